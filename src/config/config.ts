@@ -1,0 +1,61 @@
+/** The validated configuration: what the rest of the program gets, with every default filled in and every secret resolved. */
+import type { MessageLimits, Mailbox } from '../message/message.ts';
+import type { Connector } from '../routing/connector.ts';
+import type { GraphSettings, SmtpSettings } from '../transport/settings.ts';
+
+export interface IncomingSettings {
+  readonly protocol: 'imap' | 'pop3';
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+}
+
+export interface Limits {
+  readonly preset: string | null;
+  /** Messages of this connector that may be on their way at once, over all workers. */
+  readonly concurrency: number;
+  /** Paced, one every 60/n seconds, over all workers; null is unlimited. */
+  readonly messagesPerMinute: number | null;
+}
+
+export type TransportSettings =
+  | { readonly kind: 'smtp'; readonly smtp: SmtpSettings }
+  | { readonly kind: 'graph'; readonly graph: GraphSettings };
+
+/** When a deferred message is tried again, and for how long. */
+export interface RetrySettings {
+  readonly firstDelayMs: number;
+  readonly maxDelayMs: number;
+  readonly lifetimeMs: number;
+}
+
+/** `transport` is null for a connector that only receives. */
+export interface ConnectorConfig extends Connector {
+  readonly incoming: IncomingSettings | null;
+  readonly transport: TransportSettings | null;
+  readonly limits: Limits;
+  readonly retry: RetrySettings;
+}
+
+export interface Config {
+  readonly redis: { readonly url: string; readonly prefix: string };
+  readonly hostname: string;
+  /** A connector id; null is `disabled`. */
+  readonly systemDefaultGateway: string | null;
+  readonly unmonitoredAddress: Mailbox | null;
+  readonly connectors: readonly ConnectorConfig[];
+  readonly message: MessageLimits;
+  readonly retry: RetrySettings;
+  readonly retention: { readonly ledgerMs: number; readonly deadLetterMs: number; readonly deadLetterCount: number };
+  readonly worker: {
+    /** Messages that one process has on their way at once. */
+    readonly slots: number;
+    /** How long a stop waits for running sends. */
+    readonly drainMs: number;
+    /** HTTP port of the health check; null is none. */
+    readonly healthPort: number | null;
+    readonly healthHost: string;
+  };
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
+}

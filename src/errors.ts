@@ -1,0 +1,63 @@
+/** Every error that Postlane gives to a caller: one table of codes, one class, and the safe handling of unknown values. */
+
+/** Code → what it means. `docs/errors.md` carries the same table; a test compares the two. */
+export const errorCodes = {
+  'config-invalid': 'The configuration has mistakes; `issues` lists all of them.',
+  'message-invalid': 'The message breaks a rule of the message schema; `issues` names each field and rule.',
+  'redis-unavailable': 'Redis could not be reached in time; nothing is known to be stored. Call again with the same id.',
+  'redis-refused': 'Redis answered with an error (out of memory, read-only, no permission); nothing was stored.',
+  'producer-closed': 'The producer was used after close().',
+  'not-found': 'No message, dead letter or connector with this id.',
+  'attachment-missing': 'Stored content that a message refers to is gone from Redis, or is not what its hash says.',
+  timeout: 'A wait ended before what it waited for happened.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** One broken rule. `field` is a path such as `attachments[2].content`; `rule` is a stable word; `message` is for people. */
+export interface Issue {
+  readonly field: string;
+  readonly rule: string;
+  readonly message: string;
+}
+
+/** The only error class that crosses the public surface. `code` is stable, `message` is for people. */
+export class PostlaneError extends Error {
+  readonly code: ErrorCode;
+  readonly issues: readonly Issue[];
+  /** Id of the message concerned, if one is known: call again with it and nothing is sent twice. */
+  readonly messageId: string | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { issues?: readonly Issue[]; messageId?: string; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'PostlaneError';
+    this.code = code;
+    this.issues = options.issues ?? [];
+    this.messageId = options.messageId;
+  }
+}
+
+/** Whatever was thrown, as an Error, so that nothing else travels. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(printable(String(thrown), 500));
+}
+
+/**
+ * Foreign text (a server's reply, an error's message) made safe to print: control characters become spaces, so that it
+ * cannot forge log lines or move a terminal's cursor, and it ends after `limit` characters.
+ */
+export function printable(text: string, limit: number): string {
+  // C0 and C1 controls, the line separators, and bidirectional overrides (Trojan Source).
+  // oxlint-disable-next-line no-control-regex -- control characters are what this removes
+  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ').trim();
+  return clean.length <= limit ? clean : `${clean.slice(0, limit - 1)}…`;
+}
+
+/** Marks a switch as exhaustive for the compiler; reaching it is a programmer's mistake. */
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${JSON.stringify(value)}`);
+}

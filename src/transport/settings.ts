@@ -1,0 +1,34 @@
+/** The settings of each transport, as the configuration hands them over: validated, defaults in, secrets resolved. */
+
+/** `tls`: implicit TLS (RFC 8314). `starttls`: required, never skipped (RFC 3207). `none`: plain text. */
+export type SmtpSecurity = 'tls' | 'starttls' | 'none';
+
+/** How long each phase may take, in ms. Defaults and their sources: `smtpTimeouts`. */
+export interface SmtpTimeouts {
+  readonly connectMs: number;
+  readonly greetingMs: number;
+  /** Silence of the server within any later phase. */
+  readonly commandMs: number;
+  /** Between the final dot and its reply. */
+  readonly dataTerminationMs: number;
+  /** One attempt as a whole, against servers that trickle. */
+  readonly totalMs: number;
+}
+
+export interface SmtpSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly security: SmtpSecurity;
+  readonly auth: { readonly user: string; readonly password: string } | null;
+  /** Credentials may go over an unencrypted session. */
+  readonly allowInsecureAuth: boolean;
+  /** `ca`: PEM text of private CAs that replace the public ones; `servername`: the name to verify, if not `host`. */
+  readonly tls: { readonly ca: string | null; readonly servername: string | null };
+  readonly timeouts: SmtpTimeouts;
+}
+
+export interface GraphSettings {
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly credential: { readonly clientSecret: string };
+}

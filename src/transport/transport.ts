@@ -1,0 +1,72 @@
+/** The transport contract: how a composed mail leaves, and everything that an attempt to send it can come to. */
+import type { Envelope } from '../message/message.ts';
+
+/** Whom a failure concerns. */
+export type Scope = 'connector' | 'message' | 'recipient';
+
+/** What the server said, or the socket did. `reply` is safe to print and bounded; null where nobody answered. */
+export interface Reply {
+  /** SMTP reply code or HTTP status as text, or the socket's error code (`ECONNREFUSED`); null if unknown. */
+  readonly code: string | null;
+  /** RFC 3463 enhanced status code such as `5.1.1`, or a Graph error code. */
+  readonly enhancedCode: string | null;
+  readonly text: string | null;
+}
+
+/** What an attempt came to for one recipient. `accepted` is the server's own word for it; nothing else ever means sent. */
+export interface RecipientOutcome {
+  readonly address: string;
+  readonly outcome: 'accepted' | 'deferred' | 'rejected' | 'uncertain';
+  readonly scope: Scope;
+  readonly reply: Reply;
+  /** Set on `rejected` when the cause is size, so that the dead letter says `too-large`. */
+  readonly tooLarge?: boolean;
+  /** Delay that the server asked for, in ms; it wins over the retry schedule. */
+  readonly retryAfterMs?: number;
+}
+
+/** Why a connector cannot send at all. `auth` latches, `throttled` and `quota` wait as told, the rest backs off. */
+export type FaultClass = 'unreachable' | 'tls' | 'auth' | 'throttled' | 'quota' | 'blocked' | 'config';
+
+/**
+ * The result of one attempt.
+ * - `settled`: every recipient has an outcome of its own.
+ * - `connector-fault`: the connector failed before the message was handed over. No recipient got it; no attempt is burned.
+ * - `stopped`: the fence said no, or the signal came before the transaction began. Nothing was sent.
+ */
+export type Outcome =
+  | { readonly kind: 'settled'; readonly recipients: readonly RecipientOutcome[]; readonly slowDownMs?: number }
+  | { readonly kind: 'connector-fault'; readonly fault: FaultClass; readonly reply: Reply; readonly pauseMs?: number }
+  | { readonly kind: 'stopped'; readonly why: 'fence' | 'signal' };
+
+/** One mail, ready to go: envelope and RFC 5322 bytes with CRLF line ends and no Bcc. */
+export interface OutgoingMail {
+  /** The message's id (for logs, never on the wire). */
+  readonly id: string;
+  readonly envelope: Envelope;
+  readonly bytes: Buffer;
+}
+
+export interface SendContext {
+  /** Aborts the attempt. Before the transaction begins it means `stopped`; later, whatever is known by then. */
+  readonly signal: AbortSignal;
+  /**
+   * Called once, when a session is ready and before anything of this mail is on the wire. It resolves to false if this
+   * worker may not send any more (lost lock, cancelled); the transport then answers `stopped`.
+   */
+  readonly fence: () => Promise<boolean>;
+}
+
+export type CheckResult =
+  | { readonly ok: true; readonly detail: string }
+  | { readonly ok: false; readonly fault: FaultClass; readonly reply: Reply };
+
+/** One connector's way to send. Never throws: whatever happens is an Outcome. */
+export interface Transport {
+  readonly kind: 'smtp' | 'graph' | 'recording';
+  send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
+  /** Reaches and authenticates, sends nothing. */
+  check(signal: AbortSignal): Promise<CheckResult>;
+  /** Lets running sends finish, closes idle sessions, refuses new sends. */
+  close(): Promise<void>;
+}

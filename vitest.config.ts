@@ -1,0 +1,21 @@
+/** Three projects: unit (no network), integration (real Redis, real sockets), fault (one file per fault). */
+import { defineConfig } from 'vitest/config';
+
+const shared = { globalSetup: ['test/support/global-setup.ts'], testTimeout: 30_000, hookTimeout: 30_000 };
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/{message,routing,transport,queue,producer,worker,config,cli,project}/**/*.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      { test: { ...shared, name: 'integration', include: ['test/integration/**/*.test.ts'] } },
+      { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'], testTimeout: 60_000 } },
+    ],
+  },
+});
