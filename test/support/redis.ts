@@ -1,0 +1,50 @@
+/** Owns what a test needs of the run's shared Redis: a key prefix of its own, and connections that end with the test. */
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
+import { inject, onTestFinished } from 'vitest';
+
+/** The Redis of this run. Shared by all test files: never flush it, never count its keys. */
+export function redisUrl(): string {
+  return inject('redisUrl');
+}
+
+/**
+ * A key prefix that nobody else uses, as a hash tag, so that all keys share a slot. Its keys are deleted when the test
+ * has passed and kept when it has failed. To be called in a test or in `beforeEach`.
+ */
+export function testPrefix(): string {
+  const prefix = `{t-${randomBytes(6).toString('hex')}}`;
+  onTestFinished(async ({ task }) => {
+    if (task.result?.state === 'fail') return;
+    await withConnection((redis) => deleteKeys(redis, prefix));
+  });
+  return prefix;
+}
+
+/** A connection that is closed when the test ends, passed or not. To be called in a test or in `beforeEach`. */
+export function testConnection(options: Omit<RedisOptions, 'replyMapping'> = {}): Redis {
+  // BullMQ's workers refuse a connection without `maxRetriesPerRequest: null`.
+  const redis = new Redis(redisUrl(), { connectionName: 'postlane-test', maxRetriesPerRequest: null, ...options });
+  // A test that stops its Redis makes this connection fail; what it asks of it then fails the test, not this event.
+  redis.on('error', () => {});
+  onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
+async function withConnection<Result>(use: (redis: Redis) => Promise<Result>): Promise<Result> {
+  const redis = new Redis(redisUrl(), { connectionName: 'postlane-test-cleanup' });
+  try {
+    return await use(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** By SCAN, a thousand at a time: REDIS_URL may be a server with other people's keys in it. */
+async function deleteKeys(redis: Redis, prefix: string): Promise<void> {
+  for await (const keys of redis.scanStream({ match: `${prefix}*`, count: 1_000 })) {
+    const found = keys as string[];
+    if (found.length > 0) await redis.unlink(...found);
+  }
+}
