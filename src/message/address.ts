@@ -1,0 +1,187 @@
+/**
+ * Addresses: reads one mailbox, a list of mailboxes or an address pattern, strictly, and gives each address one normal form.
+ *
+ * One address has one spelling here: the domain as A-label in lower case, quotes around the local part only where it needs them.
+ * What two parsers could read as two different addresses is refused instead of guessed: comments, source routes, lists
+ * where one mailbox is meant, quoted local parts that hold `@`, brackets or escapes (GHSA-mm7p-fcc7-pg87).
+ * Address literals (`user@[192.0.2.1]`) are refused: no mailbox of an organisation is reached that way today, and they
+ * open a second syntax for domains (`@` and `>` inside brackets).
+ */
+import { domainToASCII } from 'node:url';
+import addressparser from 'nodemailer/lib/addressparser';
+import { printable } from '../errors.ts';
+import { decodeEncodedWords } from './encoded-words.ts';
+import type { Mailbox } from './message.ts';
+
+/** `problem` continues a sentence that begins with the value: «"x" has no @». */
+export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
+
+/** RFC 5321 section 4.5.3.1.1. */
+const maxLocalOctets = 64;
+/** RFC 5321 section 4.5.3.1.3: a path is at most 256 octets with its angle brackets. The domain's own 255 never bind. */
+const maxAddressOctets = 254;
+/** Nothing longer is looked at. U-labels in UTF-16 are never longer than their A-labels. */
+const maxAddressLength = 512;
+/** A quoted name stays on one header line even if every character needs a backslash: 2 * 256 + 254 < 998 octets. */
+const maxNameOctets = 256;
+
+// RFC 5322 section 3.2.3 atext; beyond ASCII as RFC 6531 section 3.3 allows it.
+const dotAtom = /^[\w!#$%&'*+\-/=?^`{|}~\u0080-\u{10FFFF}]+(?:\.[\w!#$%&'*+\-/=?^`{|}~\u0080-\u{10FFFF}]+)*$/u;
+// The part of RFC 5321's Quoted-string that no parser can take for anything else: atext, dots and spaces. Mobile carriers
+// in Japan gave out addresses such as "a..b"@ and "a."@.
+const harmlessQuoted = /^[\w!#$%&'*+\-/=?^`{|}~. \u0080-\u{10FFFF}]+$/u;
+// Invisible or direction-changing characters, and what a broken decoder left. The joiners U+200C and U+200D carry meaning in some scripts.
+const unfitInLocalPart = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd\u00a0]|(?! )\p{Zs}/u;
+const unfitInDomain = /(?![\u200c\u200d])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Z}\ufffd]/u;
+const controlCharacter = /[\p{Cc}\u2028\u2029]/u;
+const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+function fail(problem: string): { readonly ok: false; readonly problem: string } {
+  return { ok: false, problem };
+}
+
+/**
+ * The domain as A-label in lower case, or null if it is none. Not `domainToASCII` alone: that is a URL host parser, which
+ * decodes `%41`, ends at `/`, `?`, `#` and `\`, and turns `0x7f.1` into `127.0.0.1`.
+ */
+export function asciiDomain(domain: string): string | null {
+  if (domain.length === 0 || domain.length > maxAddressLength || unfitInDomain.test(domain)) return null;
+  let ascii = domain.toLowerCase();
+  // oxlint-disable-next-line no-control-regex -- the range is ASCII
+  if (!/^[\x00-\x7f]*$/.test(domain)) {
+    // oxlint-disable-next-line no-control-regex -- ASCII that is no letter, digit, hyphen or dot
+    if (/(?![a-z0-9.-])[\x00-\x7f]/i.test(domain)) return null;
+    ascii = domainToASCII(domain);
+  }
+  const labels = ascii.split('.');
+  if (ascii.length > 255 || !labels.every((each) => label.test(each))) return null;
+  // No top-level domain is numeric (RFC 3696 section 2): this is an IPv4 address, in one of the spellings of inet_aton.
+  if (/^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? '')) return null;
+  return ascii;
+}
+
+function parseLocalPart(text: string): Parsed<string> {
+  const quoted = text.startsWith('"');
+  const bare = quoted ? text.slice(1, -1) : text;
+  if (bare === '') return fail('has nothing before the @');
+  if (unfitInLocalPart.test(bare)) return fail('has an invisible character before the @');
+  if (quoted && !harmlessQuoted.test(bare)) {
+    return fail('has a quoted local part with characters that mail programs read differently');
+  }
+  if (!quoted && !dotAtom.test(bare)) return fail('has characters before the @ that do not belong there');
+  // "john"@x and john@x are one mailbox (RFC 5321 section 4.1.2): one spelling, so that they compare as one.
+  const value = dotAtom.test(bare) ? bare : `"${bare}"`;
+  if (Buffer.byteLength(value) > maxLocalOctets) return fail(`has more than ${maxLocalOctets} octets before the @`);
+  return { ok: true, value };
+}
+
+/** An address alone (`a@b`, no name, no brackets) in its normal form. */
+export function parseAddress(text: string): Parsed<string> {
+  if (text.length > maxAddressLength) return fail(`is longer than ${maxAddressOctets} octets`);
+  if (controlCharacter.test(text)) return fail('has a line break or another control character');
+  const closing = text.startsWith('"') ? text.indexOf('"', 1) : -1;
+  if (text.startsWith('"') && closing < 0) return fail('has a quote that does not end');
+  const at = closing < 0 ? text.indexOf('@') : closing + 1;
+  if (text[at] !== '@') return fail('has no @ between a name and a domain');
+  const domainText = text.slice(at + 1);
+  if (domainText.includes('@')) return fail('has more than one @');
+  if (domainText.startsWith('[')) return fail('has an address literal instead of a domain');
+  const local = parseLocalPart(text.slice(0, at));
+  if (!local.ok) return local;
+  const domain = asciiDomain(domainText);
+  if (domain === null) return fail('has no valid domain after the @');
+  const value = `${local.value}@${domain}`;
+  if (Buffer.byteLength(value) > maxAddressOctets) return fail(`is longer than ${maxAddressOctets} octets`);
+  return { ok: true, value };
+}
+
+/** Reads the phrase before `<`: words and quoted strings (RFC 5322 section 3.2.5). Unquoted `@` and `.` are let through, as everybody writes them. */
+function parsePhrase(text: string): Parsed<string> {
+  let name = '';
+  let inQuotes = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const char = text.charAt(i);
+    if (char === '"') inQuotes = !inQuotes;
+    else if (inQuotes && char === '\\') {
+      i += 1;
+      name += text.charAt(i);
+    } else if (!inQuotes && ',;:<>()\\'.includes(char)) {
+      return fail(`has a "${char}" where one mailbox is expected; put the name in double quotes if it belongs to it`);
+    } else name += char;
+  }
+  return inQuotes ? fail('has a quote that does not end') : { ok: true, value: name };
+}
+
+function buildMailbox(nameText: string, addressText: string): Parsed<Mailbox> {
+  if (controlCharacter.test(nameText)) return fail('has a line break or another control character in its name');
+  const name = nameText.trim();
+  if (Buffer.byteLength(name) > maxNameOctets) return fail(`has a name of more than ${maxNameOctets} octets`);
+  const address = parseAddress(addressText);
+  if (!address.ok) return address;
+  return { ok: true, value: name === '' ? { address: address.value } : { name, address: address.value } };
+}
+
+/** Reads exactly one mailbox: `a@b`, `<a@b>`, `Name <a@b>`, `"Name, with comma" <a@b>`, or the object form. Linear in the length. */
+export function parseMailbox(
+  input: string | { readonly name?: string | undefined; readonly address: string },
+): Parsed<Mailbox> {
+  if (typeof input !== 'string') {
+    return buildMailbox((input.name ?? '').toWellFormed(), input.address.toWellFormed());
+  }
+  if (input.length > 4 * (maxAddressLength + maxNameOctets)) return fail('is too long for a mailbox');
+  if (controlCharacter.test(input)) return fail('has a line break or another control character');
+  const text = input.toWellFormed().trim();
+  if (text === '') return fail('is empty');
+  if (!text.endsWith('>')) return buildMailbox('', text);
+  const open = text.lastIndexOf('<');
+  if (open < 0) return fail('has a > without a <');
+  const name = parsePhrase(text.slice(0, open));
+  return name.ok ? buildMailbox(name.value, text.slice(open + 1, -1)) : name;
+}
+
+/** `local@domain` → `domain`. For addresses in normal form; text without `@` gives ''. */
+export function domainOf(address: string): string {
+  const at = address.lastIndexOf('@');
+  return at < 0 ? '' : address.slice(at + 1);
+}
+
+/**
+ * What two addresses have in common if they are the same for routing: all in lower case, the domain as A-label. Takes any
+ * text. U+212A (Kelvin) and U+0130 stay: their lower case is or begins with an ASCII letter, and would make somebody
+ * else's address of this one.
+ */
+export function routingKey(address: string): string {
+  const at = address.lastIndexOf('@');
+  const local = address.slice(0, Math.max(at, 0)).replaceAll(/[^\u212a\u0130]+/g, (run) => run.toLowerCase());
+  const domain = address.slice(at + 1);
+  return `${local}@${asciiDomain(domain) ?? domain.toLowerCase()}`;
+}
+
+/** Reads an address or `*@domain` of the configuration as a pattern in its compare form (as `routingKey` gives it). */
+export function parseAddressPattern(text: string): Parsed<string> {
+  if (text.startsWith('*@')) {
+    const domain = asciiDomain(text.slice(2));
+    return domain === null ? fail('has no valid domain after the *@') : { ok: true, value: `*@${domain}` };
+  }
+  if (text.includes('*')) return fail('may have a * only alone before the @, as in *@example.com');
+  const address = parseAddress(text);
+  return address.ok ? { ok: true, value: routingKey(address.value) } : address;
+}
+
+/**
+ * Reads an address list of a header or of the command line: commas, groups, comments, encoded words (RFC 5322 section
+ * 3.4). Every address is judged as strictly as by `parseMailbox`; names are only made printable, as nothing is sent from them.
+ */
+export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
+  // oxlint-disable-next-line no-control-regex -- a NUL never belongs into an address list
+  if (/\u0000/.test(text)) return fail('has a NUL character');
+  const mailboxes: Mailbox[] = [];
+  for (const entry of addressparser(text, { flatten: true })) {
+    // What a parser can make no address of is a name without an address; skipping it would lose a recipient silently.
+    const address = entry.address === '' ? fail('is no address') : parseAddress(entry.address.toWellFormed());
+    if (!address.ok) return fail(`holds "${printable(entry.address || entry.name, 80)}", which ${address.problem}`);
+    const name = printable(decodeEncodedWords(entry.name).toWellFormed(), 80);
+    mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });
+  }
+  return { ok: true, value: mailboxes };
+}

@@ -1,0 +1,36 @@
+/** A message's identity: its id, its Message-ID header and the time of its acceptance, the same in every process that asks. */
+import { asciiDomain, domainOf } from './address.ts';
+
+const uuidV7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
+
+/** Outside of 2020 to 2100 the first 48 bits of an id that a caller made are no time that a message could have been accepted at. */
+const earliestMs = Date.UTC(2020, 0, 1);
+const latestMs = Date.UTC(2100, 0, 1);
+
+/** A UUIDv7 (RFC 9562 section 5.7). `nowMs`: milliseconds since 1970; `random`: at least 10 random bytes. Ids of one millisecond are in no order. */
+export function newMessageId(nowMs: number, random: Uint8Array): string {
+  if (random.length < 10) throw new RangeError('newMessageId needs 10 random bytes');
+  const bytes = Buffer.alloc(16);
+  bytes.writeUIntBE(nowMs, 0, 6);
+  bytes.set(random.subarray(0, 10), 6);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x70, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+/**
+ * The Message-ID header's value, `<id@domain of From>`. A From whose domain fits into no msg-id gives `postlane.invalid`
+ * (RFC 2606 section 2), so that the header is well-formed whatever the address.
+ */
+export function messageIdHeader(id: string, fromAddress: string): string {
+  return `<${id}@${asciiDomain(domainOf(fromAddress)) ?? 'postlane.invalid'}>`;
+}
+
+/** When the message was accepted, in ms since 1970: the time inside its id if that is a UUIDv7, else when it was enqueued. */
+export function acceptedAt(id: string, enqueuedAtMs: number): number {
+  const parts = uuidV7.exec(id);
+  if (parts === null) return enqueuedAtMs;
+  const ms = Number.parseInt(`${parts[1]}${parts[2]}`, 16);
+  return ms >= earliestMs && ms < latestMs ? ms : enqueuedAtMs;
+}
