@@ -1,0 +1,93 @@
+/**
+ * Everything that leans on BullMQ's less public parts: queues and workers that share one connection, and a lane's worker
+ * without a loop of its own. `bullmq` is pinned exactly, and `test/queue/bullmq.test.ts` holds what is assumed here.
+ *
+ * Why: a native Worker has a blocking connection each, so 2,000 lanes would be 2,000 connections per process.
+ */
+import {
+  Queue,
+  QueueKeys,
+  RedisConnection,
+  RedisQueueBackend,
+  Worker,
+  type BackendFactory,
+  type Job,
+  type Processor,
+  type WorkerOptions,
+} from 'bullmq';
+import type { Redis } from 'ioredis';
+
+export interface SharedQueues {
+  queue(name: string): Queue;
+  /** A worker that fetches only when told to. */
+  laneWorker(name: string, processor: Processor, options: LaneOptions): LaneWorker;
+}
+
+export interface LaneOptions {
+  readonly lockMs: number;
+  readonly stalledMs: number;
+  /** How often a job may be found abandoned by a dead worker before it fails as stalled. */
+  readonly maxStalledCount: number;
+}
+
+/** Job events of a lane are read by nobody of ours; the stream cannot be turned off, and 10,000 entries would be 0.5 MB a lane. */
+const maxLaneEvents = 100;
+
+/** Queues and lane workers over one connection, which stays the caller's to close. */
+export function shareConnection(redis: Redis, prefix: string): SharedQueues {
+  const connection = new RedisConnection(redis, { shared: true, blocking: false });
+  // A backend that owns no connection: closing one lane must not close the others'.
+  const factory: BackendFactory<RedisQueueBackend> = (name, options) => {
+    const queueKeys = new QueueKeys(prefix);
+    const toKey = (type: string): string => queueKeys.toKey(name, type);
+    return new RedisQueueBackend(connection, name, queueKeys.getKeys(name), toKey, options, undefined, false);
+  };
+  return {
+    queue: (name) =>
+      new Queue(name, { connection: redis, prefix, streams: { events: { maxLen: maxLaneEvents } } }, factory),
+    laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) =>
+      new LaneWorker(
+        name,
+        processor,
+        {
+          connection: redis,
+          prefix,
+          autorun: false,
+          lockDuration: lockMs,
+          stalledInterval: stalledMs,
+          maxStalledCount,
+          removeOnComplete: { count: 0 },
+          removeOnFail: { count: -1 },
+        },
+        factory,
+      ),
+  };
+}
+
+/** One lane's fetching and processing, by BullMQ's own code: locks, their renewal, stalled and failed jobs are all native. */
+export class LaneWorker extends Worker {
+  constructor(name: string, processor: Processor, options: WorkerOptions, factory: BackendFactory<RedisQueueBackend>) {
+    super(name, processor, options, factory);
+    // A lane that fails must not end the process: the scheduler listens, and without a listener 'error' would throw.
+    this.on('error', () => undefined);
+    this.on('lockRenewalFailed', (ids: string[]) => {
+      for (const id of ids) this.cancelJob(id, 'lock lost');
+    });
+    this.lockManager.start();
+  }
+
+  /** The next job under a lock with this token, or undefined. Never blocks. */
+  fetch(token: string): Promise<Job | undefined> {
+    return this.getNextJob(token, { block: false });
+  }
+
+  /** Runs the processor and moves the job where its result says. Does not fetch the next one. */
+  async runJob(job: Job, token: string): Promise<void> {
+    await this.processJob(job, token, () => false);
+  }
+
+  /** Puts jobs back whose worker has died. Single-shot per interval over all processes (BullMQ's own lock). */
+  async recoverStalled(): Promise<void> {
+    await this.getBackend().moveStalledJobsToWait();
+  }
+}

@@ -1,0 +1,69 @@
+/** Connections to Redis: one profile for producers, which must fail fast, and one for workers, which must wait. */
+import { Redis, type RedisOptions } from 'ioredis';
+import { PostlaneError } from '../errors.ts';
+
+/** Reconnect delays 50 ms … 2 s: quick after a restart, bearable for a Redis that is down for hours. */
+const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 6), 2_000);
+
+/**
+ * For producers and operators: nothing is queued while Redis is away and every command ends within `timeoutMs`, so that
+ * a caller gets an answer. A command may have reached Redis before it was given up; ids make calling again safe.
+ */
+export function connectFailFast(url: string, timeoutMs: number, name = 'postlane-producer'): Redis {
+  return connect(url, {
+    connectionName: name,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
+  });
+}
+
+/** For workers: commands wait for Redis to come back. BullMQ demands `maxRetriesPerRequest: null` of them. */
+export function connectPatient(url: string, name = 'postlane-worker'): Redis {
+  return connect(url, { connectionName: name, maxRetriesPerRequest: null, connectTimeout: 10_000 });
+}
+
+function connect(url: string, options: Omit<RedisOptions, "replyMapping">): Redis {
+  return new Redis(url, { retryStrategy, ...options });
+}
+
+/** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */
+export async function whenReady(redis: Redis, timeoutMs: number): Promise<void> {
+  if (redis.status === 'ready') return;
+  if (redis.status === 'end') throw unavailable('the connection is closed');
+  await new Promise<void>((resolve, reject) => {
+    let last: Error | undefined;
+    const done = (error?: PostlaneError): void => {
+      clearTimeout(timer);
+      redis.off('ready', ready).off('error', failed).off('end', ended);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const ready = (): void => done();
+    const failed = (error: Error): void => {
+      last = error;
+    };
+    const ended = (): void => done(unavailable('the connection is closed', last));
+    const timer = setTimeout(() => done(unavailable(`no connection within ${timeoutMs} ms`, last)), timeoutMs);
+    redis.on('ready', ready).on('error', failed).on('end', ended);
+  });
+}
+
+function unavailable(why: string, cause?: Error): PostlaneError {
+  const detail = cause === undefined ? '' : ` (${cause.message})`;
+  return new PostlaneError('redis-unavailable', `Redis cannot be reached: ${why}${detail}`, { cause });
+}
+
+/** An error of a Redis command as ours: an answer from Redis is a refusal, everything else means that it was not reached. */
+export function redisError(error: unknown, messageId?: string): PostlaneError {
+  if (error instanceof PostlaneError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  const options = { cause: error, ...(messageId === undefined ? {} : { messageId }) };
+  // Redis prefixes its own errors with an upper-case word (OOM, READONLY, NOPERM, MISCONF, ERR …).
+  // UNBLOCKED, LOADING and CLUSTERDOWN pass by themselves, so they count as «not reached».
+  return /^(?!LOADING|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|TRYAGAIN)[A-Z]{3,} /.test(text)
+    ? new PostlaneError('redis-refused', `Redis refused to store: ${text}`, options)
+    : new PostlaneError('redis-unavailable', `Redis cannot be reached: ${text}`, options);
+}

@@ -1,0 +1,85 @@
+/**
+ * The content store: attachments and raw messages too large to travel in jobs, stored once by their SHA-256.
+ *
+ * Who needs a content is kept as a set of message ids beside it. The last one that is settled takes the content along. A
+ * crash between storing and enqueueing leaves an entry that nobody needs; the sweep finds it by the time of storing.
+ */
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { PostlaneError } from '../errors.ts';
+import type { Content, Message } from '../message/message.ts';
+import type { Keys } from './names.ts';
+import { luaNow, run, script } from './script.ts';
+
+/** KEYS: content, refs, contents. ARGV: hash, message id, bytes or nothing. → 1 if it is stored now. */
+const storeScript = script(`${luaNow}
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  if not ARGV[3] then return 0 end
+  redis.call('SET', KEYS[1], ARGV[3])
+end
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+return 1
+`);
+
+/** KEYS: content, refs, contents. ARGV: hash, message id. → 1 if that was the last one. */
+const releaseScript = script(`
+redis.call('SREM', KEYS[2], ARGV[2])
+if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('ZREM', KEYS[3], ARGV[1])
+return 1
+`);
+
+export interface ContentStore {
+  /** Stores bytes for a message; → the reference. The bytes travel only if Redis does not have them. */
+  put(messageId: string, bytes: Buffer): Promise<{ ref: string; size: number }>;
+  /** The bytes of any content. Throws `attachment-missing` if they are gone or are not what their hash says. */
+  read(content: Content): Promise<Buffer>;
+  /** Takes a settled message off the contents it needed. */
+  release(messageId: string, refs: readonly string[]): Promise<void>;
+  /** Hashes stored before `before` (ms), with the ids that need them. */
+  olderThan(before: number, limit: number): Promise<{ ref: string; messageIds: string[] }[]>;
+}
+
+/** The hashes that a message refers to. */
+export function refsOf(message: Message): string[] {
+  const contents: Content[] = [...message.attachments, ...(message.raw === undefined ? [] : [message.raw])];
+  return [...new Set(contents.flatMap((content) => ('ref' in content ? [content.ref] : [])))];
+}
+
+export function createContentStore(redis: Redis, keys: Keys): ContentStore {
+  const keysFor = (ref: string): string[] => [keys.content(ref), keys.contentRefs(ref), keys.contents];
+  return {
+    async put(messageId, bytes) {
+      const ref = createHash('sha256').update(bytes).digest('hex');
+      if ((await run(redis, storeScript, keysFor(ref), [ref, messageId])) === 0) {
+        await run(redis, storeScript, keysFor(ref), [ref, messageId, bytes]);
+      }
+      return { ref, size: bytes.length };
+    },
+
+    async read(content) {
+      if (!('ref' in content)) return Buffer.from(content.content, content.encoding);
+      const bytes = await redis.getBuffer(keys.content(content.ref));
+      if (bytes === null) throw missing(content.ref, 'it is not in Redis any more');
+      if (createHash('sha256').update(bytes).digest('hex') !== content.ref) {
+        throw missing(content.ref, 'the stored bytes are not the ones that were stored');
+      }
+      return bytes;
+    },
+
+    async release(messageId, refs) {
+      await Promise.all(refs.map((ref) => run(redis, releaseScript, keysFor(ref), [ref, messageId])));
+    },
+
+    async olderThan(before, limit) {
+      const refs = await redis.zrangebyscore(keys.contents, '-inf', before, 'LIMIT', 0, limit);
+      return Promise.all(refs.map(async (ref) => ({ ref, messageIds: await redis.smembers(keys.contentRefs(ref)) })));
+    },
+  };
+}
+
+function missing(ref: string, why: string): PostlaneError {
+  return new PostlaneError('attachment-missing', `Stored content ${ref.slice(0, 12)}… cannot be used: ${why}`);
+}

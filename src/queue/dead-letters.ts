@@ -1,0 +1,151 @@
+/** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
+import type { Redis } from 'ioredis';
+import type { Keys } from './names.ts';
+
+/** The closed list of reasons. */
+export const deadReasons = [
+  'rejected',
+  'expired',
+  'no-route',
+  'invalid-message',
+  'too-large',
+  'uncertain',
+  'stalled',
+] as const;
+export type DeadReason = (typeof deadReasons)[number];
+
+export interface DeadRecipient {
+  readonly address: string;
+  readonly code: string | null;
+  readonly reply: string | null;
+}
+
+/** What a listing shows: everything but the message. `at` in ms since the epoch. */
+export interface DeadLetterSummary {
+  readonly id: string;
+  readonly reason: DeadReason;
+  readonly connector: string | null;
+  readonly recipients: readonly DeadRecipient[];
+  readonly at: number;
+  readonly reply: string | null;
+  readonly attempts: number;
+}
+
+/** `data` is what a replay enqueues: the wire form, its envelope narrowed to the dead recipients; as it was found if it was invalid. */
+export interface DeadLetter extends DeadLetterSummary {
+  readonly data: unknown;
+}
+
+export interface DeadLetterFilter {
+  readonly reason?: DeadReason;
+  readonly connector?: string;
+  /** ms since the epoch, inclusive. */
+  readonly since?: number;
+  readonly until?: number;
+}
+
+const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'attempts'] as const;
+const pageSize = 200;
+
+export function deadLetterFields(letter: DeadLetter): string[] {
+  return [
+    ...['reason', letter.reason, 'connector', letter.connector ?? ''],
+    ...['recipients', JSON.stringify(letter.recipients), 'at', String(letter.at)],
+    ...['reply', letter.reply ?? '', 'attempts', String(letter.attempts)],
+    ...['data', JSON.stringify(letter.data) ?? 'null'],
+  ];
+}
+
+export interface DeadLetters {
+  count(): Promise<number>;
+  /** Oldest first, a page of Redis at a time. */
+  list(filter: DeadLetterFilter): AsyncGenerator<DeadLetterSummary>;
+  get(id: string): Promise<DeadLetter | null>;
+  /** true if it was there. */
+  drop(id: string): Promise<boolean>;
+  /** Ids of the dead letters that are over the bounds, oldest first; dropping them is the caller's, who also frees their content. */
+  overdue(bounds: { now: number; maxAgeMs: number; maxCount: number; limit: number }): Promise<string[]>;
+}
+
+export function createDeadLetters(redis: Redis, keys: Keys): DeadLetters {
+  const summary = async (id: string): Promise<DeadLetterSummary | null> => {
+    const values = await redis.hmget(keys.deadLetter(id), ...summaryFields);
+    return parseSummary(id, Object.fromEntries(summaryFields.map((field, i) => [field, values[i] ?? ''])));
+  };
+  return {
+    count: () => redis.zcard(keys.dead),
+
+    async *list({ reason, connector, since, until }) {
+      // Paged by score, not by rank: rows that are dropped meanwhile must not make the listing skip others.
+      let from: number = since ?? 0;
+      let seen = new Set<string>();
+      for (;;) {
+        const flat = await redis.zrangebyscore(
+          keys.dead,
+          from,
+          until ?? '+inf',
+          'WITHSCORES',
+          'LIMIT',
+          0,
+          pageSize + seen.size,
+        );
+        const page: [string, number][] = [];
+        for (let i = 0; i + 1 < flat.length; i += 2) page.push([flat[i]!, Number(flat[i + 1])]);
+        const fresh = page.filter(([id]) => !seen.has(id));
+        if (fresh.length === 0) return;
+        const rows = await Promise.all(fresh.map(([id]) => summary(id)));
+        for (const row of rows) {
+          if (row === null) continue;
+          if (reason !== undefined && row.reason !== reason) continue;
+          if (connector !== undefined && row.connector !== connector) continue;
+          yield row;
+        }
+        const last = fresh.at(-1)![1];
+        seen = new Set([...(last === from ? seen : []), ...fresh.filter(([, at]) => at === last).map(([id]) => id)]);
+        from = last;
+      }
+    },
+
+    async get(id) {
+      const hash = await redis.hgetall(keys.deadLetter(id));
+      const row = parseSummary(id, hash);
+      return row === null ? null : { ...row, data: fromJson(hash['data']) };
+    },
+
+    async drop(id) {
+      const [[, removed] = []] = (await redis.multi().zrem(keys.dead, id).del(keys.deadLetter(id)).exec()) ?? [];
+      return removed === 1;
+    },
+
+    async overdue({ now, maxAgeMs, maxCount, limit }) {
+      const old = await redis.zrangebyscore(keys.dead, '-inf', now - maxAgeMs, 'LIMIT', 0, limit);
+      const over = (await redis.zcard(keys.dead)) - maxCount;
+      const many = over > 0 ? await redis.zrange(keys.dead, 0, String(Math.min(over, limit) - 1)) : [];
+      return [...new Set([...old, ...many])];
+    },
+  };
+}
+
+function parseSummary(id: string, hash: Record<string, string>): DeadLetterSummary | null {
+  const reason = deadReasons.find((name) => name === hash['reason']);
+  if (reason === undefined) return null;
+  const recipients = fromJson(hash['recipients']);
+  return {
+    id,
+    reason,
+    connector: hash['connector'] || null,
+    recipients: Array.isArray(recipients) ? (recipients as DeadRecipient[]) : [],
+    at: Number(hash['at']),
+    reply: hash['reply'] || null,
+    attempts: Number(hash['attempts'] ?? 0),
+  };
+}
+
+/** Nothing that comes out of Redis may break a reader. */
+function fromJson(text: string | undefined): unknown {
+  try {
+    return text === undefined ? null : (JSON.parse(text) as unknown);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,113 @@
+/** What travels in jobs: the wire form that any producer may enqueue, and the lane's form. Nothing read back is trusted. */
+import { printable, type Issue } from '../errors.ts';
+import { acceptedAt, messageIdHeader } from '../message/identity.ts';
+import type { Message, MessageLimits, Priority } from '../message/message.ts';
+import { parseMessage } from '../message/schema.ts';
+
+/** Part of the wire contract. */
+export interface WireJob {
+  readonly v: 1;
+  readonly message: Message;
+}
+
+/** A routed message: everything that must never change between attempts is fixed in it. */
+export interface LaneJob {
+  readonly v: 1;
+  readonly id: string;
+  readonly message: Message;
+  readonly messageId: string;
+  /** ms since the epoch; also the Date header's. */
+  readonly acceptedAt: number;
+  readonly connector: string;
+  readonly rule: string;
+}
+
+export type Decoded<T> =
+  | { readonly ok: true; readonly job: T }
+  | { readonly ok: false; readonly id: string; readonly issues: readonly Issue[] };
+
+/**
+ * BullMQ serves jobs without a priority first, then by rising number. So high has none, and normal outruns low. Producers
+ * and router use the same numbers, so that a message overtakes at both places.
+ */
+export const jobPriorities: Readonly<Record<Priority, number>> = { high: 0, normal: 10, low: 20 };
+
+export function encodeWire(message: Message): WireJob {
+  return { v: 1, message };
+}
+
+/** The id of an intake job: its own, or one made for a job that BullMQ numbered (such numbers cannot be custom ids in a lane). */
+export function messageIdOf(jobId: string, timestampMs: number): string {
+  return /^(0|[1-9]\d*)$/.test(jobId) ? `auto-${jobId}-${timestampMs}` : jobId;
+}
+
+/** An intake job as any BullMQ client may have written it. */
+export function decodeIntake(
+  jobId: string,
+  enqueuedAtMs: number,
+  data: unknown,
+  limits: MessageLimits,
+): Decoded<{ id: string; message: Message; acceptedAt: number }> {
+  const own = messageIdOf(jobId, enqueuedAtMs);
+  const shape = shapeIssue(data);
+  if (shape !== null) return { ok: false, id: own, issues: [shape] };
+  const input = (data as { message: unknown }).message;
+  const named = isRecord(input) && typeof input['id'] === 'string' ? input['id'] : null;
+  // A job that BullMQ numbered may name its id inside; any other must be enqueued under its message's id.
+  const id = own === jobId ? own : (named ?? own);
+  if (named !== null && named !== id) {
+    const message = `the job is enqueued under the id ${JSON.stringify(jobId)}; both must be the same`;
+    return { ok: false, id, issues: [{ field: 'id', rule: 'id-mismatch', message }] };
+  }
+  const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
+  if (!parsed.ok) return { ok: false, id, issues: parsed.issues };
+  return { ok: true, job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs) } };
+}
+
+/** Fixes the identity of a message whose From is known. */
+export function laneJobOf(
+  id: string,
+  message: Message,
+  acceptedAtMs: number,
+  route: { connector: string; rule: string },
+): LaneJob {
+  const from = message.from?.address ?? '';
+  return { v: 1, id, message, messageId: messageIdHeader(id, from), acceptedAt: acceptedAtMs, ...route };
+}
+
+/** A lane job as it comes out of Redis: checked again, as somebody may have written there. */
+export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
+  const shape = shapeIssue(data);
+  if (shape !== null) return { ok: false, id: jobId, issues: [shape] };
+  const record = data as Record<string, unknown>;
+  const { messageId, acceptedAt, connector, rule } = record;
+  if (
+    typeof messageId !== 'string' ||
+    !/^<[^<>\s]+>$/.test(messageId) ||
+    typeof acceptedAt !== 'number' ||
+    !Number.isFinite(acceptedAt) ||
+    Math.abs(acceptedAt) > 8.64e15 ||
+    typeof connector !== 'string' ||
+    typeof rule !== 'string'
+  ) {
+    const message = 'the lane job is not of the form that the router writes';
+    return { ok: false, id: jobId, issues: [{ field: '', rule: 'job', message }] };
+  }
+  const parsed = parseMessage(record['message'], limits);
+  if (!parsed.ok) return { ok: false, id: jobId, issues: parsed.issues };
+  return { ok: true, job: { v: 1, id: jobId, message: parsed.message, messageId, acceptedAt, connector, rule } };
+}
+
+function shapeIssue(data: unknown): Issue | null {
+  if (!isRecord(data)) return { field: '', rule: 'job', message: 'the job data must be {"v": 1, "message": {…}}' };
+  if (data['v'] !== 1) {
+    const message = `version ${printable(String(data["v"]), 40)} is not known; it must be 1`;
+    return { field: 'v', rule: 'job-version', message };
+  }
+  if (!('message' in data)) return { field: 'message', rule: 'required', message: 'is missing' };
+  return null;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,155 @@
+/** The lanes as a whole: which are ready, their limits, pauses and counts. Each lane is an ordinary BullMQ queue. */
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { SharedQueues } from './bullmq.ts';
+import { laneName, type Keys } from './names.ts';
+import { claimScript, faultScript, refreshScript } from './lane-scripts.ts';
+import { run } from './script.ts';
+
+/** What BullMQ enforces in Redis for all processes. */
+export interface LaneLimits {
+  readonly concurrency: number;
+  readonly messagesPerMinute: number | null;
+}
+
+/** Faults of a connector that have not been followed by a success. `untilMs` is the end of the pause, ms since the epoch. */
+export interface LaneFaults {
+  readonly faults: number;
+  readonly fault: string;
+  readonly reply: string;
+  readonly since: number;
+  readonly until: number;
+}
+
+export interface LaneStatus {
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  readonly failed: number;
+  readonly paused: boolean;
+  /** When the oldest waiting message was put into the lane; null if none waits. */
+  readonly oldestWaitingAt: number | null;
+  readonly faults: LaneFaults | null;
+}
+
+/**
+ * BullMQ's `rateLimit(ms)`, which pauses a lane, works only where a rate limit is set (getRateLimitTTL.lua). So a lane
+ * without one gets one that nothing reaches.
+ */
+const unreachableRate = { max: 1_000_000, durationMs: 1_000 };
+
+export interface Lanes {
+  queue(connectorId: string): Queue;
+  /** Up to `count` lanes that are due; nobody else gets them for `visibilityMs`. `waitMs`: until the next one, -1 if none. */
+  claim(count: number, visibilityMs: number): Promise<{ connectors: string[]; waitMs: number }>;
+  /** Re-reads when a lane is due. `announce` wakes idle processes. → ms until due, -1 if it has nothing. */
+  refresh(connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number>;
+  setLimits(connectorId: string, limits: LaneLimits): Promise<void>;
+  pause(connectorId: string): Promise<void>;
+  /** Also forgets faults and their pause: an operator has mended something. */
+  resume(connectorId: string): Promise<void>;
+  /** Holds the lane for a time, in order, without burning an attempt. */
+  postpone(connectorId: string, pauseMs: number): Promise<void>;
+  /** Counts a fault; → for how long to pause and how many faults there were. */
+  fault(
+    connectorId: string,
+    fault: { kind: string; reply: string; toldMs: number | null; firstMs: number; longestMs: number },
+  ): Promise<{ pauseMs: number; faults: number }>;
+  status(connectorId: string): Promise<LaneStatus>;
+  /** Every connector that ever had a lane. */
+  known(): Promise<string[]>;
+}
+
+export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lanes {
+  const queues = new Map<string, Queue>();
+  const queue = (connectorId: string): Queue => {
+    const known = queues.get(connectorId);
+    if (known !== undefined) return known;
+    const made = shared.queue(laneName(connectorId));
+    made.on('error', () => undefined);
+    queues.set(connectorId, made);
+    return made;
+  };
+  const key = (connectorId: string, type: string): string => keys.queue(laneName(connectorId), type);
+  const refresh = async (connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number> => {
+    const types = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'];
+    const laneKeys = types.map((type) => key(connectorId, type));
+    const args = [connectorId, mode, announce ? keys.wake : ''];
+    return Number(await run(redis, refreshScript, [keys.ready, keys.lanes, ...laneKeys], args));
+  };
+  return {
+    queue,
+    refresh,
+
+    async claim(count, visibilityMs) {
+      const [waitMs, ...ids] = (await run(redis, claimScript, [keys.ready], [count, visibilityMs])) as unknown[];
+      return { waitMs: Number(waitMs), connectors: ids.map(String) };
+    },
+
+    async setLimits(connectorId, { concurrency, messagesPerMinute }) {
+      const lane = queue(connectorId);
+      await lane.setGlobalConcurrency(concurrency);
+      // One per interval instead of many per minute: BullMQ's window is fixed, so «30 per minute» would let 60 pass around
+      // its edge. Beyond 1,000 a second an interval of whole milliseconds is too coarse.
+      const everyMs = messagesPerMinute === null ? null : 60_000 / messagesPerMinute;
+      if (everyMs === null) await lane.setGlobalRateLimit(unreachableRate.max, unreachableRate.durationMs);
+      else if (everyMs >= 1) await lane.setGlobalRateLimit(1, Math.ceil(everyMs));
+      else await lane.setGlobalRateLimit(Math.floor(messagesPerMinute! / 60), 1_000);
+      await refresh(connectorId, 'sooner', true);
+    },
+
+    async pause(connectorId) {
+      await queue(connectorId).pause();
+      await refresh(connectorId, 'exact', false);
+    },
+
+    async resume(connectorId) {
+      await queue(connectorId).resume();
+      await redis.del(keys.connector(connectorId), key(connectorId, 'limiter'));
+      await refresh(connectorId, 'sooner', true);
+    },
+
+    async postpone(connectorId, pauseMs) {
+      await queue(connectorId).rateLimit(Math.max(1, Math.ceil(pauseMs)));
+    },
+
+    async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs }) {
+      const args = [firstMs, longestMs, toldMs ?? '', kind, reply];
+      const [pauseMs, faults] = (await run(redis, faultScript, [keys.connector(connectorId)], args)) as unknown[];
+      return { pauseMs: Number(pauseMs), faults: Number(faults) };
+    },
+
+    async status(connectorId) {
+      const lane = queue(connectorId);
+      const [counts, paused, oldest, faults] = await Promise.all([
+        lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
+        lane.isPaused(),
+        lane.getJobs(['wait', 'prioritized'], 0, 0, true),
+        redis.hgetall(keys.connector(connectorId)),
+      ]);
+      return {
+        waiting: (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0),
+        active: counts['active'] ?? 0,
+        delayed: counts['delayed'] ?? 0,
+        failed: counts['failed'] ?? 0,
+        paused,
+        oldestWaitingAt: oldest.reduce<number | null>((min, job) => Math.min(min ?? Infinity, job.timestamp), null),
+        faults: parseFaults(faults),
+      };
+    },
+
+    known: () => redis.smembers(keys.lanes),
+  };
+}
+
+function parseFaults(hash: Record<string, string>): LaneFaults | null {
+  const faults = Number(hash['faults'] ?? 0);
+  if (faults === 0) return null;
+  return {
+    faults,
+    fault: hash['fault'] ?? '',
+    reply: hash['reply'] ?? '',
+    since: Number(hash['since'] ?? 0),
+    until: Number(hash['until'] ?? 0),
+  };
+}

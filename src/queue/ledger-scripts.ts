@@ -1,0 +1,118 @@
+/** The ledger's Lua: each script is one atomic step of a message's life. KEYS[1] is the row, KEYS[2] the unsettled set. */
+import { script } from './script.ts';
+
+/** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. */
+const shared = `
+local function note(entry)
+  local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+  redis.call('HSET', KEYS[1], 'h' .. n, entry)
+  if n > 100 then redis.call('HDEL', KEYS[1], 'h' .. (n - 100)) end
+end
+local terminal = { sent = true, partial = true, dead = true, cancelled = true }
+`;
+
+/** ARGV: id, deadline, history entry, then fields. A row that waits to be routed again keeps its recipients and history. */
+export const rowScript = script(`${shared}
+local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'recipients')
+if row[1] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
+redis.call('HSET', KEYS[1], 'state', 'queued', unpack(ARGV, 4))
+if row[1] and row[3] then redis.call('HSET', KEYS[1], 'recipients', row[3]) end
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+note(ARGV[3])
+return 'ok'
+`);
+
+/**
+ * KEYS[3] the job's lock. ARGV: id, token, open attempt, over an open one (1/0), deadline, now, entry for an open one,
+ * then the fields of a row that a crash kept from being written.
+ */
+export const fenceScript = script(`${shared}
+if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 'lost' end
+local row = redis.call('HMGET', KEYS[1], 'state', 'open')
+if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
+if row[2] then
+  if ARGV[4] ~= '1' then return 'open' end
+  note(ARGV[7])
+end
+if not row[1] then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 8))
+end
+redis.call('HSET', KEYS[1], 'state', 'sending', 'open', ARGV[3], 'updatedAt', ARGV[6])
+redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('ZADD', KEYS[2], 'NX', ARGV[5], ARGV[1])
+return 'go'
+`);
+
+/**
+ * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults. ARGV: id, token, state, now,
+ * retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), deadline,
+ * with a dead letter (1/0), its fields.
+ * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted.
+ */
+export const settleScript = script(`${shared}
+local row = redis.call('HMGET', KEYS[1], 'state', 'open')
+if ARGV[2] ~= '' and row[2] and not string.find(row[2], ARGV[2], 1, true) then
+  note(ARGV[9])
+  return 'late'
+end
+if row[1] and terminal[row[1]] then return 'late' end
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updatedAt', ARGV[4], 'recipients', ARGV[6], 'retryAt', ARGV[7], 'reason', ARGV[8])
+if row[2] then
+  redis.call('HDEL', KEYS[1], 'open')
+  if ARGV[10] == '0' then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end
+end
+note(ARGV[9])
+if ARGV[13] == '1' then
+  redis.call('DEL', KEYS[3])
+  redis.call('HSET', KEYS[3], unpack(ARGV, 14))
+  redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])
+end
+if ARGV[11] == '1' then redis.call('DEL', KEYS[5]) end
+if terminal[ARGV[3]] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[12], ARGV[1])
+end
+return 'ok'
+`);
+
+/** ARGV: id, now, retention, entry, whether its job is in the intake (1/0). A message that somebody received stays. */
+export const cancelScript = script(`${shared}
+local row = redis.call('HMGET', KEYS[1], 'state', 'open', 'recipients')
+if not row[1] and ARGV[5] ~= '1' then return 'unknown' end
+if row[1] then
+  if row[1] == 'cancelled' then return 'ok' end
+  if terminal[row[1]] or row[2] then return row[1] end
+  for _, recipient in ipairs(cjson.decode(row[3] or '[]')) do
+    if recipient.outcome == 'accepted' or recipient.outcome == 'uncertain' then return row[1] end
+  end
+end
+redis.call('HSET', KEYS[1], 'state', 'cancelled', 'updatedAt', ARGV[2], 'retryAt', '')
+redis.call('HSETNX', KEYS[1], 'acceptedAt', ARGV[2])
+redis.call('HSETNX', KEYS[1], 'routed', '-')
+note(ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 'ok'
+`);
+
+/** ARGV: id, now, entry, deadline, via, then the states it may come from. Dead recipients get another chance. */
+export const releaseScript = script(`${shared}
+local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'recipients')
+if row[1] and not (row[1] == 'queued' and row[2] == '') then
+  local allowed = false
+  for i = 6, #ARGV do if ARGV[i] == row[1] then allowed = true end end
+  if not allowed then return row[1] end
+end
+local recipients = cjson.decode(row[3] or '[]')
+for _, recipient in ipairs(recipients) do
+  if recipient.outcome == 'rejected' or recipient.outcome == 'deferred' then recipient.outcome = 'pending' end
+end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'routed', '', 'via', ARGV[5], 'updatedAt', ARGV[2], 'retryAt', '', 'reason', '', 'deadline', ARGV[4])
+if #recipients > 0 then redis.call('HSET', KEYS[1], 'recipients', cjson.encode(recipients)) end
+redis.call('PERSIST', KEYS[1])
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+note(ARGV[3])
+return 'ok'
+`);

@@ -1,0 +1,266 @@
+/**
+ * The ledger: a Redis hash per message that says where it stands, per recipient, with its history. It outlives the job.
+ *
+ *   queued ──▶ sending ──▶ sent | partial | dead            terminal: kept for a configured time
+ *     ▲  ▲        │
+ *     │  └─ deferred (retry at) ◀─┘        cancelled         terminal
+ *     └──── replay of a dead letter
+ *
+ * `open` is the fence: an attempt that was begun under a job's lock token and has no result yet. Whoever finds it set
+ * does not know whether the mail was taken.
+ */
+import type { Redis } from 'ioredis';
+import type { Keys } from './names.ts';
+import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './ledger-scripts.ts';
+import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
+import { run } from './script.ts';
+
+export const ledgerStates = [
+  'queued',
+  'scheduled',
+  'sending',
+  'deferred',
+  'sent',
+  'partial',
+  'held',
+  'dead',
+  'cancelled',
+] as const;
+export type LedgerState = (typeof ledgerStates)[number];
+
+export const terminalStates: ReadonlySet<LedgerState> = new Set(['sent', 'partial', 'dead', 'cancelled']);
+
+/** Where one recipient stands. `pending` has had no attempt yet. */
+export interface RecipientState {
+  readonly address: string;
+  readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain';
+  readonly code: string | null;
+  readonly reply: string | null;
+}
+
+/** One fact in a message's life; `at` in ms since the epoch. */
+export interface HistoryEntry {
+  readonly at: number;
+  readonly event: string;
+  readonly connector?: string;
+  readonly attempt?: number;
+  readonly detail?: string;
+}
+
+export interface LedgerRow {
+  readonly id: string;
+  readonly state: LedgerState;
+  readonly connector: string | null;
+  readonly rule: string | null;
+  readonly messageId: string | null;
+  readonly attempts: number;
+  readonly recipients: readonly RecipientState[];
+  readonly acceptedAt: number;
+  readonly updatedAt: number;
+  readonly deadline: number;
+  readonly retryAt: number | null;
+  readonly reason: string | null;
+  readonly history: readonly HistoryEntry[];
+}
+
+export interface NewRow {
+  readonly id: string;
+  /** null where no connector was found. */
+  readonly connector: string | null;
+  readonly rule: string;
+  readonly messageId: string;
+  readonly recipients: readonly RecipientState[];
+  readonly acceptedAt: number;
+  readonly deadline: number;
+}
+
+/** The result of an attempt, or of giving up. `retentionMs` is set for terminal states only. */
+export interface Settlement {
+  readonly state: LedgerState;
+  readonly recipients: readonly RecipientState[];
+  readonly entry: HistoryEntry;
+  readonly retryAt: number | null;
+  readonly reason: string | null;
+  readonly retentionMs: number | null;
+  /** The dead letter that is written in the same step, if one is due. */
+  readonly deadLetter: DeadLetter | null;
+  /** false takes the attempt back: a postponement burns none. */
+  readonly countAttempt: boolean;
+  /** Clears the connector's fault count: it has just taken a mail. */
+  readonly connectorWorks: boolean;
+}
+
+/** `go`: the attempt is open. `open`: an earlier one has no result. `lost`: the lock is not ours. Else the row's state. */
+export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
+
+export interface Ledger {
+  /** The row, or null. */
+  read(id: string): Promise<LedgerRow | null>;
+  /** What a router must know: is the id taken by a message that is routed or settled; which connector did an operator name. */
+  standing(id: string): Promise<{ taken: boolean; via: string | null }>;
+  /** Writes the row of a routed message. false if there is one already that is not waiting to be routed. */
+  create(row: NewRow): Promise<boolean>;
+  /** Opens an attempt if the job's lock still carries `token` and the message may be sent. */
+  fence(
+    row: NewRow,
+    attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean },
+  ): Promise<FenceAnswer>;
+  /** Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. */
+  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<'ok' | 'late'>;
+  /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
+  cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
+  /**
+   * Makes a routed or dead message routable again, for re-routing and replay. A row that has expired begins anew. false if
+   * the message is in none of the states `from`. `via` is the connector that an operator chose.
+   */
+  release(
+    id: string,
+    release: { from: readonly LedgerState[]; entry: HistoryEntry; deadline: number; via: string | null },
+  ): Promise<boolean>;
+}
+
+export function createLedger(redis: Redis, keys: Keys): Ledger {
+  return {
+    async read(id) {
+      return parseRow(id, await redis.hgetall(keys.ledger(id)));
+    },
+
+    async standing(id) {
+      const [state, routed, via] = await redis.hmget(keys.ledger(id), 'state', 'routed', 'via');
+      return { taken: typeof state === 'string' && !(state === 'queued' && routed === ''), via: via || null };
+    },
+
+    async create(row) {
+      const entry: HistoryEntry = {
+        at: Date.now(),
+        event: row.connector === null ? 'no-route' : 'routed',
+        ...(row.connector === null ? {} : { connector: row.connector }),
+        detail: row.rule,
+      };
+      const answer = await run(
+        redis,
+        rowScript,
+        [keys.ledger(row.id), keys.unsettled],
+        [row.id, row.deadline, JSON.stringify(entry), ...rowFields(row)],
+      );
+      return answer === 'ok';
+    },
+
+    async fence(row, { lockKey, token, now, worker, overOpen }) {
+      const open = JSON.stringify({ token, at: now, worker });
+      const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
+      const answer = await run(
+        redis,
+        fenceScript,
+        [keys.ledger(row.id), keys.unsettled, lockKey],
+        [row.id, token, open, overOpen ? 1 : 0, row.deadline, now, JSON.stringify(uncertain), ...rowFields(row)],
+      );
+      return answer as FenceAnswer;
+    },
+
+    async settle(row, token, settlement) {
+      const dead = settlement.deadLetter;
+      const answer = await run(
+        redis,
+        settleScript,
+        [
+          keys.ledger(row.id),
+          keys.unsettled,
+          keys.deadLetter(row.id),
+          keys.dead,
+          keys.connector(settlement.entry.connector ?? ''),
+        ],
+        [
+          row.id,
+          token ?? '',
+          settlement.state,
+          settlement.entry.at,
+          settlement.retentionMs ?? '',
+          JSON.stringify(settlement.recipients),
+          settlement.retryAt ?? '',
+          settlement.reason ?? '',
+          JSON.stringify(settlement.entry),
+          settlement.countAttempt ? 1 : 0,
+          settlement.connectorWorks ? 1 : 0,
+          row.deadline,
+          dead === null ? 0 : 1,
+          ...(dead === null ? [] : deadLetterFields(dead)),
+        ],
+      );
+      return answer as 'ok' | 'late';
+    },
+
+    async cancel(id, now, retentionMs, inIntake) {
+      const entry: HistoryEntry = { at: now, event: 'cancelled' };
+      const answer = await run(
+        redis,
+        cancelScript,
+        [keys.ledger(id), keys.unsettled],
+        [id, now, retentionMs, JSON.stringify(entry), inIntake ? 1 : 0],
+      );
+      return answer === 'ok';
+    },
+
+    async release(id, { from, entry, deadline, via }) {
+      const answer = await run(
+        redis,
+        releaseScript,
+        [keys.ledger(id), keys.unsettled],
+        [id, entry.at, JSON.stringify(entry), deadline, via ?? '', ...from],
+      );
+      return answer === 'ok';
+    },
+  };
+}
+
+function rowFields(row: NewRow): (string | number)[] {
+  return [
+    'connector',
+    row.connector ?? '',
+    'routed',
+    row.connector ?? '-',
+    'rule',
+    row.rule,
+    'messageId',
+    row.messageId,
+    'acceptedAt',
+    row.acceptedAt,
+    'deadline',
+    row.deadline,
+    'recipients',
+    JSON.stringify(row.recipients),
+  ];
+}
+
+function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
+  const state = ledgerStates.find((name) => name === hash['state']);
+  if (state === undefined) return null;
+  const history = Object.entries(hash)
+    .filter(([field]) => /^h\d+$/.test(field))
+    .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
+    .flatMap(([, text]) => fromJson<HistoryEntry>(text) ?? []);
+  return {
+    id,
+    state,
+    connector: hash['connector'] || null,
+    rule: hash['rule'] || null,
+    messageId: hash['messageId'] || null,
+    attempts: Number(hash['attempts'] ?? 0),
+    recipients: fromJson<RecipientState[]>(hash['recipients']) ?? [],
+    acceptedAt: Number(hash['acceptedAt'] ?? 0),
+    updatedAt: Number(hash['updatedAt'] ?? 0),
+    deadline: Number(hash['deadline'] ?? 0),
+    retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
+    reason: hash['reason'] || null,
+    history,
+  };
+}
+
+/** Written by us, but nothing that comes out of Redis may break a reader. */
+function fromJson<T>(text: string | undefined): T | null {
+  try {
+    return text === undefined || text === '' ? null : (JSON.parse(text) as T);
+  } catch {
+    return null;
+  }
+}
