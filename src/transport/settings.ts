@@ -15,6 +15,19 @@ export interface SmtpTimeouts {
   readonly totalMs: number;
 }
 
+/**
+ * RFC 5321 section 4.5.3.2 asks for 5 minutes per command and 10 for the final dot. A queue's worker can come back later,
+ * and a server that is silent holds one of its slots, so everything before the body is given up sooner; all of that is
+ * safe to repeat. The final dot keeps its 10 minutes: giving up there leaves the message uncertain.
+ */
+export const smtpTimeouts: SmtpTimeouts = {
+  connectMs: 30_000,
+  greetingMs: 30_000,
+  commandMs: 120_000,
+  dataTerminationMs: 600_000,
+  totalMs: 900_000,
+};
+
 export interface SmtpSettings {
   readonly host: string;
   readonly port: number;

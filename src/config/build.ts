@@ -1,0 +1,97 @@
+/** From the valid file to what the program works with: every default in, durations in ms, credentials where they are used. */
+import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
+import { defaultConcurrency, presets } from './presets.ts';
+import { disabledGateway } from './rules.ts';
+import type { ConfigFile, ConnectorFile } from './schema.ts';
+import { portFor, securityFor } from './sketch.ts';
+import { sends } from '../routing/connector.ts';
+import type { SmtpSettings } from '../transport/settings.ts';
+
+export function buildConfig(file: ConfigFile): Config {
+  const { hostname, systemDefaultGateway, unmonitoredAddress, message, retention, worker } = file;
+  const retry = buildRetry(file.retry);
+  return {
+    redis: file.redis,
+    hostname,
+    systemDefaultGateway: systemDefaultGateway === disabledGateway ? null : systemDefaultGateway,
+    unmonitoredAddress: unmonitoredAddress ?? null,
+    connectors: Object.entries(file.connectors).map(([id, connector]) => buildConnector(id, connector, retry)),
+    message: { maxRecipients: message.maxRecipients, maxBytes: message.maxSize },
+    retry,
+    retention: {
+      ledgerMs: retention.ledger,
+      deadLetterMs: retention.deadLetters,
+      deadLetterCount: retention.deadLetterCount,
+    },
+    worker: {
+      slots: worker.slots,
+      drainMs: worker.drain,
+      healthPort: worker.health.port ?? null,
+      healthHost: worker.health.host,
+    },
+    log: file.log,
+  };
+}
+
+function buildConnector(id: string, file: ConnectorFile, retry: RetrySettings): ConnectorConfig {
+  const incoming = file.incoming === undefined ? null : buildIncoming(file.incoming);
+  const written = [...(file.address === undefined ? [] : [file.address]), ...(file.addresses ?? [])];
+  return {
+    id,
+    direction: file.direction,
+    addresses: [...new Set(written)],
+    incoming,
+    transport: sends(file.direction) ? buildTransport(file, incoming) : null,
+    limits: buildLimits(file.limits),
+    retry: { ...retry, ...buildRetry(file.retry) },
+  };
+}
+
+function buildIncoming(file: NonNullable<ConnectorFile['incoming']>): IncomingSettings {
+  return { ...file, port: file.port ?? (file.protocol === 'imap' ? 993 : 995) };
+}
+
+function buildTransport(file: ConnectorFile, incoming: IncomingSettings | null): TransportSettings | null {
+  if (file.graph !== undefined) return { kind: 'graph', graph: file.graph };
+  return file.smtp === undefined ? null : { kind: 'smtp', smtp: buildSmtp(file.smtp, incoming) };
+}
+
+function buildSmtp(file: NonNullable<ConnectorFile['smtp']>, incoming: IncomingSettings | null): SmtpSettings {
+  const security = file.security ?? securityFor(file.port ?? null);
+  const mailboxAuth = incoming === null ? null : { user: incoming.user, password: incoming.password };
+  return {
+    host: file.host,
+    port: file.port ?? portFor(security),
+    security,
+    auth: file.auth ?? mailboxAuth,
+    allowInsecureAuth: file.allowInsecureAuth,
+    tls: { ca: file.tls.ca ?? null, servername: file.tls.servername ?? null },
+    timeouts: {
+      connectMs: file.timeouts.connect,
+      greetingMs: file.timeouts.greeting,
+      commandMs: file.timeouts.command,
+      dataTerminationMs: file.timeouts.dataTermination,
+      totalMs: file.timeouts.total,
+    },
+  };
+}
+
+function buildLimits(file: ConnectorFile['limits']): Limits {
+  const preset = file.preset === undefined ? null : presets[file.preset];
+  return {
+    preset: file.preset ?? null,
+    concurrency: file.concurrency ?? preset?.concurrency ?? defaultConcurrency,
+    messagesPerMinute: file.messagesPerMinute ?? preset?.messagesPerMinute ?? null,
+  };
+}
+
+/** Only the keys that are there, so that a connector's own can be laid over the general ones. */
+function buildRetry(file: ConfigFile['retry']): RetrySettings;
+function buildRetry(file: ConnectorFile['retry']): Partial<RetrySettings>;
+function buildRetry(file: ConnectorFile['retry']): Partial<RetrySettings> {
+  return {
+    ...(file.firstDelay === undefined ? {} : { firstDelayMs: file.firstDelay }),
+    ...(file.maxDelay === undefined ? {} : { maxDelayMs: file.maxDelay }),
+    ...(file.lifetime === undefined ? {} : { lifetimeMs: file.lifetime }),
+  };
+}

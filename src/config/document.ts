@@ -1,0 +1,189 @@
+/** The YAML file as plain data, with the place of every key and value, and every mistake of form that it has. */
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
+import type { ConfigRule, Path, Problem } from './issues.ts';
+
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** `data` is undefined if the form of the file is too broken to go on. Maps have no prototype. */
+export interface ParsedFile {
+  readonly data: Record<string, unknown> | undefined;
+  readonly problems: readonly (Problem & { readonly place?: Place })[];
+  /** The place of a key or value; for one that is not there, of the nearest thing around it. */
+  locate(path: Path, on: Problem['on']): Place;
+}
+
+/** The configuration is five levels deep; only a cycle or an attack goes deeper. */
+const maxDepth = 32;
+/** Nodes that aliases may add: enough for 10,000 connectors that share a block, far below a «billion laughs». */
+const maxAliasedNodes = 100_000;
+/** A syntax error makes others behind it; more than these help nobody. */
+const maxSyntaxErrors = 5;
+
+export function parseFile(text: string): ParsedFile {
+  const lines = new LineCounter();
+  const placeOf = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const broken = (rule: ConfigRule, message: string, offset: number): ParsedFile['problems'][number] => ({
+    path: [],
+    rule,
+    message,
+    on: 'value',
+    place: placeOf(offset),
+  });
+  const stop = (problems: ParsedFile['problems']): ParsedFile => ({
+    data: undefined,
+    problems,
+    locate: () => ({ line: 1, column: 1 }),
+  });
+
+  let document: Document.Parsed;
+  try {
+    // Duplicate keys are found by the reader below, which knows their path. `prettyErrors` would quote the file's lines.
+    document = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      logLevel: 'silent',
+    });
+  } catch {
+    // The parser recurses: a few thousand open brackets exhaust the stack.
+    return stop([broken('yaml-syntax', 'the file is nested too deeply to be read', 0)]);
+  }
+  const errors = [...document.errors, ...document.warnings].slice(0, maxSyntaxErrors);
+  if (errors.length > 0) {
+    return stop(
+      errors.map((error) =>
+        broken(error.code === 'MULTIPLE_DOCS' ? 'yaml-document' : 'yaml-syntax', syntaxText(error.code), error.pos[0]),
+      ),
+    );
+  }
+  if (!isMap(document.contents)) {
+    const is = document.contents === null || isNull(document.contents) ? 'is empty' : 'is not a map';
+    const message = `the file ${is}; it must hold keys such as «hostname: mail.example.com»`;
+    return stop([broken('yaml-document', message, document.contents?.range[0] ?? 0)]);
+  }
+  return readTree(document.contents, placeOf);
+}
+
+function readTree(root: unknown, placeOf: (offset: number) => Place): ParsedFile {
+  const problems: Problem[] = [];
+  const places = new Map<string, { key: Place; value: Place }>();
+  const anchors = new Map<string, unknown>();
+  let aliasedNodes = 0;
+  let exhausted = false;
+
+  const fail = (path: Path, rule: ConfigRule, message: string, on: Problem['on'] = 'value') => {
+    problems.push({ path, rule, message, on });
+    return null;
+  };
+  const read = (node: unknown, path: Path, depth: number, inAlias: boolean): unknown => {
+    if (inAlias) aliasedNodes += 1;
+    if (depth > maxDepth || aliasedNodes > maxAliasedNodes) {
+      if (!exhausted) fail(path, 'yaml-alias', 'the values nest or multiply without end; write them out instead');
+      exhausted = true;
+      return null;
+    }
+    if (isAlias(node)) {
+      // The name after * may be the beginning of an unquoted password, so it is not repeated.
+      if (!anchors.has(node.source)) {
+        return fail(path, 'yaml-alias', 'refers to an anchor that is not above it; quote text that begins with *');
+      }
+      return read(anchors.get(node.source), path, depth + 1, true);
+    }
+    if ((isMap(node) || isSeq(node) || isScalar(node)) && node.anchor !== undefined) anchors.set(node.anchor, node);
+    if (isMap(node)) return readMap(node.items, path, depth, inAlias);
+    if (isSeq(node)) return node.items.map((item, at) => readItem(item, null, [...path, at], depth, inAlias));
+    return isScalar(node) ? node.value : null;
+  };
+  const readItem = (node: unknown, key: unknown, path: Path, depth: number, inAlias: boolean): unknown => {
+    const value = place(node) ?? place(key);
+    if (value !== null) places.set(placeKey(path), { key: place(key) ?? value, value });
+    return exhausted ? null : read(node, path, depth + 1, inAlias);
+  };
+  const readMap = (
+    items: readonly { key: unknown; value: unknown }[],
+    path: Path,
+    depth: number,
+    inAlias: boolean,
+  ): Record<string, unknown> => {
+    // Without a prototype, `__proto__` and `constructor` are keys like any other.
+    const map = Object.create(null) as Record<string, unknown>;
+    for (const { key, value } of items) {
+      if (!isScalar(key)) {
+        fail(path, 'unknown-key', 'has a key that is not plain text; quote values that begin with { or [');
+        continue;
+      }
+      const name = String(key.value);
+      const here = [...path, name];
+      if (name in map) {
+        const first = places.get(placeKey(here))?.key.line;
+        places.set(placeKey(here), { key: place(key)!, value: place(key)! });
+        fail(here, 'duplicate-key', `stands twice in this map, first on line ${first}; remove one`, 'key');
+        continue;
+      }
+      map[name] = readItem(value, key, here, depth, inAlias);
+    }
+    return map;
+  };
+  const place = (node: unknown): Place | null => {
+    const range = isMap(node) || isSeq(node) || isScalar(node) || isAlias(node) ? node.range : undefined;
+    return range === undefined || range === null ? null : placeOf(range[0]);
+  };
+
+  const rootPlace = place(root) ?? { line: 1, column: 1 };
+  places.set('', { key: rootPlace, value: rootPlace });
+  const data = read(root, [], 0, false) as Record<string, unknown>;
+  return {
+    data: exhausted ? undefined : data,
+    problems,
+    locate: (path, on) => {
+      const exact = places.get(placeKey(path));
+      if (exact !== undefined) return exact[on];
+      for (let length = path.length - 1; length > 0; length -= 1) {
+        const around = places.get(placeKey(path.slice(0, length)));
+        if (around !== undefined) return around.key;
+      }
+      return rootPlace;
+    },
+  };
+}
+
+function placeKey(path: Path): string {
+  return path.join('\u0000');
+}
+
+function isNull(node: unknown): boolean {
+  return isScalar(node) && node.value === null;
+}
+
+/** Own texts: those of the parser may quote a piece of the file, and that piece may be a secret. */
+function syntaxText(code: YAMLError['code']): string {
+  switch (code) {
+    case 'TAB_AS_INDENT':
+      return 'is indented by a tab; YAML wants spaces';
+    case 'BAD_INDENT':
+    case 'BLOCK_IN_FLOW':
+    case 'BLOCK_AS_IMPLICIT_KEY':
+    case 'MULTILINE_IMPLICIT_KEY':
+      return 'is indented in a way that YAML cannot read; keys of one map begin in the same column';
+    case 'MULTIPLE_DOCS':
+      return 'holds several documents (a line «---» begins another); the configuration is one';
+    case 'BAD_DQ_ESCAPE':
+      return 'has a backslash that means nothing in double quotes; use single quotes';
+    case 'TAG_RESOLVE_FAILED':
+      return 'has a value that begins with !, which YAML takes for a tag; put it in quotes';
+    case 'BAD_SCALAR_START':
+      return 'has a value that begins with a character that YAML keeps for itself (@ or `); put it in quotes';
+    case 'MISSING_CHAR':
+      return 'lacks a closing quote, bracket, comma or colon here; put values that hold any of { } [ ] , # : in quotes';
+    case 'RESOURCE_EXHAUSTION':
+      return 'is nested too deeply to be read';
+    default:
+      return `is not YAML from here on (${code}); put values that hold any of { } [ ] , # : & * ! in quotes`;
+  }
+}

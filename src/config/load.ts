@@ -1,0 +1,136 @@
+/** Loads the configuration: finds the file, reads it with its references, and gives either all of it or all mistakes. */
+import { dirname, resolve } from 'node:path';
+import { buildConfig } from './build.ts';
+import type { Config } from './config.ts';
+import { parseFile, type Place } from './document.ts';
+import { type ConfigIssue, keyOf, type Path, type Problem } from './issues.ts';
+import { codeOf, expandReferences, pathId, type ReferenceSources } from './references.ts';
+import { checkRules } from './rules.ts';
+import { showUnless, validate, valueAt } from './validate.ts';
+import { redisUrl } from './values.ts';
+
+export interface LoadOptions {
+  /** From `--config`; else POSTLANE_CONFIG, else `postlane.yaml`. */
+  readonly file?: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where a relative path of the configuration starts. References start at the configuration's own directory. */
+  readonly cwd: string;
+  /** Resolves to the text of an absolute path. Errors with a `code` (ENOENT) are named by it. */
+  readonly readFile: (path: string) => Promise<string>;
+}
+
+/** `files`: absolute paths of the configuration and of every file that it refers to, those that are missing included. */
+export type LoadResult =
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      readonly warnings: readonly ConfigIssue[];
+      readonly file: string;
+      readonly files: readonly string[];
+    }
+  | {
+      readonly ok: false;
+      readonly issues: readonly ConfigIssue[];
+      readonly warnings: readonly ConfigIssue[];
+      readonly file: string;
+      readonly files: readonly string[];
+    };
+
+/** Never rejects. `file` is the path as it was given, as people know it; issues are in the order of the file. */
+export async function loadConfig({ file: given, env, cwd, readFile }: LoadOptions): Promise<LoadResult> {
+  // An empty variable is what `POSTLANE_CONFIG=` in an env file leaves; it names no file.
+  const file = given ?? (env['POSTLANE_CONFIG'] || 'postlane.yaml');
+  const path = resolve(cwd, file);
+  const failed = (issues: readonly ConfigIssue[], files: readonly string[] = [path]): LoadResult => ({
+    ok: false,
+    issues,
+    warnings: [],
+    file,
+    files,
+  });
+
+  let text: string;
+  try {
+    text = await readFile(path);
+  } catch (thrown) {
+    const message = `cannot be read (${codeOf(thrown)}); name it by --config FILE or POSTLANE_CONFIG`;
+    return failed([{ key: '', rule: 'file-unreadable', message, file, line: 0, column: 0 }]);
+  }
+
+  const parsed = parseFile(text);
+  const locate = (problem: Problem & { readonly place?: Place }): ConfigIssue => ({
+    key: keyOf(problem.path),
+    rule: problem.rule,
+    message: problem.message,
+    file,
+    ...(problem.place ?? parsed.locate(problem.path, problem.on)),
+  });
+  const { data } = parsed;
+  if (data === undefined) return failed(parsed.problems.map(locate));
+
+  const redis = redisUrlOf(env);
+  // Not even looked at, so that a reference in it may be missing.
+  if (redis.url !== null && isMap(data['redis'])) delete data['redis']['url'];
+  const sources = { env, directory: dirname(path), readFile };
+  const expansion = await expandReferences(data, sources);
+  const certificates = await readCertificates(data, sources);
+  const files = [...new Set([path, ...expansion.files, ...certificates.files])];
+  if (!('redis' in data)) data['redis'] = {};
+  if (redis.url !== null && isMap(data['redis'])) data['redis']['url'] = redis.url;
+
+  const show = showUnless(expansion.referring);
+  const validation = validate(data, expansion.whole, show);
+  const rules = checkRules(data, show, (at) => parsed.locate(at, 'value').line);
+
+  // What a value that is not there would break besides is nobody's mistake.
+  const sure = [...parsed.problems, ...expansion.problems, ...certificates.problems];
+  const known = new Set(sure.filter(({ on }) => on === 'value').map((problem) => pathId(problem.path)));
+  const rest = [...validation.problems, ...rules.errors].filter((problem) => !known.has(pathId(problem.path)));
+  const issues = [...redis.issues, ...inOrder([...sure, ...rest].map(locate))];
+  const warnings = inOrder(rules.warnings.map(locate));
+  if (issues.length > 0 || validation.file === undefined) return { ok: false, issues, warnings, file, files };
+  return { ok: true, config: buildConfig(validation.file), warnings, file, files };
+}
+
+/** `tls.ca` may be a path. Replaces each by the file's text, in place. */
+async function readCertificates(
+  data: Record<string, unknown>,
+  { directory, readFile }: ReferenceSources,
+): Promise<{ problems: Problem[]; files: string[] }> {
+  const problems: Problem[] = [];
+  const files: string[] = [];
+  for (const id of Object.keys(Object(data['connectors']) as object)) {
+    const holder: Path = ['connectors', id, 'smtp', 'tls'];
+    const ca = valueAt(data, [...holder, 'ca']);
+    if (typeof ca !== 'string' || !/^[^\n]+\.(?:pem|crt)$/.test(ca)) continue;
+    const file = resolve(directory, ca);
+    files.push(file);
+    const tls = valueAt(data, holder) as Record<string, unknown>;
+    try {
+      tls['ca'] = await readFile(file);
+    } catch (thrown) {
+      tls['ca'] = null;
+      const message = `refers to a file that cannot be read (${codeOf(thrown)})`;
+      problems.push({ path: [...holder, 'ca'], rule: 'missing-file', message, on: 'value' });
+    }
+  }
+  return { problems, files };
+}
+
+/** REDIS_URL wins over the file's; if it is wrong, the mistake is not in the file. */
+function redisUrlOf(env: LoadOptions['env']): { readonly url: string | null; readonly issues: readonly ConfigIssue[] } {
+  const url = env['REDIS_URL'];
+  if (url === undefined || url === '') return { url: null, issues: [] };
+  const parsed = redisUrl.safeParse(url);
+  if (parsed.success) return { url: parsed.data, issues: [] };
+  const message = parsed.error.issues[0]?.message ?? 'must be a Redis URL';
+  return { url: null, issues: [{ key: 'redis.url', rule: 'url', message, file: 'REDIS_URL', line: 0, column: 0 }] };
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  return [...issues].sort((a, b) => a.line - b.line || a.column - b.column);
+}

@@ -1,0 +1,27 @@
+/** Limits of well-known providers: what `limits.preset` stands for. */
+
+export interface Preset {
+  readonly concurrency: number;
+  readonly messagesPerMinute: number | null;
+}
+
+export const presetNames = ['exchange-online', 'gmail', 'ses'] as const;
+
+export const presets: Readonly<Record<(typeof presetNames)[number], Preset>> = {
+  // SMTP AUTH takes 3 connections per mailbox, the fourth gets `432 4.3.2 … sender thread limit exceeded`; Graph takes 4
+  // requests per application and mailbox; 30 messages a minute per mailbox whatever the way. 3 fits both ways.
+  // https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements
+  // https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
+  'exchange-online': { concurrency: 3, messagesPerMinute: 30 },
+  // Google publishes limits per day only (2,000 messages per Workspace user) and answers bursts with 421 4.7.0. One a
+  // second is our own caution, not Google's number: it uses a day's quota up in 33 minutes and makes no burst.
+  // https://knowledge.workspace.google.com/admin/gmail/gmail-sending-limits-in-google-workspace
+  gmail: { concurrency: 5, messagesPerMinute: 60 },
+  // An account in the sandbox may send to 1 recipient a second; outside of it the rate is the account's own and belongs
+  // into `messagesPerMinute`. SES counts recipients, so a message to many uses more of the rate than this paces.
+  // https://docs.aws.amazon.com/ses/latest/dg/quotas.html
+  ses: { concurrency: 5, messagesPerMinute: 60 },
+};
+
+/** Without a preset: as many sessions as nodemailer's pool and most mail clients open to one server. */
+export const defaultConcurrency = 5;

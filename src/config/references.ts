@@ -1,0 +1,107 @@
+/** References in text values: `${NAME}` is the environment's, `${file:PATH}` a file's, `$${` a plain `${`. */
+import { resolve } from 'node:path';
+import type { Path, Problem } from './issues.ts';
+
+export interface ReferenceSources {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Relative paths start here: the configuration file's directory. */
+  readonly directory: string;
+  readonly readFile: (path: string) => Promise<string>;
+}
+
+export interface Expansion {
+  readonly problems: readonly Problem[];
+  /** Values with a reference in them; nothing of what these came to may be printed. */
+  readonly referring: ReadonlySet<string>;
+  /** Those of them that are one reference and nothing else: they may stand for a number or a switch too. */
+  readonly whole: ReadonlySet<string>;
+  /** Absolute paths of the files read, and of those that could not be. */
+  readonly files: readonly string[];
+}
+
+export const pathId = (path: Path): string => path.join('\u0000');
+
+const reference = /\$\$\{|\$\{([^}]*)(\}?)/g;
+
+/** Replaces the references in `data` in place. One that fails leaves null behind. */
+export async function expandReferences(data: Record<string, unknown>, sources: ReferenceSources): Promise<Expansion> {
+  const problems: Problem[] = [];
+  const referring = new Set<string>();
+  const whole = new Set<string>();
+  const files = new Map<string, Promise<string>>();
+
+  const readOnce = async (path: string): Promise<string> => {
+    const text = files.get(path) ?? sources.readFile(path);
+    files.set(path, text);
+    return text;
+  };
+  const valueOf = async (
+    name: string,
+    closed: boolean,
+  ): Promise<{ value: string } | Pick<Problem, 'rule' | 'message'>> => {
+    if (!closed) return { rule: 'bad-reference', message: 'has a ${ without its }; write $${ for a plain ${' };
+    if (name.startsWith('file:') && name.length > 'file:'.length) {
+      const path = resolve(sources.directory, name.slice('file:'.length));
+      try {
+        // Editors and `echo` end a file by a line end that is no part of the secret.
+        return { value: (await readOnce(path)).replace(/\r?\n$/, '') };
+      } catch (thrown) {
+        return {
+          rule: 'missing-file',
+          message: `refers to the file ${path}, which cannot be read (${codeOf(thrown)})`,
+        };
+      }
+    }
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+      return { rule: 'bad-reference', message: 'has a reference that is neither ${NAME} nor ${file:PATH}' };
+    }
+    const value = sources.env[name];
+    return value === undefined
+      ? { rule: 'missing-variable', message: `refers to the environment variable ${name}, which is not set` }
+      : { value };
+  };
+  const expandText = async (text: string, path: Path): Promise<string | null> => {
+    const id = pathId(path);
+    const parts: string[] = [];
+    let end = 0;
+    let failed = false;
+    for (const match of text.matchAll(reference)) {
+      parts.push(text.slice(end, match.index));
+      end = match.index + match[0].length;
+      if (match[1] === undefined) {
+        parts.push('${');
+        continue;
+      }
+      referring.add(id);
+      if (match[0].length === text.length) whole.add(id);
+      const result = await valueOf(match[1], match[2] === '}');
+      if ('value' in result) {
+        parts.push(result.value);
+      } else {
+        failed = true;
+        problems.push({ path, ...result, on: 'value' });
+      }
+    }
+    return failed ? null : parts.join('') + text.slice(end);
+  };
+  const visit = async (holder: Record<string | number, unknown>, key: string | number, path: Path): Promise<void> => {
+    const value = holder[key];
+    if (typeof value === 'string') {
+      if (value.includes('${')) holder[key] = await expandText(value, path);
+    } else if (Array.isArray(value)) {
+      for (const at of value.keys()) await visit(value as unknown as Record<number, unknown>, at, [...path, at]);
+    } else if (typeof value === 'object' && value !== null) {
+      const map = value as Record<string, unknown>;
+      for (const name of Object.keys(map)) await visit(map, name, [...path, name]);
+    }
+  };
+
+  for (const name of Object.keys(data)) await visit(data, name, [name]);
+  return { problems, referring, whole, files: [...files.keys()] };
+}
+
+/** `ENOENT` and the like; a message could quote more than it should. */
+export function codeOf(thrown: unknown): string {
+  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
+  return typeof code === 'string' ? code : 'unreadable';
+}

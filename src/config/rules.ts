@@ -1,0 +1,172 @@
+/** The rules between keys: which combinations of connectors, addresses, gateway and credentials make no sense. */
+import { sends } from '../routing/connector.ts';
+import { resolve } from '../routing/resolve.ts';
+import { buildRouteTable } from '../routing/table.ts';
+import type { ConfigRule, Path, Problem } from './issues.ts';
+import { connectorIdPattern } from './schema.ts';
+import { routable, type Sketch, sketchConnectors } from './sketch.ts';
+import { nearest } from './suggest.ts';
+import { parseDurationMs } from './units.ts';
+import { type Show, valueAt } from './validate.ts';
+import { mailbox } from './values.ts';
+
+/** What the file says in `systemDefaultGateway` for «none». */
+export const disabledGateway = 'disabled';
+
+/** Looks at the data itself, not at what the schema made of it, so that a mistake in one place hides none in another. */
+export function checkRules(
+  data: Record<string, unknown>,
+  show: Show,
+  lineOf: (path: Path) => number,
+): { readonly errors: Problem[]; readonly warnings: Problem[] } {
+  const connectors = sketchConnectors(data);
+  const all = [
+    ...connectors.flatMap((connector) => [...idRule(connector), ...transportRules(connector), ...authRules(connector)]),
+    ...duplicateAddresses(connectors, show, lineOf),
+    ...gatewayRules(data, connectors, show),
+    ...neverChosen(data, connectors),
+    ...retryOrder(data, ['retry'], [['retry']]),
+    ...connectors.flatMap(({ path }) => retryOrder(data, [...path, 'retry'], [[...path, 'retry'], ['retry']])),
+  ];
+  return {
+    errors: all.filter(({ rule }) => !warningRules.has(rule)),
+    warnings: all.filter(({ rule }) => warningRules.has(rule)),
+  };
+}
+
+/** Everything works with these, but hardly as it was meant. */
+const warningRules: ReadonlySet<ConfigRule> = new Set(['transport-unused', 'never-chosen', 'security-port']);
+
+function problem(path: Path, rule: ConfigRule, message: string, on: Problem['on'] = 'value'): Problem[] {
+  return [{ path, rule, message, on }];
+}
+
+function idRule({ id, path }: Sketch): Problem[] {
+  if (id !== disabledGateway && new RegExp(connectorIdPattern).test(id)) return [];
+  const must = `an id has 1 to 64 lower-case letters, digits, - and _, begins with a letter or digit, and is not «${disabledGateway}»`;
+  return problem(path, 'connector-id', must, 'key');
+}
+
+function transportRules({ path, direction, smtp, hasGraph }: Sketch): Problem[] {
+  const both =
+    smtp !== null && hasGraph
+      ? problem([...path, 'graph'], 'transport-both', 'stands beside smtp; keep one of the two', 'key')
+      : [];
+  if (direction === null) return both;
+  if (sends(direction) && smtp === null && !hasGraph) {
+    const message = `is ${direction} but has no way to send; give it smtp or graph, or make its direction incoming`;
+    return problem(path, 'transport-missing', message, 'key');
+  }
+  if (!sends(direction) && smtp !== null) {
+    const message = 'is not used: the direction is incoming, which never sends; make it both, or remove smtp';
+    return [...both, ...problem([...path, 'smtp'], 'transport-unused', message, 'key')];
+  }
+  return both;
+}
+
+function authRules({ path, smtp, hasIncoming }: Sketch): Problem[] {
+  if (smtp === null) return [];
+  const problems: Problem[] = [];
+  if (smtp.hasAuth && hasIncoming) {
+    const message = 'stands beside incoming, whose user and password the SMTP session uses; remove auth';
+    problems.push(...problem([...path, 'smtp', 'auth'], 'auth-beside-incoming', message, 'key'));
+  }
+  if ((smtp.hasAuth || hasIncoming) && smtp.security === 'none' && !smtp.allowInsecureAuth) {
+    const whose = smtp.hasAuth ? 'auth' : 'the credentials of incoming';
+    const message = `would send ${whose} over an unencrypted session; use tls or starttls, or set allowInsecureAuth: true`;
+    problems.push(...problem([...path, 'smtp', 'security'], 'insecure-auth', message));
+  }
+  const { port, security } = smtp;
+  if ((port === 465 && security === 'starttls') || ((port === 587 || port === 25) && security === 'tls')) {
+    const usual = port === 465 ? 'tls' : 'starttls';
+    const message = `is ${security} at port ${port}, where servers speak ${usual}; remove it unless yours differs`;
+    problems.push(...problem([...path, 'smtp', 'security'], 'security-port', message));
+  }
+  return problems;
+}
+
+function duplicateAddresses(connectors: readonly Sketch[], show: Show, lineOf: (path: Path) => number): Problem[] {
+  const owners = new Map<string, { id: string; path: Path }>();
+  return connectors.flatMap(({ id, direction, patterns }) => {
+    if (direction === null || !sends(direction)) return [];
+    return patterns.flatMap(({ pattern, path }) => {
+      const owner = owners.get(pattern);
+      owners.set(pattern, owner ?? { id, path });
+      if (owner === undefined || owner.id === id) return [];
+      const message = `${show(path, pattern) ?? 'this address'} already belongs to connector ${owner.id} (line ${lineOf(owner.path)}); only one can send for it`;
+      return problem(path, 'duplicate-address', message);
+    });
+  });
+}
+
+function gatewayRules(data: Record<string, unknown>, connectors: readonly Sketch[], show: Show): Problem[] {
+  const path = ['systemDefaultGateway'];
+  const id = data['systemDefaultGateway'];
+  if (typeof id !== 'string' || id === '') return [];
+  if (id === disabledGateway) return disabledRules(data, connectors, show);
+  const ids = Object.keys(Object(data['connectors']) as object);
+  if (!ids.includes(id)) {
+    const shown = show(path, id);
+    const near = shown === null ? null : nearest(id, ids);
+    const hint = near === null ? `name one of the connectors, or write «${disabledGateway}»` : `did you mean ${near}?`;
+    return problem(path, 'default-gateway-unknown', `${shown ?? 'it'} is not a connector; ${hint}`);
+  }
+  return connectors.some((connector) => connector.id === id && connector.direction === 'incoming')
+    ? problem(
+        path,
+        'default-gateway-incoming',
+        `${show(path, id) ?? 'it'} is an incoming connector, which never sends; name one that does`,
+      )
+    : [];
+}
+
+function disabledRules(data: Record<string, unknown>, connectors: readonly Sketch[], show: Show): Problem[] {
+  const from = data['unmonitoredAddress'];
+  if (from === undefined) {
+    const message =
+      'is disabled, which needs an unmonitoredAddress that a sending connector matches; set it, or name a connector';
+    return problem(['systemDefaultGateway'], 'unmonitored-address-missing', message);
+  }
+  const parsed = mailbox.safeParse(from);
+  // With a connector that could not be read, nobody knows yet whether it would match.
+  if (!parsed.success || connectors.some(({ unclear }) => unclear)) return [];
+  const route = resolve(buildRouteTable(routable(connectors), null), parsed.data.address);
+  if (route.connector !== null) return [];
+  const path = ['unmonitoredAddress'];
+  const message = `${show(path, from) ?? 'it'} matches no sending connector, and the system default gateway is disabled; add it to one, or name a gateway`;
+  return problem(path, 'unmonitored-address-unmatched', message);
+}
+
+function neverChosen(data: Record<string, unknown>, connectors: readonly Sketch[]): Problem[] {
+  return connectors
+    .filter(({ id, direction, patterns, unclear }) => {
+      if (unclear || direction === null || !sends(direction)) return false;
+      return patterns.length === 0 && data['systemDefaultGateway'] !== id;
+    })
+    .flatMap(({ path }) => {
+      const message =
+        'is never chosen: it has no address and is not the system default gateway; give it addresses, or remove it';
+      return problem(path, 'never-chosen', message, 'key');
+    });
+}
+
+/** `places` are looked through in order for each value: the connector's own, then the general one. */
+function retryOrder(data: Record<string, unknown>, own: Path, places: readonly Path[]): Problem[] {
+  const keys = ['firstDelay', 'maxDelay', 'lifetime'] as const;
+  const found = keys.map((key, at) => {
+    const path = places.map((place) => [...place, key]).find((place) => valueAt(data, place) !== undefined);
+    const text = path === undefined ? retryDefaults[at] : valueAt(data, path);
+    return { key, path, ms: typeof text === 'string' ? parseDurationMs(text) : null };
+  });
+  return found.slice(1).flatMap((longer, at) => {
+    const shorter = found[at]!;
+    if (shorter.ms === null || longer.ms === null || shorter.ms <= longer.ms) return [];
+    // Said once, where one of the two was written.
+    const path = [shorter.path, longer.path].find((path) => path !== undefined && path.length === own.length + 1);
+    return path === undefined
+      ? []
+      : problem(path, 'retry-order', `${shorter.key} must not be longer than ${longer.key}`);
+  });
+}
+
+const retryDefaults = ['30s', '1h', '24h'];

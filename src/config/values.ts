@@ -1,0 +1,114 @@
+/** The kinds of single values in the configuration file, as zod schemas that name their rule. */
+import { X509Certificate } from 'node:crypto';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { z } from 'zod';
+import { asciiDomain, parseAddressPattern, parseMailbox } from '../message/address.ts';
+import type { Mailbox } from '../message/message.ts';
+import type { ConfigRule } from './issues.ts';
+import { parseDurationMs, parseSizeBytes } from './units.ts';
+
+type Reading<T> = { readonly value: T } | { readonly must: string };
+
+/** Text that `read` turns into something else, or refuses with a sentence that begins with «must» or «has». */
+function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>) {
+  return z.string().transform((text, context): T => {
+    const reading = read(text);
+    if ('value' in reading) return reading.value;
+    context.addIssue({ code: 'custom', message: reading.must, params: { rule } });
+    return z.NEVER;
+  });
+}
+
+const dayMs = 86_400_000;
+
+/** Milliseconds. `maxDays` keeps timers within what setTimeout takes (24 days) and stored times within reason. */
+export function duration(maxDays: 1 | 20 | 3650) {
+  return textAs('duration', (text): Reading<number> => {
+    const value = parseDurationMs(text);
+    if (value === null) return { must: 'must be a whole number above 0 and a unit: 500ms, 30s, 15m, 24h or 7d' };
+    return value > maxDays * dayMs ? { must: `must not be longer than ${maxDays}d` } : { value };
+  });
+}
+
+/** Bytes: a number of them, or text with a unit. */
+export const size = z.union([z.int().min(1), z.string()]).transform((input, context): number => {
+  const value = typeof input === 'number' ? input : parseSizeBytes(input);
+  if (value !== null) return value;
+  const message = 'must be a number of bytes above 0, or one with a unit: 512KiB, 25MiB or 25MB';
+  context.addIssue({ code: 'custom', message, params: { rule: 'size' satisfies ConfigRule } });
+  return z.NEVER;
+});
+
+export const port = z.int().min(1).max(65_535);
+
+export const text = z.string().min(1);
+
+/** The same as `text`; the name marks what must never be printed. */
+export const secret = z.string().min(1);
+
+/** A host to connect to. Underscores are let through: names of containers have them. */
+export const host = textAs('host', (text): Reading<string> => {
+  const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
+  if (isIP(bare) !== 0) return { value: bare };
+  const ascii = asciiDomain(text.replaceAll('_', '-').replace(/\.$/, ''));
+  if (ascii === null) return { must: 'must be a DNS name or an IP address, without a scheme or a port' };
+  return { value: text.includes('_') ? text.toLowerCase() : ascii };
+});
+
+/** What EHLO says: RFC 5321 section 4.1.1.1 wants the client's DNS name, or an address literal where it has none. */
+export const ehloName = textAs('hostname', (text): Reading<string> => {
+  const must =
+    'must be the external DNS name of this machine, such as mail.example.com, or an address literal ([192.0.2.1])';
+  if (text.startsWith('[')) {
+    const inner = text.endsWith(']') ? text.slice(1, -1) : '';
+    const literal = inner.startsWith('IPv6:') ? isIPv6(inner.slice('IPv6:'.length)) : isIPv4(inner);
+    return literal ? { value: text } : { must };
+  }
+  const ascii = asciiDomain(text);
+  return ascii === null ? { must } : { value: ascii };
+});
+
+export const addressPattern = textAs('address-pattern', (text): Reading<string> => {
+  const parsed = parseAddressPattern(text);
+  return parsed.ok ? { value: parsed.value } : { must: `${parsed.problem}; write an address or *@domain` };
+});
+
+export const mailbox = textAs('address', (text): Reading<Mailbox> => {
+  const parsed = parseMailbox(text);
+  return parsed.ok ? { value: parsed.value } : { must: `${parsed.problem}; write one address, or "Name <address>"` };
+});
+
+export const redisUrl = textAs('url', (text): Reading<string> => {
+  const must = 'must be a Redis URL such as redis://127.0.0.1:6379 or rediss://user:password@host:6380/0';
+  const url = URL.parse(text);
+  if (url === null || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') return { must };
+  return { value: text };
+});
+
+/** One `{tag}` that is not empty: Redis Cluster hashes only what is between the first brace and the next closing one. */
+export const redisPrefix = textAs('prefix', (text): Reading<string> =>
+  /^[A-Za-z0-9_.:-]{0,64}\{[A-Za-z0-9_.-]{1,64}\}[A-Za-z0-9_.:-]{0,64}$/.test(text)
+    ? { value: text }
+    : { must: 'must hold exactly one name in braces, such as {postlane}, and otherwise letters, digits and _ . : -' },
+);
+
+/** Both go into URLs of the identity platform; a GUID or a domain, so nothing that a URL would read as a separator. */
+export const tenant = textAs('tenant', (text): Reading<string> =>
+  /^[^\s/?#%\\@:]{1,253}$/.test(text) && !/^\.+$/.test(text)
+    ? { value: text }
+    : { must: 'must be the id (or domain) as the Entra portal shows it, without spaces or slashes' },
+);
+
+/** PEM text; a path has been replaced by the file's text before this looks at it. Every certificate in it must parse. */
+export const certificates = textAs('certificate', (text): Reading<string> => {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const good = blocks.every((block) => {
+    try {
+      return new X509Certificate(block).subject !== undefined;
+    } catch {
+      return false;
+    }
+  });
+  if (blocks.length > 0 && good) return { value: text };
+  return { must: 'must be certificates in PEM form, by ${file:ca.pem}, or the path of a .pem or .crt file' };
+});
