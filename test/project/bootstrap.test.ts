@@ -1,0 +1,177 @@
+/** Holds the decisions of the set-up scripts: whether packages are stale, where Redis comes from, how a command is handed over. */
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { staleReason } from '../../scripts/dependencies.mjs';
+import { chooseRedis, findOnPath } from '../../scripts/redis-server.mjs';
+import { root } from '../support/source.ts';
+
+const run = promisify(execFile);
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'postlane-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe('packages', () => {
+  const lock = (packages: object) => JSON.stringify({ packages });
+  const wanted = lock({
+    '': { version: '1.0.0' },
+    'node_modules/a': { version: '1.0.0', integrity: 'x' },
+    'node_modules/b': { version: '1.0.0', integrity: 'y', dev: true },
+    'node_modules/c-darwin': { version: '1.0.0', optional: true },
+  });
+  const a = { version: '1.0.0', integrity: 'x' };
+  const b = { version: '1.0.0', integrity: 'y', dev: true };
+  const development = { development: true };
+
+  test.each([
+    ['nothing is installed', null, 'there are none yet'],
+    ['a package is missing', lock({ 'node_modules/b': b }), 'node_modules/a is missing'],
+    [
+      'a version differs',
+      lock({ 'node_modules/a': { ...a, version: '2.0.0' }, 'node_modules/b': b }),
+      'node_modules/a has changed',
+    ],
+    [
+      'the content differs',
+      lock({ 'node_modules/a': { ...a, integrity: 'z' }, 'node_modules/b': b }),
+      'node_modules/a has changed',
+    ],
+    [
+      'a package is left over',
+      lock({ 'node_modules/a': a, 'node_modules/b': b, 'node_modules/d': a }),
+      'node_modules/d is left over',
+    ],
+    ['the installed lock is cut off', '{"packages": {"node_mod', 'node_modules/a is missing'],
+  ])('are stale if %s', (_, installed, reason) => {
+    expect(staleReason(wanted, installed, development)).toBe(reason);
+  });
+
+  test('are fresh without the binaries of other systems', () => {
+    expect(staleReason(wanted, lock({ 'node_modules/a': a, 'node_modules/b': b }), development)).toBeNull();
+  });
+
+  test('for development are needed for development only', () => {
+    const production = lock({ 'node_modules/a': a });
+    expect(staleReason(wanted, production, { development: false })).toBeNull();
+    expect(staleReason(wanted, production, development)).toBe('node_modules/b is missing');
+  });
+});
+
+describe('Redis', () => {
+  const bare = { redisUrl: undefined, server: null, root: false, apt: false, brew: false, docker: () => false };
+  const everything = { redisUrl: 'redis://r', server: '/r', root: true, apt: true, brew: true, docker: () => true };
+
+  test.each([
+    ['the one of REDIS_URL before all others', everything, 'url'],
+    ['a server on PATH if there is no REDIS_URL', { ...everything, redisUrl: undefined }, 'binary'],
+    ['a server on PATH if REDIS_URL is empty', { ...everything, redisUrl: '' }, 'binary'],
+    ['a Debian package for root', { ...everything, redisUrl: undefined, server: null }, 'apt'],
+    ['no Debian package for others', { ...bare, apt: true }, 'nothing'],
+    ['Homebrew before Docker', { ...bare, brew: true, docker: () => true }, 'brew'],
+    ['Docker where nothing can be installed', { ...bare, apt: true, docker: () => true }, 'docker'],
+    ['none, if there is no way', bare, 'nothing'],
+  ])('is %s', (_, machine, choice) => {
+    expect(chooseRedis(machine)).toBe(choice);
+  });
+
+  test('asks Docker only if nothing else is there, because asking is slow', () => {
+    const docker = () => {
+      throw new Error('asked');
+    };
+    expect(chooseRedis({ ...everything, redisUrl: undefined, docker })).toBe('binary');
+  });
+
+  test('is found by name in the order of names, then of folders, and only if it can be run', () => {
+    const folder = temporaryFolder();
+    const [first, second] = [join(folder, 'first'), join(folder, 'second')];
+    for (const [place, name, mode] of [
+      [first, 'one-server', 0o644],
+      [first, 'two-server', 0o755],
+      [second, 'one-server', 0o755],
+    ] as const) {
+      mkdirSync(place, { recursive: true });
+      writeFileSync(join(place, name), '');
+      chmodSync(join(place, name), mode);
+    }
+    const path = `${first}:${second}`;
+    expect(findOnPath(['one-server', 'two-server'], path)).toBe(join(second, 'one-server'));
+    expect(findOnPath(['two-server'], path)).toBe(join(first, 'two-server'));
+    expect(findOnPath(['three-server'], path)).toBeNull();
+  });
+});
+
+describe('the hand-over to a command', () => {
+  /** A repository whose CLI is `program`, with the packages and the scripts of this one. */
+  function repository(program: string): string {
+    const folder = temporaryFolder();
+    for (const name of ['scripts', 'package.json', 'package-lock.json']) {
+      cpSync(join(root, name), join(folder, name), { recursive: true });
+    }
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+    mkdirSync(join(folder, 'src/cli'), { recursive: true });
+    writeFileSync(join(folder, 'src/cli/main.ts'), program);
+    return folder;
+  }
+
+  test('through npm prints what the command prints and nothing else, in the folder of the caller', async () => {
+    const folder = repository(
+      'const given: string[] = process.argv.slice(2); console.log(JSON.stringify({ given, cwd: process.cwd() }));',
+    );
+    const elsewhere = realpathSync(temporaryFolder());
+    const { stdout, stderr } = await run(
+      'npm',
+      ['run', '-s', '--prefix', folder, 'postlane', '--', 'explain', 'x y', '--json'],
+      { cwd: elsewhere },
+    );
+    expect(JSON.parse(stdout)).toEqual({ given: ['explain', 'x y', '--json'], cwd: elsewhere });
+    expect(stderr).toBe('');
+  });
+
+  test('through npm keeps the exit code', async () => {
+    const folder = repository('process.exitCode = 42;');
+    const ended = run('npm', ['run', '-s', '--prefix', folder, 'postlane']);
+    await expect(ended).rejects.toMatchObject({ code: 42 });
+  });
+
+  /** Starts the command of a new repository and waits until it has printed its first line, `ready`. */
+  async function started(program: string): Promise<ChildProcess> {
+    const folder = repository(program);
+    const child = spawn(process.execPath, ['scripts/bootstrap.mjs', 'cli'], { cwd: folder, stdio: 'pipe' });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    expect(line.toString()).toBe('ready\n');
+    return child;
+  }
+
+  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('passes %s on once, and waits for the end', async (signal) => {
+    const child = await started(`
+      let count = 0;
+      process.on('${signal}', () => {
+        count++;
+        setTimeout(() => process.exit(10 + count), 50);
+      });
+      setInterval(() => {}, 1000);
+      console.log('ready');`);
+    child.kill(signal);
+    expect(await once(child, 'exit')).toEqual([11, null]);
+  });
+
+  test('ends by the signal that ended the command', async () => {
+    const child = await started(`console.log('ready'); setInterval(() => {}, 1000);`);
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([null, 'SIGTERM']);
+  });
+
+  test('refuses an unknown command with exit code 2', async () => {
+    const ended = run(process.execPath, [join(root, 'scripts/bootstrap.mjs'), 'deploy']);
+    await expect(ended).rejects.toMatchObject({ code: 2, stdout: '' });
+  });
+});
