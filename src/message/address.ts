@@ -168,20 +168,51 @@ export function parseAddressPattern(text: string): Parsed<string> {
   return address.ok ? { ok: true, value: routingKey(address.value) } : address;
 }
 
+/** How often each of `@`, `<` and `>` stands outside of quoted strings and comments. */
+function countSigns(text: string): { readonly at: number; readonly open: number; readonly close: number } {
+  const count = { at: 0, open: 0, close: 0 };
+  let quoted = false;
+  let comments = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const char = text[i];
+    if (char === '\\') i += 1;
+    else if (char === '"' && comments === 0) quoted = !quoted;
+    else if (quoted) continue;
+    else if (char === '(') comments += 1;
+    else if (char === ')') comments -= 1;
+    else if (comments > 0) continue;
+    else if (char === '@') count.at += 1;
+    else if (char === '<') count.open += 1;
+    else if (char === '>') count.close += 1;
+  }
+  return count;
+}
+
 /**
  * Reads an address list of a header or of the command line: commas, groups, comments, encoded words (RFC 5322 section
  * 3.4). Every address is judged as strictly as by `parseMailbox`; names are only made printable, as nothing is sent from them.
  */
 export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
-  // oxlint-disable-next-line no-control-regex -- a NUL never belongs into an address list
-  if (/\u0000/.test(text)) return fail('has a NUL character');
+  // The splitter passes over control characters, so `a@b\r\nRCPT TO:<c@d>` would be an address of a group.
+  if (controlCharacter.test(text.replaceAll('\t', ' '))) return fail('has a line break or another control character');
   const mailboxes: Mailbox[] = [];
-  for (const entry of addressparser(text, { flatten: true })) {
-    // What a parser can make no address of is a name without an address; skipping it would lose a recipient silently.
-    const address = entry.address === '' ? fail('is no address') : parseAddress(entry.address.toWellFormed());
-    if (!address.ok) return fail(`holds "${printable(entry.address || entry.name, 80)}", which ${address.problem}`);
-    const name = printable(decodeEncodedWords(entry.name).toWellFormed(), 80);
-    mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });
+  for (const entry of addressparser(text.toWellFormed())) {
+    if (entry.group !== undefined && entry.name.includes('@')) {
+      return fail(`holds "${printable(entry.name, 80)}" before a colon, where a group's name is expected`);
+    }
+    for (const member of entry.group ?? [entry]) {
+      // What the splitter finds no address in is a name alone; to pass over it would lose a recipient in silence.
+      const text = member.address ?? '';
+      const address = text === '' ? fail('is no address') : parseAddress(text);
+      if (!address.ok) return fail(`holds "${printable(text || member.name, 80)}", which ${address.problem}`);
+      const name = printable(decodeEncodedWords(member.name), 80);
+      mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });
+    }
+  }
+  // The splitter takes `a@b c@d` and `x <a@b> y <c@d>` for one mailbox with a strange name: a recipient would be lost, or another one meant.
+  const signs = countSigns(text);
+  if (signs.at !== mailboxes.length || signs.open > mailboxes.length || signs.open !== signs.close) {
+    return fail('does not have exactly one address between its commas');
   }
   return { ok: true, value: mailboxes };
 }

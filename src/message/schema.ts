@@ -1,72 +1,247 @@
-/** The one schema of an outbound message: source of the input type, the validation and `schema/message.schema.json`. */
+/** Validates an outbound message: fields first, then what they mean together; the normal form, or everything that is wrong. */
 import { z } from 'zod';
-import type { Issue } from '../errors.ts';
-import type { Message, MessageLimits } from './message.ts';
-
-const mailbox = z.union([z.string(), z.strictObject({ name: z.string().optional(), address: z.string() })]);
-const mailboxes = z.union([mailbox, z.array(mailbox)]);
-const bytes = z.instanceof(Uint8Array);
-const attachmentNames = {
-  filename: z.string().optional(),
-  contentType: z.string().optional(),
-  cid: z.string().optional(),
-  disposition: z.enum(['attachment', 'inline']).optional(),
-};
-const encoding = z.enum(['utf8', 'base64']).optional();
-const stored = { ref: z.string(), size: z.number() };
-const when = z.union([z.iso.datetime({ offset: true }), z.number(), z.date()]);
-
-const messageSchema = z.strictObject({
-  id: z.string().optional(),
-  from: mailbox.optional(),
-  to: mailboxes.optional(),
-  cc: mailboxes.optional(),
-  bcc: mailboxes.optional(),
-  replyTo: mailboxes.optional(),
-  subject: z.string().optional(),
-  text: z.string().optional(),
-  html: z.string().optional(),
-  attachments: z
-    .array(
-      z.union([
-        z.strictObject({ ...attachmentNames, content: z.union([z.string(), bytes]), encoding }),
-        z.strictObject({ ...attachmentNames, ...stored }),
-      ]),
-    )
-    .optional(),
-  headers: z.record(z.string(), z.union([z.string(), z.array(z.string())])).optional(),
-  inReplyTo: z.string().optional(),
-  references: z.union([z.string(), z.array(z.string())]).optional(),
-  raw: z
-    .union([
-      z.string(),
-      bytes,
-      z.strictObject({ content: z.union([z.string(), bytes]), encoding }),
-      z.strictObject(stored),
-    ])
-    .optional(),
-  envelope: z
-    .strictObject({ from: z.string().optional(), to: z.union([z.string(), z.array(z.string())]).optional() })
-    .optional(),
-  priority: z.enum(['high', 'normal', 'low']).optional(),
-  sendAt: when.optional(),
-  expiresAt: when.optional(),
-  metadata: z.record(z.string(), z.string()).optional(),
-});
+import { contentSize, inlineBytes } from './content.ts';
+import { messageSchema, nestedKeys } from './fields.ts';
+import type { Attachment, Mailbox, Message, MessageLimits } from './message.ts';
+import { readRawHeader } from './raw.ts';
+import { toIssues, unknownKey, type MessageIssue, type MessageRule } from './rules.ts';
 
 /** What a caller may hand over. */
 export type OutboundMessage = z.input<typeof messageSchema>;
 
 export type ParsedMessage =
   | { readonly ok: true; readonly message: Message }
-  | { readonly ok: false; readonly issues: readonly Issue[] };
+  | { readonly ok: false; readonly issues: readonly MessageIssue[] };
 
-/** Validates unknown input and gives its normal form, or everything that is wrong with it. Never throws. */
-export function parseMessage(input: unknown, limits: MessageLimits): ParsedMessage {
-  throw new Error(`not built yet: ${typeof input} ${limits.maxBytes}`);
+/** More than this many issues help nobody, and fill dead letters. */
+const maxIssues = 100;
+
+/** Header fields and MIME structure that the estimate adds per message, and per attachment. */
+const structureBytes = 512;
+
+type Fields = z.output<typeof messageSchema>;
+const fieldNames = Object.keys(messageSchema.shape) as (keyof Fields)[];
+const contentFields = [
+  'subject',
+  'text',
+  'html',
+  'attachments',
+  'headers',
+  'replyTo',
+  'inReplyTo',
+  'references',
+] as const;
+
+function issue(field: string, rule: MessageRule, message: string): MessageIssue {
+  return { field, rule, message };
 }
 
-/** The JSON Schema of the input, for editors and for producers in other languages. */
+/** The fields that are in order, and the issues of those that are not. */
+function readFields(input: Readonly<Record<string, unknown>>): { fields: Partial<Fields>; issues: MessageIssue[] } {
+  const issues: MessageIssue[] = [];
+  const fields: Record<string, unknown> = {};
+  for (const key of Object.keys(input)) {
+    if (input[key] !== undefined && !Object.hasOwn(messageSchema.shape, key))
+      issues.push(unknownKey([], key, fieldNames));
+  }
+  for (const name of fieldNames) {
+    const value = Object.hasOwn(input, name) ? input[name] : undefined;
+    if (value === undefined) continue;
+    // Zod passes over this key of a record in silence.
+    if (
+      (name === 'headers' || name === 'metadata') &&
+      typeof value === 'object' &&
+      value &&
+      Object.hasOwn(value, '__proto__')
+    ) {
+      issues.push(
+        issue(`${name}.__proto__`, name === 'headers' ? 'header-name' : 'metadata', '"__proto__" is no name'),
+      );
+    }
+    const result = messageSchema.shape[name].safeParse(value);
+    if (result.success) fields[name] = result.data;
+    else for (const found of result.error.issues) issues.push(...toIssues(found, [name], nestedKeys));
+  }
+  return { fields: fields as Partial<Fields>, issues };
+}
+
+/** Bytes that the composed mail will have: text as it is, attachments in base64 lines of 76 characters (RFC 2045 section 6.8). */
+function estimateBytes(fields: Partial<Fields>): number {
+  if (fields.raw !== undefined) return contentSize(fields.raw);
+  let bytes = structureBytes;
+  for (const text of [fields.subject, fields.text, fields.html])
+    bytes += text === undefined ? 0 : Buffer.byteLength(text);
+  for (const attachment of fields.attachments ?? []) {
+    bytes += structureBytes + Math.ceil((Math.ceil(contentSize(attachment) / 3) * 4 * 78) / 76);
+  }
+  for (const [name, values] of Object.entries(fields.headers ?? {})) {
+    for (const value of values) bytes += name.length + Buffer.byteLength(value) + 4;
+  }
+  for (const mailbox of [...(fields.to ?? []), ...(fields.cc ?? [])]) {
+    bytes += Buffer.byteLength(mailbox.address) + Buffer.byteLength(mailbox.name ?? '') + 4;
+  }
+  return bytes;
+}
+
+function isGiven(value: unknown): boolean {
+  if (value === undefined) return false;
+  if (Array.isArray(value)) return value.length > 0;
+  return typeof value !== 'object' || value === null || Object.keys(value).length > 0;
+}
+
+interface Parties {
+  readonly from: Mailbox | undefined;
+  readonly recipients: readonly string[];
+}
+
+/** Who sends and who receives: what the fields say, and from the header of a raw message what they leave open. */
+function readParties(
+  fields: Partial<Fields>,
+  input: Readonly<Record<string, unknown>>,
+  issues: MessageIssue[],
+): Parties {
+  let from = fields.from as Mailbox | undefined;
+  let recipients =
+    fields.envelope?.to ??
+    [...(fields.to ?? []), ...(fields.cc ?? []), ...(fields.bcc ?? [])].map((each) => each.address);
+  const bytes = fields.raw === undefined ? null : inlineBytes(fields.raw);
+  const header = bytes === null ? null : readRawHeader(bytes);
+  if (header?.ok === false) issues.push(issue('raw', 'raw-header', header.problem));
+  if (header?.ok === true) {
+    if (!isGiven(input['from'])) {
+      if (header.value.from.ok) from = header.value.from.value ?? undefined;
+      else issues.push(issue('raw', 'raw-header', `${header.value.from.problem}; give \`from\` beside it`));
+    }
+    if (!['to', 'cc', 'bcc'].some((name) => isGiven(input[name])) && !isGiven(fields.envelope?.to)) {
+      if (header.value.recipients.ok) recipients = header.value.recipients.value.map((each) => each.address);
+      else issues.push(issue('raw', 'raw-header', `${header.value.recipients.problem}; give \`to\` beside it`));
+    }
+  }
+  return { from, recipients: [...new Set(recipients)] };
+}
+
+/** What the fields mean together. Fields that have issues of their own are not here, so some of this is skipped then. */
+function readTogether(
+  fields: Partial<Fields>,
+  input: Readonly<Record<string, unknown>>,
+  limits: MessageLimits,
+  issues: MessageIssue[],
+): Parties {
+  if (isGiven(input['raw'])) {
+    for (const name of contentFields) {
+      if (isGiven(input[name]))
+        issues.push(issue(name, 'raw-excludes', '`raw` is the whole message; leave this field out'));
+    }
+  }
+  const parties = readParties(fields, input, issues);
+  const count = parties.recipients.length;
+  if (count === 0 && !issues.some((found) => /^(?:to|cc|bcc|envelope|raw)\b/.test(found.field))) {
+    issues.push(
+      issue(fields.envelope?.to === undefined ? 'to' : 'envelope.to', 'no-recipient', 'the message has no recipient'),
+    );
+  }
+  if (count > limits.maxRecipients) {
+    issues.push(
+      issue(
+        fields.envelope?.to === undefined ? 'to' : 'envelope.to',
+        'too-many-recipients',
+        `${count} recipients; the limit is ${limits.maxRecipients}`,
+      ),
+    );
+  }
+  const bytes = estimateBytes(fields);
+  if (bytes > limits.maxBytes) {
+    issues.push(
+      issue(
+        fields.raw === undefined ? '' : 'raw',
+        'too-large',
+        `about ${bytes} bytes; the limit is ${limits.maxBytes}`,
+      ),
+    );
+  }
+  if (fields.sendAt !== undefined && fields.expiresAt !== undefined && fields.expiresAt <= fields.sendAt) {
+    issues.push(issue('expiresAt', 'date-order', 'must be after sendAt'));
+  }
+  return parties;
+}
+
+/** The object without its undefined values, as the normal form has no such keys. */
+function withoutUndefined<T>(value: { readonly [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as T;
+}
+
+function normalAttachment(attachment: NonNullable<Fields['attachments']>[number]): Attachment {
+  const { filename, disposition, ...rest } = attachment;
+  return withoutUndefined<Attachment>({
+    ...rest,
+    filename: filename === '' ? undefined : filename,
+    disposition: disposition ?? (rest.cid === undefined ? 'attachment' : 'inline'),
+  } as Attachment);
+}
+
+function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Message {
+  return withoutUndefined<Message>({
+    id: fields.id,
+    from,
+    to: fields.to ?? [],
+    cc: fields.cc ?? [],
+    bcc: fields.bcc ?? [],
+    replyTo: fields.replyTo ?? [],
+    subject: fields.subject,
+    text: fields.text,
+    html: fields.html,
+    attachments: (fields.attachments ?? []).map(normalAttachment),
+    headers: fields.headers ?? {},
+    inReplyTo: fields.inReplyTo,
+    references: fields.references ?? [],
+    raw: fields.raw,
+    envelope: withoutUndefined({ from: fields.envelope?.from ?? from?.address, to: recipients }),
+    priority: fields.priority ?? 'normal',
+    sendAt: fields.sendAt,
+    expiresAt: fields.expiresAt,
+    metadata: fields.metadata,
+  });
+}
+
+/**
+ * Validates unknown input and gives its normal form, or everything that is wrong with it (at most 100 issues). Never
+ * throws. `limits` bound the recipients and the estimated bytes of the composed mail.
+ */
+export function parseMessage(input: unknown, limits: MessageLimits): ParsedMessage {
+  try {
+    if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+      return { ok: false, issues: [issue('', 'type', 'a message is an object')] };
+    }
+    const record = input as Readonly<Record<string, unknown>>;
+    const { fields, issues } = readFields(record);
+    const parties = readTogether(fields, record, limits, issues);
+    if (issues.length > 0) return { ok: false, issues: issues.slice(0, maxIssues) };
+    return { ok: true, message: toMessage(fields, parties) };
+  } catch {
+    // A getter or a proxy of the caller's that throws, or nesting deeper than the stack.
+    return { ok: false, issues: [issue('', 'type', 'the message has properties that cannot be read')] };
+  }
+}
+
+function isEmptySchema(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
+
+/** The JSON Schema (2020-12) of the input as JSON, for editors and for producers in other languages. */
 export function messageJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(messageSchema, { io: 'input', unrepresentable: 'any' });
+  const schema = z.toJSONSchema(messageSchema, {
+    io: 'input',
+    unrepresentable: 'any',
+    override: ({ jsonSchema }) => {
+      // Dates and bytes are no JSON: what remains are the other forms of the same value.
+      if (jsonSchema.anyOf !== undefined) jsonSchema.anyOf = jsonSchema.anyOf.filter((form) => !isEmptySchema(form));
+      // The pattern of zod's date-time is 300 characters that say what the format says.
+      if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
+    },
+  });
+  return {
+    ...schema,
+    title: 'Postlane outbound message',
+    description: 'One outbound e-mail, as `producer.send` takes it and as it travels in the queue.',
+  };
 }

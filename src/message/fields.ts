@@ -1,0 +1,290 @@
+/** The schema of an outbound message, field by field: what each may be given as, and its normal form. */
+import { z } from 'zod';
+import { printable } from '../errors.ts';
+import { parseAddress, parseMailbox, type Parsed } from './address.ts';
+import { normaliseContent } from './content.ts';
+import { hasLineControl, hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
+import type { KnownKeys, MessageRule } from './rules.ts';
+
+/** Text; lone surrogates become U+FFFD, as they could not be encoded as UTF-8. */
+const text = z.string().overwrite((value) => value.toWellFormed());
+
+/** The schema with a reader behind it that gives the normal form, or what breaks `rule`. */
+function read<S extends z.ZodType, O>(schema: S, rule: MessageRule, reader: (value: z.output<S>) => Parsed<O>) {
+  return schema.transform((value, context): O => {
+    const parsed = reader(value);
+    if (parsed.ok) return parsed.value;
+    context.addIssue({ code: 'custom', message: parsed.problem, params: { rule } });
+    return z.NEVER;
+  });
+}
+
+/** The schema with a condition that leaves the value as it is. */
+function check<S extends z.ZodType>(
+  schema: S,
+  rule: MessageRule,
+  message: string,
+  holds: (value: z.output<S>) => boolean,
+) {
+  return schema.refine(holds, { error: message, params: { rule } });
+}
+
+/** A parser whose problem is put behind the value it is about. */
+function quoting<I, O>(parse: (input: I) => Parsed<O>): (input: I) => Parsed<O> {
+  return (input) => {
+    const parsed = parse(input);
+    const shown = typeof input === 'string' ? input : String((input as { address: string }).address);
+    return parsed.ok ? parsed : { ok: false, problem: `"${printable(shown, 80)}" ${parsed.problem}` };
+  };
+}
+
+const mailboxForm = z
+  .union([text, z.strictObject({ name: text.optional(), address: text })], {
+    error: 'must be "Name <a@b>", an address, or { name, address }',
+  })
+  .meta({
+    description: 'One mailbox: "Name <user@example.com>", "user@example.com", or { name, address }.',
+    examples: ['Sales <sales@example.com>', { name: 'Sales', address: 'sales@example.com' }],
+  });
+const mailbox = read(mailboxForm, 'address', quoting(parseMailbox));
+
+function list<S extends z.ZodType>(one: S, error: string) {
+  return z
+    .union([one, z.array(one)], { error })
+    .transform((value): z.output<S>[] => (Array.isArray(value) ? value : [value]));
+}
+const mailboxes = list(mailbox, 'must be a mailbox or an array of mailboxes');
+const address = read(text, 'address', quoting(parseAddress));
+const reversePath = read(text, 'address', (value) =>
+  value === '' ? { ok: true, value } : quoting(parseAddress)(value),
+);
+
+const line = check(text, 'control-character', 'has a line break or a NUL', (value) => !hasLineControl(value));
+const subject = check(
+  line,
+  'line-length',
+  'has a word of more than 900 characters',
+  (value) => !hasOverlongWord(value),
+);
+const body = check(text, 'control-character', 'has a NUL character', (value) => !value.includes('\0'));
+
+function readMessageId(value: string): Parsed<string> {
+  const trimmed = value.trim();
+  const bracketed = trimmed.startsWith('<') ? trimmed : `<${trimmed}>`;
+  return bracketed.length <= 900 && /^<[!-;=?-~]+>$/.test(bracketed) && /[^<@]@[^@>]/.test(bracketed)
+    ? { ok: true, value: bracketed }
+    : { ok: false, problem: `"${printable(value, 80)}" is not of the form <left@right>` };
+}
+const msgId = read(text, 'message-id', readMessageId);
+const msgIds = z.union(
+  [text.transform((value) => value.split(/[ \t]+/).filter((part) => part !== '')).pipe(z.array(msgId)), z.array(msgId)],
+  { error: 'must be message ids: an array, or a text with spaces between them' },
+);
+
+// RFC 2045 section 5.1; each alternative begins with another character, so matching is linear.
+const mediaType =
+  /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:[ \t]*;[ \t]*[\w!#$%&'*+.^`|~-]+=(?:[\w!#$%&'*+.^`|~-]+|"(?:[^"\\\p{Cc}\u0080-\u{10FFFF}]|\\[ -~])*"))*[ \t]*;?$/u;
+const contentType = check(
+  line,
+  'content-type',
+  'is not a content type such as "application/pdf"',
+  (value) => value.length <= 255 && mediaType.test(value) && !/^multipart\//i.test(value),
+);
+// The bidirectional overrides make "exe.pdf" of "fdp.exe".
+const filename = check(
+  text,
+  'control-character',
+  'has control characters, or is longer than 255',
+  (value) => value.length <= 255 && !/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value),
+);
+const cid = read(text, 'cid', (value): Parsed<string> => {
+  const bare = /^<(.*)>$/.exec(value)?.[1] ?? value;
+  return /^[!-;=?-~]{1,200}$/.test(bare)
+    ? { ok: true, value: bare }
+    : { ok: false, problem: 'is not a Content-ID: 1 to 200 printable ASCII characters, no spaces' };
+});
+
+const bytes = z.instanceof(Uint8Array, { error: 'must be text or bytes (Uint8Array)' });
+const inline = {
+  content: z.union([z.string(), bytes], { error: 'must be text or bytes (Uint8Array)' }).meta({
+    description: 'The content: text, or base64 beside `encoding: "base64"`. In TypeScript also a Uint8Array.',
+  }),
+  encoding: z.enum(['utf8', 'base64']).optional().meta({ description: 'What `content` is; utf8 by default.' }),
+};
+const stored = {
+  ref: check(z.string(), 'content-ref', 'must be 64 lower-case hexadecimal digits', (value) =>
+    /^[0-9a-f]{64}$/.test(value),
+  ).meta({ description: 'SHA-256 (hex) under which the content is stored.', pattern: '^[0-9a-f]{64}$' }),
+  size: check(
+    z.number(),
+    'content-ref',
+    'must be a number of bytes',
+    (value) => Number.isSafeInteger(value) && value >= 0,
+  ).meta({ description: 'Its size in bytes.' }),
+};
+const attachmentFields = {
+  filename: filename.optional().meta({ description: 'The name that the recipient sees.', examples: ['invoice.pdf'] }),
+  contentType: contentType
+    .optional()
+    .meta({ description: 'Media type; guessed from the filename if absent.', examples: ['application/pdf'] }),
+  cid: cid.optional().meta({ description: 'Content-ID, for `cid:` links of the HTML body.', examples: ['logo'] }),
+  disposition: z
+    .enum(['attachment', 'inline'])
+    .optional()
+    .meta({ description: 'inline by default if there is a `cid`, else attachment.' }),
+};
+
+const inlineAttachment = z
+  .strictObject({ ...attachmentFields, ...inline })
+  .transform(({ content, encoding, ...rest }, context) => {
+    const parsed = normaliseContent({ content, encoding });
+    if (parsed.ok) return { ...rest, ...parsed.value };
+    context.addIssue({ code: 'custom', message: parsed.problem, path: ['content'], params: { rule: 'base64' } });
+    return z.NEVER;
+  });
+const attachment = z.union([inlineAttachment, z.strictObject({ ...attachmentFields, ...stored })], {
+  error: 'must be an attachment: { filename, contentType, content }',
+});
+
+const rawForm = z.strictObject(inline);
+const raw = z.union(
+  [
+    read(z.union([z.string(), bytes]), 'base64', (content) => normaliseContent({ content })),
+    read(rawForm, 'base64', normaliseContent),
+    z.strictObject(stored),
+  ],
+  { error: 'must be a finished message: text, bytes (Uint8Array), { content, encoding } or { ref, size }' },
+);
+
+const headers = z
+  .record(z.string(), z.union([text, z.array(text)], { error: 'must be text or an array of texts' }))
+  .transform((record, context) => {
+    const normal: Record<string, string[]> = {};
+    for (const [name, given] of Object.entries(record)) {
+      const problem = headerNameProblem(name);
+      if (problem !== null) {
+        context.addIssue({ code: 'custom', message: problem.message, path: [name], params: { rule: problem.rule } });
+        continue;
+      }
+      const values = Array.isArray(given) ? given : [given];
+      for (const [index, value] of values.entries()) {
+        const found = headerValueProblem(value);
+        const path = Array.isArray(given) ? [name, index] : [name];
+        if (found !== null)
+          context.addIssue({ code: 'custom', message: found.message, path, params: { rule: found.rule } });
+      }
+      if (values.length > 0) normal[name] = values;
+    }
+    return normal;
+  });
+
+/** Below this many ms after 1970 (March 1973) a number is a time in seconds by mistake. */
+const earliestEpochMs = 1e11;
+const latestEpochMs = Date.UTC(9999, 11, 31);
+const time = read(
+  z.union([z.iso.datetime({ offset: true }), z.number(), z.date()], {
+    error: 'must be a Date, an ISO 8601 time with a zone, or milliseconds since 1970',
+  }),
+  'date',
+  (value): Parsed<string> => {
+    const ms = value instanceof Date ? value.getTime() : typeof value === 'number' ? value : Date.parse(value);
+    if (typeof value === 'number' && Math.abs(ms) < earliestEpochMs) {
+      return { ok: false, problem: 'is not in milliseconds since 1970; it looks like seconds' };
+    }
+    if (!(ms >= 0 && ms <= latestEpochMs)) return { ok: false, problem: 'is not a time between 1970 and 9999' };
+    return { ok: true, value: new Date(ms).toISOString() };
+  },
+);
+
+const maxMetadataKeys = 50;
+const maxMetadataBytes = 4096;
+const metadata = check(
+  z.record(z.string(), text),
+  'metadata',
+  `has more than ${maxMetadataKeys} keys or ${maxMetadataBytes} bytes`,
+  (record) => {
+    const entries = Object.entries(record);
+    const size = entries.reduce((sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value), 0);
+    return entries.length <= maxMetadataKeys && size <= maxMetadataBytes;
+  },
+);
+
+const id = check(
+  check(text, 'id', 'must be 1 to 128 characters of A-Z, a-z, 0-9, _ and -', (value) =>
+    /^[A-Za-z0-9_-]{1,128}$/.test(value),
+  ),
+  'id-integer',
+  'must not be a number: the queue gives such ids by itself',
+  (value) => !/^(?:0|[1-9][0-9]*)$/.test(value),
+);
+
+export const messageSchema = z.strictObject({
+  id: id.optional().meta({
+    description: 'Id and idempotency key: a second message with the same id is not sent. A UUIDv7 by default.',
+    pattern: '^[A-Za-z0-9_-]{1,128}$',
+  }),
+  from: mailbox.optional().meta({
+    description:
+      'Decides which connector sends. Without it the unmonitored address of the configuration is the sender.',
+  }),
+  to: mailboxes.optional().meta({ description: 'Recipients: one mailbox or an array.' }),
+  cc: mailboxes.optional().meta({ description: 'Recipients of a copy.' }),
+  bcc: mailboxes.optional().meta({ description: 'Recipients whom nobody sees: they are in the envelope only.' }),
+  replyTo: mailboxes.optional().meta({ description: 'Where replies go.' }),
+  subject: subject.optional().meta({ description: 'One line of text.' }),
+  text: body.optional().meta({ description: 'The body as plain text.' }),
+  html: body.optional().meta({ description: 'The body as HTML.' }),
+  attachments: z
+    .array(attachment)
+    .optional()
+    .meta({ description: 'Files, with their content: nothing is read from a path or URL.' }),
+  headers: headers.optional().meta({
+    description: 'Further header fields. Those with a field of their own, and those of the mail system, are refused.',
+    examples: [{ 'List-Unsubscribe': '<https://example.com/u>' }],
+  }),
+  inReplyTo: msgId
+    .optional()
+    .meta({ description: 'Message-ID of the message that this one answers.', examples: ['<id@example.com>'] }),
+  references: msgIds.optional().meta({ description: 'Message-IDs of the conversation, oldest first.' }),
+  raw: raw.optional().meta({
+    description:
+      'A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references.',
+  }),
+  envelope: z
+    .strictObject({
+      from: reversePath.optional().meta({
+        description: 'Reverse-path, where bounces go; "" is the null reverse-path. The From address by default.',
+      }),
+      to: list(address, 'must be an address or an array of addresses')
+        .optional()
+        .meta({ description: 'Who receives the message, instead of to, cc and bcc.' }),
+    })
+    .optional()
+    .meta({ description: 'What the servers are told, where it is not what the header says.' }),
+  priority: z
+    .enum(['high', 'normal', 'low'])
+    .optional()
+    .meta({ description: 'Place in the queue; normal by default.' }),
+  sendAt: time.optional().meta({
+    description: 'Not before this time: ISO 8601 with a zone, or milliseconds since 1970.',
+    examples: ['2030-01-31T08:00:00Z'],
+  }),
+  expiresAt: time.optional().meta({
+    description: 'Not after this time: ISO 8601 with a zone, or milliseconds since 1970.',
+    examples: ['2030-02-01T08:00:00Z'],
+  }),
+  metadata: metadata.optional().meta({
+    description: 'Your own notes, kept with the message and never sent: up to 50 keys, 4096 bytes in all.',
+    examples: [{ orderId: '4711' }],
+  }),
+});
+
+/** Keys of the objects below each field, for suggestions. */
+const mailboxKeys = ['name', 'address'];
+const attachmentKeys = [...Object.keys(attachmentFields), 'content', 'encoding', 'ref', 'size'];
+export const nestedKeys: KnownKeys = {
+  ...Object.fromEntries(['from', 'to', 'cc', 'bcc', 'replyTo'].map((field) => [field, mailboxKeys])),
+  attachments: attachmentKeys,
+  raw: ['content', 'encoding', 'ref', 'size'],
+  envelope: ['from', 'to'],
+};

@@ -1,0 +1,152 @@
+/** The closed list of what can be wrong with a message, and how a schema library's findings become our issues. */
+import type { z } from 'zod';
+import { printable, type Issue } from '../errors.ts';
+
+/** Rule → what it asks for. The words are stable: callers may branch on them. */
+export const messageRules = {
+  type: 'The value has another type or form than the field takes.',
+  'unknown-key': 'The message has no such field.',
+  id: 'An id is 1 to 128 characters of A-Z, a-z, 0-9, _ and -.',
+  'id-integer': 'An id of digits alone could be one that the queue gives by itself.',
+  address: 'The text is not exactly one e-mail address, with or without a name.',
+  'no-recipient': 'Nobody would receive the message.',
+  'too-many-recipients': 'More recipients than `message.maxRecipients`.',
+  'too-large': 'The composed mail would have more bytes than `message.maxBytes`.',
+  'control-character': 'CR, LF or NUL (in names of files: any control character) where a line of text is expected.',
+  'line-length': 'A word without spaces that makes a header line longer than 998 octets.',
+  'header-name': 'A header name is printable ASCII without space and colon.',
+  'header-value': 'The value of a header is empty.',
+  'header-owned': 'The header is written by the system or by the mail servers, or has a field of its own.',
+  'message-id': 'A message id has the form <left@right>, in ASCII without spaces.',
+  'attachment-by-path': 'Attachments bring their content; no file and no URL is opened for a message.',
+  base64: 'The content is not valid base64.',
+  'content-type': 'A content type is type/subtype with parameters; multipart/* is none of an attachment.',
+  cid: 'A Content-ID is 1 to 200 printable ASCII characters without spaces and angle brackets.',
+  'content-ref': 'Stored content is named by 64 lower-case hexadecimal digits and its size in bytes.',
+  'raw-excludes': 'A finished message (`raw`) already has its content and its header.',
+  'raw-header': 'The header of the finished message is broken, or different programs would read it differently.',
+  date: 'A time is a Date, an ISO 8601 text with a time zone, or milliseconds since 1970.',
+  'date-order': '`expiresAt` must be after `sendAt`.',
+  metadata: 'At most 50 keys, and 4096 bytes of keys and values together.',
+} as const;
+
+export type MessageRule = keyof typeof messageRules;
+
+/** An issue whose rule is one of this room. */
+export interface MessageIssue extends Issue {
+  readonly rule: MessageRule;
+}
+
+/** The length of the text that is worth comparing: nobody mistypes a name of this length by one letter. */
+const longestKeyToCompare = 40;
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}
+
+/** The known word that `word` is most likely a slip of, or null. */
+function nearestWord(word: string, known: readonly string[]): string | null {
+  if (word.length > longestKeyToCompare) return null;
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[-_]/g, '');
+  let best: string | null = null;
+  let bestDistance = word.length < 4 ? 2 : 3;
+  for (const candidate of known) {
+    const distance = editDistance(plain(word), plain(candidate));
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** The issue for a key that `known` does not have. */
+export function unknownKey(path: readonly PropertyKey[], key: string, known: readonly string[]): MessageIssue {
+  const near = nearestWord(key, known);
+  const hint = near === null ? `known: ${known.join(', ')}` : `did you mean "${near}"?`;
+  return {
+    field: fieldPath([...path, key]),
+    rule: 'unknown-key',
+    message: `unknown field "${printable(key, 60)}"; ${hint}`,
+  };
+}
+
+/** `['to', 1, 'address']` → `to[1].address`. */
+export function fieldPath(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) {
+    if (typeof part === 'number') text += `[${part}]`;
+    else text += `${text === '' ? '' : '.'}${printable(String(part), 60)}`;
+  }
+  return text;
+}
+
+type ZodIssue = z.core.$ZodIssue;
+
+const opensSomething = new Set(['path', 'href', 'url', 'raw']);
+
+function unrecognised(path: readonly PropertyKey[], key: string, knownKeys: KnownKeys): MessageIssue {
+  if (path[0] === 'attachments' && opensSomething.has(key)) {
+    return {
+      field: fieldPath([...path, key]),
+      rule: 'attachment-by-path',
+      message: 'read the file yourself and give its bytes as `content`: no path and no URL of a message is ever opened',
+    };
+  }
+  return unknownKey(path, key, knownKeys[String(path[0])] ?? []);
+}
+
+/** Of the forms that a value could have had, the one that it comes nearest to: whoever wrote an array wants to know which element is wrong, not that it is no string. */
+function nearestForm(forms: readonly (readonly MessageIssue[])[], field: string): readonly MessageIssue[] | undefined {
+  const fitting = forms.filter((found) => found.length > 1 || found[0]?.rule !== 'type' || found[0].field !== field);
+  const byPath = fitting.flat().find((issue) => issue.rule === 'attachment-by-path');
+  return byPath === undefined ? fitting.toSorted((a, b) => a.length - b.length)[0] : [byPath];
+}
+
+/** Keys that the objects below each field of a message may have, for suggestions. */
+export type KnownKeys = Readonly<Record<string, readonly string[]>>;
+
+/** The issues that one finding stands for. */
+export function toIssues(
+  issue: ZodIssue,
+  parentPath: readonly PropertyKey[],
+  knownKeys: KnownKeys,
+): readonly MessageIssue[] {
+  const path = [...parentPath, ...issue.path];
+  const field = fieldPath(path);
+  switch (issue.code) {
+    case 'invalid_union': {
+      const forms = issue.errors.map((found) => found.flatMap((each) => toIssues(each, path, knownKeys)));
+      return nearestForm(forms, field) ?? [{ field, rule: 'type', message: issue.message }];
+    }
+    case 'unrecognized_keys': {
+      return issue.keys.map((key) => unrecognised(path, key, knownKeys));
+    }
+    case 'invalid_format': {
+      const isTime = issue.format === 'datetime';
+      return [
+        {
+          field,
+          rule: isTime ? 'date' : 'type',
+          message: isTime ? 'is not an ISO 8601 time with a zone' : issue.message,
+        },
+      ];
+    }
+    case 'custom': {
+      const rule = issue.params?.['rule'] as MessageRule | undefined;
+      return [{ field, rule: rule ?? 'type', message: issue.message }];
+    }
+    default: {
+      return [{ field, rule: 'type', message: issue.message.replace(/^Invalid (?:input|option): /, '') }];
+    }
+  }
+}
