@@ -161,29 +161,25 @@ function isNull(node: unknown): boolean {
   return isScalar(node) && node.value === null;
 }
 
+const misindented = 'is indented in a way that YAML cannot read; keys of one map begin in the same column';
+
 /** Own texts: those of the parser may quote a piece of the file, and that piece may be a secret. */
+const syntaxTexts: Partial<Readonly<Record<YAMLError['code'], string>>> = {
+  TAB_AS_INDENT: 'is indented by a tab; YAML wants spaces',
+  BAD_INDENT: misindented,
+  BLOCK_IN_FLOW: misindented,
+  BLOCK_AS_IMPLICIT_KEY: misindented,
+  MULTILINE_IMPLICIT_KEY: misindented,
+  MULTIPLE_DOCS: 'holds several documents (a line «---» begins another); the configuration is one',
+  BAD_DQ_ESCAPE: 'has a backslash that means nothing in double quotes; use single quotes',
+  TAG_RESOLVE_FAILED: 'has a value that begins with !, which YAML takes for a tag; put it in quotes',
+  BAD_SCALAR_START: 'has a value that begins with a character that YAML keeps for itself (@ or `); put it in quotes',
+  MISSING_CHAR:
+    'lacks a closing quote, bracket, comma or colon here; put values that hold any of { } [ ] , # : in quotes',
+  RESOURCE_EXHAUSTION: 'is nested too deeply to be read',
+};
+
 function syntaxText(code: YAMLError['code']): string {
-  switch (code) {
-    case 'TAB_AS_INDENT':
-      return 'is indented by a tab; YAML wants spaces';
-    case 'BAD_INDENT':
-    case 'BLOCK_IN_FLOW':
-    case 'BLOCK_AS_IMPLICIT_KEY':
-    case 'MULTILINE_IMPLICIT_KEY':
-      return 'is indented in a way that YAML cannot read; keys of one map begin in the same column';
-    case 'MULTIPLE_DOCS':
-      return 'holds several documents (a line «---» begins another); the configuration is one';
-    case 'BAD_DQ_ESCAPE':
-      return 'has a backslash that means nothing in double quotes; use single quotes';
-    case 'TAG_RESOLVE_FAILED':
-      return 'has a value that begins with !, which YAML takes for a tag; put it in quotes';
-    case 'BAD_SCALAR_START':
-      return 'has a value that begins with a character that YAML keeps for itself (@ or `); put it in quotes';
-    case 'MISSING_CHAR':
-      return 'lacks a closing quote, bracket, comma or colon here; put values that hold any of { } [ ] , # : in quotes';
-    case 'RESOURCE_EXHAUSTION':
-      return 'is nested too deeply to be read';
-    default:
-      return `is not YAML from here on (${code}); put values that hold any of { } [ ] , # : & * ! in quotes`;
-  }
+  const otherwise = `is not YAML from here on (${code}); put values that hold any of { } [ ] , # : & * ! in quotes`;
+  return syntaxTexts[code] ?? otherwise;
 }

@@ -24,7 +24,7 @@ export function checkRules(
     ...connectors.flatMap((connector) => [...idRule(connector), ...transportRules(connector), ...authRules(connector)]),
     ...duplicateAddresses(connectors, show, lineOf),
     ...gatewayRules(data, connectors, show),
-    ...neverChosen(data, connectors),
+    ...neverChosen(data['systemDefaultGateway'], connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
     ...connectors.flatMap(({ path }) => retryOrder(data, [...path, 'retry'], [[...path, 'retry'], ['retry']])),
   ];
@@ -137,11 +137,12 @@ function disabledRules(data: Record<string, unknown>, connectors: readonly Sketc
   return problem(path, 'unmonitored-address-unmatched', message);
 }
 
-function neverChosen(data: Record<string, unknown>, connectors: readonly Sketch[]): Problem[] {
+function neverChosen(gateway: unknown, connectors: readonly Sketch[]): Problem[] {
+  if (gateway !== disabledGateway && !connectors.some(({ id }) => id === gateway)) return [];
   return connectors
     .filter(({ id, direction, patterns, unclear }) => {
       if (unclear || direction === null || !sends(direction)) return false;
-      return patterns.length === 0 && data['systemDefaultGateway'] !== id;
+      return patterns.length === 0 && gateway !== id;
     })
     .flatMap(({ path }) => {
       const message =

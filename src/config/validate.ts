@@ -66,7 +66,7 @@ function problemsOf(issue: z.core.$ZodIssue, data: unknown, show: Show, schema: 
     return issue.keys.map((key) => ({
       path: [...path, key],
       rule: 'unknown-key',
-      message: unknownKeyText(schema, path, key),
+      message: unknownKeyText(schema, path, key, valueAt(data, path)),
       on: 'key',
     }));
   }
@@ -92,28 +92,18 @@ function verdict(issue: z.core.$ZodIssue, path: Path): [ConfigRule, string] {
   if (key === 'port') return ['port', 'must be a whole number from 1 to 65535'];
   if (key === 'maxSize')
     return ['size', 'must be a number of bytes above 0, or one with a unit: 512KiB, 25MiB or 25MB'];
-  switch (issue.code) {
-    case 'invalid_type':
-      return ['type', `must be ${kindText(issue.expected)}`];
-    case 'invalid_value':
-      return [
-        'choice',
-        `must be ${issue.values
-          .map(String)
-          .join(', ')
-          .replace(/, ([^,]+)$/, ' or $1')}`,
-      ];
-    case 'too_small':
-      return issue.origin === 'string'
-        ? ['empty', 'must not be empty']
-        : ['range', `must be at least ${issue.minimum}`];
-    case 'too_big':
-      return ['range', `must be at most ${issue.maximum}`];
-    case 'custom':
-      return [(issue.params?.['rule'] as ConfigRule | undefined) ?? 'type', issue.message];
-    default:
-      return ['type', 'must be of another kind'];
-  }
+  if (issue.code === 'custom') return [(issue.params?.['rule'] as ConfigRule | undefined) ?? 'type', issue.message];
+  if (issue.code === 'invalid_value') return ['choice', `must be ${alternatives(issue.values.map(String))}`];
+  if (issue.code === 'too_small' && issue.origin === 'string') return ['empty', 'must not be empty'];
+  if (issue.code === 'too_small') return ['range', `must be at least ${issue.minimum}`];
+  if (issue.code === 'too_big') return ['range', `must be at most ${issue.maximum}`];
+  if (issue.code !== 'invalid_type') return ['type', 'must be of another kind'];
+  // A schema may say it better than its type does.
+  return ['type', issue.message.startsWith('must') ? issue.message : `must be ${kindText(issue.expected)}`];
+}
+
+function alternatives(values: readonly string[]): string {
+  return [values.slice(0, -1).join(', '), values.at(-1)].filter((part) => part !== '').join(' or ');
 }
 
 function kindText(expected: string): string {
@@ -142,21 +132,19 @@ interface JsonSchema {
   readonly additionalProperties?: JsonSchema | boolean;
 }
 
-function unknownKeyText(root: JsonSchema, path: Path, key: string): string {
+function unknownKeyText(root: JsonSchema, path: Path, key: string, siblings: unknown): string {
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
     const inner: JsonSchema | boolean | undefined = schema?.additionalProperties;
     schema = schema?.properties?.[String(part)] ?? (typeof inner === 'object' ? inner : undefined);
   }
-  const known = Object.entries(schema?.properties ?? {});
-  const near =
-    nearest(
-      key,
-      known.map(([name]) => name),
-    ) ?? // The right key one level too high: `host` beside `smtp` instead of in it.
-    known.flatMap(([name, inner]) => (Object.hasOwn(inner.properties ?? {}, key) ? [`${name}.${key}`] : []))[0];
-  const all = known.map(([name]) => name).join(', ');
-  return near === undefined ? `is not known; known here: ${all}` : `is not known; did you mean ${near}?`;
+  const properties = schema?.properties ?? {};
+  const known = Object.keys(properties);
+  // The right key one level too high: `port` beside `smtp` instead of in it. What is written is likelier than what is not.
+  const written = Object.keys(Object(siblings) as object).filter((name) => known.includes(name));
+  const above = [...written, ...known].find((name) => Object.hasOwn(properties[name]?.properties ?? {}, key));
+  const near = nearest(key, known) ?? (above === undefined ? null : `${above}.${key}`);
+  return near === null ? `is not known; known here: ${known.join(', ')}` : `is not known; did you mean ${near}?`;
 }
 
 function pathOf(issue: z.core.$ZodIssue): Path {

@@ -10,8 +10,8 @@ import { parseDurationMs, parseSizeBytes } from './units.ts';
 type Reading<T> = { readonly value: T } | { readonly must: string };
 
 /** Text that `read` turns into something else, or refuses with a sentence that begins with «must» or «has». */
-function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>) {
-  return z.string().transform((text, context): T => {
+function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>, wrongType?: string) {
+  return z.string(wrongType).transform((text, context): T => {
     const reading = read(text);
     if ('value' in reading) return reading.value;
     context.addIssue({ code: 'custom', message: reading.must, params: { rule } });
@@ -23,11 +23,13 @@ const dayMs = 86_400_000;
 
 /** Milliseconds. `maxDays` keeps timers within what setTimeout takes (24 days) and stored times within reason. */
 export function duration(maxDays: 1 | 20 | 3650) {
-  return textAs('duration', (text): Reading<number> => {
+  const must = 'must be a whole number above 0 and a unit: 500ms, 30s, 15m, 24h or 7d';
+  const read = (text: string): Reading<number> => {
     const value = parseDurationMs(text);
-    if (value === null) return { must: 'must be a whole number above 0 and a unit: 500ms, 30s, 15m, 24h or 7d' };
+    if (value === null) return { must };
     return value > maxDays * dayMs ? { must: `must not be longer than ${maxDays}d` } : { value };
-  });
+  };
+  return textAs('duration', read, must);
 }
 
 /** Bytes: a number of them, or text with a unit. */
