@@ -41,6 +41,22 @@ function crlfText(text: string): string {
   return text.replaceAll(/\r\n|\r|\n/g, '\r\n');
 }
 
+/**
+ * The seed alone would not do: whoever knows a message's id beforehand and has a say in its text could write the boundary
+ * into the text and add parts of his own. No text contains its own hash.
+ */
+function boundaryOf(seed: string, { text, html }: Message, attachments: readonly MailComposerAttachment[]): string {
+  const hash = createHash('sha256').update(JSON.stringify([seed, text, html]));
+  for (const { contentType, content } of attachments) {
+    if (isMessageType(contentType) && Buffer.isBuffer(content)) hash.update(content);
+  }
+  return hash.digest('hex').slice(0, 32);
+}
+
+function isMessageType(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^message\//i.test(contentType);
+}
+
 async function attachmentOf(
   attachment: Attachment,
   contentOf: ComposeOptions['contentOf'],
@@ -48,7 +64,7 @@ async function attachmentOf(
   const bytes = await contentOf(attachment);
   const { filename, contentType, cid, disposition } = attachment;
   // A message/* part is not encoded (RFC 2046 section 5.2.1), so its line ends are on the wire as they are.
-  const content = contentType !== undefined && /^message\//i.test(contentType) ? normaliseLineEnds(bytes) : bytes;
+  const content = isMessageType(contentType) ? normaliseLineEnds(bytes) : bytes;
   return { content, filename, contentType, cid, contentDisposition: disposition };
 }
 
@@ -76,8 +92,7 @@ export async function composeMail(message: Message, options: ComposeOptions): Pr
     references: [...references],
     messageId: options.messageId,
     date: options.date,
-    // Any text is a seed; only hexadecimal digits are a boundary everywhere.
-    baseBoundary: createHash('sha256').update(options.boundarySeed).digest('hex').slice(0, 32),
+    baseBoundary: boundaryOf(options.boundarySeed, message, attachments),
     disableFileAccess: true,
     disableUrlAccess: true,
   };

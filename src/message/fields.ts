@@ -2,38 +2,18 @@
 import { z } from 'zod';
 import { printable } from '../errors.ts';
 import { parseAddress, parseMailbox, type Parsed } from './address.ts';
-import { normaliseContent } from './content.ts';
-import { hasLineControl, hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
-import type { KnownKeys, MessageRule } from './rules.ts';
-
-/** Text; lone surrogates become U+FFFD, as they could not be encoded as UTF-8. */
-const text = z.string().overwrite((value) => value.toWellFormed());
-
-/** The schema with a reader behind it that gives the normal form, or what breaks `rule`. */
-function read<S extends z.ZodType, O>(schema: S, rule: MessageRule, reader: (value: z.output<S>) => Parsed<O>) {
-  return schema.transform((value, context): O => {
-    const parsed = reader(value);
-    if (parsed.ok) return parsed.value;
-    context.addIssue({ code: 'custom', message: parsed.problem, params: { rule } });
-    return z.NEVER;
-  });
-}
-
-/** The schema with a condition that leaves the value as it is. */
-function check<S extends z.ZodType>(
-  schema: S,
-  rule: MessageRule,
-  message: string,
-  holds: (value: z.output<S>) => boolean,
-) {
-  return schema.refine(holds, { error: message, params: { rule } });
-}
+import { attachment, contentKeys, raw } from './content-fields.ts';
+import { hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
+import type { KnownKeys } from './rules.ts';
+import { check, line, list, read, text } from './schema-kit.ts';
 
 /** A parser whose problem is put behind the value it is about. */
-function quoting<I, O>(parse: (input: I) => Parsed<O>): (input: I) => Parsed<O> {
+function quoting<I extends string | { readonly address: string }, O>(
+  parse: (input: I) => Parsed<O>,
+): (input: I) => Parsed<O> {
   return (input) => {
     const parsed = parse(input);
-    const shown = typeof input === 'string' ? input : String((input as { address: string }).address);
+    const shown = typeof input === 'string' ? input : input.address;
     return parsed.ok ? parsed : { ok: false, problem: `"${printable(shown, 80)}" ${parsed.problem}` };
   };
 }
@@ -48,18 +28,12 @@ const mailboxForm = z
   });
 const mailbox = read(mailboxForm, 'address', quoting(parseMailbox));
 
-function list<S extends z.ZodType>(one: S, error: string) {
-  return z
-    .union([one, z.array(one)], { error })
-    .transform((value): z.output<S>[] => (Array.isArray(value) ? value : [value]));
-}
 const mailboxes = list(mailbox, 'must be a mailbox or an array of mailboxes');
 const address = read(text, 'address', quoting(parseAddress));
 const reversePath = read(text, 'address', (value) =>
   value === '' ? { ok: true, value } : quoting(parseAddress)(value),
 );
 
-const line = check(text, 'control-character', 'has a line break or a NUL', (value) => !hasLineControl(value));
 const subject = check(
   line,
   'line-length',
@@ -79,81 +53,6 @@ const msgId = read(text, 'message-id', readMessageId);
 const msgIds = z.union(
   [text.transform((value) => value.split(/[ \t]+/).filter((part) => part !== '')).pipe(z.array(msgId)), z.array(msgId)],
   { error: 'must be message ids: an array, or a text with spaces between them' },
-);
-
-// RFC 2045 section 5.1; each alternative begins with another character, so matching is linear.
-const mediaType =
-  /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:[ \t]*;[ \t]*[\w!#$%&'*+.^`|~-]+=(?:[\w!#$%&'*+.^`|~-]+|"(?:[^"\\\p{Cc}\u0080-\u{10FFFF}]|\\[ -~])*"))*[ \t]*;?$/u;
-const contentType = check(
-  line,
-  'content-type',
-  'is not a content type such as "application/pdf"',
-  (value) => value.length <= 255 && mediaType.test(value) && !/^multipart\//i.test(value),
-);
-// The bidirectional overrides make "exe.pdf" of "fdp.exe".
-const filename = check(
-  text,
-  'control-character',
-  'has control characters, or is longer than 255',
-  (value) => value.length <= 255 && !/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value),
-);
-const cid = read(text, 'cid', (value): Parsed<string> => {
-  const bare = /^<(.*)>$/.exec(value)?.[1] ?? value;
-  return /^[!-;=?-~]{1,200}$/.test(bare)
-    ? { ok: true, value: bare }
-    : { ok: false, problem: 'is not a Content-ID: 1 to 200 printable ASCII characters, no spaces' };
-});
-
-const bytes = z.instanceof(Uint8Array, { error: 'must be text or bytes (Uint8Array)' });
-const inline = {
-  content: z.union([z.string(), bytes], { error: 'must be text or bytes (Uint8Array)' }).meta({
-    description: 'The content: text, or base64 beside `encoding: "base64"`. In TypeScript also a Uint8Array.',
-  }),
-  encoding: z.enum(['utf8', 'base64']).optional().meta({ description: 'What `content` is; utf8 by default.' }),
-};
-const stored = {
-  ref: check(z.string(), 'content-ref', 'must be 64 lower-case hexadecimal digits', (value) =>
-    /^[0-9a-f]{64}$/.test(value),
-  ).meta({ description: 'SHA-256 (hex) under which the content is stored.', pattern: '^[0-9a-f]{64}$' }),
-  size: check(
-    z.number(),
-    'content-ref',
-    'must be a number of bytes',
-    (value) => Number.isSafeInteger(value) && value >= 0,
-  ).meta({ description: 'Its size in bytes.' }),
-};
-const attachmentFields = {
-  filename: filename.optional().meta({ description: 'The name that the recipient sees.', examples: ['invoice.pdf'] }),
-  contentType: contentType
-    .optional()
-    .meta({ description: 'Media type; guessed from the filename if absent.', examples: ['application/pdf'] }),
-  cid: cid.optional().meta({ description: 'Content-ID, for `cid:` links of the HTML body.', examples: ['logo'] }),
-  disposition: z
-    .enum(['attachment', 'inline'])
-    .optional()
-    .meta({ description: 'inline by default if there is a `cid`, else attachment.' }),
-};
-
-const inlineAttachment = z
-  .strictObject({ ...attachmentFields, ...inline })
-  .transform(({ content, encoding, ...rest }, context) => {
-    const parsed = normaliseContent({ content, encoding });
-    if (parsed.ok) return { ...rest, ...parsed.value };
-    context.addIssue({ code: 'custom', message: parsed.problem, path: ['content'], params: { rule: 'base64' } });
-    return z.NEVER;
-  });
-const attachment = z.union([inlineAttachment, z.strictObject({ ...attachmentFields, ...stored })], {
-  error: 'must be an attachment: { filename, contentType, content }',
-});
-
-const rawForm = z.strictObject(inline);
-const raw = z.union(
-  [
-    read(z.union([z.string(), bytes]), 'base64', (content) => normaliseContent({ content })),
-    read(rawForm, 'base64', normaliseContent),
-    z.strictObject(stored),
-  ],
-  { error: 'must be a finished message: text, bytes (Uint8Array), { content, encoding } or { ref, size }' },
 );
 
 const headers = z
@@ -281,10 +180,8 @@ export const messageSchema = z.strictObject({
 
 /** Keys of the objects below each field, for suggestions. */
 const mailboxKeys = ['name', 'address'];
-const attachmentKeys = [...Object.keys(attachmentFields), 'content', 'encoding', 'ref', 'size'];
 export const nestedKeys: KnownKeys = {
   ...Object.fromEntries(['from', 'to', 'cc', 'bcc', 'replyTo'].map((field) => [field, mailboxKeys])),
-  attachments: attachmentKeys,
-  raw: ['content', 'encoding', 'ref', 'size'],
+  ...contentKeys,
   envelope: ['from', 'to'],
 };

@@ -123,6 +123,7 @@ export function toIssues(
 ): readonly MessageIssue[] {
   const path = [...parentPath, ...issue.path];
   const field = fieldPath(path);
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the library's codes are not ours: all others mean a wrong type
   switch (issue.code) {
     case 'invalid_union': {
       const forms = issue.errors.map((found) => found.flatMap((each) => toIssues(each, path, knownKeys)));

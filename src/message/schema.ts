@@ -62,7 +62,7 @@ function readFields(input: Readonly<Record<string, unknown>>): { fields: Partial
     if (result.success) fields[name] = result.data;
     else for (const found of result.error.issues) issues.push(...toIssues(found, [name], nestedKeys));
   }
-  return { fields: fields as Partial<Fields>, issues };
+  return { fields, issues };
 }
 
 /** Bytes that the composed mail will have: text as it is, attachments in base64 lines of 76 characters (RFC 2045 section 6.8). */
@@ -100,7 +100,7 @@ function readParties(
   input: Readonly<Record<string, unknown>>,
   issues: MessageIssue[],
 ): Parties {
-  let from = fields.from as Mailbox | undefined;
+  let from: Mailbox | undefined = fields.from;
   let recipients =
     fields.envelope?.to ??
     [...(fields.to ?? []), ...(fields.cc ?? []), ...(fields.bcc ?? [])].map((each) => each.address);
@@ -176,7 +176,7 @@ function normalAttachment(attachment: NonNullable<Fields['attachments']>[number]
     ...rest,
     filename: filename === '' ? undefined : filename,
     disposition: disposition ?? (rest.cid === undefined ? 'attachment' : 'inline'),
-  } as Attachment);
+  });
 }
 
 function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Message {

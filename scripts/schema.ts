@@ -1,0 +1,16 @@
+/** Writes the JSON Schemas under `schema/` from the schemas in the source. A test fails when one is out of date. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { messageJsonSchema } from '../src/message/schema.ts';
+
+/** Path in the repository → content. */
+export function files(): ReadonlyMap<string, string> {
+  return new Map([['schema/message.schema.json', `${JSON.stringify(messageJsonSchema(), null, 2)}\n`]]);
+}
+
+if (import.meta.main) {
+  for (const [path, content] of files()) {
+    const file = new URL(`../${path}`, import.meta.url);
+    await mkdir(new URL('.', file), { recursive: true });
+    await writeFile(file, content);
+  }
+}
