@@ -55,7 +55,7 @@ test('every npm script that the documents name exists', () => {
 });
 
 test('every file that a script runs exists', () => {
-  const files = Object.values(manifest.scripts).flatMap((script) => script.match(/\bscripts\/[\w.]+/g) ?? []);
+  const files = Object.values(manifest.scripts).flatMap((script) => script.match(/\bscripts\/[\w.-]+/g) ?? []);
   expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
 
