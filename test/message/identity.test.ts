@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { acceptedAt, messageIdHeader, newMessageId } from '../../src/message/identity.ts';
+
+describe('message ids', () => {
+  test('are UUIDs of version 7 and variant 10 that carry their time', () => {
+    const bytes = fc.uint8Array({ minLength: 10, maxLength: 10 });
+    fc.assert(
+      fc.property(fc.integer({ min: Date.UTC(2020, 0, 1), max: Date.UTC(2099, 0, 1) }), bytes, (now, random) => {
+        const id = newMessageId(now, random);
+        expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+        expect(acceptedAt(id, 0)).toBe(now);
+      }),
+    );
+  });
+
+  test('of a later millisecond sort later', () => {
+    expect(newMessageId(1_800_000_000_001, randomBytes(10)) > newMessageId(1_800_000_000_000, randomBytes(10))).toBe(
+      true,
+    );
+  });
+
+  test('need 10 random bytes', () => {
+    expect(() => newMessageId(0, new Uint8Array(9))).toThrow(RangeError);
+  });
+});
+
+describe('the time of acceptance', () => {
+  test.each([
+    'order-4711',
+    '',
+    '00000000-0000-7000-8000-000000000000',
+    'ffffffff-ffff-7fff-bfff-ffffffffffff',
+    '018f0000-0000-4000-8000-000000000000',
+  ])('is that of enqueuing for the id %j, which holds no believable time', (id) => {
+    expect(acceptedAt(id, 42)).toBe(42);
+  });
+});
+
+describe('the Message-ID header', () => {
+  test('is the id at the domain of From', () => {
+    expect(messageIdHeader('x_1', 'a@bücher.example')).toBe('<x_1@xn--bcher-kva.example>');
+  });
+
+  test.each(['a@[192.0.2.1]', 'a@b c', 'a', '', 'a@b>\r\nBcc: evil@x.y', 'a@<>'])(
+    'is well-formed for the odd address %j',
+    (address) => {
+      expect(messageIdHeader('id', address)).toMatch(/^<id@[a-z0-9.-]+>$/);
+    },
+  );
+});
