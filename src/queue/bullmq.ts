@@ -33,9 +33,19 @@ export interface LaneOptions {
 /** Job events of a lane are read by nobody of ours; the stream cannot be turned off, and 10,000 entries would be 0.5 MB a lane. */
 const maxLaneEvents = 100;
 
-/** Queues and lane workers over one connection, which stays the caller's to close. */
-export function shareConnection(redis: Redis, prefix: string): SharedQueues {
-  const connection = new RedisConnection(redis, { shared: true, blocking: false });
+/**
+ * Queues and lane workers over one connection, which stays the caller's to close. `failFast`, for producers: BullMQ neither
+ * waits for the connection nor asks for the version, as a failed answer to that would be remembered for ever.
+ */
+export function shareConnection(redis: Redis, prefix: string, failFast = false): SharedQueues {
+  const connection = new RedisConnection(redis, {
+    shared: true,
+    blocking: false,
+    skipVersionCheck: failFast,
+    skipWaitingForReady: failFast,
+  });
+  // The owner of `redis` hears its errors; without a listener here they would be thrown.
+  connection.on('error', () => undefined);
   // A backend that owns no connection: closing one lane must not close the others'.
   const factory: BackendFactory<RedisQueueBackend> = (name, options) => {
     const queueKeys = new QueueKeys(prefix);
@@ -43,8 +53,10 @@ export function shareConnection(redis: Redis, prefix: string): SharedQueues {
     return new RedisQueueBackend(connection, name, queueKeys.getKeys(name), toKey, options, undefined, false);
   };
   return {
-    queue: (name) =>
-      new Queue(name, { connection: redis, prefix, streams: { events: { maxLen: maxLaneEvents } } }, factory),
+    queue: (name) => {
+      const streams = { events: { maxLen: maxLaneEvents } };
+      return new Queue(name, { connection: redis, prefix, streams, skipMetasUpdate: failFast }, factory);
+    },
     laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) =>
       new LaneWorker(
         name,

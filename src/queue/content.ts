@@ -34,6 +34,8 @@ return 1
 export interface ContentStore {
   /** Stores bytes for a message; → the reference. The bytes travel only if Redis does not have them. */
   put(messageId: string, bytes: Buffer): Promise<{ ref: string; size: number }>;
+  /** Says that a message needs stored contents too; → those that are not there. */
+  link(messageId: string, refs: readonly string[]): Promise<string[]>;
   /** The bytes of any content. Throws `attachment-missing` if they are gone or are not what their hash says. */
   read(content: Content): Promise<Buffer>;
   /** Takes a settled message off the contents it needed. */
@@ -57,6 +59,11 @@ export function createContentStore(redis: Redis, keys: Keys): ContentStore {
         await run(redis, storeScript, keysFor(ref), [ref, messageId, bytes]);
       }
       return { ref, size: bytes.length };
+    },
+
+    async link(messageId, refs) {
+      const found = await Promise.all(refs.map((ref) => run(redis, storeScript, keysFor(ref), [ref, messageId])));
+      return refs.filter((_ref, i) => found[i] === 0);
     },
 
     async read(content) {

@@ -20,6 +20,8 @@ export interface LaneJob {
   readonly acceptedAt: number;
   readonly connector: string;
   readonly rule: string;
+  /** The message has been in a lane before (replay): its ledger row knows more than this job. */
+  readonly known: boolean;
 }
 
 export type Decoded<T> =
@@ -69,7 +71,7 @@ export function laneJobOf(
   id: string,
   message: Message,
   acceptedAtMs: number,
-  route: { connector: string; rule: string },
+  route: { connector: string; rule: string; known: boolean },
 ): LaneJob {
   const from = message.from?.address ?? '';
   return { v: 1, id, message, messageId: messageIdHeader(id, from), acceptedAt: acceptedAtMs, ...route };
@@ -95,7 +97,7 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
   }
   const parsed = parseMessage(record['message'], limits);
   if (!parsed.ok) return { ok: false, id: jobId, issues: parsed.issues };
-  return { ok: true, job: { v: 1, id: jobId, message: parsed.message, messageId, acceptedAt, connector, rule } };
+  return { ok: true, job: { v: 1, id: jobId, message: parsed.message, messageId, acceptedAt, connector, rule, known: record['known'] === true } };
 }
 
 function shapeIssue(data: unknown): Issue | null {

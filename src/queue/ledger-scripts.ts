@@ -45,8 +45,8 @@ return 'go'
 
 /**
  * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults. ARGV: id, token, state, now,
- * retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), deadline,
- * with a dead letter (1/0), its fields.
+ * retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), deadline, how many values
+ * of a dead letter follow, these, then the fields of a row that is not there yet.
  * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted.
  */
 export const settleScript = script(`${shared}
@@ -56,15 +56,17 @@ if ARGV[2] ~= '' and row[2] and not string.find(row[2], ARGV[2], 1, true) then
   return 'late'
 end
 if row[1] and terminal[row[1]] then return 'late' end
+local letter = tonumber(ARGV[13])
+if not row[1] then redis.call('HSET', KEYS[1], unpack(ARGV, 14 + letter)) end
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updatedAt', ARGV[4], 'recipients', ARGV[6], 'retryAt', ARGV[7], 'reason', ARGV[8])
 if row[2] then
   redis.call('HDEL', KEYS[1], 'open')
   if ARGV[10] == '0' then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end
 end
 note(ARGV[9])
-if ARGV[13] == '1' then
+if letter > 0 then
   redis.call('DEL', KEYS[3])
-  redis.call('HSET', KEYS[3], unpack(ARGV, 14))
+  redis.call('HSET', KEYS[3], unpack(ARGV, 14, 13 + letter))
   redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])
 end
 if ARGV[11] == '1' then redis.call('DEL', KEYS[5]) end

@@ -93,11 +93,17 @@ export interface Settlement {
 /** `go`: the attempt is open. `open`: an earlier one has no result. `lost`: the lock is not ours. Else the row's state. */
 export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
 
+/** `taken`: the id belongs to a message that is routed or settled. `released`: an operator had it replayed. */
+export type Standing =
+  | { readonly kind: 'new' }
+  | { readonly kind: 'taken'; readonly state: LedgerState }
+  | { readonly kind: 'released'; readonly via: string | null; readonly deadline: number };
+
 export interface Ledger {
   /** The row, or null. */
   read(id: string): Promise<LedgerRow | null>;
-  /** What a router must know: is the id taken by a message that is routed or settled; which connector did an operator name. */
-  standing(id: string): Promise<{ taken: boolean; via: string | null }>;
+  /** What a router must know of an id before it routes a message under it. */
+  standing(id: string): Promise<Standing>;
   /** Writes the row of a routed message. false if there is one already that is not waiting to be routed. */
   create(row: NewRow): Promise<boolean>;
   /** Opens an attempt if the job's lock still carries `token` and the message may be sent. */
@@ -126,8 +132,10 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
     },
 
     async standing(id) {
-      const [state, routed, via] = await redis.hmget(keys.ledger(id), 'state', 'routed', 'via');
-      return { taken: typeof state === 'string' && !(state === 'queued' && routed === ''), via: via || null };
+      const [state, routed, via, deadline] = await redis.hmget(keys.ledger(id), 'state', 'routed', 'via', 'deadline');
+      if (typeof state !== 'string') return { kind: 'new' };
+      if (state === 'queued' && routed === '') return { kind: 'released', via: via || null, deadline: Number(deadline) };
+      return { kind: 'taken', state: ledgerStates.find((name) => name === state) ?? 'queued' };
     },
 
     async create(row) {
@@ -159,7 +167,7 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
     },
 
     async settle(row, token, settlement) {
-      const dead = settlement.deadLetter;
+      const letter = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
       const answer = await run(
         redis,
         settleScript,
@@ -183,8 +191,9 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
           settlement.countAttempt ? 1 : 0,
           settlement.connectorWorks ? 1 : 0,
           row.deadline,
-          dead === null ? 0 : 1,
-          ...(dead === null ? [] : deadLetterFields(dead)),
+          letter.length,
+          ...letter,
+          ...rowFields(row),
         ],
       );
       return answer as 'ok' | 'late';

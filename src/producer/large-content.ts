@@ -1,0 +1,26 @@
+/** Moves attachments and raw messages above the inline limit into the content store, leaving references behind. */
+import { PostlaneError } from '../errors.ts';
+import { inlineContentLimitBytes, type Attachment, type Content, type Message } from '../message/message.ts';
+import type { ContentStore } from '../queue/content.ts';
+
+/** The same message with every large content replaced by a reference. Storing comes before enqueueing: a job never refers to nothing. */
+export async function storeLargeContent(message: Message, id: string, contents: ContentStore): Promise<Message> {
+  const store = async <T extends Content>(content: T): Promise<T> => {
+    if ('ref' in content) {
+      const [missing] = await contents.link(id, [content.ref]);
+      if (missing === undefined) return content;
+      throw new PostlaneError('attachment-missing', `There is no stored content ${missing.slice(0, 12)}…`);
+    }
+    // The text itself is at least as long as its bytes divided by 3 (UTF-8) or times 4/3 (base64): cheap to rule out.
+    if (content.content.length * 3 <= inlineContentLimitBytes) return content;
+    const bytes = Buffer.from(content.content, content.encoding);
+    if (bytes.length <= inlineContentLimitBytes) return content;
+    const { content: _text, encoding: _encoding, ...rest } = content;
+    return { ...rest, ...(await contents.put(id, bytes)) } as unknown as T;
+  };
+  const attachments: Attachment[] = [];
+  // One after the other: several at once would only wait for each other on the one connection, holding all copies in memory.
+  for (const attachment of message.attachments) attachments.push(await store(attachment));
+  const raw = message.raw === undefined ? {} : { raw: await store(message.raw) };
+  return { ...message, attachments, ...raw };
+}

@@ -1,0 +1,227 @@
+/** The producer: validates a message, stores what is too large to travel, enqueues it, and tells where it stands. */
+import { randomBytes } from 'node:crypto';
+import type { Job, Queue } from 'bullmq';
+import { PostlaneError } from '../errors.ts';
+import { newMessageId } from '../message/identity.ts';
+import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
+import { parseMessage, type OutboundMessage } from '../message/schema.ts';
+import { shareConnection } from '../queue/bullmq.ts';
+import { connectFailFast, redisError, whenReady } from '../queue/connection.ts';
+import { createContentStore, refsOf } from '../queue/content.ts';
+import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
+import { createLedger, type HistoryEntry, type LedgerState, type RecipientState } from '../queue/ledger.ts';
+import { defaultPrefix, intakeName, jobName, keysOf, laneName } from '../queue/names.ts';
+import { storeLargeContent } from './large-content.ts';
+
+export interface ProducerOptions {
+  readonly redis: {
+    /** `redis://` or `rediss://`. */
+    readonly url: string;
+    /** Key prefix; must be that of the workers. Default `{postlane}`. */
+    readonly prefix?: string;
+  };
+  /** Limits that `send` applies; the workers apply their own. Default 500 recipients, 25 MiB. */
+  readonly message?: Partial<MessageLimits>;
+  /** Every call answers within this time, in ms. Default 5,000. */
+  readonly timeoutMs?: number;
+  /** How long the row of a cancelled message is kept, in ms. Default 7 days. */
+  readonly retentionMs?: number;
+}
+
+export interface SendResult {
+  readonly id: string;
+  /** The id was taken already: nothing was stored, the earlier message stands. */
+  readonly duplicate: boolean;
+}
+
+export type SendManyResult =
+  | ({ readonly ok: true } & SendResult)
+  | { readonly ok: false; readonly error: PostlaneError };
+
+export interface MessageStatus {
+  readonly id: string;
+  readonly state: LedgerState;
+  readonly connector: string | null;
+  /** Attempts that a connector answered or may have answered; waiting for a broken connector is none. */
+  readonly attempts: number;
+  readonly recipients: readonly RecipientState[];
+  readonly history: readonly HistoryEntry[];
+  readonly messageId: string | null;
+  readonly reason: string | null;
+  /** ms since the epoch, or null. */
+  readonly retryAt: number | null;
+}
+
+export interface Producer {
+  /**
+   * Resolves when the message is in Redis. Rejects with a PostlaneError: `message-invalid` (nothing stored), or
+   * `redis-unavailable` / `redis-refused`, which carry `messageId`: call again with that id and nothing is sent twice.
+   */
+  send(message: OutboundMessage): Promise<SendResult>;
+  /** One result per message, in order; a bad one fails alone. Never rejects for a message's sake. */
+  sendMany(messages: readonly OutboundMessage[]): Promise<SendManyResult[]>;
+  /** Where the message stands; null if its id is not known (any more). */
+  status(id: string): Promise<MessageStatus | null>;
+  /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
+  cancel(id: string): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** How many messages `sendMany` has under way at once. */
+const batchSize = 200;
+
+/** Opens one connection to Redis. Does not wait for it: a Redis that is away makes `send` reject, not this. */
+export function createProducer(options: ProducerOptions): Producer {
+  const timeoutMs = options.timeoutMs ?? 5_000;
+  const retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
+  const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
+  const prefix = options.redis.prefix ?? defaultPrefix;
+  const redis = connectFailFast(options.redis.url, timeoutMs);
+  // Every call says itself that Redis is away; without a listener the event would end the process.
+  redis.on('error', () => undefined);
+  const keys = keysOf(prefix);
+  const shared = shareConnection(redis, prefix, true);
+  const intake: Queue = shared.queue(intakeName);
+  intake.on('error', () => undefined);
+  const ledger = createLedger(redis, keys);
+  const contents = createContentStore(redis, keys);
+  let closed = false;
+
+  /** Runs one call: Redis must be there, and an answer comes in time, whatever happens. */
+  const call = async <T>(work: () => Promise<T>, messageId?: string): Promise<T> => {
+    if (closed) throw new PostlaneError('producer-closed', 'The producer is closed');
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const error = new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms`);
+      timer = setTimeout(() => reject(error), timeoutMs);
+    });
+    const attempt = (async () => {
+      await whenReady(redis, timeoutMs);
+      return work();
+    })();
+    try {
+      return await Promise.race([attempt, late]);
+    } catch (error) {
+      const known = redisError(error, messageId);
+      throw known.messageId === messageId || messageId === undefined
+        ? known
+        : new PostlaneError(known.code, known.message, { messageId, cause: known.cause });
+    } finally {
+      clearTimeout(timer);
+      // The loser of the race may still reject; its caller has had the answer.
+      attempt.catch(() => undefined);
+    }
+  };
+
+  const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
+    if (broughtId) {
+      const taken = await redis.exists(keys.ledger(id), keys.queue(intakeName, id));
+      if (taken > 0) return { id, duplicate: true };
+    }
+    const data = encodeWire(await storeLargeContent(message, id, contents));
+    const delay = message.sendAt === undefined ? 0 : Math.max(0, Date.parse(message.sendAt) - Date.now());
+    await intake.add(jobName, data, {
+      jobId: id,
+      priority: jobPriorities[message.priority],
+      delay,
+      removeOnComplete: true,
+    });
+    return { id, duplicate: false };
+  };
+
+  const send = async (input: OutboundMessage): Promise<SendResult> => {
+    const parsed = parseMessage(input, limits);
+    if (!parsed.ok) throw invalid(parsed.issues);
+    const broughtId = parsed.message.id !== undefined;
+    const id = parsed.message.id ?? newMessageId(Date.now(), randomBytes(10));
+    return call(() => enqueue(id, { ...parsed.message, id }, broughtId), id);
+  };
+
+  return {
+    send,
+
+    async sendMany(messages) {
+      const results: SendManyResult[] = [];
+      for (let start = 0; start < messages.length; start += batchSize) {
+        const batch = messages.slice(start, start + batchSize).map(async (message): Promise<SendManyResult> => {
+          try {
+            return { ok: true, ...(await send(message)) };
+          } catch (error) {
+            return { ok: false, error: error instanceof PostlaneError ? error : redisError(error) };
+          }
+        });
+        results.push(...(await Promise.all(batch)));
+      }
+      return results;
+    },
+
+    status: (id) =>
+      call(async () => {
+        const row = await ledger.read(id);
+        if (row !== null) return row;
+        const job = await intakeJob(intake, id);
+        return job === null ? null : waitingStatus(id, job);
+      }),
+
+    cancel: (id) =>
+      call(async () => {
+        const job = await intakeJob(intake, id);
+        if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
+        // From here on nothing will be sent; taking the job away early only saves the router and the lane the work.
+        const row = await ledger.read(id);
+        const lane = row?.connector == null ? null : shared.queue(laneName(row.connector));
+        for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id);
+        return true;
+      }),
+
+    async close() {
+      if (closed) return;
+      closed = true;
+      redis.disconnect();
+    },
+  };
+
+  /** Removes a job that nobody works on, and its contents. One that is being worked on ends by itself: the row says so. */
+  async function removeWaiting(job: Job | null, id: string): Promise<void> {
+    if (job === null) return;
+    try {
+      await job.remove();
+    } catch {
+      return;
+    }
+    const message = (job.data as { message?: unknown } | null)?.message;
+    const parsed = parseMessage(message, limits);
+    if (parsed.ok) await contents.release(id, refsOf(parsed.message));
+  }
+}
+
+function invalid(issues: readonly { field: string; rule: string; message: string }[]): PostlaneError {
+  const lines = issues.slice(0, 5).map(({ field, message }) => `${field === '' ? 'message' : field}: ${message}`);
+  const more = issues.length > 5 ? ` (and ${issues.length - 5} more)` : '';
+  return new PostlaneError('message-invalid', `The message was refused: ${lines.join('; ')}${more}`, { issues });
+}
+
+/** The intake job of a message. Ids of the form auto-<n>-<time> stand for jobs that BullMQ numbered. */
+async function intakeJob(intake: Queue, id: string): Promise<Job | null> {
+  const numbered = /^auto-(\d+)-(\d+)$/.exec(id);
+  const job = await intake.getJob(numbered?.[1] ?? id);
+  if (job === undefined || job === null) return null;
+  return messageIdOf(String(job.id), job.timestamp) === id ? job : null;
+}
+
+function waitingStatus(id: string, job: Job): MessageStatus {
+  const data = job.data as { message?: Partial<Message> } | null;
+  const to = data?.message?.envelope?.to;
+  const recipients = Array.isArray(to) ? (to as unknown[]).map(String) : [];
+  return {
+    id,
+    state: job.delay > 0 ? 'scheduled' : 'queued',
+    connector: null,
+    attempts: 0,
+    recipients: recipients.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
+    history: [{ at: job.timestamp, event: 'accepted' }],
+    messageId: null,
+    reason: null,
+    retryAt: job.delay > 0 ? job.timestamp + job.delay : null,
+  };
+}

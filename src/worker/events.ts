@@ -1,0 +1,78 @@
+/**
+ * Everything observable that a worker does, as one closed union. Logs and metrics are subscribers; nothing else is told.
+ * Fields carry ids, counts, codes and replies; never a body, a subject, a secret, or a list of recipients.
+ */
+import type { Issue } from '../errors.ts';
+import type { DeadReason } from '../queue/dead-letters.ts';
+
+export type WorkerEvent =
+  | { readonly event: 'ready'; readonly worker: string; readonly connectors: number; readonly slots: number }
+  | { readonly event: 'draining'; readonly worker: string; readonly running: number }
+  | { readonly event: 'stopped'; readonly worker: string; readonly drained: boolean }
+  | { readonly event: 'config-applied'; readonly worker: string; readonly connectors: number }
+  | { readonly event: 'redis-warning'; readonly setting: string; readonly detail: string }
+  | { readonly event: 'redis-error'; readonly detail: string }
+  | { readonly event: 'routed'; readonly id: string; readonly connector: string; readonly rule: string }
+  | { readonly event: 'duplicate'; readonly id: string; readonly state: string }
+  | { readonly event: 'invalid'; readonly id: string; readonly issues: readonly Issue[] }
+  | {
+      readonly event: 'sent';
+      readonly id: string;
+      readonly connector: string;
+      readonly attempt: number;
+      readonly recipients: number;
+      readonly durationMs: number;
+      readonly reply: string | null;
+    }
+  | {
+      readonly event: 'deferred';
+      readonly id: string;
+      readonly connector: string;
+      readonly attempt: number;
+      readonly recipients: number;
+      readonly retryInMs: number;
+      readonly code: string | null;
+      readonly reply: string | null;
+    }
+  | {
+      readonly event: 'dead';
+      readonly id: string;
+      readonly connector: string | null;
+      readonly reason: DeadReason;
+      readonly recipients: number;
+      readonly code: string | null;
+      readonly reply: string | null;
+    }
+  | {
+      readonly event: 'connector-fault';
+      readonly connector: string;
+      readonly id: string;
+      readonly fault: string;
+      readonly faults: number;
+      readonly pauseMs: number;
+      readonly code: string | null;
+      readonly reply: string | null;
+    }
+  | { readonly event: 'uncertain'; readonly id: string; readonly connector: string; readonly detail: string }
+  | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
+  | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }
+  | { readonly event: 'error'; readonly id: string | null; readonly where: string; readonly detail: string }
+  | { readonly event: 'lane-orphaned'; readonly connector: string; readonly waiting: number; readonly rerouted: number }
+  | { readonly event: 'dead-letters-trimmed'; readonly count: number }
+  | { readonly event: 'contents-trimmed'; readonly count: number };
+
+/** A subscriber. It must not throw; `emitTo` guards the worker if it does. */
+export type Listener = (event: WorkerEvent) => void;
+
+/** One function that tells all listeners; a listener that throws cannot break a delivery. */
+export function emitTo(listeners: readonly Listener[]): Listener {
+  return (event) => {
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch {
+        // A full disk under a log file must not stop mail.
+      }
+    }
+  };
+}

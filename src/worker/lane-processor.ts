@@ -1,0 +1,124 @@
+/** What happens to a job of a lane: decode it, deliver it, and translate the answer into BullMQ's terms. Nothing else does that. */
+import { DelayedError, Worker, WaitingError, type Job } from 'bullmq';
+import { asError, printable, unreachable } from '../errors.ts';
+import type { ConnectorConfig } from './settings.ts';
+import { decodeLane } from '../queue/jobs.ts';
+import type { Lanes } from '../queue/lanes.ts';
+import { laneName, type Keys } from '../queue/names.ts';
+import type { Transport } from '../transport/transport.ts';
+import { buryInvalid } from './bury.ts';
+import { deliver, type Delivery, type DeliverTools } from './deliver.ts';
+import { faultPauses } from './retry-policy.ts';
+import type { MessageLimits } from '../message/message.ts';
+
+export interface LaneTools extends DeliverTools {
+  readonly keys: Keys;
+  readonly lanes: Lanes;
+  readonly limits: () => MessageLimits;
+  readonly transport: (connectorId: string) => Transport | null;
+}
+
+/** After an error of our own or of Redis that no rule foresees: long enough not to spin, short enough not to be noticed. */
+const tryAgainMs = 5_000;
+
+export async function processLaneJob(
+  job: Job,
+  token: string,
+  signal: AbortSignal,
+  connector: ConnectorConfig,
+  tools: LaneTools,
+): Promise<void> {
+  const id = String(job.id);
+  let delivery: Delivery;
+  try {
+    const decoded = decodeLane(id, job.data, tools.limits());
+    if (!decoded.ok) {
+      await buryInvalid(decoded, job.data, job.timestamp, tools);
+      return;
+    }
+    const transport = tools.transport(connector.id);
+    if (transport === null) {
+      delivery = { kind: 'hand-back', lockLost: false };
+    } else {
+      const key = tools.keys.queue(laneName(connector.id), `${id}:lock`);
+      delivery = await deliver(
+        {
+          // The lane that a job is in says who sends it, whatever the job says.
+          job: { ...decoded.job, connector: connector.id },
+          transport,
+          schedule: connector.retry,
+          lifetimeMs: connector.retry.lifetimeMs,
+          lock: { key, token },
+          rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
+          signal,
+        },
+        tools,
+      );
+    }
+  } catch (thrown) {
+    const detail = printable(asError(thrown).message, 500);
+    tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
+    return moveToDelayed(job, token, Date.now() + tryAgainMs);
+  }
+  await translate(delivery, job, token, connector, tools);
+}
+
+async function translate(
+  delivery: Delivery,
+  job: Job,
+  token: string,
+  connector: ConnectorConfig,
+  { lanes, emit }: LaneTools,
+): Promise<void> {
+  const id = String(job.id);
+  switch (delivery.kind) {
+    case 'finished':
+      return;
+    case 'retry':
+      if (delivery.slowDownMs !== null) await lanes.postpone(connector.id, delivery.slowDownMs);
+      return moveToDelayed(job, token, delivery.at);
+    case 'postpone': {
+      const { fault, reply, toldMs } = delivery.decision;
+      const text = reply.text ?? '';
+      const { pauseMs, faults } = await lanes.fault(connector.id, {
+        kind: fault,
+        reply: text,
+        toldMs,
+        ...faultPauses[fault],
+      });
+      emit({
+        event: 'connector-fault',
+        connector: connector.id,
+        id,
+        fault,
+        faults,
+        pauseMs,
+        code: reply.code,
+        reply: text,
+      });
+      await lanes.postpone(connector.id, pauseMs);
+      // Back to the front of the lane: order is kept and no attempt is burned.
+      throw Worker.RateLimitError();
+    }
+    case 'hand-back': {
+      emit({ event: 'handed-back', id, connector: connector.id, why: delivery.lockLost ? 'lock lost' : 'stopping' });
+      // Without the lock the job is somebody else's already.
+      if (!delivery.lockLost) await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    default:
+      return unreachable(delivery);
+  }
+}
+
+/** Delays a job without counting an attempt of BullMQ's; the ledger counts ours. */
+async function moveToDelayed(job: Job, token: string, at: number): Promise<never> {
+  try {
+    await job.moveToDelayed(at, token);
+  } catch (thrown) {
+    // Redis refuses (out of memory, read-only): the job stays active until its lock ends and is then recovered as stalled.
+    // WaitingError tells BullMQ to leave it alone; failing it would need the same Redis.
+    throw new WaitingError(asError(thrown).message);
+  }
+  throw new DelayedError();
+}

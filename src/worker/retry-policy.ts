@@ -1,0 +1,131 @@
+/**
+ * The one place that decides what follows from an attempt: done, retry at a time, postpone the lane, or dead. Pure.
+ *
+ * Default schedule, delay before attempt n+1: 30–45 s, 1–1.5 min, 2–3 min, 4–6 min, 8–12 min, 16–24 min, 32–48 min, then
+ * 40–60 min each, until the lifetime of 24 h ends: some 30 attempts.
+ */
+import type { DeadReason, DeadRecipient } from '../queue/dead-letters.ts';
+import type { LedgerState, RecipientState } from '../queue/ledger.ts';
+import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport/transport.ts';
+import { unreachable } from '../errors.ts';
+
+export interface RetrySchedule {
+  readonly firstDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export type Decision =
+  /** Nothing is left to try. `dead` lists whom the dead letter concerns, if anybody. */
+  | {
+      readonly kind: 'settle';
+      readonly state: LedgerState;
+      readonly recipients: readonly RecipientState[];
+      readonly reason: DeadReason | null;
+      readonly dead: readonly DeadRecipient[];
+    }
+  | { readonly kind: 'retry'; readonly recipients: readonly RecipientState[]; readonly at: number }
+  | { readonly kind: 'postpone'; readonly fault: FaultClass; readonly reply: Reply; readonly toldMs: number | null }
+  | { readonly kind: 'stopped'; readonly why: 'fence' | 'signal' };
+
+export interface Attempt {
+  readonly outcome: Outcome;
+  /** Everybody the message concerns, as they stood before. */
+  readonly recipients: readonly RecipientState[];
+  /** This attempt's number, from 1. */
+  readonly attempt: number;
+  readonly now: number;
+  /** ms since the epoch; no attempt begins at or after it. */
+  readonly deadline: number;
+  readonly schedule: RetrySchedule;
+  /** 0 ≤ random() < 1. */
+  readonly random: () => number;
+}
+
+export function decide(attempt: Attempt): Decision {
+  const { outcome } = attempt;
+  switch (outcome.kind) {
+    case 'settled':
+      return decideSettled(attempt, outcome.recipients);
+    case 'connector-fault':
+      return { kind: 'postpone', fault: outcome.fault, reply: outcome.reply, toldMs: outcome.pauseMs ?? null };
+    case 'stopped':
+      return { kind: 'stopped', why: outcome.why };
+    default:
+      return unreachable(outcome);
+  }
+}
+
+function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]): Decision {
+  const byAddress = new Map(outcomes.map((outcome) => [outcome.address, outcome]));
+  const recipients = attempt.recipients.map((before): RecipientState => {
+    const outcome = byAddress.get(before.address);
+    if (outcome === undefined || before.outcome === 'accepted') return before;
+    const { code, text } = outcome.reply;
+    return { address: before.address, outcome: outcome.outcome, code, reply: text };
+  });
+  const open = recipients.filter(({ outcome }) => outcome !== 'accepted' && outcome !== 'rejected');
+  if (open.length === 0) {
+    const tooLarge = outcomes.some((outcome) => outcome.tooLarge === true);
+    return settle(recipients, tooLarge ? 'too-large' : 'rejected');
+  }
+  const told = Math.max(...open.map(({ address }) => byAddress.get(address)?.retryAfterMs ?? 0));
+  const delay = told > 0 ? told : retryDelayMs(attempt.attempt, attempt.schedule, attempt.random);
+  const at = lastChance(attempt.now + delay, attempt.now, attempt.deadline);
+  if (at === null) return settle(recipients, open.some(isUncertain) ? 'uncertain' : 'expired');
+  return { kind: 'retry', recipients, at };
+}
+
+/** What a message comes to whose deadline has passed before an attempt. */
+export function expire(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
+  return settle(recipients, recipients.some(isUncertain) ? 'uncertain' : 'expired');
+}
+
+function settle(recipients: readonly RecipientState[], reason: DeadReason): Decision & { kind: 'settle' } {
+  const dead = recipients.filter(({ outcome }) => outcome !== 'accepted');
+  if (dead.length === 0) return { kind: 'settle', state: 'sent', recipients, reason: null, dead: [] };
+  return {
+    kind: 'settle',
+    state: dead.length === recipients.length ? 'dead' : 'partial',
+    recipients,
+    reason,
+    dead: dead.map(({ address, code, reply }) => ({ address, code, reply })),
+  };
+}
+
+function isUncertain({ outcome }: RecipientState): boolean {
+  return outcome === 'uncertain';
+}
+
+/**
+ * Exponential from the first delay, doubled each time, spread over half as much again so that messages deferred together do
+ * not come back together. Never outside of [firstDelayMs, maxDelayMs]. RFC 5321 section 4.5.4.1 asks for 30 minutes between
+ * tries of a relay; transactional mail is worth more haste at first, and greylisting opens after minutes.
+ */
+export function retryDelayMs(attempt: number, { firstDelayMs, maxDelayMs }: RetrySchedule, random: () => number): number {
+  const grown = firstDelayMs * 2 ** Math.min(Math.max(attempt, 1) - 1, 40);
+  const highest = Math.min(grown * 1.5, maxDelayMs);
+  const lowest = Math.max(Math.min(grown, maxDelayMs / 1.5), Math.min(firstDelayMs, maxDelayMs));
+  return Math.round(lowest + Math.max(0, highest - lowest) * random());
+}
+
+/** Half a minute before the deadline is worth one last try; after that nothing is. null: there is no time left. */
+const lastTryBeforeMs = 30_000;
+
+function lastChance(at: number, now: number, deadline: number): number | null {
+  if (at < deadline) return at;
+  const last = deadline - lastTryBeforeMs;
+  return last - now >= lastTryBeforeMs ? last : null;
+}
+
+/** How long a connector's lane pauses after its first fault, and at most; doubled each time. A told time wins. */
+export const faultPauses: Readonly<Record<FaultClass, { readonly firstMs: number; readonly longestMs: number }>> = {
+  unreachable: { firstMs: 5_000, longestMs: 300_000 },
+  tls: { firstMs: 30_000, longestMs: 900_000 },
+  // Each try is a failed log-in; providers lock accounts after some ten (FluentSMTP #214).
+  auth: { firstMs: 60_000, longestMs: 3_600_000 },
+  throttled: { firstMs: 10_000, longestMs: 300_000 },
+  // Daily windows slide; asking each quarter of an hour finds the end soon enough.
+  quota: { firstMs: 900_000, longestMs: 3_600_000 },
+  blocked: { firstMs: 300_000, longestMs: 3_600_000 },
+  config: { firstMs: 30_000, longestMs: 900_000 },
+};

@@ -1,0 +1,20 @@
+/** What a worker needs to know of the configuration. The configuration's own type satisfies it; no room imports `config`. */
+import type { Mailbox, MessageLimits } from '../message/message.ts';
+import type { Connector } from '../routing/connector.ts';
+
+export interface ConnectorConfig extends Connector {
+  /** null for one that only receives; what else it holds is the transport factory's. */
+  readonly transport: unknown;
+  readonly limits: { readonly concurrency: number; readonly messagesPerMinute: number | null };
+  readonly retry: { readonly firstDelayMs: number; readonly maxDelayMs: number; readonly lifetimeMs: number };
+}
+
+export interface WorkerConfig {
+  readonly systemDefaultGateway: string | null;
+  readonly unmonitoredAddress: Mailbox | null;
+  readonly connectors: readonly ConnectorConfig[];
+  readonly message: MessageLimits;
+  readonly retry: { readonly lifetimeMs: number };
+  readonly retention: { readonly ledgerMs: number; readonly deadLetterMs: number; readonly deadLetterCount: number };
+  readonly worker: { readonly slots: number; readonly drainMs: number };
+}

@@ -1,0 +1,166 @@
+/**
+ * The sweep: what repairs what a crash left. One process at a time does it, every few seconds.
+ *
+ * - jobs whose worker died go back to the front of their lane; after too many times they fail, and become dead letters
+ * - lanes with work that are not in the ready set get into it
+ * - messages in the lane of a connector that is gone are routed again
+ * - dead letters over their bounds go, and contents that nobody needs
+ */
+import type { Job, Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { asError, printable } from '../errors.ts';
+import type { LaneWorker } from '../queue/bullmq.ts';
+import { refsOf } from '../queue/content.ts';
+import type { DeadLetters } from '../queue/dead-letters.ts';
+import { decodeIntake, decodeLane } from '../queue/jobs.ts';
+import { intakeName, type Keys } from '../queue/names.ts';
+import { buryInvalid, buryMessage } from './bury.ts';
+import { choose, enterLane, type RouterTools } from './router.ts';
+
+export interface SweepTools extends RouterTools {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly intake: Queue;
+  readonly deadLetters: DeadLetters;
+  readonly laneWorker: (connectorId: string) => LaneWorker;
+  /** Between two sweeps of the fleet, in ms. */
+  readonly everyMs: number;
+  /** A lane whose connector this process does not know is left alone for so long after a start or reload, in ms. */
+  readonly orphanGraceMs: number;
+  /** When this process's configuration was applied, ms since the epoch. */
+  readonly configuredAt: () => number;
+}
+
+/** Contents younger than this may belong to a message that is just being enqueued. */
+const contentGraceMs = 3_600_000;
+const page = 200;
+
+/** One round, if no other process has had one within the interval. → whether it was this one's turn. */
+export async function sweep(tools: SweepTools, signal: AbortSignal): Promise<boolean> {
+  const { redis, keys, lanes, everyMs } = tools;
+  const turn = await redis.set(`${keys.prefix}:sweep`, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
+  if (turn === null) return false;
+  await guarded('intake', tools, () => buryFailed(tools.intake, null, tools));
+  for (const connectorId of await lanes.known()) {
+    if (signal.aborted) return true;
+    await guarded(`lane ${connectorId}`, tools, () => sweepLane(connectorId, tools));
+  }
+  await guarded('dead letters', tools, () => trimDeadLetters(tools));
+  await guarded('contents', tools, () => trimContents(tools));
+  return true;
+}
+
+async function guarded(where: string, { emit }: SweepTools, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    emit({ event: 'error', id: null, where: `sweep of ${where}`, detail: printable(asError(thrown).message, 500) });
+  }
+}
+
+async function sweepLane(connectorId: string, tools: SweepTools): Promise<void> {
+  const { lanes } = tools;
+  await tools.laneWorker(connectorId).recoverStalled();
+  await buryFailed(lanes.queue(connectorId), connectorId, tools);
+  if (!tools.routing().senders.has(connectorId)) await reroute(connectorId, tools);
+  else await lanes.refresh(connectorId, 'sooner', true);
+}
+
+/** Jobs fail only when they have stalled too often: every worker that took them died. */
+async function buryFailed(queue: Queue, connectorId: string | null, tools: SweepTools): Promise<void> {
+  const { config } = tools.routing();
+  for (const job of await queue.getJobs(['failed'], 0, page, true)) {
+    const id = String(job.id);
+    const why = `the job failed: ${printable(job.failedReason, 300)}; the worker that had it died or lost Redis each time`;
+    const decoded =
+      connectorId === null
+        ? decodeIntake(id, job.timestamp, job.data, config.message)
+        : decodeLane(id, job.data, config.message);
+    if (decoded.ok) {
+      const { message, acceptedAt } = decoded.job;
+      const messageId = 'messageId' in decoded.job ? decoded.job.messageId : '';
+      const about = { acceptedAt, messageId, connector: connectorId };
+      await buryMessage({ ...message, id: decoded.job.id }, about, 'stalled', why, tools);
+    } else {
+      await buryInvalid(decoded, job.data, job.timestamp, tools);
+    }
+    await job.remove();
+  }
+}
+
+/**
+ * Moves what waits in the lane of a connector that is no longer configured to where it would go now. Only after a grace
+ * time, as another process may have the newer configuration; and one sweep at a time, so no message can be moved twice.
+ */
+async function reroute(connectorId: string, tools: SweepTools): Promise<void> {
+  const routing = tools.routing();
+  const { config } = routing;
+  const queue = tools.lanes.queue(connectorId);
+  const jobs = await queue.getJobs(['wait', 'prioritized', 'delayed'], 0, page, true);
+  if (jobs.length === 0) {
+    if ((await queue.getActiveCount()) === 0) await tools.redis.zrem(tools.keys.ready, connectorId);
+    return;
+  }
+  const due = tools.now() - tools.configuredAt() >= tools.orphanGraceMs;
+  let rerouted = 0;
+  for (const job of due ? jobs : []) rerouted += (await move(job)) ? 1 : 0;
+  tools.emit({ event: 'lane-orphaned', connector: connectorId, waiting: jobs.length, rerouted });
+
+  async function move(job: Job): Promise<boolean> {
+    const id = String(job.id);
+    const decoded = decodeLane(id, job.data, config.message);
+    if (!decoded.ok) {
+      await buryInvalid(decoded, job.data, job.timestamp, tools);
+    } else {
+      const { message, acceptedAt, messageId } = decoded.job;
+      const entry = { at: tools.now(), event: 'rerouted', detail: `the connector ${connectorId} is not configured any more` };
+      const row = await tools.ledger.read(id);
+      const deadline = row?.deadline ?? tools.now() + config.retry.lifetimeMs;
+      const released = await tools.ledger.release(id, { from: ['queued', 'deferred'], entry, deadline, via: null });
+      if (released) {
+        const found = choose(message, { kind: 'new' }, routing);
+        if ('why' in found) {
+          await buryMessage({ ...message, id }, { acceptedAt, messageId, connector: null }, 'no-route', found.why, tools);
+        } else {
+          const standing = { kind: 'released', via: null, deadline } as const;
+          await enterLane({ ...message, id }, acceptedAt, found, standing, tools);
+        }
+      }
+    }
+    await job.remove();
+    return true;
+  }
+}
+
+async function trimDeadLetters({ deadLetters, contents, routing, now, emit }: SweepTools): Promise<void> {
+  const { retention, message: limits } = routing().config;
+  const bounds = { maxAgeMs: retention.deadLetterMs, maxCount: retention.deadLetterCount };
+  const ids = await deadLetters.overdue({ now: now(), ...bounds, limit: page });
+  for (const id of ids) {
+    const letter = await deadLetters.get(id);
+    const decoded = letter === null ? null : decodeIntake(id, letter.at, letter.data, limits);
+    if (decoded?.ok === true) await contents.release(id, refsOf(decoded.job.message));
+    await deadLetters.drop(id);
+  }
+  if (ids.length > 0) emit({ event: 'dead-letters-trimmed', count: ids.length });
+}
+
+/** Contents whose every message is gone or settled without a dead letter: left by a crash, or by a producer that gave up. */
+async function trimContents({ redis, keys, contents, now, emit }: SweepTools): Promise<void> {
+  let count = 0;
+  for (const { ref, messageIds } of await contents.olderThan(now() - contentGraceMs, page)) {
+    let needed = 0;
+    for (const id of messageIds) {
+      const state = await redis.hget(keys.ledger(id), 'state');
+      const waiting = await redis.exists(keys.queue(intakeName, id), keys.deadLetter(id));
+      const live = state !== null && state !== 'sent' && state !== 'cancelled' && state !== 'dead' && state !== 'partial';
+      if (waiting > 0 || live) needed += 1;
+      else await contents.release(id, [ref]);
+    }
+    if (messageIds.length === 0) await contents.release('', [ref]);
+    if (needed === 0) count += 1;
+    // Looked at again in an hour, not each time.
+    else await redis.zadd(keys.contents, 'XX', now(), ref);
+  }
+  if (count > 0) emit({ event: 'contents-trimmed', count });
+}

@@ -1,0 +1,269 @@
+/**
+ * The life of a worker process: connect → ready → (apply a new configuration)* → drain → stopped. Builds the parts and
+ * joins them; each part's rules are in its own file.
+ *
+ * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
+ */
+import { WaitingError, Worker, type Job } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { asError } from '../errors.ts';
+import { shareConnection, type LaneWorker } from '../queue/bullmq.ts';
+import { connectPatient } from '../queue/connection.ts';
+import { createContentStore } from '../queue/content.ts';
+import { createDeadLetters } from '../queue/dead-letters.ts';
+import { durabilityWarnings } from '../queue/durability.ts';
+import { createLanes } from '../queue/lanes.ts';
+import { createLedger } from '../queue/ledger.ts';
+import { intakeName, keysOf, laneName } from '../queue/names.ts';
+import { sends } from '../routing/connector.ts';
+import { buildRouteTable } from '../routing/table.ts';
+import type { Transport } from '../transport/transport.ts';
+import { emitTo, type Listener } from './events.ts';
+import { processLaneJob, type LaneTools } from './lane-processor.ts';
+import { routeJob, type Routing } from './router.ts';
+import { createScheduler } from './scheduler.ts';
+import type { ConnectorConfig, WorkerConfig } from './settings.ts';
+import { sweep, type SweepTools } from './sweep.ts';
+
+export interface WorkerOptions {
+  readonly redis: { readonly url: string; readonly prefix: string };
+  readonly config: WorkerConfig;
+  /** Who sends for a connector; null if this process cannot. Closing them is the caller's. */
+  readonly transport: (connectorId: string) => Transport | null;
+  readonly listeners: readonly Listener[];
+  /** Name in logs, ledger and lock tokens; must differ between processes. */
+  readonly name: string;
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly timing?: Partial<Timing>;
+}
+
+/** In ms. A worker that dies is noticed after its lock has ended and two sweeps have passed. */
+export interface Timing {
+  readonly lockMs: number;
+  readonly sweepMs: number;
+  readonly orphanGraceMs: number;
+  /** After the drain time: for what was aborted to come back. */
+  readonly abortMs: number;
+}
+
+const defaultTiming: Timing = { lockMs: 30_000, sweepMs: 10_000, orphanGraceMs: 60_000, abortMs: 5_000 };
+
+/** How often a job may be found abandoned. A mail that kills its worker must end; a fleet that is redeployed must not cost mail. */
+const maxStalledCount = 10;
+
+export interface PostlaneWorker {
+  /** Resolves once it serves. */
+  start(): Promise<void>;
+  /** Swaps in a new configuration: routes, limits, schedules. Transports are the caller's. */
+  apply(config: WorkerConfig): Promise<void>;
+  /** Stops claiming, lets running sends finish within the drain time, hands back the rest. → whether all finished. */
+  stop(): Promise<boolean>;
+  /** What a health check asks: is Redis there, and does the loop turn. */
+  health(): { readonly ok: boolean; readonly redis: string; readonly idleForMs: number };
+}
+
+export function createWorker(options: WorkerOptions): PostlaneWorker {
+  const timing = { ...defaultTiming, ...options.timing };
+  const now = options.now ?? Date.now;
+  const emit = emitTo(options.listeners);
+  const { prefix, url } = options.redis;
+  const keys = keysOf(prefix);
+  const redis = connectPatient(url, `postlane-worker:${options.name}`);
+  redis.on('error', (error) => emit({ event: 'redis-error', detail: error.message }));
+  const shared = shareConnection(redis, prefix);
+  const intake = shared.queue(intakeName);
+  intake.on('error', () => undefined);
+  const lanes = createLanes(redis, keys, shared);
+  const ledger = createLedger(redis, keys);
+  const contents = createContentStore(redis, keys);
+
+  let routing: Routing = routingOf(options.config);
+  let configuredAt = now();
+  const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
+
+  const laneTools: LaneTools = {
+    keys,
+    lanes,
+    ledger,
+    contents,
+    emit,
+    now,
+    random: options.random ?? Math.random,
+    worker: options.name,
+    get retentionMs() {
+      return routing.config.retention.ledgerMs;
+    },
+    limits: () => routing.config.message,
+    transport: options.transport,
+  };
+
+  const laneWorkers = new Map<string, LaneWorker>();
+  const laneWorker = (connectorId: string): LaneWorker => {
+    const known = laneWorkers.get(connectorId);
+    if (known !== undefined) return known;
+    const process = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
+      const connector = connectorOf(connectorId);
+      if (connector === undefined) {
+        // Removed between the claim and the fetch: back it goes, and the sweep will route it again.
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
+      await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, laneTools);
+    };
+    const { lockMs, sweepMs } = timing;
+    const made = shared.laneWorker(laneName(connectorId), process, { lockMs, stalledMs: sweepMs, maxStalledCount });
+    laneWorkers.set(connectorId, made);
+    return made;
+  };
+
+  const scheduler = createScheduler({
+    lanes,
+    laneWorker: (connectorId) => (connectorOf(connectorId) === undefined ? null : laneWorker(connectorId)),
+    slots: options.config.worker.slots,
+    worker: options.name,
+    emit,
+  });
+
+  const sweepTools: SweepTools = {
+    ...laneTools,
+    get retentionMs() {
+      return routing.config.retention.ledgerMs;
+    },
+    redis,
+    intake,
+    deadLetters: createDeadLetters(redis, keys),
+    routing: () => routing,
+    laneWorker,
+    everyMs: timing.sweepMs,
+    orphanGraceMs: timing.orphanGraceMs,
+    configuredAt: () => configuredAt,
+  };
+
+  const stopping = new AbortController();
+  let router: Worker | null = null;
+  let subscriber: Redis | null = null;
+  let sweeping: Promise<void> = Promise.resolve();
+  let stopped: Promise<boolean> | null = null;
+
+  const setLimits = async (): Promise<void> => {
+    await Promise.all([...routing.senders.values()].map(({ id, limits }) => lanes.setLimits(id, limits)));
+  };
+
+  const startRouter = (): Worker => {
+    const made = new Worker(
+      intakeName,
+      async (job, token) => routeJob(job, token ?? '', sweepTools),
+      {
+        connection: redis,
+        prefix,
+        concurrency: 50,
+        lockDuration: timing.lockMs,
+        stalledInterval: timing.sweepMs,
+        maxStalledCount,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: -1 },
+      },
+    );
+    made.on('error', (error) => emit({ event: 'error', id: null, where: 'intake', detail: error.message }));
+    return made;
+  };
+
+  return {
+    async start() {
+      for (const warning of await durabilityWarnings(redis)) emit({ event: 'redis-warning', ...warning });
+      await setLimits();
+      subscriber = redis.duplicate({ connectionName: `postlane-wake:${options.name}` });
+      subscriber.on('error', () => undefined);
+      subscriber.on('message', () => scheduler.wake());
+      await subscriber.subscribe(keys.wake);
+      router = startRouter();
+      scheduler.start();
+      sweeping = sweepUntil(stopping.signal, timing.sweepMs, () => sweep(sweepTools, stopping.signal), emit);
+      const { slots } = options.config.worker;
+      emit({ event: 'ready', worker: options.name, connectors: routing.config.connectors.length, slots });
+    },
+
+    async apply(config) {
+      routing = routingOf(config);
+      configuredAt = now();
+      await setLimits();
+      emit({ event: 'config-applied', worker: options.name, connectors: config.connectors.length });
+      scheduler.wake();
+    },
+
+    stop() {
+      stopped ??= (async () => {
+        emit({ event: 'draining', worker: options.name, running: scheduler.running() });
+        stopping.abort();
+        const { drainMs } = routing.config.worker;
+        const drained = scheduler.drain();
+        let finished = await within(Promise.all([drained, router?.close(), sweeping]), drainMs);
+        if (!finished) {
+          for (const lane of laneWorkers.values()) lane.cancelAllJobs('stopping');
+          finished = await within(drained, timing.abortMs);
+        }
+        // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
+        await within(Promise.all([...laneWorkers.values()].map((lane) => lane.close())), 1_000);
+        subscriber?.disconnect();
+        redis.disconnect();
+        emit({ event: 'stopped', worker: options.name, drained: finished });
+        return finished;
+      })();
+      return stopped;
+    },
+
+    health() {
+      const idleForMs = Date.now() - scheduler.lastTurnAt();
+      return { ok: redis.status === 'ready' && idleForMs < 30_000, redis: redis.status, idleForMs };
+    },
+  };
+}
+
+function routingOf(config: WorkerConfig): Routing {
+  const senders = config.connectors.filter(({ direction }) => sends(direction));
+  return {
+    config,
+    senders: new Map(senders.map((connector) => [connector.id, connector])),
+    table: buildRouteTable(config.connectors, config.systemDefaultGateway),
+  };
+}
+
+async function sweepUntil(
+  signal: AbortSignal,
+  everyMs: number,
+  round: () => Promise<unknown>,
+  emit: Listener,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await round();
+    } catch (thrown) {
+      emit({ event: 'error', id: null, where: 'sweep', detail: asError(thrown).message });
+    }
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, everyMs);
+      signal.addEventListener('abort', end);
+    });
+  }
+}
+
+/** Whether the work ended in time. Its errors count as an end. */
+async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const done = work.then(
+    () => true as const,
+    () => true as const,
+  );
+  const result = await Promise.race([done, late]);
+  clearTimeout(timer);
+  return result;
+}
