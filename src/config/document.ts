@@ -28,7 +28,7 @@ export function parseFile(text: string): ParsedFile {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
-  const broken = (rule: ConfigRule, message: string, offset: number): ParsedFile['problems'][number] => ({
+  const broken = (rule: ConfigRule, message: string, offset: number): Problem & { place: Place } => ({
     path: [],
     rule,
     message,
@@ -48,20 +48,19 @@ export function parseFile(text: string): ParsedFile {
       lineCounter: lines,
       prettyErrors: false,
       uniqueKeys: false,
-      logLevel: 'silent',
     });
   } catch {
     // The parser recurses: a few thousand open brackets exhaust the stack.
     return stop([broken('yaml-syntax', 'the file is nested too deeply to be read', 0)]);
   }
-  const errors = [...document.errors, ...document.warnings].slice(0, maxSyntaxErrors);
-  if (errors.length > 0) {
-    return stop(
-      errors.map((error) =>
-        broken(error.code === 'MULTIPLE_DOCS' ? 'yaml-document' : 'yaml-syntax', syntaxText(error.code), error.pos[0]),
-      ),
-    );
-  }
+  const errors = [...document.errors, ...document.warnings].map(({ code, pos: [offset] }) =>
+    broken(code === 'MULTIPLE_DOCS' ? 'yaml-document' : 'yaml-syntax', syntaxText(code), offset),
+  );
+  // The second error at one place only follows from the first.
+  const byPlace = new Map(
+    errors.toReversed().map((error) => [placeKey([error.place.line, error.place.column]), error]),
+  );
+  if (errors.length > 0) return stop([...byPlace.values()].toReversed().slice(0, maxSyntaxErrors));
   if (!isMap(document.contents)) {
     const is = document.contents === null || isNull(document.contents) ? 'is empty' : 'is not a map';
     const message = `the file ${is}; it must hold keys such as «hostname: mail.example.com»`;

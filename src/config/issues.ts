@@ -1,4 +1,5 @@
 /** Mistakes in the configuration: the closed list of rules, the shape of an issue, and how a list of them is printed. */
+import { printable } from '../errors.ts';
 
 /** Rule word → what it asks for. `docs/configuration.md` carries the same words with what to do; a test compares the two. */
 export const configRules = {
@@ -78,6 +79,12 @@ export interface Problem {
   readonly on: 'key' | 'value';
 }
 
+/** Of a key with a colon in it only the beginning: `password:hunter2` is a password whose space was forgotten. */
 export function keyOf(path: Path): string {
-  return path.map((part, at) => (typeof part === 'number' ? `[${part}]` : at === 0 ? part : `.${part}`)).join('');
+  const parts = path.map((part, at) => {
+    if (typeof part === 'number') return `[${part}]`;
+    const isConnectorId = at === 1 && path[0] === 'connectors';
+    return `.${printable(isConnectorId ? part : part.replace(/:.+$/s, ':…'), 80)}`;
+  });
+  return parts.join('').replace(/^\./, '');
 }

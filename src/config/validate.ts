@@ -15,6 +15,7 @@ export interface Validation {
 /** How a value may be repeated in a message: quoted text or a number, or null where it must not be. */
 export type Show = (path: Path, value: unknown) => string | null;
 
+const scalarKinds: ReadonlySet<string> = new Set(['string', 'number', 'int', 'boolean']);
 const secretKeys: ReadonlySet<string> = new Set(['password', 'clientSecret', 'ca', 'url']);
 
 /** Nothing that came out of a reference is shown, whatever its key: an operator may keep anything in the environment. */
@@ -63,12 +64,8 @@ function readReferredScalars(
 function problemsOf(issue: z.core.$ZodIssue, data: unknown, show: Show, schema: JsonSchema): Problem[] {
   const path = pathOf(issue);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      path: [...path, key],
-      rule: 'unknown-key',
-      message: unknownKeyText(schema, path, key, valueAt(data, path)),
-      on: 'key',
-    }));
+    const map = valueAt(data, path) as Record<string, unknown>;
+    return issue.keys.map((key) => unknownKey(schema, path, key, map));
   }
   const value = valueAt(data, path);
   if (value === undefined) return [missing(path)];
@@ -76,7 +73,9 @@ function problemsOf(issue: z.core.$ZodIssue, data: unknown, show: Show, schema: 
     return [{ path, rule: 'empty', message: 'has no value; give it one, or leave the key out', on: 'value' }];
   }
   const [rule, must] = verdict(issue, path);
-  return [{ path, rule, message: sentence(must, show(path, value)), on: 'value' }];
+  // Text where a map or a list belongs may be «user:password»; what it is meant to be, its key does not say.
+  const container = issue.code === 'invalid_type' && !scalarKinds.has(issue.expected);
+  return [{ path, rule, message: sentence(must, container ? null : show(path, value)), on: 'value' }];
 }
 
 function missing(path: Path): Problem {
@@ -132,7 +131,7 @@ interface JsonSchema {
   readonly additionalProperties?: JsonSchema | boolean;
 }
 
-function unknownKeyText(root: JsonSchema, path: Path, key: string, siblings: unknown): string {
+function unknownKey(root: JsonSchema, path: Path, key: string, map: Record<string, unknown>): Problem {
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
     const inner: JsonSchema | boolean | undefined = schema?.additionalProperties;
@@ -140,11 +139,18 @@ function unknownKeyText(root: JsonSchema, path: Path, key: string, siblings: unk
   }
   const properties = schema?.properties ?? {};
   const known = Object.keys(properties);
+  const list = known.join(', ');
+  const holdsSecrets = known.some((name) => secretKeys.has(name));
+  if (map[key] === null && holdsSecrets) {
+    // `{ user: u, hunter2 }`: what looks like a key may be the secret itself.
+    return { path, rule: 'unknown-key', message: `has something without a value; known here: ${list}`, on: 'value' };
+  }
   // The right key one level too high: `port` beside `smtp` instead of in it. What is written is likelier than what is not.
-  const written = Object.keys(Object(siblings) as object).filter((name) => known.includes(name));
+  const written = Object.keys(map).filter((name) => known.includes(name));
   const above = [...written, ...known].find((name) => Object.hasOwn(properties[name]?.properties ?? {}, key));
   const near = nearest(key, known) ?? (above === undefined ? null : `${above}.${key}`);
-  return near === null ? `is not known; known here: ${known.join(', ')}` : `is not known; did you mean ${near}?`;
+  const message = near === null ? `is not known; known here: ${list}` : `is not known; did you mean ${near}?`;
+  return { path: [...path, key], rule: 'unknown-key', message, on: 'key' };
 }
 
 function pathOf(issue: z.core.$ZodIssue): Path {

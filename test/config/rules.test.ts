@@ -1,0 +1,238 @@
+/** The rules between keys, and what each of them says. */
+import { describe, expect, test } from 'vitest';
+import { brief, goodConfig, loadText, mistakes, onlyIssue, withConnector } from './load-text.ts';
+
+const warningsOf = async (text: string) => (await loadText(text)).warnings.map(brief);
+
+describe('ways to send', () => {
+  test('a connector that sends without smtp or graph is refused', async () => {
+    expect(await onlyIssue(withConnector('direction: both'))).toMatchObject({
+      key: 'connectors.c',
+      line: 4,
+      rule: 'transport-missing',
+    });
+  });
+
+  test('smtp and graph in one connector are refused', async () => {
+    const text = withConnector(
+      'direction: both\nsmtp: { host: a.example }\ngraph: { tenantId: t, clientId: c, credential: { clientSecret: s } }',
+    );
+    expect(await mistakes(text)).toEqual(['7 transport-both connectors.c.graph']);
+  });
+
+  test('smtp in an incoming-only connector is a warning, and never a transport', async () => {
+    const text = `${withConnector('direction: outgoing\nsmtp: { host: a.example }')}  in:
+    direction: incoming
+    address: in@example.com
+    smtp: { host: b.example }
+`;
+    expect(await warningsOf(text)).toEqual(['10 transport-unused connectors.in.smtp']);
+    expect((await goodConfig(text)).connectors[1]?.transport).toBeNull();
+  });
+
+  test('a sending connector that nothing can choose is a warning', async () => {
+    const text = `${withConnector('direction: outgoing\nsmtp: { host: a.example }')}  spare:
+    direction: outgoing
+    smtp: { host: b.example }
+`;
+    expect(await warningsOf(text)).toEqual(['7 never-chosen connectors.spare']);
+  });
+});
+
+describe('connector ids', () => {
+  test.each(['Sales', 'a:b', '-a', 'a.b', 'disabled', '__proto__', 'x'.repeat(65), 'ümlaut'])(
+    'refuses «%s»',
+    async (id) => {
+      const text = `${withConnector('direction: outgoing\nsmtp: { host: a.example }')}  "${id}":
+    direction: outgoing
+    address: x@example.com
+    smtp: { host: b.example }
+`;
+      expect(await mistakes(text)).toEqual([`7 connector-id connectors.${id}`]);
+    },
+  );
+
+  test.each(['a', '0', 'sales-2_b', 'constructor', 'x'.repeat(64)])('takes «%s»', async (id) => {
+    const text = `hostname: a.example\nsystemDefaultGateway: ${id}\nconnectors:\n  ${id}:\n    direction: outgoing\n    smtp: { host: a.example }\n`;
+    // «0» as a gateway would be a number.
+    const config = await goodConfig(text.replace('Gateway: 0', 'Gateway: "0"'));
+    expect(config.connectors.map((each) => each.id)).toEqual([id]);
+  });
+});
+
+describe('addresses', () => {
+  const two = (a: string, b: string) => `${withConnector('direction: outgoing\nsmtp: { host: a.example }')}  a:
+    ${a}
+    smtp: { host: a.example }
+  b:
+    ${b}
+    smtp: { host: a.example }
+`;
+
+  test('two sending connectors with one domain are refused, and the error points at the other', async () => {
+    const issue = await onlyIssue(
+      two(
+        'direction: both\n    address: "*@Bücher.example"',
+        'direction: outgoing\n    address: "*@xn--bcher-kva.example"',
+      ),
+    );
+    expect(issue).toMatchObject({ key: 'connectors.b.address', line: 13, rule: 'duplicate-address' });
+    expect(issue.message).toContain('connector a (line 9)');
+  });
+
+  test('an incoming-only connector may share an address', async () => {
+    expect(
+      await mistakes(
+        two('direction: both\n    address: a@example.com', 'direction: incoming\n    address: a@example.com'),
+      ),
+    ).toEqual([]);
+  });
+
+  test('one connector may name an address twice; it counts once', async () => {
+    const config = await goodConfig(
+      withConnector(
+        'direction: both\naddress: a@example.com\naddresses: [A@example.com, "*@b.example"]\nsmtp: { host: a.example }',
+      ),
+    );
+    expect(config.connectors[0]?.addresses).toEqual(['a@example.com', '*@b.example']);
+  });
+
+  test.each(['a@', '@example.com', 'sales*@example.com', '*', 'a@b@c', 'a@exa mple.com', 'Name <a@example.com>'])(
+    'refuses the pattern «%s»',
+    async (pattern) => {
+      const text = withConnector(`direction: both\naddress: "${pattern}"\nsmtp: { host: a.example }`);
+      expect(await mistakes(text)).toEqual(['6 address-pattern connectors.c.address']);
+    },
+  );
+
+  test('the unmonitored address may have a name, and must be one address', async () => {
+    const text = withConnector('direction: both\nsmtp: { host: a.example }');
+    const config = await goodConfig(`unmonitoredAddress: "No Reply <no-reply@Example.com>"\n${text}`);
+    expect(config.unmonitoredAddress).toEqual({ name: 'No Reply', address: 'no-reply@example.com' });
+    expect(await mistakes(`unmonitoredAddress: "a@example.com, b@example.com"\n${text}`)).toEqual([
+      '1 address unmonitoredAddress',
+    ]);
+  });
+});
+
+describe('the system default gateway', () => {
+  test('may be disabled if a sending connector matches the unmonitored address, by its domain too', async () => {
+    const text = withConnector('direction: both\naddress: "*@example.com"\nsmtp: { host: a.example }').replace(
+      'Gateway: c',
+      'Gateway: disabled\nunmonitoredAddress: no-reply@EXAMPLE.com',
+    );
+    expect((await goodConfig(text)).systemDefaultGateway).toBeNull();
+  });
+
+  test('of an unknown id gets a suggestion', async () => {
+    const text = withConnector('direction: both\nsmtp: { host: a.example }').replace('Gateway: c', 'Gateway: C');
+    expect((await onlyIssue(text)).message).toContain('did you mean c?');
+  });
+});
+
+describe('credentials and security', () => {
+  const smtp = async (body: string) => {
+    const transport = (await goodConfig(withConnector(body))).connectors[0]?.transport;
+    return transport?.kind === 'smtp' ? transport.smtp : undefined;
+  };
+  const incoming = 'incoming: { protocol: imap, host: i.example, user: u, password: p }';
+
+  test('the credentials of incoming are those of the SMTP session', async () => {
+    expect(await smtp(`direction: both\n${incoming}\nsmtp: { host: a.example }`)).toMatchObject({
+      auth: { user: 'u', password: 'p' },
+    });
+  });
+
+  test('the credentials of incoming over an unencrypted session are refused', async () => {
+    const text = withConnector(`direction: both\n${incoming}\nsmtp: { host: a.example, security: none }`);
+    expect(await mistakes(text)).toEqual(['7 insecure-auth connectors.c.smtp.security']);
+  });
+
+  test('allowInsecureAuth lets credentials over an unencrypted session', async () => {
+    const body =
+      'direction: both\nsmtp: { host: a.example, security: none, allowInsecureAuth: true, auth: { user: u, password: p } }';
+    expect(await smtp(body)).toMatchObject({ security: 'none', allowInsecureAuth: true, auth: { user: 'u' } });
+  });
+
+  test('a gateway without auth and without encryption is an open relay inside a network, and allowed', async () => {
+    expect(await smtp('direction: outgoing\nsmtp: { host: a.example, security: none }')).toMatchObject({ auth: null });
+  });
+
+  test.each([
+    ['', 'starttls', 587],
+    ['port: 465', 'tls', 465],
+    ['port: 587', 'starttls', 587],
+    ['port: 25', 'starttls', 25],
+    ['port: 2525', 'starttls', 2525],
+    ['security: tls', 'tls', 465],
+    ['security: starttls', 'starttls', 587],
+    ['security: none', 'none', 25],
+    ['security: none, port: 1025', 'none', 1025],
+  ])('with «%s» it is %s at port %i', async (keys, security, port) => {
+    const separator = keys === '' ? '' : ', ';
+    expect(await smtp(`direction: outgoing\nsmtp: { host: a.example${separator}${keys} }`)).toMatchObject({
+      security,
+      port,
+    });
+  });
+
+  test.each(['port: 465, security: starttls', 'port: 587, security: tls', 'port: 25, security: tls'])(
+    'warns of %s',
+    async (keys) => {
+      const text = withConnector(`direction: outgoing\nsmtp: { host: a.example, ${keys} }`);
+      expect(await warningsOf(text)).toEqual(['6 security-port connectors.c.smtp.security']);
+      expect(await mistakes(text)).toEqual([]);
+    },
+  );
+
+  test('a mailbox gets the port of its protocol', async () => {
+    const body = (protocol: string) =>
+      `direction: both\n${incoming.replace('imap', protocol)}\nsmtp: { host: a.example }`;
+    expect((await goodConfig(withConnector(body('imap')))).connectors[0]?.incoming?.port).toBe(993);
+    expect((await goodConfig(withConnector(body('pop3')))).connectors[0]?.incoming?.port).toBe(995);
+  });
+});
+
+describe('limits and retries', () => {
+  const limits = async (block: string) =>
+    (await goodConfig(withConnector(`direction: outgoing\nsmtp: { host: a.example }\nlimits: ${block}`))).connectors[0]
+      ?.limits;
+
+  test('without limits it is five at once and no pace', async () => {
+    expect(await limits('{}')).toEqual({ preset: null, concurrency: 5, messagesPerMinute: null });
+  });
+
+  test('a preset brings its numbers, and what stands beside it wins', async () => {
+    expect(await limits('{ preset: exchange-online }')).toEqual({
+      preset: 'exchange-online',
+      concurrency: 3,
+      messagesPerMinute: 30,
+    });
+    expect(await limits('{ preset: ses, messagesPerMinute: 840 }')).toEqual({
+      preset: 'ses',
+      concurrency: 5,
+      messagesPerMinute: 840,
+    });
+  });
+
+  test('a connector retries as the general settings say, but for its own', async () => {
+    const text = `retry: { firstDelay: 1m, lifetime: 2d }\n${withConnector(
+      'direction: outgoing\nsmtp: { host: a.example }\nretry: { lifetime: 3h }',
+    )}`;
+    const config = await goodConfig(text);
+    expect(config.retry).toEqual({ firstDelayMs: 60_000, maxDelayMs: 3_600_000, lifetimeMs: 172_800_000 });
+    expect(config.connectors[0]?.retry).toEqual({
+      firstDelayMs: 60_000,
+      maxDelayMs: 3_600_000,
+      lifetimeMs: 10_800_000,
+    });
+  });
+
+  test('a first delay above the longest is refused where it was written, once', async () => {
+    const connector = withConnector('direction: outgoing\nsmtp: { host: a.example }\nretry: { maxDelay: 20s }');
+    expect(await mistakes(connector)).toEqual(['7 retry-order connectors.c.retry.maxDelay']);
+    const general = withConnector('direction: outgoing\nsmtp: { host: a.example }');
+    expect(await mistakes(`retry: { firstDelay: 2h }\n${general}`)).toEqual(['1 retry-order retry.firstDelay']);
+    expect(await mistakes(`retry: { lifetime: 30m }\n${general}`)).toEqual(['1 retry-order retry.lifetime']);
+  });
+});
