@@ -29,6 +29,8 @@ export interface DeadLetterSummary {
   readonly at: number;
   readonly reply: string | null;
   readonly attempts: number;
+  /** When the message was accepted, ms since the epoch: its Date, which a replay keeps. */
+  readonly acceptedAt: number;
 }
 
 /** `data` is what a replay enqueues: the wire form, its envelope narrowed to the dead recipients; as it was found if it was invalid. */
@@ -44,7 +46,7 @@ export interface DeadLetterFilter {
   readonly until?: number;
 }
 
-const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'attempts'] as const;
+const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'attempts', 'acceptedAt'] as const;
 const pageSize = 200;
 
 export function deadLetterFields(letter: DeadLetter): string[] {
@@ -52,6 +54,7 @@ export function deadLetterFields(letter: DeadLetter): string[] {
     ...['reason', letter.reason, 'connector', letter.connector ?? ''],
     ...['recipients', JSON.stringify(letter.recipients), 'at', String(letter.at)],
     ...['reply', letter.reply ?? '', 'attempts', String(letter.attempts)],
+    ...['acceptedAt', String(letter.acceptedAt)],
     ...['data', JSON.stringify(letter.data) ?? 'null'],
   ];
 }
@@ -138,6 +141,7 @@ function parseSummary(id: string, hash: Record<string, string>): DeadLetterSumma
     at: Number(hash['at']),
     reply: hash['reply'] || null,
     attempts: Number(hash['attempts'] ?? 0),
+    acceptedAt: Number(hash['acceptedAt'] ?? hash['at']),
   };
 }
 

@@ -73,6 +73,7 @@ async function bury(
       at,
       reply,
       attempts: 0,
+      acceptedAt,
       data,
     },
     countAttempt: false,

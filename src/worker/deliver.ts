@@ -180,6 +180,7 @@ async function finish(
             at: tools.now(),
             reply,
             attempts: made,
+            acceptedAt: job.acceptedAt,
             data: encodeWire({ ...job.message, envelope: { ...job.message.envelope, to: dead.map((d) => d.address) } }),
           },
     countAttempt: true,

@@ -138,7 +138,7 @@ async function trimDeadLetters({ deadLetters, contents, routing, now, emit }: Sw
   const ids = await deadLetters.overdue({ now: now(), ...bounds, limit: page });
   for (const id of ids) {
     const letter = await deadLetters.get(id);
-    const decoded = letter === null ? null : decodeIntake(id, letter.at, letter.data, limits);
+    const decoded = letter === null ? null : decodeIntake(id, letter.acceptedAt, letter.data, limits);
     if (decoded?.ok === true) await contents.release(id, refsOf(decoded.job.message));
     await deadLetters.drop(id);
   }

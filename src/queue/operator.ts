@@ -1,0 +1,87 @@
+/** What an operator does to the queue from outside a worker: looks at lanes, pauses them, replays and drops dead letters. */
+import { connectFailFast, whenReady } from './connection.ts';
+import { shareConnection } from './bullmq.ts';
+import { createContentStore, refsOf } from './content.ts';
+import { createDeadLetters, type DeadLetters } from './dead-letters.ts';
+import { decodeIntake } from './jobs.ts';
+import { createLanes, type Lanes } from './lanes.ts';
+import { createLedger } from './ledger.ts';
+import { intakeName, jobName, keysOf } from './names.ts';
+import type { MessageLimits } from '../message/message.ts';
+
+export interface OperatorOptions {
+  readonly redis: { readonly url: string; readonly prefix: string };
+  /** Every command answers within this time, in ms. */
+  readonly timeoutMs: number;
+  readonly limits: MessageLimits;
+}
+
+/** `already`: an earlier replay had put it back, only the dead letter was left. */
+export type Replayed = 'replayed' | 'already' | 'not-found';
+
+export interface Operator {
+  readonly lanes: Lanes;
+  readonly deadLetters: DeadLetters;
+  /** Jobs in the intake. */
+  intakeCounts(): Promise<{ readonly waiting: number; readonly delayed: number; readonly active: number }>;
+  /**
+   * Puts a dead letter back into the intake under its id: same Message-ID, same Date, only its dead recipients. Replaying
+   * twice is replaying once. `via` names the connector to use instead of the From's; `lifetimeMs` is its new lifetime.
+   */
+  replay(id: string, how: { via: string | null; now: number; lifetimeMs: number }): Promise<Replayed>;
+  /** Forgets a dead letter and frees its contents. true if it was there. */
+  drop(id: string): Promise<boolean>;
+  close(): void;
+}
+
+/** Connects; throws `redis-unavailable` if Redis is away. */
+export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOptions): Promise<Operator> {
+  const redis = connectFailFast(at.url, timeoutMs, 'postlane-cli');
+  redis.on('error', () => undefined);
+  try {
+    await whenReady(redis, timeoutMs);
+  } catch (error) {
+    redis.disconnect();
+    throw error;
+  }
+  const keys = keysOf(at.prefix);
+  const shared = shareConnection(redis, at.prefix, true);
+  const intake = shared.queue(intakeName);
+  const ledger = createLedger(redis, keys);
+  const deadLetters = createDeadLetters(redis, keys);
+  const contents = createContentStore(redis, keys);
+  return {
+    lanes: createLanes(redis, keys, shared),
+    deadLetters,
+
+    async intakeCounts() {
+      const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
+      const waiting = (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0);
+      return { waiting, delayed: counts['delayed'] ?? 0, active: counts['active'] ?? 0 };
+    },
+
+    async replay(id, { via, now, lifetimeMs }) {
+      const letter = await deadLetters.get(id);
+      if (letter === null) return 'not-found';
+      const entry = { at: now, event: 'replayed', ...(via === null ? {} : { detail: `via ${via}` }) };
+      const deadline = now + lifetimeMs;
+      // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
+      const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
+      if (released) {
+        await intake.add(jobName, letter.data, { jobId: id, timestamp: letter.acceptedAt, removeOnComplete: true });
+      }
+      await deadLetters.drop(id);
+      return released ? 'replayed' : 'already';
+    },
+
+    async drop(id) {
+      const letter = await deadLetters.get(id);
+      if (letter === null) return false;
+      const decoded = decodeIntake(id, letter.acceptedAt, letter.data, limits);
+      if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
+      return deadLetters.drop(id);
+    },
+
+    close: () => redis.disconnect(),
+  };
+}
