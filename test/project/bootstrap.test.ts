@@ -141,31 +141,40 @@ describe('the hand-over to a command', () => {
     await expect(ended).rejects.toMatchObject({ code: 42 });
   });
 
+  const direct = [process.execPath, 'scripts/bootstrap.mjs', 'cli'] as const;
+  const throughNpm = ['npm', 'run', '-s', 'postlane'] as const;
+
   /** Starts the command of a new repository and waits until it has printed its first line, `ready`. */
-  async function started(program: string): Promise<ChildProcess> {
+  async function started(program: string, [file, ...args]: typeof direct | typeof throughNpm): Promise<ChildProcess> {
     const folder = repository(program);
-    const child = spawn(process.execPath, ['scripts/bootstrap.mjs', 'cli'], { cwd: folder, stdio: 'pipe' });
+    const child = spawn(file, args, { cwd: folder, stdio: 'pipe' });
     onTestFinished(() => void child.kill('SIGKILL'));
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     expect(line.toString()).toBe('ready\n');
     return child;
   }
 
-  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('passes %s on once, and waits for the end', async (signal) => {
-    const child = await started(`
+  test.each([
+    ['SIGTERM', 'directly', direct],
+    ['SIGINT', 'directly', direct],
+    ['SIGHUP', 'directly', direct],
+    ['SIGTERM', 'through npm', throughNpm],
+  ] as const)('passes %s on once %s, and waits for the end', async (signal, _, command) => {
+    const program = `
       let count = 0;
       process.on('${signal}', () => {
         count++;
         setTimeout(() => process.exit(10 + count), 50);
       });
       setInterval(() => {}, 1000);
-      console.log('ready');`);
+      console.log('ready');`;
+    const child = await started(program, command);
     child.kill(signal);
     expect(await once(child, 'exit')).toEqual([11, null]);
   });
 
   test('ends by the signal that ended the command', async () => {
-    const child = await started(`console.log('ready'); setInterval(() => {}, 1000);`);
+    const child = await started(`console.log('ready'); setInterval(() => {}, 1000);`, direct);
     child.kill('SIGTERM');
     expect(await once(child, 'exit')).toEqual([null, 'SIGTERM']);
   });
