@@ -205,7 +205,8 @@ export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
       const text = member.address ?? '';
       const address = text === '' ? fail('is no address') : parseAddress(text);
       if (!address.ok) return fail(`holds "${printable(text || member.name, 80)}", which ${address.problem}`);
-      const name = printable(decodeEncodedWords(member.name), 80);
+      // Well-formed last: the cut may go through a surrogate pair.
+      const name = printable(decodeEncodedWords(member.name), 80).toWellFormed();
       mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });
     }
   }

@@ -9,6 +9,8 @@ import type { Mailbox } from './message.ts';
 
 const cr = 0x0d;
 const lf = 0x0a;
+/** Ten thousand recipients fit; more would let one message hold up a process for seconds. */
+const maxHeaderBytes = 1024 * 1024;
 
 export interface HeaderField {
   readonly name: string;
@@ -102,7 +104,10 @@ function readList(fields: readonly HeaderField[], names: readonly string[]): Par
  * in it, lines that are no fields, two From fields (RFC 5322 section 3.6 allows one; the one checked may not be the one shown).
  */
 export function readRawHeader(bytes: Buffer): Parsed<RawHeader> {
-  const { fields, problem } = readHeaderBlock(bytes);
+  const { fields, bodyStart, problem } = readHeaderBlock(bytes, 0, Math.min(bytes.length, maxHeaderBytes));
+  if (bodyStart === maxHeaderBytes && bytes.length > maxHeaderBytes) {
+    return { ok: false, problem: `has a header of more than ${maxHeaderBytes} bytes` };
+  }
   if (problem !== null) return { ok: false, problem };
   if (fields.length === 0) return { ok: false, problem: 'has no header' };
   if (fields.filter((field) => field.name.toLowerCase() === 'from').length > 1) {

@@ -36,6 +36,8 @@ interface Traits {
 const maxLineOctets = 998;
 /** Deeper nesting is nobody's mail; it is left as it is. */
 const maxDepth = 30;
+/** Nor are more parts than this in one multipart. */
+const maxParts = 10_000;
 
 function traits(bytes: Buffer): Traits {
   let eightBit = false;
@@ -99,6 +101,7 @@ function partRanges(bytes: Buffer, bodyStart: number, boundary: string): readonl
     if (!closes && rest.trim() !== '') continue; // A longer boundary that begins with this one.
     if (partStart >= 0) ranges.push([partStart, Math.max(partStart, at - (bytes[at - 2] === 0x0d ? 2 : 1))]);
     if (closes || lineEnd < 0) return ranges;
+    if (ranges.length > maxParts) return [];
     partStart = lineEnd + 1;
   }
   if (partStart >= 0) ranges.push([partStart, bytes.length]);

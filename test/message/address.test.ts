@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   domainOf,
@@ -91,7 +91,7 @@ describe('one mailbox', () => {
     fc.assert(
       fc.property(hostile, (text) => {
         const parsed = parseMailbox(text);
-        if (parsed.ok) expect(parsed.value.address).toMatch(/^[^\p{Cc}<>@\\,;:()\u202e]+@[a-z0-9.-]+$/u);
+        expect(parsed.ok ? parsed.value.address : 'a@b').toMatch(/^[^\p{Cc}<>@\\,;:()\u202e]+@[a-z0-9.-]+$/u);
       }),
       { numRuns: 2000 },
     );

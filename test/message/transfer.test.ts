@@ -1,0 +1,239 @@
+import * as fc from 'fast-check';
+import { simpleParser } from 'mailparser';
+import { describe, expect, test } from 'vitest';
+import { decodeQuotedPrintable, encodeQuotedPrintable } from '../../src/message/quoted-printable.ts';
+import { fitForTransfer } from '../../src/message/transfer.ts';
+
+const none = { eightBitMime: false, smtpUtf8: false };
+const eightBit = { eightBitMime: true, smtpUtf8: false };
+const lines = (...each: string[]) => Buffer.from(each.map((line) => `${line}\r\n`).join(''), 'utf8');
+
+function is7BitWithShortLines(bytes: Buffer): boolean {
+  return (
+    bytes.every((byte) => byte < 0x80) &&
+    bytes
+      .toString('latin1')
+      .split('\r\n')
+      .every((line) => line.length <= 998)
+  );
+}
+
+const plain = (body: string, ...header: string[]) => lines('From: a@b.c', ...header, '', body);
+
+describe('what passes untouched', () => {
+  test('7-bit bytes in short lines', () => {
+    const mail = plain('x'.repeat(998));
+    expect(fitForTransfer(mail, none)).toEqual({ bytes: mail, use8BitMime: false });
+    expect(fitForTransfer(mail, none).bytes).toBe(mail);
+  });
+
+  test('8-bit content where the server takes it, which is then announced', () => {
+    const mail = plain('é', 'MIME-Version: 1.0', 'Content-Transfer-Encoding: 8bit');
+    expect(fitForTransfer(mail, eightBit)).toEqual({ bytes: mail, use8BitMime: true });
+    expect(fitForTransfer(mail, { eightBitMime: false, smtpUtf8: true }).use8BitMime).toBe(true);
+  });
+
+  test('a signed part, whose signature would break', () => {
+    const mail = lines(
+      'MIME-Version: 1.0',
+      'Content-Type: multipart/signed; boundary=b',
+      '',
+      '--b',
+      'Content-Type: text/plain; charset=utf-8',
+      '',
+      'é',
+      '--b',
+      'Content-Type: application/pgp-signature',
+      '',
+      'x',
+      '--b--',
+    );
+    expect(fitForTransfer(mail, none).bytes).toEqual(mail);
+  });
+
+  test('8-bit bytes of the header, for which there is no encoding', () => {
+    const mail = plain('hi', 'Subject: é');
+    expect(fitForTransfer(mail, none)).toEqual({ bytes: mail, use8BitMime: false });
+  });
+});
+
+describe('what is encoded anew', () => {
+  test('8-bit text as quoted-printable, for a server without 8BITMIME', () => {
+    const mail = plain(
+      'Grüße = €',
+      'MIME-Version: 1.0',
+      'Content-Type: text/plain; charset=utf-8',
+      'Content-Transfer-Encoding: 8bit',
+      'X-Last: 1',
+    );
+    expect(fitForTransfer(mail, none)).toEqual({
+      bytes: plain(
+        'Gr=C3=BC=C3=9Fe =3D =E2=82=AC',
+        'MIME-Version: 1.0',
+        'Content-Type: text/plain; charset=utf-8',
+        'Content-Transfer-Encoding: quoted-printable',
+        'X-Last: 1',
+      ),
+      use8BitMime: false,
+    });
+  });
+
+  test('text without MIME fields, which get added', () => {
+    expect(fitForTransfer(plain('é'), none).bytes).toEqual(
+      plain('=C3=A9', 'MIME-Version: 1.0', 'Content-Transfer-Encoding: quoted-printable'),
+    );
+  });
+
+  test('only the part with a long line, even where 8-bit is taken; the other bytes stay', () => {
+    const part = (second: string[], ...more: string[]) =>
+      lines(
+        'MIME-Version: 1.0',
+        'Content-Type: multipart/mixed;',
+        ' boundary="b b"',
+        '',
+        'preamble',
+        '--b b',
+        'Content-Type: text/plain; charset=utf-8',
+        'Content-Transfer-Encoding: 8bit',
+        '',
+        'é',
+        '--b b  ',
+        ...second,
+        '',
+        ...more,
+        '--b b--',
+        'epilogue',
+      );
+    const mail = part(['Content-Type: text/html', 'Content-Transfer-Encoding: 7bit'], '<br>'.repeat(250));
+    const { bytes, use8BitMime } = fitForTransfer(mail, eightBit);
+    const encoded = encodeQuotedPrintable(Buffer.from('<br>'.repeat(250))).toString();
+    expect(bytes).toEqual(part(['Content-Type: text/html', 'Content-Transfer-Encoding: quoted-printable'], encoded));
+    expect(use8BitMime).toBe(true);
+  });
+
+  test('binary parts as base64, and base64 of one long line as lines of 76', () => {
+    const mail = (encoding: string, body: string) =>
+      lines('MIME-Version: 1.0', 'Content-Type: image/png', `Content-Transfer-Encoding: ${encoding}`, '', body);
+    const content = Buffer.alloc(3000, 7);
+    const wrapped = content.toString('base64').replaceAll(/(.{76})(?=.)/g, '$1\r\n');
+    expect(fitForTransfer(mail('base64', content.toString('base64')), eightBit).bytes).toEqual(mail('base64', wrapped));
+    expect(fitForTransfer(mail('binary', 'é'), none).bytes).toEqual(
+      mail('base64', Buffer.from('é\r\n').toString('base64')),
+    );
+  });
+
+  test('the leaves inside message/rfc822, and the labels of what contains them', () => {
+    const mail = (outer: string, inner: string, body: string) =>
+      lines(
+        'MIME-Version: 1.0',
+        'Content-Type: multipart/mixed; boundary=b',
+        `Content-Transfer-Encoding: ${outer}`,
+        '',
+        '--b',
+        'Content-Type: message/rfc822',
+        `Content-Transfer-Encoding: ${outer}`,
+        '',
+        'MIME-Version: 1.0',
+        'Content-Type: text/plain; charset=utf-8',
+        `Content-Transfer-Encoding: ${inner}`,
+        '',
+        body,
+        '--b--',
+      );
+    expect(fitForTransfer(mail('8bit', '8bit', 'é'), none).bytes).toEqual(mail('7bit', 'quoted-printable', '=C3=A9'));
+  });
+
+  test('a boundary that begins with another one stays a boundary of its own', () => {
+    const mail = (encoding: string, body: string) =>
+      lines(
+        'MIME-Version: 1.0',
+        'Content-Type: multipart/mixed; boundary=b',
+        '',
+        '--b',
+        'Content-Type: multipart/alternative; boundary=bb',
+        '',
+        '--bb',
+        'Content-Type: text/plain; charset=utf-8',
+        `Content-Transfer-Encoding: ${encoding}`,
+        '',
+        body,
+        '--bb--',
+        '--b--',
+      );
+    expect(fitForTransfer(mail('8bit', 'é'), none).bytes).toEqual(mail('quoted-printable', '=C3=A9'));
+  });
+});
+
+describe('for any content', () => {
+  const text = fc
+    .array(fc.constantFrom('é', 'a', ' ', '=', '\t', '.', '\r\n', 'x'.repeat(1100), '=3D', '--b', '€'), {
+      maxLength: 30,
+    })
+    .map((pieces) => pieces.join(''));
+
+  test('quoted-printable gives back the bytes, in lines of at most 76', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 300 }).map((each) => Buffer.from(each)),
+          text.map((each) => Buffer.from(each)),
+        ),
+        (bytes) => {
+          const encoded = encodeQuotedPrintable(bytes);
+          expect(decodeQuotedPrintable(encoded)).toEqual(bytes);
+          const encodedLines = encoded.toString('latin1').split('\r\n');
+          expect(Math.max(...encodedLines.map((line) => line.length))).toBeLessThanOrEqual(76);
+          expect(encodedLines.filter((line) => /[ \t]$/.test(line))).toEqual([]);
+          expect(is7BitWithShortLines(encoded)).toBe(true);
+        },
+      ),
+    );
+  });
+
+  test('another MIME parser reads the same text before and after', async () => {
+    await fc.assert(
+      fc.asyncProperty(text, text, async (first, second) => {
+        const boundary = '=_boundary_of_the_test';
+        const mail = lines(
+          'From: a@b.c',
+          'MIME-Version: 1.0',
+          `Content-Type: multipart/mixed; boundary="${boundary}"`,
+          '',
+          `--${boundary}`,
+          'Content-Type: text/plain; charset=utf-8',
+          'Content-Transfer-Encoding: 8bit',
+          '',
+          first,
+          `--${boundary}`,
+          'Content-Type: application/octet-stream',
+          'Content-Disposition: attachment',
+          'Content-Transfer-Encoding: binary',
+          '',
+          second,
+          `--${boundary}--`,
+        );
+        const { bytes } = fitForTransfer(mail, none);
+        expect(is7BitWithShortLines(bytes)).toBe(true);
+        const [before, after] = [await simpleParser(mail), await simpleParser(bytes)];
+        expect(after.text).toBe(before.text);
+        expect(after.attachments[0]?.content).toEqual(before.attachments[0]?.content);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('hostile structure ends: deep nesting, no closing boundary, 5 MB of delimiters', () => {
+    const nested = Array.from({ length: 500 }, (_, i) => [
+      `Content-Type: multipart/mixed; boundary=b${i}`,
+      '',
+      `--b${i}`,
+    ]).flat();
+    const open = ['Content-Type: multipart/mixed; boundary=b', '', '--b', '', 'é'];
+    const many = ['Content-Type: multipart/mixed; boundary=b', '', 'é', ...Array.from({ length: 1e6 }, () => '--b')];
+    for (const each of [nested, open, many]) {
+      const before = performance.now();
+      fitForTransfer(lines(each.join('\r\n'), 'é'), none);
+      expect(performance.now() - before).toBeLessThan(3000);
+    }
+  });
+});
