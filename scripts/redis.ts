@@ -177,7 +177,11 @@ function command(launch: Launch, port: number): string[] {
     return [launch.binary, ...own, '--logfile', join(launch.dir, 'redis.log'), ...settings];
   }
   const published = ['-p', `127.0.0.1:${port}:6379`, '-v', `${launch.dir}:/data`];
-  return ['docker', 'run', '--rm', '--name', launch.name, ...published, 'redis:7', 'redis-server', ...settings];
+  // As this user, so that the folder can be removed afterwards; without protected mode, because in a container even the
+  // host's loopback is a stranger. The port is published on the loopback only.
+  const user = ['--user', `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`];
+  const own = ['docker', 'run', '--rm', '--name', launch.name, ...user, ...published];
+  return [...own, 'redis:7', 'redis-server', '--protected-mode', 'no', ...settings];
 }
 
 async function firstLine(guard: ChildProcess): Promise<number> {
