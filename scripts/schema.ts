@@ -1,10 +1,14 @@
 /** Writes the JSON Schemas under `schema/` from the schemas in the source. A test fails when one is out of date. */
 import { mkdir, writeFile } from 'node:fs/promises';
+import { configJsonSchema } from '../src/config/schema.ts';
 import { messageJsonSchema } from '../src/message/schema.ts';
 
 /** Path in the repository → content. */
 export function files(): ReadonlyMap<string, string> {
-  return new Map([['schema/message.schema.json', `${JSON.stringify(messageJsonSchema(), null, 2)}\n`]]);
+  return new Map([
+    ['schema/message.schema.json', `${JSON.stringify(messageJsonSchema(), null, 2)}\n`],
+    ['schema/config.schema.json', `${JSON.stringify(configJsonSchema(), null, 2)}\n`],
+  ]);
 }
 
 if (import.meta.main) {

@@ -9,7 +9,7 @@ import * as value from './values.ts';
 export const connectorIdPattern = '^[a-z0-9][a-z0-9_-]{0,63}$';
 
 /** Written with the unit that a person would choose, so that defaults read as they would in the file. */
-const seconds = (ms: number): string => `${ms / 1000}s`;
+const written = (ms: number): string => (ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`);
 
 const retry = {
   firstDelay: value.duration(20),
@@ -17,7 +17,7 @@ const retry = {
   lifetime: value.duration(3650),
 };
 
-const timeout = (ms: number, description: string) => value.duration(1).prefault(seconds(ms)).describe(description);
+const timeout = (ms: number, description: string) => value.duration(1).prefault(written(ms)).describe(description);
 
 const smtp = z.strictObject({
   host: value.host.describe('Name or IP address of the SMTP server.'),

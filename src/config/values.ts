@@ -11,12 +11,16 @@ type Reading<T> = { readonly value: T } | { readonly must: string };
 
 /** Text that `read` turns into something else, or refuses with a sentence that begins with «must» or «has». */
 function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>, wrongType?: string) {
-  return z.string(wrongType).transform((text, context): T => {
-    const reading = read(text);
-    if ('value' in reading) return reading.value;
-    context.addIssue({ code: 'custom', message: reading.must, params: { rule } });
-    return z.NEVER;
-  });
+  // The title tells editors and the docs what kind of text it is.
+  return z
+    .string(wrongType)
+    .meta({ title: rule })
+    .transform((text, context): T => {
+      const reading = read(text);
+      if ('value' in reading) return reading.value;
+      context.addIssue({ code: 'custom', message: reading.must, params: { rule } });
+      return z.NEVER;
+    });
 }
 
 const dayMs = 86_400_000;
@@ -33,13 +37,16 @@ export function duration(maxDays: 1 | 20 | 3650) {
 }
 
 /** Bytes: a number of them, or text with a unit. */
-export const size = z.union([z.int().min(1), z.string()]).transform((input, context): number => {
-  const value = typeof input === 'number' ? input : parseSizeBytes(input);
-  if (value !== null) return value;
-  const message = 'must be a number of bytes above 0, or one with a unit: 512KiB, 25MiB or 25MB';
-  context.addIssue({ code: 'custom', message, params: { rule: 'size' satisfies ConfigRule } });
-  return z.NEVER;
-});
+export const size = z
+  .union([z.int().min(1), z.string()])
+  .meta({ title: 'size' })
+  .transform((input, context): number => {
+    const value = typeof input === 'number' ? input : parseSizeBytes(input);
+    if (value !== null) return value;
+    const message = 'must be a number of bytes above 0, or one with a unit: 512KiB, 25MiB or 25MB';
+    context.addIssue({ code: 'custom', message, params: { rule: 'size' satisfies ConfigRule } });
+    return z.NEVER;
+  });
 
 export const port = z.int().min(1).max(65_535);
 
