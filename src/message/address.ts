@@ -210,9 +210,13 @@ export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
       mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });
     }
   }
-  // The splitter takes `a@b c@d` and `x <a@b> y <c@d>` for one mailbox with a strange name: a recipient would be lost, or another one meant.
+  // The splitter takes `a@b c@d` and `x <a@b> y <c@d>` for one mailbox with a strange name: a recipient would be lost, or another one meant. An address as its own name, without quotes, is common and harmless.
   const signs = countSigns(text);
-  if (signs.at !== mailboxes.length || signs.open > mailboxes.length || signs.open !== signs.close) {
+  const named = mailboxes.filter(
+    ({ name, address }) => name !== undefined && routingKey(name.replaceAll("'", '')) === routingKey(address),
+  );
+  const tooManySigns = signs.at < mailboxes.length || signs.at > mailboxes.length + named.length;
+  if (tooManySigns || signs.open > mailboxes.length || signs.open !== signs.close) {
     return fail('does not have exactly one address between its commas');
   }
   return { ok: true, value: mailboxes };

@@ -23,6 +23,7 @@ const mailboxForm = z
     error: 'must be "Name <a@b>", an address, or { name, address }',
   })
   .meta({
+    id: 'Mailbox',
     description: 'One mailbox: "Name <user@example.com>", "user@example.com", or { name, address }.',
     examples: ['Sales <sales@example.com>', { name: 'Sales', address: 'sales@example.com' }],
   });

@@ -19,7 +19,7 @@ const ownedNames = new Set(
 const ownedPrefixes = ['content-', 'resent-', 'arc-'];
 
 /** Whether only the system may write this header. */
-export function isOwnedHeader(name: string): boolean {
+function isOwnedHeader(name: string): boolean {
   const lower = name.toLowerCase();
   return ownedNames.has(lower) || ownedPrefixes.some((prefix) => lower.startsWith(prefix));
 }

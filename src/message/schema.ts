@@ -223,24 +223,26 @@ export function parseMessage(input: unknown, limits: MessageLimits): ParsedMessa
   }
 }
 
-function isEmptySchema(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+/**
+ * The schema without what JSON has no form for (dates, bytes: empty forms beside others of the same value) and without the
+ * 300 characters of pattern that say what `format: date-time` says. Done on the finished schema: while zod builds it, forms
+ * that are not built yet are empty too.
+ */
+function forJson(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(forJson);
+  if (typeof node !== 'object' || node === null) return node;
+  const entries = Object.entries(node).filter(([key]) => key !== 'pattern' || !('format' in node));
+  const copy = Object.fromEntries(entries.map(([key, value]) => [key, forJson(value)]));
+  const forms = copy['anyOf'];
+  if (Array.isArray(forms)) copy['anyOf'] = forms.filter((form) => Object.keys(form as object).length > 0);
+  return copy;
 }
 
 /** The JSON Schema (2020-12) of the input as JSON, for editors and for producers in other languages. */
 export function messageJsonSchema(): Record<string, unknown> {
-  const schema = z.toJSONSchema(messageSchema, {
-    io: 'input',
-    unrepresentable: 'any',
-    override: ({ jsonSchema }) => {
-      // Dates and bytes are no JSON: what remains are the other forms of the same value.
-      if (jsonSchema.anyOf !== undefined) jsonSchema.anyOf = jsonSchema.anyOf.filter((form) => !isEmptySchema(form));
-      // The pattern of zod's date-time is 300 characters that say what the format says.
-      if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
-    },
-  });
+  const schema = z.toJSONSchema(messageSchema, { io: 'input', unrepresentable: 'any' });
   return {
-    ...schema,
+    ...(forJson(schema) as Record<string, unknown>),
     title: 'Postlane outbound message',
     description: 'One outbound e-mail, as `producer.send` takes it and as it travels in the queue.',
   };

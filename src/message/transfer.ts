@@ -38,6 +38,8 @@ const maxLineOctets = 998;
 const maxDepth = 30;
 /** Nor are more parts than this in one multipart. */
 const maxParts = 10_000;
+/** A boundary has at most 70 characters (RFC 2046 section 5.1.1); what comes later than this in a Content-Type is no part of its meaning here. */
+const maxContentType = 2000;
 
 function traits(bytes: Buffer): Traits {
   let eightBit = false;
@@ -112,7 +114,7 @@ function partRanges(bytes: Buffer, bodyStart: number, boundary: string): readonl
 function convertEntity(bytes: Buffer, eightBitOk: boolean, depth: number): Buffer {
   if (depth > maxDepth || !needsWork(traits(bytes), eightBitOk)) return bytes;
   const block = readHeaderBlock(bytes);
-  const contentType = fieldValue(block, 'content-type') ?? 'text/plain';
+  const contentType = (fieldValue(block, 'content-type') ?? 'text/plain').slice(0, maxContentType);
   const type = /^[^;\s]*/.exec(contentType)?.[0].toLowerCase() ?? '';
   const encoding = (/^[^;\s]*/.exec(fieldValue(block, 'content-transfer-encoding') ?? '')?.[0] ?? '').toLowerCase();
   const isTop = depth === 0;

@@ -193,6 +193,7 @@ describe('address lists', () => {
     ['undisclosed-recipients:;', []],
     ['a@b.c (Ann @ work)', ['a@b.c']],
     ['"x@y.z" <a@b.c>', ['a@b.c']],
+    ["A@b.c <a@b.c>, 'd@e.f' <d@e.f>", ['a@b.c', 'd@e.f']],
     ['', []],
   ])('reads %j', (text, addresses) => {
     expect(addressesOf(text)).toEqual(addresses);
