@@ -12,7 +12,7 @@ interface Schema {
   readonly type?: string;
   readonly title?: string;
   readonly description?: string;
-  readonly default?: unknown;
+  readonly default?: string | number | boolean;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly enum?: readonly string[];
@@ -34,7 +34,7 @@ function rows(schema: Schema, key: string, required: boolean): Row[] {
   );
   if (schema.properties !== undefined) return inner;
   if (typeof schema.additionalProperties === 'object') return rows(schema.additionalProperties, `${key}.<id>`, false);
-  const fallback = schema.default === undefined ? '' : `\`${String(schema.default)}\``;
+  const fallback = schema.default === undefined ? '' : `\`${schema.default}\``;
   return [{ key, type: typeOf(schema), default: required ? 'required' : fallback, meaning: schema.description ?? '' }];
 }
 
