@@ -86,6 +86,15 @@ export function createProducer(options: ProducerOptions): Producer {
   const ledger = createLedger(redis, keys);
   const contents = createContentStore(redis, keys);
   let closed = false;
+  let readying: Promise<void> | null = null;
+
+  /** One wait for the connection, however many calls need it. */
+  const ready = (): Promise<void> => {
+    readying ??= whenReady(redis, timeoutMs).finally(() => {
+      readying = null;
+    });
+    return readying;
+  };
 
   /** Runs one call: Redis must be there, and an answer comes in time, whatever happens. */
   const call = async <T>(work: () => Promise<T>, messageId?: string): Promise<T> => {
@@ -96,16 +105,13 @@ export function createProducer(options: ProducerOptions): Producer {
       timer = setTimeout(() => reject(error), timeoutMs);
     });
     const attempt = (async () => {
-      await whenReady(redis, timeoutMs);
+      if (redis.status !== 'ready') await ready();
       return work();
     })();
     try {
       return await Promise.race([attempt, late]);
     } catch (error) {
-      const known = redisError(error, messageId);
-      throw known.messageId === messageId || messageId === undefined
-        ? known
-        : new PostlaneError(known.code, known.message, { messageId, cause: known.cause });
+      throw redisError(error, messageId);
     } finally {
       clearTimeout(timer);
       // The loser of the race may still reject; its caller has had the answer.

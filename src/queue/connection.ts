@@ -25,7 +25,7 @@ export function connectPatient(url: string, name = 'postlane-worker'): Redis {
   return connect(url, { connectionName: name, maxRetriesPerRequest: null, connectTimeout: 10_000 });
 }
 
-function connect(url: string, options: Omit<RedisOptions, "replyMapping">): Redis {
+function connect(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
   return new Redis(url, { retryStrategy, ...options });
 }
 
@@ -58,9 +58,13 @@ function unavailable(why: string, cause?: Error): PostlaneError {
 
 /** An error of a Redis command as ours: an answer from Redis is a refusal, everything else means that it was not reached. */
 export function redisError(error: unknown, messageId?: string): PostlaneError {
-  if (error instanceof PostlaneError) return error;
+  const about = messageId === undefined ? {} : { messageId };
+  if (error instanceof PostlaneError) {
+    if (messageId === undefined || error.messageId === messageId) return error;
+    return new PostlaneError(error.code, error.message, { ...about, issues: error.issues, cause: error.cause });
+  }
   const text = error instanceof Error ? error.message : String(error);
-  const options = { cause: error, ...(messageId === undefined ? {} : { messageId }) };
+  const options = { cause: error, ...about };
   // Redis prefixes its own errors with an upper-case word (OOM, READONLY, NOPERM, MISCONF, ERR …).
   // UNBLOCKED, LOADING and CLUSTERDOWN pass by themselves, so they count as «not reached».
   return /^(?!LOADING|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|TRYAGAIN)[A-Z]{3,} /.test(text)

@@ -97,13 +97,25 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
   }
   const parsed = parseMessage(record['message'], limits);
   if (!parsed.ok) return { ok: false, id: jobId, issues: parsed.issues };
-  return { ok: true, job: { v: 1, id: jobId, message: parsed.message, messageId, acceptedAt, connector, rule, known: record['known'] === true } };
+  return {
+    ok: true,
+    job: {
+      v: 1,
+      id: jobId,
+      message: parsed.message,
+      messageId,
+      acceptedAt,
+      connector,
+      rule,
+      known: record['known'] === true,
+    },
+  };
 }
 
 function shapeIssue(data: unknown): Issue | null {
   if (!isRecord(data)) return { field: '', rule: 'job', message: 'the job data must be {"v": 1, "message": {…}}' };
   if (data['v'] !== 1) {
-    const message = `version ${printable(String(data["v"]), 40)} is not known; it must be 1`;
+    const message = `version ${printable(String(data['v']), 40)} is not known; it must be 1`;
     return { field: 'v', rule: 'job-version', message };
   }
   if (!('message' in data)) return { field: 'message', rule: 'required', message: 'is missing' };

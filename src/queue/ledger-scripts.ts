@@ -102,7 +102,8 @@ return 'ok'
 /** ARGV: id, now, entry, deadline, via, then the states it may come from. Dead recipients get another chance. */
 export const releaseScript = script(`${shared}
 local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'recipients')
-if row[1] and not (row[1] == 'queued' and row[2] == '') then
+local again = row[1] == 'queued' and row[2] == ''
+if row[1] and not again then
   local allowed = false
   for i = 6, #ARGV do if ARGV[i] == row[1] then allowed = true end end
   if not allowed then return row[1] end
@@ -115,6 +116,6 @@ redis.call('HSET', KEYS[1], 'state', 'queued', 'routed', '', 'via', ARGV[5], 'up
 if #recipients > 0 then redis.call('HSET', KEYS[1], 'recipients', cjson.encode(recipients)) end
 redis.call('PERSIST', KEYS[1])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
-note(ARGV[3])
+if not again then note(ARGV[3]) end
 return 'ok'
 `);

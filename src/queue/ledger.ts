@@ -134,7 +134,8 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
     async standing(id) {
       const [state, routed, via, deadline] = await redis.hmget(keys.ledger(id), 'state', 'routed', 'via', 'deadline');
       if (typeof state !== 'string') return { kind: 'new' };
-      if (state === 'queued' && routed === '') return { kind: 'released', via: via || null, deadline: Number(deadline) };
+      if (state === 'queued' && routed === '')
+        return { kind: 'released', via: via || null, deadline: Number(deadline) };
       return { kind: 'taken', state: ledgerStates.find((name) => name === state) ?? 'queued' };
     },
 

@@ -1,0 +1,106 @@
+/** Owns whole workers for tests: a small configuration, recording transports by default, everything stopped at the end. */
+import { onTestFinished } from 'vitest';
+import { createProducer, type Producer, type ProducerOptions } from '../../src/producer/producer.ts';
+import { defaultMessageLimits } from '../../src/message/message.ts';
+import { openOperator, type Operator } from '../../src/queue/operator.ts';
+import {
+  createRecordingTransport,
+  type RecordingStep,
+  type RecordingTransport,
+} from '../../src/transport/recording.ts';
+import type { Transport } from '../../src/transport/transport.ts';
+import type { WorkerEvent } from '../../src/worker/events.ts';
+import type { ConnectorConfig, WorkerConfig } from '../../src/worker/settings.ts';
+import { createWorker, type PostlaneWorker, type Timing } from '../../src/worker/worker.ts';
+import { redisUrl } from './redis.ts';
+
+type ConnectorInput = Partial<Omit<ConnectorConfig, 'id'>>;
+
+const retry = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 3_600_000 };
+
+/** A worker's configuration: connectors by id, the first one that sends is the default gateway unless told otherwise. */
+export function configOf(connectors: Record<string, ConnectorInput>, rest: Partial<WorkerConfig> = {}): WorkerConfig {
+  const list = Object.entries(connectors).map(([id, connector]): ConnectorConfig => ({
+    id,
+    direction: 'outgoing',
+    addresses: [],
+    transport: {},
+    limits: { concurrency: 5, messagesPerMinute: null },
+    retry,
+    ...connector,
+  }));
+  const first = list.find(({ direction }) => direction !== 'incoming');
+  return {
+    systemDefaultGateway: first?.id ?? null,
+    unmonitoredAddress: { address: 'system@example.com' },
+    connectors: list,
+    message: defaultMessageLimits,
+    retry,
+    retention: { ledgerMs: 3_600_000, deadLetterMs: 3_600_000, deadLetterCount: 1_000 },
+    worker: { slots: 20, drainMs: 5_000 },
+    ...rest,
+  };
+}
+
+export interface TestWorker {
+  readonly worker: PostlaneWorker;
+  readonly events: WorkerEvent[];
+  /** The recording transport of a connector, where no other was given. */
+  readonly recorded: (connectorId: string) => RecordingTransport;
+  readonly of: <Name extends WorkerEvent['event']>(name: Name) => Extract<WorkerEvent, { event: Name }>[];
+}
+
+export interface TestWorkerOptions {
+  readonly prefix: string;
+  readonly config: WorkerConfig;
+  readonly scripts?: Record<string, readonly RecordingStep[]>;
+  readonly transports?: Record<string, Transport>;
+  readonly timing?: Partial<Timing>;
+  readonly name?: string;
+  readonly url?: string;
+  readonly now?: () => number;
+}
+
+/** Starts a worker and stops it when the test ends. */
+export async function startWorker(options: TestWorkerOptions): Promise<TestWorker> {
+  const events: WorkerEvent[] = [];
+  const recordings = new Map<string, RecordingTransport>();
+  const recorded = (id: string): RecordingTransport => {
+    const known = recordings.get(id) ?? createRecordingTransport({ script: options.scripts?.[id] ?? [] });
+    recordings.set(id, known);
+    return known;
+  };
+  const worker = createWorker({
+    redis: { url: options.url ?? redisUrl(), prefix: options.prefix },
+    config: options.config,
+    transport: (id) => options.transports?.[id] ?? recorded(id),
+    listeners: [(event) => events.push(event)],
+    name: options.name ?? 'w1',
+    timing: { lockMs: 2_000, sweepMs: 300, ...options.timing },
+    ...(options.now === undefined ? {} : { now: options.now }),
+  });
+  onTestFinished(async () => {
+    await worker.stop();
+  });
+  await worker.start();
+  const of: TestWorker['of'] = (name) => events.filter((event): event is never => event.event === name);
+  return { worker, events, recorded, of };
+}
+
+/** A producer that is closed when the test ends. */
+export function testProducer(
+  prefix: string,
+  options: Omit<ProducerOptions, 'redis'> & { url?: string } = {},
+): Producer {
+  const { url = redisUrl(), ...rest } = options;
+  const producer = createProducer({ redis: { url, prefix }, ...rest });
+  onTestFinished(() => producer.close());
+  return producer;
+}
+
+/** An operator that is closed when the test ends. */
+export async function testOperator(prefix: string, url = redisUrl()): Promise<Operator> {
+  const operator = await openOperator({ redis: { url, prefix }, timeoutMs: 5_000, limits: defaultMessageLimits });
+  onTestFinished(() => operator.close());
+  return operator;
+}
