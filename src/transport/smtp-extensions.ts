@@ -1,0 +1,31 @@
+/** What a server offers, read from its reply to EHLO (RFC 5321 section 4.1.1.1). */
+
+export interface SmtpExtensions {
+  readonly eightBitMime: boolean;
+  readonly smtpUtf8: boolean;
+  /** Largest message in bytes; null if the server names no limit (RFC 1870 section 4). */
+  readonly maxBytes: number | null;
+  /** SASL mechanisms in upper case; null if AUTH is not offered. */
+  readonly authMechanisms: readonly string[] | null;
+}
+
+/** `reply` holds the lines of the reply to EHLO, joined by line feeds. A reply to HELO has one line and offers nothing. */
+export function readExtensions(reply: string): SmtpExtensions {
+  const keywords = new Map<string, string[]>();
+  for (const line of reply.split(/\r?\n/).slice(1)) {
+    // `AUTH=LOGIN` is how Exchange 5.5 said it, and some servers still do.
+    const [keyword = '', ...parameters] = line
+      .slice(4)
+      .trim()
+      .toUpperCase()
+      .split(/[\s=]+/);
+    keywords.set(keyword, [...(keywords.get(keyword) ?? []), ...parameters]);
+  }
+  const size = Number(keywords.get('SIZE')?.[0] ?? 0);
+  return {
+    eightBitMime: keywords.has('8BITMIME'),
+    smtpUtf8: keywords.has('SMTPUTF8'),
+    maxBytes: Number.isSafeInteger(size) && size > 0 ? size : null,
+    authMechanisms: keywords.get('AUTH') ?? null,
+  };
+}

@@ -1,0 +1,82 @@
+/** Why an SMTP session could not go on: an error that stays within this room, to be turned into an outcome at its border. */
+import { printable } from '../errors.ts';
+import { parseReply } from './smtp-replies.ts';
+import type { SmtpPhase } from './smtp-reply-table.ts';
+import type { SmtpSettings } from './settings.ts';
+import type { Reply } from './transport.ts';
+
+export class SmtpFailure extends Error {
+  readonly phase: SmtpPhase;
+  /** `code` is the socket's where nobody answered. */
+  readonly reply: Reply;
+  /** The server said this itself. */
+  readonly answered: boolean;
+
+  constructor(
+    phase: SmtpPhase,
+    what: { readonly server: string } | { readonly code: string | null; readonly text: string },
+  ) {
+    const answered = 'server' in what;
+    const reply = answered
+      ? parseReply(what.server)
+      : { code: what.code, enhancedCode: null, text: printable(what.text, 500) };
+    super(`${phase}: ${reply.code ?? ''} ${reply.text ?? ''}`);
+    this.name = 'SmtpFailure';
+    this.phase = phase;
+    this.reply = reply;
+    this.answered = answered;
+  }
+}
+
+/** How much of a body may have left: nothing; a part, which the server must discard (RFC 5321 section 4.1.1.4); all, with the final dot. */
+export type BodyProgress = 'none' | 'part' | 'whole';
+
+/** What nodemailer's errors carry; its own type is not exported. */
+export type NodemailerError = Error & { code?: string; originalCode?: string; command?: string; response?: string };
+
+/** nodemailer names the command; where the connection failed it does not, and the body's progress has to tell. */
+export function failureInTransaction(error: NodemailerError, body: BodyProgress): SmtpFailure {
+  // Words that come amid the body are not the reply to it: the server ends the transaction, as if it had refused DATA.
+  const data = error.code === 'EMESSAGE' && body === 'whole' ? 'final' : 'data';
+  const phase: SmtpPhase | undefined = error.command === 'DATA' ? data : phases[error.command ?? ''];
+  if (phase !== undefined && error.response !== undefined) return new SmtpFailure(phase, { server: error.response });
+  const where = body === 'none' ? 'data' : 'final';
+  // After the final dot, words that are not the reply to it (a line cut off, a late 421) leave open what became of it.
+  if (error.response !== undefined && body !== 'whole') return new SmtpFailure(where, { server: error.response });
+  return new SmtpFailure(where, { code: socketCode(error), text: error.message });
+}
+
+const phases: Readonly<Record<string, SmtpPhase>> = { 'MAIL FROM': 'mail', 'RCPT TO': 'rcpt' };
+
+function socketCode(error: NodemailerError): string | null {
+  return error.originalCode ?? error.code ?? null;
+}
+
+/** `known` is given where the caller knows the phase better than the error does. */
+export function failureBeforeMail(
+  error: NodemailerError,
+  known: 'auth' | null,
+  auth: SmtpSettings['auth'],
+): SmtpFailure {
+  const phase: SmtpPhase =
+    known ??
+    (error.command === 'STARTTLS' || error.code === 'ETLS'
+      ? 'tls'
+      : error.command === 'EHLO' || error.command === 'HELO'
+        ? 'ehlo'
+        : 'greeting');
+  if (error.response === undefined) {
+    return new SmtpFailure(phase, { code: socketCode(error), text: withoutSecrets(error.message, auth) });
+  }
+  return new SmtpFailure(phase, { server: withoutSecrets(error.response, auth) });
+}
+
+/** Some servers repeat the command they did not like, credentials and all; replies end up in logs. */
+function withoutSecrets(text: string, auth: SmtpSettings['auth']): string {
+  if (auth === null) return text;
+  const { user, password } = auth;
+  const base64 = (value: string): string => Buffer.from(value, 'utf8').toString('base64');
+  return [password, base64(password), base64(`\0${user}\0${password}`)]
+    .filter((secret) => secret.length >= 3)
+    .reduce((clean, secret) => clean.replaceAll(secret, '***'), text);
+}
