@@ -24,7 +24,7 @@ export interface WatchOptions {
   readonly debounceMs?: number;
 }
 
-export type ReloadResult = 'changed' | 'unchanged' | 'invalid' | 'closed';
+type ReloadResult = 'changed' | 'unchanged' | 'invalid' | 'closed';
 
 export interface ConfigWatch {
   /** Loads now. Never rejects but with what `onChange` or `onError` threw. Calls that overlap are done one after the other. */
