@@ -197,9 +197,6 @@ export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
   if (controlCharacter.test(text.replaceAll('\t', ' '))) return fail('has a line break or another control character');
   const mailboxes: Mailbox[] = [];
   for (const entry of addressparser(text.toWellFormed())) {
-    if (entry.group !== undefined && entry.name.includes('@')) {
-      return fail(`holds "${printable(entry.name, 80)}" before a colon, where a group's name is expected`);
-    }
     for (const member of entry.group ?? [entry]) {
       // What the splitter finds no address in is a name alone; to pass over it would lose a recipient in silence.
       const text = member.address ?? '';

@@ -1,3 +1,4 @@
+/** Addresses: what is read, what is refused, and what an attacker would try. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -70,6 +71,10 @@ describe('one mailbox', () => {
     expect(parseMailbox(text).ok).toBe(false);
   });
 
+  test('says what is wrong', () => {
+    expect(parseMailbox('a@b@c')).toEqual({ ok: false, problem: 'has more than one @' });
+  });
+
   test('is idempotent: a mailbox in normal form parses to itself', () => {
     fc.assert(
       fc.property(
@@ -112,6 +117,7 @@ describe('attacks on addresses', () => {
     ['two @', 'b@evil.example@x.y'],
     ['percent-encoded domain', 'b@%65vil.example'],
     ['domain ended by a slash', 'b@evil.example/.x.y'],
+    ['non-ASCII domain ended by a slash', 'b@evil.example/.\u00fc.x'],
     ['domain ended by a fraction slash that maps to one', 'b@evil.example\u2100.x.y'],
     ['soft hyphen in the domain', 'b@ex\u00adample.com'],
     ['zero width space in the domain', 'b@ex\u200bample.com'],
@@ -208,6 +214,11 @@ describe('address lists', () => {
 
   test('an encoded word cannot bring a line break into a name', () => {
     expect(valueOf(parseMailboxList('=?utf-8?Q?a=0D=0AB?= <a@b.c>'))).toEqual([{ name: 'a B', address: 'a@b.c' }]);
+  });
+
+  test('cut long names at whole characters', () => {
+    const [mailbox] = valueOf(parseMailboxList(`"${'x'.repeat(78)}🎉🎉" <a@b.c>`));
+    expect(mailbox?.name?.isWellFormed()).toBe(true);
   });
 
   test('refuses the whole list for one part without an address, and names it', () => {

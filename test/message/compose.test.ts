@@ -1,3 +1,4 @@
+/** Composed mail: kept fixtures, what another parser reads, and what holds for any text. */
 import { readFile, writeFile } from 'node:fs/promises';
 import * as fc from 'fast-check';
 import { simpleParser, type AddressObject } from 'mailparser';

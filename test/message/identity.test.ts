@@ -1,3 +1,4 @@
+/** Ids, Message-IDs and the time of acceptance. */
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

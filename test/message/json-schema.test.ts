@@ -1,3 +1,4 @@
+/** The generated JSON Schemas: up to date, and with every form of a value. */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { files } from '../../scripts/schema.ts';

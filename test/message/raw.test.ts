@@ -1,3 +1,4 @@
+/** Finished messages: header fields, Bcc, line ends, hostile headers. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { normaliseLineEnds, readHeaderBlock, readRawHeader, removeBcc } from '../../src/message/raw.ts';

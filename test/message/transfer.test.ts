@@ -1,3 +1,4 @@
+/** Transfer encodings: what passes untouched, what is encoded anew, and what holds for any content. */
 import * as fc from 'fast-check';
 import { simpleParser } from 'mailparser';
 import { describe, expect, test } from 'vitest';
@@ -143,24 +144,44 @@ describe('what is encoded anew', () => {
     expect(fitForTransfer(mail('8bit', '8bit', 'é'), none).bytes).toEqual(mail('7bit', 'quoted-printable', '=C3=A9'));
   });
 
-  test('a boundary that begins with another one stays a boundary of its own', () => {
+  test('a delimiter is a whole line: neither longer boundaries nor text that holds it are one', () => {
     const mail = (encoding: string, body: string) =>
       lines(
         'MIME-Version: 1.0',
         'Content-Type: multipart/mixed; boundary=b',
         '',
         '--b',
-        'Content-Type: multipart/alternative; boundary=bb',
+        'Content-Type: multipart/signed; boundary=bb',
         '',
         '--bb',
+        'Content-Type: text/plain; charset=utf-8',
+        '',
+        'é',
+        '--bb--',
+        '--b',
         'Content-Type: text/plain; charset=utf-8',
         `Content-Transfer-Encoding: ${encoding}`,
         '',
         body,
-        '--bb--',
         '--b--',
       );
-    expect(fitForTransfer(mail('8bit', 'é'), none).bytes).toEqual(mail('quoted-printable', '=C3=A9'));
+    const expected = mail('quoted-printable', '=C3=A9 --b\r\n =C3=A9');
+    expect(fitForTransfer(mail('8bit', 'é --b\r\n é'), none).bytes.toString()).toBe(expected.toString());
+  });
+
+  test('nesting deeper than 30 is left as it is', () => {
+    const nested = (depth: number) =>
+      lines(
+        ...Array.from({ length: depth }, (_, i) => [
+          `Content-Type: multipart/mixed; boundary=b${i}x`,
+          '',
+          `--b${i}x`,
+        ]).flat(),
+        '',
+        'é',
+      );
+    expect(fitForTransfer(nested(31), none).bytes).toEqual(nested(31));
+    expect(fitForTransfer(nested(30), none).bytes).not.toEqual(nested(30));
   });
 });
 
