@@ -26,15 +26,9 @@ function isOwnedHeader(name: string): boolean {
 
 /** Whether a word of the text would make a header line of more than 998 octets, as lines fold at white space only. */
 export function hasOverlongWord(text: string): boolean {
-  let length = 0;
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    // Text beyond ASCII is sent as encoded words, which are short.
-    if (code > 0x7e) return false;
-    length = code === 0x20 || code === 0x09 ? 0 : length + 1;
-    if (length > longestWord) return true;
-  }
-  return false;
+  // Text that is not all printable ASCII goes out as encoded words, which are short.
+  if (!/^[\t -~]*$/.test(text)) return false;
+  return text.split(/[ \t]/).some((word) => word.length > longestWord);
 }
 
 export interface HeaderProblem {

@@ -100,6 +100,10 @@ describe('the normal form', () => {
   });
 });
 
+test('long words beyond ASCII are taken, as they are sent in encoded words', () => {
+  expect(refusals({ ...minimal, subject: 'あ'.repeat(999), headers: { 'X-A': `${'x'.repeat(999)}é` } })).toEqual([]);
+});
+
 describe('refusals', () => {
   test.each<[string, object, string[]]>([
     ['no recipient', { from: 'a@b.c' }, ['to: no-recipient']],
