@@ -12,7 +12,7 @@ const lf = 0x0a;
 /** Ten thousand recipients fit; more would let one message hold up a process for seconds. */
 const maxHeaderBytes = 1024 * 1024;
 
-export interface HeaderField {
+interface HeaderField {
   readonly name: string;
   /** Unfolded, one character per byte (latin1), without white space around it. */
   readonly value: string;

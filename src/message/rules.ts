@@ -81,7 +81,7 @@ export function unknownKey(path: readonly PropertyKey[], key: string, known: rea
 }
 
 /** `['to', 1, 'address']` → `to[1].address`. */
-export function fieldPath(path: readonly PropertyKey[]): string {
+function fieldPath(path: readonly PropertyKey[]): string {
   let text = '';
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
