@@ -52,8 +52,20 @@ return math.max(0, math.ceil(due - now))
 `);
 
 /**
- * Counts a fault of a connector and says how long to pause. KEYS[1] the connector's hash. ARGV: first pause, longest pause,
- * told pause or '', fault, reply. While a pause runs, further faults (of sends that had begun) do not lengthen it.
+ * The limits that BullMQ enforces. A connector with faults is probed by one message at a time, so its lane's concurrency is
+ * 1 until one succeeds. KEYS: meta, the connector's faults. ARGV: concurrency, max, duration.
+ */
+export const limitsScript = script(`
+local concurrency = ARGV[1]
+if redis.call('EXISTS', KEYS[2]) == 1 then concurrency = 1 end
+redis.call('HSET', KEYS[1], 'concurrency', concurrency, 'max', ARGV[2], 'duration', ARGV[3])
+return concurrency
+`);
+
+/**
+ * Counts a fault of a connector and says how long to pause. KEYS: the connector's faults, the lane's meta. ARGV: first pause,
+ * longest pause, told pause or '', fault, reply. While a pause runs, further faults (of sends that had begun) do not
+ * lengthen it. From here on the lane is probed by one message at a time.
  */
 export const faultScript = script(`${luaNow}
 local row = redis.call('HMGET', KEYS[1], 'until', 'faults')
@@ -69,6 +81,7 @@ else
   redis.call('HSETNX', KEYS[1], 'since', now)
 end
 pause = math.ceil(pause)
+redis.call('HSET', KEYS[2], 'concurrency', 1)
 redis.call('HSET', KEYS[1], 'until', now + pause, 'fault', ARGV[4], 'reply', ARGV[5])
 return { pause, tonumber(redis.call('HGET', KEYS[1], 'faults') or '1') }
 `);

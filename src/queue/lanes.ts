@@ -3,7 +3,7 @@ import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { SharedQueues } from './bullmq.ts';
 import { laneName, type Keys } from './names.ts';
-import { claimScript, faultScript, refreshScript } from './lane-scripts.ts';
+import { claimScript, faultScript, limitsScript, refreshScript } from './lane-scripts.ts';
 import { run } from './script.ts';
 
 /** What BullMQ enforces in Redis for all processes. */
@@ -46,8 +46,10 @@ export interface Lanes {
   refresh(connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number>;
   setLimits(connectorId: string, limits: LaneLimits): Promise<void>;
   pause(connectorId: string): Promise<void>;
-  /** Also forgets faults and their pause: an operator has mended something. */
+  /** Also forgets faults and their pause: an operator has mended something. The sweep gives the lane its limits back. */
   resume(connectorId: string): Promise<void>;
+  /** Forgets faults and their pause, as the connector's settings have changed. */
+  forgive(connectorId: string): Promise<void>;
   /** Holds the lane for a time, in order, without burning an attempt. */
   postpone(connectorId: string, pauseMs: number): Promise<void>;
   /** Counts a fault; → for how long to pause and how many faults there were. */
@@ -77,26 +79,26 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
     const args = [connectorId, mode, announce ? keys.wake : ''];
     return Number(await run(redis, refreshScript, [keys.ready, keys.lanes, ...laneKeys], args));
   };
+  const setLimits = async (connectorId: string, limits: LaneLimits): Promise<void> => {
+    const { max, durationMs } = rateOf(limits.messagesPerMinute);
+    const laneKeys = [key(connectorId, 'meta'), keys.connector(connectorId)];
+    await run(redis, limitsScript, laneKeys, [limits.concurrency, max, durationMs]);
+    await refresh(connectorId, 'sooner', true);
+  };
+  const forgive = async (connectorId: string): Promise<void> => {
+    await redis.del(keys.connector(connectorId), key(connectorId, 'limiter'));
+  };
   return {
     queue,
     refresh,
+    forgive,
 
     async claim(count, visibilityMs) {
       const [waitMs, ...ids] = (await run(redis, claimScript, [keys.ready], [count, visibilityMs])) as unknown[];
       return { waitMs: Number(waitMs), connectors: ids.map(String) };
     },
 
-    async setLimits(connectorId, { concurrency, messagesPerMinute }) {
-      const lane = queue(connectorId);
-      await lane.setGlobalConcurrency(concurrency);
-      // One per interval instead of many per minute: BullMQ's window is fixed, so «30 per minute» would let 60 pass around
-      // its edge. Beyond 1,000 a second an interval of whole milliseconds is too coarse.
-      const everyMs = messagesPerMinute === null ? null : 60_000 / messagesPerMinute;
-      if (everyMs === null) await lane.setGlobalRateLimit(unreachableRate.max, unreachableRate.durationMs);
-      else if (everyMs >= 1) await lane.setGlobalRateLimit(1, Math.ceil(everyMs));
-      else await lane.setGlobalRateLimit(Math.floor(messagesPerMinute! / 60), 1_000);
-      await refresh(connectorId, 'sooner', true);
-    },
+    setLimits,
 
     async pause(connectorId) {
       await queue(connectorId).pause();
@@ -105,7 +107,7 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
 
     async resume(connectorId) {
       await queue(connectorId).resume();
-      await redis.del(keys.connector(connectorId), key(connectorId, 'limiter'));
+      await forgive(connectorId);
       await refresh(connectorId, 'sooner', true);
     },
 
@@ -115,7 +117,8 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
 
     async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs }) {
       const args = [firstMs, longestMs, toldMs ?? '', kind, reply];
-      const [pauseMs, faults] = (await run(redis, faultScript, [keys.connector(connectorId)], args)) as unknown[];
+      const faultKeys = [keys.connector(connectorId), key(connectorId, 'meta')];
+      const [pauseMs, faults] = (await run(redis, faultScript, faultKeys, args)) as unknown[];
       return { pauseMs: Number(pauseMs), faults: Number(faults) };
     },
 
@@ -140,6 +143,17 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
 
     known: () => redis.smembers(keys.lanes),
   };
+}
+
+/**
+ * One per interval instead of many per minute: BullMQ's window is fixed, so «30 per minute» would let 60 pass around its
+ * edge. Beyond 1,000 a second an interval of whole milliseconds is too coarse.
+ */
+function rateOf(messagesPerMinute: number | null): { max: number; durationMs: number } {
+  if (messagesPerMinute === null) return unreachableRate;
+  const everyMs = 60_000 / messagesPerMinute;
+  if (everyMs >= 1) return { max: 1, durationMs: Math.ceil(everyMs) };
+  return { max: Math.floor(messagesPerMinute / 60), durationMs: 1_000 };
 }
 
 function parseFaults(hash: Record<string, string>): LaneFaults | null {

@@ -69,14 +69,20 @@ if letter > 0 then
   redis.call('HSET', KEYS[3], unpack(ARGV, 14, 13 + letter))
   redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])
 end
-if ARGV[11] == '1' then redis.call('DEL', KEYS[5]) end
+-- A result that came after all, for a message that was held meanwhile: nothing is left to resolve.
+if row[1] == 'held' and letter == 0 then
+  redis.call('DEL', KEYS[3])
+  redis.call('ZREM', KEYS[4], ARGV[1])
+end
+local answer = 'ok'
+if ARGV[11] == '1' and redis.call('DEL', KEYS[5]) == 1 then answer = 'recovered' end
 if terminal[ARGV[3]] then
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   redis.call('ZREM', KEYS[2], ARGV[1])
 else
   redis.call('ZADD', KEYS[2], 'NX', ARGV[12], ARGV[1])
 end
-return 'ok'
+return answer
 `);
 
 /** ARGV: id, now, retention, entry, whether its job is in the intake (1/0). A message that somebody received stays. */
@@ -110,9 +116,10 @@ if row[1] and not again then
 end
 local recipients = cjson.decode(row[3] or '[]')
 for _, recipient in ipairs(recipients) do
-  if recipient.outcome == 'rejected' or recipient.outcome == 'deferred' then recipient.outcome = 'pending' end
+  if recipient.outcome ~= 'accepted' then recipient.outcome = 'pending' end
 end
 redis.call('HSET', KEYS[1], 'state', 'queued', 'routed', '', 'via', ARGV[5], 'updatedAt', ARGV[2], 'retryAt', '', 'reason', '', 'deadline', ARGV[4])
+redis.call('HDEL', KEYS[1], 'open')
 if #recipients > 0 then redis.call('HSET', KEYS[1], 'recipients', cjson.encode(recipients)) end
 redis.call('PERSIST', KEYS[1])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])

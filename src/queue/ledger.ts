@@ -60,6 +60,8 @@ export interface LedgerRow {
   readonly deadline: number;
   readonly retryAt: number | null;
   readonly reason: string | null;
+  /** An attempt that was begun and has no result yet. `at` in ms since the epoch. */
+  readonly open: { readonly at: number; readonly worker: string } | null;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -111,8 +113,11 @@ export interface Ledger {
     row: NewRow,
     attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean },
   ): Promise<FenceAnswer>;
-  /** Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. */
-  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<'ok' | 'late'>;
+  /**
+   * Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. `late`: somebody
+   * else's result stands. `recovered`: written, and it ended the connector's faults.
+   */
+  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<'ok' | 'late' | 'recovered'>;
   /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
   cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
   /**
@@ -197,7 +202,7 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
           ...rowFields(row),
         ],
       );
-      return answer as 'ok' | 'late';
+      return answer as 'ok' | 'late' | 'recovered';
     },
 
     async cancel(id, now, retentionMs, inIntake) {
@@ -262,6 +267,7 @@ function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
     deadline: Number(hash['deadline'] ?? 0),
     retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
     reason: hash['reason'] || null,
+    open: fromJson<{ at: number; worker: string }>(hash['open']),
     history,
   };
 }

@@ -22,7 +22,13 @@ export async function buryInvalid(
 ): Promise<void> {
   tools.emit({ event: 'invalid', id, issues });
   const why = issues.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`)).join('; ');
-  await bury({ id, data, recipients: [], acceptedAt: enqueuedAtMs, messageId: '' }, 'invalid-message', null, why, tools);
+  await bury(
+    { id, data, recipients: [], acceptedAt: enqueuedAtMs, messageId: '' },
+    'invalid-message',
+    null,
+    why,
+    tools,
+  );
 }
 
 /** Buries a readable message that was not sent. */
@@ -34,9 +40,12 @@ export async function buryMessage(
   tools: BuryTools,
 ): Promise<void> {
   const { id, envelope } = message;
-  const recipients = envelope.to.map(
-    (address): RecipientState => ({ address, outcome: 'rejected', code: null, reply: why }),
-  );
+  const recipients = envelope.to.map((address): RecipientState => ({
+    address,
+    outcome: 'rejected',
+    code: null,
+    reply: why,
+  }));
   await bury({ id, data: encodeWire(message), recipients, ...about }, reason, about.connector, why, tools);
 }
 
@@ -61,7 +70,12 @@ async function bury(
   const answer = await ledger.settle(row, null, {
     state: 'dead',
     recipients,
-    entry: { at, event: 'dead', detail: `${reason}: ${printable(why, 300)}`, ...(connector === null ? {} : { connector }) },
+    entry: {
+      at,
+      event: 'dead',
+      detail: `${reason}: ${printable(why, 300)}`,
+      ...(connector === null ? {} : { connector }),
+    },
     retryAt: null,
     reason,
     retentionMs,

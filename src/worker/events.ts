@@ -54,6 +54,14 @@ export type WorkerEvent =
       readonly reply: string | null;
     }
   | { readonly event: 'uncertain'; readonly id: string; readonly connector: string; readonly detail: string }
+  | {
+      readonly event: 'held';
+      readonly id: string;
+      readonly connector: string;
+      readonly recipients: number;
+      readonly reply: string | null;
+    }
+  | { readonly event: 'connector-recovered'; readonly connector: string }
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
   | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }
   | { readonly event: 'error'; readonly id: string | null; readonly where: string; readonly detail: string }

@@ -46,8 +46,7 @@ export async function processLaneJob(
           // The lane that a job is in says who sends it, whatever the job says.
           job: { ...decoded.job, connector: connector.id },
           transport,
-          schedule: connector.retry,
-          lifetimeMs: connector.retry.lifetimeMs,
+          policy: connector.retry,
           lock: { key, token },
           rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
           signal,

@@ -6,16 +6,12 @@
  */
 import type { DeadReason, DeadRecipient } from '../queue/dead-letters.ts';
 import type { LedgerState, RecipientState } from '../queue/ledger.ts';
+import type { SendPolicy } from './settings.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport/transport.ts';
 import { unreachable } from '../errors.ts';
 
-export interface RetrySchedule {
-  readonly firstDelayMs: number;
-  readonly maxDelayMs: number;
-}
-
 export type Decision =
-  /** Nothing is left to try. `dead` lists whom the dead letter concerns, if anybody. */
+  /** Nothing is left to try: the end, or `held` for an operator. `dead` lists whom the dead letter concerns, if anybody. */
   | {
       readonly kind: 'settle';
       readonly state: LedgerState;
@@ -36,7 +32,7 @@ export interface Attempt {
   readonly now: number;
   /** ms since the epoch; no attempt begins at or after it. */
   readonly deadline: number;
-  readonly schedule: RetrySchedule;
+  readonly policy: SendPolicy;
   /** 0 ≤ random() < 1. */
   readonly random: () => number;
 }
@@ -63,24 +59,60 @@ function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]):
     const { code, text } = outcome.reply;
     return { address: before.address, outcome: outcome.outcome, code, reply: text };
   });
-  const open = recipients.filter(({ outcome }) => outcome !== 'accepted' && outcome !== 'rejected');
-  if (open.length === 0) {
-    const tooLarge = outcomes.some((outcome) => outcome.tooLarge === true);
-    return settle(recipients, tooLarge ? 'too-large' : 'rejected');
+  const { policy } = attempt;
+  const again = recipients.filter(
+    ({ outcome }) =>
+      outcome === 'deferred' || outcome === 'pending' || (outcome === 'uncertain' && policy.onUncertain === 'retry'),
+  );
+  if (again.length > 0) {
+    const told = Math.max(...again.map(({ address }) => byAddress.get(address)?.retryAfterMs ?? 0));
+    const delay = told > 0 ? told : retryDelayMs(attempt.attempt, policy, attempt.random);
+    const at = lastChance(attempt.now + delay, attempt.now, attempt.deadline);
+    if (at !== null) return { kind: 'retry', recipients, at };
   }
-  const told = Math.max(...open.map(({ address }) => byAddress.get(address)?.retryAfterMs ?? 0));
-  const delay = told > 0 ? told : retryDelayMs(attempt.attempt, attempt.schedule, attempt.random);
-  const at = lastChance(attempt.now + delay, attempt.now, attempt.deadline);
-  if (at === null) return settle(recipients, open.some(isUncertain) ? 'uncertain' : 'expired');
-  return { kind: 'retry', recipients, at };
+  if (recipients.some(isUncertain)) return uncertainEnd(recipients, policy.onUncertain === 'hold');
+  if (again.length > 0) return end(recipients, 'expired');
+  return end(recipients, outcomes.some(({ tooLarge }) => tooLarge === true) ? 'too-large' : 'rejected');
 }
 
 /** What a message comes to whose deadline has passed before an attempt. */
 export function expire(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
-  return settle(recipients, recipients.some(isUncertain) ? 'uncertain' : 'expired');
+  return end(recipients, recipients.some(isUncertain) ? 'uncertain' : 'expired');
 }
 
-function settle(recipients: readonly RecipientState[], reason: DeadReason): Decision & { kind: 'settle' } {
+/** What a message comes to that cannot be sent for a reason of its own: nobody who is left gets it. */
+export function giveUp(
+  recipients: readonly RecipientState[],
+  reason: DeadReason,
+  why: string,
+): Decision & { kind: 'settle' } {
+  const left = recipients.map((recipient): RecipientState =>
+    recipient.outcome === 'accepted' ? recipient : { ...recipient, outcome: 'rejected', reply: why },
+  );
+  return end(left, reason);
+}
+
+/** What a message comes to whose last attempt has no result and is not made again: held, or dead if its time is over. */
+export function leaveUncertain(
+  recipients: readonly RecipientState[],
+  why: string,
+  { onUncertain }: SendPolicy,
+  overdue: boolean,
+): Decision & { kind: 'settle' } {
+  const marked = recipients.map((recipient): RecipientState =>
+    recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
+      ? recipient
+      : { ...recipient, outcome: 'uncertain', reply: why },
+  );
+  return uncertainEnd(marked, onUncertain === 'hold' && !overdue);
+}
+
+function uncertainEnd(recipients: readonly RecipientState[], hold: boolean): Decision & { kind: 'settle' } {
+  const decision = end(recipients, 'uncertain');
+  return hold ? { ...decision, state: 'held' } : decision;
+}
+
+function end(recipients: readonly RecipientState[], reason: DeadReason): Decision & { kind: 'settle' } {
   const dead = recipients.filter(({ outcome }) => outcome !== 'accepted');
   if (dead.length === 0) return { kind: 'settle', state: 'sent', recipients, reason: null, dead: [] };
   return {
@@ -101,7 +133,11 @@ function isUncertain({ outcome }: RecipientState): boolean {
  * not come back together. Never outside of [firstDelayMs, maxDelayMs]. RFC 5321 section 4.5.4.1 asks for 30 minutes between
  * tries of a relay; transactional mail is worth more haste at first, and greylisting opens after minutes.
  */
-export function retryDelayMs(attempt: number, { firstDelayMs, maxDelayMs }: RetrySchedule, random: () => number): number {
+export function retryDelayMs(
+  attempt: number,
+  { firstDelayMs, maxDelayMs }: Pick<SendPolicy, 'firstDelayMs' | 'maxDelayMs'>,
+  random: () => number,
+): number {
   const grown = firstDelayMs * 2 ** Math.min(Math.max(attempt, 1) - 1, 40);
   const highest = Math.min(grown * 1.5, maxDelayMs);
   const lowest = Math.max(Math.min(grown, maxDelayMs / 1.5), Math.min(firstDelayMs, maxDelayMs));

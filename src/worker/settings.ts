@@ -2,11 +2,20 @@
 import type { Mailbox, MessageLimits } from '../message/message.ts';
 import type { Connector } from '../routing/connector.ts';
 
+/** How a connector's mail is tried. Times in ms. */
+export interface SendPolicy {
+  readonly firstDelayMs: number;
+  readonly maxDelayMs: number;
+  readonly lifetimeMs: number;
+  /** After an attempt whose result is not known: make it again (same Message-ID), or hold it for an operator. */
+  readonly onUncertain: 'retry' | 'hold';
+}
+
 export interface ConnectorConfig extends Connector {
   /** null for one that only receives; what else it holds is the transport factory's. */
   readonly transport: unknown;
   readonly limits: { readonly concurrency: number; readonly messagesPerMinute: number | null };
-  readonly retry: { readonly firstDelayMs: number; readonly maxDelayMs: number; readonly lifetimeMs: number };
+  readonly retry: SendPolicy;
 }
 
 export interface WorkerConfig {

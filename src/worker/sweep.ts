@@ -62,8 +62,10 @@ async function sweepLane(connectorId: string, tools: SweepTools): Promise<void> 
   const { lanes } = tools;
   await tools.laneWorker(connectorId).recoverStalled();
   await buryFailed(lanes.queue(connectorId), connectorId, tools);
-  if (!tools.routing().senders.has(connectorId)) await reroute(connectorId, tools);
-  else await lanes.refresh(connectorId, 'sooner', true);
+  const connector = tools.routing().senders.get(connectorId);
+  if (connector === undefined) await reroute(connectorId, tools);
+  // Also puts the lane into the ready set, and gives it back the concurrency that a probe had narrowed.
+  else await lanes.setLimits(connectorId, connector.limits);
 }
 
 /** Jobs fail only when they have stalled too often: every worker that took them died. */
@@ -113,14 +115,24 @@ async function reroute(connectorId: string, tools: SweepTools): Promise<void> {
       await buryInvalid(decoded, job.data, job.timestamp, tools);
     } else {
       const { message, acceptedAt, messageId } = decoded.job;
-      const entry = { at: tools.now(), event: 'rerouted', detail: `the connector ${connectorId} is not configured any more` };
+      const entry = {
+        at: tools.now(),
+        event: 'rerouted',
+        detail: `the connector ${connectorId} is not configured any more`,
+      };
       const row = await tools.ledger.read(id);
       const deadline = row?.deadline ?? tools.now() + config.retry.lifetimeMs;
       const released = await tools.ledger.release(id, { from: ['queued', 'deferred'], entry, deadline, via: null });
       if (released) {
         const found = choose(message, { kind: 'new' }, routing);
         if ('why' in found) {
-          await buryMessage({ ...message, id }, { acceptedAt, messageId, connector: null }, 'no-route', found.why, tools);
+          await buryMessage(
+            { ...message, id },
+            { acceptedAt, messageId, connector: null },
+            'no-route',
+            found.why,
+            tools,
+          );
         } else {
           const standing = { kind: 'released', via: null, deadline } as const;
           await enterLane({ ...message, id }, acceptedAt, found, standing, tools);
@@ -153,7 +165,8 @@ async function trimContents({ redis, keys, contents, now, emit }: SweepTools): P
     for (const id of messageIds) {
       const state = await redis.hget(keys.ledger(id), 'state');
       const waiting = await redis.exists(keys.queue(intakeName, id), keys.deadLetter(id));
-      const live = state !== null && state !== 'sent' && state !== 'cancelled' && state !== 'dead' && state !== 'partial';
+      const live =
+        state !== null && state !== 'sent' && state !== 'cancelled' && state !== 'dead' && state !== 'partial';
       if (waiting > 0 || live) needed += 1;
       else await contents.release(id, [ref]);
     }

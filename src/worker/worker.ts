@@ -42,12 +42,20 @@ export interface WorkerOptions {
 export interface Timing {
   readonly lockMs: number;
   readonly sweepMs: number;
+  /** How long an attempt without a result is left alone: the worker that made it may only have lost its lock. */
+  readonly lateResultMs: number;
   readonly orphanGraceMs: number;
   /** After the drain time: for what was aborted to come back. */
   readonly abortMs: number;
 }
 
-const defaultTiming: Timing = { lockMs: 30_000, sweepMs: 10_000, orphanGraceMs: 60_000, abortMs: 5_000 };
+const defaultTiming: Timing = {
+  lockMs: 30_000,
+  sweepMs: 10_000,
+  lateResultMs: 60_000,
+  orphanGraceMs: 60_000,
+  abortMs: 5_000,
+};
 
 /** How often a job may be found abandoned. A mail that kills its worker must end; a fleet that is redeployed must not cost mail. */
 const maxStalledCount = 10;
@@ -93,6 +101,12 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     worker: options.name,
     get retentionMs() {
       return routing.config.retention.ledgerMs;
+    },
+    lateResultMs: timing.lateResultMs,
+    async recovered(connectorId) {
+      const connector = connectorOf(connectorId);
+      if (connector !== undefined) await lanes.setLimits(connectorId, connector.limits);
+      emit({ event: 'connector-recovered', connector: connectorId });
     },
     limits: () => routing.config.message,
     transport: options.transport,
@@ -151,20 +165,16 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   };
 
   const startRouter = (): Worker => {
-    const made = new Worker(
-      intakeName,
-      async (job, token) => routeJob(job, token ?? '', sweepTools),
-      {
-        connection: redis,
-        prefix,
-        concurrency: 50,
-        lockDuration: timing.lockMs,
-        stalledInterval: timing.sweepMs,
-        maxStalledCount,
-        removeOnComplete: { count: 0 },
-        removeOnFail: { count: -1 },
-      },
-    );
+    const made = new Worker(intakeName, async (job, token) => routeJob(job, token ?? '', sweepTools), {
+      connection: redis,
+      prefix,
+      concurrency: 50,
+      lockDuration: timing.lockMs,
+      stalledInterval: timing.sweepMs,
+      maxStalledCount,
+      removeOnComplete: { count: 0 },
+      removeOnFail: { count: -1 },
+    });
     made.on('error', (error) => emit({ event: 'error', id: null, where: 'intake', detail: error.message }));
     return made;
   };
@@ -185,8 +195,14 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     },
 
     async apply(config) {
+      const before = routing.senders;
       routing = routingOf(config);
       configuredAt = now();
+      for (const { id, transport } of routing.senders.values()) {
+        // New settings deserve a try at once: this is how a latched wrong password ends.
+        const old = before.get(id);
+        if (old !== undefined && JSON.stringify(old.transport) !== JSON.stringify(transport)) await lanes.forgive(id);
+      }
       await setLimits();
       emit({ event: 'config-applied', worker: options.name, connectors: config.connectors.length });
       scheduler.wake();

@@ -16,7 +16,7 @@ import { redisUrl } from './redis.ts';
 
 type ConnectorInput = Partial<Omit<ConnectorConfig, 'id'>>;
 
-const retry = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 3_600_000 };
+const retry = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 3_600_000, onUncertain: 'retry' } as const;
 
 /** A worker's configuration: connectors by id, the first one that sends is the default gateway unless told otherwise. */
 export function configOf(connectors: Record<string, ConnectorInput>, rest: Partial<WorkerConfig> = {}): WorkerConfig {
@@ -76,7 +76,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     transport: (id) => options.transports?.[id] ?? recorded(id),
     listeners: [(event) => events.push(event)],
     name: options.name ?? 'w1',
-    timing: { lockMs: 2_000, sweepMs: 300, ...options.timing },
+    timing: { lockMs: 2_000, sweepMs: 300, lateResultMs: 500, ...options.timing },
     ...(options.now === undefined ? {} : { now: options.now }),
   });
   onTestFinished(async () => {

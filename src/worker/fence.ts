@@ -1,0 +1,39 @@
+/** The fence of one attempt: asks the ledger, right before the transaction, whether this worker may send. */
+import { asError } from '../errors.ts';
+import type { FenceAnswer, Ledger, NewRow } from '../queue/ledger.ts';
+
+export interface Fence {
+  /** What the transport calls. Never rejects: an error of Redis means no, and is kept. */
+  readonly ask: () => Promise<boolean>;
+  readonly answer: () => FenceAnswer | null;
+  /** The token of the attempt that is open in the ledger since, or null. */
+  readonly token: () => string | null;
+  readonly error: () => Error | null;
+}
+
+export interface FenceOptions {
+  readonly lock: { readonly key: string; readonly token: string };
+  readonly now: () => number;
+  readonly worker: string;
+  /** An earlier attempt without a result is known, and policy says to make it again. */
+  readonly overOpen: boolean;
+}
+
+export function createFence(ledger: Ledger, row: NewRow, { lock, now, worker, overOpen }: FenceOptions): Fence {
+  let answer: FenceAnswer | null = null;
+  let error: Error | null = null;
+  return {
+    async ask() {
+      try {
+        answer = await ledger.fence(row, { lockKey: lock.key, token: lock.token, now: now(), worker, overOpen });
+        return answer === 'go';
+      } catch (thrown) {
+        error = asError(thrown);
+        return false;
+      }
+    },
+    answer: () => answer,
+    token: () => (answer === 'go' ? lock.token : null),
+    error: () => error,
+  };
+}

@@ -1,0 +1,132 @@
+/** Writes what an attempt came to into the ledger, tells the listeners, and frees what a settled message needed. */
+import { printable } from '../errors.ts';
+import type { ContentStore } from '../queue/content.ts';
+import { refsOf } from '../queue/content.ts';
+import type { DeadLetter, DeadReason } from '../queue/dead-letters.ts';
+import { encodeWire, type LaneJob } from '../queue/jobs.ts';
+import type { HistoryEntry, Ledger, NewRow, RecipientState } from '../queue/ledger.ts';
+import type { Listener } from './events.ts';
+import type { Decision } from './retry-policy.ts';
+
+export interface SettleTools {
+  readonly ledger: Ledger;
+  readonly contents: ContentStore;
+  readonly emit: Listener;
+  readonly now: () => number;
+  /** How long terminal rows are kept, in ms. */
+  readonly retentionMs: number;
+  /** Told when a connector that had faults took a mail. */
+  readonly recovered: (connectorId: string) => Promise<void>;
+}
+
+/** The attempt that is being settled. `token` is that of the open attempt in the ledger, null if there was none. */
+export interface Settled {
+  readonly job: LaneJob;
+  readonly row: NewRow;
+  readonly token: string | null;
+  /** Attempts made so far, this one included if there was one. */
+  readonly attempts: number;
+  readonly durationMs: number;
+}
+
+const nothing = { retryAt: null, reason: null, retentionMs: null, deadLetter: null, countAttempt: true } as const;
+
+/** The end of a message, or its hold for an operator; with its dead letter, if it has one, in the same step. */
+export async function settleMessage(
+  settled: Settled,
+  decision: Decision & { kind: 'settle' },
+  tools: SettleTools,
+): Promise<void> {
+  const { job, row, token, attempts, durationMs } = settled;
+  const { state, reason, dead, recipients } = decision;
+  const { code, reply } = lastReply([...dead, ...recipients]);
+  const answer = await tools.ledger.settle(row, token, {
+    ...nothing,
+    state,
+    recipients,
+    entry: entryOf(tools, state, job.connector, attempts, reply),
+    reason,
+    retentionMs: state === 'held' ? null : tools.retentionMs,
+    deadLetter: reason === null ? null : letterOf(settled, decision, reason, tools.now()),
+    connectorWorks: token !== null,
+  });
+  if (answer === 'late') return;
+  const about = { id: job.id, connector: job.connector };
+  const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
+  if (accepted > 0) {
+    tools.emit({ event: 'sent', ...about, attempt: attempts, recipients: accepted, durationMs, reply });
+  }
+  if (state === 'held') tools.emit({ event: 'held', ...about, recipients: dead.length, reply });
+  else if (reason !== null) tools.emit({ event: 'dead', ...about, reason, recipients: dead.length, code, reply });
+  // A dead letter keeps its contents: it can be replayed.
+  if (reason === null) await tools.contents.release(job.id, refsOf(job.message));
+  if (answer === 'recovered') await tools.recovered(job.connector);
+}
+
+/** Somebody is left to try again. */
+export async function deferMessage(
+  { job, row, token, attempts }: Settled,
+  decision: Decision & { kind: 'retry' },
+  tools: SettleTools,
+): Promise<void> {
+  const waiting = decision.recipients.filter(({ outcome }) => outcome === 'deferred' || outcome === 'uncertain');
+  const uncertain = waiting.some(({ outcome }) => outcome === 'uncertain');
+  const { code, reply } = lastReply(waiting);
+  const answer = await tools.ledger.settle(row, token, {
+    ...nothing,
+    state: 'deferred',
+    recipients: decision.recipients,
+    entry: entryOf(tools, uncertain ? 'uncertain' : 'deferred', job.connector, attempts, reply),
+    retryAt: decision.at,
+    connectorWorks: token !== null && !uncertain,
+  });
+  const about = { id: job.id, connector: job.connector };
+  if (uncertain) tools.emit({ event: 'uncertain', ...about, detail: reply ?? '' });
+  const retryInMs = decision.at - tools.now();
+  tools.emit({ event: 'deferred', ...about, attempt: attempts, recipients: waiting.length, retryInMs, code, reply });
+  if (answer === 'recovered') await tools.recovered(job.connector);
+}
+
+/** Closes an attempt that came to nothing: it does not count, and the message stands as before. */
+export async function takeBack({ job, row, token }: Settled, why: string, tools: SettleTools): Promise<void> {
+  if (token === null) return;
+  await tools.ledger.settle(row, token, {
+    ...nothing,
+    state: row.recipients.some(({ outcome }) => outcome !== 'pending') ? 'deferred' : 'queued',
+    recipients: row.recipients,
+    entry: entryOf(tools, 'postponed', job.connector, null, printable(why, 300)),
+    countAttempt: false,
+    connectorWorks: false,
+  });
+}
+
+function letterOf(
+  { job, attempts }: Settled,
+  { dead }: Decision & { kind: 'settle' },
+  reason: DeadReason,
+  at: number,
+): DeadLetter {
+  const { id, connector, acceptedAt, message } = job;
+  const { reply } = lastReply(dead);
+  const data = encodeWire({ ...message, envelope: { ...message.envelope, to: dead.map(({ address }) => address) } });
+  return { id, reason, connector, recipients: dead, at, reply, attempts, acceptedAt, data };
+}
+
+function lastReply(recipients: readonly Pick<RecipientState, 'code' | 'reply'>[]): {
+  code: string | null;
+  reply: string | null;
+} {
+  const spoken = recipients.find(({ reply }) => reply !== null);
+  return { code: spoken?.code ?? null, reply: spoken?.reply ?? null };
+}
+
+function entryOf(
+  { now }: SettleTools,
+  event: string,
+  connector: string,
+  attempt: number | null,
+  detail: string | null,
+): HistoryEntry {
+  const entry = { at: now(), event, connector };
+  return { ...entry, ...(attempt === null ? {} : { attempt }), ...(detail === null ? {} : { detail }) };
+}
