@@ -102,7 +102,7 @@ function readTree(root: unknown, placeOf: (offset: number) => Place): ParsedFile
   const readItem = (node: unknown, key: unknown, path: Path, depth: number, inAlias: boolean): unknown => {
     const value = place(node) ?? place(key);
     if (value !== null) places.set(placeKey(path), { key: place(key) ?? value, value });
-    return exhausted ? null : read(node, path, depth + 1, inAlias);
+    return read(node, path, depth + 1, inAlias);
   };
   const readMap = (
     items: readonly { key: unknown; value: unknown }[],

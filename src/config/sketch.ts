@@ -19,7 +19,7 @@ export interface Sketch {
 }
 
 interface SmtpSketch {
-  readonly security: SmtpSecurity | null;
+  readonly security: SmtpSecurity;
   readonly port: number | null;
   readonly hasAuth: boolean;
   readonly allowInsecureAuth: boolean;
@@ -88,10 +88,8 @@ function sketch(id: string, map: Record<string, unknown>): Sketch {
 
 function sketchSmtp(map: Record<string, unknown>): SmtpSketch {
   const port = typeof map['port'] === 'number' ? map['port'] : null;
-  const portUnclear = 'port' in map && port === null;
-  const security = oneOf(['tls', 'starttls', 'none'] as const, map['security']);
   return {
-    security: 'security' in map || portUnclear ? security : securityFor(port),
+    security: oneOf(['tls', 'starttls', 'none'] as const, map['security']) ?? securityFor(port),
     port,
     hasAuth: 'auth' in map,
     allowInsecureAuth: map['allowInsecureAuth'] === true,

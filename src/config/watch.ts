@@ -35,11 +35,10 @@ export interface ConfigWatch {
 
 export function watchConfig({ loaded, load, onChange, onError, debounceMs = 200 }: WatchOptions): ConfigWatch {
   let current = loaded.config;
-  let files = loaded.files;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> = Promise.resolve();
-  let directories = watchDirectories(files, touched);
+  let directories = watchDirectories(loaded.files, touched);
 
   function touched(): void {
     if (closed) return;
@@ -50,9 +49,8 @@ export function watchConfig({ loaded, load, onChange, onError, debounceMs = 200 
   async function loadOnce(): Promise<ReloadResult> {
     const result = await load();
     if (closed) return 'closed';
-    // A bad file may refer to files that are new: the missing one may appear. The good one's stay watched with them.
-    if (result.ok) files = result.files;
-    const next = watchDirectories(result.ok ? files : [...files, ...result.files], touched);
+    // Of a bad configuration too: a file that it misses may appear. The new watch stands before the old one ends.
+    const next = watchDirectories(result.files, touched);
     directories.close();
     directories = next;
     if (!result.ok) {

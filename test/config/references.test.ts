@@ -132,6 +132,7 @@ describe('secrets are never printed', () => {
     ['a number where a password stands', smtp('auth: { user: u, password: 4071954 }'), '4071954'],
     ['a map where a password stands', smtp(`auth: { user: u, password: { ${secret}: ${secret} } }`), secret],
     ['a password without the space after its colon', smtp(`auth: { user: u, password:${secret} }`), secret],
+    ['a password without the space, at the wrong level', smtp(`password:${secret}`), secret],
     ['a password without its key', smtp(`auth: { user: u, ${secret} }`), secret],
     ['a text where a map stands', smtp(`auth: "u:${secret}"`), secret],
     ['a list where a password stands', smtp(`auth: { user: u, password: [${secret}] }`), secret],

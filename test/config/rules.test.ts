@@ -124,6 +124,14 @@ describe('the system default gateway', () => {
     expect((await goodConfig(text)).systemDefaultGateway).toBeNull();
   });
 
+  test('is not called unmatched while the address of a connector cannot be read', async () => {
+    const text = withConnector('direction: both\naddress: no-reply.example.com\nsmtp: { host: a.example }').replace(
+      'Gateway: c',
+      'Gateway: disabled\nunmonitoredAddress: no-reply@example.com',
+    );
+    expect(await mistakes(text)).toEqual(['7 address-pattern connectors.c.address']);
+  });
+
   test('of an unknown id gets a suggestion', async () => {
     const text = withConnector('direction: both\nsmtp: { host: a.example }').replace('Gateway: c', 'Gateway: C');
     expect((await onlyIssue(text)).message).toContain('did you mean c?');

@@ -145,8 +145,8 @@ describe('a bad file', () => {
     const { watched, changes, errors } = await start();
     await mkdir(join(folder, 'secrets'));
     await write('postlane.yaml', text('one.example', '${file:secrets/smtp}'));
+    await expect.poll(() => errors.at(-1), patience).toMatchObject([{ rule: 'missing-file' }]);
     expect(await watched.reload()).toBe('invalid');
-    expect(errors[0]).toMatchObject([{ rule: 'missing-file' }]);
     await write('secrets/smtp', 'new');
     await expect.poll(() => changes.length, patience).toBe(1);
   });
