@@ -58,10 +58,13 @@ function judge(address: string, input: OutcomeInput): Judged {
     if (reply !== null && body === 'whole' && transaction.taken.has(address)) {
       return byReply(address, 'final', parseReply(reply), input);
     }
-    const text = 'the server answered before the message had ended';
-    return plain({ address, outcome: 'deferred', scope: 'message', reply: { code: null, enhancedCode: null, text } });
+    return unknown(address, 'the server answered before the message had ended');
   }
-  if (failure.answered) return byReply(address, failure.phase, failure.reply, input);
+  if (failure.answered) {
+    const judged = byReply(address, failure.phase, failure.reply, input);
+    // A failure whose reply is a yes is no result at all.
+    return judged.outcome.outcome === 'accepted' ? unknown(address, 'the server contradicts itself') : judged;
+  }
   if (body === 'whole') {
     return plain({ address, outcome: 'uncertain', scope: 'message', reply: after('the final dot', failure) });
   }
@@ -74,6 +77,10 @@ function judge(address: string, input: OutcomeInput): Judged {
         reply: after('the beginning of the transaction', failure),
       })
     : plain({ address, outcome: 'deferred', scope: 'message', reply: after('a part of the message', failure) });
+}
+
+function unknown(address: string, text: string): Judged {
+  return plain({ address, outcome: 'deferred', scope: 'message', reply: { code: null, enhancedCode: null, text } });
 }
 
 function plain(outcome: RecipientOutcome): Judged {

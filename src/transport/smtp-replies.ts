@@ -53,7 +53,7 @@ export function parseReply(raw: string): Reply {
   const first = /^([2-5]\d\d)(?:[ -]|$)(?:([245]\.\d{1,3}\.\d{1,3})(?=\s|$))?/.exec(lines[0] ?? '');
   const code = first?.[1] ?? null;
   const enhancedCode =
-    first?.[2] ?? /^[2-5]\d\d[ -].{0,80}?#?([245]\.\d{1,3}\.\d{1,3})\b/.exec(lines[0] ?? '')?.[1] ?? null;
+    first?.[2] ?? /^[2-5]\d\d[ -].{0,80}?[\s([#]([245]\.\d{1,3}\.\d{1,3})(?![.\d])/.exec(lines[0] ?? '')?.[1] ?? null;
   const text = lines
     .map((line) => {
       const rest = code !== null && line.startsWith(code) ? line.slice(4) : line;

@@ -1,10 +1,10 @@
 /**
  * One SMTP session: connected, secured, authenticated, and then one transaction after the other.
  *
- * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on three things,
- * held by test/contract/nodemailer.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
+ * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on four things,
+ * held by test/integration/smtp-contract.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
  * connect() calls back; `_socket` is the current socket; send() keeps its books in the envelope object it is given, so
- * that who was accepted and who was refused is known although the message failed.
+ * that who was accepted and who was refused is known although the message failed; `_responseQueue` holds replies not yet read.
  */
 import type net from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -107,6 +107,16 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
     last.once('close', () => clearTimeout(timer));
   };
 
+  /**
+   * nodemailer takes one reply per turn of the event loop, and forgets the rest when the server closes at once after them:
+   * the 421 that says why would be lost.
+   */
+  const parting = (error: NodemailerError): NodemailerError => {
+    const { _responseQueue: unread = [] } = connection as unknown as { _responseQueue?: readonly string[] };
+    const last = unread.find((reply) => reply.startsWith('421'));
+    return error.response !== undefined || last === undefined ? error : Object.assign(error, { response: last });
+  };
+
   /** Runs one exchange with nodemailer; the first of callback, connection fault and signal settles it. */
   const exchange = async <T>(signal: AbortSignal, begin: (done: Done<T>) => void): Promise<T | undefined> => {
     const onAbort = (): void => destroy(abortError(signal));
@@ -173,7 +183,7 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
         );
         reply = info?.response ?? null;
       } catch (error) {
-        failure = failureInTransaction(books.mailError ?? (error as NodemailerError), body.progress());
+        failure = failureInTransaction(books.mailError ?? parting(error as NodemailerError), body.progress());
       }
       clearTimeout(timer);
       const progress = body.progress();

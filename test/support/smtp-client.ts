@@ -1,0 +1,79 @@
+/** What SMTP tests share: settings for the scripted server, mails, and a send with a fence that counts. */
+import { onTestFinished } from 'vitest';
+import { unreachable } from '../../src/errors.ts';
+import { smtpTimeouts, type SmtpSettings, type SmtpTimeouts } from '../../src/transport/settings.ts';
+import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import type { Outcome, OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from './smtp-server.ts';
+
+export interface SmtpPair {
+  readonly server: SmtpServer;
+  readonly transport: Transport;
+}
+
+export function smtpSettings(
+  port: number,
+  change: Partial<Omit<SmtpSettings, 'timeouts'>> & { timeouts?: Partial<SmtpTimeouts> } = {},
+): SmtpSettings {
+  const { timeouts, ...rest } = change;
+  return {
+    host: '127.0.0.1',
+    port,
+    security: 'none',
+    auth: null,
+    allowInsecureAuth: false,
+    tls: { ca: null, servername: null },
+    ...rest,
+    timeouts: { ...smtpTimeouts, ...timeouts },
+  };
+}
+
+/** A scripted server and a transport that sends to it; both end with the test. */
+export async function smtpPair(
+  server: SmtpServerOptions = {},
+  settings: Parameters<typeof smtpSettings>[1] = {},
+  maxConnections = 2,
+): Promise<SmtpPair> {
+  const running = await startSmtpServer(server);
+  const transport = createSmtpTransport({
+    settings: smtpSettings(running.port, settings),
+    hostname: 'client.test',
+    maxConnections,
+  });
+  onTestFinished(async () => {
+    await transport.close();
+    await running.stop();
+  });
+  return { server: running, transport };
+}
+
+export function mailOf(
+  change: { from?: string; to?: readonly string[]; bytes?: Buffer; id?: string } = {},
+): OutgoingMail {
+  const { from = 'sales@example.com', to = ['a@example.net'], id = 'm1' } = change;
+  const bytes = change.bytes ?? Buffer.from('Subject: hello\r\n\r\nhello\r\n');
+  return { id, envelope: { from, to }, bytes };
+}
+
+/** Sends with a fence that says yes, and a signal that never comes. */
+export function sendBy(transport: Transport, mail: OutgoingMail, change: Partial<SendContext> = {}): Promise<Outcome> {
+  return transport.send(mail, {
+    signal: new AbortController().signal,
+    fence: () => Promise.resolve(true),
+    ...change,
+  });
+}
+
+/** `accepted rejected` and so on, in order; the kind and why, where nothing was settled. */
+export function summary(outcome: Outcome): string {
+  switch (outcome.kind) {
+    case 'settled':
+      return outcome.recipients.map((recipient) => recipient.outcome).join(' ');
+    case 'connector-fault':
+      return `fault ${outcome.fault}`;
+    case 'stopped':
+      return `stopped ${outcome.why}`;
+    default:
+      return unreachable(outcome);
+  }
+}
