@@ -26,6 +26,8 @@ export interface LaneStatus {
   readonly active: number;
   readonly delayed: number;
   readonly failed: number;
+  /** Messages that the connector has sent, since ever and over all workers. */
+  readonly sent: number;
   readonly paused: boolean;
   /** When the oldest waiting message was put into the lane; null if none waits. */
   readonly oldestWaitingAt: number | null;
@@ -124,17 +126,19 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
 
     async status(connectorId) {
       const lane = queue(connectorId);
-      const [counts, paused, oldest, faults] = await Promise.all([
+      const [counts, paused, oldest, faults, sent] = await Promise.all([
         lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
         lane.isPaused(),
         lane.getJobs(['wait', 'prioritized'], 0, 0, true),
         redis.hgetall(keys.connector(connectorId)),
+        redis.hget(keys.connectorStats(connectorId), 'sent'),
       ]);
       return {
         waiting: (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0),
         active: counts['active'] ?? 0,
         delayed: counts['delayed'] ?? 0,
         failed: counts['failed'] ?? 0,
+        sent: Number(sent ?? 0),
         paused,
         oldestWaitingAt: oldest.reduce<number | null>((min, job) => Math.min(min ?? Infinity, job.timestamp), null),
         faults: parseFaults(faults),

@@ -44,8 +44,8 @@ return 'go'
 `);
 
 /**
- * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults. ARGV: id, token, state, now,
- * retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), deadline, how many values
+ * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults, KEYS[6] what it has done.
+ * ARGV: id, token, state, now, retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), deadline, how many values
  * of a dead letter follow, these, then the fields of a row that is not there yet.
  * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted.
  */
@@ -75,6 +75,7 @@ if row[1] == 'held' and letter == 0 then
   redis.call('ZREM', KEYS[4], ARGV[1])
 end
 local answer = 'ok'
+if ARGV[3] == 'sent' or ARGV[3] == 'partial' then redis.call('HINCRBY', KEYS[6], 'sent', 1) end
 if ARGV[11] == '1' and redis.call('DEL', KEYS[5]) == 1 then answer = 'recovered' end
 if terminal[ARGV[3]] then
   redis.call('PEXPIRE', KEYS[1], ARGV[5])

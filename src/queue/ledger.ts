@@ -183,6 +183,7 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
           keys.deadLetter(row.id),
           keys.dead,
           keys.connector(settlement.entry.connector ?? ''),
+          keys.connectorStats(row.connector ?? ''),
         ],
         [
           row.id,

@@ -33,6 +33,8 @@ export interface Keys {
   contentRefs(sha256: string): string;
   /** HASH of a connector's recent faults, shared by all workers. */
   connector(connectorId: string): string;
+  /** HASH of what a connector has done, over all workers; `sent` counts messages. */
+  connectorStats(connectorId: string): string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
   queue(queueName: string, type: string): string;
 }
@@ -51,6 +53,7 @@ export function keysOf(prefix: string): Keys {
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,
     connector: (connectorId) => `${prefix}:connector:${connectorId}`,
+    connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
   };
 }
