@@ -3,9 +3,11 @@ import { asciiDomain, domainOf } from './address.ts';
 
 const uuidV7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
-/** Outside of 2020 to 2100 the first 48 bits of an id that a caller made are no time that a message could have been accepted at. */
-const earliestMs = Date.UTC(2020, 0, 1);
-const latestMs = Date.UTC(2100, 0, 1);
+/**
+ * A producer makes the id right before it enqueues. An id whose time is further off was made elsewhere, for a row of a
+ * database perhaps: its time is not that of the acceptance, and a message must not be born expired.
+ */
+const toleranceMs = 10 * 60_000;
 
 /** A UUIDv7 (RFC 9562 section 5.7). `nowMs`: milliseconds since 1970; `random`: at least 10 random bytes. Ids of one millisecond are in no order. */
 export function newMessageId(nowMs: number, random: Uint8Array): string {
@@ -27,10 +29,13 @@ export function messageIdHeader(id: string, fromAddress: string): string {
   return `<${id}@${asciiDomain(domainOf(fromAddress)) ?? 'postlane.invalid'}>`;
 }
 
-/** When the message was accepted, in ms since 1970: the time inside its id if that is a UUIDv7, else when it was enqueued. */
+/**
+ * When the message was accepted, in ms since 1970: the time inside its id if that is a UUIDv7 of the time of enqueueing, else
+ * that time itself. Both are fixed in Redis, so every process comes to the same.
+ */
 export function acceptedAt(id: string, enqueuedAtMs: number): number {
   const parts = uuidV7.exec(id);
   if (parts === null) return enqueuedAtMs;
   const ms = Number.parseInt(`${parts[1]}${parts[2]}`, 16);
-  return ms >= earliestMs && ms < latestMs ? ms : enqueuedAtMs;
+  return Math.abs(ms - enqueuedAtMs) <= toleranceMs ? ms : enqueuedAtMs;
 }

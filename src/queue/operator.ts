@@ -2,7 +2,7 @@
 import { connectFailFast, whenReady } from './connection.ts';
 import { shareConnection } from './bullmq.ts';
 import { createContentStore, refsOf } from './content.ts';
-import { createDeadLetters, type DeadLetters } from './dead-letters.ts';
+import { createDeadLetters, type DeadLetter, type DeadLetters } from './dead-letters.ts';
 import { decodeIntake } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes.ts';
 import { createLedger } from './ledger.ts';
@@ -29,6 +29,15 @@ export interface Operator {
    * twice is replaying once. `via` names the connector to use instead of the From's; `lifetimeMs` is its new lifetime.
    */
   replay(id: string, how: { via: string | null; now: number; lifetimeMs: number }): Promise<Replayed>;
+  /**
+   * Settles a held message, whose last attempt has no known result: `sent` says that it arrived, `retry` sends it again to
+   * whom it is not known to have reached, `drop` gives it up. → false if it is not held.
+   */
+  resolve(
+    id: string,
+    as: 'sent' | 'retry' | 'drop',
+    how: { now: number; lifetimeMs: number; retentionMs: number },
+  ): Promise<boolean>;
   /** Forgets a dead letter and frees its contents. true if it was there. */
   drop(id: string): Promise<boolean>;
   close(): void;
@@ -50,6 +59,10 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   const ledger = createLedger(redis, keys);
   const deadLetters = createDeadLetters(redis, keys);
   const contents = createContentStore(redis, keys);
+  const releaseContents = async ({ id, acceptedAt, data }: DeadLetter): Promise<void> => {
+    const decoded = decodeIntake(id, acceptedAt, data, limits);
+    if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
+  };
   return {
     lanes: createLanes(redis, keys, shared),
     deadLetters,
@@ -74,11 +87,39 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       return released ? 'replayed' : 'already';
     },
 
+    async resolve(id, as, { now, lifetimeMs, retentionMs }) {
+      const row = await ledger.read(id);
+      if (row === null || row.state !== 'held') return false;
+      const entry = { at: now, event: 'resolved', detail: `as ${as}` };
+      if (as === 'retry') {
+        const letter = await deadLetters.get(id);
+        if (letter === null) return false;
+        const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via: null };
+        if (!(await ledger.release(id, release))) return false;
+        await intake.add(jobName, letter.data, { jobId: id, timestamp: letter.acceptedAt, removeOnComplete: true });
+        await deadLetters.drop(id);
+        return true;
+      }
+      const letter = await deadLetters.get(id);
+      const recipients = row.recipients.map((recipient) =>
+        recipient.outcome === 'uncertain' && as === 'sent' ? { ...recipient, outcome: 'accepted' as const } : recipient,
+      );
+      const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
+      const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
+      // Settling a held message without a dead letter removes the one it has, in the same step.
+      const answer = await ledger.settle({ ...row, rule: row.rule ?? '', messageId: row.messageId ?? '' }, null, {
+        ...{ state, recipients, entry, retryAt: null, retentionMs, deadLetter: null },
+        ...{ reason: state === 'sent' ? null : 'uncertain', countAttempt: true, connectorWorks: false },
+      });
+      if (answer === 'late') return false;
+      if (letter !== null) await releaseContents(letter);
+      return true;
+    },
+
     async drop(id) {
       const letter = await deadLetters.get(id);
       if (letter === null) return false;
-      const decoded = decodeIntake(id, letter.acceptedAt, letter.data, limits);
-      if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
+      await releaseContents(letter);
       return deadLetters.drop(id);
     },
 

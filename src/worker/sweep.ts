@@ -3,6 +3,7 @@
  *
  * - jobs whose worker died go back to the front of their lane; after too many times they fail, and become dead letters
  * - lanes with work that are not in the ready set get into it
+ * - messages past their deadline are settled, wherever they are
  * - messages in the lane of a connector that is gone are routed again
  * - dead letters over their bounds go, and contents that nobody needs
  */
@@ -15,9 +16,11 @@ import type { DeadLetters } from '../queue/dead-letters.ts';
 import { decodeIntake, decodeLane } from '../queue/jobs.ts';
 import { intakeName, type Keys } from '../queue/names.ts';
 import { buryInvalid, buryMessage } from './bury.ts';
+import { settleOverdue } from './overdue.ts';
+import type { SettleTools } from './settlement.ts';
 import { choose, enterLane, type RouterTools } from './router.ts';
 
-export interface SweepTools extends RouterTools {
+export interface SweepTools extends RouterTools, SettleTools {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly intake: Queue;
@@ -45,6 +48,9 @@ export async function sweep(tools: SweepTools, signal: AbortSignal): Promise<boo
     if (signal.aborted) return true;
     await guarded(`lane ${connectorId}`, tools, () => sweepLane(connectorId, tools));
   }
+  await guarded('overdue messages', tools, async () => {
+    await settleOverdue(tools);
+  });
   await guarded('dead letters', tools, () => trimDeadLetters(tools));
   await guarded('contents', tools, () => trimContents(tools));
   return true;

@@ -11,7 +11,7 @@ describe('message ids', () => {
       fc.property(fc.integer({ min: Date.UTC(2020, 0, 1), max: Date.UTC(2099, 0, 1) }), bytes, (now, random) => {
         const id = newMessageId(now, random);
         expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-        expect(acceptedAt(id, 0)).toBe(now);
+        expect(acceptedAt(id, now + 1_000)).toBe(now);
       }),
     );
   });
@@ -35,7 +35,12 @@ describe('the time of acceptance', () => {
     'ffffffff-ffff-7fff-bfff-ffffffffffff',
     '018f0000-0000-4000-8000-000000000000',
   ])('is that of enqueuing for the id %j, which holds no believable time', (id) => {
-    expect(acceptedAt(id, 42)).toBe(42);
+    expect(acceptedAt(id, 1_800_000_000_000)).toBe(1_800_000_000_000);
+  });
+
+  test('is that of enqueuing for a UUIDv7 made long before, as a row of a database has it', () => {
+    const row = newMessageId(1_800_000_000_000 - 30 * 86_400_000, randomBytes(10));
+    expect(acceptedAt(row, 1_800_000_000_000)).toBe(1_800_000_000_000);
   });
 });
 

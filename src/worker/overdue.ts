@@ -1,0 +1,94 @@
+/**
+ * The guarantee that every accepted message ends: whatever is unsettled past its deadline is settled here, wherever it is.
+ * A lane that is paused for days, a connector that is broken for days, an operator who never answers: all end in a dead letter.
+ */
+import { decodeLane } from '../queue/jobs.ts';
+import type { DeadLetter } from '../queue/dead-letters.ts';
+import type { LedgerRow, NewRow } from '../queue/ledger.ts';
+import { intakeName } from '../queue/names.ts';
+import { expire } from './retry-policy.ts';
+import type { SweepTools } from './sweep.ts';
+import { settleMessage } from './settlement.ts';
+
+/** Workers settle what they have in hand themselves; this long after the deadline they have had their chance. */
+const graceMs = 30_000;
+const page = 200;
+
+/** Settles overdue messages; → how many. */
+export async function settleOverdue(tools: SweepTools, graceOverMs = graceMs): Promise<number> {
+  const { redis, keys, ledger, now } = tools;
+  let settled = 0;
+  for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceOverMs, 'LIMIT', 0, page)) {
+    const row = await ledger.read(id);
+    if (row === null) await redis.zrem(keys.unsettled, id);
+    else if (await settleRow(row, tools)) settled += 1;
+  }
+  return settled;
+}
+
+async function settleRow(row: LedgerRow, tools: SweepTools): Promise<boolean> {
+  const { lanes, redis, keys, deadLetters } = tools;
+  const letter = await deadLetters.get(row.id);
+  // Held, or a replay that crashed before the job was enqueued: the dead letter has the message.
+  if (letter !== null) return endWithLetter(row, { ...letter, at: tools.now() }, tools);
+  // On its way to a lane: there it will be found overdue.
+  if ((await redis.exists(keys.queue(intakeName, row.id))) > 0) return false;
+  const job = row.connector === null ? undefined : await lanes.queue(row.connector).getJob(row.id);
+  if (job === undefined || job === null) return endLost(row, tools);
+  if ((await job.getState()) === 'active') return false;
+  const decoded = decodeLane(row.id, job.data, tools.routing().config.message);
+  if (!decoded.ok) return false;
+  const settled = {
+    job: { ...decoded.job, connector: row.connector ?? '' },
+    row: rowOf(row),
+    token: null,
+    durationMs: 0,
+  };
+  await settleMessage({ ...settled, attempts: row.attempts }, expire(row.recipients), tools);
+  // A worker that takes it in this moment finds it settled and ends the job.
+  await job.remove().catch(() => undefined);
+  return true;
+}
+
+async function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: SweepTools): Promise<boolean> {
+  const { ledger, emit, now, retentionMs } = tools;
+  const accepted = row.recipients.some(({ outcome }) => outcome === 'accepted');
+  const state = accepted ? 'partial' : 'dead';
+  await ledger.settle(rowOf(row), null, {
+    state,
+    recipients: row.recipients,
+    entry: { at: now(), event: state, detail: 'nobody decided before the deadline' },
+    retryAt: null,
+    reason: letter.reason,
+    retentionMs,
+    deadLetter: letter,
+    countAttempt: true,
+    connectorWorks: false,
+  });
+  const { id, reason, connector, recipients, reply } = letter;
+  emit({ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply });
+  return true;
+}
+
+/** In the ledger, but in no queue: Redis has lost the job (a crash between two fsyncs). The row must say so, loudly. */
+async function endLost(row: LedgerRow, tools: SweepTools): Promise<boolean> {
+  const { ledger, emit, now, retentionMs } = tools;
+  const detail = 'the message is in no queue; Redis has lost it';
+  await ledger.settle(rowOf(row), null, {
+    state: row.recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead',
+    recipients: row.recipients,
+    entry: { at: now(), event: 'dead', detail },
+    retryAt: null,
+    reason: 'stalled',
+    retentionMs,
+    deadLetter: null,
+    countAttempt: true,
+    connectorWorks: false,
+  });
+  emit({ event: 'error', id: row.id, where: 'sweep of overdue messages', detail });
+  return true;
+}
+
+function rowOf(row: LedgerRow): NewRow {
+  return { ...row, rule: row.rule ?? 'none', messageId: row.messageId ?? '' };
+}
