@@ -1,0 +1,146 @@
+/** `check`: is the configuration right, and with --connect, do Redis and every connector answer? Sends nothing. */
+import type { Command } from 'commander';
+import { asError } from '../errors.ts';
+import { formatIssues } from '../config/issues.ts';
+import type { Config, ConnectorConfig } from '../config/config.ts';
+import { connectFailFast, whenReady } from '../queue/connection.ts';
+import { durabilityWarnings, type DurabilityWarning } from '../queue/durability.ts';
+import type { CheckResult } from '../transport/transport.ts';
+import { eachBounded } from './bounded.ts';
+import { buildTransport, countMistakes, load, redisTimeoutMs } from './compose.ts';
+import type { ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+import { table } from './table.ts';
+import { parseDuration } from './values.ts';
+
+interface CheckOptions {
+  readonly connect?: boolean;
+  readonly timeout: number;
+}
+
+/** Enough to be quick with hundreds of connectors, few enough not to look like an attack to one server behind many of them. */
+const atOnce = 10;
+
+export function addCheck(program: Command, action: Action): void {
+  program
+    .command('check')
+    .description('validates the configuration; every mistake at once, with file, line and rule')
+    .option('--connect', 'also reach Redis, and reach and authenticate every connector that sends')
+    .option('--timeout <duration>', 'how long one connector may take', parseDuration, 30_000)
+    .action(action<CheckOptions>((call, { connect = false, timeout }) => check(call, connect, timeout)));
+}
+
+async function check(call: Call, connect: boolean, timeoutMs: number): Promise<ExitCode> {
+  const { terminal } = call;
+  const loaded = await load(call, call.configFile);
+  const { file, warnings } = loaded;
+  if (!loaded.ok) {
+    const { issues } = loaded;
+    terminal.result({ ok: false, file, issues, warnings }, () => formatIssues([...issues, ...warnings]));
+    terminal.note(countMistakes(file, issues.length));
+    return 2;
+  }
+  const { connectors } = loaded.config;
+  const summary = `${file}: right, ${connectors.length} ${connectors.length === 1 ? 'connector' : 'connectors'}`;
+  const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
+  if (!connect) {
+    terminal.result({ ok: true, file, issues: [], warnings }, () => [...formatIssues(warnings), summary + warned]);
+    return 0;
+  }
+
+  const redis = await checkRedis(loaded.config);
+  const rows = await checkConnectors(loaded.config, timeoutMs, terminal.progress);
+  const ok = redis.ok && rows.every((row) => row.ok);
+  terminal.result({ ok, file, issues: [], warnings, redis, connectors: rows }, () => [
+    ...formatIssues(warnings),
+    summary + warned,
+    ...redis.warnings.map(({ detail }) => `Redis: ${detail}`),
+    '',
+    ...table(
+      [{ connector: 'redis', transport: 'redis', fault: null, code: null, ...redis }, ...rows],
+      [
+        { title: 'CONNECTOR', cell: (row) => (row.transport === 'redis' ? '(Redis)' : row.connector) },
+        { title: 'BY', cell: (row) => row.transport },
+        { title: 'RESULT', cell: (row) => (row.ok ? 'ok' : (row.fault ?? 'failed')) },
+        { title: 'MS', align: 'right', cell: (row) => row.durationMs },
+        { title: 'CODE', cell: (row) => row.code },
+        { title: 'DETAIL', cell: (row) => row.detail },
+      ],
+      terminal.bold,
+    ),
+  ]);
+  return ok ? 0 : 1;
+}
+
+interface RedisCheck {
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly durationMs: number;
+  readonly warnings: readonly DurabilityWarning[];
+}
+
+async function checkRedis({ redis: { url } }: Config): Promise<RedisCheck> {
+  const startedAt = performance.now();
+  const redis = connectFailFast(url, redisTimeoutMs, 'postlane-check');
+  redis.on('error', () => undefined);
+  const took = (): number => Math.round(performance.now() - startedAt);
+  try {
+    await whenReady(redis, redisTimeoutMs);
+    await redis.ping();
+    const durationMs = took();
+    return { ok: true, detail: 'reached', durationMs, warnings: await durabilityWarnings(redis) };
+  } catch (thrown) {
+    return { ok: false, detail: asError(thrown).message, durationMs: took(), warnings: [] };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+interface ConnectorCheck {
+  readonly connector: string;
+  readonly transport: string;
+  readonly ok: boolean;
+  readonly fault: string | null;
+  readonly code: string | null;
+  readonly detail: string;
+  readonly durationMs: number;
+}
+
+async function checkConnectors(
+  { connectors, hostname }: Config,
+  timeoutMs: number,
+  progress: (text: string) => void,
+): Promise<ConnectorCheck[]> {
+  let done = 0;
+  const rows = await eachBounded(connectors, atOnce, async (connector) => {
+    const row = await checkConnector(connector, hostname, timeoutMs);
+    done += 1;
+    progress(`checked ${done} of ${connectors.length}`);
+    return row === null ? [] : [row];
+  });
+  progress('');
+  return rows.flat();
+}
+
+async function checkConnector(
+  connector: ConnectorConfig,
+  hostname: string,
+  timeoutMs: number,
+): Promise<ConnectorCheck | null> {
+  const transport = buildTransport(connector, hostname);
+  if (transport === null) return null;
+  const startedAt = performance.now();
+  const signal = AbortSignal.timeout(timeoutMs);
+  const late = new Promise<CheckResult>((resolve) => {
+    const text = `no answer within ${timeoutMs} ms`;
+    const reply = { code: 'ETIMEDOUT', enhancedCode: null, text };
+    signal.addEventListener('abort', () => resolve({ ok: false, fault: 'unreachable', reply }));
+  });
+  const result = await Promise.race([transport.check(signal), late]);
+  const durationMs = Math.round(performance.now() - startedAt);
+  await transport.close();
+  const about = { connector: connector.id, transport: transport.kind, durationMs };
+  if (result.ok) return { ...about, ok: true, fault: null, code: null, detail: result.detail };
+  const { code, text } = result.reply;
+  return { ...about, ok: false, fault: result.fault, code, detail: text ?? 'no answer' };
+}

@@ -1,0 +1,91 @@
+/** Joins the rooms: the configuration of a command, and a connector's transport out of its settings. */
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Config, ConnectorConfig } from '../config/config.ts';
+import { loadConfig, type LoadResult } from '../config/load.ts';
+import { nearest } from '../config/suggest.ts';
+import { createProducer, type Producer } from '../producer/producer.ts';
+import { openOperator, type Operator } from '../queue/operator.ts';
+import { sends } from '../routing/connector.ts';
+import { createSmtpTransport } from '../transport/smtp.ts';
+import type { Reply, Transport } from '../transport/transport.ts';
+import { unreachable } from '../errors.ts';
+import { UsageError } from './failure.ts';
+
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+}
+
+/** How long a command waits for Redis before it says that it is away, in ms. */
+export const redisTimeoutMs = 5_000;
+
+export function load({ env, cwd }: Surroundings, file: string | undefined): Promise<LoadResult> {
+  const read = (path: string): Promise<string> => readFile(path, 'utf8');
+  return loadConfig({ env, cwd, readFile: read, ...(file === undefined ? {} : { file }) });
+}
+
+/** The configuration, or a UsageError with all its mistakes. */
+export async function requireConfig(
+  surroundings: Surroundings,
+  file: string | undefined,
+): Promise<Extract<LoadResult, { ok: true }>> {
+  const loaded = await load(surroundings, file);
+  if (loaded.ok) return loaded;
+  throw new UsageError(countMistakes(loaded.file, loaded.issues.length), loaded.issues);
+}
+
+export function countMistakes(file: string, count: number): string {
+  return `${file}: ${count === 1 ? '1 mistake' : `${count} mistakes`} in the configuration`;
+}
+
+export function openProducer({ redis, message, retention }: Config): Producer {
+  return createProducer({ redis, message, timeoutMs: redisTimeoutMs, retentionMs: retention.ledgerMs });
+}
+
+export function operate({ redis, message }: Config): Promise<Operator> {
+  return openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message });
+}
+
+/** The connector of that id, or a UsageError that names the one that was probably meant. */
+export function requireConnector({ connectors }: Config, id: string): ConnectorConfig {
+  const found = connectors.find((connector) => connector.id === id);
+  if (found !== undefined) return found;
+  const ids = connectors.map((connector) => connector.id);
+  const near = nearest(id, ids);
+  const hint = near === null ? `The configured ones: ${ids.join(', ') || 'none'}.` : `Did you mean ${near}?`;
+  throw new UsageError(`there is no connector "${id}". ${hint}`);
+}
+
+/** null for a connector that only receives. Opens no connection. */
+export function buildTransport(connector: ConnectorConfig, hostname: string): Transport | null {
+  const { transport, limits, direction } = connector;
+  if (transport === null || !sends(direction)) return null;
+  switch (transport.kind) {
+    case 'smtp':
+      return createSmtpTransport({ settings: transport.smtp, hostname, maxConnections: limits.concurrency });
+    case 'graph':
+      return unsupported('Microsoft Graph is not supported by this version of Postlane');
+    default:
+      return unreachable(transport);
+  }
+}
+
+/** Connectors whose transport has to be built anew when `next` replaces `before`. */
+export function changedTransports(before: Config, next: Config): string[] {
+  const settings = ({ connectors, hostname }: Config): Map<string, unknown> =>
+    new Map(connectors.map(({ id, transport, limits: { concurrency } }) => [id, { transport, concurrency, hostname }]));
+  const after = settings(next);
+  return [...settings(before)].filter(([id, was]) => !isDeepStrictEqual(was, after.get(id))).map(([id]) => id);
+}
+
+/** A connector that can be configured but not used: its lane waits, nothing is lost, and every look at it says why. */
+function unsupported(text: string): Transport {
+  const reply: Reply = { code: null, enhancedCode: null, text };
+  return {
+    kind: 'graph',
+    send: async () => ({ kind: 'connector-fault', fault: 'config', reply }),
+    check: async () => ({ ok: false, fault: 'config', reply }),
+    close: async () => undefined,
+  };
+}

@@ -1,0 +1,155 @@
+/** `dead replay` and `dead drop`: chooses dead letters by id or by filter, counts them, and then acts on one after the other. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { printable, PostlaneError } from '../errors.ts';
+import type { Config } from '../config/config.ts';
+import type { DeadLetterSummary } from '../queue/dead-letters.ts';
+import type { Operator } from '../queue/operator.ts';
+import { sends } from '../routing/connector.ts';
+import { operate, requireConfig, requireConnector } from './compose.ts';
+import { selection, summaries, type FilterOptions } from './dead-selection.ts';
+import { UsageError, type ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+import { table } from './table.ts';
+import { parseRate } from './values.ts';
+
+interface ActOptions extends FilterOptions {
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
+}
+
+interface ReplayOptions extends ActOptions {
+  readonly via?: string;
+  /** ms between two. */
+  readonly rate?: number;
+}
+
+interface DropOptions extends ActOptions {
+  readonly yes?: boolean;
+}
+
+/** A dead letter that is there, or an id that somebody asked for. */
+type Chosen = { readonly id: string; readonly letter: DeadLetterSummary | null };
+
+export function addDeadActions(dead: Command, action: Action, filters: (command: Command) => Command): void {
+  filters(dead.command('replay').argument('[id...]', 'messages’ ids'))
+    .description('puts dead letters back into the queue; twice is once')
+    .option('--all', 'all of them')
+    .option('--via <connector>', 'send by this connector instead of the From’s')
+    .option('--rate <n/s|n/m>', 'at most so many per second or minute', parseRate)
+    .option('--dry-run', 'count only')
+    .action(action<ReplayOptions>((call, options, ids) => replay(call, options, ids)));
+  filters(dead.command('drop').argument('[id...]', 'messages’ ids'))
+    .description('forgets dead letters for good')
+    .option('--all', 'all of them')
+    .option('--yes', 'needed where no ids are given')
+    .option('--dry-run', 'count only')
+    .action(action<DropOptions>((call, options, ids) => drop(call, options, ids)));
+}
+
+async function replay(call: Call, options: ReplayOptions, ids: readonly string[]): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const { via = null, rate = 0 } = options;
+  if (via !== null && !sends(requireConnector(config, via).direction)) {
+    throw new UsageError(`--via: "${via}" only receives, it never sends`);
+  }
+  const act = (operator: Operator, { id, letter }: Chosen): Promise<string> => {
+    const lifetimeMs = lifetimeOf(config, via ?? letter?.connector ?? null);
+    return operator.replay(id, { via, now: Date.now(), lifetimeMs });
+  };
+  return each(call, config, options, ids, { verb: 'replay', betweenMs: rate, act });
+}
+
+async function drop(call: Call, options: DropOptions, ids: readonly string[]): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  if (ids.length === 0 && options.yes !== true && options.dryRun !== true) {
+    throw new UsageError('what is dropped is gone: give ids, or --yes beside the filters (--dry-run counts first)');
+  }
+  const act = async (operator: Operator, { id }: Chosen): Promise<string> =>
+    (await operator.drop(id)) ? 'dropped' : 'not-found';
+  return each(call, config, options, ids, { verb: 'drop', betweenMs: 0, act });
+}
+
+interface Work {
+  readonly verb: 'replay' | 'drop';
+  readonly betweenMs: number;
+  readonly act: (operator: Operator, chosen: Chosen) => Promise<string>;
+}
+
+async function each(
+  call: Call,
+  config: Config,
+  options: ActOptions,
+  ids: readonly string[],
+  { verb, betweenMs, act }: Work,
+): Promise<ExitCode> {
+  const { terminal } = call;
+  const filter = selection(options, Date.now());
+  const filtered = Object.keys(filter).length > 0;
+  if (ids.length > 0 && (filtered || options.all === true)) throw new UsageError('give ids or filters, not both');
+  if (ids.length === 0 && !filtered && options.all !== true) {
+    throw new UsageError(`which ones? Give ids, or filters (--reason --connector --since --until), or --all`);
+  }
+  const operator = await operate(config);
+  try {
+    // All of them first: one that dies again while others are replayed must not be replayed for ever.
+    const chosen: Chosen[] =
+      ids.length > 0
+        ? await Promise.all([...new Set(ids)].map(async (id) => ({ id, letter: await operator.deadLetters.get(id) })))
+        : (await summaries(operator, filter, Infinity)).map((letter) => ({ id: letter.id, letter }));
+    const there = chosen.flatMap(({ letter }) => letter ?? []);
+    const count = `${there.length} ${there.length === 1 ? 'dead letter' : 'dead letters'}`;
+    if (options.dryRun === true) {
+      const byReason = tally(there.map(({ reason }) => reason));
+      const byConnector = tally(there.map(({ connector }) => connector ?? '-'));
+      terminal.result({ dryRun: true, count: there.length, byReason, byConnector }, () => [
+        `${count} would be ${verb === 'replay' ? 'replayed' : 'dropped'}`,
+        '',
+        ...countLines('REASON', byReason, terminal.bold),
+        '',
+        ...countLines('CONNECTOR', byConnector, terminal.bold),
+      ]);
+    } else {
+      terminal.note(`${count} to ${verb}`);
+      const results = new Map<string, number>();
+      for (const [index, one] of chosen.entries()) {
+        if (index > 0 && betweenMs > 0) await pause(betweenMs);
+        const result = await act(operator, one);
+        results.set(result, (results.get(result) ?? 0) + 1);
+        // One by one: if it is broken off, what was done has been told.
+        terminal.result({ id: one.id, result }, () => (chosen.length <= 20 ? [`${one.id}  ${result}`] : []));
+        terminal.progress(`${index + 1} of ${chosen.length}`);
+      }
+      terminal.progress('');
+      const summary = [...results].map(([result, times]) => `${times} ${result}`).join(', ');
+      if (chosen.length > 20) terminal.note(summary);
+    }
+    const missing = chosen.filter(({ letter }) => letter === null).map(({ id }) => `"${printable(id, 130)}"`);
+    if (missing.length === 0) return 0;
+    throw new PostlaneError('not-found', `No dead letter has the id ${missing.join(', ')}.`);
+  } finally {
+    operator.close();
+  }
+}
+
+/** A replayed message gets a whole lifetime again: that of the connector that will send it, as far as that is known. */
+function lifetimeOf({ connectors, retry }: Config, connector: string | null): number {
+  return (connectors.find(({ id }) => id === connector)?.retry ?? retry).lifetimeMs;
+}
+
+function tally(words: readonly string[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort(([, a], [, b]) => b - a));
+}
+
+function countLines(title: string, counts: Record<string, number>, bold: (text: string) => string): string[] {
+  return table(
+    Object.entries(counts),
+    [
+      { title, cell: ([word]) => word },
+      { title: 'COUNT', align: 'right', cell: ([, count]) => count },
+    ],
+    bold,
+  );
+}

@@ -1,0 +1,48 @@
+/** Which dead letters a command concerns: the options that choose them, and those that are chosen. */
+import { asError } from '../errors.ts';
+import type { DeadLetterFilter, DeadLetterSummary, DeadReason } from '../queue/dead-letters.ts';
+import type { Operator } from '../queue/operator.ts';
+import { UsageError } from './failure.ts';
+import { parsePast } from './values.ts';
+
+export interface FilterOptions {
+  readonly reason?: DeadReason;
+  readonly connector?: string;
+  readonly since?: string;
+  readonly until?: string;
+}
+
+/** `now`: where durations count back from, ms since the epoch. */
+export function selection({ reason, connector, since, until }: FilterOptions, now: number): DeadLetterFilter {
+  const filter = {
+    ...(reason === undefined ? {} : { reason }),
+    ...(connector === undefined ? {} : { connector }),
+    ...(since === undefined ? {} : { since: time('--since', since, now) }),
+    ...(until === undefined ? {} : { until: time('--until', until, now) }),
+  };
+  if (filter.since !== undefined && filter.until !== undefined && filter.since > filter.until) {
+    throw new UsageError('--since is after --until: nothing can be between them');
+  }
+  return filter;
+}
+
+function time(option: string, text: string, now: number): number {
+  try {
+    return parsePast(text, now);
+  } catch (thrown) {
+    throw new UsageError(`${option}: ${asError(thrown).message}`);
+  }
+}
+
+export async function summaries(
+  { deadLetters }: Operator,
+  filter: DeadLetterFilter,
+  limit: number,
+): Promise<DeadLetterSummary[]> {
+  const rows: DeadLetterSummary[] = [];
+  for await (const row of deadLetters.list(filter)) {
+    rows.push(row);
+    if (rows.length >= limit) break;
+  }
+  return rows;
+}

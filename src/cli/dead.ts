@@ -1,0 +1,129 @@
+/** `dead list|show|replay|drop`: the messages that will not be tried again by themselves. */
+import { Option, type Command } from 'commander';
+import { printable, PostlaneError } from '../errors.ts';
+import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/dead-letters.ts';
+import { operate, requireConfig, requireConnector } from './compose.ts';
+import { selection, summaries, type FilterOptions } from './dead-selection.ts';
+import { addDeadActions } from './dead-actions.ts';
+import type { ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+import { table } from './table.ts';
+import { iso, type Terminal } from './terminal.ts';
+import { parseCount } from './values.ts';
+
+export function addDead(program: Command, action: Action): void {
+  const dead = program.command('dead').description('dead letters: list, show, replay, drop');
+  filters(dead.command('list').description('lists dead letters, oldest first'))
+    .option('--limit <n>', 'at most so many', parseCount)
+    .action(action<FilterOptions & { readonly limit?: number }>((call, options) => list(call, options)));
+  dead
+    .command('show')
+    .argument('<id...>', 'messages’ ids')
+    .description('shows dead letters whole, with the message')
+    .action(action((call, _options, ids) => show(call, ids)));
+  addDeadActions(dead, action, filters);
+}
+
+/** The options that choose dead letters, the same for each command. */
+function filters(command: Command): Command {
+  return command
+    .addOption(new Option('--reason <reason>', 'only those that died of it').choices(deadReasons))
+    .option('--connector <id>', 'only those of a connector')
+    .option('--since <time>', 'only those that died at or after it: ISO 8601 with a zone, or a duration ago (2h, 7d)')
+    .option('--until <time>', 'only those that died at or before it');
+}
+
+async function list(call: Call, options: FilterOptions & { readonly limit?: number }): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const filter = selection(options, Date.now());
+  const operator = await operate(config);
+  try {
+    const rows = await summaries(operator, filter, options.limit ?? Infinity);
+    if (rows.length === 0 && options.connector !== undefined) requireConnector(config, options.connector);
+    call.terminal.results(rows.map(summaryJson), () => listLines(rows, call.terminal));
+    return 0;
+  } finally {
+    operator.close();
+  }
+}
+
+function summaryJson(letter: DeadLetterSummary): Record<string, unknown> {
+  return { ...letter, at: iso(letter.at), acceptedAt: iso(letter.acceptedAt) };
+}
+
+function listLines(rows: readonly DeadLetterSummary[], { bold }: Terminal): string[] {
+  if (rows.length === 0) return ['No dead letters.'];
+  return table(
+    rows,
+    [
+      { title: 'ID', cell: ({ id }) => id },
+      { title: 'TIME', cell: ({ at }) => iso(at) },
+      { title: 'REASON', cell: ({ reason }) => reason },
+      { title: 'CONNECTOR', cell: ({ connector }) => connector },
+      { title: 'RECIPIENTS', cell: ({ recipients }) => recipientsText(recipients.map(({ address }) => address)) },
+      { title: 'REPLY', cell: ({ reply }) => reply },
+    ],
+    bold,
+  );
+}
+
+function recipientsText(addresses: readonly string[]): string {
+  const [first = '', ...others] = addresses;
+  return others.length === 0 ? first : `${first} and ${others.length} more`;
+}
+
+async function show(call: Call, ids: readonly string[]): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const operator = await operate(config);
+  try {
+    const letters = await Promise.all(ids.map((id) => operator.deadLetters.get(id)));
+    const found = letters.filter((letter) => letter !== null);
+    const missing = ids.filter((_, i) => letters[i] === null);
+    call.terminal.results(
+      found.map((letter) => ({ ...summaryJson(letter), data: letter.data })),
+      () => found.flatMap((letter) => showLines(letter, call.terminal)),
+    );
+    if (missing.length === 0) return 0;
+    const which = missing.map((id) => `"${printable(id, 130)}"`).join(', ');
+    throw new PostlaneError('not-found', `No dead letter has the id ${which}. \`postlane dead list\` lists them.`);
+  } finally {
+    operator.close();
+  }
+}
+
+function showLines(letter: DeadLetter, { bold }: Terminal): string[] {
+  const { id, reason, connector, at, acceptedAt, attempts, reply, recipients, data } = letter;
+  return [
+    `${bold(id)}  ${reason}`,
+    `died ${iso(at)}, accepted ${iso(acceptedAt)}, connector ${connector ?? '-'}, ${attempts} attempts`,
+    ...(reply === null ? [] : [`reply: ${printable(reply, 1_000)}`]),
+    '',
+    ...table(
+      recipients,
+      [
+        { title: 'RECIPIENT', cell: ({ address }) => address },
+        { title: 'CODE', cell: ({ code }) => code },
+        { title: 'REPLY', cell: ({ reply }) => reply },
+      ],
+      bold,
+    ),
+    '',
+    // JSON.stringify leaves C1 controls and bidirectional overrides as they are; a message is foreign text.
+    ...JSON.stringify(shortened(data), null, 2)
+      .split('\n')
+      .map((line) => line.slice(0, line.length - line.trimStart().length) + printable(line, 500)),
+    '',
+    `To try again: postlane dead replay ${id}`,
+  ];
+}
+
+/** For the eye: contents of attachments and raw messages are cut, and so is any text that fills a screen. */
+function shortened(value: unknown, key = ''): unknown {
+  if (typeof value === 'string') {
+    const limit = key === 'content' ? 60 : 400;
+    return value.length <= limit ? value : `${value.slice(0, limit)}… (${value.length} characters)`;
+  }
+  if (Array.isArray(value)) return value.map((each) => shortened(each));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, shortened(each, name)]));
+}

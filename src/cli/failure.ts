@@ -1,0 +1,74 @@
+/** How a command ends: 0 done, 1 the operation failed, 2 usage or configuration error; and how an error is told. */
+import { CommanderError } from 'commander';
+import { asError, type ErrorCode, PostlaneError } from '../errors.ts';
+import { formatIssues, type ConfigIssue } from '../config/issues.ts';
+import type { Terminal } from './terminal.ts';
+
+export type ExitCode = 0 | 1 | 2;
+
+/** A mistake of whoever typed the command, or of the configuration: exit code 2. `issues` go into the JSON as they are. */
+export class UsageError extends Error {
+  readonly code: 'usage' | 'config-invalid';
+  readonly issues: readonly ConfigIssue[];
+
+  constructor(message: string, issues: readonly ConfigIssue[] = []) {
+    super(message);
+    this.name = 'UsageError';
+    this.code = issues.length > 0 ? 'config-invalid' : 'usage';
+    this.issues = issues;
+  }
+}
+
+/** Code → exit code, and what to do next, for people. A message that is refused is a usage error: the same call fails again. */
+const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly next: string | null }>> = {
+  'config-invalid': { exit: 2, next: 'Correct the file; `postlane check` tells when it is right.' },
+  'message-invalid': { exit: 2, next: null },
+  'redis-unavailable': {
+    exit: 1,
+    next: 'Is Redis up, and is it the one of `redis.url` or REDIS_URL? See `postlane check --connect`.',
+  },
+  'redis-refused': {
+    exit: 1,
+    next: 'Redis is there but refuses: look at its memory, its role (replica?) and its ACL.',
+  },
+  'producer-closed': { exit: 1, next: null },
+  'not-found': { exit: 1, next: null },
+  'attachment-missing': { exit: 1, next: null },
+  timeout: { exit: 1, next: null },
+};
+
+/** Tells the error and gives the exit code. With --json it is one document on stderr: stdout holds results only. */
+export function report(thrown: unknown, terminal: Terminal): ExitCode {
+  // Commander has told its own errors already, and help and version are no errors.
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+  if (thrown instanceof UsageError) {
+    const lines = [thrown.message, ...formatIssues(thrown.issues).map((line) => `  ${line}`)];
+    return tell(terminal, 2, thrown.code, thrown.message, thrown.issues, lines);
+  }
+  if (thrown instanceof PostlaneError) {
+    const { exit, next } = advice[thrown.code];
+    const lines = [thrown.message, ...(next === null ? [] : [next])];
+    return tell(terminal, exit, thrown.code, thrown.message, thrown.issues, lines);
+  }
+  const { message } = asError(thrown);
+  return tell(terminal, 1, 'failed', message, [], [message]);
+}
+
+/** A usage error that commander found, in the same form. */
+export function reportUsage(text: string, terminal: Terminal): void {
+  const message = text.trim().replace(/^error: /, '');
+  tell(terminal, 2, 'usage', message, [], [message]);
+}
+
+function tell(
+  terminal: Terminal,
+  exit: ExitCode,
+  code: string,
+  message: string,
+  issues: readonly unknown[],
+  lines: readonly string[],
+): ExitCode {
+  if (terminal.json) terminal.error(JSON.stringify({ error: { code, message, issues } }));
+  else terminal.error(`postlane: ${lines.join('\n')}`);
+  return exit;
+}

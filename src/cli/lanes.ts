@@ -1,0 +1,166 @@
+/** `connectors`, `pause ID`, `resume ID`: the connectors and their lanes, as Redis has them now. */
+import type { Command } from 'commander';
+import type { Config, ConnectorConfig, Limits } from '../config/config.ts';
+import type { LaneFaults, LaneStatus } from '../queue/lanes.ts';
+import { sends } from '../routing/connector.ts';
+import { eachBounded } from './bounded.ts';
+import { operate, requireConfig, requireConnector } from './compose.ts';
+import { UsageError, type ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+import { table } from './table.ts';
+import { ago, type Terminal } from './terminal.ts';
+
+/** A row of `connectors`. Numbers that end in Ms are durations. */
+interface ConnectorRow {
+  readonly id: string;
+  /** null: not configured (any more), but its lane holds messages. */
+  readonly direction: string | null;
+  readonly transport: string | null;
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  /** Messages since the lane's beginning, over all workers. */
+  readonly sent: number;
+  readonly paused: boolean;
+  readonly limits: Limits | null;
+  readonly breaker: Breaker;
+  readonly oldestWaitingMs: number | null;
+}
+
+/** `open`: the lane waits because of the fault, for `untilMs` more. `closed` with faults: it is being tried again. */
+interface Breaker {
+  readonly state: 'closed' | 'open';
+  readonly fault: string | null;
+  readonly faults: number;
+  readonly untilMs: number | null;
+  readonly reply: string | null;
+}
+
+const atOnce = 50;
+
+export function addLanes(program: Command, action: Action): void {
+  program
+    .command('connectors')
+    .description('lists the connectors: what waits, limits, faults')
+    .action(action((call) => connectors(call)));
+  program
+    .command('pause')
+    .argument('<id>', 'a connector')
+    .description('holds a connector’s lane: nothing of it is sent, nothing is lost')
+    .action(action((call, _options, [id = '']) => hold(call, id, true)));
+  program
+    .command('resume')
+    .argument('<id>', 'a connector')
+    .description('releases a lane, and tries again now what waits because of a fault')
+    .action(action((call, _options, [id = '']) => hold(call, id, false)));
+}
+
+async function connectors(call: Call): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const operator = await operate(config);
+  try {
+    const known = new Set(config.connectors.map(({ id }) => id));
+    const strange = (await operator.lanes.known()).filter((id) => !known.has(id)).sort();
+    const all = [...config.connectors, ...strange.map((id) => ({ id }))];
+    const now = Date.now();
+    const rows = await eachBounded(all, atOnce, async (connector) => {
+      const status = await operator.lanes.status(connector.id);
+      return rowOf(connector, status, now);
+    });
+    // A lane outlives its connector; without messages it concerns nobody.
+    const shown = rows.filter((row) => row.direction !== null || row.waiting + row.active + row.delayed > 0);
+    call.terminal.results(shown, () => connectorLines(shown, call.terminal));
+    return 0;
+  } finally {
+    operator.close();
+  }
+}
+
+function rowOf(
+  connector: ConnectorConfig | { readonly id: string; readonly direction?: undefined },
+  { waiting, active, delayed, sent, paused, faults, oldestWaitingAt }: LaneStatus,
+  now: number,
+): ConnectorRow {
+  const configured = connector.direction === undefined ? null : connector;
+  return {
+    id: connector.id,
+    direction: configured?.direction ?? null,
+    transport: configured?.transport?.kind ?? null,
+    waiting,
+    active,
+    delayed,
+    sent,
+    paused,
+    limits: configured?.limits ?? null,
+    breaker: breakerOf(faults, now),
+    oldestWaitingMs: oldestWaitingAt === null ? null : Math.max(0, now - oldestWaitingAt),
+  };
+}
+
+function breakerOf(faults: LaneFaults | null, now: number): Breaker {
+  if (faults === null) return { state: 'closed', fault: null, faults: 0, untilMs: null, reply: null };
+  const left = faults.until - now;
+  const about = { fault: faults.fault, faults: faults.faults, reply: faults.reply };
+  return left > 0 ? { state: 'open', ...about, untilMs: left } : { state: 'closed', ...about, untilMs: null };
+}
+
+function connectorLines(rows: readonly ConnectorRow[], { bold }: Terminal): string[] {
+  if (rows.length === 0) return ['No connectors are configured.'];
+  return table(
+    rows,
+    [
+      { title: 'CONNECTOR', cell: ({ id }) => id },
+      { title: 'DIRECTION', cell: ({ direction }) => direction ?? 'not configured' },
+      { title: 'BY', cell: ({ transport }) => transport },
+      { title: 'WAITING', align: 'right', cell: ({ waiting }) => waiting },
+      { title: 'ACTIVE', align: 'right', cell: ({ active }) => active },
+      { title: 'DELAYED', align: 'right', cell: ({ delayed }) => delayed },
+      { title: 'SENT', align: 'right', cell: ({ sent }) => sent },
+      {
+        title: 'OLDEST',
+        align: 'right',
+        cell: (row) => (row.oldestWaitingMs === null ? null : ago(row.oldestWaitingMs)),
+      },
+      { title: 'LIMITS', cell: ({ limits }) => limitsText(limits) },
+      { title: 'STATE', cell: stateText },
+    ],
+    bold,
+  );
+}
+
+function limitsText(limits: Limits | null): string | null {
+  if (limits === null) return null;
+  const rate = limits.messagesPerMinute === null ? '' : `, ${limits.messagesPerMinute}/min`;
+  return `${limits.concurrency} at once${rate}`;
+}
+
+function stateText({ paused, breaker: { state, fault, faults, untilMs, reply } }: ConnectorRow): string {
+  const parts = paused ? ['paused'] : [];
+  if (fault !== null) {
+    const when = state === 'open' ? `next try in ${ago(untilMs ?? 0)}` : 'trying again';
+    parts.push(`${fault} (${faults}×), ${when}${reply === null || reply === '' ? '' : `: ${reply}`}`);
+  }
+  return parts.length === 0 ? 'ok' : parts.join('; ');
+}
+
+async function hold(call: Call, id: string, pause: boolean): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  requireSending(config, id);
+  const operator = await operate(config);
+  try {
+    await (pause ? operator.lanes.pause(id) : operator.lanes.resume(id));
+    call.terminal.result({ id, paused: pause }, () => [
+      pause
+        ? `${id} is paused: its messages wait until \`postlane resume ${id}\`. What is being sent now is finished.`
+        : `${id} goes on.`,
+    ]);
+    return 0;
+  } finally {
+    operator.close();
+  }
+}
+
+function requireSending(config: Config, id: string): void {
+  const connector = requireConnector(config, id);
+  if (!sends(connector.direction)) throw new UsageError(`"${id}" only receives: it has no lane to pause or resume`);
+}

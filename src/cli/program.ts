@@ -1,0 +1,88 @@
+/** The command line as a whole: its commands and global options, and the way from arguments to an exit code. */
+import { Command } from 'commander';
+import { addCheck } from './check.ts';
+import type { Surroundings } from './compose.ts';
+import { addDead } from './dead.ts';
+import { addExplain } from './explain.ts';
+import { report, reportUsage, type ExitCode } from './failure.ts';
+import { addLanes } from './lanes.ts';
+import { addSend } from './send.ts';
+import { addStatus } from './status.ts';
+import { createTerminal, type Streams, type Terminal } from './terminal.ts';
+import { addWorker } from './worker.ts';
+
+/** What every command may be given, before or after its name. */
+export interface GlobalOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** What every command gets beside its own arguments. */
+export interface Call extends Surroundings {
+  readonly terminal: Terminal;
+  readonly streams: Streams;
+  readonly configFile: string | undefined;
+}
+
+/** Makes a commander action of a command: `run` gets the call, the options and the operands; its exit code is kept. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each command names the type of its own options
+export type Action = <Options>(
+  run: (call: Call, options: Options, operands: readonly string[]) => Promise<ExitCode>,
+) => (...args: unknown[]) => Promise<void>;
+
+export interface RunOptions extends Surroundings {
+  /** Without the program's name. */
+  readonly args: readonly string[];
+  readonly streams: Streams;
+}
+
+/** Runs one command to its end. Never rejects: what went wrong has been told on stderr. */
+export async function run({ args, env, cwd, streams }: RunOptions): Promise<ExitCode> {
+  // Commander complains before options can be asked for; what follows `--` is no option.
+  const json = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length).includes('--json');
+  const early = createTerminal(streams, { json, env });
+  let terminal = early;
+  let exit: ExitCode = 0;
+
+  const action: Action =
+    (runCommand) =>
+    async (...given) => {
+      const command = given.at(-1) as Command;
+      const { config, json = false } = command.optsWithGlobals<GlobalOptions>();
+      terminal = createTerminal(streams, { json, env });
+      const call: Call = { env, cwd, streams, terminal, configFile: config };
+      exit = await runCommand(call, command.opts() as Parameters<typeof runCommand>[1], command.args);
+    };
+
+  const program = new Command('postlane')
+    .description(
+      'Sends an organisation’s outbound e-mail: from a queue in Redis, by the connector of its From address.',
+    )
+    .option('--config <file>', 'configuration (default: $POSTLANE_CONFIG, else ./postlane.yaml)')
+    .option('--json', 'results as JSON on stdout, one document or one per line; errors as JSON on stderr')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => streams.stdout.write(text),
+      writeErr: (text) => streams.stderr.write(text),
+      outputError: (text) => reportUsage(text, early),
+    })
+    .addHelpText('after', '\nExit codes: 0 done, 1 the operation failed, 2 usage or configuration error.');
+
+  for (const add of [addWorker, addCheck, addExplain, addSend, addStatus, addLanes, addDead]) add(program, action);
+  inherit(program);
+
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exit;
+  } catch (thrown) {
+    return report(thrown, terminal);
+  }
+}
+
+/** Commander copies these settings only to commands that it makes itself after they were set; groups are made by others. */
+function inherit(command: Command): void {
+  for (const sub of command.commands) {
+    sub.copyInheritedSettings(command);
+    inherit(sub);
+  }
+}

@@ -1,0 +1,197 @@
+/** `send`: enqueues one message, and with --wait follows it to its end. */
+import { readFile } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Option, type Command } from 'commander';
+import { asError, PostlaneError } from '../errors.ts';
+import type { Config } from '../config/config.ts';
+import { parseMessage, type OutboundMessage } from '../message/schema.ts';
+import type { MessageStatus, Producer } from '../producer/producer.ts';
+import { terminalStates } from '../queue/ledger.ts';
+import { openProducer, requireConfig } from './compose.ts';
+import { UsageError, type ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+import { statusJson, statusLines } from './status.ts';
+import { collect, parseDuration, parseFuture, parseHeader } from './values.ts';
+
+interface SendOptions {
+  readonly from?: string;
+  readonly to?: readonly string[];
+  readonly cc?: readonly string[];
+  readonly bcc?: readonly string[];
+  readonly replyTo?: readonly string[];
+  readonly subject?: string;
+  readonly text?: string;
+  readonly html?: string;
+  readonly attach?: readonly string[];
+  readonly header?: readonly string[];
+  readonly eml?: string;
+  readonly id?: string;
+  readonly priority?: 'high' | 'normal' | 'low';
+  readonly sendAt?: string;
+  readonly wait?: boolean;
+  readonly timeout: number;
+}
+
+const many = '(repeat it, or separate by commas)';
+
+export function addSend(program: Command, action: Action): void {
+  program
+    .command('send')
+    .description('enqueues a message; it is sent by a worker')
+    .option('--from <address>', 'the From; without it the unmonitored address of the configuration')
+    .option('--to <address>', `recipient ${many}`, collect)
+    .option('--cc <address>', `recipient of a copy ${many}`, collect)
+    .option('--bcc <address>', `recipient whom nobody sees ${many}`, collect)
+    .option('--reply-to <address>', `where replies go ${many}`, collect)
+    .option('--subject <text>', 'subject')
+    .option('--text <text>', 'body as plain text')
+    .option('--html <html>', 'body as HTML')
+    .option('--attach <file>', 'file to attach (repeatable)', collect)
+    .option('--header <field>', 'further header field, as "Name: value" (repeatable)', collect)
+    .option('--eml <file>', 'a finished message (RFC 5322) instead of subject, bodies and files; - is stdin')
+    .option('--id <id>', 'id and idempotency key: the same id is not sent twice')
+    .addOption(new Option('--priority <priority>', 'place in the queue').choices(['high', 'normal', 'low']))
+    .option('--send-at <time>', 'not before this time: ISO 8601 with a zone, or a duration from now (2h)')
+    .option('--wait', 'wait for the end; exit 0 only if it was sent')
+    .option('--timeout <duration>', 'how long --wait waits', parseDuration, 60_000)
+    .action(action<SendOptions>((call, options) => send(call, options)));
+}
+
+async function send(call: Call, options: SendOptions): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const message = await messageOf(call, options);
+  requireSender(message, config);
+  const producer = openProducer(config);
+  try {
+    const { id, duplicate } = await producer.send(message);
+    const status =
+      options.wait === true ? await follow(producer, id, options.timeout, call) : await producer.status(id);
+    const state = status?.state ?? 'queued';
+    const ended = options.wait === true && status !== null ? statusJson(status) : {};
+    call.terminal.result({ ...ended, id, duplicate, state }, () => [
+      `${id}  ${state}${duplicate ? '  (this id was enqueued before; nothing new was sent)' : ''}`,
+      ...(options.wait === true && status !== null && state !== 'sent'
+        ? statusLines(status, call.terminal).slice(1)
+        : []),
+    ]);
+    if (options.wait !== true || state === 'sent') return 0;
+    if (isOver(status)) return 1;
+    const next = `\`postlane status ${id}\` tells how it goes on; is a worker running?`;
+    throw new PostlaneError('timeout', `The message is still ${state} after ${options.timeout} ms. ${next}`);
+  } finally {
+    await producer.close();
+  }
+}
+
+/** A held message waits for an operator: nothing more will happen by itself. */
+function isOver(status: MessageStatus | null): boolean {
+  return status !== null && (terminalStates.has(status.state) || status.state === 'held');
+}
+
+/** The last status that was seen, when it is over or the time is up. Redis may go and come back meanwhile. */
+async function follow(producer: Producer, id: string, timeoutMs: number, call: Call): Promise<MessageStatus | null> {
+  const end = performance.now() + timeoutMs;
+  let last: MessageStatus | null = null;
+  for (let delayMs = 20; ; delayMs = Math.min(delayMs * 1.5, 500)) {
+    try {
+      last = await producer.status(id);
+    } catch (thrown) {
+      call.terminal.progress(asError(thrown).message);
+    }
+    const left = end - performance.now();
+    if (isOver(last) || left <= 0) {
+      call.terminal.progress('');
+      return last;
+    }
+    call.terminal.progress(`${id}  ${last?.state ?? 'queued'}  ${Math.round((timeoutMs - left) / 1_000)} s`);
+    await pause(Math.min(delayMs, left));
+  }
+}
+
+/** Producers know no connectors, so a worker would bury this message; here the configuration is at hand. */
+function requireSender(message: OutboundMessage, config: Config): void {
+  if (config.unmonitoredAddress !== null) return;
+  const parsed = parseMessage(message, config.message);
+  if (!parsed.ok || parsed.message.from !== undefined) return;
+  const text = 'the message has no From, and `unmonitoredAddress` is not configured; give --from';
+  throw new PostlaneError('message-invalid', text, { issues: [{ field: 'from', rule: 'required', message: text }] });
+}
+
+async function messageOf(call: Call, options: SendOptions): Promise<OutboundMessage> {
+  const {
+    from,
+    to,
+    cc,
+    bcc,
+    replyTo,
+    subject,
+    text,
+    html,
+    attach = [],
+    header = [],
+    eml,
+    id,
+    priority,
+    sendAt,
+  } = options;
+  const attachments = await Promise.all(
+    attach.map(async (file) => ({ filename: basename(file), content: await bytesOf(call, file) })),
+  );
+  return {
+    ...given('id', id),
+    ...given('from', from),
+    ...given('to', addresses(to)),
+    ...given('cc', addresses(cc)),
+    ...given('bcc', addresses(bcc)),
+    ...given('replyTo', addresses(replyTo)),
+    ...given('subject', subject),
+    ...given('text', text),
+    ...given('html', html),
+    ...given('priority', priority),
+    ...(attachments.length === 0 ? {} : { attachments }),
+    ...(header.length === 0 ? {} : { headers: headersOf(header) }),
+    ...(eml === undefined ? {} : { raw: eml === '-' ? await buffer(call.streams.stdin) : await bytesOf(call, eml) }),
+    ...(sendAt === undefined ? {} : { sendAt: new Date(usage('--send-at', () => parseFuture(sendAt, Date.now()))) }),
+  };
+}
+
+function given<Key extends string, Value>(key: Key, value: Value | undefined): { readonly [K in Key]?: Value } {
+  return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
+}
+
+/** Commas separate, unless they are inside of quotes or angle brackets: `"Doe, Jane" <jane@example.com>` is one. */
+function addresses(given: readonly string[] | undefined): string[] | undefined {
+  return given?.flatMap((text) =>
+    (text.match(/(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,])+/g) ?? [''])
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+}
+
+/** Several fields of one name keep their order. */
+function headersOf(fields: readonly string[]): Record<string, string[]> {
+  const headers = new Map<string, string[]>();
+  for (const field of fields) {
+    const [name, value] = usage('--header', () => parseHeader(field));
+    headers.set(name, [...(headers.get(name) ?? []), value]);
+  }
+  return Object.fromEntries(headers);
+}
+
+async function bytesOf({ cwd }: Call, file: string): Promise<NonSharedBuffer> {
+  try {
+    return await readFile(resolve(cwd, file));
+  } catch (thrown) {
+    throw new UsageError(`${file} cannot be read: ${asError(thrown).message}`);
+  }
+}
+
+function usage<T>(option: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (thrown) {
+    throw new UsageError(`${option}: ${asError(thrown).message}`);
+  }
+}

@@ -1,0 +1,79 @@
+/** `status ID`: where a message stands, from the ledger. */
+import type { Command } from 'commander';
+import { PostlaneError } from '../errors.ts';
+import type { MessageStatus } from '../producer/producer.ts';
+import { openProducer, requireConfig } from './compose.ts';
+import type { Action } from './program.ts';
+import { table } from './table.ts';
+import { iso, type Terminal } from './terminal.ts';
+
+export function addStatus(program: Command, action: Action): void {
+  program
+    .command('status')
+    .argument('<id>', 'the message’s id')
+    .description('tells where a message stands: state, recipients, history')
+    .action(
+      action(async (call, _options, [id = '']) => {
+        const { config } = await requireConfig(call, call.configFile);
+        const producer = openProducer(config);
+        try {
+          const status = await producer.status(id);
+          if (status === null) {
+            const next = 'Settled messages are forgotten after `retention.ledger`.';
+            throw new PostlaneError('not-found', `No message has the id "${id}". ${next}`);
+          }
+          call.terminal.result(statusJson(status), () => statusLines(status, call.terminal));
+          return 0;
+        } finally {
+          await producer.close();
+        }
+      }),
+    );
+}
+
+/** Times as ISO 8601, as everywhere in the command line's JSON. */
+export function statusJson(status: MessageStatus): Record<string, unknown> {
+  const { id, state, connector, attempts, recipients, history, retryAt, messageId, reason } = status;
+  return {
+    id,
+    state,
+    connector,
+    attempts,
+    recipients,
+    history: history.map((entry) => ({ ...entry, at: iso(entry.at) })),
+    messageId,
+    reason,
+    retryAt: retryAt === null ? null : iso(retryAt),
+  };
+}
+
+export function statusLines(status: MessageStatus, { bold }: Terminal): string[] {
+  const { id, state, reason, connector, attempts, recipients, history, retryAt } = status;
+  const facts = [
+    `${bold(id)}  ${state}${reason === null ? '' : ` (${reason})`}`,
+    `connector ${connector ?? '-'}, ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`,
+    ...(retryAt === null ? [] : [`next attempt not before ${iso(retryAt)}`]),
+  ];
+  const people = table(
+    recipients,
+    [
+      { title: 'RECIPIENT', cell: ({ address }) => address },
+      { title: 'OUTCOME', cell: ({ outcome }) => outcome },
+      { title: 'CODE', cell: ({ code }) => code },
+      { title: 'REPLY', cell: ({ reply }) => reply },
+    ],
+    bold,
+  );
+  const life = table(
+    history,
+    [
+      { title: 'TIME', cell: ({ at }) => iso(at) },
+      { title: 'EVENT', cell: ({ event }) => event },
+      { title: 'CONNECTOR', cell: (entry) => entry.connector ?? null },
+      { title: 'ATTEMPT', align: 'right', cell: (entry) => entry.attempt ?? null },
+      { title: 'DETAIL', cell: (entry) => entry.detail ?? null },
+    ],
+    bold,
+  );
+  return [...facts, '', ...people, '', ...life];
+}

@@ -1,0 +1,71 @@
+/** What a command says and where: results on stdout, everything else on stderr, JSON if asked for, colours for a terminal only. */
+import type { Readable } from 'node:stream';
+
+/** The parts of a process that commands need; a test may hand over others. */
+export interface Streams {
+  readonly stdin: Readable;
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
+export interface Terminal {
+  readonly json: boolean;
+  /** One result: a JSON document on a line of its own, or the lines for people. */
+  readonly result: (value: unknown, lines: () => readonly string[]) => void;
+  /** Many results: one JSON document per line, or the lines for people. */
+  readonly results: (values: readonly unknown[], lines: () => readonly string[]) => void;
+  /** For people beside the result; on stderr, and not with --json. */
+  readonly note: (line: string) => void;
+  /** Replaces the last line on a terminal; nothing elsewhere. An empty text takes the line away. */
+  readonly progress: (text: string) => void;
+  /** Always on stderr. */
+  readonly error: (text: string) => void;
+  readonly bold: (text: string) => string;
+  readonly good: (text: string) => string;
+  readonly bad: (text: string) => string;
+}
+
+export function createTerminal(
+  { stdout, stderr }: Streams,
+  { json, env }: { readonly json: boolean; readonly env: Readonly<Record<string, string | undefined>> },
+): Terminal {
+  // https://no-color.org: present and not empty, whatever its value.
+  const colour = stdout.isTTY === true && !json && (env['NO_COLOR'] ?? '') === '';
+  const paint = (code: number) => (text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const write = (lines: readonly string[]): void => {
+    if (lines.length > 0) stdout.write(`${lines.join('\n')}\n`);
+  };
+  const progress = (text: string): void => {
+    if (stderr.isTTY === true && !json) stderr.write(`\r\u001b[2K${text}`);
+  };
+  return {
+    json,
+    result: (value, lines) => write(json ? [JSON.stringify(value)] : lines()),
+    results: (values, lines) => write(json ? values.map((value) => JSON.stringify(value)) : lines()),
+    note(line) {
+      if (!json) stderr.write(`${line}\n`);
+    },
+    progress,
+    error(text) {
+      progress('');
+      stderr.write(`${text}\n`);
+    },
+    bold: paint(1),
+    good: paint(32),
+    bad: paint(31),
+  };
+}
+
+/** A duration for the eye: `850 ms`, `12 s`, `5 min`, `3.2 h`, `4 d`. */
+export function ago(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 120_000) return `${Math.round(ms / 1_000)} s`;
+  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
+  if (ms < 172_800_000) return `${(ms / 3_600_000).toFixed(1)} h`;
+  return `${Math.round(ms / 86_400_000)} d`;
+}
+
+export function iso(ms: number): string {
+  // A number out of Redis may be no time at all, and toISOString would throw.
+  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : String(ms);
+}

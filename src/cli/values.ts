@@ -1,0 +1,67 @@
+/** Values that people write on the command line: times, durations, rates, addresses, header fields. */
+import { InvalidArgumentError } from 'commander';
+import { printable } from '../errors.ts';
+
+const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `500ms`, `30s`, `2h`, `7d` → ms. */
+export function parseDuration(text: string): number {
+  const ms = durationOf(text);
+  if (ms === null) throw new InvalidArgumentError('It must be a number and a unit: 500ms, 30s, 15m, 2h or 7d.');
+  return ms;
+}
+
+/** ISO 8601 with a zone, a date (its midnight in UTC), or a duration before now: `2h` is two hours ago. → ms since the epoch. */
+export function parsePast(text: string, now: number): number {
+  const ms = durationOf(text);
+  return ms === null ? parseInstant(text) : now - ms;
+}
+
+/** The same, but a duration counts from now on: `2h` is in two hours. */
+export function parseFuture(text: string, now: number): number {
+  const ms = durationOf(text);
+  return ms === null ? parseInstant(text) : now + ms;
+}
+
+/** `20/s`, `600/m` → ms between two. */
+export function parseRate(text: string): number {
+  const [, count = '', unit = ''] = /^([1-9]\d{0,5})\/([sm])$/.exec(text) ?? [];
+  if (count === '') throw new InvalidArgumentError('It must be a number per second or minute: 20/s or 600/m.');
+  return (msPerUnit[unit] ?? 0) / Number(count);
+}
+
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number above 0.');
+  return Number(text);
+}
+
+/** For an option that may be given several times. */
+export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+/** `Name: value` → its two halves. Whether they may be sent is the message schema's to say. */
+export function parseHeader(text: string): readonly [name: string, value: string] {
+  const colon = text.indexOf(':');
+  if (colon < 1) {
+    throw new InvalidArgumentError(`"${printable(text, 60)}" is no header; write it as "Name: value".`);
+  }
+  return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
+}
+
+function durationOf(text: string): number | null {
+  const [, count = '', unit = ''] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
+  return count === '' ? null : Number(count) * (msPerUnit[unit] ?? 0);
+}
+
+/** Without a zone a time would mean something else on every machine, so it is asked for. */
+function parseInstant(text: string): number {
+  const iso = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
+  const ms = iso.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms)) {
+    throw new InvalidArgumentError(
+      'It must be an ISO 8601 time with a zone (2030-01-31T08:00:00Z) or a duration (2h, 7d).',
+    );
+  }
+  return ms;
+}

@@ -1,0 +1,178 @@
+/** `worker`: one process that routes and sends until it is told to stop. Joins configuration, transports, log and health check. */
+import { hostname } from 'node:os';
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import { destination } from 'pino';
+import { asError } from '../errors.ts';
+import { startHealthServer, type HealthServer } from '../admin/health.ts';
+import type { Config } from '../config/config.ts';
+import type { LoadResult } from '../config/load.ts';
+import { watchConfig, type ConfigWatch } from '../config/watch.ts';
+import { createLog, type Log } from '../observability/log.ts';
+import { createRegistry, type TransportRegistry } from '../transport/registry.ts';
+import { createWorker, type PostlaneWorker } from '../worker/worker.ts';
+import { buildTransport, changedTransports, load, requireConfig } from './compose.ts';
+import type { ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+
+/** What still keeps the process alive so long after its last line (a socket that nobody answers) is not waited for. */
+const lingerMs = 2_000;
+
+export function addWorker(program: Command, action: Action): void {
+  program
+    .command('worker')
+    .description('routes and sends until SIGTERM or SIGINT; SIGHUP reads the configuration again')
+    .action(
+      action(async (call) => {
+        const loaded = await requireConfig(call, call.configFile);
+        return serve(call, loaded);
+      }),
+    );
+}
+
+type Loaded = Extract<LoadResult, { ok: true }>;
+
+async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
+  const name = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  // Synchronous: the last lines of a process that is killed are the ones that somebody will want to read.
+  const output = destination({ dest: 1, sync: true });
+  output.on('error', () => undefined);
+  const log = createLog({ worker: name, level: loaded.config.log.level, destination: output });
+  log({ event: 'starting', config: loaded.file, connectors: loaded.config.connectors.length, node: process.version });
+  for (const warning of loaded.warnings) log({ event: 'config-warning', ...warning });
+
+  let config = loaded.config;
+  const registry = createRegistry((id) => {
+    const connector = config.connectors.find((each) => each.id === id);
+    return connector === undefined ? null : buildTransport(connector, config.hostname);
+  });
+  const worker = createWorker({
+    redis: config.redis,
+    config,
+    transport: (id) => registry.get(id),
+    listeners: [log],
+    name,
+  });
+  const watch = watchConfig({
+    loaded,
+    load: () => load(call, call.configFile),
+    onChange(next, warnings) {
+      for (const warning of warnings) log({ event: 'config-warning', ...warning });
+      const before = config;
+      config = next;
+      swap({ before, next, log, registry, worker });
+    },
+    onError: (mistakes) => log({ event: 'config-rejected', mistakes }),
+  });
+
+  const stop = stopOnSignals(log);
+  const reload = (): void => void reloadNow(watch, log);
+  process.on('SIGHUP', reload);
+  try {
+    return await live({ config: loaded.config, worker, log, stopped: stop.requested });
+  } finally {
+    watch.close();
+    process.off('SIGHUP', reload);
+    stop.close();
+    await registry.close();
+    setTimeout(() => process.exit(), lingerMs).unref();
+  }
+}
+
+interface Life {
+  readonly config: Config;
+  readonly worker: PostlaneWorker;
+  readonly log: Log;
+  /** Resolves when the process shall end. */
+  readonly stopped: Promise<void>;
+}
+
+/** From the first connection to the last line of the log. */
+async function live({ config, worker, log, stopped }: Life): Promise<ExitCode> {
+  let serving = false;
+  let health: HealthServer | null = null;
+  let failed = false;
+  const start = async (): Promise<void> => {
+    const { healthHost: host, healthPort: port } = config.worker;
+    if (port !== null) {
+      health = await startHealthServer({ host, port, health: () => worker.health(), ready: () => serving });
+      log({ event: 'health-listening', host, port: health.port });
+    }
+    // With Redis away this waits until it is there; the log says so.
+    await worker.start();
+    serving = true;
+  };
+  const started = start().then(() => stopped);
+  try {
+    await Promise.race([started, stopped]);
+  } catch (thrown) {
+    failed = true;
+    log({ event: 'start-failed', detail: asError(thrown).message });
+  }
+  // A start that is broken off by the stop may still fail; that is no news any more.
+  started.catch(() => undefined);
+  serving = false;
+  const drained = await worker.stop();
+  await (health as HealthServer | null)?.close();
+  return drained && !failed ? 0 : 1;
+}
+
+interface Swap {
+  readonly before: Config;
+  readonly next: Config;
+  readonly log: Log;
+  readonly registry: TransportRegistry;
+  readonly worker: PostlaneWorker;
+}
+
+function swap({ before, next, log, registry, worker }: Swap): void {
+  log.setLevel(next.log.level);
+  const keys = restartKeys(before, next);
+  if (keys.length > 0) log({ event: 'restart-needed', keys });
+  registry.invalidate(changedTransports(before, next));
+  worker.apply(next).catch((thrown: unknown) => {
+    log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
+  });
+}
+
+/** Settings that are read once: a connection, a server and the slots are made at the start. */
+function restartKeys(before: Config, next: Config): string[] {
+  const settings = ({ redis, worker }: Config): Record<string, unknown> => ({
+    'redis.url': redis.url,
+    'redis.prefix': redis.prefix,
+    'worker.slots': worker.slots,
+    'worker.health.port': worker.healthPort,
+    'worker.health.host': worker.healthHost,
+  });
+  const after = settings(next);
+  return Object.entries(settings(before)).flatMap(([key, was]) => (was === after[key] ? [] : [key]));
+}
+
+async function reloadNow(watch: ConfigWatch, log: Log): Promise<void> {
+  log({ event: 'signal', signal: 'SIGHUP' });
+  try {
+    if ((await watch.reload()) === 'unchanged') log({ event: 'config-unchanged' });
+  } catch (thrown) {
+    log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
+  }
+}
+
+/** The first signal asks for a stop; the second means «at once». */
+function stopOnSignals(log: Log): { readonly requested: Promise<void>; close: () => void } {
+  const first = Promise.withResolvers<void>();
+  let asked = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    log({ event: 'signal', signal });
+    if (asked) process.exit(1);
+    asked = true;
+    first.resolve();
+  };
+  const signals: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
+  for (const signal of signals) process.on(signal, onSignal);
+  return {
+    requested: first.promise,
+    close: () => {
+      for (const signal of signals) process.off(signal, onSignal);
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/** The log: one JSON line per event on standard output, for people at night and for machines. */
+import { pino, type DestinationStream } from 'pino';
+import type { Issue } from '../errors.ts';
+import { logTable, type LogEvent, type LogLevel } from './log-table.ts';
+
+export interface LogOptions {
+  /** Name of the worker; on every line. */
+  readonly worker: string;
+  readonly level: LogLevel;
+  readonly destination: DestinationStream;
+  readonly now?: () => number;
+}
+
+export interface Log {
+  (event: LogEvent): void;
+  setLevel(level: LogLevel): void;
+}
+
+/**
+ * Defence in depth: no event has such a field (the table decides what is logged), and if one ever gets it, this stands
+ * between it and the disk.
+ */
+const secretFields = ['password', 'pass', 'clientSecret', 'credential', 'auth', 'authorization', 'token'];
+const privateFields = ['subject', 'text', 'html', 'raw', 'body', 'content', 'attachments', 'to', 'cc', 'bcc'];
+
+/** Redis being away is said at once and then twice a minute, not at each of the reconnects every other second. */
+const repeatAfterMs = 30_000;
+
+/** Enough to see what is wrong; the dead letter has all of them. */
+const maxIssues = 10;
+
+export function createLog({ worker, level, destination, now = Date.now }: LogOptions): Log {
+  const names = [...secretFields, ...privateFields];
+  const logger = pino(
+    {
+      level,
+      base: { worker },
+      timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: names.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' },
+    },
+    destination,
+  );
+  let awayAt = -Infinity;
+
+  const log = (event: LogEvent): void => {
+    if (event.event === 'redis-error') {
+      if (now() - awayAt < repeatAfterMs) return;
+      awayAt = now();
+    }
+    const { level, text, fields } = logTable[event.event];
+    const values = event as Readonly<Record<string, unknown>>;
+    const line: Record<string, unknown> = { event: event.event };
+    for (const field of fields) line[field] = field === 'issues' ? issueWords(values[field]) : values[field];
+    logger[level](line, text);
+  };
+  return Object.assign(log, {
+    setLevel(next: LogLevel) {
+      logger.level = next;
+    },
+  });
+}
+
+/** Field and rule only: what an issue says may quote the message. */
+function issueWords(issues: unknown): string[] {
+  return (issues as readonly Issue[]).slice(0, maxIssues).map(({ field, rule }) => `${field || 'message'}: ${rule}`);
+}

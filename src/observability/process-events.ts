@@ -1,0 +1,20 @@
+/** What the process around a worker has to tell: its start, its configuration, its signals. Beside the worker's own events. */
+
+/** A mistake in the configuration; it never carries a value. */
+interface ConfigMistake {
+  readonly key: string;
+  readonly rule: string;
+  readonly message: string;
+  readonly file: string;
+  readonly line: number;
+}
+
+export type ProcessEvent =
+  | { readonly event: 'starting'; readonly config: string; readonly connectors: number; readonly node: string }
+  | { readonly event: 'start-failed'; readonly detail: string }
+  | { readonly event: 'health-listening'; readonly host: string; readonly port: number }
+  | ({ readonly event: 'config-warning' } & ConfigMistake)
+  | { readonly event: 'config-rejected'; readonly mistakes: readonly ConfigMistake[] }
+  | { readonly event: 'config-unchanged' }
+  | { readonly event: 'restart-needed'; readonly keys: readonly string[] }
+  | { readonly event: 'signal'; readonly signal: string };
