@@ -43,7 +43,12 @@ function buildConnector(id: string, file: ConnectorFile, retry: RetrySettings): 
     incoming,
     transport: sends(file.direction) ? buildTransport(file, incoming) : null,
     limits: buildLimits(file.limits),
-    retry: { ...retry, ...buildRetry(file.retry) },
+    // Exchange stores each copy that Graph takes as a mail of its own; a receiver of SMTP may drop one that it has seen.
+    retry: {
+      ...retry,
+      ...buildRetry(file.retry),
+      onUncertain: file.onUncertain ?? (file.graph === undefined ? 'retry' : 'hold'),
+    },
   };
 }
 

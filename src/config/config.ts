@@ -30,12 +30,17 @@ export interface RetrySettings {
   readonly lifetimeMs: number;
 }
 
+/** `onUncertain`: after an attempt whose result is not known, make it again with the same Message-ID, or hold the message. */
+export interface ConnectorRetrySettings extends RetrySettings {
+  readonly onUncertain: 'retry' | 'hold';
+}
+
 /** `transport` is null for a connector that only receives. */
 export interface ConnectorConfig extends Connector {
   readonly incoming: IncomingSettings | null;
   readonly transport: TransportSettings | null;
   readonly limits: Limits;
-  readonly retry: RetrySettings;
+  readonly retry: ConnectorRetrySettings;
 }
 
 export interface Config {

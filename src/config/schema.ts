@@ -116,6 +116,12 @@ const connector = z.strictObject({
     })
     .prefault({})
     .describe('When deferred messages of this connector are tried again. Default: as `retry`.'),
+  onUncertain: z
+    .enum(['retry', 'hold'])
+    .optional()
+    .describe(
+      'What follows an attempt whose result is not known, as the answer to a whole message was lost. `retry` (default for `smtp`): it is made again with the same Message-ID, which may give a second copy. `hold` (default for `graph`): it waits for an operator.',
+    ),
 });
 
 export const configSchema = z.strictObject({

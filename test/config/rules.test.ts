@@ -233,7 +233,18 @@ describe('limits and retries', () => {
       firstDelayMs: 60_000,
       maxDelayMs: 3_600_000,
       lifetimeMs: 10_800_000,
+      onUncertain: 'retry',
     });
+  });
+
+  test('an uncertain attempt is made again through SMTP, and held for Graph, unless it is said', async () => {
+    const onUncertain = async (body: string) =>
+      (await goodConfig(withConnector(`direction: outgoing\n${body}`))).connectors[0]?.retry.onUncertain;
+    const graph = 'graph: { tenantId: t, clientId: c, credential: { clientSecret: s } }';
+    expect(await onUncertain('smtp: { host: a.example }')).toBe('retry');
+    expect(await onUncertain('smtp: { host: a.example }\nonUncertain: hold')).toBe('hold');
+    expect(await onUncertain(graph)).toBe('hold');
+    expect(await onUncertain(`${graph}\nonUncertain: retry`)).toBe('retry');
   });
 
   test('a first delay above the longest is refused where it was written, once', async () => {
