@@ -1,6 +1,6 @@
 /** `dead replay` and `dead drop`: chooses dead letters by id or by filter, counts them, and then acts on one after the other. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { DeadLetterSummary } from '../queue/dead-letters.ts';
@@ -45,6 +45,16 @@ export function addDeadActions(dead: Command, action: Action, filters: (command:
     .option('--yes', 'needed where no ids are given')
     .option('--dry-run', 'count only')
     .action(action<DropOptions>((call, options, ids) => drop(call, options, ids)));
+  dead
+    .command('resolve')
+    .argument('<id...>', 'ids of held messages')
+    .description('settles held messages, whose last attempt has no known result')
+    .addOption(
+      new Option('--as <result>', 'sent: they arrived; retry: send them again; drop: give them up')
+        .choices(['sent', 'retry', 'drop'])
+        .makeOptionMandatory(),
+    )
+    .action(action<{ readonly as: 'sent' | 'retry' | 'drop' }>((call, options, ids) => resolve(call, options.as, ids)));
 }
 
 async function replay(call: Call, options: ReplayOptions, ids: readonly string[]): Promise<ExitCode> {
@@ -65,9 +75,38 @@ async function drop(call: Call, options: DropOptions, ids: readonly string[]): P
   if (ids.length === 0 && options.yes !== true && options.dryRun !== true) {
     throw new UsageError('what is dropped is gone: give ids, or --yes beside the filters (--dry-run counts first)');
   }
-  const act = async (operator: Operator, { id }: Chosen): Promise<string> =>
-    (await operator.drop(id)) ? 'dropped' : 'not-found';
+  const act = async (operator: Operator, { id }: Chosen): Promise<string> => {
+    // A held message is given up with its dead letter: its row would wait for an operator for ever.
+    const given = await operator.resolve(id, 'drop', resolution(config, null));
+    return given || (await operator.drop(id)) ? 'dropped' : 'not-found';
+  };
   return each(call, config, options, ids, { verb: 'drop', betweenMs: 0, act });
+}
+
+/** Settles held messages: those that may have arrived, and that nobody but an operator may send again. */
+async function resolve(call: Call, as: 'sent' | 'retry' | 'drop', ids: readonly string[]): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const operator = await operate(config);
+  try {
+    const missing: string[] = [];
+    for (const id of ids) {
+      const letter = await operator.deadLetters.get(id);
+      const done = await operator.resolve(id, as, resolution(config, letter?.connector ?? null));
+      if (!done) missing.push(`"${printable(id, 130)}"`);
+      else call.terminal.result({ id, result: as }, () => [`${id}  resolved as ${as}`]);
+    }
+    if (missing.length === 0) return 0;
+    throw new PostlaneError('not-found', `No message is held under the id ${missing.join(', ')}.`);
+  } finally {
+    operator.close();
+  }
+}
+
+function resolution(
+  config: Config,
+  connector: string | null,
+): { now: number; lifetimeMs: number; retentionMs: number } {
+  return { now: Date.now(), lifetimeMs: lifetimeOf(config, connector), retentionMs: config.retention.ledgerMs };
 }
 
 interface Work {
@@ -99,6 +138,7 @@ async function each(
         : (await summaries(operator, filter, Infinity)).map((letter) => ({ id: letter.id, letter }));
     const there = chosen.flatMap(({ letter }) => letter ?? []);
     const count = `${there.length} ${there.length === 1 ? 'dead letter' : 'dead letters'}`;
+    const counted = new Map<string, number>();
     if (options.dryRun === true) {
       const byReason = tally(there.map(({ reason }) => reason));
       const byConnector = tally(there.map(({ connector }) => connector ?? '-'));
@@ -111,21 +151,24 @@ async function each(
       ]);
     } else {
       terminal.note(`${count} to ${verb}`);
-      const results = new Map<string, number>();
       for (const [index, one] of chosen.entries()) {
         if (index > 0 && betweenMs > 0) await pause(betweenMs);
         const result = await act(operator, one);
-        results.set(result, (results.get(result) ?? 0) + 1);
+        counted.set(result, (counted.get(result) ?? 0) + 1);
         // One by one: if it is broken off, what was done has been told.
         terminal.result({ id: one.id, result }, () => (chosen.length <= 20 ? [`${one.id}  ${result}`] : []));
         terminal.progress(`${index + 1} of ${chosen.length}`);
       }
       terminal.progress('');
-      const summary = [...results].map(([result, times]) => `${times} ${result}`).join(', ');
+      const summary = [...counted].map(([result, times]) => `${times} ${result}`).join(', ');
       if (chosen.length > 20) terminal.note(summary);
     }
+    const held = verb === 'replay' ? (counted.get('held') ?? 0) : 0;
+    if (held > 0) {
+      terminal.note(`${held} held: may have arrived; settle each by \`postlane dead resolve ID --as sent|retry|drop\``);
+    }
     const missing = chosen.filter(({ letter }) => letter === null).map(({ id }) => `"${printable(id, 130)}"`);
-    if (missing.length === 0) return 0;
+    if (missing.length === 0) return held > 0 && ids.length > 0 ? 1 : 0;
     throw new PostlaneError('not-found', `No dead letter has the id ${missing.join(', ')}.`);
   } finally {
     operator.close();

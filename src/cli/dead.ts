@@ -1,4 +1,4 @@
-/** `dead list|show|replay|drop`: the messages that will not be tried again by themselves. */
+/** `dead list|show`, and the group of all `dead` commands: the messages that will not be tried again by themselves. */
 import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/dead-letters.ts';
@@ -12,7 +12,7 @@ import { iso, type Terminal } from './terminal.ts';
 import { parseCount } from './values.ts';
 
 export function addDead(program: Command, action: Action): void {
-  const dead = program.command('dead').description('dead letters: list, show, replay, drop');
+  const dead = program.command('dead').description('dead letters: list, show, replay, drop, resolve');
   filters(dead.command('list').description('lists dead letters, oldest first'))
     .option('--limit <n>', 'at most so many', parseCount)
     .action(action<FilterOptions & { readonly limit?: number }>((call, options) => list(call, options)));

@@ -16,8 +16,8 @@ export interface OperatorOptions {
   readonly limits: MessageLimits;
 }
 
-/** `already`: an earlier replay had put it back, only the dead letter was left. */
-export type Replayed = 'replayed' | 'already' | 'not-found';
+/** `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. */
+export type Replayed = 'replayed' | 'already' | 'held' | 'not-found';
 
 export interface Operator {
   readonly lanes: Lanes;
@@ -82,6 +82,9 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
       if (released) {
         await intake.add(jobName, letter.data, { jobId: id, timestamp: letter.acceptedAt, removeOnComplete: true });
+      } else if ((await ledger.read(id))?.state === 'held') {
+        // What is held may have arrived, so to send it again is a decision of its own; and this letter has its only copy.
+        return 'held';
       }
       await deadLetters.drop(id);
       return released ? 'replayed' : 'already';
