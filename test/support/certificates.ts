@@ -1,10 +1,13 @@
-/** A private certificate authority and server certificates for tests, made in memory: no openssl binary, nothing on disk. */
-import { generate } from 'selfsigned';
+/** Server certificates for tests, good ones and bad ones, of a private certificate authority. */
+import {
+  createAuthority,
+  localNames,
+  type Authority,
+  type CertificateName,
+  type KeyAndCertificate,
+} from '../../scripts/certificates.ts';
 
-export interface KeyAndCertificate {
-  readonly key: string;
-  readonly cert: string;
-}
+export type { KeyAndCertificate } from '../../scripts/certificates.ts';
 
 export interface Certificates {
   /** PEM of the CA that signed `server`, `expired` and `wrongName`. */
@@ -18,60 +21,27 @@ export interface Certificates {
   readonly untrusted: KeyAndCertificate;
 }
 
-const day = 24 * 60 * 60 * 1000;
-/** EC keys: milliseconds to make, where RSA takes a second. */
-const keys = { keyType: 'ec', curve: 'P-256', algorithm: 'sha256' } as const;
-const local = [
-  { type: 2, value: 'localhost' },
-  { type: 7, ip: '127.0.0.1' },
-  { type: 7, ip: '::1' },
-] as const;
+const dayMs = 24 * 60 * 60 * 1000;
+const otherNames: readonly CertificateName[] = [{ type: 2, value: 'other.example' }];
 
 /** Makes all of them; call it once per test file. */
 export async function createCertificates(now: Date = new Date()): Promise<Certificates> {
-  const [known, stranger] = await Promise.all([authority('Postlane test CA', now), authority('Nobody knows', now)]);
-  const sign = (
-    by: KeyAndCertificate,
-    commonName: string,
-    names: readonly { type: 2 | 7; value?: string; ip?: string }[],
-    from: number,
-    to: number,
-  ): Promise<KeyAndCertificate> =>
-    make(commonName, {
-      ca: by,
-      notBeforeDate: new Date(now.getTime() + from * day),
-      notAfterDate: new Date(now.getTime() + to * day),
-      extensions: [
-        { name: 'basicConstraints', cA: false },
-        { name: 'keyUsage', digitalSignature: true },
-        { name: 'extKeyUsage', serverAuth: true },
-        { name: 'subjectAltName', altNames: [...names] },
-      ],
+  const [known, stranger] = await Promise.all([
+    createAuthority('Postlane test CA', now),
+    createAuthority('Nobody knows', now),
+  ]);
+  const sign = (by: Authority, commonName: string, names: readonly CertificateName[], fromDay: number, toDay: number) =>
+    by.sign({
+      commonName,
+      names,
+      notBefore: new Date(now.getTime() + fromDay * dayMs),
+      notAfter: new Date(now.getTime() + toDay * dayMs),
     });
   const [server, expired, wrongName, untrusted] = await Promise.all([
-    sign(known, 'localhost', local, -1, 30),
-    sign(known, 'localhost', local, -30, -1),
-    sign(known, 'other.example', [{ type: 2, value: 'other.example' }], -1, 30),
-    sign(stranger, 'localhost', local, -1, 30),
+    sign(known, 'localhost', localNames, -1, 30),
+    sign(known, 'localhost', localNames, -30, -1),
+    sign(known, 'other.example', otherNames, -1, 30),
+    sign(stranger, 'localhost', localNames, -1, 30),
   ]);
-  return { ca: known.cert, server, expired, wrongName, untrusted };
-}
-
-function authority(commonName: string, now: Date): Promise<KeyAndCertificate> {
-  return make(commonName, {
-    notBeforeDate: new Date(now.getTime() - 60 * day),
-    notAfterDate: new Date(now.getTime() + 60 * day),
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
-    ],
-  });
-}
-
-async function make(
-  commonName: string,
-  options: Exclude<Parameters<typeof generate>[1], undefined>,
-): Promise<KeyAndCertificate> {
-  const made = await generate([{ name: 'commonName', value: commonName }], { ...keys, ...options });
-  return { key: made.private, cert: made.cert };
+  return { ca: known.ca, server, expired, wrongName, untrusted };
 }

@@ -1,0 +1,70 @@
+/** Makes a private certificate authority and what it signs, in memory: no openssl binary, nothing on disk. For the quick start and the tests. */
+import { generate } from 'selfsigned';
+
+export interface KeyAndCertificate {
+  /** PEM. */
+  readonly key: string;
+  /** PEM. */
+  readonly cert: string;
+}
+
+/** What a certificate is good for: DNS names (type 2) and IP addresses (type 7). */
+export type CertificateName = { readonly type: 2; readonly value: string } | { readonly type: 7; readonly ip: string };
+
+export interface Authority {
+  /** PEM of its certificate. */
+  readonly ca: string;
+  /** Signs a server certificate, good from `notBefore` to `notAfter`. */
+  sign(about: {
+    readonly commonName: string;
+    readonly names: readonly CertificateName[];
+    readonly notBefore: Date;
+    readonly notAfter: Date;
+  }): Promise<KeyAndCertificate>;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+/** EC keys: milliseconds to make, where RSA takes a second. */
+const keys = { keyType: 'ec', curve: 'P-256', algorithm: 'sha256' } as const;
+
+/** Names of this machine that need no DNS. */
+export const localNames: readonly CertificateName[] = [
+  { type: 2, value: 'localhost' },
+  { type: 7, ip: '127.0.0.1' },
+  { type: 7, ip: '::1' },
+];
+
+/** A new authority, good for 60 days around `now`. */
+export async function createAuthority(commonName: string, now: Date): Promise<Authority> {
+  const own = await make(commonName, {
+    notBeforeDate: new Date(now.getTime() - 60 * dayMs),
+    notAfterDate: new Date(now.getTime() + 60 * dayMs),
+    extensions: [
+      { name: 'basicConstraints', cA: true, critical: true },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+    ],
+  });
+  return {
+    ca: own.cert,
+    sign: ({ commonName, names, notBefore, notAfter }) =>
+      make(commonName, {
+        ca: own,
+        notBeforeDate: notBefore,
+        notAfterDate: notAfter,
+        extensions: [
+          { name: 'basicConstraints', cA: false },
+          { name: 'keyUsage', digitalSignature: true },
+          { name: 'extKeyUsage', serverAuth: true },
+          { name: 'subjectAltName', altNames: [...names] },
+        ],
+      }),
+  };
+}
+
+async function make(
+  commonName: string,
+  options: Exclude<Parameters<typeof generate>[1], undefined>,
+): Promise<KeyAndCertificate> {
+  const made = await generate([{ name: 'commonName', value: commonName }], { ...keys, ...options });
+  return { key: made.private, cert: made.cert };
+}
