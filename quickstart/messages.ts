@@ -1,0 +1,42 @@
+/** The example set: message after message, the same in every run. Beside each stands what should come of it. */
+import { kinds, type ExampleMail, type Special } from './kinds.ts';
+import type { Sender } from './people.ts';
+
+export interface Example extends Required<Omit<Special, 'rawAtServer'>> {
+  /** What it shows. */
+  readonly kind: string;
+  readonly sender: Sender;
+  readonly mail: ExampleMail;
+  /** What the servers should be told as the sender; empty is the null reverse-path. */
+  readonly envelopeFrom: string;
+  readonly rawAtServer: string | null;
+}
+
+/** The first `count` messages, kind after kind, over and over. `sendAt` is the time of those that wait for theirs. */
+export function exampleSet(count: number, sendAt: Date): Example[] {
+  return Array.from({ length: count }, (_, index) => {
+    const n = index + 1;
+    const { name, sender, mail: make, special } = kinds[index % kinds.length]!;
+    const own = make(n);
+    const about = special(n);
+    const mail: ExampleMail = {
+      ...own,
+      // A finished message has its From in its header.
+      ...(sender.from === null || own.raw !== undefined ? {} : { from: sender.from }),
+      ...(about.later === true ? { sendAt } : {}),
+    };
+    return {
+      kind: name,
+      sender,
+      mail,
+      envelopeFrom: mail.envelope?.from ?? sender.address,
+      recipients: [...(mail.to ?? []), ...(mail.cc ?? []), ...(mail.bcc ?? [])].map(({ address }) => address),
+      refused: [],
+      deferredOnce: false,
+      again: false,
+      later: false,
+      rawAtServer: null,
+      ...about,
+    };
+  });
+}

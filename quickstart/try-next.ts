@@ -1,0 +1,23 @@
+/** What `--keep` says to try next: commands that work as they stand. */
+import type { Stage } from './stage.ts';
+
+export function tryNext({ configFile, logFile, redis }: Pick<Stage, 'configFile' | 'logFile' | 'redis'>): string[] {
+  const postlane = (rest: string): string => `  npm run -s postlane -- ${rest} --config ${configFile}`;
+  return [
+    '',
+    'All of it is still running. In another terminal, in this folder:',
+    '',
+    postlane('connectors'),
+    postlane('explain archive@example.com'),
+    postlane('send --from sales@example.com --to you@example.net --subject Hello --text Hi --wait'),
+    postlane('send --from sales@example.com --to gone-9@example.net --subject Hello --text Hi --wait'),
+    postlane('dead list'),
+    postlane('pause shop'),
+    postlane('resume shop'),
+    postlane('check --connect'),
+    `  tail -f ${logFile}`,
+    ...(redis.url.startsWith('redis://127.0.0.1') ? [`  redis-cli -u ${redis.url}`] : []),
+    '',
+    'Change the configuration file and the worker puts it in force. Ctrl-C here stops everything.',
+  ];
+}
