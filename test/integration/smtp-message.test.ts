@@ -1,5 +1,5 @@
 /** What is on the wire: the bytes, the envelope, the extensions; and nothing that a hostile address asks for. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../support/smtp-client.ts';
 
@@ -169,18 +169,19 @@ describe('command injection', () => {
     const hostile = fc.string({
       unit: fc.constantFrom('a', '@', '.', '<', '>', '\r', '\n', ' ', ':', '"', '\\', 'ü', '\u0085', '\u2028'),
     });
-    await fc.assert(
+    const found = await fc.check(
       fc.asyncProperty(fc.array(hostile, { minLength: 1, maxLength: 5 }), async (to) => {
         const before = server.received.commands.length;
         const outcome = await sendBy(transport, mailOf({ to }));
         const addresses = outcome.kind === 'settled' ? outcome.recipients.map(({ address }) => address) : [];
-        expect(addresses).toEqual([...new Set(to)]);
         const lines = server.received.commands
           .slice(before)
           .filter((line) => !/^(?:EHLO|MAIL|DATA|RSET|QUIT)/.test(line));
-        expect(lines.every((line) => /^RCPT TO:<[^<>]+>$/.test(line))).toBe(true);
+        const once = JSON.stringify(addresses) === JSON.stringify([...new Set(to)]);
+        return once && lines.every((line) => /^RCPT TO:<[^<>]+>$/.test(line));
       }),
       { numRuns: 100 },
     );
+    expect(found.counterexample).toBeNull();
   });
 });

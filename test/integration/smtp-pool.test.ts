@@ -111,5 +111,6 @@ describe('the pool', () => {
     await sendBy(transport, mailOf());
     await transport.close();
     await until(() => server.received.openConnections === 0, { what: 'the connection to end' });
+    expect(server.received.commands.at(-1)).toBe('QUIT');
   });
 });

@@ -45,15 +45,12 @@ describe('the registry', () => {
     const sending = sendBy(old!, mailOf());
     registry.invalidate(['relay', 'unknown']);
     expect(registry.get('relay')).not.toBe(old);
-    let closed = false;
-    const closing = registry.close().then(() => {
-      closed = true;
-    });
-    await Promise.resolve();
-    expect(closed).toBe(false);
+    const events: string[] = [];
+    const closing = registry.close().then(() => events.push('closed'));
+    const sent = sending.then((outcome) => events.push(summary(outcome)));
     finish();
-    expect(summary(await sending)).toBe('stopped fence');
-    await closing;
+    await Promise.all([closing, sent]);
+    expect(events).toEqual(['stopped fence', 'closed']);
     expect(built.map((transport) => transport.closed)).toEqual([true, true]);
   });
 
