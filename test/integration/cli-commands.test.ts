@@ -1,0 +1,358 @@
+/** The command line as a process: check, explain, send, status. What is on stdout, what is on stderr, and the exit codes. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { project, type Project } from '../support/cli.ts';
+import { testPrefix } from '../support/redis.ts';
+import { startTestServer, type TestServer } from '../support/cli-config.ts';
+import { root } from '../support/source.ts';
+
+const nowhere = { REDIS_URL: 'redis://127.0.0.1:1' };
+
+function configOf(lines: readonly string[]): string {
+  return `hostname: mail.example.com\n${lines.join('\n')}\n`;
+}
+
+const plain = configOf([
+  'systemDefaultGateway: relay',
+  'connectors:',
+  '  relay: { direction: outgoing, smtp: { host: 127.0.0.1, port: 2525, security: none } }',
+  '  sales: { address: sales@example.com, direction: outgoing, smtp: { host: 127.0.0.1, port: 2525, security: none } }',
+  '  group: { address: "*@group.example.com", direction: outgoing, smtp: { host: 127.0.0.1, port: 2525, security: none } }',
+  '  archive: { address: archive@example.com, direction: incoming, incoming: { protocol: pop3, host: pop.example.com, user: a, password: b } }',
+]);
+
+describe('usage', () => {
+  test.each([
+    [['bogus'], /unknown command 'bogus'/],
+    [['explain'], /missing required argument 'from'/],
+    [['explain', 'a@b.example', 'c@d.example'], /too many arguments/],
+    [['send', '--bogus', 'x'], /unknown option '--bogus'/],
+    [['send', '--priority', 'urgent'], /Allowed choices are high, normal, low/],
+    [['send', '--wait', '--timeout', 'soon'], /a number and a unit/],
+    [['dead', 'list', '--reason', 'bored'], /Allowed choices/],
+    [['dead', 'list', '--since', 'yesterday'], /ISO 8601/],
+    [['dead', 'replay'], /which ones\?/],
+    [['dead', 'replay', 'an-id', '--all'], /ids or filters, not both/],
+    [['dead', 'drop', '--all'], /--yes/],
+    [['dead', 'replay', '--all', '--via', 'relais'], /Did you mean relay\?/],
+    [['dead', 'replay', '--all', '--via', 'archive'], /only receives/],
+    [['pause', 'sale'], /Did you mean sales\?/],
+    [['resume', 'archive'], /only receives/],
+    [['explain', 'no address'], /no @/],
+  ])('%j ends with 2 and says why, before it looks for Redis', async (args, why) => {
+    const ended = await project(plain).run(args, { env: nowhere });
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toMatch(why);
+  });
+
+  test('with --json an error is one JSON document on stderr, and stdout is empty', async () => {
+    const ended = await project(plain).run(['pause', 'sale', '--json']);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(JSON.parse(ended.stderr)).toEqual({
+      error: { code: 'usage', message: expect.stringContaining('Did you mean sales?') as string, issues: [] },
+    });
+  });
+
+  test('--config and --json are taken before and after the command', async () => {
+    const here = project('not: used\n');
+    here.write('other.yaml', plain);
+    const before = await here.run(['--json', '--config', 'other.yaml', 'explain', 'sales@example.com']);
+    const after = await here.run(['explain', 'sales@example.com', '--config', 'other.yaml', '--json']);
+    expect(before).toMatchObject({ code: 0, stderr: '' });
+    expect(after).toEqual(before);
+  });
+
+  test('--help is no error, and names every command', async () => {
+    const ended = await project(plain).run(['--help']);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    for (const name of ['worker', 'check', 'explain', 'send', 'status', 'connectors', 'pause', 'resume', 'dead']) {
+      expect(ended.stdout).toContain(`  ${name}`);
+    }
+  });
+
+  test('no command at all ends with 2', async () => {
+    expect(await project(plain).run([])).toMatchObject({ code: 2, stdout: '' });
+  });
+
+  test('Redis that is away ends with 1 and says what to look at', async () => {
+    const ended = await project(plain).run(['status', 'some-id'], { env: nowhere });
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(/REDIS_URL/);
+  });
+
+  test('nothing is coloured where stdout is no terminal', async () => {
+    const ended = await project(plain).run(['explain', 'sales@example.com']);
+    // oxlint-disable-next-line no-control-regex -- escape sequences are what this looks for
+    expect(ended.stdout).not.toMatch(/\u001b/);
+  });
+});
+
+describe('check', () => {
+  test('a right configuration ends with 0', async () => {
+    const ended = await project(plain).json(['check'], { env: nowhere });
+    expect(ended).toMatchObject({ code: 0, stderr: '', values: [{ ok: true, issues: [], warnings: [] }] });
+  });
+
+  const wrong = configOf([
+    'connectors:',
+    '  relay: { direction: outgoing, smtp: { host: h.example, port: 99999 }, colour: red }',
+    '  sales: { direction: outgoing, smtp: { host: h.example, auth: { user: u, password: "${NOT_SET}" } } }',
+  ]);
+
+  test('every mistake is told with file, line, key and rule, and the exit code is 2', async () => {
+    const { code, stdout } = await project(wrong).run(['check']);
+    expect(code).toBe(2);
+    expect(stdout).toMatch(/^postlane\.yaml:3:\d+ {2}connectors\.relay\.smtp\.port {2}\[port\] {2}/m);
+    expect(stdout).toMatch(/^postlane\.yaml:3:\d+ {2}connectors\.relay\.colour {2}\[unknown-key\] {2}/m);
+    expect(stdout).toMatch(
+      /^postlane\.yaml:4:\d+ {2}connectors\.sales\.smtp\.auth\.password {2}\[missing-variable\] .*NOT_SET/m,
+    );
+    expect(stdout).toMatch(/\[default-gateway-missing\]/);
+  });
+
+  test('--json has the mistakes as a document on stdout', async () => {
+    const { code, values } = await project(wrong).json(['check']);
+    expect(code).toBe(2);
+    expect(values).toEqual([expect.objectContaining({ ok: false, file: 'postlane.yaml' })]);
+    const rules = (values[0]?.['issues'] as { rule: string }[]).map(({ rule }) => rule);
+    expect(rules).toEqual(
+      expect.arrayContaining(['port', 'unknown-key', 'missing-variable', 'default-gateway-missing']),
+    );
+  });
+
+  test('every other command tells the same mistakes on stderr and ends with 2', async () => {
+    const { code, stdout, stderr } = await project(wrong).run(['connectors']);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/connectors\.relay\.smtp\.port {2}\[port\]/);
+  });
+
+  test('a file that is not there ends with 2 and says how to name one', async () => {
+    const ended = await project(plain).run(['explain', 'a@example.com', '--config', 'nowhere.yaml']);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toMatch(/nowhere\.yaml.*POSTLANE_CONFIG/);
+  });
+
+  test('--connect says which connector cannot be reached, and ends with 1', async () => {
+    const server = await startTestServer();
+    const here = project(
+      server.config(testPrefix(), {
+        lost: '{ direction: outgoing, smtp: { host: 127.0.0.1, port: 1, security: none }, address: l@example.com }',
+      }),
+    );
+    const { code, values } = await here.json(['check', '--connect']);
+    expect(code).toBe(1);
+    expect(values[0]).toMatchObject({
+      ok: false,
+      redis: { ok: true },
+      connectors: [
+        { connector: 'relay', transport: 'smtp', ok: true, fault: null },
+        { connector: 'lost', transport: 'smtp', ok: false, fault: 'unreachable', code: 'ECONNREFUSED' },
+      ],
+    });
+    expect(server.received.transactions).toEqual([]);
+  });
+
+  test('--connect with Redis away ends with 1 though every connector answers', async () => {
+    const server = await startTestServer();
+    const here = project(server.config(testPrefix()));
+    const { code, values } = await here.json(['check', '--connect'], { env: nowhere });
+    expect(code).toBe(1);
+    expect(values[0]).toMatchObject({ ok: false, redis: { ok: false }, connectors: [{ ok: true }] });
+  });
+
+  test('--connect gives up on a server that never greets after its time limit', async () => {
+    const server = await startTestServer({ script: { CONNECT: 'hang' } });
+    const here = project(server.config(testPrefix()));
+    const { code, values } = await here.json(['check', '--connect', '--timeout', '300ms']);
+    expect(code).toBe(1);
+    expect(values[0]).toMatchObject({ ok: false, connectors: [{ connector: 'relay', ok: false }] });
+  });
+});
+
+describe('explain', () => {
+  test.each([
+    ['sales@example.com', 'sales', 'exact'],
+    ['Sales <SALES@Example.COM>', 'sales', 'exact'],
+    ['anybody@group.example.com', 'group', 'domain'],
+    ['somebody@example.net', 'relay', 'default'],
+  ])('%s is sent by %s, by the rule %s', async (from, connector, rule) => {
+    const { code, values } = await project(plain).json(['explain', from]);
+    expect(code).toBe(0);
+    expect(values).toEqual([expect.objectContaining({ connector, rule, passedOver: [] })]);
+  });
+
+  test('a connector that only receives is passed over, and the answer says so', async () => {
+    const here = project(plain);
+    const { values } = await here.json(['explain', 'archive@example.com']);
+    expect(values[0]).toMatchObject({ connector: 'relay', rule: 'default', passedOver: [{ connector: 'archive' }] });
+    expect((await here.run(['explain', 'archive@example.com'])).stdout).toMatch(
+      /relay sends .*\n.*not archive:.*never sends/,
+    );
+  });
+});
+
+describe('send and status', () => {
+  async function setUp(): Promise<{ here: Project; server: TestServer }> {
+    const server = await startTestServer();
+    const here = project(server.config(testPrefix()));
+    await here.worker();
+    return { here, server };
+  }
+
+  test('--wait ends with 0 when the message is sent, and its content is what was asked for', async () => {
+    const { here, server } = await setUp();
+    here.write('note.txt', 'a note');
+    const { code, stderr, values } = await here.json([
+      ...['send', '--wait', '--from', 'Me <me@example.com>', '--to', '"Doe, Jane" <jane@example.net>, joe@example.net'],
+      ...['--cc', 'cc@example.net', '--bcc', 'bcc@example.net', '--reply-to', 'r@example.com', '--subject', 'Grüße'],
+      ...[
+        '--text',
+        'Hello',
+        '--html',
+        '<p>Hello</p>',
+        '--attach',
+        'note.txt',
+        '--header',
+        'X-Order: 4711',
+        '--id',
+        'order-1',
+      ],
+    ]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(values).toEqual([expect.objectContaining({ id: 'order-1', duplicate: false, state: 'sent' })]);
+    const [transaction] = server.received.transactions;
+    expect(transaction?.from).toBe('me@example.com');
+    expect(transaction?.to).toEqual(['jane@example.net', 'joe@example.net', 'cc@example.net', 'bcc@example.net']);
+    const mail = transaction?.bytes.toString() ?? '';
+    for (const part of ['X-Order: 4711', 'note.txt', 'text/html', 'Reply-To: r@example.com'])
+      expect(mail).toContain(part);
+    expect(mail).not.toContain('bcc@example.net');
+  });
+
+  test('the same id is sent once, and the second call says that it is a duplicate', async () => {
+    const { here, server } = await setUp();
+    const args = [
+      'send',
+      '--wait',
+      '--from',
+      'me@example.com',
+      '--to',
+      'you@example.net',
+      '--text',
+      'x',
+      '--id',
+      'once',
+    ];
+    await here.json(args);
+    const again = await here.json(args);
+    expect(again).toMatchObject({ code: 0, values: [{ id: 'once', duplicate: true, state: 'sent' }] });
+    expect(server.received.transactions).toHaveLength(1);
+  });
+
+  test('--eml sends a file byte for byte, from a path or from stdin', async () => {
+    const { here, server } = await setUp();
+    const file = join(root, 'test/message/fixtures/plain.eml');
+    const bytes = readFileSync(file);
+    const wire = bytes.toString('latin1').replaceAll(/\r?\n/g, '\r\n');
+    const envelope = ['--from', 'me@example.com', '--to', 'you@example.net'];
+    for (const [eml, input] of [
+      [file, ''],
+      ['-', bytes],
+    ] as const) {
+      const ended = await here.json(['send', '--wait', '--eml', eml, ...envelope], { input });
+      expect(ended).toMatchObject({ code: 0, stderr: '' });
+      expect(server.received.transactions.at(-1)?.bytes.toString('latin1')).toBe(wire);
+    }
+    expect(server.received.transactions.map(({ to }) => to)).toEqual([['you@example.net'], ['you@example.net']]);
+  });
+
+  test('status tells state, connector, recipients and history', async () => {
+    const { here } = await setUp();
+    await here.run([
+      'send',
+      '--wait',
+      '--from',
+      'me@example.com',
+      '--to',
+      'you@example.net',
+      '--text',
+      'x',
+      '--id',
+      's1',
+    ]);
+    const { code, values } = await here.json(['status', 's1']);
+    expect(code).toBe(0);
+    expect(values[0]).toMatchObject({
+      id: 's1',
+      state: 'sent',
+      connector: 'relay',
+      attempts: 1,
+      recipients: [{ address: 'you@example.net', outcome: 'accepted' }],
+    });
+    const history = values[0]?.['history'] as { at: string; event: string }[];
+    expect(history.map(({ event }) => event)).toEqual(expect.arrayContaining(['routed', 'sent']));
+    for (const { at } of history) expect(new Date(at).toISOString()).toBe(at);
+    expect((await here.run(['status', 's1'])).stdout).toMatch(/s1 {2}sent\n(?:.*\n)*you@example\.net +accepted/);
+  });
+
+  test('a message that the server refuses ends --wait with 1 and the terminal state', async () => {
+    const server = await startTestServer({ script: { RCPT: '550 5.1.1 nobody here' } });
+    const here = project(server.config(testPrefix()));
+    await here.worker();
+    const args = ['send', '--wait', '--from', 'me@example.com', '--to', 'you@example.net', '--text', 'x', '--id', 'r1'];
+    const { code, values } = await here.json(args);
+    expect({ code, values }).toMatchObject({ code: 1, values: [{ id: 'r1', duplicate: false, state: 'dead' }] });
+  });
+});
+
+describe('send without a worker', () => {
+  const args = ['send', '--to', 'you@example.net', '--text', 'x', '--id', 'w1'];
+
+  test('the message is queued; --wait ends with 1 after its time, and says the last state', async () => {
+    const server = await startTestServer();
+    const here = project(server.config(testPrefix()));
+    expect(await here.json(args)).toMatchObject({ code: 0, values: [{ id: 'w1', duplicate: false, state: 'queued' }] });
+    const waited = await here.json([...args, '--wait', '--timeout', '300ms']);
+    expect(waited).toMatchObject({ code: 1, values: [{ id: 'w1', duplicate: true, state: 'queued' }] });
+    expect(JSON.parse(waited.stderr)).toMatchObject({ error: { code: 'timeout' } });
+  });
+
+  test('--send-at puts it off', async () => {
+    const server = await startTestServer();
+    const here = project(server.config(testPrefix()));
+    expect(await here.json([...args, '--send-at', '2h'])).toMatchObject({ code: 0, values: [{ state: 'scheduled' }] });
+  });
+
+  test('an unknown id has no status: 1', async () => {
+    const server = await startTestServer();
+    const ended = await project(server.config(testPrefix())).run(['status', 'nobody']);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(/No message has the id "nobody"/);
+  });
+
+  test.each([
+    [['--to', 'not an address'], 'to'],
+    [['--header', 'Bcc: x@example.com'], 'headers.Bcc'],
+    [['--subject', 'a\r\nBcc: x@example.com'], 'subject'],
+    [['--id', '../../etc'], 'id'],
+  ])('refuses %j with 2 and names the field', async (more, field) => {
+    const { code, stdout, stderr } = await project(plain).run([...args, ...more, '--json']);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    const { error } = JSON.parse(stderr) as { error: { code: string; issues: { field: string }[] } };
+    expect(error.code).toBe('message-invalid');
+    expect(error.issues.map((issue) => issue.field).join()).toContain(field);
+  });
+
+  test('refuses a message without From at once where there is no unmonitored address', async () => {
+    const ended = await project(plain).run(args, { env: nowhere });
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toMatch(/no From.*unmonitoredAddress.*--from/);
+  });
+
+  test('refuses a file that cannot be read with 2', async () => {
+    const ended = await project(plain).run([...args, '--attach', 'nothing.pdf']);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toMatch(/nothing\.pdf cannot be read/);
+  });
+});

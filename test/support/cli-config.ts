@@ -1,0 +1,29 @@
+/** Owns a scripted SMTP server together with a configuration whose default gateway it is. */
+import { onTestFinished } from 'vitest';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from './smtp-server.ts';
+
+export interface TestServer extends SmtpServer {
+  /** YAML with the connector `relay` (this server, every From); `others` are further connectors, id → YAML in flow form. */
+  config(prefix: string, others?: Readonly<Record<string, string>>, rest?: readonly string[]): string;
+}
+
+/** Stopped when the test ends. */
+export async function startTestServer(options: SmtpServerOptions = {}): Promise<TestServer> {
+  const server = await startSmtpServer(options);
+  onTestFinished(() => server.stop());
+  return {
+    ...server,
+    config: (prefix, others = {}, rest = []) =>
+      [
+        `redis: { prefix: "${prefix}" }`,
+        'hostname: mail.example.com',
+        'systemDefaultGateway: relay',
+        'unmonitoredAddress: no-reply@example.com',
+        'connectors:',
+        `  relay: { direction: outgoing, smtp: { host: 127.0.0.1, port: ${server.port}, security: none } }`,
+        ...Object.entries(others).map(([id, text]) => `  ${id}: ${text}`),
+        ...rest,
+        '',
+      ].join('\n'),
+  };
+}
