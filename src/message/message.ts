@@ -59,7 +59,7 @@ export interface Message {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** Limits that validation applies; configurable (`message.maxRecipients`, `message.maxBytes`). */
+/** Limits that validation applies; configurable (`message.maxRecipients`, `message.maxSize`). */
 export interface MessageLimits {
   readonly maxRecipients: number;
   readonly maxBytes: number;
