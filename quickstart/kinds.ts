@@ -18,7 +18,7 @@ export interface ExampleMail {
   readonly inReplyTo?: string;
   readonly references?: string[];
   readonly raw?: string;
-  readonly envelope?: { readonly from: string; readonly to: readonly string[] };
+  readonly envelope?: { readonly from: string; readonly to: string[] };
   readonly priority?: 'high' | 'low';
   readonly sendAt?: Date;
 }
