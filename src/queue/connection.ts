@@ -17,6 +17,8 @@ export function connectFailFast(url: string, timeoutMs: number, name = 'postlane
     maxRetriesPerRequest: 0,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
+    // For a connection that is closed already ioredis waits this long for nothing, and keeps the process alive meanwhile.
+    disconnectTimeout: 100,
   });
 }
 

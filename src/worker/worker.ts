@@ -61,7 +61,7 @@ const defaultTiming: Timing = {
 const maxStalledCount = 10;
 
 export interface PostlaneWorker {
-  /** Resolves once it serves. */
+  /** Resolves once it serves, or when stop() was called meanwhile. Waits for a Redis that is away. */
   start(): Promise<void>;
   /** Swaps in a new configuration: routes, limits, schedules. Transports are the caller's. */
   apply(config: WorkerConfig): Promise<void>;
@@ -181,12 +181,17 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
 
   return {
     async start() {
-      for (const warning of await durabilityWarnings(redis)) emit({ event: 'redis-warning', ...warning });
+      const warnings = await durabilityWarnings(redis);
+      // A stop may come while this waits for Redis: what is opened after it would be closed by nobody.
+      if (stopping.signal.aborted) return;
+      for (const warning of warnings) emit({ event: 'redis-warning', ...warning });
       await setLimits();
+      if (stopping.signal.aborted) return;
       subscriber = redis.duplicate({ connectionName: `postlane-wake:${options.name}` });
       subscriber.on('error', () => undefined);
       subscriber.on('message', () => scheduler.wake());
       await subscriber.subscribe(keys.wake);
+      if (stopping.signal.aborted) return;
       router = startRouter();
       scheduler.start();
       sweeping = sweepUntil(stopping.signal, timing.sweepMs, () => sweep(sweepTools, stopping.signal), emit);
