@@ -137,6 +137,15 @@ export const replyRules: readonly ReplyRule[] = [
     fault('blocked'),
     exchangeCodes,
   ),
+  rule(
+    transaction,
+    {
+      code: /^5/,
+      text: /client host rejected|authentication (?:is )?required|must (?:first )?(?:authenticate|issue a STARTTLS)/i,
+    },
+    fault('config'),
+    'https://www.postfix.org/postconf.5.html#smtpd_client_restrictions',
+  ),
   rule(transaction, { code: /^530$/ }, fault('config'), 'RFC 4954 section 6; Exchange Online 530 5.7.57'),
   rule(
     transaction,

@@ -98,6 +98,49 @@ describe('silence', () => {
   });
 });
 
+describe('a connection that does not come about', () => {
+  const quick = { timeouts: { connectMs: 300, greetingMs: 300 } };
+
+  it('because nothing listens', async () => {
+    const { server, transport } = await smtpPair({}, quick);
+    await server.stop();
+    const outcome = await sendBy(transport, mailOf());
+    expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'unreachable', reply: { code: 'ECONNREFUSED' } });
+  });
+
+  it('because the name does not resolve, or nobody answers the resolver, takes no longer than the time to connect', async () => {
+    const { transport } = await smtpPair({}, { ...quick, host: 'does-not-exist.invalid' });
+    const before = performance.now();
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault unreachable');
+    expect(performance.now() - before).toBeLessThan(2_000);
+  });
+
+  it('because a TLS handshake is never answered', async () => {
+    const { transport } = await smtpPair({ script: { CONNECT: 'hang', '': 'hang' } }, { ...quick, security: 'tls' });
+    const outcome = await sendBy(transport, mailOf());
+    expect(outcome.kind).toBe('connector-fault');
+  });
+
+  it('because the handshake after STARTTLS is never answered', async () => {
+    const mute = net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.write('220 mute\r\n');
+      let lines = 0;
+      socket.on('data', () => {
+        lines += 1;
+        if (lines === 1) socket.write('250-mute\r\n250 STARTTLS\r\n');
+        if (lines === 2) socket.write('220 go ahead\r\n');
+      });
+    });
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void mute.close());
+    const { port } = mute.address() as net.AddressInfo;
+    const { transport } = await smtpPair({}, { ...quick, port, security: 'starttls' });
+    const outcome = await sendBy(transport, mailOf());
+    expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'unreachable', reply: { code: 'ETIMEDOUT' } });
+  });
+});
+
 describe('the signal', () => {
   it.for<[string, string]>([
     ['CONNECT', 'stopped signal'],

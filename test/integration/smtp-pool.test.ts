@@ -1,5 +1,5 @@
 /** Sessions of a connector: reused, limited, replaced when the server has closed them, ended when nobody needs them. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../support/smtp-client.ts';
 import { until } from '../support/until.ts';
 
@@ -95,6 +95,19 @@ describe('the pool', () => {
     const { transport } = await smtpPair({ script: { CONNECT: ['close'] } }, {}, 1);
     const said = await Promise.all([sendBy(transport, mailOf()), sendBy(transport, mailOf())]);
     expect(said.map(summary)).toEqual(['fault unreachable', 'accepted']);
+  });
+
+  it('ends a session that has been idle for 30 seconds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { server, transport } = await smtpPair();
+    await sendBy(transport, mailOf());
+    vi.advanceTimersByTime(29_999);
+    await sendBy(transport, mailOf());
+    expect(server.received.connections).toBe(1);
+    vi.advanceTimersByTime(30_000);
+    await until(() => server.received.openConnections === 0, { what: 'the connection to end' });
+    expect(verbs(server.received.commands)).toBe('EHLO MAIL RCPT DATA MAIL RCPT DATA QUIT');
   });
 
   it('says QUIT on close(), and leaves no connection', async () => {

@@ -106,6 +106,8 @@ describe('replies within the transaction', () => {
       '554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied',
       'rejected message send-as',
     ],
+    ['rcpt', '554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied', 'config'],
+    ['rcpt', '554 5.7.1 <a@example.net>: Relay access denied', 'rejected recipient'],
     ['mail', '530 5.7.57 Client not authenticated to send mail.', 'config'],
     ['mail', '452 4.3.1 Insufficient system storage', 'throttled 300000'],
     ['mail', '451 4.7.500 Server busy. Please try again later from [192.0.2.1].', 'throttled 300000'],
