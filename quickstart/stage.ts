@@ -67,7 +67,7 @@ export async function setStage(curtain: Curtain, screen: Screen, keepFiles: () =
 
   const configFile = writeConfiguration(directory, redis, plans, servers);
   screen.line(`  configuration ${configFile}`);
-  const worker = await startWorker(configFile, logFile);
+  const worker = await startWorker(configFile, logFile, directory);
   curtain.push('the worker', async () => {
     const code = await worker.stop();
     if (code !== 0) throw new Error(`it ended with exit code ${code}`);

@@ -17,13 +17,16 @@ const readyTimeoutMs = 20_000;
 
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
-/** Resolves when the worker's log says that it serves. @throws Error if it ends before, or takes too long. */
-export async function startWorker(configFile: string, logFile: string): Promise<WorkerProcess> {
+/**
+ * Resolves when the worker's log says that it serves. `directory` is removed should this process die before it stops the
+ * worker. @throws Error if it ends before, or takes too long.
+ */
+export async function startWorker(configFile: string, logFile: string, directory: string): Promise<WorkerProcess> {
   const program = [process.execPath, script('../src/cli/main.ts'), 'worker', '--config', configFile];
   // The guard ends the worker with this process, however that dies, and keeps a terminal's Ctrl-C from it, so that it can
   // drain before the servers go. The guard passes on stderr only, hence the shell.
   const toStderr = ['/bin/sh', '-c', 'exec "$@" 1>&2', 'sh'];
-  const guard = spawn(process.execPath, [script('../scripts/guard.mjs'), '', ...toStderr, ...program], {
+  const guard = spawn(process.execPath, [script('../scripts/guard.mjs'), directory, ...toStderr, ...program], {
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
@@ -42,7 +45,7 @@ export async function startWorker(configFile: string, logFile: string): Promise<
   try {
     await ready.promise;
   } catch (error) {
-    guard.stdin.end();
+    guard.stdin.end('keep\n');
     await exited;
     throw error;
   } finally {
@@ -52,7 +55,7 @@ export async function startWorker(configFile: string, logFile: string): Promise<
     pid: Number(String(pid).trim()),
     ended: exited.then(() => undefined),
     async stop() {
-      guard.stdin.end();
+      guard.stdin.end('keep\n');
       const [code] = await exited;
       return code;
     },
