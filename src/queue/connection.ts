@@ -17,8 +17,6 @@ export function connectFailFast(url: string, timeoutMs: number, name = 'postlane
     maxRetriesPerRequest: 0,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
-    // For a connection that is closed already ioredis waits this long for nothing, and keeps the process alive meanwhile.
-    disconnectTimeout: 100,
   });
 }
 
@@ -28,7 +26,8 @@ export function connectPatient(url: string, name = 'postlane-worker'): Redis {
 }
 
 function connect(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
-  return new Redis(url, { retryStrategy, ...options });
+  // For a connection that is closed already ioredis waits so long for nothing, and keeps the process alive meanwhile.
+  return new Redis(url, { retryStrategy, disconnectTimeout: 100, ...options });
 }
 
 /** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */

@@ -35,6 +35,8 @@ export interface WorkerProcess {
   of(event: string): LogLine[];
   /** Waits until `count` lines of the event are there; gives the last of them. */
   said(event: string, count?: number): Promise<LogLine>;
+  /** Waits for the end. → exit code. */
+  ended(): Promise<number | null>;
   /** Sends the signal and waits for the end. → exit code. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
   output(): string;
@@ -105,6 +107,7 @@ export function project(config: string): Project {
         child,
         lines,
         of,
+        ended: () => ended,
         output: () => output() + errors(),
         async said(event, count = 1) {
           await until(() => of(event).length >= count || child.exitCode !== null, {
