@@ -3,7 +3,10 @@
  *
  *   slot     the right to one connection; waits in line for it
  *   idle     a session that waits for its next message; ends after `idleMs`
+ *   trial    the first session, opened alone: a wrong password or a dead server costs one attempt and not one per slot,
+ *            and providers lock accounts after some ten refused log-ins
  */
+import { SmtpFailure } from './smtp-failure.ts';
 import type { SmtpSession } from './smtp-session.ts';
 
 export interface PoolOptions {
@@ -35,6 +38,9 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
   const idle: { session: SmtpSession; timer: NodeJS.Timeout }[] = [];
   const waiting: (() => void)[] = [];
   let busy = 0;
+  /** Slots that hold a session. */
+  let using = 0;
+  let trial: { readonly session: Promise<SmtpSession>; readonly signal: AbortSignal } | null = null;
   let closed = false;
 
   const leave = (): void => {
@@ -62,20 +68,51 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
     return entry?.session;
   };
 
+  /** Opens at once while other sessions prove that the server takes us; otherwise one alone, whose failure is everybody's. */
+  const openOne = async (signal: AbortSignal): Promise<SmtpSession> => {
+    if (using > 0 || idle.length > 0) return open(signal);
+    const other = trial;
+    if (other === null) {
+      const mine = { session: open(signal), signal };
+      trial = mine;
+      try {
+        return await mine.session;
+      } finally {
+        trial = null;
+      }
+    }
+    try {
+      await unlessAborted(other.session, signal);
+    } catch (error) {
+      // Somebody else's end says nothing about the server.
+      if (!other.signal.aborted || signal.aborted) throw error;
+    }
+    // The trial's owner takes its session first; from then on everybody may open.
+    await Promise.resolve();
+    return openOne(signal);
+  };
+
   const slot = (): SmtpSlot => {
     busy += 1;
     let held = true;
+    let has = false;
+    const take = (session: SmtpSession): SmtpSession => {
+      if (!has) using += 1;
+      has = true;
+      return session;
+    };
     return {
       async session(signal, { fresh } = { fresh: false }) {
         for (let found = fresh ? undefined : warm(); found !== undefined; found = warm()) {
-          if (await found.clear(signal)) return { session: found, reused: true };
+          if (await found.clear(signal)) return { session: take(found), reused: true };
           found.quit();
         }
-        return { session: await open(signal), reused: false };
+        return { session: take(await openOne(signal)), reused: false };
       },
       release(session) {
         if (!held) return;
         held = false;
+        if (has) using -= 1;
         if (session !== null) keep(session);
         leave();
       },
@@ -104,4 +141,21 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
       for (let session = warm(); session !== undefined; session = warm()) session.quit();
     },
   };
+}
+
+/** Rejects as soon as the signal comes; the work itself goes on. */
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const failure = (): SmtpFailure =>
+    new SmtpFailure('connect', { code: 'ETIMEDOUT', text: 'no session could be opened in time' });
+  if (signal.aborted) throw failure();
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = (): void => reject(failure());
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }

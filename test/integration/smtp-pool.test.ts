@@ -67,6 +67,17 @@ describe('the pool', () => {
     expect(server.received.connections).toBe(2);
   });
 
+  it('does not replace it for silence: that would wait twice', async () => {
+    const script = {
+      MAIL: ({ connection }: { connection: number }) =>
+        server.received.transactions.length === 0 || connection > 1 ? undefined : 'hang',
+    };
+    const { server, transport } = await smtpPair({ extensions: [], script }, { timeouts: { commandMs: 150 } });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(summary(await sendBy(transport, mailOf()))).toBe('deferred');
+    expect(server.received.connections).toBe(1);
+  });
+
   it('gives the session back when the fence says no', async () => {
     const { server, transport } = await smtpPair();
     expect(summary(await sendBy(transport, mailOf(), { fence: () => Promise.resolve(false) }))).toBe('stopped fence');

@@ -44,9 +44,13 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
       });
       from.on('error', () => from.destroy());
       from.on('close', () => {
+        if (mode === 'black-hole') {
+          // A network that is gone does not tell the other side either, before it is back.
+          pair.lossy = true;
+          return;
+        }
         pairs.delete(pair);
-        // A network that is gone does not tell the other side either.
-        if (mode !== 'black-hole') to.destroy();
+        to.destroy();
       });
     };
     forward(client, server);
