@@ -137,4 +137,51 @@ describe('the pool', () => {
     await until(() => server.received.openConnections === 0, { what: 'the connection to end' });
     expect(server.received.commands.at(-1)).toBe('QUIT');
   });
+
+  it('opens its first session alone: a wrong password costs one log-in, however many mails wait', async () => {
+    const { server, transport } = await smtpPair(
+      { auth: { user: 'u', password: 'right' } },
+      { auth: { user: 'u', password: 'wrong' }, allowInsecureAuth: true },
+      10,
+    );
+    const outcomes = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => sendBy(transport, mailOf({ id: `m${i}` }))),
+    );
+    expect(outcomes.map((outcome) => (outcome.kind === 'connector-fault' ? outcome.fault : outcome.kind))).toEqual(
+      Array(10).fill('auth'),
+    );
+    expect(server.received.authAttempts).toHaveLength(1);
+  });
+
+  it('opens the others once the first one stands', async () => {
+    let release = (): void => undefined;
+    const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+    const { server, transport } = await smtpPair({ script: { '.': () => held } }, {}, 3);
+    const sending = Array.from({ length: 3 }, (_, i) => sendBy(transport, mailOf({ id: `m${i}` })));
+    const begun = () => server.received.commands.filter((line) => line === 'DATA').length;
+    await until(() => begun() === 3, { what: 'three transactions at once' });
+    release();
+    expect((await Promise.all(sending)).every(({ kind }) => kind === 'settled')).toBe(true);
+    expect(server.received.highWater).toBe(3);
+  });
+
+  it('whose first session is given up by its owner lets the next mail open one', async () => {
+    let first = true;
+    const { server, transport } = await smtpPair({
+      script: {
+        CONNECT: () => {
+          const hang = first;
+          first = false;
+          return hang ? 'hang' : undefined;
+        },
+      },
+    });
+    const stop = new AbortController();
+    const one = sendBy(transport, mailOf({ id: 'one' }), { signal: stop.signal });
+    await until(() => server.received.connections === 1, { what: 'the first connection' });
+    const two = sendBy(transport, mailOf({ id: 'two' }));
+    stop.abort();
+    expect(await one).toEqual({ kind: 'stopped', why: 'signal' });
+    expect((await two).kind).toBe('settled');
+  });
 });

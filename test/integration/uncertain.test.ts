@@ -124,7 +124,8 @@ describe('the fence', () => {
   });
   const attempt = { lockKey: '', token: 't1', now: 5, worker: 'w', overOpen: false };
   const settlement = {
-    ...{ state: 'sent', recipients: [], entry: { at: 9, event: 'sent' }, retryAt: null, reason: null },
+    state: 'sent',
+    ...{ recipients: [], entry: { at: 9, event: 'sent' }, retryAt: null, reason: null },
     ...{ retentionMs: 60_000, deadLetter: null, countAttempt: true, connectorWorks: true },
   } as const;
 
