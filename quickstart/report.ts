@@ -63,7 +63,7 @@ function outcomeOf(status: MessageStatus | null): string {
   return status.state;
 }
 
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((text, i) =>
     Math.max(...[text, ...rows.map((row) => row[i] ?? '')].map((cell) => cell.length)),
   );
