@@ -1,5 +1,6 @@
 /** Why an SMTP session could not go on: an error that stays within this room, to be turned into an outcome at its border. */
 import { printable } from '../errors.ts';
+import type { BodyProgress } from './smtp-body.ts';
 import { parseReply } from './smtp-replies.ts';
 import type { SmtpPhase } from './smtp-reply-table.ts';
 import type { SmtpSettings } from './settings.ts';
@@ -27,9 +28,6 @@ export class SmtpFailure extends Error {
     this.answered = answered;
   }
 }
-
-/** How much of a body may have left: nothing; a part, which the server must discard (RFC 5321 section 4.1.1.4); all, with the final dot. */
-export type BodyProgress = 'none' | 'part' | 'whole';
 
 /** What nodemailer's errors carry; its own type is not exported. */
 export type NodemailerError = Error & { code?: string; originalCode?: string; command?: string; response?: string };

@@ -8,17 +8,11 @@
  */
 import type net from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { Readable } from 'node:stream';
 import SMTPConnection, { type SMTPConnectionEnvelope, type SMTPEnvelope } from 'nodemailer/lib/smtp-connection';
+import { bodyOf, type BodyProgress } from './smtp-body.ts';
 import { dial, tlsOptions } from './smtp-dial.ts';
 import { readExtensions, type SmtpExtensions } from './smtp-extensions.ts';
-import {
-  failureBeforeMail,
-  failureInTransaction,
-  SmtpFailure,
-  type BodyProgress,
-  type NodemailerError,
-} from './smtp-failure.ts';
+import { failureBeforeMail, failureInTransaction, SmtpFailure, type NodemailerError } from './smtp-failure.ts';
 import type { SmtpSettings } from './settings.ts';
 
 /** How a transaction went. `failure` is null exactly if the server answered the final dot with 2xx. */
@@ -230,25 +224,6 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
 /** 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). */
 function endsSession(failure: SmtpFailure): boolean {
   return failure.answered && (failure.reply.code === '421' || failure.reply.code === '503');
-}
-
-/** A body that tells how much of it has been taken. `whole` is said just before the final dot can be written, never after. */
-function bodyOf(bytes: Buffer): { stream: Readable; progress: () => BodyProgress } {
-  const chunkBytes = 64 * 1024;
-  let offset = 0;
-  let ended = false;
-  const stream = new Readable({
-    highWaterMark: chunkBytes,
-    read() {
-      const chunk = bytes.subarray(offset, offset + chunkBytes);
-      offset += chunk.length;
-      this.push(chunk.length === 0 ? null : chunk);
-    },
-  });
-  stream.once('end', () => {
-    ended = true;
-  });
-  return { stream, progress: () => (ended ? 'whole' : stream.readableDidRead ? 'part' : 'none') };
 }
 
 function timeoutError(text: string): Error {
