@@ -1,4 +1,4 @@
-/** The command line as a process: check, explain, send, status. What is on stdout, what is on stderr, and the exit codes. */
+/** The command line as a process: what is on stdout, what is on stderr, exit codes; check --connect, send, status. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -22,47 +22,7 @@ const plain = configOf([
   '  archive: { address: archive@example.com, direction: incoming, incoming: { protocol: pop3, host: pop.example.com, user: a, password: b } }',
 ]);
 
-describe('usage', () => {
-  test.each([
-    [['bogus'], /unknown command 'bogus'/],
-    [['explain'], /missing required argument 'from'/],
-    [['explain', 'a@b.example', 'c@d.example'], /too many arguments/],
-    [['send', '--bogus', 'x'], /unknown option '--bogus'/],
-    [['send', '--priority', 'urgent'], /Allowed choices are high, normal, low/],
-    [['send', '--wait', '--timeout', 'soon'], /a number and a unit/],
-    [['dead', 'list', '--reason', 'bored'], /Allowed choices/],
-    [['dead', 'list', '--since', 'yesterday'], /ISO 8601/],
-    [['dead', 'replay'], /which ones\?/],
-    [['dead', 'replay', 'an-id', '--all'], /ids or filters, not both/],
-    [['dead', 'drop', '--all'], /--yes/],
-    [['dead', 'replay', '--all', '--via', 'relais'], /Did you mean relay\?/],
-    [['dead', 'replay', '--all', '--via', 'archive'], /only receives/],
-    [['pause', 'sale'], /Did you mean sales\?/],
-    [['resume', 'archive'], /only receives/],
-    [['explain', 'no address'], /no @/],
-  ])('%j ends with 2 and says why, before it looks for Redis', async (args, why) => {
-    const ended = await project(plain).run(args, { env: nowhere });
-    expect(ended).toMatchObject({ code: 2, stdout: '' });
-    expect(ended.stderr).toMatch(why);
-  });
-
-  test('with --json an error is one JSON document on stderr, and stdout is empty', async () => {
-    const ended = await project(plain).run(['pause', 'sale', '--json']);
-    expect(ended).toMatchObject({ code: 2, stdout: '' });
-    expect(JSON.parse(ended.stderr)).toEqual({
-      error: { code: 'usage', message: expect.stringContaining('Did you mean sales?') as string, issues: [] },
-    });
-  });
-
-  test('--config and --json are taken before and after the command', async () => {
-    const here = project('not: used\n');
-    here.write('other.yaml', plain);
-    const before = await here.run(['--json', '--config', 'other.yaml', 'explain', 'sales@example.com']);
-    const after = await here.run(['explain', 'sales@example.com', '--config', 'other.yaml', '--json']);
-    expect(before).toMatchObject({ code: 0, stderr: '' });
-    expect(after).toEqual(before);
-  });
-
+describe('a process', () => {
   test('--help is no error, and names every command', async () => {
     const ended = await project(plain).run(['--help']);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
@@ -71,8 +31,12 @@ describe('usage', () => {
     }
   });
 
-  test('no command at all ends with 2', async () => {
-    expect(await project(plain).run([])).toMatchObject({ code: 2, stdout: '' });
+  test('with --json an error is one JSON document on stderr, and stdout is empty', async () => {
+    const ended = await project(plain).run(['pause', 'sale', '--json']);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(JSON.parse(ended.stderr)).toEqual({
+      error: { code: 'usage', message: expect.stringContaining('Did you mean sales?') as string, issues: [] },
+    });
   });
 
   test('Redis that is away ends with 1 and says what to look at', async () => {
@@ -88,51 +52,7 @@ describe('usage', () => {
   });
 });
 
-describe('check', () => {
-  test('a right configuration ends with 0', async () => {
-    const ended = await project(plain).json(['check'], { env: nowhere });
-    expect(ended).toMatchObject({ code: 0, stderr: '', values: [{ ok: true, issues: [], warnings: [] }] });
-  });
-
-  const wrong = configOf([
-    'connectors:',
-    '  relay: { direction: outgoing, smtp: { host: h.example, port: 99999 }, colour: red }',
-    '  sales: { direction: outgoing, smtp: { host: h.example, auth: { user: u, password: "${NOT_SET}" } } }',
-  ]);
-
-  test('every mistake is told with file, line, key and rule, and the exit code is 2', async () => {
-    const { code, stdout } = await project(wrong).run(['check']);
-    expect(code).toBe(2);
-    expect(stdout).toMatch(/^postlane\.yaml:3:\d+ {2}connectors\.relay\.smtp\.port {2}\[port\] {2}/m);
-    expect(stdout).toMatch(/^postlane\.yaml:3:\d+ {2}connectors\.relay\.colour {2}\[unknown-key\] {2}/m);
-    expect(stdout).toMatch(
-      /^postlane\.yaml:4:\d+ {2}connectors\.sales\.smtp\.auth\.password {2}\[missing-variable\] .*NOT_SET/m,
-    );
-    expect(stdout).toMatch(/\[default-gateway-missing\]/);
-  });
-
-  test('--json has the mistakes as a document on stdout', async () => {
-    const { code, values } = await project(wrong).json(['check']);
-    expect(code).toBe(2);
-    expect(values).toEqual([expect.objectContaining({ ok: false, file: 'postlane.yaml' })]);
-    const rules = (values[0]?.['issues'] as { rule: string }[]).map(({ rule }) => rule);
-    expect(rules).toEqual(
-      expect.arrayContaining(['port', 'unknown-key', 'missing-variable', 'default-gateway-missing']),
-    );
-  });
-
-  test('every other command tells the same mistakes on stderr and ends with 2', async () => {
-    const { code, stdout, stderr } = await project(wrong).run(['connectors']);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(/connectors\.relay\.smtp\.port {2}\[port\]/);
-  });
-
-  test('a file that is not there ends with 2 and says how to name one', async () => {
-    const ended = await project(plain).run(['explain', 'a@example.com', '--config', 'nowhere.yaml']);
-    expect(ended.code).toBe(2);
-    expect(ended.stderr).toMatch(/nowhere\.yaml.*POSTLANE_CONFIG/);
-  });
-
+describe('check --connect', () => {
   test('--connect says which connector cannot be reached, and ends with 1', async () => {
     const server = await startTestServer();
     const here = project(
@@ -170,28 +90,6 @@ describe('check', () => {
   });
 });
 
-describe('explain', () => {
-  test.each([
-    ['sales@example.com', 'sales', 'exact'],
-    ['Sales <SALES@Example.COM>', 'sales', 'exact'],
-    ['anybody@group.example.com', 'group', 'domain'],
-    ['somebody@example.net', 'relay', 'default'],
-  ])('%s is sent by %s, by the rule %s', async (from, connector, rule) => {
-    const { code, values } = await project(plain).json(['explain', from]);
-    expect(code).toBe(0);
-    expect(values).toEqual([expect.objectContaining({ connector, rule, passedOver: [] })]);
-  });
-
-  test('a connector that only receives is passed over, and the answer says so', async () => {
-    const here = project(plain);
-    const { values } = await here.json(['explain', 'archive@example.com']);
-    expect(values[0]).toMatchObject({ connector: 'relay', rule: 'default', passedOver: [{ connector: 'archive' }] });
-    expect((await here.run(['explain', 'archive@example.com'])).stdout).toMatch(
-      /relay sends .*\n.*not archive:.*never sends/,
-    );
-  });
-});
-
 describe('send and status', () => {
   async function setUp(): Promise<{ here: Project; server: TestServer }> {
     const server = await startTestServer();
@@ -204,20 +102,19 @@ describe('send and status', () => {
     const { here, server } = await setUp();
     here.write('note.txt', 'a note');
     const { code, stderr, values } = await here.json([
-      ...['send', '--wait', '--from', 'Me <me@example.com>', '--to', '"Doe, Jane" <jane@example.net>, joe@example.net'],
-      ...['--cc', 'cc@example.net', '--bcc', 'bcc@example.net', '--reply-to', 'r@example.com', '--subject', 'Grüße'],
-      ...[
-        '--text',
-        'Hello',
-        '--html',
-        '<p>Hello</p>',
-        '--attach',
-        'note.txt',
-        '--header',
-        'X-Order: 4711',
-        '--id',
-        'order-1',
-      ],
+      'send',
+      '--wait',
+      '--from=Me <me@example.com>',
+      '--to="Doe, Jane" <jane@example.net>, joe@example.net',
+      '--cc=cc@example.net',
+      '--bcc=bcc@example.net',
+      '--reply-to=r@example.com',
+      '--subject=Grüße',
+      '--text=Hello',
+      '--html=<p>Hello</p>',
+      '--attach=note.txt',
+      '--header=X-Order: 4711',
+      '--id=order-1',
     ]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(values).toEqual([expect.objectContaining({ id: 'order-1', duplicate: false, state: 'sent' })]);

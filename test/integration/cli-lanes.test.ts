@@ -11,8 +11,14 @@ function send(here: Project, id: string, ...more: string[]): Promise<unknown> {
   return here.run(['send', ...about, '--id', id, ...more]);
 }
 
-const rowOf = async (here: Project, id: string): Promise<Record<string, unknown> | undefined> =>
-  (await here.json(['connectors'])).values.find((row) => row['id'] === id);
+interface Row {
+  readonly id: string;
+  readonly oldestWaitingMs: number;
+  readonly breaker: { readonly untilMs: number; readonly reply: string };
+}
+
+const rowOf = async (here: Project, id: string): Promise<Row | undefined> =>
+  ((await here.json(['connectors'])).values as unknown as Row[]).find((row) => row.id === id);
 
 const archive = '{ direction: incoming, incoming: { protocol: pop3, host: pop.example.com, user: a, password: b } }';
 
@@ -28,8 +34,13 @@ describe('connectors, pause, resume', () => {
     const breaker = { state: 'closed', fault: null, faults: 0, untilMs: null, reply: null };
     expect(values).toEqual([
       {
-        ...{ id: 'relay', direction: 'outgoing', transport: 'smtp', sent: 1, breaker },
-        ...{ ...nothing, limits: { preset: null, concurrency: 5, messagesPerMinute: null } },
+        ...nothing,
+        id: 'relay',
+        direction: 'outgoing',
+        transport: 'smtp',
+        sent: 1,
+        breaker,
+        limits: { preset: null, concurrency: 5, messagesPerMinute: null },
       },
       expect.objectContaining({ id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing }),
     ]);
@@ -45,7 +56,7 @@ describe('connectors, pause, resume', () => {
     await worker.said('routed');
     const row = await rowOf(here, 'relay');
     expect(row).toMatchObject({ waiting: 1, paused: true });
-    expect(row?.['oldestWaitingMs']).toBeGreaterThan(0);
+    expect(row?.oldestWaitingMs).toBeGreaterThan(0);
     expect(server.received.transactions).toEqual([]);
     expect(await here.json(['resume', 'relay'])).toMatchObject({ code: 0, values: [{ id: 'relay', paused: false }] });
     await worker.said('sent');
@@ -60,8 +71,8 @@ describe('connectors, pause, resume', () => {
     await worker.said('connector-fault');
     const row = await rowOf(here, 'relay');
     expect(row).toMatchObject({ waiting: 1, breaker: { state: 'open', faults: 1 } });
-    expect((row?.['breaker'] as { untilMs: number }).untilMs).toBeGreaterThan(0);
-    expect((row?.['breaker'] as { reply: string }).reply).toContain('maintenance');
+    expect(row?.breaker.untilMs).toBeGreaterThan(0);
+    expect(row?.breaker.reply).toContain('maintenance');
     await here.run(['resume', 'relay']);
     await worker.said('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ breaker: { state: 'closed', fault: null } });

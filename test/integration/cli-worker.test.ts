@@ -8,9 +8,8 @@ import { startTestServer } from '../support/cli-config.ts';
 import { testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
-const message = (id: string, from = 'me@example.com'): string[] => [
-  ...['send', '--from', from, '--to', 'you@example.net', '--subject', 'x', '--text', 'x', '--id', id],
-];
+const message = (id: string, from = 'me@example.com'): string[] =>
+  `send --from ${from} --to you@example.net --subject x --text x --id ${id}`.split(' ');
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -146,7 +145,7 @@ test('the health check answers while it serves, on the loopback', async () => {
   await until(async () => (await ask('/readyz')).status === 200, { what: 'the worker to be ready' });
   expect(await ask('/healthz')).toMatchObject({ status: 200, body: { ok: true, redis: 'ready' } });
   expect(await worker.end()).toBe(0);
-  await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow();
+  await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow('fetch failed');
 });
 
 test('a health port that is taken ends it with 1 and says so', async () => {

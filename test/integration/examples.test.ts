@@ -1,0 +1,81 @@
+/** Runs every example as its reader would: as a program, against a real worker. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect, test } from 'vitest';
+import { project, type WorkerProcess } from '../support/cli.ts';
+import { startTestServer, type TestServer } from '../support/cli-config.ts';
+import { redisUrl, testPrefix } from '../support/redis.ts';
+import { root, textOf } from '../support/source.ts';
+
+async function runExample(
+  name: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [join(root, 'examples', name), ...args], {
+    env: { ...process.env, REDIS_URL: redisUrl(), ...env },
+  });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { code: code as unknown, stdout, stderr };
+}
+
+async function setUp(): Promise<{
+  server: TestServer;
+  worker: WorkerProcess;
+  prefix: string;
+  here: ReturnType<typeof project>;
+}> {
+  const server = await startTestServer();
+  const prefix = testPrefix();
+  const here = project(server.config(prefix));
+  return { server, worker: await here.worker(), prefix, here };
+}
+
+test('enqueue.ts sends a message and says so', async () => {
+  const { server, prefix } = await setUp();
+  const ended = await runExample('enqueue.ts', ['you@example.net'], { POSTLANE_PREFIX: prefix });
+  expect(ended).toMatchObject({ code: 0, stderr: '' });
+  expect(ended.stdout).toMatch(/^enqueued (welcome-\d+)\n\1 is sent\n$/);
+  expect(server.received.transactions).toMatchObject([{ from: 'sales@example.com', to: ['you@example.net'] }]);
+});
+
+test('enqueue.ts with a bad address says which field, and ends with 1', async () => {
+  const ended = await runExample('enqueue.ts', ['nobody'], { POSTLANE_PREFIX: testPrefix() });
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toMatch(/^message-invalid .*to/);
+});
+
+test('a message of foreign-producer.mjs, which only knows the wire, arrives', async () => {
+  const { server, worker, prefix, here } = await setUp();
+  const args = { POSTLANE_PREFIX: prefix, MESSAGE_ID: 'foreign-1' };
+  expect(await runExample('foreign-producer.mjs', ['you@example.net'], args)).toMatchObject({
+    code: 0,
+    stdout: 'foreign-1\n',
+  });
+  expect(await worker.said('sent')).toMatchObject({ id: 'foreign-1', connector: 'relay' });
+  expect(server.received.transactions[0]?.bytes.toString()).toContain('Sent by a foreign producer.');
+  expect((await here.json(['status', 'foreign-1'])).values[0]).toMatchObject({ state: 'sent' });
+});
+
+test('a bad message of a foreign producer becomes a dead letter invalid-message that says what is wrong', async () => {
+  const { server, worker, prefix, here } = await setUp();
+  await runExample('foreign-producer.mjs', ['no address'], { POSTLANE_PREFIX: prefix, MESSAGE_ID: 'foreign-2' });
+  await worker.said('dead');
+  const { values } = await here.json(['dead', 'show', 'foreign-2']);
+  expect(values[0]).toMatchObject({ reason: 'invalid-message', data: { v: 1, message: { to: ['no address'] } } });
+  expect(values[0]?.['reply']).toMatch(/to.*no @/);
+  expect(server.received.transactions).toEqual([]);
+});
+
+test('postlane.yaml is valid', async () => {
+  const here = project(textOf('examples/postlane.yaml'));
+  const names = ['RELAY_PASSWORD', 'SALES_SECRET', 'FINANCE_PASSWORD', 'ARCHIVE_PASSWORD'];
+  const env = Object.fromEntries(names.map((name) => [name, 'x']));
+  expect(await here.callJson(['check'], { env })).toMatchObject({ code: 0, values: [{ ok: true, warnings: [] }] });
+  expect((await here.callJson(['explain', 'x@finance.example.com'], { env })).values[0]).toMatchObject({
+    connector: 'finance',
+    rule: 'domain',
+  });
+});
