@@ -16,7 +16,7 @@ import { tryNext } from './try-next.ts';
 import { verify } from './verify.ts';
 
 /** Longer than any of it takes on a slow machine; what is not settled by then is reported as it stands. */
-const settleTimeoutMs = 50_000;
+const settleTimeoutMs = (count: number): number => 45_000 + count * 50;
 /** How far ahead the messages are sent that wait for their time. */
 const laterMs = 2_000;
 const batchSize = 100;
@@ -56,7 +56,7 @@ async function run(options: QuickstartOptions, screen: Screen): Promise<number> 
     screen.line(error instanceof Error ? error.message : String(error));
   }
   const failures = await curtain.fall();
-  for (const failure of failures) screen.line(`could not end ${failure}`);
+  for (const failure of failures) screen.line(`At the end, ${failure}`);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);
   return outcome === 'good' && failures.length === 0 ? 0 : 1;
 }
@@ -124,12 +124,12 @@ async function untilSettled(
   { producer, stage, screen, signal }: Waiting,
 ): Promise<Map<string, MessageStatus>> {
   const statuses = new Map<string, MessageStatus>();
-  const deadline = Date.now() + settleTimeoutMs;
+  const deadline = Date.now() + settleTimeoutMs(sent.length);
   let workerEnded = false;
   void stage.worker.ended.then(() => (workerEnded = true));
   for (;;) {
     signal.throwIfAborted();
-    if (workerEnded) throw new Error('the worker has ended');
+    if (workerEnded) throw new Error('The worker has ended before its work.');
     const open = sent.filter(({ id }) => !isSettled(statuses.get(id)));
     if (open.length === 0 || Date.now() > deadline) return statuses;
     for (let start = 0; start < open.length; start += batchSize) {

@@ -25,7 +25,7 @@ export function createScreen(stream: NodeJS.WriteStream): Screen {
     progress(text) {
       if (stream.isTTY) {
         clear();
-        stream.write(text.slice(0, Math.max(20, stream.columns - 1)));
+        stream.write(text.slice(0, (stream.columns || 80) - 1));
         open = true;
       } else if (Date.now() - printedAt >= 1_000) {
         printedAt = Date.now();

@@ -1,6 +1,6 @@
 /** The stage of the quick start: Redis, SMTP servers, configuration and worker; set up in this order, and taken down in the other. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -50,7 +50,8 @@ export async function setStage(curtain: Curtain, screen: Screen, keepFiles: () =
   const directory = mkdtempSync(join(tmpdir(), 'postlane-quickstart-'));
   const logFile = join(directory, 'worker.log');
   curtain.push('its directory', () => {
-    if (!keepFiles()) return rmSync(directory, { recursive: true, force: true });
+    // Before the configuration is written there is nothing to look at.
+    if (!keepFiles() || readdirSync(directory).length === 0) return rmSync(directory, { recursive: true, force: true });
     const log = existsSync(logFile) ? `; the worker's log is ${logFile}` : '';
     return screen.line(`\nKept for a look: ${directory}${log}`);
   });
@@ -70,11 +71,13 @@ export async function setStage(curtain: Curtain, screen: Screen, keepFiles: () =
   const worker = await startWorker(configFile, logFile, directory);
   curtain.push('the worker', async () => {
     const code = await worker.stop();
-    if (code !== 0) throw new Error(`it ended with exit code ${code}`);
+    if (code !== 0) throw new Error(`ended with exit code ${code}`);
   });
   screen.line(`  worker        process ${worker.pid}, log ${logFile}`);
   return { directory, configFile, logFile, redis, plans, servers, worker };
 }
+
+const briefly = { maxRetriesPerRequest: 1, connectTimeout: 5_000, connectionName: 'postlane-quickstart' };
 
 async function findRedis(curtain: Curtain, screen: Screen): Promise<Stage['redis']> {
   const given = process.env.REDIS_URL ?? '';
@@ -84,16 +87,33 @@ async function findRedis(curtain: Curtain, screen: Screen): Promise<Stage['redis
     screen.line(`  Redis         private, ${redis.url}`);
     return { url: redis.url, prefix: '{postlane}' };
   }
+  const { host } = new URL(given);
+  await reach(given, host);
   // Somebody's own: nothing of it is touched, and nothing of ours stays.
   const prefix = `{postlane-quickstart-${randomBytes(4).toString('hex')}}`;
   curtain.push('its keys in Redis', () => removeKeys(given, prefix));
-  const { host } = new URL(given);
   screen.line(`  Redis         of REDIS_URL (${host}), keys ${prefix}:*`);
   return { url: given, prefix };
 }
 
+/** Says at once that nobody is there; a worker would wait for Redis to come. */
+async function reach(url: string, host: string): Promise<void> {
+  const redis = new Redis(url, { ...briefly, retryStrategy: () => null, lazyConnect: true });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (error) {
+    throw new Error(`The Redis of REDIS_URL (${host}) cannot be reached. Unset it to use a private one.`, {
+      cause: error,
+    });
+  } finally {
+    redis.disconnect();
+  }
+}
+
 async function removeKeys(url: string, prefix: string): Promise<void> {
-  const redis = new Redis(url, { maxRetriesPerRequest: 1, connectionName: 'postlane-quickstart' });
+  const redis = new Redis(url, briefly);
   redis.on('error', () => undefined);
   try {
     for await (const keys of redis.scanStream({ match: `${prefix}*`, count: 1_000 })) {

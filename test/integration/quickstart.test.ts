@@ -1,7 +1,8 @@
 /** The quick start as its user runs it: a process of its own, with everything that it sets up. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { until } from '../support/until.ts';
@@ -14,9 +15,12 @@ interface Run {
   signal(name: NodeJS.Signals): void;
 }
 
-function start(args: readonly string[]): Run {
+function start(args: readonly string[], more: NodeJS.ProcessEnv = {}): Run {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...env, ...more },
+  });
   const said: string[] = [];
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => said.push(text));
@@ -67,6 +71,26 @@ describe('npm run quickstart', { timeout: 60_000 }, () => {
     run.signal('SIGINT');
     await succeeded(run);
     expect(existsSync(config)).toBe(false);
+  });
+
+  test('a worker that dies makes it fail, and the log is kept', async () => {
+    const run = start(['--count', '2000']);
+    await until(() => run.output().includes('Sending'), { what: 'the start', timeoutMs: 40_000 });
+    const [, pid] = /worker +process (\d+)/.exec(run.output()) ?? [];
+    process.kill(Number(pid), 'SIGKILL');
+    expect(await run.exit).toBe(1);
+    expect(run.output()).toContain('The worker has ended before its work.');
+    const folder = dirname(configOf(run));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    expect(run.output()).toContain(`Kept for a look: ${folder}`);
+    expect(readFileSync(join(folder, 'worker.log'), 'utf8')).toContain('"event":"ready"');
+  });
+
+  test('a Redis that is not there is told at once', async () => {
+    const run = start([], { REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(await run.exit).toBe(1);
+    expect(run.output()).toContain('The Redis of REDIS_URL (127.0.0.1:1) cannot be reached.');
+    expect(run.output()).not.toContain('Kept for a look');
   });
 
   test('an option that it does not know is told with the usage, exit 2', async () => {
