@@ -63,5 +63,5 @@ test('afterwards it works on as before', async () => {
   await first.waitFor('unblocked');
   await second.stop();
   await producer.send(countable('next'));
-  await first.waitFor('sent', 'next');
+  expect(await first.waitFor('sent', 'next')).toMatchObject({ attempt: 1 });
 });

@@ -30,6 +30,8 @@ const worker = createWorker({
   timing,
   transport: (id) => transports.get(id) ?? null,
   listeners: [say],
+  // Asked each time, as the function itself is replaced when the clock is set.
+  now: () => Date.now(),
 });
 
 const systemNow = Date.now;
