@@ -77,6 +77,11 @@ export function laneJobOf(
   return { v: 1, id, message, messageId: messageIdHeader(id, from), acceptedAt: acceptedAtMs, ...route };
 }
 
+/** The Message-ID that the recipient sees, '' where it is not ours: a raw message has its own, or none. */
+export function headerOf({ message, messageId }: LaneJob): string {
+  return message.raw === undefined ? messageId : '';
+}
+
 /** A lane job as it comes out of Redis: checked again, as somebody may have written there. */
 export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
   const shape = shapeIssue(data);

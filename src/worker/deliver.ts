@@ -5,7 +5,7 @@
 import { PostlaneError, unreachable } from '../errors.ts';
 import { composeMail } from '../message/compose.ts';
 import { refsOf } from '../queue/content.ts';
-import type { LaneJob } from '../queue/jobs.ts';
+import { headerOf, type LaneJob } from '../queue/jobs.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
 import { createFence, type Fence } from './fence.ts';
@@ -161,7 +161,8 @@ function isLeft({ outcome }: RecipientState, { onUncertain }: SendPolicy): boole
 
 /** The message as the ledger knows it, or as it begins. */
 function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
-  const { id, connector, rule, messageId, acceptedAt, message } = job;
+  const { id, connector, rule, acceptedAt, message } = job;
+  const messageId = headerOf(job);
   const known = new Map((before?.recipients ?? []).map((recipient) => [recipient.address, recipient]));
   for (const address of message.envelope.to) {
     if (!known.has(address)) known.set(address, { address, outcome: 'pending', code: null, reply: null });

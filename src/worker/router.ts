@@ -10,7 +10,7 @@ import { asError, printable } from '../errors.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import type { ContentStore } from '../queue/content.ts';
 import { refsOf } from '../queue/content.ts';
-import { decodeIntake, jobPriorities, laneJobOf } from '../queue/jobs.ts';
+import { decodeIntake, headerOf, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type Standing } from '../queue/ledger.ts';
 import type { Lanes } from '../queue/lanes.ts';
 import { jobName } from '../queue/names.ts';
@@ -120,7 +120,7 @@ export async function enterLane(
     id,
     connector,
     rule,
-    messageId: laneJob.messageId,
+    messageId: headerOf(laneJob),
     recipients: message.envelope.to.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     acceptedAt,
     deadline: known ? standing.deadline : deadlineOf(laneJob, lifetimeMs),
