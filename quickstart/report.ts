@@ -81,6 +81,8 @@ const shownProblems = 8;
 export function checkLines(checks: readonly Check[]): string[] {
   return checks.flatMap(({ title, looked, problems }) => {
     const hidden = problems.length - shownProblems;
+    // Nothing to look at is no proof; a small --count has not every kind of mail.
+    if (looked === 0) return [`– ${title} (no such mail in this set)`];
     return [
       problems.length === 0 ? `✓ ${title} (${looked})` : `✗ ${title} (${problems.length} of ${looked})`,
       ...problems.slice(0, shownProblems).map((problem) => `    ${problem}`),
