@@ -41,7 +41,7 @@ async function check(call: Call, connect: boolean, timeoutMs: number): Promise<E
     return 2;
   }
   const { connectors } = loaded.config;
-  const summary = `${file}: right, ${connectors.length} ${connectors.length === 1 ? 'connector' : 'connectors'}`;
+  const summary = `${file}: valid, ${connectors.length} ${connectors.length === 1 ? 'connector' : 'connectors'}`;
   const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
   if (!connect) {
     terminal.result({ ok: true, file, issues: [], warnings }, () => [...formatIssues(warnings), summary + warned]);

@@ -28,6 +28,9 @@ interface DropOptions extends ActOptions {
   readonly yes?: boolean;
 }
 
+/** People get a line per message up to so many, and beyond it the progress and a sum. */
+const maxLines = 20;
+
 /** A dead letter that is there, or an id that somebody asked for. */
 type Chosen = { readonly id: string; readonly letter: DeadLetterSummary | null };
 
@@ -156,12 +159,12 @@ async function each(
         const result = await act(operator, one);
         counted.set(result, (counted.get(result) ?? 0) + 1);
         // One by one: if it is broken off, what was done has been told.
-        terminal.result({ id: one.id, result }, () => (chosen.length <= 20 ? [`${one.id}  ${result}`] : []));
-        terminal.progress(`${index + 1} of ${chosen.length}`);
+        terminal.result({ id: one.id, result }, () => (chosen.length <= maxLines ? [`${one.id}  ${result}`] : []));
+        if (chosen.length > maxLines) terminal.progress(`${index + 1} of ${chosen.length}`);
       }
       terminal.progress('');
       const summary = [...counted].map(([result, times]) => `${times} ${result}`).join(', ');
-      if (chosen.length > 20) terminal.note(summary);
+      if (chosen.length > maxLines) terminal.note(summary);
     }
     const held = verb === 'replay' ? (counted.get('held') ?? 0) : 0;
     if (held > 0) {

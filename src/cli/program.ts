@@ -1,4 +1,5 @@
 /** The command line as a whole: its commands and global options, and the way from arguments to an exit code. */
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCheck } from './check.ts';
 import type { Surroundings } from './compose.ts';
@@ -12,7 +13,7 @@ import { createTerminal, type Streams, type Terminal } from './terminal.ts';
 import { addWorker } from './worker.ts';
 
 /** What every command may be given, before or after its name. */
-export interface GlobalOptions {
+interface GlobalOptions {
   readonly config?: string;
   readonly json?: boolean;
 }
@@ -58,6 +59,7 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
     .description(
       'Sends an organisation’s outbound e-mail: from a queue in Redis, by the connector of its From address.',
     )
+    .version(version())
     .option('--config <file>', 'configuration (default: $POSTLANE_CONFIG, else ./postlane.yaml)')
     .option('--json', 'results as JSON on stdout, one document or one per line; errors as JSON on stderr')
     .exitOverride()
@@ -77,6 +79,12 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
   } catch (thrown) {
     return report(thrown, terminal);
   }
+}
+
+/** Of the package, which is two folders up both in the repository and when it is installed. */
+function version(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** Commander copies these settings only to commands that it makes itself after they were set; groups are made by others. */

@@ -1,6 +1,7 @@
 /** `worker`: one process that routes and sends until it is told to stop. Joins configuration, transports, log and health check. */
 import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { destination } from 'pino';
 import { asError } from '../errors.ts';
@@ -74,7 +75,8 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
     watch.close();
     process.off('SIGHUP', reload);
     stop.close();
-    await registry.close();
+    // Closing waits for running sends, and what was broken off may never come back.
+    await Promise.race([registry.close(), pause(lingerMs, undefined, { ref: false })]);
     setTimeout(() => process.exit(), lingerMs).unref();
   }
 }

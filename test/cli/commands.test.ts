@@ -1,6 +1,7 @@
 /** The command line without Redis: usage, check, explain. What is on stdout, what is on stderr, and the exit codes. */
 import { describe, expect, test } from 'vitest';
 import { project } from '../support/cli.ts';
+import { textOf } from '../support/source.ts';
 
 const nowhere = { REDIS_URL: 'redis://127.0.0.1:1' };
 
@@ -48,6 +49,11 @@ describe('usage', () => {
     const after = await here.call(['explain', 'sales@example.com', '--config', 'other.yaml', '--json']);
     expect(before).toMatchObject({ code: 0, stderr: '' });
     expect(after).toEqual(before);
+  });
+
+  test('--version is that of the package', async () => {
+    const { version } = JSON.parse(textOf('package.json')) as { version: string };
+    expect(await project(plain).call(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   test('no command at all ends with 2', async () => {

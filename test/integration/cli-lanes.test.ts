@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 function send(here: Project, id: string, ...more: string[]): Promise<unknown> {
   const about = ['--from', 'me@example.com', '--to', `${id}@example.net`, '--subject', `about ${id}`, '--text', 'x'];
-  return here.run(['send', ...about, '--id', id, ...more]);
+  return here.call(['send', ...about, '--id', id, ...more]);
 }
 
 interface Row {
@@ -18,7 +18,7 @@ interface Row {
 }
 
 const rowOf = async (here: Project, id: string): Promise<Row | undefined> =>
-  ((await here.json(['connectors'])).values as unknown as Row[]).find((row) => row.id === id);
+  ((await here.callJson(['connectors'])).values as unknown as Row[]).find((row) => row.id === id);
 
 const archive = '{ direction: incoming, incoming: { protocol: pop3, host: pop.example.com, user: a, password: b } }';
 
@@ -28,7 +28,7 @@ describe('connectors, pause, resume', () => {
     const here = project(server.config(testPrefix(), { archive }));
     await here.worker();
     await send(here, 'one', '--wait');
-    const { code, stderr, values } = await here.json(['connectors']);
+    const { code, stderr, values } = await here.callJson(['connectors']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const nothing = { waiting: 0, active: 0, delayed: 0, paused: false, oldestWaitingMs: null };
     const breaker = { state: 'closed', fault: null, faults: 0, untilMs: null, reply: null };
@@ -44,21 +44,24 @@ describe('connectors, pause, resume', () => {
       },
       expect.objectContaining({ id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing }),
     ]);
-    expect((await here.run(['connectors'])).stdout).toMatch(/CONNECTOR .*\nrelay +outgoing +smtp .* ok\n/);
+    expect((await here.call(['connectors'])).stdout).toMatch(/CONNECTOR .*\nrelay +outgoing +smtp .* ok\n/);
   });
 
   test('pause holds what waits, resume lets it go', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
     const worker = await here.worker();
-    expect(await here.json(['pause', 'relay'])).toMatchObject({ code: 0, values: [{ id: 'relay', paused: true }] });
+    expect(await here.callJson(['pause', 'relay'])).toMatchObject({ code: 0, values: [{ id: 'relay', paused: true }] });
     await send(here, 'one');
     await worker.said('routed');
     const row = await rowOf(here, 'relay');
     expect(row).toMatchObject({ waiting: 1, paused: true });
     expect(row?.oldestWaitingMs).toBeGreaterThan(0);
     expect(server.received.transactions).toEqual([]);
-    expect(await here.json(['resume', 'relay'])).toMatchObject({ code: 0, values: [{ id: 'relay', paused: false }] });
+    expect(await here.callJson(['resume', 'relay'])).toMatchObject({
+      code: 0,
+      values: [{ id: 'relay', paused: false }],
+    });
     await worker.said('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ waiting: 0, paused: false, sent: 1 });
   });
@@ -73,7 +76,7 @@ describe('connectors, pause, resume', () => {
     expect(row).toMatchObject({ waiting: 1, breaker: { state: 'open', faults: 1 } });
     expect(row?.breaker.untilMs).toBeGreaterThan(0);
     expect(row?.breaker.reply).toContain('maintenance');
-    await here.run(['resume', 'relay']);
+    await here.call(['resume', 'relay']);
     await worker.said('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ breaker: { state: 'closed', fault: null } });
   });
@@ -84,7 +87,7 @@ describe('connectors, pause, resume', () => {
     const oldConnector = `{ address: me@example.com, direction: outgoing, smtp: { host: 127.0.0.1, port: ${old.port}, security: none } }`;
     const here = project(server.config(prefix, { old: oldConnector }));
     const worker = await here.worker();
-    await here.run(['pause', 'old']);
+    await here.call(['pause', 'old']);
     await send(here, 'one');
     await worker.said('routed');
     await worker.end();
@@ -118,7 +121,7 @@ describe('dead letters', () => {
   test('list, show, replay and drop, by id and by filter', async () => {
     const { here, server, accept } = await setUp();
 
-    const { values } = await here.json(['dead', 'list']);
+    const { values } = await here.callJson(['dead', 'list']);
     expect(values.map(({ id }) => id)).toEqual(expect.arrayContaining(['one', 'two', 'bad']));
     expect(values.find(({ id }) => id === 'one')).toMatchObject({
       reason: 'rejected',
@@ -129,52 +132,52 @@ describe('dead letters', () => {
     for (const { at } of values) expect(new Date(String(at)).toISOString()).toBe(at);
 
     const ids = async (...filter: string[]): Promise<unknown[]> =>
-      (await here.json(['dead', 'list', ...filter])).values.map(({ id }) => id);
+      (await here.callJson(['dead', 'list', ...filter])).values.map(({ id }) => id);
     expect(await ids('--reason', 'invalid-message')).toEqual(['bad']);
     expect(await ids('--connector', 'relay', '--since', '1h')).toEqual(['one', 'two']);
     expect(await ids('--until', '1h')).toEqual([]);
     expect(await ids('--limit', '1')).toHaveLength(1);
 
-    const shown = await here.json(['dead', 'show', 'one']);
+    const shown = await here.callJson(['dead', 'show', 'one']);
     expect(shown.values[0]).toMatchObject({ id: 'one', data: { v: 1, message: { subject: 'about one' } } });
     // oxlint-disable-next-line no-control-regex -- an escape sequence out of a message is what this looks for
-    expect((await here.run(['dead', 'show', 'bad'])).stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
-    expect(await here.json(['dead', 'show', 'one', 'nobody'])).toMatchObject({ code: 1, values: [{ id: 'one' }] });
+    expect((await here.call(['dead', 'show', 'bad'])).stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+    expect(await here.callJson(['dead', 'show', 'one', 'nobody'])).toMatchObject({ code: 1, values: [{ id: 'one' }] });
 
-    const counted = await here.json(['dead', 'replay', '--reason', 'rejected', '--dry-run']);
+    const counted = await here.callJson(['dead', 'replay', '--reason', 'rejected', '--dry-run']);
     expect(counted.values).toEqual([{ dryRun: true, count: 2, byReason: { rejected: 2 }, byConnector: { relay: 2 } }]);
     expect(await ids()).toHaveLength(3);
 
     accept();
-    const replayed = await here.json(['dead', 'replay', '--reason', 'rejected', '--rate', '100/s']);
+    const replayed = await here.callJson(['dead', 'replay', '--reason', 'rejected', '--rate', '100/s']);
     expect(replayed).toMatchObject({ code: 0, stderr: '' });
     expect(replayed.values).toEqual([
       { id: 'one', result: 'replayed' },
       { id: 'two', result: 'replayed' },
     ]);
     await until(() => server.received.transactions.length === 2, { what: 'the replayed messages' });
-    expect(await here.json(['dead', 'replay', 'one'])).toMatchObject({ code: 1 });
-    await until(async () => (await here.json(['status', 'one'])).values[0]?.['state'] === 'sent', { what: 'sent' });
+    expect(await here.callJson(['dead', 'replay', 'one'])).toMatchObject({ code: 1 });
+    await until(async () => (await here.callJson(['status', 'one'])).values[0]?.['state'] === 'sent', { what: 'sent' });
     expect(server.received.transactions).toHaveLength(2);
 
-    expect(await here.json(['dead', 'drop', '--reason', 'invalid-message'])).toMatchObject({ code: 2 });
-    expect(await here.json(['dead', 'drop', '--reason', 'invalid-message', '--yes'])).toMatchObject({
+    expect(await here.callJson(['dead', 'drop', '--reason', 'invalid-message'])).toMatchObject({ code: 2 });
+    expect(await here.callJson(['dead', 'drop', '--reason', 'invalid-message', '--yes'])).toMatchObject({
       code: 0,
       values: [{ id: 'bad', result: 'dropped' }],
     });
-    expect(await here.json(['dead', 'drop', 'bad'])).toMatchObject({ code: 1, values: [{ result: 'not-found' }] });
-    expect((await here.run(['dead', 'list'])).stdout).toBe('No dead letters.\n');
+    expect(await here.callJson(['dead', 'drop', 'bad'])).toMatchObject({ code: 1, values: [{ result: 'not-found' }] });
+    expect((await here.call(['dead', 'list'])).stdout).toBe('No dead letters.\n');
   });
 
   test('--via replays by another connector; --rate spaces them', async () => {
     const { here, accept } = await setUp();
     accept();
     const startedAt = performance.now();
-    await here.json(['dead', 'replay', 'one', 'two', '--via', 'other', '--rate', '2/s']);
+    await here.callJson(['dead', 'replay', 'one', 'two', '--via', 'other', '--rate', '2/s']);
     expect(performance.now() - startedAt).toBeGreaterThan(500);
     const wait = { what: 'the replayed message' };
-    await until(async () => (await here.json(['status', 'two'])).values[0]?.['state'] === 'sent', wait);
-    expect((await here.json(['status', 'two'])).values[0]).toMatchObject({ connector: 'other', state: 'sent' });
+    await until(async () => (await here.callJson(['status', 'two'])).values[0]?.['state'] === 'sent', wait);
+    expect((await here.callJson(['status', 'two'])).values[0]).toMatchObject({ connector: 'other', state: 'sent' });
   });
 
   test('a held message is neither replayed nor lost; resolve settles it', async () => {
@@ -186,24 +189,24 @@ describe('dead letters', () => {
     await worker.said('held', 1);
     await send(here, 'lost');
     await worker.said('held', 2);
-    expect(await here.json(['dead', 'replay', 'lost'])).toMatchObject({ code: 1, values: [{ result: 'held' }] });
-    expect(await here.json(['dead', 'replay', '--all'])).toMatchObject({
+    expect(await here.callJson(['dead', 'replay', 'lost'])).toMatchObject({ code: 1, values: [{ result: 'held' }] });
+    expect(await here.callJson(['dead', 'replay', '--all'])).toMatchObject({
       code: 0,
       values: [{ result: 'held' }, { result: 'held' }],
     });
-    expect(await here.json(['dead', 'resolve', 'arrived', '--as', 'sent'])).toMatchObject({ code: 0 });
-    expect((await here.json(['status', 'arrived'])).values[0]).toMatchObject({ state: 'sent' });
-    expect(await here.json(['dead', 'resolve', 'lost', '--as', 'retry'])).toMatchObject({ code: 0 });
+    expect(await here.callJson(['dead', 'resolve', 'arrived', '--as', 'sent'])).toMatchObject({ code: 0 });
+    expect((await here.callJson(['status', 'arrived'])).values[0]).toMatchObject({ state: 'sent' });
+    expect(await here.callJson(['dead', 'resolve', 'lost', '--as', 'retry'])).toMatchObject({ code: 0 });
     await worker.said('sent');
     expect(server.received.transactions.filter(({ accepted }) => accepted)).toHaveLength(1);
-    expect(await here.json(['dead', 'resolve', 'lost', '--as', 'drop'])).toMatchObject({ code: 1 });
-    expect((await here.json(['dead', 'list'])).values).toEqual([]);
+    expect(await here.callJson(['dead', 'resolve', 'lost', '--as', 'drop'])).toMatchObject({ code: 1 });
+    expect((await here.callJson(['dead', 'list'])).values).toEqual([]);
   });
 
   test('the Redis of REDIS_URL is asked, whatever the file says', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()).replace('redis: {', 'redis: { url: "redis://127.0.0.1:1",'));
-    expect(await here.json(['dead', 'list'], { env: { REDIS_URL: redisUrl() } })).toMatchObject({
+    expect(await here.callJson(['dead', 'list'], { env: { REDIS_URL: redisUrl() } })).toMatchObject({
       code: 0,
       values: [],
     });

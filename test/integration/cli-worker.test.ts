@@ -21,7 +21,7 @@ async function freePort(): Promise<number> {
 }
 
 async function stateOf(here: Project, id: string): Promise<unknown> {
-  return (await here.json(['status', id])).values[0]?.['state'];
+  return (await here.callJson(['status', id])).values[0]?.['state'];
 }
 
 test('says ready first, stopped last, and ends with 0 at SIGTERM and at SIGINT', async () => {
@@ -47,9 +47,9 @@ test('finishes the send that runs when SIGTERM comes, hands the rest back, and e
   const limits = server.config(prefix).replace('security: none }', 'security: none }, limits: { concurrency: 1 }');
   const here = project(limits);
   const worker = await here.worker();
-  await here.run(message('running'));
+  await here.call(message('running'));
   await arrived.promise;
-  await here.run(message('waiting'));
+  await here.call(message('waiting'));
   worker.child.kill('SIGTERM');
   await worker.said('draining');
   letGo.resolve('250 ok');
@@ -63,7 +63,7 @@ test('a second signal ends it at once, with 1', async () => {
   const server = await startTestServer({ script: { '.': 'hang' } });
   const here = project(server.config(testPrefix()));
   const worker = await here.worker();
-  await here.run(message('stuck'));
+  await here.call(message('stuck'));
   await until(() => server.received.transactions.length === 1, { what: 'the message at the server' });
   worker.child.kill('SIGTERM');
   await worker.said('draining');
@@ -74,12 +74,12 @@ test('a send that does not come back within the drain time is broken off, and it
   const server = await startTestServer({ script: { '.': 'hang' } });
   const here = project(server.config(testPrefix(), {}, ['worker: { drain: 200ms }']));
   const worker = await here.worker();
-  await here.run(message('stuck'));
+  await here.call(message('stuck'));
   await until(() => server.received.transactions.length === 1, { what: 'the message at the server' });
   await worker.end();
   expect(worker.lines().at(-1)).toMatchObject({ event: 'stopped' });
   // The body was out whole, so nobody knows: the next worker goes on from here.
-  const { values } = await here.json(['status', 'stuck']);
+  const { values } = await here.callJson(['status', 'stuck']);
   expect(values[0]).toMatchObject({ state: 'deferred', recipients: [{ outcome: 'uncertain' }] });
 });
 
@@ -95,7 +95,7 @@ test('SIGHUP: a new connector works, a bad file keeps the old configuration, an 
   here.write('postlane.yaml', relay.config(prefix, { sales: added }));
   worker.child.kill('SIGHUP');
   await worker.said('config-applied');
-  expect(await here.json([...message('by-sales', 'sales@example.com'), '--wait'])).toMatchObject({ code: 0 });
+  expect(await here.callJson([...message('by-sales', 'sales@example.com'), '--wait'])).toMatchObject({ code: 0 });
   expect(sales.received.transactions).toHaveLength(1);
 
   here.write('postlane.yaml', relay.config(prefix, { sales: '{ direction: sideways, smtp: { host: a b } }' }));
@@ -106,7 +106,7 @@ test('SIGHUP: a new connector works, a bad file keeps the old configuration, an 
 
   here.write('good.yaml', relay.config(prefix, { sales: added }));
   const args = [...message('still-sales', 'sales@example.com'), '--wait', '--config', 'good.yaml'];
-  expect(await here.json(args)).toMatchObject({ code: 0 });
+  expect(await here.callJson(args)).toMatchObject({ code: 0 });
   expect(sales.received.transactions).toHaveLength(2);
 });
 
@@ -115,10 +115,10 @@ test('a changed file is read by itself, and a connector moves to its new server'
   const prefix = testPrefix();
   const here = project(before.config(prefix));
   const worker = await here.worker();
-  await here.run([...message('one'), '--wait']);
+  await here.call([...message('one'), '--wait']);
   here.write('postlane.yaml', after.config(prefix));
   await worker.said('config-applied');
-  await here.run([...message('two'), '--wait']);
+  await here.call([...message('two'), '--wait']);
   expect([before.received.transactions.length, after.received.transactions.length]).toEqual([1, 1]);
 });
 
@@ -212,7 +212,7 @@ test('attack: neither a password, nor a body, a subject or the list of recipient
   const worker = await here.worker();
   const to = ['one@example.net', 'two@example.net', 'bad@example.net'];
   const args = ['send', '--wait', '--from', 'me@example.com', '--to', to.join(), '--subject', secrets.subject];
-  await here.run([...args, '--text', secrets.body, '--html', `<p>${secrets.body}</p>`, '--id', 'm1']);
+  await here.call([...args, '--text', secrets.body, '--html', `<p>${secrets.body}</p>`, '--id', 'm1']);
   // A job that is no message is logged too: by what is wrong with it, not by what it says.
   here.write('postlane.yaml', config.replace('hostname: mail.example.com', 'hostname: other.example.com'));
   worker.child.kill('SIGHUP');

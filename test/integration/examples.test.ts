@@ -56,14 +56,14 @@ test('a message of foreign-producer.mjs, which only knows the wire, arrives', as
   });
   expect(await worker.said('sent')).toMatchObject({ id: 'foreign-1', connector: 'relay' });
   expect(server.received.transactions[0]?.bytes.toString()).toContain('Sent by a foreign producer.');
-  expect((await here.json(['status', 'foreign-1'])).values[0]).toMatchObject({ state: 'sent' });
+  expect((await here.callJson(['status', 'foreign-1'])).values[0]).toMatchObject({ state: 'sent' });
 });
 
 test('a bad message of a foreign producer becomes a dead letter invalid-message that says what is wrong', async () => {
   const { server, worker, prefix, here } = await setUp();
   await runExample('foreign-producer.mjs', ['no address'], { POSTLANE_PREFIX: prefix, MESSAGE_ID: 'foreign-2' });
   await worker.said('dead');
-  const { values } = await here.json(['dead', 'show', 'foreign-2']);
+  const { values } = await here.callJson(['dead', 'show', 'foreign-2']);
   expect(values[0]).toMatchObject({ reason: 'invalid-message', data: { v: 1, message: { to: ['no address'] } } });
   expect(values[0]?.['reply']).toMatch(/to.*no @/);
   expect(server.received.transactions).toEqual([]);

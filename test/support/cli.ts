@@ -13,7 +13,7 @@ import { until } from './until.ts';
 
 const program = join(root, 'src/cli/main.ts');
 
-export interface Ended {
+interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -21,7 +21,7 @@ export interface Ended {
 
 type JsonRow = Readonly<Record<string, unknown>>;
 
-export interface LogLine {
+interface LogLine {
   readonly event: string;
   readonly level: string;
   readonly time: string;
