@@ -16,6 +16,7 @@ export interface LaneTools extends DeliverTools {
   readonly lanes: Lanes;
   readonly limits: () => MessageLimits;
   readonly transport: (connectorId: string) => Transport | null;
+  readonly pauseScale: number;
 }
 
 /** After an error of our own or of Redis that no rule foresees: long enough not to spin, short enough not to be noticed. */
@@ -67,14 +68,14 @@ async function translate(
   job: Job,
   token: string,
   connector: ConnectorConfig,
-  { lanes, emit }: LaneTools,
+  { lanes, emit, pauseScale }: LaneTools,
 ): Promise<void> {
   const id = String(job.id);
   switch (delivery.kind) {
     case 'finished':
       return;
     case 'retry':
-      if (delivery.slowDownMs !== null) await lanes.postpone(connector.id, delivery.slowDownMs);
+      if (delivery.slowDownMs !== null) await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale);
       return moveToDelayed(job, token, delivery.at);
     case 'postpone': {
       const { fault, reply, toldMs } = delivery.decision;
@@ -82,8 +83,9 @@ async function translate(
       const { pauseMs, faults } = await lanes.fault(connector.id, {
         kind: fault,
         reply: text,
-        toldMs,
-        ...faultPauses[fault],
+        toldMs: toldMs === null ? null : toldMs * pauseScale,
+        firstMs: faultPauses[fault].firstMs * pauseScale,
+        longestMs: faultPauses[fault].longestMs * pauseScale,
       });
       emit({
         event: 'connector-fault',

@@ -47,6 +47,8 @@ export interface Timing {
   readonly orphanGraceMs: number;
   /** After the drain time: for what was aborted to come back. */
   readonly abortMs: number;
+  /** Every pause of a lane is multiplied by it: what takes an hour can be watched in seconds. Not in ms. */
+  readonly pauseScale: number;
 }
 
 const defaultTiming: Timing = {
@@ -55,6 +57,7 @@ const defaultTiming: Timing = {
   lateResultMs: 60_000,
   orphanGraceMs: 60_000,
   abortMs: 5_000,
+  pauseScale: 1,
 };
 
 /** How often a job may be found abandoned. A mail that kills its worker must end; a fleet that is redeployed must not cost mail. */
@@ -103,6 +106,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       return routing.config.retention.ledgerMs;
     },
     lateResultMs: timing.lateResultMs,
+    pauseScale: timing.pauseScale,
     async recovered(connectorId) {
       const connector = connectorOf(connectorId);
       if (connector !== undefined) await lanes.setLimits(connectorId, connector.limits);
