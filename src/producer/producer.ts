@@ -9,7 +9,13 @@ import { shareConnection } from '../queue/bullmq.ts';
 import { connectFailFast, redisError, whenReady } from '../queue/connection.ts';
 import { createContentStore, refsOf } from '../queue/content.ts';
 import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
-import { createLedger, type HistoryEntry, type LedgerState, type RecipientState } from '../queue/ledger.ts';
+import {
+  createLedger,
+  type HistoryEntry,
+  type LedgerRow,
+  type LedgerState,
+  type RecipientState,
+} from '../queue/ledger.ts';
 import { defaultPrefix, intakeName, jobName, keysOf, laneName } from '../queue/names.ts';
 import { storeLargeContent } from './large-content.ts';
 
@@ -164,7 +170,7 @@ export function createProducer(options: ProducerOptions): Producer {
     status: (id) =>
       call(async () => {
         const row = await ledger.read(id);
-        if (row !== null) return row;
+        if (row !== null) return statusOf(row);
         const job = await intakeJob(intake, id);
         return job === null ? null : waitingStatus(id, job);
       }),
@@ -213,6 +219,11 @@ async function intakeJob(intake: Queue, id: string): Promise<Job | null> {
   const job = await intake.getJob(numbered?.[1] ?? id);
   if (job === undefined || job === null) return null;
   return messageIdOf(String(job.id), job.timestamp) === id ? job : null;
+}
+
+function statusOf(row: LedgerRow): MessageStatus {
+  const { id, state, connector, attempts, recipients, history, messageId, reason, retryAt } = row;
+  return { id, state, connector, attempts, recipients, history, messageId, reason, retryAt };
 }
 
 function waitingStatus(id: string, job: Job): MessageStatus {

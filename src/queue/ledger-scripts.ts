@@ -45,19 +45,19 @@ return 'go'
 
 /**
  * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults, KEYS[6] what it has done.
- * ARGV: id, token, state, now, retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), deadline, how many values
+ * ARGV: id, token, state, now, retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), recipients reached, deadline, how many values
  * of a dead letter follow, these, then the fields of a row that is not there yet.
  * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted.
  */
 export const settleScript = script(`${shared}
 local row = redis.call('HMGET', KEYS[1], 'state', 'open')
-if ARGV[2] ~= '' and row[2] and not string.find(row[2], ARGV[2], 1, true) then
+if ARGV[2] ~= '' and row[2] and cjson.decode(row[2]).token ~= ARGV[2] then
   note(ARGV[9])
   return 'late'
 end
 if row[1] and terminal[row[1]] then return 'late' end
-local letter = tonumber(ARGV[13])
-if not row[1] then redis.call('HSET', KEYS[1], unpack(ARGV, 14 + letter)) end
+local letter = tonumber(ARGV[14])
+if not row[1] then redis.call('HSET', KEYS[1], unpack(ARGV, 15 + letter)) end
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updatedAt', ARGV[4], 'recipients', ARGV[6], 'retryAt', ARGV[7], 'reason', ARGV[8])
 if row[2] then
   redis.call('HDEL', KEYS[1], 'open')
@@ -66,7 +66,7 @@ end
 note(ARGV[9])
 if letter > 0 then
   redis.call('DEL', KEYS[3])
-  redis.call('HSET', KEYS[3], unpack(ARGV, 14, 13 + letter))
+  redis.call('HSET', KEYS[3], unpack(ARGV, 15, 14 + letter))
   redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])
 end
 -- A result that came after all, for a message that was held meanwhile: nothing is left to resolve.
@@ -75,13 +75,13 @@ if row[1] == 'held' and letter == 0 then
   redis.call('ZREM', KEYS[4], ARGV[1])
 end
 local answer = 'ok'
-if ARGV[3] == 'sent' or ARGV[3] == 'partial' then redis.call('HINCRBY', KEYS[6], 'sent', 1) end
+if ARGV[12] ~= '0' then redis.call('HINCRBY', KEYS[6], 'sent', 1) end
 if ARGV[11] == '1' and redis.call('DEL', KEYS[5]) == 1 then answer = 'recovered' end
 if terminal[ARGV[3]] then
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   redis.call('ZREM', KEYS[2], ARGV[1])
 else
-  redis.call('ZADD', KEYS[2], 'NX', ARGV[12], ARGV[1])
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[13], ARGV[1])
 end
 return answer
 `);

@@ -88,6 +88,8 @@ export interface Settlement {
   readonly deadLetter: DeadLetter | null;
   /** false takes the attempt back: a postponement burns none. */
   readonly countAttempt: boolean;
+  /** Recipients whom this attempt reached; counted as the connector's. Default 0. */
+  readonly reached?: number;
   /** Clears the connector's fault count: it has just taken a mail. */
   readonly connectorWorks: boolean;
 }
@@ -197,6 +199,7 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
           JSON.stringify(settlement.entry),
           settlement.countAttempt ? 1 : 0,
           settlement.connectorWorks ? 1 : 0,
+          settlement.reached ?? 0,
           row.deadline,
           letter.length,
           ...letter,

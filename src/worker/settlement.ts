@@ -37,9 +37,10 @@ export async function settleMessage(
   decision: Decision & { kind: 'settle' },
   tools: SettleTools,
 ): Promise<void> {
-  const { job, row, token, attempts, durationMs } = settled;
+  const { job, row, token, attempts } = settled;
   const { state, reason, dead, recipients } = decision;
   const { code, reply } = lastReply([...dead, ...recipients]);
+  const reached = reachedBy(row, recipients);
   const answer = await tools.ledger.settle(row, token, {
     ...nothing,
     state,
@@ -48,14 +49,12 @@ export async function settleMessage(
     reason,
     retentionMs: state === 'held' ? null : tools.retentionMs,
     deadLetter: reason === null ? null : letterOf(settled, decision, reason, tools.now()),
+    reached: reached.count,
     connectorWorks: token !== null,
   });
   if (answer === 'late') return;
   const about = { id: job.id, connector: job.connector };
-  const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
-  if (accepted > 0) {
-    tools.emit({ event: 'sent', ...about, attempt: attempts, recipients: accepted, durationMs, reply });
-  }
+  announce(settled, reached, tools);
   if (state === 'held') tools.emit({ event: 'held', ...about, recipients: dead.length, reply });
   else if (reason !== null) tools.emit({ event: 'dead', ...about, reason, recipients: dead.length, code, reply });
   // A dead letter keeps its contents: it can be replayed.
@@ -65,10 +64,12 @@ export async function settleMessage(
 
 /** Somebody is left to try again. */
 export async function deferMessage(
-  { job, row, token, attempts }: Settled,
+  settled: Settled,
   decision: Decision & { kind: 'retry' },
   tools: SettleTools,
 ): Promise<void> {
+  const { job, row, token, attempts } = settled;
+  const reached = reachedBy(row, decision.recipients);
   const waiting = decision.recipients.filter(({ outcome }) => outcome === 'deferred' || outcome === 'uncertain');
   const uncertain = waiting.some(({ outcome }) => outcome === 'uncertain');
   const { code, reply } = lastReply(waiting);
@@ -78,13 +79,36 @@ export async function deferMessage(
     recipients: decision.recipients,
     entry: entryOf(tools, uncertain ? 'uncertain' : 'deferred', job.connector, attempts, reply),
     retryAt: decision.at,
+    reached: reached.count,
     connectorWorks: token !== null && !uncertain,
   });
+  if (answer === 'late') return;
   const about = { id: job.id, connector: job.connector };
+  announce(settled, reached, tools);
   if (uncertain) tools.emit({ event: 'uncertain', ...about, detail: reply ?? '' });
   const retryInMs = decision.at - tools.now();
   tools.emit({ event: 'deferred', ...about, attempt: attempts, recipients: waiting.length, retryInMs, code, reply });
   if (answer === 'recovered') await tools.recovered(job.connector);
+}
+
+/** Whom this attempt reached; those who had their copy before do not count. */
+function reachedBy(
+  { recipients: before }: NewRow,
+  after: readonly RecipientState[],
+): { count: number; reply: string | null } {
+  const had = new Set(before.filter(({ outcome }) => outcome === 'accepted').map(({ address }) => address));
+  const reached = after.filter(({ address, outcome }) => outcome === 'accepted' && !had.has(address));
+  return { count: reached.length, reply: lastReply(reached).reply };
+}
+
+function announce(
+  { job, attempts, durationMs }: Settled,
+  { count, reply }: ReturnType<typeof reachedBy>,
+  { emit }: SettleTools,
+): void {
+  if (count === 0) return;
+  const about = { id: job.id, connector: job.connector, attempt: attempts };
+  emit({ event: 'sent', ...about, recipients: count, durationMs, reply });
 }
 
 /** Closes an attempt that came to nothing: it does not count, and the message stands as before. */

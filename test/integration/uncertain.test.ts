@@ -168,6 +168,13 @@ describe('the fence', () => {
     expect(await ledger.settle(row('n'), 't2', settlement)).toBe('ok');
   });
 
+  test('does not take one token for another that begins like it', async () => {
+    const { ledger, redis, lockKey } = await setUp();
+    await redis.set(lockKey, 't12');
+    await ledger.fence(row('m'), { ...attempt, lockKey, token: 't12' });
+    expect(await ledger.settle(row('m'), 't1', settlement)).toBe('late');
+  });
+
   test('stops a message that was cancelled, settled or held', async () => {
     const { ledger, lockKey } = await setUp();
     await ledger.create(row('m'));
