@@ -26,7 +26,7 @@ export interface LaneStatus {
   readonly active: number;
   readonly delayed: number;
   readonly failed: number;
-  /** Messages that the connector has sent, since ever and over all workers. */
+  /** Transactions of the connector that reached somebody, since ever and over all workers. */
   readonly sent: number;
   readonly paused: boolean;
   /** When the oldest waiting message was put into the lane; null if none waits. */
