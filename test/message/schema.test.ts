@@ -315,3 +315,14 @@ test('the normal form has the type of an input', () => {
         : T;
   expectTypeOf<Mutable<Message>>().toExtend<OutboundMessage>();
 });
+
+test('takes readonly arrays and Buffers, as callers have them', () => {
+  const to: readonly string[] = ['a@example.net'];
+  const bytes: Buffer = Buffer.from('x');
+  const message: OutboundMessage = {
+    to,
+    attachments: [{ content: bytes }] as const,
+    headers: { 'X-A': ['1'] as const },
+  };
+  expect(parseMessage(message, defaultMessageLimits).ok).toBe(true);
+});
