@@ -266,6 +266,8 @@ async function sweepUntil(
     } catch (thrown) {
       emit({ event: 'error', id: null, where: 'sweep', detail: asError(thrown).message });
     }
+    // Aborted during the round: its event is over, and nobody would hear it below.
+    if (signal.aborted) return;
     await new Promise<void>((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
