@@ -31,6 +31,8 @@ if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 'lost' end
 local row = redis.call('HMGET', KEYS[1], 'state', 'open')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
 if row[2] then
+  -- Its own: the connection broke before the answer came, and the command was sent once more.
+  if cjson.decode(row[2]).token == ARGV[2] then return 'go' end
   if ARGV[4] ~= '1' then return 'open' end
   note(ARGV[7])
 end

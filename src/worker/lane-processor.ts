@@ -58,22 +58,32 @@ export async function processLaneJob(
   } catch (thrown) {
     const detail = printable(asError(thrown).message, 500);
     tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
-    return moveToDelayed(job, token, Date.now() + tryAgainMs);
+    throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
-  await translate(delivery, job, token, connector, tools);
+  let verdict: Error | null;
+  try {
+    verdict = await translate(delivery, job, token, connector, tools);
+  } catch (thrown) {
+    // Redis refused. An error of any other kind would fail the job for good, and nothing is wrong with the message.
+    const detail = printable(asError(thrown).message, 500);
+    tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
+    verdict = new WaitingError(detail);
+  }
+  if (verdict !== null) throw verdict;
 }
 
+/** → the error by which BullMQ is told where the job has gone; null if it is done. */
 async function translate(
   delivery: Delivery,
   job: Job,
   token: string,
   connector: ConnectorConfig,
   { lanes, emit, pauseScale }: LaneTools,
-): Promise<void> {
+): Promise<Error | null> {
   const id = String(job.id);
   switch (delivery.kind) {
     case 'finished':
-      return;
+      return null;
     case 'retry':
       if (delivery.slowDownMs !== null) await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale);
       return moveToDelayed(job, token, delivery.at);
@@ -99,13 +109,13 @@ async function translate(
       });
       await lanes.postpone(connector.id, pauseMs);
       // Back to the front of the lane: order is kept and no attempt is burned.
-      throw Worker.RateLimitError();
+      return Worker.RateLimitError();
     }
     case 'hand-back': {
       emit({ event: 'handed-back', id, connector: connector.id, why: delivery.lockLost ? 'lock lost' : 'stopping' });
       // Without the lock the job is somebody else's already.
       if (!delivery.lockLost) await job.moveToWait(token);
-      throw new WaitingError();
+      return new WaitingError();
     }
     default:
       return unreachable(delivery);
@@ -113,13 +123,13 @@ async function translate(
 }
 
 /** Delays a job without counting an attempt of BullMQ's; the ledger counts ours. */
-async function moveToDelayed(job: Job, token: string, at: number): Promise<never> {
+async function moveToDelayed(job: Job, token: string, at: number): Promise<Error> {
   try {
     await job.moveToDelayed(at, token);
   } catch (thrown) {
     // Redis refuses (out of memory, read-only): the job stays active until its lock ends and is then recovered as stalled.
     // WaitingError tells BullMQ to leave it alone; failing it would need the same Redis.
-    throw new WaitingError(asError(thrown).message);
+    return new WaitingError(asError(thrown).message);
   }
-  throw new DelayedError();
+  return new DelayedError();
 }

@@ -4,8 +4,9 @@ import type { ContentStore } from '../queue/content.ts';
 import { refsOf } from '../queue/content.ts';
 import type { DeadLetter, DeadReason } from '../queue/dead-letters.ts';
 import { encodeWire, type LaneJob } from '../queue/jobs.ts';
-import type { HistoryEntry, Ledger, NewRow, RecipientState } from '../queue/ledger.ts';
+import type { HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../queue/ledger.ts';
 import type { Listener } from './events.ts';
+import { insist } from './insist.ts';
 import type { Decision } from './retry-policy.ts';
 
 export interface SettleTools {
@@ -41,7 +42,7 @@ export async function settleMessage(
   const { state, reason, dead, recipients } = decision;
   const { code, reply } = lastReply([...dead, ...recipients]);
   const reached = reachedBy(row, recipients);
-  const answer = await tools.ledger.settle(row, token, {
+  const answer = await record(settled, tools, {
     ...nothing,
     state,
     recipients,
@@ -73,7 +74,7 @@ export async function deferMessage(
   const waiting = decision.recipients.filter(({ outcome }) => outcome === 'deferred' || outcome === 'uncertain');
   const uncertain = waiting.some(({ outcome }) => outcome === 'uncertain');
   const { code, reply } = lastReply(waiting);
-  const answer = await tools.ledger.settle(row, token, {
+  const answer = await record(settled, tools, {
     ...nothing,
     state: 'deferred',
     recipients: decision.recipients,
@@ -112,9 +113,10 @@ function announce(
 }
 
 /** Closes an attempt that came to nothing: it does not count, and the message stands as before. */
-export async function takeBack({ job, row, token }: Settled, why: string, tools: SettleTools): Promise<void> {
+export async function takeBack(settled: Settled, why: string, tools: SettleTools): Promise<void> {
+  const { job, row, token } = settled;
   if (token === null) return;
-  await tools.ledger.settle(row, token, {
+  await record(settled, tools, {
     ...nothing,
     state: row.recipients.some(({ outcome }) => outcome !== 'pending') ? 'deferred' : 'queued',
     recipients: row.recipients,
@@ -122,6 +124,19 @@ export async function takeBack({ job, row, token }: Settled, why: string, tools:
     countAttempt: false,
     connectorWorks: false,
   });
+}
+
+/** The result of an attempt is written even if Redis refuses for hours; what nobody has attempted can be found out again. */
+function record(
+  { job, row, token }: Settled,
+  { ledger, emit }: SettleTools,
+  settlement: Settlement,
+): ReturnType<Ledger['settle']> {
+  const write = (): ReturnType<Ledger['settle']> => ledger.settle(row, token, settlement);
+  if (token === null) return write();
+  return insist(write, (error) =>
+    emit({ event: 'error', id: job.id, where: 'ledger', detail: printable(error.message, 500) }),
+  );
 }
 
 function letterOf(
