@@ -37,7 +37,7 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
       base: { worker },
       timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: names.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' },
+      redact: { paths: names.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
     },
     destination,
   );

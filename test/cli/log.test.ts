@@ -34,7 +34,16 @@ test('a line has level, ISO time, worker, event, its fields and a text', () => {
 
 test('a field that the table does not name is not logged', () => {
   const { log, lines } = logOf();
-  log({ ...sent, subject: 'PLANTED', to: ['PLANTED'], password: 'PLANTED' } as LogEvent);
+  log({ ...sent, note: 'PLANTED', detail: 'PLANTED' } as LogEvent);
+  expect(JSON.stringify(lines())).not.toContain('PLANTED');
+});
+
+test('a secret within a field that is logged is censored', () => {
+  const { log, lines } = logOf();
+  const mistake = { key: 'k', rule: 'r', message: 'm', file: 'f', line: 1, password: 'PLANTED', subject: 'PLANTED' };
+  log({ event: 'config-rejected', mistakes: [mistake] });
+  expect(JSON.stringify(lines())).not.toContain('PLANTED');
+  log({ ...sent, reply: { password: 'PLANTED' } as unknown as string });
   expect(JSON.stringify(lines())).not.toContain('PLANTED');
 });
 

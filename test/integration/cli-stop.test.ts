@@ -8,7 +8,7 @@ import { redisUrl, testPrefix } from '../support/redis.ts';
 function workerOf(): ReturnType<typeof createWorker> {
   return createWorker({
     redis: { url: redisUrl(), prefix: testPrefix() },
-    config: configOf({ relay: {} }, { worker: { slots: 5, drainMs: 5_000 } }),
+    config: configOf({ relay: {} }, { worker: { slots: 5, drainMs: 600_000 } }),
     transport: () => createRecordingTransport(),
     listeners: [],
     name: 'w1',
@@ -16,6 +16,7 @@ function workerOf(): ReturnType<typeof createWorker> {
   });
 }
 
+// What it would wait for, the next sweep or the end of the drain time, is ten minutes away.
 test('a stop during the first sweep does not wait for the next one', async () => {
   const worker = workerOf();
   await worker.start();
