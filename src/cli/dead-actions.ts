@@ -1,6 +1,6 @@
 /** `dead replay` and `dead drop`: chooses dead letters by id or by filter, counts them, and then acts on one after the other. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { DeadLetterSummary } from '../queue/dead-letters.ts';
@@ -48,16 +48,6 @@ export function addDeadActions(dead: Command, action: Action, filters: (command:
     .option('--yes', 'needed where no ids are given')
     .option('--dry-run', 'count only')
     .action(action<DropOptions>((call, options, ids) => drop(call, options, ids)));
-  dead
-    .command('resolve')
-    .argument('<id...>', 'ids of held messages')
-    .description('settles held messages, whose last attempt has no known result')
-    .addOption(
-      new Option('--as <result>', 'sent: they arrived; retry: send them again; drop: give them up')
-        .choices(['sent', 'retry', 'drop'])
-        .makeOptionMandatory(),
-    )
-    .action(action<{ readonly as: 'sent' | 'retry' | 'drop' }>((call, options, ids) => resolve(call, options.as, ids)));
 }
 
 async function replay(call: Call, options: ReplayOptions, ids: readonly string[]): Promise<ExitCode> {
@@ -86,26 +76,8 @@ async function drop(call: Call, options: DropOptions, ids: readonly string[]): P
   return each(call, config, options, ids, { verb: 'drop', betweenMs: 0, act });
 }
 
-/** Settles held messages: those that may have arrived, and that nobody but an operator may send again. */
-async function resolve(call: Call, as: 'sent' | 'retry' | 'drop', ids: readonly string[]): Promise<ExitCode> {
-  const { config } = await requireConfig(call, call.configFile);
-  const operator = await operate(config);
-  try {
-    const missing: string[] = [];
-    for (const id of ids) {
-      const letter = await operator.deadLetters.get(id);
-      const done = await operator.resolve(id, as, resolution(config, letter?.connector ?? null));
-      if (!done) missing.push(`"${printable(id, 130)}"`);
-      else call.terminal.result({ id, result: as }, () => [`${id}  resolved as ${as}`]);
-    }
-    if (missing.length === 0) return 0;
-    throw new PostlaneError('not-found', `No message is held under the id ${missing.join(', ')}.`);
-  } finally {
-    operator.close();
-  }
-}
-
-function resolution(
+/** What settling a held message needs to know. `connector` is the one that will send it, if it is sent again. */
+export function resolution(
   config: Config,
   connector: string | null,
 ): { now: number; lifetimeMs: number; retentionMs: number } {
@@ -168,7 +140,7 @@ async function each(
     }
     const held = verb === 'replay' ? (counted.get('held') ?? 0) : 0;
     if (held > 0) {
-      terminal.note(`${held} held: may have arrived; settle each by \`postlane dead resolve ID --as sent|retry|drop\``);
+      terminal.note(`${held} held: may have arrived; settle each by \`postlane resolve ID --as sent|retry|drop\``);
     }
     const missing = chosen.filter(({ letter }) => letter === null).map(({ id }) => `"${printable(id, 130)}"`);
     if (missing.length === 0) return held > 0 && ids.length > 0 ? 1 : 0;

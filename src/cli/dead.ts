@@ -7,6 +7,7 @@ import { selection, summaries, type FilterOptions } from './dead-selection.ts';
 import { addDeadActions } from './dead-actions.ts';
 import type { ExitCode } from './failure.ts';
 import type { Action, Call } from './program.ts';
+import { addResolve } from './resolve.ts';
 import { table } from './table.ts';
 import { iso, type Terminal } from './terminal.ts';
 import { parseCount } from './values.ts';
@@ -22,6 +23,7 @@ export function addDead(program: Command, action: Action): void {
     .description('shows dead letters whole, with the message')
     .action(action((call, _options, ids) => show(call, ids)));
   addDeadActions(dead, action, filters);
+  addResolve(dead, action);
 }
 
 /** The options that choose dead letters, the same for each command. */

@@ -4,9 +4,11 @@ import { Command } from 'commander';
 import { addCheck } from './check.ts';
 import type { Surroundings } from './compose.ts';
 import { addDead } from './dead.ts';
+import { addDoctor } from './doctor.ts';
 import { addExplain } from './explain.ts';
 import { report, reportUsage, type ExitCode } from './failure.ts';
 import { addLanes } from './lanes.ts';
+import { addResolve } from './resolve.ts';
 import { addSend } from './send.ts';
 import { addStatus } from './status.ts';
 import { createTerminal, type Streams, type Terminal } from './terminal.ts';
@@ -70,7 +72,8 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
     })
     .addHelpText('after', '\nExit codes: 0 done, 1 the operation failed, 2 usage or configuration error.');
 
-  for (const add of [addWorker, addCheck, addExplain, addSend, addStatus, addLanes, addDead]) add(program, action);
+  const commands = [addWorker, addCheck, addExplain, addSend, addStatus, addLanes, addDead, addResolve, addDoctor];
+  for (const add of commands) add(program, action);
   inherit(program);
 
   try {

@@ -3,6 +3,8 @@ import { connectFailFast, whenReady } from './connection.ts';
 import { shareConnection } from './bullmq.ts';
 import { createContentStore, refsOf } from './content.ts';
 import { createDeadLetters, type DeadLetter, type DeadLetters } from './dead-letters.ts';
+import { diagnose } from './doctor/diagnose.ts';
+import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import { decodeIntake } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes.ts';
 import { createLedger } from './ledger.ts';
@@ -40,6 +42,8 @@ export interface Operator {
   ): Promise<boolean>;
   /** Forgets a dead letter and frees its contents. true if it was there. */
   drop(id: string): Promise<boolean>;
+  /** What disagrees between ledger, queues, dead letters and contents, as it is found; mends it if asked to. */
+  diagnose(options: DiagnoseOptions): AsyncGenerator<Finding>;
   close(): void;
 }
 
@@ -59,12 +63,13 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   const ledger = createLedger(redis, keys);
   const deadLetters = createDeadLetters(redis, keys);
   const contents = createContentStore(redis, keys);
+  const lanes = createLanes(redis, keys, shared);
   const releaseContents = async ({ id, acceptedAt, data }: DeadLetter): Promise<void> => {
     const decoded = decodeIntake(id, acceptedAt, data, limits);
     if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
   };
   return {
-    lanes: createLanes(redis, keys, shared),
+    lanes,
     deadLetters,
 
     async intakeCounts() {
@@ -125,6 +130,8 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       await releaseContents(letter);
       return deadLetters.drop(id);
     },
+
+    diagnose: (options) => diagnose({ redis, keys, intake, lanes, ledger, deadLetters, contents, limits }, options),
 
     close: () => redis.disconnect(),
   };

@@ -1,0 +1,74 @@
+/** `doctor`: holds ledger, queues, dead letters and contents against each other, tells what disagrees, and mends it with --fix. */
+import type { Command } from 'commander';
+import { findingKinds, type Finding } from '../queue/doctor/findings.ts';
+import { sends } from '../routing/connector.ts';
+import { operate, requireConfig } from './compose.ts';
+import type { ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+
+interface DoctorOptions {
+  readonly fix?: boolean;
+}
+
+export function addDoctor(program: Command, action: Action): void {
+  program
+    .command('doctor')
+    .description('looks for what disagrees between ledger, queues and dead letters; may run beside workers')
+    .option('--fix', 'mend what can be mended safely')
+    .addHelpText('after', () => `\n${kindLines().join('\n')}`)
+    .action(action<DoctorOptions>((call, { fix = false }) => examine(call, fix)));
+}
+
+/** 0 if nothing disagrees, or all of it is mended; else 1. */
+async function examine(call: Call, fix: boolean): Promise<ExitCode> {
+  const { terminal } = call;
+  const { config } = await requireConfig(call, call.configFile);
+  const operator = await operate(config);
+  let looked = 0;
+  let found = 0;
+  let fixed = 0;
+  try {
+    const findings = operator.diagnose({
+      fix,
+      now: Date.now,
+      senders: config.connectors.filter(({ direction }) => sends(direction)).map(({ id }) => id),
+      lifetimeMs: config.retry.lifetimeMs,
+      retentionMs: config.retention.ledgerMs,
+      onProgress(count) {
+        looked = count;
+        terminal.progress(`looked at ${count}`);
+      },
+    });
+    for await (const finding of findings) {
+      found += 1;
+      fixed += finding.fixed ? 1 : 0;
+      terminal.progress('');
+      const { kind, id, detail } = finding;
+      terminal.result({ kind, id, detail, fixed: finding.fixed }, () => findingLines(finding, fix, terminal));
+    }
+    terminal.progress('');
+    const rest = found === 0 ? 'nothing disagrees' : `${found} found, ${fixed} mended`;
+    terminal.note(`Looked at ${looked} rows, jobs, dead letters, contents and lanes: ${rest}.`);
+    return fixed === found ? 0 : 1;
+  } finally {
+    operator.close();
+  }
+}
+
+function findingLines(
+  { kind, id, detail, fixed }: Finding,
+  fix: boolean,
+  { bad, good }: Pick<Call['terminal'], 'bad' | 'good'>,
+): string[] {
+  const { means, fix: mending } = findingKinds[kind];
+  const next = fixed ? good('mended') : mending === null ? '' : fix ? bad('could not be mended') : `--fix ${mending}`;
+  return [`${bad(kind)}  ${id}  ${detail}`, `  ${means}${next === '' ? '' : ` ${next}`}`];
+}
+
+/** For the help: every kind, what it means, and what --fix does about it. */
+function kindLines(): string[] {
+  return Object.entries(findingKinds).flatMap(([kind, { means, fix }]) => [
+    `  ${kind}`,
+    `      ${means}${fix === null ? '' : ` --fix ${fix}.`}`,
+  ]);
+}

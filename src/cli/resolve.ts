@@ -1,0 +1,41 @@
+/** `resolve`: settles held messages, whose last attempt has no known result and which nobody but an operator may send again. */
+import { Option, type Command } from 'commander';
+import { printable, PostlaneError } from '../errors.ts';
+import { operate, requireConfig } from './compose.ts';
+import { resolution } from './dead-actions.ts';
+import type { ExitCode } from './failure.ts';
+import type { Action, Call } from './program.ts';
+
+type As = 'sent' | 'retry' | 'drop';
+
+/** For the program, and for its group `dead`, among which held messages are listed. */
+export function addResolve(parent: Command, action: Action): void {
+  parent
+    .command('resolve')
+    .argument('<id...>', 'ids of held messages')
+    .description('settles held messages, whose last attempt has no known result')
+    .addOption(
+      new Option('--as <result>', 'sent: they arrived; retry: send them again; drop: give them up')
+        .choices(['sent', 'retry', 'drop'])
+        .makeOptionMandatory(),
+    )
+    .action(action<{ readonly as: As }>((call, options, ids) => resolve(call, options.as, ids)));
+}
+
+async function resolve(call: Call, as: As, ids: readonly string[]): Promise<ExitCode> {
+  const { config } = await requireConfig(call, call.configFile);
+  const operator = await operate(config);
+  try {
+    const missing: string[] = [];
+    for (const id of ids) {
+      const letter = await operator.deadLetters.get(id);
+      const how = resolution(config, letter?.connector ?? null);
+      if (!(await operator.resolve(id, as, how))) missing.push(`"${printable(id, 130)}"`);
+      else call.terminal.result({ id, result: as }, () => [`${id}  resolved as ${as}`]);
+    }
+    if (missing.length === 0) return 0;
+    throw new PostlaneError('not-found', `No message is held under the id ${missing.join(', ')}.`);
+  } finally {
+    operator.close();
+  }
+}

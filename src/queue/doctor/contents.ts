@@ -1,0 +1,99 @@
+/** What the doctor looks for in stored contents: each is needed by a message, and each that a message needs is there. */
+import type { Message } from '../../message/message.ts';
+import { refsOf } from '../content.ts';
+import { decodeIntake, decodeLane } from '../jobs.ts';
+import { intakeName, laneName } from '../names.ts';
+import type { Body, Examination, Suspicion } from './findings.ts';
+import { members, pages, scan, unsettled } from './looks.ts';
+
+/** Contents younger than this may belong to a message that is just being enqueued; the sweep waits as long. */
+const contentGraceMs = 3_600_000;
+
+export async function* suspectContents(body: Body, examination: Examination): AsyncGenerator<Suspicion[]> {
+  yield* suspectUnneeded(body, examination);
+  yield* suspectMissing(body);
+}
+
+async function* suspectUnneeded(body: Body, { now, looked }: Examination): AsyncGenerator<Suspicion[]> {
+  const { redis, keys, contents, ledger } = body;
+  const needed = async (id: string): Promise<boolean> => {
+    if ((await redis.exists(keys.queue(intakeName, id), keys.deadLetter(id))) > 0) return true;
+    return unsettled((await ledger.read(id))?.state ?? null);
+  };
+  const needless = async (ref: string): Promise<boolean> => {
+    const storedAt = await redis.zscore(keys.contents, ref);
+    if (storedAt === null || Number(storedAt) > now() - contentGraceMs) return false;
+    const ids = await redis.smembers(keys.contentRefs(ref));
+    return !(await Promise.all(ids.map(needed))).includes(true);
+  };
+  for await (const refs of members(body, keys.contents)) {
+    looked(refs.length);
+    const found = await Promise.all(refs.map(needless));
+    yield refs
+      .filter((_ref, i) => found[i])
+      .map((ref) => ({
+        kind: 'content-unneeded',
+        id: ref,
+        detail: 'every message that needed it is settled or gone',
+        holds: () => needless(ref),
+        fix: async () => {
+          for (const id of ['', ...(await redis.smembers(keys.contentRefs(ref)))]) await contents.release(id, [ref]);
+          return true;
+        },
+      }));
+  }
+}
+
+async function* suspectMissing(body: Body): AsyncGenerator<Suspicion[]> {
+  const { redis, keys } = body;
+  for await (const page of referring(body)) {
+    const suspicions = page.map(async ({ id, key, message }): Promise<Suspicion[]> => {
+      const missing = async (): Promise<string | undefined> => {
+        for (const ref of refsOf(message)) if ((await redis.exists(keys.content(ref))) === 0) return ref;
+        return undefined;
+      };
+      const ref = await missing();
+      if (ref === undefined) return [];
+      const detail = `the content ${ref.slice(0, 12)}… is gone`;
+      const holds = async (): Promise<boolean> => (await missing()) !== undefined && (await redis.exists(key)) === 1;
+      return [{ kind: 'content-missing', id, detail, holds, fix: null }];
+    });
+    yield (await Promise.all(suspicions)).flat();
+  }
+}
+
+interface Referring {
+  readonly id: string;
+  /** Where the message was found. */
+  readonly key: string;
+  readonly message: Message;
+}
+
+/** All messages that may refer to contents: in the intake, in lanes, and dead. */
+async function* referring(body: Body): AsyncGenerator<Referring[]> {
+  const { keys, intake, lanes, deadLetters, limits } = body;
+  for (const type of ['wait', 'prioritized', 'delayed', 'active', 'failed'] as const) {
+    for await (const jobs of pages((from, to) => intake.getJobs([type], from, to, true))) {
+      yield jobs.flatMap(({ id, timestamp, data }) => {
+        const decoded = decodeIntake(String(id), timestamp, data, limits);
+        return decoded.ok ? [{ ...decoded.job, key: keys.queue(intakeName, String(id)) }] : [];
+      });
+    }
+    for (const connector of await lanes.known()) {
+      for await (const jobs of pages((from, to) => lanes.queue(connector).getJobs([type], from, to, true))) {
+        yield jobs.flatMap(({ id, data }) => {
+          const decoded = decodeLane(String(id), data, limits);
+          return decoded.ok ? [{ ...decoded.job, key: keys.queue(laneName(connector), String(id)) }] : [];
+        });
+      }
+    }
+  }
+  for await (const ids of scan(body, keys.deadLetter(''))) {
+    const letters = await Promise.all(ids.map((id) => deadLetters.get(id)));
+    yield letters.flatMap((letter) => {
+      if (letter === null) return [];
+      const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
+      return decoded.ok ? [{ ...decoded.job, key: keys.deadLetter(letter.id) }] : [];
+    });
+  }
+}

@@ -1,0 +1,127 @@
+/** What the doctor can find: the closed list of kinds with what each means and what mending it does, and the shapes they come in. */
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { MessageLimits } from '../../message/message.ts';
+import type { ContentStore } from '../content.ts';
+import type { DeadLetters } from '../dead-letters.ts';
+import type { Lanes } from '../lanes.ts';
+import type { Ledger } from '../ledger.ts';
+import type { Keys } from '../names.ts';
+
+/** The closed list of what can disagree: what it means, and what `--fix` does about it; null: nothing that is safe. */
+export const findingKinds = {
+  'message-nowhere': {
+    means: 'The ledger says that the message is on its way, but it is in no queue: Redis has lost it.',
+    fix: 'settles it as dead (`stalled`), so that its status says so',
+  },
+  'replay-unfinished': {
+    means: 'A dead letter was being replayed when the replay was cut off; the message is in no queue.',
+    fix: 'puts it back into the queue, and drops the dead letter',
+  },
+  'row-not-indexed': {
+    means: 'A message that is not settled is missing from the index by which deadlines are kept.',
+    fix: 'puts it into the index',
+  },
+  'row-over-indexed': {
+    means: 'A message that is settled, or forgotten, is still in the index of unsettled ones.',
+    fix: 'takes it out of the index',
+  },
+  'job-settled': {
+    means: 'A job waits in a lane, but its message is settled; it would end without being sent.',
+    fix: 'removes the job',
+  },
+  'job-without-row': {
+    means: 'A message waits in a lane, but the ledger does not know it, so it has no deadline.',
+    fix: 'writes its ledger row',
+  },
+  'job-failed': {
+    means: 'A job has stalled too often, and no worker has made a dead letter of it yet.',
+    fix: 'lets it be tried once more',
+  },
+  'letter-settled': {
+    means: 'There is a dead letter of a message that was sent or cancelled.',
+    fix: 'drops the dead letter',
+  },
+  'letter-requeued': {
+    means: 'A replayed message is in a queue, and its old dead letter is still there.',
+    fix: 'drops the dead letter; the message is in the queue',
+  },
+  'letter-not-indexed': {
+    means: 'A dead letter is missing from the index, so no list shows it.',
+    fix: 'puts it into the index',
+  },
+  'letter-index-empty': {
+    means: 'The index names a dead letter that is not there.',
+    fix: 'takes the entry out of the index',
+  },
+  'lane-not-ready': {
+    means: 'A lane has messages to send, but is in no worker’s line.',
+    fix: 'puts the lane in line',
+  },
+  'lane-unconfigured': {
+    means:
+      'Messages wait in the lane of a connector that is not configured to send. A worker routes them again after a minute.',
+    fix: null,
+  },
+  'content-unneeded': {
+    means: 'A stored content is needed by no message.',
+    fix: 'removes it',
+  },
+  'content-missing': {
+    means: 'A message refers to a stored content that is gone. It will become a dead letter.',
+    fix: null,
+  },
+} as const;
+
+export type FindingKind = keyof typeof findingKinds;
+
+export interface Finding {
+  readonly kind: FindingKind;
+  /** The message, connector or content that it is about. */
+  readonly id: string;
+  readonly detail: string;
+  /** It was mended. Always false where nobody asked for it. */
+  readonly fixed: boolean;
+}
+
+/** Something that may be wrong. `holds` looks again; `fix` mends it, and says whether it could. */
+export interface Suspicion {
+  readonly kind: FindingKind;
+  readonly id: string;
+  readonly detail: string;
+  readonly holds: () => Promise<boolean>;
+  readonly fix: (() => Promise<boolean>) | null;
+}
+
+/** What the doctor looks at. */
+export interface Body {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly intake: Queue;
+  readonly lanes: Lanes;
+  readonly ledger: Ledger;
+  readonly deadLetters: DeadLetters;
+  readonly contents: ContentStore;
+  readonly limits: MessageLimits;
+}
+
+export interface DiagnoseOptions {
+  readonly fix: boolean;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** Ids of the connectors that are configured to send. */
+  readonly senders: readonly string[];
+  /** Lifetime of a message whose ledger row has to be written anew, in ms. */
+  readonly lifetimeMs: number;
+  /** How long the row of a message that was lost is kept, in ms. */
+  readonly retentionMs: number;
+  /** Between the two looks, in ms. Default 1,000: what takes a worker longer than that is worth a line. */
+  readonly lookAgainMs?: number;
+  /** Told how many things have been looked at. */
+  readonly onProgress?: (looked: number) => void;
+}
+
+export interface Examination extends DiagnoseOptions {
+  /** To be called with the number of things that were looked at. */
+  readonly looked: (count: number) => void;
+}

@@ -1,0 +1,78 @@
+/** What the doctor looks for in queues: jobs whose message is settled or not known, and jobs that failed. */
+import type { Job } from 'bullmq';
+import { decodeLane } from '../jobs.ts';
+import type { Body, Examination, Suspicion } from './findings.ts';
+import { done, pages } from './looks.ts';
+
+/** Jobs in lanes: their message must be known, and not be settled. Jobs that failed, there and in the intake. */
+export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Examination): AsyncGenerator<Suspicion[]> {
+  const { lanes, ledger, intake, limits, deadLetters } = body;
+  const gone = async (connector: string, id: string): Promise<boolean> =>
+    ['unknown', 'active'].includes(await lanes.queue(connector).getJobState(id));
+
+  const waiting = async (job: Job, connector: string): Promise<Suspicion[]> => {
+    const id = String(job.id);
+    const row = await ledger.read(id);
+    if (row === null) {
+      const decoded = decodeLane(id, job.data, limits);
+      if (!decoded.ok) return [];
+      const { message, messageId, acceptedAt, rule } = decoded.job;
+      const { expiresAt } = message;
+      const deadline = expiresAt === undefined ? now() + lifetimeMs : Date.parse(expiresAt);
+      const recipients = message.envelope.to.map(
+        (address) => ({ address, outcome: 'pending', code: null, reply: null }) as const,
+      );
+      const fresh = { id, connector, rule, messageId, recipients, acceptedAt, deadline };
+      return [
+        {
+          kind: 'job-without-row',
+          id,
+          detail: `it waits in the lane of ${connector}`,
+          holds: async () => (await ledger.read(id)) === null && !(await gone(connector, id)),
+          fix: () => ledger.create(fresh),
+        },
+      ];
+    }
+    const over = async (): Promise<boolean> => {
+      const state = (await ledger.read(id))?.state;
+      if (state === 'sent' || state === 'cancelled') return true;
+      // The dead letter must have what the job has.
+      return (state === 'dead' || state === 'partial' || state === 'held') && (await deadLetters.get(id)) !== null;
+    };
+    if (!(await over())) return [];
+    return [
+      {
+        kind: 'job-settled',
+        id,
+        detail: `it waits in the lane of ${connector}, and the ledger says ${row.state}`,
+        holds: async () => (await over()) && !(await gone(connector, id)),
+        fix: () => done(job.remove()),
+      },
+    ];
+  };
+  const failed = (job: Job, where: string): Suspicion => ({
+    kind: 'job-failed',
+    id: String(job.id),
+    detail: `in ${where}: ${job.failedReason}`,
+    holds: async () => (await job.getState()) === 'failed',
+    fix: () => done(job.retry('failed')),
+  });
+
+  for await (const jobs of pages((from, to) => intake.getJobs(['failed'], from, to, true))) {
+    looked(jobs.length);
+    yield jobs.map((job) => failed(job, 'the intake'));
+  }
+  for (const connector of await lanes.known()) {
+    const queue = lanes.queue(connector);
+    for await (const jobs of pages((from, to) => queue.getJobs(['failed'], from, to, true))) {
+      looked(jobs.length);
+      yield jobs.map((job) => failed(job, `the lane of ${connector}`));
+    }
+    for (const type of ['wait', 'prioritized', 'delayed'] as const) {
+      for await (const jobs of pages((from, to) => queue.getJobs([type], from, to, true))) {
+        looked(jobs.length);
+        yield (await Promise.all(jobs.map((job) => waiting(job, connector)))).flat();
+      }
+    }
+  }
+}

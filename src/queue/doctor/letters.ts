@@ -1,0 +1,87 @@
+/** What the doctor looks for in dead letters: their message must be dead, in part or held, and the index must name just them. */
+import { refsOf } from '../content.ts';
+import type { DeadLetter } from '../dead-letters.ts';
+import { decodeIntake } from '../jobs.ts';
+import { run, script } from '../script.ts';
+import type { Body, Examination, Suspicion } from './findings.ts';
+import { members, queued, scan, unsettled } from './looks.ts';
+
+/** KEYS: dead letter, index. ARGV: id, its time of death. Only the letter that was looked at: a newer one may be the only copy. */
+const dropLetterScript = script(`
+if redis.call('HGET', KEYS[1], 'at') ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 1
+`);
+
+/** Dead letters: their message must be dead, in part or held, and the index must name just them. */
+export async function* suspectLetters(body: Body, { looked }: Examination): AsyncGenerator<Suspicion[]> {
+  const { redis, keys, ledger, deadLetters } = body;
+  const indexed = async (id: string): Promise<boolean> => (await redis.zscore(keys.dead, id)) !== null;
+  const there = async (id: string): Promise<boolean> => (await redis.exists(keys.deadLetter(id))) === 1;
+
+  const letter = async (id: string): Promise<Suspicion[]> => {
+    const found = await deadLetters.get(id);
+    if (found === null) return [];
+    const suspicions: Suspicion[] = [];
+    if (!(await indexed(id))) {
+      suspicions.push({
+        kind: 'letter-not-indexed',
+        id,
+        detail: `it died of ${found.reason}`,
+        holds: async () => (await there(id)) && !(await indexed(id)),
+        fix: async () => (await redis.zadd(keys.dead, 'NX', found.at, id)) === 1,
+      });
+    }
+    const kind = async (): Promise<'letter-settled' | 'letter-requeued' | null> => {
+      const row = await ledger.read(id);
+      if (row?.state === 'sent' || row?.state === 'cancelled') return 'letter-settled';
+      const live = row !== null && unsettled(row.state) && row.state !== 'held';
+      return live && (await queued(body, id, row.connector)) ? 'letter-requeued' : null;
+    };
+    const first = await kind();
+    if (first !== null) {
+      suspicions.push({
+        kind: first,
+        id,
+        detail: `the dead letter says ${found.reason}`,
+        holds: async () => (await kind()) === first && (await deadLetters.get(id))?.at === found.at,
+        fix: async () => {
+          const dropped = await dropLetter(body, found);
+          if (dropped && first === 'letter-settled') await releaseContents(body, found);
+          return dropped;
+        },
+      });
+    }
+    return suspicions;
+  };
+
+  for await (const ids of scan(body, keys.deadLetter(''))) {
+    looked(ids.length);
+    yield (await Promise.all(ids.map(letter))).flat();
+  }
+  for await (const ids of members(body, keys.dead)) {
+    looked(ids.length);
+    const exist = await Promise.all(ids.map(there));
+    yield ids
+      .filter((_id, i) => exist[i] === false)
+      .map((id) => ({
+        kind: 'letter-index-empty',
+        id,
+        detail: 'the index of dead letters names it',
+        holds: async () => (await indexed(id)) && !(await there(id)),
+        fix: async () => (await redis.zrem(keys.dead, id)) === 1,
+      }));
+  }
+}
+
+/** false if it is another letter by now. */
+export async function dropLetter({ redis, keys }: Body, { id, at }: DeadLetter): Promise<boolean> {
+  return (await run(redis, dropLetterScript, [keys.deadLetter(id), keys.dead], [id, at])) === 1;
+}
+
+/** Its message needs them no more. */
+async function releaseContents({ contents, limits }: Body, { id, acceptedAt, data }: DeadLetter): Promise<void> {
+  const decoded = decodeIntake(id, acceptedAt, data, limits);
+  if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
+}

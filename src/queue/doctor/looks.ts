@@ -1,0 +1,53 @@
+/** How the doctor looks: through keys, sets and lists in pages, and for a message in all the places where it may be. */
+import type { Job } from 'bullmq';
+import { terminalStates, type LedgerState } from '../ledger.ts';
+import { intakeName, laneName } from '../names.ts';
+import type { Body } from './findings.ts';
+
+const page = 200;
+
+export function unsettled(state: LedgerState | null): boolean {
+  return state !== null && !terminalStates.has(state);
+}
+
+/** In the order in which messages move, so that one on its way is seen. */
+export async function queued({ redis, keys, lanes }: Body, id: string, connector: string | null): Promise<boolean> {
+  // Jobs that BullMQ numbered have their number in the intake.
+  const number = /^auto-(\d+)-\d+$/.exec(id)?.[1];
+  const numbered = number === undefined ? [] : [keys.queue(intakeName, number)];
+  if ((await redis.exists(keys.queue(intakeName, id), ...numbered)) > 0) return true;
+  const others = connector === null ? await lanes.known() : [connector];
+  const jobs = others.map((each) => keys.queue(laneName(each), id));
+  return jobs.length > 0 && (await redis.exists(...jobs)) > 0;
+}
+
+/** The ids of all keys that begin so. */
+export async function* scan({ redis }: Body, start: string): AsyncGenerator<string[]> {
+  const match = `${start.replaceAll(/[*?[\]\\]/g, '\\$&')}*`;
+  for await (const keys of redis.scanStream({ match, count: page })) {
+    yield [...new Set((keys as string[]).map((key) => key.slice(start.length)))];
+  }
+}
+
+export async function* members({ redis }: Body, key: string): AsyncGenerator<string[]> {
+  for await (const flat of redis.zscanStream(key, { count: page })) {
+    yield [...new Set((flat as string[]).filter((_member, i) => i % 2 === 0))];
+  }
+}
+
+/** Jobs of a list that is being worked on: some may be missed and none is reported wrongly, as all are looked at twice. */
+export async function* pages(read: (from: number, to: number) => Promise<Job[]>): AsyncGenerator<Job[]> {
+  for (let from = 0; ; from += page) {
+    const jobs = (await read(from, from + page - 1)).filter((job) => job !== undefined && job !== null);
+    yield jobs;
+    if (jobs.length < page) return;
+  }
+}
+
+/** Whether it worked; a job that a worker takes in this moment cannot be moved, and needs nothing. */
+export async function done(work: Promise<unknown>): Promise<boolean> {
+  return work.then(
+    () => true,
+    () => false,
+  );
+}

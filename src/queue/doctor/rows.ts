@@ -1,0 +1,117 @@
+/** What the doctor looks for in ledger rows: unsettled ones must be in a queue, or held, and in the index; settled ones not. */
+import { jobName } from '../names.ts';
+import { terminalStates, type LedgerState } from '../ledger.ts';
+import type { Body, Examination, Suspicion } from './findings.ts';
+import { dropLetter } from './letters.ts';
+import { members, queued, scan, unsettled } from './looks.ts';
+
+/** Ledger rows: unsettled ones must be somewhere, and in the index; settled ones not. */
+export async function* suspectRows(body: Body, examination: Examination): AsyncGenerator<Suspicion[]> {
+  const { redis, keys, ledger, deadLetters, intake } = body;
+  const { now, retentionMs, lifetimeMs, looked } = examination;
+  const state = async (id: string): Promise<LedgerState | null> => (await ledger.read(id))?.state ?? null;
+  const indexed = async (id: string): Promise<boolean> => (await redis.zscore(keys.unsettled, id)) !== null;
+
+  const row = async (id: string): Promise<Suspicion[]> => {
+    const found = await ledger.read(id);
+    if (found === null || terminalStates.has(found.state)) return [];
+    const suspicions: Suspicion[] = [];
+    if (!(await indexed(id))) {
+      suspicions.push({
+        kind: 'row-not-indexed',
+        id,
+        detail: `the message is ${found.state}`,
+        holds: async () => !(await indexed(id)) && unsettled(await state(id)),
+        fix: async () => (await redis.zadd(keys.unsettled, 'NX', found.deadline, id)) === 1,
+      });
+    }
+    const connector = found.connector;
+    if (await queued(body, id, connector)) return suspicions;
+    const letter = await deadLetters.get(id);
+    const same = async (): Promise<boolean> =>
+      (await ledger.read(id))?.updatedAt === found.updatedAt && !(await queued(body, id, connector));
+    if (letter === null) {
+      suspicions.push({
+        kind: 'message-nowhere',
+        id,
+        detail: `the ledger says ${found.state}, by ${connector ?? 'no connector'}`,
+        holds: async () => (await same()) && (await deadLetters.get(id)) === null,
+        fix: async () => {
+          const entry = {
+            at: now(),
+            event: 'dead',
+            detail: 'the message is in no queue; Redis has lost it',
+          };
+          const answer = await ledger.settle(
+            {
+              ...found,
+              rule: found.rule ?? '',
+              messageId: found.messageId ?? '',
+            },
+            null,
+            {
+              recipients: found.recipients,
+              entry,
+              retryAt: null,
+              reason: 'stalled',
+              retentionMs,
+              deadLetter: null,
+              countAttempt: true,
+              connectorWorks: false,
+              state: found.recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead',
+            },
+          );
+          return answer !== 'late';
+        },
+      });
+    } else if (found.state === 'queued') {
+      suspicions.push({
+        kind: 'replay-unfinished',
+        id,
+        detail: `the dead letter says ${letter.reason}`,
+        holds: async () => (await same()) && (await deadLetters.get(id))?.at === letter.at,
+        fix: async () => {
+          const entry = {
+            at: now(),
+            event: 'replayed',
+            detail: 'a replay that was cut off',
+          };
+          const standing = await ledger.standing(id);
+          const via = standing.kind === 'released' ? standing.via : null;
+          const release = {
+            from: ['queued'],
+            entry,
+            deadline: now() + lifetimeMs,
+            via,
+          } as const;
+          if (!(await ledger.release(id, release))) return false;
+          await intake.add(jobName, letter.data, {
+            jobId: id,
+            timestamp: letter.acceptedAt,
+            removeOnComplete: true,
+          });
+          return dropLetter(body, letter);
+        },
+      });
+    }
+    return suspicions;
+  };
+
+  for await (const ids of scan(body, keys.ledger(''))) {
+    looked(ids.length);
+    yield (await Promise.all(ids.map(row))).flat();
+  }
+  for await (const ids of members(body, keys.unsettled)) {
+    looked(ids.length);
+    const states = await Promise.all(ids.map(state));
+    yield ids
+      .filter((_id, i) => !unsettled(states[i] ?? null))
+      .map((id) => ({
+        kind: 'row-over-indexed',
+        id,
+        detail: 'it is settled, or its row is gone',
+        holds: async () => (await indexed(id)) && !unsettled(await state(id)),
+        fix: async () => (await redis.zrem(keys.unsettled, id)) === 1,
+      }));
+  }
+}
