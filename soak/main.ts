@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { soak, type SoakOptions, type SoakResult } from './run.ts';
+import type { Violation } from './verdict.ts';
 
 process.exitCode = await main();
 
@@ -34,9 +35,15 @@ async function main(): Promise<number> {
   return good ? 0 : 1;
 }
 
-function isGood({ lost, violations, pending, drainedMs, crashes, accepted }: SoakResult): boolean {
+function isGood({ lost, violations, findings, pending, drainedMs, crashes, accepted }: SoakResult): boolean {
   return (
-    accepted > 0 && lost === 0 && violations.length === 0 && pending === 0 && drainedMs !== null && crashes.length === 0
+    accepted > 0 &&
+    lost === 0 &&
+    violations.length === 0 &&
+    findings.length === 0 &&
+    pending === 0 &&
+    drainedMs !== null &&
+    crashes.length === 0
   );
 }
 
@@ -88,6 +95,7 @@ function report(result: SoakResult): string[] {
     ['pending', result.pending],
     ['lost (recipients)', result.lost],
     ['violations', violations.length],
+    ['findings of the doctor', result.findings.length],
     ['recipients with a copy', result.recipientsDelivered],
     ['send() rejected, Redis away', result.rejections],
     ['settled after the load within', drainedMs === null ? 'never' : `${(drainedMs / 1_000).toFixed(1)} s`],
@@ -96,11 +104,17 @@ function report(result: SoakResult): string[] {
   ];
   return [
     ...rows.map(([name, value]) => `${name.padEnd(32)}${String(value)}`),
-    ...violations
-      .slice(0, 20)
-      .flatMap(({ what, evidence }) => ['', `! ${what}`, JSON.stringify(evidence, withMaps, 2)]),
+    ...violations.slice(0, 20).flatMap(violationLines),
+    ...result.findings.map(({ kind, id, detail }) => `! doctor: ${kind} ${id}: ${detail}`),
     ...crashes.map((crash) => `! ${crash}`),
   ];
+}
+
+function violationLines({ what, evidence: { offer, row, copies } }: Violation): string[] {
+  const copied = [...copies].map(([address, taken]) => `${address} ×${taken.length}`);
+  const history = (row?.history ?? []).map((entry) => `    ${JSON.stringify(entry)}`);
+  const head = `! ${offer.id ?? offer.tag}: ${row?.state ?? 'no row'}; copies: ${copied.join(', ')}`;
+  return ['', head, ...what.map((each) => `  ${each}`), ...history];
 }
 
 function withMaps(_key: string, value: unknown): unknown {

@@ -3,11 +3,15 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startPrivateRedis } from '../scripts/redis.ts';
+import { defaultMessageLimits } from '../src/message/message.ts';
 import { createProducer } from '../src/producer/producer.ts';
 import { shareConnection } from '../src/queue/bullmq.ts';
 import { connectFailFast, whenReady } from '../src/queue/connection.ts';
+import { createContentStore } from '../src/queue/content.ts';
 import { createDeadLetters } from '../src/queue/dead-letters.ts';
 import { createLanes } from '../src/queue/lanes.ts';
+import { diagnose } from '../src/queue/doctor/diagnose.ts';
+import type { Finding } from '../src/queue/doctor/findings.ts';
 import { createLedger } from '../src/queue/ledger.ts';
 import { defaultPrefix, intakeName, keysOf } from '../src/queue/names.ts';
 import { createChance } from './chance.ts';
@@ -39,6 +43,8 @@ export interface SoakResult extends Verdict {
   /** Calls of `send` that were rejected, as Redis was away. */
   readonly rejections: number;
   readonly recipientsDelivered: number;
+  /** What the doctor finds when all is over; there should be nothing. */
+  readonly findings: readonly Finding[];
   /** From the end of the load until everything was settled, in ms; null if it never was. */
   readonly drainedMs: number | null;
 }
@@ -98,11 +104,18 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await whenReady(connection, 15_000);
     await traffic.stop();
     const drainedMs = await drain();
+    const findings = await examine();
     await fleet.stop();
     const verdict = judge(await Promise.all(traffic.offers.map(evidenceOf)));
-    const { crashes } = fleet;
-    const recipientsDelivered = sink.delivered();
-    return { ...verdict, misfortunes, crashes, rejections: traffic.rejections(), recipientsDelivered, drainedMs };
+    return {
+      ...verdict,
+      misfortunes,
+      findings,
+      crashes: fleet.crashes,
+      rejections: traffic.rejections(),
+      recipientsDelivered: sink.delivered(),
+      drainedMs,
+    };
   } finally {
     end.abort();
     clearInterval(telling);
@@ -123,6 +136,26 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       await pause(1_000);
     }
     return null;
+  }
+
+  /** Beside the workers, as an operator would. */
+  async function examine(): Promise<Finding[]> {
+    const contents = createContentStore(connection, keys);
+    const body = {
+      redis: connection,
+      keys,
+      intake,
+      lanes,
+      ledger,
+      deadLetters,
+      contents,
+      limits: defaultMessageLimits,
+    };
+    const senders = habits.map(({ id }) => id);
+    const options = { fix: false, now: Date.now, senders, lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
+    const findings: Finding[] = [];
+    for await (const finding of diagnose(body, options)) findings.push(finding);
+    return findings;
   }
 
   async function evidenceOf(offer: Offer): Promise<Evidence> {

@@ -17,8 +17,9 @@ export interface Evidence {
   readonly contents: number;
 }
 
-interface Violation {
-  readonly what: string;
+/** A message of which something is not as it was promised. */
+export interface Violation {
+  readonly what: readonly string[];
   readonly evidence: Evidence;
 }
 
@@ -55,7 +56,8 @@ export function judge(all: readonly Evidence[]): Verdict {
   const violations: Violation[] = [];
   for (const evidence of all) {
     const { offer, row } = evidence;
-    for (const what of offences(evidence)) violations.push({ what, evidence });
+    const what = offences(evidence);
+    if (what.length > 0) violations.push({ what, evidence });
     const most = Math.max(0, ...[...evidence.copies.values()].map((copies) => copies.length));
     if (most > 1) verdict.deliveredMore += 1;
     if (!offer.accepted) continue;
