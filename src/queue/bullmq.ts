@@ -4,6 +4,7 @@
  *
  * Why: a native Worker has a blocking connection each, so 2,000 lanes would be 2,000 connections per process.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   Queue,
   QueueKeys,
@@ -74,6 +75,24 @@ export function shareConnection(redis: Redis, prefix: string, failFast = false):
         factory,
       ),
   };
+}
+
+/** How long the intake waits after Redis has refused a fetch, in ms. */
+const breathMs = 1_000;
+
+/**
+ * The worker of the intake, with a blocking connection of its own. When Redis refuses a fetch (no memory, a replica), BullMQ
+ * tries again at once, thousands of times a second, each with an error in the log; this one takes a breath.
+ */
+export class IntakeWorker extends Worker {
+  protected override async moveToActive(token: string, name?: string): Promise<Job> {
+    try {
+      return await super.moveToActive(token, name);
+    } catch (error) {
+      if (!this.closing) await pause(breathMs);
+      throw error;
+    }
+  }
 }
 
 /** One lane's fetching and processing, by BullMQ's own code: locks, their renewal, stalled and failed jobs are all native. */

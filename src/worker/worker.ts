@@ -4,10 +4,10 @@
  *
  * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
  */
-import { WaitingError, Worker, type Job } from 'bullmq';
+import { WaitingError, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { asError } from '../errors.ts';
-import { shareConnection, type LaneWorker } from '../queue/bullmq.ts';
+import { IntakeWorker, shareConnection, type LaneWorker } from '../queue/bullmq.ts';
 import { connectPatient } from '../queue/connection.ts';
 import { createContentStore } from '../queue/content.ts';
 import { createDeadLetters } from '../queue/dead-letters.ts';
@@ -159,7 +159,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   };
 
   const stopping = new AbortController();
-  let router: Worker | null = null;
+  let router: IntakeWorker | null = null;
   let subscriber: Redis | null = null;
   let sweeping: Promise<void> = Promise.resolve();
   let stopped: Promise<boolean> | null = null;
@@ -168,8 +168,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     await Promise.all([...routing.senders.values()].map(({ id, limits }) => lanes.setLimits(id, limits)));
   };
 
-  const startRouter = (): Worker => {
-    const made = new Worker(intakeName, async (job, token) => routeJob(job, token ?? '', sweepTools), {
+  const startRouter = (): IntakeWorker => {
+    const made = new IntakeWorker(intakeName, async (job, token) => routeJob(job, token ?? '', sweepTools), {
       connection: redis,
       prefix,
       concurrency: 50,
