@@ -50,23 +50,27 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
       },
     ];
   };
-  const failed = (job: Job, where: string): Suspicion => ({
+  const failed = (job: Job, connector: string | null): Suspicion => ({
     kind: 'job-failed',
     id: String(job.id),
-    detail: `in ${where}: ${job.failedReason}`,
+    detail: `in ${connector === null ? 'the intake' : `the lane of ${connector}`}: ${job.failedReason}`,
     holds: async () => (await job.getState()) === 'failed',
-    fix: () => done(job.retry('failed')),
+    fix: async () => {
+      const retried = await done(job.retry('failed'));
+      if (connector !== null) await lanes.refresh(connector, 'sooner', true);
+      return retried;
+    },
   });
 
   for await (const jobs of pages((from, to) => intake.getJobs(['failed'], from, to, true))) {
     looked(jobs.length);
-    yield jobs.map((job) => failed(job, 'the intake'));
+    yield jobs.map((job) => failed(job, null));
   }
   for (const connector of await lanes.known()) {
     const queue = lanes.queue(connector);
     for await (const jobs of pages((from, to) => queue.getJobs(['failed'], from, to, true))) {
       looked(jobs.length);
-      yield jobs.map((job) => failed(job, `the lane of ${connector}`));
+      yield jobs.map((job) => failed(job, connector));
     }
     for (const type of ['wait', 'prioritized', 'delayed'] as const) {
       for await (const jobs of pages((from, to) => queue.getJobs([type], from, to, true))) {
