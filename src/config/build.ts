@@ -3,21 +3,21 @@ import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, 
 import { defaultConcurrency, presets } from './presets.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
+import { buildReplyRule } from './reply-rules.ts';
 import { portFor, securityFor } from './sketch.ts';
 import { sends } from '../routing/connector.ts';
 import type { SmtpSettings } from '../transport/settings.ts';
 
 export function buildConfig(file: ConfigFile): Config {
   const { hostname, systemDefaultGateway, unmonitoredAddress, message, retention, worker } = file;
-  const retry = buildRetry(file.retry);
   return {
     redis: file.redis,
     hostname,
     systemDefaultGateway: systemDefaultGateway === disabledGateway ? null : systemDefaultGateway,
     unmonitoredAddress: unmonitoredAddress ?? null,
-    connectors: Object.entries(file.connectors).map(([id, connector]) => buildConnector(id, connector, retry)),
+    connectors: Object.entries(file.connectors).map(([id, connector]) => buildConnector(id, connector, file)),
     message: { maxRecipients: message.maxRecipients, maxBytes: message.maxSize },
-    retry,
+    retry: buildRetry(file.retry),
     retention: {
       ledgerMs: retention.ledger,
       deadLetterMs: retention.deadLetters,
@@ -33,7 +33,7 @@ export function buildConfig(file: ConfigFile): Config {
   };
 }
 
-function buildConnector(id: string, file: ConnectorFile, retry: RetrySettings): ConnectorConfig {
+function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): ConnectorConfig {
   const incoming = file.incoming === undefined ? null : buildIncoming(file.incoming);
   const written = [...(file.address === undefined ? [] : [file.address]), ...(file.addresses ?? [])];
   return {
@@ -41,11 +41,11 @@ function buildConnector(id: string, file: ConnectorFile, retry: RetrySettings): 
     direction: file.direction,
     addresses: [...new Set(written)],
     incoming,
-    transport: sends(file.direction) ? buildTransport(file, incoming) : null,
+    transport: sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null,
     limits: buildLimits(file.limits),
     // Exchange stores each copy that Graph takes as a mail of its own; a receiver of SMTP may drop one that it has seen.
     retry: {
-      ...retry,
+      ...buildRetry(general.retry),
       ...buildRetry(file.retry),
       onUncertain: file.onUncertain ?? (file.graph === undefined ? 'retry' : 'hold'),
     },
@@ -56,12 +56,21 @@ function buildIncoming(file: NonNullable<ConnectorFile['incoming']>): IncomingSe
   return { ...file, port: file.port ?? (file.protocol === 'imap' ? 993 : 995) };
 }
 
-function buildTransport(file: ConnectorFile, incoming: IncomingSettings | null): TransportSettings | null {
+function buildTransport(
+  file: ConnectorFile,
+  incoming: IncomingSettings | null,
+  generalRules: ConfigFile['replyRules'],
+): TransportSettings | null {
   if (file.graph !== undefined) return { kind: 'graph', graph: file.graph };
-  return file.smtp === undefined ? null : { kind: 'smtp', smtp: buildSmtp(file.smtp, incoming) };
+  if (file.smtp === undefined) return null;
+  const replyRules = [...file.replyRules, ...generalRules].map(buildReplyRule);
+  return { kind: 'smtp', smtp: { ...buildSmtp(file.smtp, incoming), replyRules } };
 }
 
-function buildSmtp(file: NonNullable<ConnectorFile['smtp']>, incoming: IncomingSettings | null): SmtpSettings {
+function buildSmtp(
+  file: NonNullable<ConnectorFile['smtp']>,
+  incoming: IncomingSettings | null,
+): Omit<SmtpSettings, 'replyRules'> {
   const security = file.security ?? securityFor(file.port ?? null);
   const mailboxAuth = incoming === null ? null : { user: incoming.user, password: incoming.password };
   return {

@@ -3,6 +3,7 @@ import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
+import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
 import { routable, type Sketch, sketchConnectors } from './sketch.ts';
 import { nearest } from './suggest.ts';
@@ -26,6 +27,11 @@ export function checkRules(
     ...gatewayRules(data, connectors, show),
     ...neverChosen(data['systemDefaultGateway'], connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
+    ...replyRuleProblems(data['replyRules'], ['replyRules']),
+    ...connectors.flatMap(({ path }) => {
+      const at = [...path, 'replyRules'];
+      return replyRuleProblems(valueAt(data, at), at);
+    }),
     ...connectors.flatMap(({ path }) => retryOrder(data, [...path, 'retry'], [[...path, 'retry'], ['retry']])),
   ];
   return {

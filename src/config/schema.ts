@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/settings.ts';
 import { presetNames } from './presets.ts';
+import { replyRule } from './reply-rules.ts';
 import * as value from './values.ts';
 
 /** Queue names are made of it (`lane-<id>`), and BullMQ takes no colon in them. */
@@ -108,6 +109,11 @@ const connector = z.strictObject({
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
   limits: limits.prefault({}).describe('How much may be sent at once and per minute.'),
+  replyRules: z
+    .array(replyRule)
+    .default([])
+    .meta({ title: 'list of reply rules' })
+    .describe('As `replyRules`, for this connector; asked before the general ones.'),
   retry: z
     .strictObject({
       firstDelay: retry.firstDelay.optional().describe('As `retry.firstDelay`, for this connector.'),
@@ -168,6 +174,12 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('When deferred messages are tried again.'),
+  replyRules: z
+    .array(replyRule)
+    .default([])
+    .describe(
+      'What replies of SMTP servers mean; asked in order before the built-in table, the first that fits decides.',
+    ),
   retention: z
     .strictObject({
       ledger: value

@@ -5,6 +5,7 @@ import type { ConfigRule, Path, Problem } from './issues.ts';
 import { type Expansion, pathId } from './references.ts';
 import { type ConfigFile, configJsonSchema, configSchema } from './schema.ts';
 import { nearest } from './suggest.ts';
+import { replyPhases } from '../transport/reply-rules.ts';
 
 /** `file` is there exactly if nothing breaks the schema. */
 export interface Validation {
@@ -91,6 +92,9 @@ function verdict(issue: z.core.$ZodIssue, path: Path): [ConfigRule, string] {
   if (key === 'port') return ['port', 'must be a whole number from 1 to 65535'];
   if (key === 'maxSize')
     return ['size', 'must be a number of bytes above 0, or one with a unit: 512KiB, 25MiB or 25MB'];
+  if (issue.code === 'invalid_union' && key === 'phase') {
+    return ['choice', `must be ${alternatives(replyPhases)}, or a list of them`];
+  }
   if (issue.code === 'custom') return [(issue.params?.['rule'] as ConfigRule | undefined) ?? 'type', issue.message];
   if (issue.code === 'invalid_value') return ['choice', `must be ${alternatives(issue.values.map(String))}`];
   if (issue.code === 'too_small' && issue.origin === 'string') return ['empty', 'must not be empty'];
@@ -129,13 +133,15 @@ function sentence(must: string, shown: string | null): string {
 interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly additionalProperties?: JsonSchema | boolean;
+  readonly items?: JsonSchema;
 }
 
 function unknownKey(root: JsonSchema, path: Path, key: string, map: Record<string, unknown>): Problem {
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
     const inner: JsonSchema | boolean | undefined = schema?.additionalProperties;
-    schema = schema?.properties?.[String(part)] ?? (typeof inner === 'object' ? inner : undefined);
+    const item: JsonSchema | undefined = typeof part === 'number' ? schema?.items : undefined;
+    schema = item ?? schema?.properties?.[String(part)] ?? (typeof inner === 'object' ? inner : undefined);
   }
   const properties = schema?.properties ?? {};
   const known = Object.keys(properties);

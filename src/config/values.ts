@@ -55,6 +55,9 @@ export const text = z.string().min(1);
 /** The same as `text`; the name marks what must never be printed. */
 export const secret = z.string().min(1);
 
+/** A number in YAML unless it has an x in it. */
+export const replyCode = z.union([z.int(), z.string()]).meta({ title: 'reply code' }).transform(String);
+
 /** A host to connect to. Underscores are let through: names of containers have them. */
 export const host = textAs('host', (text): Reading<string> => {
   const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;

@@ -1,4 +1,5 @@
 /** The settings of each transport, as the configuration hands them over: validated, defaults in, secrets resolved. */
+import type { ReplyRuleSettings } from './reply-rules.ts';
 
 /** `tls`: implicit TLS (RFC 8314). `starttls`: required, never skipped (RFC 3207). `none`: plain text. */
 export type SmtpSecurity = 'tls' | 'starttls' | 'none';
@@ -38,6 +39,8 @@ export interface SmtpSettings {
   /** `ca`: PEM text of private CAs that replace the public ones; `servername`: the name to verify, if not `host`. */
   readonly tls: { readonly ca: string | null; readonly servername: string | null };
   readonly timeouts: SmtpTimeouts;
+  /** The operator's, asked in order before the built-in table. */
+  readonly replyRules: readonly ReplyRuleSettings[];
 }
 
 export interface GraphSettings {

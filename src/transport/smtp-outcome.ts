@@ -1,7 +1,7 @@
 /** Turns what happened in a session into the outcome of the attempt: pure, and every recipient appears exactly once. */
 import type { SmtpFailure } from './smtp-failure.ts';
 import { classify, classifySocketFault, parseReply } from './smtp-replies.ts';
-import type { SmtpPhase, Verdict } from './smtp-reply-table.ts';
+import type { ReplyRule, SmtpPhase, Verdict } from './smtp-reply-table.ts';
 import type { Transaction } from './smtp-session.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply } from './transport.ts';
 
@@ -14,16 +14,21 @@ export interface OutcomeInput {
   /** For the text of a Send As refusal: who is logged in (null is nobody), and the sender. */
   readonly account: string | null;
   readonly sender: string;
+  /** The operator's rules, asked before the table. */
+  readonly rules: readonly ReplyRule[];
 }
 
 /** The fault of a session that could not be made ready. */
-export function faultOf(failure: SmtpFailure): { fault: FaultClass; reply: Reply; pauseMs?: number } {
+export function faultOf(
+  failure: SmtpFailure,
+  rules: readonly ReplyRule[],
+): { fault: FaultClass; reply: Reply; pauseMs?: number } {
   const { phase, reply } = failure;
   if (!failure.answered) {
     const fault = reply.code === 'ENOAUTH' || reply.code === 'ECONFIG' ? 'config' : classifySocketFault(reply.code);
     return { fault, reply };
   }
-  const verdict = classify(phase, reply);
+  const verdict = classify(phase, reply, rules);
   if (verdict.kind !== 'fault') return { fault: 'unreachable', reply };
   return { fault: verdict.fault, reply, ...(verdict.pauseMs === undefined ? {} : { pauseMs: verdict.pauseMs }) };
 }
@@ -61,6 +66,10 @@ function judge(address: string, input: OutcomeInput): Judged {
     return unknown(address, 'the server answered before the message had ended');
   }
   if (failure.answered) {
+    // What comes after the final dot and is no refusal (noise, a reply that belongs elsewhere) leaves open what became of it.
+    if (body === 'whole' && failure.phase === 'final' && !/^[45]/.test(failure.reply.code ?? '')) {
+      return plain({ address, outcome: 'uncertain', scope: 'message', reply: failure.reply });
+    }
     const judged = byReply(address, failure.phase, failure.reply, input);
     // A failure whose reply is a yes is no result at all.
     return judged.outcome.outcome === 'accepted' ? unknown(address, 'the server contradicts itself') : judged;
@@ -92,7 +101,7 @@ function after(what: string, { reply }: SmtpFailure): Reply {
 }
 
 function byReply(address: string, phase: SmtpPhase, reply: Reply, input: OutcomeInput): Judged {
-  const verdict: Verdict = classify(phase, reply);
+  const verdict: Verdict = classify(phase, reply, input.rules);
   if (verdict.kind === 'fault') {
     const { pauseMs } = verdict;
     const fault = { fault: verdict.fault, ...(pauseMs === undefined ? {} : { pauseMs }) };

@@ -1,24 +1,34 @@
 /** Reads SMTP replies and says what they mean, by the table. Pure; it decides nothing about retries. */
 import { printable } from '../errors.ts';
 import { askedDelayMs } from './delay.ts';
-import { replyRules, type SmtpPhase, type Verdict } from './smtp-reply-table.ts';
+import { replyRules, type ReplyRule, type SmtpPhase, type Verdict } from './smtp-reply-table.ts';
 import type { FaultClass, Reply } from './transport.ts';
 
-/** What a reply means in its phase. Total: whatever is unknown is temporary, and only 2xx to the final dot is `accepted`. */
-export function classify(phase: SmtpPhase, reply: Reply): Verdict {
-  const matches = (pattern: RegExp | undefined, value: string | null): boolean =>
-    pattern === undefined || (value !== null && pattern.test(value));
-  const rule = replyRules.find(
-    (row) =>
-      row.phases.includes(phase) &&
-      matches(row.code, reply.code) &&
-      matches(row.enhanced, reply.enhancedCode) &&
-      matches(row.text, reply.text),
-  );
-  return withAskedDelay(rule?.verdict ?? unknown, reply.text);
+/**
+ * What a reply means in its phase: by the first of the operator's rules that matches, else by the table. Total: whatever is
+ * unknown is temporary, and only 2xx to the final dot is `accepted`. A delay in the text wins over the table's, but not over
+ * one that the operator's rule names.
+ */
+export function classify(phase: SmtpPhase, reply: Reply, own: readonly ReplyRule[] = []): Verdict {
+  const ruled = own.find((row) => matches(row, phase, reply));
+  if (ruled !== undefined) return namesDelay(ruled.verdict) ? ruled.verdict : withAskedDelay(ruled.verdict, reply.text);
+  const row = replyRules.find((row) => matches(row, phase, reply));
+  return withAskedDelay(row?.verdict ?? unknown, reply.text);
 }
 
 const unknown: Verdict = { kind: 'outcome', outcome: 'deferred', scope: 'message' };
+
+function matches(row: ReplyRule, phase: SmtpPhase, { code, enhancedCode, text }: Reply): boolean {
+  const fits = (pattern: RegExp | undefined, value: string | null): boolean =>
+    pattern === undefined || (value !== null && pattern.test(value));
+  return row.phases.includes(phase) && fits(row.code, code) && fits(row.enhanced, enhancedCode) && fits(row.text, text);
+}
+
+function namesDelay(verdict: Verdict): boolean {
+  return verdict.kind === 'fault'
+    ? verdict.pauseMs !== undefined
+    : verdict.retryAfterMs !== undefined || verdict.slowDownMs !== undefined;
+}
 
 /** A delay that the server names wins over the table's. */
 function withAskedDelay(verdict: Verdict, text: string | null): Verdict {

@@ -71,6 +71,9 @@ const exchangeCodes =
   'https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online';
 const gmailCodes = 'https://support.google.com/a/answer/3726730';
 const sesCodes = 'https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html';
+const sesErrors = 'https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html';
+const exchangeSubmission = 'https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements';
+const postfixRestrictions = 'https://www.postfix.org/postconf.5.html#smtpd_client_restrictions';
 
 export const replyRules: readonly ReplyRule[] = [
   // Before MAIL FROM.
@@ -102,12 +105,19 @@ export const replyRules: readonly ReplyRule[] = [
     sesCodes,
   ),
   rule(transaction, { code: /^[45]/, enhanced: /^5\.4\.5$/ }, fault('quota', hour), gmailCodes),
-  rule(transaction, { code: /^[45]/, enhanced: /^5\.1\.90$/ }, fault('quota', hour), exchangeCodes),
+  rule(transaction, { code: /^[45]/, enhanced: /^5\.(?:1\.90|7\.23[23])$/ }, fault('quota', hour), exchangeCodes),
+  // The mailbox that sends is full: of its own sent items. «554 5.2.2» alone would be the recipient's.
   rule(
     transaction,
-    { code: /^[45]/, text: /SubmissionQuotaExceeded|daily (?:user )?sending (?:limit|quota)/i },
+    { code: /^5/, text: /STOREDRV\.(?:Submission|ClientSubmit).{0,40}QuotaExceededException/i },
     fault('quota', hour),
-    exchangeCodes,
+    exchangeSubmission,
+  ),
+  rule(
+    transaction,
+    { code: /^[45]/, text: /SubmissionQuotaExceeded|daily (?:user |SMTP relay )?(?:sending )?(?:limit|quota)/i },
+    fault('quota', hour),
+    gmailCodes,
   ),
   rule(transaction, { code: /^421$/ }, fault('throttled', minute), 'RFC 5321 section 3.8'),
   rule(transaction, { code: /^4/, enhanced: /^4\.7\.(?:[56]\d\d)$/ }, fault('throttled', 5 * minute), exchangeCodes),
@@ -123,6 +133,12 @@ export const replyRules: readonly ReplyRule[] = [
     fault('throttled', 5 * minute),
     'RFC 3463 section 3.4; Exchange back pressure',
   ),
+  rule(
+    transaction,
+    { code: /^4/, text: /peak SMTP relay limit|unusual rate of (?:unsolicited )?mail/i },
+    fault('throttled', 5 * minute),
+    gmailCodes,
+  ),
   rule(transaction, { code: /^4/, enhanced: /^4\.7\.28$/ }, fault('throttled', 5 * minute), gmailCodes),
   rule(
     transaction,
@@ -132,19 +148,37 @@ export const replyRules: readonly ReplyRule[] = [
   ),
   rule(transaction, { code: /^5/, enhanced: /^5\.7\.(?:50[1-8]|70[358]|750)$/ }, fault('blocked'), exchangeCodes),
   rule(
-    wholeMessage,
+    transaction,
     { code: /^5/, enhanced: /^5\.1\.8$/, text: /bad outbound sender|access denied/i },
     fault('blocked'),
     exchangeCodes,
   ),
   rule(
     transaction,
+    { code: /^5/, text: /sending (?:is )?(?:paused|suspended) for this account/i },
+    fault('blocked'),
+    sesErrors,
+  ),
+  rule(
+    transaction,
+    { code: /^5/, text: /client host \[[^\]]{1,60}\] blocked/i },
+    fault('blocked'),
+    postfixRestrictions,
+  ),
+  rule(
+    transaction,
+    { code: /^5/, text: /TenantAttribution|TenantInboundAttribution|invalid credentials for relay|mail relay denied/i },
+    fault('config'),
+    gmailCodes,
+  ),
+  rule(
+    transaction,
     {
       code: /^5/,
-      text: /client host rejected|authentication (?:is )?required|must (?:first )?(?:authenticate|issue a STARTTLS)/i,
+      text: /client host rejected|helo command rejected|authentication (?:is )?required|must (?:first )?(?:authenticate|issue a STARTTLS)/i,
     },
     fault('config'),
-    'https://www.postfix.org/postconf.5.html#smtpd_client_restrictions',
+    postfixRestrictions,
   ),
   rule(transaction, { code: /^530$/ }, fault('config'), 'RFC 4954 section 6; Exchange Online 530 5.7.57'),
   rule(
@@ -172,6 +206,8 @@ export const replyRules: readonly ReplyRule[] = [
     'https://www.postfix.org/postconf.5.html#reject_sender_login_mismatch',
   ),
 
+  rule(transaction, { code: /^5/, text: /is not authorized to perform .{0,5}ses:Send/i }, sendAs, sesErrors),
+
   // Size, number of recipients.
   rule(
     transaction,
@@ -192,6 +228,13 @@ export const replyRules: readonly ReplyRule[] = [
     { code: /^(?:452|55[02])$/, text: /too many recipients/i },
     deferred('recipient'),
     'RFC 5321 section 4.5.3.1.10',
+  ),
+  // The enhanced code knows better than the 552 beside it: a full mailbox, or content that is not wanted.
+  rule(
+    wholeMessage,
+    { code: /^552$/, enhanced: /^5\.(?:2\.[0-2]|[14-7]\.\d+)$/ },
+    rejected('message'),
+    'RFC 3463 section 2; https://support.google.com/a/answer/3726730 (552 5.7.0)',
   ),
   rule(wholeMessage, { code: /^552$/ }, tooLarge, 'RFC 1870 section 6.2'),
 

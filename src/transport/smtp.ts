@@ -1,5 +1,6 @@
 /** The SMTP transport of one connector: envelope checks, fence, one transaction on a pooled session, outcome. */
 import { fitForTransfer } from '../message/transfer.ts';
+import { compileRules } from './reply-rules.ts';
 import { SmtpFailure } from './smtp-failure.ts';
 import { faultOf, outcomeOf } from './smtp-outcome.ts';
 import { createSmtpPool, type SmtpSlot } from './smtp-pool.ts';
@@ -18,6 +19,7 @@ export interface SmtpTransportOptions {
 /** Opens nothing until the first mail. Messages are bytes: no path or URL in one is ever opened. */
 export function createSmtpTransport({ settings, hostname, maxConnections }: SmtpTransportOptions): Transport {
   const account = settings.auth?.user ?? null;
+  const rules = compileRules(settings.replyRules);
   const running = new Set<Promise<unknown>>();
   let closed = false;
 
@@ -47,7 +49,7 @@ export function createSmtpTransport({ settings, hostname, maxConnections }: Smtp
     } catch (error) {
       if (!(error instanceof SmtpFailure)) throw error;
       if (context.signal.aborted) return { kind: 'stopped', why: 'signal' };
-      return { kind: 'connector-fault', ...faultOf(error) };
+      return { kind: 'connector-fault', ...faultOf(error, rules) };
     } finally {
       clearTimeout(timer);
       slot.release(ready.session);
@@ -81,7 +83,7 @@ export function createSmtpTransport({ settings, hostname, maxConnections }: Smtp
       if (signal.aborted) return { kind: 'stopped', why: 'signal' };
       [transaction, refusedHere] = await transact(ready.session);
     }
-    return outcomeOf({ recipients, refusedHere, transaction, account, sender: from });
+    return outcomeOf({ recipients, refusedHere, transaction, account, sender: from, rules });
   };
 
   return {
@@ -109,7 +111,7 @@ export function createSmtpTransport({ settings, hostname, maxConnections }: Smtp
       } catch (error) {
         const failure =
           error instanceof SmtpFailure ? error : new SmtpFailure('connect', { code: null, text: String(error) });
-        const { fault, reply } = faultOf(failure);
+        const { fault, reply } = faultOf(failure, rules);
         return { ok: false, fault, reply } satisfies CheckResult;
       }
     },

@@ -33,9 +33,17 @@ function rows(schema: Schema, key: string, required: boolean): Row[] {
     rows(property, key === '' ? name : `${key}.${name}`, schema.required?.includes(name) ?? false),
   );
   if (schema.properties !== undefined) return inner;
+  // A list of maps with a title of its own is described elsewhere.
+  if (schema.items?.properties !== undefined && schema.title === undefined) {
+    return [rowOf(schema, key, required), ...rows(schema.items, `${key}[]`, false)];
+  }
   if (typeof schema.additionalProperties === 'object') return rows(schema.additionalProperties, `${key}.<id>`, false);
-  const fallback = schema.default === undefined ? '' : `\`${schema.default}\``;
-  return [{ key, type: typeOf(schema), default: required ? 'required' : fallback, meaning: schema.description ?? '' }];
+  return [rowOf(schema, key, required)];
+}
+
+function rowOf(schema: Schema, key: string, required: boolean): Row {
+  const fallback = schema.default === undefined || schema.items !== undefined ? '' : `\`${schema.default}\``;
+  return { key, type: typeOf(schema), default: required ? 'required' : fallback, meaning: schema.description ?? '' };
 }
 
 function typeOf(schema: Schema): string {
@@ -43,6 +51,7 @@ function typeOf(schema: Schema): string {
   if (schema.title !== undefined) return schema.title;
   if (first?.title !== undefined || schema.enum !== undefined) return first?.title ?? schema.enum?.join(', ') ?? '';
   if (first !== undefined) return typeOf(first);
+  if (schema.items?.properties !== undefined) return 'list of maps';
   if (schema.items !== undefined) return `list of ${typeOf(schema.items)}`;
   if (schema.type === 'integer') return `${schema.minimum} to ${schema.maximum}`;
   return schema.type === 'boolean' ? '`true`, `false`' : 'text';

@@ -23,6 +23,7 @@ export function smtpSettings(
     auth: null,
     allowInsecureAuth: false,
     tls: { ca: null, servername: null },
+    replyRules: [],
     ...rest,
     timeouts: { ...smtpTimeouts, ...timeouts },
   };

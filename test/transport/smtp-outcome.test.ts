@@ -14,7 +14,13 @@ const answered = (phase: SmtpPhase, server: string): SmtpFailure => new SmtpFail
 const silent = new SmtpFailure('final', { code: 'ECONNRESET', text: 'reset' });
 
 function outcome(transaction: Partial<Transaction>) {
-  const input = { recipients: [a, b], refusedHere: new Map(), account: 'relay', sender: 'sales@example.com' };
+  const input = {
+    recipients: [a, b],
+    refusedHere: new Map(),
+    account: 'relay',
+    sender: 'sales@example.com',
+    rules: [],
+  };
   return outcomeOf({ ...input, transaction: { ...nothing, ...transaction } });
 }
 
@@ -131,7 +137,14 @@ describe('the outcome of a transaction', () => {
             reply: failure === null ? reply : null,
             body,
           };
-          const result = outcomeOf({ recipients, refusedHere: new Map(), transaction, account: null, sender: '' });
+          const result = outcomeOf({
+            recipients,
+            refusedHere: new Map(),
+            transaction,
+            account: null,
+            sender: '',
+            rules: [],
+          });
           if (result.kind !== 'settled') return true;
           const once = result.recipients.map(({ address }) => address).join() === recipients.join();
           const whole = body === 'whole';
@@ -149,4 +162,15 @@ describe('the outcome of a transaction', () => {
     );
     expect(found.counterexample).toBeNull();
   });
+});
+
+describe('after the final dot', () => {
+  it.for(['what?', '354 go on', '220 welcome back', '25'])(
+    '«%s» is neither a yes nor a refusal, so the result is not known',
+    (reply) => {
+      const taken = new Set([a, b]);
+      const said = outcome({ taken, failure: answered('final', reply), body: 'whole' });
+      expect(summary(said)).toBe('uncertain uncertain');
+    },
+  );
 });

@@ -1,0 +1,75 @@
+/**
+ * Regular expressions that an operator writes for the text of a reply, which a hostile server writes: compiled only if no
+ * text can keep them busy for long.
+ *
+ * JavaScript's engine backtracks, so `(a+)+$` takes years over forty letters. The steps that a pattern can need are bounded
+ * from above by the number of ways in which its parts can match: each open quantifier has as many as the text has
+ * characters, `{n,m}` has m-n+1, each `?` and each `|` doubles them. Their product is held below a limit. That is sound
+ * only where quantifiers do not nest, so a group may carry no quantifier but `?`, and references and look-arounds are
+ * refused. The price: a few harmless patterns are refused too.
+ */
+
+/** Longest text that a pattern is ever tried on: replies are cut there. */
+const textLength = 500;
+const maxPatternLength = 200;
+/** Two open quantifiers and three choices, or one and twelve. Over every start within the text: about a second at the very worst. */
+const maxWays = textLength * textLength * 8;
+
+/** The pattern, or why it is refused: a sentence that begins with «must» or «has». */
+export function readTextPattern(source: string): { readonly pattern: RegExp } | { readonly must: string } {
+  if (source === '') return { must: 'must not be empty' };
+  if (source.length > maxPatternLength) return { must: `must not be longer than ${maxPatternLength} characters` };
+  let pattern: RegExp;
+  try {
+    pattern = new RegExp(source, 'i');
+  } catch {
+    return {
+      must: 'must be a regular expression; put a backslash before any of . * + ? ( ) [ ] { } | that is meant as it stands',
+    };
+  }
+  if (pattern.test('')) return { must: 'must not match an empty text, as it would match every reply' };
+  const problem = slowness(source);
+  return problem === null ? { pattern } : { must: problem };
+}
+
+/** Why the pattern could take long, or null. */
+function slowness(source: string): string | null {
+  let ways = 1;
+  let afterGroup = false;
+  let afterQuantifier = false;
+  for (const token of tokensOf(source)) {
+    const quantifier = quantifierOf(token);
+    if (token === '?' && afterQuantifier) {
+      // `a*?` only changes the order of the tries.
+      afterQuantifier = false;
+      continue;
+    }
+    if (quantifier !== null && afterGroup && token !== '?') {
+      return 'must not repeat a group: a hostile reply could keep it busy for ever; repeat single characters or classes';
+    }
+    if (/^\\[1-9k]/.test(token) || /^\(\?[^:]/.test(token)) {
+      return 'must not have references, names or look-arounds: a hostile reply could keep them busy for ever';
+    }
+    if (quantifier !== null) ways *= quantifier;
+    if (token === '|') ways *= 2;
+    afterGroup = token === ')';
+    afterQuantifier = quantifier !== null;
+  }
+  return ways > maxWays ? 'has too many of * + ? {} and |, so that a hostile reply could keep it busy for long' : null;
+}
+
+/** Escapes, classes, quantifiers with braces and openings of groups in one piece each; everything else by the character. */
+function tokensOf(source: string): readonly string[] {
+  return source.match(/\\[\s\S]|\[(?:\\[\s\S]|[^\]\\])*\]|\{\d+(?:,\d*)?\}|\(\?<?[\s\S]|[\s\S]/g) ?? [];
+}
+
+/** In how many ways the quantifier can match, or null for a token that is none. */
+function quantifierOf(token: string): number | null {
+  if (token === '*' || token === '+') return textLength;
+  if (token === '?') return 2;
+  const braces = /^\{(\d+)(,?)(\d*)\}$/.exec(token);
+  if (braces === null) return null;
+  const least = Number(braces[1]);
+  if (braces[2] === '') return 1;
+  return braces[3] === '' ? textLength : Math.max(1, Number(braces[3]) - least + 1);
+}
