@@ -54,6 +54,7 @@ const registry = createRegistry((id) => {
       port,
       security: 'none',
       allowInsecureAuth: true,
+      replyRules: [],
       timeouts,
       auth: habit.auth ? login : null,
       tls: {
