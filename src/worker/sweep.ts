@@ -150,17 +150,21 @@ async function reroute(connectorId: string, tools: SweepTools): Promise<void> {
   }
 }
 
-async function trimDeadLetters({ deadLetters, contents, routing, now, emit }: SweepTools): Promise<void> {
+async function trimDeadLetters({ deadLetters, ledger, contents, routing, now, emit }: SweepTools): Promise<void> {
   const { retention, message: limits } = routing().config;
   const bounds = { maxAgeMs: retention.deadLetterMs, maxCount: retention.deadLetterCount };
   const ids = await deadLetters.overdue({ now: now(), ...bounds, limit: page });
+  let count = 0;
   for (const id of ids) {
+    // The only copy of a message that an operator is still to decide on.
+    if ((await ledger.read(id))?.state === 'held') continue;
+    count += 1;
     const letter = await deadLetters.get(id);
     const decoded = letter === null ? null : decodeIntake(id, letter.acceptedAt, letter.data, limits);
     if (decoded?.ok === true) await contents.release(id, refsOf(decoded.job.message));
     await deadLetters.drop(id);
   }
-  if (ids.length > 0) emit({ event: 'dead-letters-trimmed', count: ids.length });
+  if (count > 0) emit({ event: 'dead-letters-trimmed', count });
 }
 
 /** Contents whose every message is gone or settled without a dead letter: left by a crash, or by a producer that gave up. */
