@@ -6,6 +6,12 @@ import { PostlaneError } from '../errors.ts';
 const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 6), 2_000);
 
 /**
+ * After a failover the old primary may live on as a replica, with our connection to it: only a new one finds the new primary.
+ * The command fails all the same; whoever sent it tries again. Redis 6 wraps a script's error, so it may stand in the middle.
+ */
+const reconnectOnError = (error: Error): boolean => /\bREADONLY\b/.test(error.message);
+
+/**
  * For producers and operators: nothing is queued while Redis is away and every command ends within `timeoutMs`, so that
  * a caller gets an answer. A command may have reached Redis before it was given up; ids make calling again safe.
  */
@@ -27,7 +33,7 @@ export function connectPatient(url: string, name = 'postlane-worker'): Redis {
 
 function connect(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
   // For a connection that is closed already ioredis waits so long for nothing, and keeps the process alive meanwhile.
-  return new Redis(url, { retryStrategy, disconnectTimeout: 100, ...options });
+  return new Redis(url, { retryStrategy, reconnectOnError, disconnectTimeout: 100, ...options });
 }
 
 /** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */
