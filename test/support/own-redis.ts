@@ -29,7 +29,8 @@ export async function insist(producer: Producer, messages: readonly OutboundMess
   const accepted = async (): Promise<boolean> => {
     const results = await producer.sendMany(left);
     left = left.filter((_message, i) => results[i]?.ok !== true);
-    return left.length === 0;
+    for (const result of results) if (!result.ok) throw result.error;
+    return true;
   };
   await until(accepted, { what: 'all messages to be accepted', timeoutMs: 20_000 });
 }

@@ -11,6 +11,8 @@ export interface TcpProxy {
   restore(): void;
   /** Resets every connection; new ones are refused until restore(), unless `refuse` is false. */
   cut(options?: { refuse?: boolean }): void;
+  /** New connections go to this port; the others stay where they are, as when a name gets another address. */
+  target(port: number): void;
   /** Adds this many ms to every chunk in each direction; 0 is none. */
   delay(ms: number): void;
   stop(): Promise<void>;
@@ -20,6 +22,7 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
   const host = target.host ?? '127.0.0.1';
   const pairs = new Set<{ client: net.Socket; server: net.Socket; lossy: boolean }>();
   let mode: 'pass' | 'black-hole' | 'refuse' = 'pass';
+  let port = target.port;
   let delayMs = 0;
   let connections = 0;
 
@@ -29,7 +32,7 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
       client.resetAndDestroy();
       return;
     }
-    const server = net.connect({ host, port: target.port, noDelay: true });
+    const server = net.connect({ host, port, noDelay: true });
     const pair = { client, server, lossy: mode === 'black-hole' };
     pairs.add(pair);
     const forward = (from: net.Socket, to: net.Socket): void => {
@@ -85,6 +88,9 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
     cut: ({ refuse = true } = {}) => {
       mode = refuse ? 'refuse' : 'pass';
       reset(() => true);
+    },
+    target: (next) => {
+      port = next;
     },
     delay: (ms) => {
       delayMs = ms;
