@@ -4,7 +4,8 @@
 export const errorCodes = {
   'config-invalid': 'The configuration has mistakes; `issues` lists all of them.',
   'message-invalid': 'The message breaks a rule of the message schema; `issues` names each field and rule.',
-  'redis-unavailable': 'Redis could not be reached in time; nothing is known to be stored. Call again with the same id.',
+  'redis-unavailable':
+    'Redis could not be reached in time; nothing is known to be stored. Call again with the same id.',
   'redis-refused': 'Redis answered with an error (out of memory, read-only, no permission); nothing was stored.',
   'producer-closed': 'The producer was used after close().',
   'not-found': 'No message, dead letter or connector with this id.',

@@ -31,7 +31,7 @@ export interface RetrySettings {
 }
 
 /** `onUncertain`: after an attempt whose result is not known, make it again with the same Message-ID, or hold the message. */
-export interface ConnectorRetrySettings extends RetrySettings {
+interface ConnectorRetrySettings extends RetrySettings {
   readonly onUncertain: 'retry' | 'hold';
 }
 

@@ -181,7 +181,8 @@ export function createProducer(options: ProducerOptions): Producer {
         if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
         // From here on nothing will be sent; taking the job away early only saves the router and the lane the work.
         const row = await ledger.read(id);
-        const lane = row?.connector == null ? null : shared.queue(laneName(row.connector));
+        const connector = row?.connector ?? null;
+        const lane = connector === null ? null : shared.queue(laneName(connector));
         for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id);
         return true;
       }),

@@ -24,7 +24,7 @@ export interface SharedQueues {
   laneWorker(name: string, processor: Processor, options: LaneOptions): LaneWorker;
 }
 
-export interface LaneOptions {
+interface LaneOptions {
   readonly lockMs: number;
   readonly stalledMs: number;
   /** How often a job may be found abandoned by a dead worker before it fails as stalled. */

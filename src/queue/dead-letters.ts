@@ -50,13 +50,17 @@ const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'atte
 const pageSize = 200;
 
 export function deadLetterFields(letter: DeadLetter): string[] {
-  return [
-    ...['reason', letter.reason, 'connector', letter.connector ?? ''],
-    ...['recipients', JSON.stringify(letter.recipients), 'at', String(letter.at)],
-    ...['reply', letter.reply ?? '', 'attempts', String(letter.attempts)],
-    ...['acceptedAt', String(letter.acceptedAt)],
-    ...['data', JSON.stringify(letter.data) ?? 'null'],
-  ];
+  const fields = {
+    reason: letter.reason,
+    connector: letter.connector ?? '',
+    recipients: JSON.stringify(letter.recipients),
+    at: String(letter.at),
+    reply: letter.reply ?? '',
+    attempts: String(letter.attempts),
+    acceptedAt: String(letter.acceptedAt),
+    data: JSON.stringify(letter.data) ?? 'null',
+  };
+  return Object.entries(fields).flat();
 }
 
 export interface DeadLetters {

@@ -9,7 +9,7 @@ export interface DurabilityWarning {
 /** Reads the settings. Managed services forbid CONFIG: then the one warning says that nothing could be read. */
 export async function durabilityWarnings(redis: Redis): Promise<DurabilityWarning[]> {
   const get = async (name: string): Promise<string> => {
-    const [, value] = (await redis.config('GET', name)) as string[];
+    const [, value] = await redis.config('GET', name);
     return value ?? '';
   };
   try {

@@ -7,7 +7,7 @@ import { claimScript, faultScript, limitsScript, refreshScript } from './lane-sc
 import { run } from './script.ts';
 
 /** What BullMQ enforces in Redis for all processes. */
-export interface LaneLimits {
+interface LaneLimits {
   readonly concurrency: number;
   readonly messagesPerMinute: number | null;
 }

@@ -257,7 +257,7 @@ function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
   const history = Object.entries(hash)
     .filter(([field]) => /^h\d+$/.test(field))
     .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
-    .flatMap(([, text]) => fromJson<HistoryEntry>(text) ?? []);
+    .flatMap(([, text]) => (fromJson(text) as HistoryEntry | null) ?? []);
   return {
     id,
     state,
@@ -265,21 +265,21 @@ function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
     rule: hash['rule'] || null,
     messageId: hash['messageId'] || null,
     attempts: Number(hash['attempts'] ?? 0),
-    recipients: fromJson<RecipientState[]>(hash['recipients']) ?? [],
+    recipients: (fromJson(hash['recipients']) as RecipientState[] | null) ?? [],
     acceptedAt: Number(hash['acceptedAt'] ?? 0),
     updatedAt: Number(hash['updatedAt'] ?? 0),
     deadline: Number(hash['deadline'] ?? 0),
     retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
     reason: hash['reason'] || null,
-    open: fromJson<{ at: number; worker: string }>(hash['open']),
+    open: fromJson(hash['open']) as LedgerRow['open'],
     history,
   };
 }
 
 /** Written by us, but nothing that comes out of Redis may break a reader. */
-function fromJson<T>(text: string | undefined): T | null {
+function fromJson(text: string | undefined): unknown {
   try {
-    return text === undefined || text === '' ? null : (JSON.parse(text) as T);
+    return text === undefined || text === '' ? null : (JSON.parse(text) as unknown);
   } catch {
     return null;
   }

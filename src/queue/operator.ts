@@ -19,7 +19,7 @@ export interface OperatorOptions {
 }
 
 /** `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. */
-export type Replayed = 'replayed' | 'already' | 'held' | 'not-found';
+type Replayed = 'replayed' | 'already' | 'held' | 'not-found';
 
 export interface Operator {
   readonly lanes: Lanes;
@@ -116,8 +116,15 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
       // Settling a held message without a dead letter removes the one it has, in the same step.
       const answer = await ledger.settle({ ...row, rule: row.rule ?? '', messageId: row.messageId ?? '' }, null, {
-        ...{ state, recipients, entry, retryAt: null, retentionMs, deadLetter: null },
-        ...{ reason: state === 'sent' ? null : 'uncertain', countAttempt: true, connectorWorks: false },
+        state,
+        recipients,
+        entry,
+        retryAt: null,
+        reason: state === 'sent' ? null : as === 'sent' ? 'rejected' : 'uncertain',
+        retentionMs,
+        deadLetter: null,
+        countAttempt: true,
+        connectorWorks: false,
       });
       if (answer === 'late') return false;
       if (letter !== null) await releaseContents(letter);

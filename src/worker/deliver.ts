@@ -50,10 +50,9 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   }
   const row = rowOf(task, before);
   const attempts = before?.attempts ?? 0;
-  const settled = (token: string | null, durationMs = 0): Settled => ({
-    ...{ job, row, token, durationMs },
-    attempts: token === null ? attempts : attempts + 1,
-  });
+  const settled = (token: string | null, durationMs = 0): Settled => {
+    return { job, row, token, durationMs, attempts: token === null ? attempts : attempts + 1 };
+  };
   const early = await beforeAttempt(row, before, policy, settled(null), tools);
   if (early !== null) return early;
 
@@ -64,7 +63,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     return { kind: 'finished' };
   }
 
-  const overOpen = before?.open != null;
+  const overOpen = (before?.open ?? null) !== null;
   const fence = createFence(tools.ledger, row, { lock: task.lock, now: tools.now, worker: tools.worker, overOpen });
   const startedAt = tools.now();
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
@@ -90,10 +89,11 @@ async function beforeAttempt(
   tools: DeliverTools,
 ): Promise<Delivery | null> {
   const now = tools.now();
-  if (before?.open != null) {
-    const wait = before.open.at + tools.lateResultMs;
+  const open = before?.open ?? null;
+  if (open !== null) {
+    const wait = open.at + tools.lateResultMs;
     if (now < wait) return { kind: 'retry', at: wait, slowDownMs: null };
-    const detail = `the attempt of ${before.open.worker} ended without a result`;
+    const detail = `the attempt of ${open.worker} ended without a result`;
     tools.emit({ event: 'uncertain', id: row.id, connector: settled.job.connector, detail });
     if (policy.onUncertain === 'hold' || now >= row.deadline) {
       await settleMessage(settled, leaveUncertain(row.recipients, detail, policy, now >= row.deadline), tools);

@@ -44,7 +44,7 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
     notBefore = await route(job, tools);
   } catch (thrown) {
     const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id: job.id === undefined ? null : String(job.id), where: 'router', detail });
+    tools.emit({ event: 'error', id: job.id ?? null, where: 'router', detail });
     notBefore = Date.now() + tryAgainMs;
   }
   if (notBefore === null) return;

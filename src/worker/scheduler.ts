@@ -39,7 +39,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const visibilityMs = options.visibilityMs ?? 10_000;
   const idleMs = options.idleMs ?? 2_000;
   const active = new Set<Promise<void>>();
-  let stopping = false;
+  const stop = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   let turnedAt = 0;
   let tokens = 0;
@@ -85,7 +85,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   return {
     start() {
       loop = (async () => {
-        while (!stopping) {
+        while (!stop.signal.aborted) {
           try {
             await turn();
           } catch (thrown) {
@@ -97,7 +97,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     },
     wake: () => bell.ring(),
     async drain() {
-      stopping = true;
+      stop.abort();
       bell.ring();
       await loop;
       await Promise.all(active);

@@ -114,7 +114,7 @@ describe('a lane worker', () => {
         await job.moveToDelayed(Date.now() + 60_000, token);
         throw new DelayedError();
       }
-      await job.moveToWait(token!);
+      await job.moveToWait(token);
       throw new WaitingError();
     });
     const lane = worker();
@@ -123,7 +123,10 @@ describe('a lane worker', () => {
     await queue.add('message', {}, { jobId: 'b' });
     await lane.runJob((await lane.fetch('t2'))!, 't2');
     expect(await queue.getJobCounts('wait', 'delayed', 'failed', 'active')).toMatchObject({
-      ...{ wait: 1, delayed: 1, failed: 0, active: 0 },
+      wait: 1,
+      delayed: 1,
+      failed: 0,
+      active: 0,
     });
     const again = await lane.fetch('t3');
     expect([again?.id, again?.attemptsMade, again?.attemptsStarted]).toEqual(['b', 0, 2]);

@@ -179,7 +179,11 @@ describe('a fault of a connector', () => {
     const producer = testProducer(prefix);
     const never: Outcome = { kind: 'connector-fault', fault: 'auth', reply: reply('535', 'no'), pauseMs: 3_600_000 };
     const config = configOf({ broken: { addresses: ['b@example.com'] }, fine: { addresses: ['f@example.com'] } });
-    const { recorded } = await startWorker({ prefix, config, scripts: { broken: Array<Outcome>(100).fill(never) } });
+    const { recorded } = await startWorker({
+      prefix,
+      config,
+      scripts: { broken: Array.from({ length: 100 }, () => never) },
+    });
     await producer.sendMany(
       Array.from({ length: 100 }, (_, i) => ({
         from: i % 2 === 0 ? 'b@example.com' : 'f@example.com',

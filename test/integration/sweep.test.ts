@@ -16,7 +16,8 @@ describe('dead letters over their bounds', () => {
     const operator = await testOperator(prefix);
     const retention = { ledgerMs: 3_600_000, deadLetterMs: 3_600_000, deadLetterCount: 2 };
     const { of } = await startWorker({
-      ...{ prefix, config: configOf({ relay: {} }, { retention }) },
+      prefix,
+      config: configOf({ relay: {} }, { retention }),
       scripts: { relay: Array(5).fill('rejected') },
     });
     for (const id of ['d1', 'd2', 'd3', 'd4', 'd5']) {
@@ -37,7 +38,9 @@ describe('dead letters over their bounds', () => {
     let ahead = 0;
     const retry = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 10 * 86_400_000, onUncertain: 'hold' } as const;
     const { of } = await startWorker({
-      ...{ prefix, config: configOf({ relay: { retry } }), now: () => Date.now() + ahead },
+      prefix,
+      config: configOf({ relay: { retry } }),
+      now: () => Date.now() + ahead,
       scripts: { relay: ['uncertain', 'rejected'] },
     });
     await producer.send({ ...message, id: 'held' });

@@ -69,7 +69,9 @@ describe('an attempt without a known result', () => {
     const mixed = (mail: OutgoingMail): Outcome => ({
       kind: 'settled',
       recipients: mail.envelope.to.map((address) => ({
-        ...{ address, outcome: address.startsWith('later') ? 'deferred' : 'uncertain', scope: 'recipient' },
+        address,
+        outcome: address.startsWith('later') ? 'deferred' : 'uncertain',
+        scope: 'recipient',
         reply: { code: null, enhancedCode: null, text: 'hm' },
       })),
     });
@@ -119,14 +121,25 @@ describe('a deadline', () => {
 
 describe('the fence', () => {
   const row = (id: string): NewRow => ({
-    ...{ id, connector: 'relay', rule: 'default', messageId: '<m@example.com>', acceptedAt: 1, deadline: 2 ** 42 },
+    id,
+    connector: 'relay',
+    rule: 'default',
+    messageId: '<m@example.com>',
+    acceptedAt: 1,
+    deadline: 2 ** 42,
     recipients: [{ address: 'a@example.net', outcome: 'pending', code: null, reply: null }],
   });
   const attempt = { lockKey: '', token: 't1', now: 5, worker: 'w', overOpen: false };
   const settlement = {
     state: 'sent',
-    ...{ recipients: [], entry: { at: 9, event: 'sent' }, retryAt: null, reason: null },
-    ...{ retentionMs: 60_000, deadLetter: null, countAttempt: true, connectorWorks: true },
+    recipients: [],
+    entry: { at: 9, event: 'sent' },
+    retryAt: null,
+    reason: null,
+    retentionMs: 60_000,
+    deadLetter: null,
+    countAttempt: true,
+    connectorWorks: true,
   } as const;
 
   async function setUp() {
