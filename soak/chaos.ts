@@ -1,7 +1,7 @@
 /** What happens to workers, Redis and servers while the soak runs: one misfortune every few seconds, by the dice. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PrivateRedis } from '../scripts/redis.ts';
-import type { Lanes } from '../src/queue/lanes.ts';
+import type { Operator } from '../src/queue/operator.ts';
 import type { Chance } from './chance.ts';
 import type { Fleet } from './fleet.ts';
 import { habits, type MailServers } from './servers.ts';
@@ -15,7 +15,7 @@ export interface ChaosOptions {
   readonly workers: number;
   readonly redis: PrivateRedis;
   readonly servers: MailServers;
-  readonly lanes: Lanes;
+  readonly operator: Operator;
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
 }
@@ -51,7 +51,7 @@ export async function wreak(options: ChaosOptions, counts: Misfortunes): Promise
     ...(['worker killed', 'worker killed', 'worker killed', 'redis killed', 'redis killed'] as const),
     ...(['worker stopped', 'worker frozen', 'redis restarted', 'server away', 'password wrong'] as const),
   ];
-  const mending = mendLanes(options);
+  const attending = attend(options, counts);
   while (!signal.aborted) {
     await wait(chance.between('until next', 500, 4_000), signal);
     if (signal.aborted) break;
@@ -60,18 +60,34 @@ export async function wreak(options: ChaosOptions, counts: Misfortunes): Promise
     log(kind);
     await kinds[kind]();
   }
-  await mending;
+  await attending;
 }
 
 /**
- * An operator who resumes a connector every few seconds: the pauses after a fault grow to an hour, which is right for a
- * server that is down and would leave a soak of minutes with nothing to do.
+ * An operator who now and then resumes a connector, replays a dead letter, and settles a held message. The pauses after a
+ * fault grow to an hour, which is right for a server that is down and would leave a soak of minutes with nothing to do.
  */
-async function mendLanes({ chance, lanes, signal }: ChaosOptions): Promise<void> {
+async function attend({ chance, operator, signal }: ChaosOptions, counts: Misfortunes): Promise<void> {
+  const count = (kind: string): void => void (counts[kind] = (counts[kind] ?? 0) + 1);
+  const how = (): { now: number; lifetimeMs: number; retentionMs: number } => {
+    return { now: Date.now(), lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
+  };
   while (!signal.aborted) {
     await wait(1_500, signal);
-    // Redis may be away in this moment.
-    await lanes.resume(chance.pick('mended', habits).id).catch(() => undefined);
+    try {
+      await operator.lanes.resume(chance.pick('mended', habits).id);
+      for await (const { id, reason } of operator.deadLetters.list({ since: Date.now() - 20_000 })) {
+        if (!chance.is('attends', 0.1)) continue;
+        if (reason === 'uncertain') {
+          const as = chance.pick<'sent' | 'retry' | 'drop'>('resolves', ['sent', 'retry', 'drop']);
+          if (await operator.resolve(id, as, how())) count(`resolved as ${as}`);
+        } else if ((await operator.replay(id, { via: null, ...how() })) === 'replayed') {
+          count('replayed');
+        }
+      }
+    } catch {
+      // Redis is away: the operator tries again, as the command line would be called again.
+    }
   }
 }
 

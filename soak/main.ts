@@ -92,6 +92,7 @@ function report(result: SoakResult): string[] {
     ['partial', result.partial],
     ['held', result.held],
     ['cancelled', result.cancelled],
+    ['dropped by the operator', result.dropped],
     ['pending', result.pending],
     ['lost (recipients)', result.lost],
     ['violations', violations.length],

@@ -7,13 +7,11 @@ import { defaultMessageLimits } from '../src/message/message.ts';
 import { createProducer } from '../src/producer/producer.ts';
 import { shareConnection } from '../src/queue/bullmq.ts';
 import { connectFailFast, whenReady } from '../src/queue/connection.ts';
-import { createContentStore } from '../src/queue/content.ts';
 import { createDeadLetters } from '../src/queue/dead-letters.ts';
-import { createLanes } from '../src/queue/lanes.ts';
-import { diagnose } from '../src/queue/doctor/diagnose.ts';
 import type { Finding } from '../src/queue/doctor/findings.ts';
 import { createLedger } from '../src/queue/ledger.ts';
 import { defaultPrefix, intakeName, keysOf } from '../src/queue/names.ts';
+import { openOperator } from '../src/queue/operator.ts';
 import { createChance } from './chance.ts';
 import { wreak, type Misfortunes } from './chaos.ts';
 import { startFleet } from './fleet.ts';
@@ -64,9 +62,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   await whenReady(connection, 5_000);
   const shared = shareConnection(connection, at.prefix, true);
   const intake = shared.queue(intakeName);
-  const lanes = createLanes(connection, keys, shared);
   const ledger = createLedger(connection, keys);
   const deadLetters = createDeadLetters(connection, keys);
+  const operator = await openOperator({ redis: at, timeoutMs: 5_000, limits: defaultMessageLimits });
   const servers = await startServers(chance, sink);
   const fleet = startFleet(workers, { redis: at, ports: servers.ports }, join(folder, 'workers.log'));
   const producer = createProducer({ redis: at, timeoutMs: 3_000 });
@@ -96,7 +94,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const telling = setInterval(() => void tell(end.signal.aborted ? 'drain' : 'load'), 5_000);
 
   try {
-    const chaos = wreak({ chance, fleet, workers, redis, servers, lanes, signal, log }, misfortunes);
+    const chaos = wreak({ chance, fleet, workers, redis, servers, operator, signal, log }, misfortunes);
     await Promise.race([pause(durationMs, undefined, { signal }).catch(() => undefined), chaos]);
     end.abort();
     await chaos;
@@ -124,6 +122,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await servers.stop();
     await producer.close();
     connection.disconnect();
+    operator.close();
     await redis.stop();
   }
 
@@ -131,7 +130,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   async function drain(): Promise<number | null> {
     const from = Date.now();
     while (Date.now() - from < drainLimitMs) {
-      for (const { id } of habits) await lanes.resume(id);
+      for (const { id } of habits) await operator.lanes.resume(id);
       if ((await unsettled()) === 0) return Date.now() - from;
       await pause(1_000);
     }
@@ -140,21 +139,10 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 
   /** Beside the workers, as an operator would. */
   async function examine(): Promise<Finding[]> {
-    const contents = createContentStore(connection, keys);
-    const body = {
-      redis: connection,
-      keys,
-      intake,
-      lanes,
-      ledger,
-      deadLetters,
-      contents,
-      limits: defaultMessageLimits,
-    };
     const senders = habits.map(({ id }) => id);
     const options = { fix: false, now: Date.now, senders, lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
     const findings: Finding[] = [];
-    for await (const finding of diagnose(body, options)) findings.push(finding);
+    for await (const finding of operator.diagnose(options)) findings.push(finding);
     return findings;
   }
 

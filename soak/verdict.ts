@@ -34,6 +34,8 @@ export interface Verdict {
   readonly partial: number;
   readonly held: number;
   readonly cancelled: number;
+  /** Held, and given up by an operator. */
+  readonly dropped: number;
   /** Accepted, not settled yet. */
   readonly pending: number;
   /** Accepted recipients that neither have a copy nor are dead, held, cancelled or pending. Must be 0. */
@@ -49,6 +51,7 @@ export function judge(all: readonly Evidence[]): Verdict {
     partial: 0,
     held: 0,
     cancelled: 0,
+    dropped: 0,
     pending: 0,
     lost: 0,
   };
@@ -65,6 +68,7 @@ export function judge(all: readonly Evidence[]): Verdict {
     verdict.lost += offer.to.filter((address) => isLost(evidence, address)).length;
     if (row === null || (!terminalStates.has(row.state) && row.state !== 'held')) verdict.pending += 1;
     else if (row.state === 'sent' && most === 1) verdict.deliveredOnce += 1;
+    else if (resolved(row, 'drop')) verdict.dropped += 1;
     else if (row.state === 'dead') dead[row.reason ?? '?'] = (dead[row.reason ?? '?'] ?? 0) + 1;
     else if (row.state === 'partial' || row.state === 'held' || row.state === 'cancelled') verdict[row.state] += 1;
   }
@@ -75,7 +79,7 @@ export function judge(all: readonly Evidence[]): Verdict {
 function isLost({ row, letter, inIntake, copies }: Evidence, address: string): boolean {
   if ((copies.get(address)?.length ?? 0) > 0) return false;
   if (row === null) return !inIntake;
-  if (row.state === 'cancelled') return false;
+  if (row.state === 'cancelled' || resolved(row, 'drop')) return false;
   if (!terminalStates.has(row.state) && row.state !== 'held') return false;
   return letter?.recipients.some((recipient) => recipient.address === address) !== true;
 }
@@ -96,7 +100,7 @@ function offences(evidence: Evidence): string[] {
     if (taken.length > 0 && outcome !== 'accepted' && marks === 0) {
       found.push(`${address} has a copy, but the ledger says ${outcome}, and no attempt was uncertain`);
     }
-    if (taken.length === 0 && outcome === 'accepted')
+    if (taken.length === 0 && outcome === 'accepted' && !resolved(row, 'sent'))
       found.push(`${address} has no copy, but the ledger says accepted`);
     const dead = letter?.recipients.some((recipient) => recipient.address === address) === true;
     if (dead && taken.length > 0 && marks === 0) found.push(`${address} has a copy and is in a dead letter`);
@@ -104,6 +108,11 @@ function offences(evidence: Evidence): string[] {
     if (offer.accepted && isLost(evidence, address)) found.push(`${address} is lost`);
   }
   return found;
+}
+
+/** An operator has decided so, who knows what nobody else knew. */
+function resolved(row: LedgerRow | null, as: 'sent' | 'drop'): boolean {
+  return row?.history.some(({ event, detail }) => event === 'resolved' && detail === `as ${as}`) === true;
 }
 
 /** How many attempts of it ended without a known result, as the history tells: each may have given a copy. */
