@@ -43,8 +43,68 @@ export interface SmtpSettings {
   readonly replyRules: readonly ReplyRuleSettings[];
 }
 
+/** How an application proves to Microsoft Entra who it is. */
+export type CredentialSettings =
+  | { readonly kind: 'clientSecret'; readonly clientSecret: string }
+  /** PEM text of the certificate and its private key; `password` opens an encrypted key. */
+  | { readonly kind: 'clientCertificate'; readonly certificate: string; readonly password: string | null }
+  /** `clientId` names a user-assigned identity; null is the machine's own. */
+  | { readonly kind: 'managedIdentity'; readonly clientId: string | null }
+  /** `tokenFile` null: where the cluster's environment says. */
+  | { readonly kind: 'workloadIdentity'; readonly tokenFile: string | null }
+  | { readonly kind: 'default' };
+
+/** An application of Microsoft Entra, and where to ask for its tokens. Ids may be empty where the credential brings its own. */
+export interface IdentitySettings {
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly credential: CredentialSettings;
+  /** `https://login.microsoftonline.com`. */
+  readonly authorityHost: string;
+  /** PEM text of private CAs that replace the public ones, for a proxy that looks into TLS or a server of your own. */
+  readonly ca: string | null;
+  /** How long a request for a token may take as a whole, in ms. */
+  readonly tokenMs: number;
+}
+
+/** In ms. `requestMs`: one request to Graph, body and answer. `uploadMs`: one message with everything it needs. */
+export interface GraphTimeouts {
+  readonly tokenMs: number;
+  readonly requestMs: number;
+  readonly uploadMs: number;
+}
+
+/**
+ * A token takes some 200 ms; a slow one holds a slot. A request that carries 4 MB over a slow line needs its minutes, and
+ * giving up after its body leaves the message uncertain. 150 MB in ranges of 3 MB within Exchange's 150 MB in 5 minutes.
+ */
+export const graphTimeouts: GraphTimeouts = { tokenMs: 20_000, requestMs: 120_000, uploadMs: 1_800_000 };
+
+/** National clouds: https://learn.microsoft.com/graph/deployments, https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud. */
+export const clouds = {
+  global: { graphBaseUrl: 'https://graph.microsoft.com', authorityHost: 'https://login.microsoftonline.com' },
+  usGovernment: { graphBaseUrl: 'https://graph.microsoft.us', authorityHost: 'https://login.microsoftonline.us' },
+  usGovernmentDod: {
+    graphBaseUrl: 'https://dod-graph.microsoft.us',
+    authorityHost: 'https://login.microsoftonline.us',
+  },
+  china: {
+    graphBaseUrl: 'https://microsoftgraph.chinacloudapi.cn',
+    authorityHost: 'https://login.chinacloudapi.cn',
+  },
+} as const;
+
 export interface GraphSettings {
   readonly tenantId: string;
   readonly clientId: string;
-  readonly credential: { readonly clientSecret: string };
+  readonly credential: CredentialSettings;
+  /** Origins, without a path: the version is the transport's to add. */
+  readonly cloud: { readonly graphBaseUrl: string; readonly authorityHost: string };
+  /** Mailbox that everything is sent through, with Send As; null is the From address of each message. */
+  readonly mailbox: string | null;
+  /** False makes small messages go out without a copy; Graph has no such choice for those that go out as MIME or as drafts. */
+  readonly saveToSentItems: boolean;
+  /** `ca`: PEM text of private CAs that replace the public ones. */
+  readonly tls: { readonly ca: string | null };
+  readonly timeouts: GraphTimeouts;
 }

@@ -1,5 +1,5 @@
 /** The transport contract: how a composed mail leaves, and everything that an attempt to send it can come to. */
-import type { Envelope } from '../message/message.ts';
+import type { Content, Envelope, Message } from '../message/message.ts';
 
 /** Whom a failure concerns. */
 export type Scope = 'connector' | 'message' | 'recipient';
@@ -45,6 +45,14 @@ export interface OutgoingMail {
   readonly id: string;
   readonly envelope: Envelope;
   readonly bytes: Buffer;
+  /**
+   * What the bytes were composed of, where somebody composed them: Graph takes a large message only in parts. `contentOf`
+   * rejects as the content store does.
+   */
+  readonly structured?: {
+    readonly message: Message;
+    readonly contentOf: (content: Content) => Buffer | Promise<Buffer>;
+  };
 }
 
 export interface SendContext {
@@ -61,12 +69,31 @@ export type CheckResult =
   | { readonly ok: true; readonly detail: string }
   | { readonly ok: false; readonly fault: FaultClass; readonly reply: Reply };
 
+/**
+ * What became of an attempt without a result.
+ * - `sent`: the copy was found. `not-sent`: none is there now, and none will come of what was left behind.
+ * - `unknown`: nothing can be said yet; look again later.
+ * - `forbidden`: the connector may not look.
+ */
+export type Verification = 'sent' | 'not-sent' | 'unknown' | 'forbidden';
+
+export interface VerifyContext {
+  readonly signal: AbortSignal;
+  /** When the attempt began, in ms since the epoch: what is still on its way looks like what was left behind. */
+  readonly attemptedAt: number;
+}
+
 /** One connector's way to send. Never throws: whatever happens is an Outcome. */
 export interface Transport {
   readonly kind: 'smtp' | 'graph' | 'recording';
   send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
+  /**
+   * Looks whether an attempt without a result has sent the mail after all; clears away what it left unfinished. Absent where
+   * the far side cannot be asked. One look: a copy may need a minute to show, so «not-sent» counts once that time is over.
+   */
+  verify?(mail: OutgoingMail, context: VerifyContext): Promise<Verification>;
   /** Lets running sends finish, closes idle sessions, refuses new sends. */
   close(): Promise<void>;
 }
