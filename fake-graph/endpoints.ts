@@ -1,0 +1,146 @@
+/** The mail endpoints: what is checked first for all of them, and what those on a whole mailbox do. */
+import { empty, graphError, json } from './answers.ts';
+import type { OpenMailbox } from './mailbox.ts';
+import { messageEndpoints } from './message-endpoints.ts';
+import {
+  completeContent,
+  messageJson,
+  objectOf,
+  readMessage,
+  readTyped,
+  RefusedBody,
+  type Json,
+} from './message-json.ts';
+import { fromBase64, readMime } from './mime.ts';
+import type { Outbox } from './outbox.ts';
+import { findMessages } from './queries.ts';
+import type { Answer, Operation } from './requests.ts';
+import type { Uploads } from './uploads.ts';
+
+export interface MailCall {
+  readonly operation: Operation;
+  /** Of the path, decoded. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: ReadonlyMap<string, string>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** The body was longer than a request may be; what there is of it is useless. */
+  readonly tooLarge: boolean;
+}
+
+export interface MailRooms {
+  readonly mailboxOf: (user: string) => OpenMailbox | null;
+  readonly outbox: Outbox;
+  readonly uploads: Uploads;
+  readonly now: () => number;
+  /** What becomes of too large a request: 413, or, for MIME, 200 with nothing done. */
+  readonly oversize: 'refuse' | 'silent';
+  readonly origin: () => string;
+}
+
+/** All that a handler needs to know. */
+export interface MailContext extends MailRooms {
+  readonly call: MailCall;
+  readonly mailbox: OpenMailbox;
+  /** The body is a MIME message in base64. */
+  readonly isMime: boolean;
+  /** Ids in answers are immutable ones (https://learn.microsoft.com/graph/outlook-immutable-id). */
+  readonly immutable: boolean;
+}
+
+const right: Partial<Record<Operation, 'send' | 'read' | 'write'>> = {
+  sendMail: 'send',
+  send: 'send',
+  listMessages: 'read',
+  listFolderMessages: 'read',
+  getMessage: 'read',
+  listAttachments: 'read',
+};
+
+export async function serveMail(call: MailCall, rooms: MailRooms): Promise<Answer> {
+  const { operation, parameters, headers } = call;
+  if (operation === 'unknown') return graphError(400, 'BadRequest', 'Resource not found for the segment.');
+  const user = parameters['user'] ?? '';
+  const mailbox = rooms.mailboxOf(user);
+  if (mailbox === null) return graphError(404, 'ErrorInvalidUser', `The requested user '${user}' is invalid.`);
+  if (!mailbox.permissions[right[operation] ?? 'write']) {
+    return graphError(403, 'ErrorAccessDenied', 'Access is denied. Check credentials and try again.');
+  }
+  const isMime = /^text\/plain\b/i.test(headers['content-type'] ?? '');
+  if (call.tooLarge) {
+    // Seen in 2021: https://github.com/microsoftgraph/microsoft-graph-docs/issues/13979
+    if (rooms.oversize === 'silent' && isMime) return empty(200);
+    return graphError(413, 'RequestEntityTooLarge', 'The maximum request length supported is 4MB.');
+  }
+  const immutable = /\bIdType\s*=\s*"ImmutableId"/i.test(headers['prefer'] ?? '');
+  const context: MailContext = { ...rooms, call, mailbox, isMime, immutable };
+  try {
+    const ofMailbox = mailboxEndpoints[operation];
+    if (ofMailbox !== undefined) return await ofMailbox(context);
+    const message = mailbox.find(parameters['message'] ?? '');
+    if (message === null) return notFound('object');
+    return messageEndpoints[operation]?.(context, message) ?? graphError(405, 'BadRequest', 'Method not allowed.');
+  } catch (error) {
+    if (error instanceof RefusedBody) return graphError(400, error.code, error.message);
+    throw error;
+  }
+}
+
+const mailboxEndpoints: Partial<Record<Operation, (context: MailContext) => Promise<Answer> | Answer>> = {
+  async sendMail({ call, mailbox, isMime, outbox, now }) {
+    // The names are those of the CSDL or those of the documentation: Graph takes both.
+    const request = isMime ? {} : lowerInitials(readTyped(call));
+    const message = isMime ? await readMimeBody(call) : completeContent(readMessage(objectOf(request['message'])));
+    const refused = outbox.refusal(mailbox, message);
+    if (refused !== null) return refused;
+    outbox.submit(mailbox, mailbox.add(message, 'drafts', now()), wantsCopy(request['saveToSentItems']));
+    return empty(202);
+  },
+  createMessage: createDraft,
+  createFolderMessage: (context) => (folderOf(context) === 'drafts' ? createDraft(context) : notFound('folder')),
+  listMessages({ call, mailbox, immutable, origin }) {
+    const all = [...mailbox.in('drafts'), ...mailbox.in('sentitems')];
+    return findMessages(mailbox, all, call.query, immutable, origin());
+  },
+  listFolderMessages(context) {
+    const { call, mailbox, immutable, origin } = context;
+    const folder = folderOf(context);
+    if (folder === null) return notFound('folder');
+    return findMessages(mailbox, mailbox.in(folder), call.query, immutable, origin());
+  },
+};
+
+async function createDraft({ call, mailbox, isMime, immutable, now, origin }: MailContext): Promise<Answer> {
+  const content = isMime ? await readMimeBody(call) : completeContent(readMessage(readTyped(call)));
+  const created = messageJson(mailbox.add(content, 'drafts', now()), mailbox, immutable);
+  return json(201, { '@odata.context': `${origin()}/v1.0/$metadata#users/messages/$entity`, ...created });
+}
+
+/** The documentation's samples also send it as a text. */
+function wantsCopy(saveToSentItems: unknown): boolean {
+  return saveToSentItems !== false && saveToSentItems !== 'false';
+}
+
+function lowerInitials(request: Json): Json {
+  const pairs = Object.entries(request);
+  return Object.fromEntries(pairs.map(([name, value]) => [name.slice(0, 1).toLowerCase() + name.slice(1), value]));
+}
+
+async function readMimeBody({ body }: MailCall) {
+  const mime = fromBase64(body.toString('latin1'));
+  if (mime === null || mime.length === 0) {
+    throw new RefusedBody('ErrorMimeContentInvalidBase64String', 'Invalid base64 string for MIME content.');
+  }
+  return readMime(mime);
+}
+
+/** By its well-known name or its id. */
+function folderOf({ call, mailbox }: MailContext): 'drafts' | 'sentitems' | null {
+  const asked = call.parameters['folder'] ?? '';
+  const names = ['drafts', 'sentitems'] as const;
+  return names.find((name) => asked.toLowerCase() === name || asked === mailbox.folderId(name)) ?? null;
+}
+
+function notFound(what: 'object' | 'folder'): Answer {
+  return graphError(404, 'ErrorItemNotFound', `The specified ${what} was not found in the store.`);
+}
