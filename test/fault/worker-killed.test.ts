@@ -1,7 +1,7 @@
 /** A worker that is killed (SIGKILL) in the middle of its work, at every step; another one finishes. */
-import net from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { balance, copiesOf, countable, countableMany, isUncertain, settled, sink } from '../support/books.ts';
+import { deafOnce } from '../support/deaf-door.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import type { SmtpScriptEntry, SmtpServer } from '../support/smtp-server.ts';
@@ -32,33 +32,6 @@ async function stageOf(step: Step): Promise<Stage> {
   const deaf = step === 'body' ? await deafOnce(server.port) : null;
   const connector = { port: deaf?.port ?? server.port, addresses: [`${step.toLowerCase()}@example.com`] };
   return { server, connector, reached: () => deaf?.isDeaf() ?? silent };
-}
-
-/** A door to a server that stops reading amid the first body that comes: what is on its way fills the buffers. */
-async function deafOnce(port: number): Promise<{ port: number; isDeaf: () => boolean }> {
-  let deaf = false;
-  const door = net.createServer((client) => {
-    const inner = net.connect(port, '127.0.0.1');
-    onTestFinished(() => {
-      client.destroy();
-      inner.destroy();
-    });
-    for (const socket of [client, inner]) socket.on('error', () => socket.destroy());
-    inner.pipe(client);
-    let commands = '';
-    client.on('data', (chunk) => {
-      commands += chunk.toString('latin1').slice(0, 1_000);
-      inner.write(chunk);
-      if (!deaf && commands.includes('Message-ID')) {
-        deaf = true;
-        client.pause();
-      }
-    });
-    client.on('close', () => inner.destroy());
-  });
-  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void door.close());
-  return { port: (door.address() as net.AddressInfo).port, isDeaf: () => deaf };
 }
 
 /** Kills a worker that stands at all steps at once, lets another one finish, and tells how each message fared. */
