@@ -49,13 +49,19 @@ return 'go'
  * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults, KEYS[6] what it has done.
  * ARGV: id, token, state, now, retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), recipients reached, deadline, how many values
  * of a dead letter follow, these, then the fields of a row that is not there yet.
- * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted.
+ * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted. Two exceptions where
+ * no attempt is open: that everybody has it is always welcome, and any end is better than being held.
  */
 export const settleScript = script(`${shared}
 local row = redis.call('HMGET', KEYS[1], 'state', 'open')
-if ARGV[2] ~= '' and row[2] and cjson.decode(row[2]).token ~= ARGV[2] then
-  note(ARGV[9])
-  return 'late'
+if row[1] and ARGV[2] ~= '' then
+  local late
+  if row[2] then late = cjson.decode(row[2]).token ~= ARGV[2]
+  else late = not terminal[row[1]] and ARGV[3] ~= 'sent' and not (row[1] == 'held' and terminal[ARGV[3]]) end
+  if late then
+    note(ARGV[9])
+    return 'late'
+  end
 end
 if row[1] and terminal[row[1]] then return 'late' end
 local letter = tonumber(ARGV[14])
