@@ -1,6 +1,6 @@
 /** Servers that end the connection, politely or by a reset, at every phase, and are well again later. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { balance, isUncertain, settled } from '../support/books.ts';
+import { balance, settled } from '../support/books.ts';
 import { createCertificates, type Certificates } from '../support/certificates.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
@@ -8,8 +8,8 @@ import { startSmtpServer } from '../support/smtp-server.ts';
 import {
   brokenDoor,
   doorTo,
+  expectCopies,
   expectNoneBurned,
-  handedOver,
   phases,
   sendThrough,
   startSender,
@@ -39,18 +39,7 @@ describe.for(['close', 'reset'] as const)('a server that does this: %s', (answer
       knowinglyTwice: [],
       states: { sent: rows.length },
     });
-    for (const { id: phase, server } of doors) {
-      const own = rows.filter(({ id }) => id.startsWith(`${phase}-`));
-      const handed = own.map(({ id }) => handedOver(id, server));
-      if (phase === 'dot') {
-        // The first message was there whole when the connection ended: it is made again, once, and marked.
-        expect(handed.toSorted()).toEqual([1, 1, 2]);
-        for (const [index, row] of own.entries()) expect(isUncertain(row)).toBe(handed[index] === 2);
-      } else {
-        expect([phase, ...handed]).toEqual([phase, ...own.map(() => 1)]);
-        expect(own.filter(isUncertain)).toEqual([]);
-      }
-    }
+    expectCopies(rows, doors);
     // Before MAIL FROM it concerns the connector: no message's attempt is counted.
     const early = ['greeting', 'ehlo', 'starttls', 'auth'];
     expectNoneBurned(rows.filter(({ connector }) => early.includes(connector ?? '')));

@@ -4,7 +4,7 @@ import type { MessageStatus, Producer } from '../../src/producer/producer.ts';
 import { createSmtpTransport } from '../../src/transport/smtp.ts';
 import type { SmtpSettings } from '../../src/transport/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
-import { countable, sink } from './books.ts';
+import { countable, isUncertain, sink } from './books.ts';
 import type { Certificates } from './certificates.ts';
 import { configOf, startWorker, type TestWorker } from './postlane.ts';
 import { smtpSettings } from './smtp-client.ts';
@@ -37,6 +37,9 @@ export interface SenderOptions {
 /** What a first pause of 5 s is here: 50 ms. */
 export const pauseScale = 0.01;
 
+/** Composing the message for `body` keeps a busy machine's event loop for seconds, and a lock must outlive that. */
+const lockMs = 20_000;
+
 /** A worker with a connector for each door. Ends with the test, and its sessions with it. */
 export async function startSender(options: SenderOptions): Promise<TestWorker> {
   const { prefix, doors, name = 'w1', concurrency = 5, timing = {} } = options;
@@ -52,7 +55,7 @@ export async function startSender(options: SenderOptions): Promise<TestWorker> {
   const limits = { concurrency, messagesPerMinute: null };
   const connectors = doors.map(({ id }) => [id, { addresses: [`${id}@example.com`], limits }]);
   const config = configOf(Object.fromEntries(connectors));
-  return startWorker({ prefix, config, transports, name, timing: { pauseScale, ...timing } });
+  return startWorker({ prefix, config, transports, name, timing: { lockMs, pauseScale, ...timing } });
 }
 
 /** Sends messages through each door; → their ids by door. Those through `body` are larger than what two sockets buffer. */
@@ -100,8 +103,12 @@ export async function brokenDoor(
   { answer, certificates, connections, settings }: Misbehaviour,
 ): Promise<Door> {
   const bad = connections ?? (name === 'dot' ? 1 : 2);
+  const misbehave = ({ connection }: { connection: number }): SmtpAnswer | undefined =>
+    connection <= bad ? answer : undefined;
+  // A client whose EHLO is refused may say HELO, and go on.
   const script = {
-    [phases[name]]: ({ connection }: { connection: number }) => (connection <= bad ? answer : undefined),
+    ...(name === 'ehlo' ? { HELO: misbehave } : {}),
+    [phases[name]]: misbehave,
   };
   if (name === 'starttls') {
     const change = {
@@ -119,6 +126,21 @@ export async function brokenDoor(
 /** How often a server has got a message whole, whether it said yes to it or not. */
 export function handedOver(id: string, { received }: SmtpServer): number {
   return received.transactions.filter(({ to }) => to.includes(`${id}@example.net`)).length;
+}
+
+/** Each server has got each message whole once; the one whose yes was lost once has got one twice, and that one is marked. */
+export function expectCopies(rows: readonly MessageStatus[], doors: readonly Door[]): void {
+  for (const { id: phase, server } of doors) {
+    const own = rows.filter(({ id }) => id.startsWith(`${phase}-`));
+    const handed = own.map(({ id }) => handedOver(id, server));
+    const twice = handed.filter((count) => count === 2).length;
+    expect([phase, Math.min(...handed), Math.max(...handed), twice]).toEqual([
+      phase,
+      1,
+      ...(phase === 'dot' ? [2, 1] : [1, 0]),
+    ]);
+    expect(own.map(isUncertain)).toEqual(handed.map((count) => count === 2));
+  }
 }
 
 /** Events of a worker that end a connector's session before any message: none of them may count as an attempt. */
