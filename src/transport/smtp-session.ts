@@ -221,9 +221,12 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
   }
 }
 
-/** 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). */
-function endsSession(failure: SmtpFailure): boolean {
-  return failure.answered && (failure.reply.code === '421' || failure.reply.code === '503');
+/**
+ * 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). After a
+ * reply that is no refusal either, nobody knows what the next one would be the answer to.
+ */
+function endsSession({ answered, reply }: SmtpFailure): boolean {
+  return answered && (!/^[45]/.test(reply.code ?? '') || reply.code === '421' || reply.code === '503');
 }
 
 function timeoutError(text: string): Error {

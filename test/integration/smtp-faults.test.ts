@@ -169,6 +169,10 @@ describe('replies that end the session', () => {
     ['DATA', '421 4.7.0 too many', 'fault throttled'],
     ['.', '421 4.7.0 too many', 'deferred deferred'],
     ['MAIL', '503 5.5.1 bad sequence', 'deferred deferred'],
+    ['MAIL', 'what?', 'deferred deferred'],
+    ['RCPT', 'what?', 'deferred accepted'],
+    ['DATA', 'what?', 'deferred deferred'],
+    ['.', 'what?', 'uncertain uncertain'],
   ])('%s: %s → %s, and a new session next time', async ([verb, reply, expected]) => {
     const { transport, server } = await smtpPair({ script: { [verb]: [reply] } });
     expect(summary(await sendBy(transport, mailOf({ to: ['a@example.net', 'b@example.net'] })))).toBe(expected);
