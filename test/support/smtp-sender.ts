@@ -92,24 +92,19 @@ export type PhaseName = keyof typeof phases;
 export interface Misbehaviour {
   readonly answer: SmtpAnswer;
   readonly certificates: Certificates;
-  /** On how many of the first connections. Default 2, and 1 after the final dot. */
-  readonly connections?: number;
+  /** How often. Default twice, and once after the final dot. */
+  readonly times?: number;
   readonly settings?: SettingsChange;
 }
 
-/** A server that misbehaves at one phase, on its first connections, and is well then. */
+/** A server that misbehaves at one phase, the first times that it gets there, and is well then. */
 export async function brokenDoor(
   name: PhaseName,
-  { answer, certificates, connections, settings }: Misbehaviour,
+  { answer, certificates, times, settings }: Misbehaviour,
 ): Promise<Door> {
-  const bad = connections ?? (name === 'dot' ? 1 : 2);
-  const misbehave = ({ connection }: { connection: number }): SmtpAnswer | undefined =>
-    connection <= bad ? answer : undefined;
+  const answers = Array.from({ length: times ?? (name === 'dot' ? 1 : 2) }, () => answer);
   // A client whose EHLO is refused may say HELO, and go on.
-  const script = {
-    ...(name === 'ehlo' ? { HELO: misbehave } : {}),
-    [phases[name]]: misbehave,
-  };
+  const script = { ...(name === 'ehlo' ? { HELO: answers } : {}), [phases[name]]: answers };
   if (name === 'starttls') {
     const change = {
       ...settings,
