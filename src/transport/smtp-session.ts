@@ -35,8 +35,11 @@ export interface SmtpSession {
   readonly messages: number;
   /** False once the connection is gone or cannot be trusted any more. */
   readonly usable: boolean;
-  /** Never rejects. The signal ends the connection; what is known by then is in the result. */
-  transact(envelope: SMTPEnvelope, bytes: Buffer, signal: AbortSignal): Promise<Transaction>;
+  /**
+   * Never rejects. The signal ends the connection; what is known by then is in the result. `onWhole` is called when the
+   * final dot may have left: from then on an end brought about here would leave the message uncertain.
+   */
+  transact(envelope: SMTPEnvelope, bytes: Buffer, signal: AbortSignal, onWhole: () => void): Promise<Transaction>;
   /** Ends an open transaction, if a refusal has left one; false if the session is no use any more. */
   clear(signal: AbortSignal): Promise<boolean>;
   /** Says QUIT and closes. */
@@ -156,12 +159,13 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
         return false;
       }
     },
-    async transact(envelope, bytes, signal) {
+    async transact(envelope, bytes, signal, onWhole) {
       messages += 1;
       const books = { ...envelope } as SMTPConnectionEnvelope & { mailError?: NodemailerError };
       const body = bodyOf(bytes);
       let timer: NodeJS.Timeout | undefined;
       body.stream.once('end', () => {
+        onWhole();
         // From here on silence has a time of its own, and a server that trickles does not stretch it.
         current().setTimeout(0);
         timer = setTimeout(
