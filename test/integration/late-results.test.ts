@@ -66,16 +66,18 @@ function letter(reason: DeadLetter['reason']): DeadLetter {
 describe('the result of an attempt that is not the open one any more', () => {
   let ledger: Ledger;
   let deadLetters: ReturnType<typeof createDeadLetters>;
-  let fence: (token: string, overOpen?: boolean) => Promise<unknown>;
+  /** `attempts`: how many it knows of; it goes over an open one. */
+  let fence: (token: string, attempts?: number) => Promise<unknown>;
 
   beforeEach(() => {
     const prefix = testPrefix();
     const redis = testConnection();
     ledger = createLedger(redis, keysOf(prefix));
     deadLetters = createDeadLetters(redis, keysOf(prefix));
-    fence = async (token, overOpen = false) => {
+    fence = async (token, attempts = 0) => {
       await redis.set(`${prefix}:lock`, token);
-      return ledger.fence(row, { lockKey: `${prefix}:lock`, token, now: 5, worker: 'w', overOpen });
+      const attempt = { lockKey: `${prefix}:lock`, token, now: 5, worker: 'w', overOpen: attempts > 0, attempts };
+      return ledger.fence(row, attempt);
     };
   });
 
@@ -83,14 +85,14 @@ describe('the result of an attempt that is not the open one any more', () => {
 
   test('is not taken for that of one whose token only begins alike', async () => {
     await fence('w:1');
-    await fence('w:12', true);
+    await fence('w:12', 1);
     expect(await ledger.settle(row, 'w:1', settlement('sent', 'accepted', 'accepted'))).toBe('late');
     expect(await ledger.read('m')).toMatchObject({ state: 'sending' });
   });
 
   test('never takes back that a recipient has it', async () => {
     await fence('t1');
-    await fence('t2', true);
+    await fence('t2', 1);
     await ledger.settle(row, 't2', settlement('deferred', 'accepted', 'deferred'));
     expect(await ledger.settle(row, 't1', settlement('deferred', 'deferred', 'deferred'))).toBe('late');
     expect(await outcomes()).toEqual(['accepted', 'deferred']);
@@ -101,10 +103,18 @@ describe('the result of an attempt that is not the open one any more', () => {
 
   test('settles the message if everybody has it', async () => {
     await fence('t1');
-    await fence('t2', true);
+    await fence('t2', 1);
     await ledger.settle(row, 't2', settlement('deferred', 'accepted', 'deferred'));
     expect(await ledger.settle(row, 't1', settlement('sent', 'accepted', 'accepted'))).toBe('ok');
     expect(await ledger.read('m')).toMatchObject({ state: 'sent' });
+  });
+
+  test('stops a later attempt that does not know of it: whom it reached is written in the row', async () => {
+    await fence('t1');
+    await ledger.settle(row, 't1', settlement('deferred', 'accepted', 'deferred'));
+    expect(await fence('t2')).toBe('open');
+    expect(await ledger.read('m')).toMatchObject({ state: 'deferred', attempts: 1, open: null });
+    expect(await fence('t2', 1)).toBe('go');
   });
 
   test.each(['deferred', 'queued'] as const)('«%s» leaves a held message held, with its only copy', async (state) => {
