@@ -42,7 +42,7 @@ async function killAtEveryStep(onUncertain: 'retry' | 'hold') {
   for (const step of steps) stages.set(step, await stageOf(step));
   const connectors = Object.fromEntries([...stages].map(([step, { connector }]) => [step.toLowerCase(), connector]));
   // A large message keeps a worker busy; a lock that is lost over it would be a fault of its own.
-  const options = { prefix, connectors, retry: { onUncertain }, timing: { lockMs: 3_000 } };
+  const options = { prefix, connectors, retry: { onUncertain }, timing: { lockMs: 2_500 } };
   const first = await startWorkerProcess(options);
   for (const step of steps) {
     // Larger than the buffers between two sockets, so that it cannot be on its way as a whole.
@@ -108,7 +108,8 @@ describe('a worker killed between the 250 of the server and the ledger', () => {
         },
       },
     });
-    const options = { prefix, connectors: { relay: { port: server.port } }, retry: { onUncertain } };
+    const timing = { lockMs: 1_000 };
+    const options = { prefix, connectors: { relay: { port: server.port } }, retry: { onUncertain }, timing };
     const knowing = await startWorkerProcess({ ...options, url: `redis://127.0.0.1:${proxy.port}` });
     await producer.send(countable('m'));
     expect(await knowing.waitFor('outcome', 'm')).toMatchObject({ kind: 'settled' });

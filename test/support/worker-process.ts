@@ -76,7 +76,12 @@ export function startProcess(
   args: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): RunningProcess {
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
+  // Halves the time that a worker needs to start, which is most of what these tests wait for.
+  const NODE_COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/compile', import.meta.url));
+  const child = spawn(process.execPath, [file, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { NODE_COMPILE_CACHE, ...env },
+  });
   const events: ProcessEvent[] = [];
   const complaints: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => events.push(JSON.parse(line) as ProcessEvent));
