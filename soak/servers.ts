@@ -27,7 +27,15 @@ export const habits: readonly [Habits, ...Habits[]] = [
   { ...plain, id: 'calm', step: 0.001 },
   { ...plain, id: 'flaky', step: 0.02, lostAnswer: 0.01, lostMessage: 0.01 },
   { ...plain, id: 'lossy', step: 0.002, lostAnswer: 0.06, lostMessage: 0.03 },
-  { ...plain, id: 'careful', step: 0.005, lostAnswer: 0.03, lostMessage: 0.02, onUncertain: 'hold' },
+  {
+    ...plain,
+    id: 'careful',
+    deferredRecipient: 0.03,
+    step: 0.005,
+    lostAnswer: 0.03,
+    lostMessage: 0.02,
+    onUncertain: 'hold',
+  },
   { ...plain, id: 'picky', refusedMessage: 0.05, deferredRecipient: 0.1 },
   { ...plain, id: 'locked', step: 0.003, deferredRecipient: 0.03, lostAnswer: 0.01, auth: true },
 ];

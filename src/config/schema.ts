@@ -60,7 +60,7 @@ const smtp = z.strictObject({
         smtpTimeouts.dataTerminationMs,
         'Between the final dot and its reply. Shorter makes more messages uncertain.',
       ),
-      total: timeout(smtpTimeouts.totalMs, 'One attempt as a whole.'),
+      total: timeout(smtpTimeouts.totalMs, 'One attempt up to the end of the message.'),
     })
     .prefault({})
     .describe('How long each phase of a session may take.'),

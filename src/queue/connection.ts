@@ -26,9 +26,14 @@ export function connectFailFast(url: string, timeoutMs: number, name = 'postlane
   });
 }
 
-/** For workers: commands wait for Redis to come back. BullMQ demands `maxRetriesPerRequest: null` of them. */
-export function connectPatient(url: string, name = 'postlane-worker'): Redis {
-  return connect(url, { connectionName: name, maxRetriesPerRequest: null, connectTimeout: 10_000 });
+/**
+ * For workers: commands wait for Redis to come back. BullMQ demands `maxRetriesPerRequest: null` of them. A Redis that owes an
+ * answer for `silenceMs` counts as gone: the kernel would need a quarter of an hour to see that a host has vanished
+ * (tcp(7), tcp_retries2). More than the 10 s for which the intake's connection is silent on purpose.
+ */
+export function connectPatient(url: string, name = 'postlane-worker', silenceMs = 30_000): Redis {
+  const options = { maxRetriesPerRequest: null, connectTimeout: 10_000, socketTimeout: silenceMs };
+  return connect(url, { connectionName: name, ...options });
 }
 
 function connect(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {

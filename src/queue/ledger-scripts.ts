@@ -23,21 +23,23 @@ return 'ok'
 `);
 
 /**
- * KEYS[3] the job's lock. ARGV: id, token, open attempt, over an open one (1/0), deadline, now, entry for an open one,
- * then the fields of a row that a crash kept from being written.
+ * KEYS[3] the job's lock. ARGV: id, token, open attempt, over an open one (1/0), deadline, now, entry for an open one, how many
+ * attempts the asker knows of, then the fields of a row that a crash kept from being written. An asker who has missed an
+ * attempt does not know whom it reached: he must look again, as if it were open.
  */
 export const fenceScript = script(`${shared}
 if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 'lost' end
-local row = redis.call('HMGET', KEYS[1], 'state', 'open')
+local row = redis.call('HMGET', KEYS[1], 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
 if row[2] then
   -- Its own: the connection broke before the answer came, and the command was sent once more.
   if cjson.decode(row[2]).token == ARGV[2] then return 'go' end
   if ARGV[4] ~= '1' then return 'open' end
-  note(ARGV[7])
 end
+if row[1] and tonumber(row[3] or '0') ~= tonumber(ARGV[8]) then return 'open' end
+if row[2] then note(ARGV[7]) end
 if not row[1] then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 8))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 9))
 end
 redis.call('HSET', KEYS[1], 'state', 'sending', 'open', ARGV[3], 'updatedAt', ARGV[6])
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)
@@ -49,13 +51,19 @@ return 'go'
  * KEYS[3] the dead letter, KEYS[4] the index of dead letters, KEYS[5] the connector's faults, KEYS[6] what it has done.
  * ARGV: id, token, state, now, retention, recipients, retryAt, reason, entry, count the attempt (1/0), connector works (1/0), recipients reached, deadline, how many values
  * of a dead letter follow, these, then the fields of a row that is not there yet.
- * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted.
+ * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted. Two exceptions where
+ * no attempt is open: that everybody has it is always welcome, and any end is better than being held.
  */
 export const settleScript = script(`${shared}
 local row = redis.call('HMGET', KEYS[1], 'state', 'open')
-if ARGV[2] ~= '' and row[2] and cjson.decode(row[2]).token ~= ARGV[2] then
-  note(ARGV[9])
-  return 'late'
+if row[1] and ARGV[2] ~= '' then
+  local late
+  if row[2] then late = cjson.decode(row[2]).token ~= ARGV[2]
+  else late = not terminal[row[1]] and ARGV[3] ~= 'sent' and not (row[1] == 'held' and terminal[ARGV[3]]) end
+  if late then
+    note(ARGV[9])
+    return 'late'
+  end
 end
 if row[1] and terminal[row[1]] then return 'late' end
 local letter = tonumber(ARGV[14])

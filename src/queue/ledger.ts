@@ -94,7 +94,7 @@ export interface Settlement {
   readonly connectorWorks: boolean;
 }
 
-/** `go`: the attempt is open. `open`: an earlier one has no result. `lost`: the lock is not ours. Else the row's state. */
+/** `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not ours. Else the row's state. */
 export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
 
 /** `taken`: the id belongs to a message that is routed or settled. `released`: an operator had it replayed. */
@@ -113,7 +113,7 @@ export interface Ledger {
   /** Opens an attempt if the job's lock still carries `token` and the message may be sent. */
   fence(
     row: NewRow,
-    attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean },
+    attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean; attempts: number },
   ): Promise<FenceAnswer>;
   /**
    * Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. `late`: somebody
@@ -162,14 +162,24 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
       return answer === 'ok';
     },
 
-    async fence(row, { lockKey, token, now, worker, overOpen }) {
+    async fence(row, { lockKey, token, now, worker, overOpen, attempts }) {
       const open = JSON.stringify({ token, at: now, worker });
       const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
       const answer = await run(
         redis,
         fenceScript,
         [keys.ledger(row.id), keys.unsettled, lockKey],
-        [row.id, token, open, overOpen ? 1 : 0, row.deadline, now, JSON.stringify(uncertain), ...rowFields(row)],
+        [
+          row.id,
+          token,
+          open,
+          overOpen ? 1 : 0,
+          row.deadline,
+          now,
+          JSON.stringify(uncertain),
+          attempts,
+          ...rowFields(row),
+        ],
       );
       return answer as FenceAnswer;
     },

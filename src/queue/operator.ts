@@ -5,9 +5,9 @@ import { createContentStore, refsOf } from './content.ts';
 import { createDeadLetters, type DeadLetter, type DeadLetters } from './dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
-import { decodeIntake } from './jobs.ts';
+import { decodeIntake, encodeWire } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes.ts';
-import { createLedger } from './ledger.ts';
+import { createLedger, type LedgerRow } from './ledger.ts';
 import { intakeName, jobName, keysOf } from './names.ts';
 import type { MessageLimits } from '../message/message.ts';
 
@@ -114,7 +114,8 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       );
       const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
       const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
-      // Settling a held message without a dead letter removes the one it has, in the same step.
+      // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
+      const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits) : null;
       const answer = await ledger.settle({ ...row, rule: row.rule ?? '', messageId: row.messageId ?? '' }, null, {
         state,
         recipients,
@@ -122,12 +123,12 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
         retryAt: null,
         reason: state === 'sent' ? null : as === 'sent' ? 'rejected' : 'uncertain',
         retentionMs,
-        deadLetter: null,
+        deadLetter: rest,
         countAttempt: true,
         connectorWorks: false,
       });
       if (answer === 'late') return false;
-      if (letter !== null) await releaseContents(letter);
+      if (letter !== null && rest === null) await releaseContents(letter);
       return true;
     },
 
@@ -142,4 +143,16 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
 
     close: () => redis.disconnect(),
   };
+}
+
+/** What is left of a held message's dead letter once those who were uncertain are known to have it; null if nobody is. */
+function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits): DeadLetter | null {
+  const refused = new Set(row.recipients.flatMap(({ address, outcome }) => (outcome === 'rejected' ? [address] : [])));
+  const recipients = letter.recipients.filter(({ address }) => refused.has(address));
+  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
+  if (recipients.length === 0 || !decoded.ok) return null;
+  const { message } = decoded.job;
+  const envelope = { ...message.envelope, to: recipients.map(({ address }) => address) };
+  const reply = recipients[0]?.reply ?? null;
+  return { ...letter, reason: 'rejected', recipients, reply, data: encodeWire({ ...message, envelope }) };
 }

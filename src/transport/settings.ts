@@ -12,7 +12,7 @@ export interface SmtpTimeouts {
   readonly commandMs: number;
   /** Between the final dot and its reply. */
   readonly dataTerminationMs: number;
-  /** One attempt as a whole, against servers that trickle. */
+  /** One attempt up to the final dot, against servers that trickle. The reply to the dot has `dataTerminationMs` alone. */
   readonly totalMs: number;
 }
 

@@ -61,14 +61,15 @@ function judge(address: string, input: OutcomeInput): Judged {
   const { failure, reply, body } = transaction;
   if (failure === null) {
     if (reply !== null && body === 'whole' && transaction.taken.has(address)) {
-      return byReply(address, 'final', parseReply(reply), input);
+      const said = parseReply(reply);
+      return said.code === null ? unclear(address, said) : byReply(address, 'final', said, input);
     }
     return unknown(address, 'the server answered before the message had ended');
   }
   if (failure.answered) {
     // What comes after the final dot and is no refusal (noise, a reply that belongs elsewhere) leaves open what became of it.
     if (body === 'whole' && failure.phase === 'final' && !/^[45]/.test(failure.reply.code ?? '')) {
-      return plain({ address, outcome: 'uncertain', scope: 'message', reply: failure.reply });
+      return unclear(address, failure.reply);
     }
     const judged = byReply(address, failure.phase, failure.reply, input);
     // A failure whose reply is a yes is no result at all.
@@ -90,6 +91,10 @@ function judge(address: string, input: OutcomeInput): Judged {
 
 function unknown(address: string, text: string): Judged {
   return plain({ address, outcome: 'deferred', scope: 'message', reply: { code: null, enhancedCode: null, text } });
+}
+
+function unclear(address: string, reply: Reply): Judged {
+  return plain({ address, outcome: 'uncertain', scope: 'message', reply });
 }
 
 function plain(outcome: RecipientOutcome): Judged {

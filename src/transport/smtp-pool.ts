@@ -84,8 +84,9 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
     try {
       await unlessAborted(other.session, signal);
     } catch (error) {
-      // Somebody else's end says nothing about the server.
-      if (!other.signal.aborted || signal.aborted) throw error;
+      // That somebody else was stopped says nothing about the server; that the server used up his time does.
+      const timedOut = error instanceof SmtpFailure && error.reply.code === 'ETIMEDOUT';
+      if (!other.signal.aborted || signal.aborted || timedOut) throw error;
     }
     // The trial's owner takes its session first; from then on everybody may open.
     await Promise.resolve();

@@ -35,8 +35,11 @@ export interface SmtpSession {
   readonly messages: number;
   /** False once the connection is gone or cannot be trusted any more. */
   readonly usable: boolean;
-  /** Never rejects. The signal ends the connection; what is known by then is in the result. */
-  transact(envelope: SMTPEnvelope, bytes: Buffer, signal: AbortSignal): Promise<Transaction>;
+  /**
+   * Never rejects. The signal ends the connection; what is known by then is in the result. `onWhole` is called when the
+   * final dot may have left: from then on an end brought about here would leave the message uncertain.
+   */
+  transact(envelope: SMTPEnvelope, bytes: Buffer, signal: AbortSignal, onWhole: () => void): Promise<Transaction>;
   /** Ends an open transaction, if a refusal has left one; false if the session is no use any more. */
   clear(signal: AbortSignal): Promise<boolean>;
   /** Says QUIT and closes. */
@@ -156,12 +159,13 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
         return false;
       }
     },
-    async transact(envelope, bytes, signal) {
+    async transact(envelope, bytes, signal, onWhole) {
       messages += 1;
       const books = { ...envelope } as SMTPConnectionEnvelope & { mailError?: NodemailerError };
       const body = bodyOf(bytes);
       let timer: NodeJS.Timeout | undefined;
       body.stream.once('end', () => {
+        onWhole();
         // From here on silence has a time of its own, and a server that trickles does not stretch it.
         current().setTimeout(0);
         timer = setTimeout(
@@ -221,9 +225,12 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
   }
 }
 
-/** 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). */
-function endsSession(failure: SmtpFailure): boolean {
-  return failure.answered && (failure.reply.code === '421' || failure.reply.code === '503');
+/**
+ * 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). After a
+ * reply that is no refusal either, nobody knows what the next one would be the answer to.
+ */
+function endsSession({ answered, reply }: SmtpFailure): boolean {
+  return answered && (!/^[45]/.test(reply.code ?? '') || reply.code === '421' || reply.code === '503');
 }
 
 function timeoutError(text: string): Error {

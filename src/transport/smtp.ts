@@ -45,7 +45,9 @@ export function createSmtpTransport({ settings, hostname, maxConnections }: Smtp
     const ready: Ready = { session: null };
     try {
       const signal = AbortSignal.any([context.signal, limit.signal]);
-      return await onSlot({ mail, context, signal, slot, ready, recipients, refused });
+      // The reply to the final dot has a time of its own: cut short by this one, it would leave the message uncertain.
+      const onWhole = (): void => clearTimeout(timer);
+      return await onSlot({ mail, context, signal, slot, ready, recipients, refused, onWhole });
     } catch (error) {
       if (!(error instanceof SmtpFailure)) throw error;
       if (context.signal.aborted) return { kind: 'stopped', why: 'signal' };
@@ -58,7 +60,7 @@ export function createSmtpTransport({ settings, hostname, maxConnections }: Smtp
 
   /** Everything that happens while a slot is held; `ready` always names the session to give back. */
   const onSlot = async (task: Task): Promise<Outcome> => {
-    const { mail, context, signal, slot, ready, recipients } = task;
+    const { mail, context, signal, slot, ready, recipients, onWhole } = task;
     const from = mail.envelope.from ?? '';
     const first = await slot.session(signal);
     ready.session = first.session;
@@ -72,7 +74,7 @@ export function createSmtpTransport({ settings, hostname, maxConnections }: Smtp
       if (to.length === 0) return [nothingSent, refusedHere];
       // nodemailer takes false for the null reverse-path.
       const envelope = { from: from === '' ? (false as const) : from, to, size: bytes.length, use8BitMime };
-      return [await session.transact(envelope, bytes, signal), refusedHere];
+      return [await session.transact(envelope, bytes, signal, onWhole), refusedHere];
     };
 
     let [transaction, refusedHere] = await transact(first.session);
@@ -136,6 +138,8 @@ interface Task {
   readonly ready: Ready;
   readonly recipients: readonly string[];
   readonly refused: ReadonlyMap<string, RecipientOutcome>;
+  /** The whole message is on its way. */
+  readonly onWhole: () => void;
 }
 
 const nothingSent: Transaction = { taken: new Set(), refused: new Map(), failure: null, reply: null, body: 'none' };

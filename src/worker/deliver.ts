@@ -64,7 +64,8 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   }
 
   const overOpen = (before?.open ?? null) !== null;
-  const fence = createFence(tools.ledger, row, { lock: task.lock, now: tools.now, worker: tools.worker, overOpen });
+  const { now, worker } = tools;
+  const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
   if (fence.error() !== null) throw fence.error()!;

@@ -17,15 +17,28 @@ export interface FenceOptions {
   readonly worker: string;
   /** An earlier attempt without a result is known, and policy says to make it again. */
   readonly overOpen: boolean;
+  /** How many attempts the ledger had when it was read; 0 if it was not. */
+  readonly attempts: number;
 }
 
-export function createFence(ledger: Ledger, row: NewRow, { lock, now, worker, overOpen }: FenceOptions): Fence {
+export function createFence(
+  ledger: Ledger,
+  row: NewRow,
+  { lock, now, worker, overOpen, attempts }: FenceOptions,
+): Fence {
   let answer: FenceAnswer | null = null;
   let error: Error | null = null;
   return {
     async ask() {
       try {
-        answer = await ledger.fence(row, { lockKey: lock.key, token: lock.token, now: now(), worker, overOpen });
+        answer = await ledger.fence(row, {
+          lockKey: lock.key,
+          token: lock.token,
+          now: now(),
+          worker,
+          overOpen,
+          attempts,
+        });
         return answer === 'go';
       } catch (thrown) {
         error = asError(thrown);

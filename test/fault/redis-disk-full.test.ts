@@ -1,6 +1,6 @@
 /** The disk under Redis' append-only file is full: it refuses every write (MISCONF), and takes them again once there is room. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, type TestContext } from 'vitest';
@@ -20,9 +20,9 @@ interface SmallDisk {
 /** A file system of 16 MB in memory; skips the test where this user may not mount one. */
 function smallDisk({ skip }: Pick<TestContext, 'skip'>): SmallDisk {
   const dir = mkdtempSync(join(tmpdir(), 'postlane-disk-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', dir]).status === 0;
+  const mounted = spawnSync('/usr/bin/mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', dir]).status === 0;
   onTestFinished(() => {
-    if (mounted) spawnSync('umount', ['-l', dir]);
+    if (mounted) spawnSync('/usr/bin/umount', ['-l', dir]);
     rmSync(dir, { recursive: true, force: true });
   });
   if (!mounted) skip('this user may not mount a file system');
@@ -30,8 +30,12 @@ function smallDisk({ skip }: Pick<TestContext, 'skip'>): SmallDisk {
   return {
     dir,
     fill() {
-      const { bavail, bsize } = statfsSync(dir);
-      writeFileSync(ballast, Buffer.alloc(bavail * bsize));
+      // In pieces, as Redis writes at the same time: the last one finds no room.
+      try {
+        for (;;) appendFileSync(ballast, Buffer.alloc(4_096));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      }
     },
     makeRoom: () => unlinkSync(ballast),
   };

@@ -1,7 +1,7 @@
 /** A worker that is killed (SIGKILL) in the middle of its work, at every step; another one finishes. */
-import net from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { balance, copiesOf, countable, countableMany, isUncertain, settled, sink } from '../support/books.ts';
+import { deafOnce } from '../support/deaf-door.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import type { SmtpScriptEntry, SmtpServer } from '../support/smtp-server.ts';
@@ -34,33 +34,6 @@ async function stageOf(step: Step): Promise<Stage> {
   return { server, connector, reached: () => deaf?.isDeaf() ?? silent };
 }
 
-/** A door to a server that stops reading amid the first body that comes: what is on its way fills the buffers. */
-async function deafOnce(port: number): Promise<{ port: number; isDeaf: () => boolean }> {
-  let deaf = false;
-  const door = net.createServer((client) => {
-    const inner = net.connect(port, '127.0.0.1');
-    onTestFinished(() => {
-      client.destroy();
-      inner.destroy();
-    });
-    for (const socket of [client, inner]) socket.on('error', () => socket.destroy());
-    inner.pipe(client);
-    let commands = '';
-    client.on('data', (chunk) => {
-      commands += chunk.toString('latin1').slice(0, 1_000);
-      inner.write(chunk);
-      if (!deaf && commands.includes('Message-ID')) {
-        deaf = true;
-        client.pause();
-      }
-    });
-    client.on('close', () => inner.destroy());
-  });
-  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void door.close());
-  return { port: (door.address() as net.AddressInfo).port, isDeaf: () => deaf };
-}
-
 /** Kills a worker that stands at all steps at once, lets another one finish, and tells how each message fared. */
 async function killAtEveryStep(onUncertain: 'retry' | 'hold') {
   const prefix = testPrefix();
@@ -68,15 +41,17 @@ async function killAtEveryStep(onUncertain: 'retry' | 'hold') {
   const stages = new Map<Step, Stage>();
   for (const step of steps) stages.set(step, await stageOf(step));
   const connectors = Object.fromEntries([...stages].map(([step, { connector }]) => [step.toLowerCase(), connector]));
-  const first = await startWorkerProcess({ prefix, connectors, retry: { onUncertain } });
+  // A large message keeps a worker busy; a lock that is lost over it would be a fault of its own.
+  const options = { prefix, connectors, retry: { onUncertain }, timing: { lockMs: 2_500 } };
+  const first = await startWorkerProcess(options);
   for (const step of steps) {
     // Larger than the buffers between two sockets, so that it cannot be on its way as a whole.
-    const text = step === 'body' ? `${'x'.repeat(70)}\r\n`.repeat(200_000) : 'x';
+    const text = step === 'body' ? `${'x'.repeat(70)}\r\n`.repeat(90_000) : 'x';
     await producer.send(countable(step, { from: `${step.toLowerCase()}@example.com`, text }));
   }
   for (const [step, { reached }] of stages) await until(reached, { what: `the worker to be at ${step}` });
   await first.kill9();
-  const second = await startWorkerProcess({ prefix, connectors, retry: { onUncertain } });
+  const second = await startWorkerProcess(options);
   const rows = await settled(producer, steps);
   const servers = [...stages.values()].map(({ server }) => server);
   expect(balance(rows, servers)).toMatchObject({ lost: [], blindlyTwice: [] });
@@ -133,7 +108,8 @@ describe('a worker killed between the 250 of the server and the ledger', () => {
         },
       },
     });
-    const options = { prefix, connectors: { relay: { port: server.port } }, retry: { onUncertain } };
+    const timing = { lockMs: 1_000 };
+    const options = { prefix, connectors: { relay: { port: server.port } }, retry: { onUncertain }, timing };
     const knowing = await startWorkerProcess({ ...options, url: `redis://127.0.0.1:${proxy.port}` });
     await producer.send(countable('m'));
     expect(await knowing.waitFor('outcome', 'm')).toMatchObject({ kind: 'settled' });
@@ -200,7 +176,7 @@ describe('a worker killed', () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const server = await sink({ script: { RCPT: ['451 4.3.0 try again'] } });
-    const retry = { firstDelayMs: 3_000, maxDelayMs: 4_500 };
+    const retry = { firstDelayMs: 2_000, maxDelayMs: 3_000 };
     const options = { prefix, connectors: { relay: { port: server.port } }, retry };
     const first = await startWorkerProcess(options);
     await producer.send(countable('m'));

@@ -12,7 +12,8 @@ type Process = (job: Job, token: string | undefined, signal: AbortSignal | undef
 
 function setUp(process: Process = async () => undefined, lockMs = 5_000) {
   const prefix = testPrefix();
-  const redis = testConnection();
+  // A name of its own, which what BullMQ duplicates inherits, or replaces by one with the prefix.
+  const redis = testConnection({ connectionName: prefix });
   const keys = keysOf(prefix);
   const shared = shareConnection(redis, prefix);
   const lanes = createLanes(redis, keys, shared);
@@ -31,10 +32,11 @@ function setUp(process: Process = async () => undefined, lockMs = 5_000) {
 
 describe('a lane worker', () => {
   test('opens no connection of its own, and closing it closes nobody else’s', async () => {
-    const { redis, worker, queue } = setUp();
+    const { prefix, redis, worker, queue } = setUp();
     const count = async () =>
-      ((await redis.client('LIST')) as string).split('\n').filter((line) => line.includes('lane')).length;
+      ((await redis.client('LIST')) as string).split('\n').filter((line) => line.includes(prefix)).length;
     const before = await count();
+    expect(before).toBe(1);
     const lanes = Array.from({ length: 20 }, () => worker());
     await Promise.all(lanes.map((lane) => lane.fetch(randomUUID())));
     expect(await count()).toBe(before);

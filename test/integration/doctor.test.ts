@@ -11,6 +11,7 @@ import { encodeWire, laneJobOf } from '../../src/queue/jobs.ts';
 import { createLanes } from '../../src/queue/lanes.ts';
 import { createLedger, type LedgerState } from '../../src/queue/ledger.ts';
 import { intakeName, jobName, keysOf, laneName } from '../../src/queue/names.ts';
+import { project } from '../support/cli.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -358,5 +359,24 @@ describe('a repair', () => {
       { kind: 'letter-requeued', fixed: false },
     ]);
     expect(await at.deadLetters.get('m')).toMatchObject({ at: 8 });
+  });
+});
+
+describe('postlane doctor', () => {
+  test('ends with 0 where nothing disagrees or all is mended, with 1 where something is left', async () => {
+    const at = shard();
+    const smtp = '{ direction: outgoing, smtp: { host: 127.0.0.1, security: none } }';
+    const lines = ['hostname: mail.example.com', 'systemDefaultGateway: relay', `connectors: { relay: ${smtp} }`];
+    const here = project([`redis: { prefix: "${at.prefix}" }`, ...lines, ''].join('\n'));
+    expect(await here.callJson(['doctor'])).toMatchObject({ code: 0, values: [] });
+    await at.row('m');
+    const finding = { kind: 'message-nowhere', id: 'm' };
+    expect(await here.callJson(['doctor'])).toMatchObject({ code: 1, values: [{ ...finding, fixed: false }] });
+    expect(await here.callJson(['doctor', '--fix'])).toMatchObject({ code: 0, values: [{ ...finding, fixed: true }] });
+    expect(await here.callJson(['doctor'])).toMatchObject({ code: 0, values: [] });
+    await at.row('n');
+    const { stdout, stderr } = await here.call(['doctor']);
+    expect(stdout).toContain('message-nowhere  n');
+    expect(stderr).toContain('1 found, 0 mended');
   });
 });

@@ -81,9 +81,18 @@ describe('silence', () => {
     ['MAIL', '250-still thinking', 'deferred'],
     ['.', '250-still thinking', 'uncertain'],
   ])('that is only a trickle at %s ends with the time of the attempt', async ([verb, line, expected]) => {
+    const late = { commandMs: 1_000, totalMs: 300 };
     const script = { [verb]: { trickle: line, everyMs: 20 } };
-    const { transport } = await smtpPair({ script, extensions: [] }, { timeouts: { commandMs: 1_000, totalMs: 300 } });
+    const { transport } = await smtpPair({ script, extensions: [] }, { timeouts: { ...late, dataTerminationMs: 300 } });
     expect(summary(await sendBy(transport, mailOf()))).toBe(expected);
+  });
+
+  it('after the final dot is not cut short by the time of the attempt', async () => {
+    const answer = Promise.withResolvers<string>();
+    const { transport } = await smtpPair({ script: { '.': () => answer.promise } }, { timeouts: { totalMs: 200 } });
+    const sending = sendBy(transport, mailOf());
+    setTimeout(() => answer.resolve('250 2.0.0 at last'), 500);
+    expect(summary(await sending)).toBe('accepted');
   });
 
   it('after the final dot has a time of its own, longer than that of a command', async () => {
@@ -169,6 +178,10 @@ describe('replies that end the session', () => {
     ['DATA', '421 4.7.0 too many', 'fault throttled'],
     ['.', '421 4.7.0 too many', 'deferred deferred'],
     ['MAIL', '503 5.5.1 bad sequence', 'deferred deferred'],
+    ['MAIL', 'what?', 'deferred deferred'],
+    ['RCPT', 'what?', 'deferred accepted'],
+    ['DATA', 'what?', 'deferred deferred'],
+    ['.', 'what?', 'uncertain uncertain'],
   ])('%s: %s → %s, and a new session next time', async ([verb, reply, expected]) => {
     const { transport, server } = await smtpPair({ script: { [verb]: [reply] } });
     expect(summary(await sendBy(transport, mailOf({ to: ['a@example.net', 'b@example.net'] })))).toBe(expected);

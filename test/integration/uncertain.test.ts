@@ -129,7 +129,7 @@ describe('the fence', () => {
     deadline: 2 ** 42,
     recipients: [{ address: 'a@example.net', outcome: 'pending', code: null, reply: null }],
   });
-  const attempt = { lockKey: '', token: 't1', now: 5, worker: 'w', overOpen: false };
+  const attempt = { lockKey: '', token: 't1', now: 5, worker: 'w', overOpen: false, attempts: 0 };
   const settlement = {
     state: 'sent',
     recipients: [],
@@ -163,7 +163,7 @@ describe('the fence', () => {
     await ledger.fence(row('m'), { ...attempt, lockKey });
     await redis.set(lockKey, 't2');
     expect(await ledger.fence(row('m'), { ...attempt, lockKey, token: 't2' })).toBe('open');
-    expect(await ledger.fence(row('m'), { ...attempt, lockKey, token: 't2', overOpen: true })).toBe('go');
+    expect(await ledger.fence(row('m'), { ...attempt, lockKey, token: 't2', overOpen: true, attempts: 1 })).toBe('go');
     expect((await ledger.read('m'))?.history.map(({ event }) => event)).toEqual(['uncertain']);
   });
 
@@ -175,7 +175,7 @@ describe('the fence', () => {
 
     await ledger.fence(row('n'), { ...attempt, lockKey });
     await redis.set(lockKey, 't2');
-    await ledger.fence(row('n'), { ...attempt, lockKey, token: 't2', overOpen: true });
+    await ledger.fence(row('n'), { ...attempt, lockKey, token: 't2', overOpen: true, attempts: 1 });
     expect(await ledger.settle(row('n'), 't1', settlement)).toBe('late');
     expect((await ledger.read('n'))?.state).toBe('sending');
     expect(await ledger.settle(row('n'), 't2', settlement)).toBe('ok');

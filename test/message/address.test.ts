@@ -9,6 +9,7 @@ import {
   routingKey,
   type Parsed,
 } from '../../src/message/address.ts';
+import { growsLinearly } from '../support/growth.ts';
 
 function valueOf<T>(parsed: Parsed<T>): T {
   if (!parsed.ok) throw new Error(parsed.problem);
@@ -146,20 +147,22 @@ describe('attacks on addresses', () => {
   });
 
   test.each([
-    ['@', '@'.repeat(1e6)],
-    ['quotes', `"${'\\"'.repeat(5e5)}`],
-    ['brackets', '<'.repeat(1e6)],
-    ['dots', `a@${'a.'.repeat(5e5)}`],
-    ['local part', `${'a.'.repeat(5e5)}@`],
-    ['spaces', `${' '.repeat(1e6)}a@b.c`],
-    ['non-ASCII', `a@${'ü'.repeat(1e6)}`],
-  ])('takes less than 100 ms for 1 MB of %s', (_, text) => {
-    const before = performance.now();
-    parseMailbox(text);
-    parseMailbox({ name: text, address: text });
-    parseAddressPattern(text);
-    routingKey(text);
-    expect(performance.now() - before).toBeLessThan(100);
+    ['@', (size: number) => '@'.repeat(size)],
+    ['quotes', (size: number) => `"${'\\"'.repeat(size / 2)}`],
+    ['brackets', (size: number) => '<'.repeat(size)],
+    ['dots', (size: number) => `a@${'a.'.repeat(size / 2)}`],
+    ['local part', (size: number) => `${'a.'.repeat(size / 2)}@`],
+    ['spaces', (size: number) => `${' '.repeat(size)}a@b.c`],
+    ['non-ASCII', (size: number) => `a@${'ü'.repeat(size)}`],
+  ])('costs no more than linear time for 1 MB of %s', (_, make) => {
+    const work = (size: number): void => {
+      const text = make(size);
+      parseMailbox(text);
+      parseMailbox({ name: text, address: text });
+      parseAddressPattern(text);
+      routingKey(text);
+    };
+    expect(growsLinearly(work, 1e6)).toBe(true);
   });
 });
 
@@ -225,11 +228,10 @@ describe('address lists', () => {
     expect(parseMailboxList('a@b.c, bob')).toMatchObject({ ok: false, problem: expect.stringContaining('"bob"') });
   });
 
-  test('takes less than 500 ms for 1 MB of hostile text', () => {
-    for (const unit of ['(', '"', '<', ':', ',', '=?a?q?', '?= =?', '\\']) {
-      const before = performance.now();
-      parseMailboxList(unit.repeat(1e6 / unit.length));
-      expect(performance.now() - before).toBeLessThan(500);
-    }
-  });
+  test.each(['(', '"', '<', ':', ',', '=?a?q?', '?= =?', '\\'])(
+    'cost no more than linear time for 1 MB of %j',
+    (unit) => {
+      expect(growsLinearly((size) => void parseMailboxList(unit.repeat(size / unit.length)), 1e6)).toBe(true);
+    },
+  );
 });

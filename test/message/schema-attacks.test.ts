@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { parseMessage } from '../../src/message/schema.ts';
+import { growsLinearly } from '../support/growth.ts';
 
 const limits = defaultMessageLimits;
 const minimal = { from: 'Sales <sales@example.com>', to: 'a@example.net', subject: 'Hi', text: 'Hello' };
@@ -109,18 +110,23 @@ describe('attacks on messages', () => {
     ).toEqual([': type']);
   });
 
-  test.each<[string, object]>([
-    ['attachment of bad base64', { attachments: [{ content: `${'A'.repeat(2e6)}!`, encoding: 'base64' }] }],
-    ['content type', { attachments: [{ content: '', contentType: `text/plain${'; a=b'.repeat(4e5)}` }] }],
-    ['message id', { inReplyTo: `<${'a@'.repeat(1e6)}` }],
-    ['references', { references: '<'.repeat(2e6) }],
-    ['header', { headers: { 'X-A': 'a '.repeat(1e6), [`X${'-'.repeat(2e6)}`]: 'a' } }],
-    ['unknown key', { ['a'.repeat(2e6)]: 1 }],
-    ['raw header', { raw: ': '.repeat(1e6) }],
-    ['raw To', { raw: `To: ${'a@b.c, '.repeat(3e5)}\n\n` }],
-  ])('2 MB of hostile %s are judged in less than a second', (_, part) => {
-    const before = performance.now();
-    expect(refusals({ ...minimal, ...part })).not.toEqual([]);
-    expect(performance.now() - before).toBeLessThan(1000);
+  test.each<[string, (size: number) => object]>([
+    [
+      'attachment of bad base64',
+      (size) => ({ attachments: [{ content: `${'A'.repeat(size)}!`, encoding: 'base64' }] }),
+    ],
+    [
+      'content type',
+      (size) => ({ attachments: [{ content: '', contentType: `text/plain${'; a=b'.repeat(size / 5)}` }] }),
+    ],
+    ['message id', (size) => ({ inReplyTo: `<${'a@'.repeat(size / 2)}` })],
+    ['references', (size) => ({ references: '<'.repeat(size) })],
+    ['header', (size) => ({ headers: { 'X-A': 'a '.repeat(size / 2), [`X${'-'.repeat(size)}`]: 'a' } })],
+    ['unknown key', (size) => ({ ['a'.repeat(size)]: 1 })],
+    ['raw header', (size) => ({ raw: ': '.repeat(size / 2) })],
+    ['raw To', (size) => ({ raw: `To: ${'a@b.c, '.repeat(size / 7)}\n\n` })],
+  ])('2 MB of hostile %s are judged in no more than linear time', (_, part) => {
+    expect(refusals({ ...minimal, ...part(2e6) })).not.toEqual([]);
+    expect(growsLinearly((size) => void refusals({ ...minimal, ...part(size) }), 2e6)).toBe(true);
   });
 });

@@ -7,6 +7,8 @@ export interface TcpProxy {
   readonly connections: number;
   /** Bytes go nowhere, in both directions, and nobody is told; new connections are accepted and stay silent. */
   blackHole(): void;
+  /** The host behind is gone: bytes of the connections there are go nowhere, nobody is told; new ones reach another host. */
+  vanish(): void;
   /** Passes again. Connections that lost bytes are cut, as they could not go on. */
   restore(): void;
   /** Resets every connection; new ones are refused until restore(), unless `refuse` is false. */
@@ -20,7 +22,7 @@ export interface TcpProxy {
 
 export async function startTcpProxy(target: { host?: string; port: number }): Promise<TcpProxy> {
   const host = target.host ?? '127.0.0.1';
-  const pairs = new Set<{ client: net.Socket; server: net.Socket; lossy: boolean }>();
+  const pairs = new Set<{ client: net.Socket; server: net.Socket; lossy: boolean; gone: boolean }>();
   let mode: 'pass' | 'black-hole' | 'refuse' = 'pass';
   let port = target.port;
   let delayMs = 0;
@@ -33,11 +35,11 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
       return;
     }
     const server = net.connect({ host, port, noDelay: true });
-    const pair = { client, server, lossy: mode === 'black-hole' };
+    const pair = { client, server, lossy: mode === 'black-hole', gone: false };
     pairs.add(pair);
     const forward = (from: net.Socket, to: net.Socket): void => {
       from.on('data', (chunk: Buffer) => {
-        if (mode === 'black-hole') {
+        if (mode === 'black-hole' || pair.gone) {
           pair.lossy = true;
         } else if (delayMs === 0) {
           to.write(chunk);
@@ -80,6 +82,9 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
     },
     blackHole: () => {
       mode = 'black-hole';
+    },
+    vanish: () => {
+      for (const pair of pairs) pair.gone = true;
     },
     restore: () => {
       mode = 'pass';

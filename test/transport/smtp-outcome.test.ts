@@ -173,4 +173,10 @@ describe('after the final dot', () => {
       expect(summary(said)).toBe('uncertain uncertain');
     },
   );
+
+  it('a yes and a no in one reply are neither', () => {
+    const taken = new Set([a, b]);
+    const said = outcome({ taken, reply: '250-2.0.0 queued\n554 5.6.0 refused', body: 'whole' });
+    expect(summary(said)).toBe('uncertain uncertain');
+  });
 });

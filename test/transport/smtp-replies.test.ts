@@ -254,6 +254,12 @@ describe('parseReply', () => {
     expect(parseReply('550 host 192.5.1.1 is bad').enhancedCode).toBeNull();
   });
 
+  it('believes no code of a reply whose lines disagree, and keeps what was said', () => {
+    expect(parseReply('250-2.0.0 queued\n554 5.6.0 or not')).toMatchObject({ code: null });
+    expect(parseReply('450-later\r\n550 never').text).toMatch(/later.*never/);
+    expect(parseReply('250-a\n250 b').code).toBe('250');
+  });
+
   it('keeps control characters out of logs, and stays short', () => {
     const reply = parseReply(`550 5.1.1 \u001b[31mevil\u0007\u202e ${'x'.repeat(5000)}`);
     // oxlint-disable-next-line no-control-regex -- control characters are what must not be there

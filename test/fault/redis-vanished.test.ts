@@ -1,0 +1,33 @@
+/** The host of Redis vanishes without a word, and another one answers at its address: no packet ever ends the old connection. */
+import { expect, onTestFinished, test } from 'vitest';
+import { connectPatient } from '../../src/queue/connection.ts';
+import { redisUrl, testPrefix } from '../support/redis.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
+
+test("a worker's connection gives up on the silence, and what it had asked is answered by the other", async () => {
+  const key = `${testPrefix()}:vanished`;
+  const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
+  onTestFinished(() => proxy.stop());
+  const redis = connectPatient(`redis://127.0.0.1:${proxy.port}`, 'postlane-test', 500);
+  redis.on('error', () => undefined);
+  onTestFinished(() => redis.disconnect());
+  await redis.set(key, 'before');
+  proxy.vanish();
+  expect(await redis.set(key, 'after')).toBe('OK');
+  expect(await redis.get(key)).toBe('after');
+});
+
+test('a connection that waits for nothing is left alone', async () => {
+  const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
+  onTestFinished(() => proxy.stop());
+  const redis = connectPatient(`redis://127.0.0.1:${proxy.port}`, 'postlane-test', 300);
+  onTestFinished(() => redis.disconnect());
+  // A second connection that is asked all the time, and times the silence of the first.
+  const other = redis.duplicate();
+  onTestFinished(() => other.disconnect());
+  await redis.ping();
+  const until = performance.now() + 1_000;
+  while (performance.now() < until) await other.ping();
+  expect(await redis.ping()).toBe('PONG');
+  expect(proxy.connections).toBe(2);
+});
