@@ -1,0 +1,158 @@
+/**
+ * One HTTPS request, and how far it got. Not `fetch`: that does not tell whether the body had left when the connection died,
+ * which is the difference between «try again» and «may have been sent».
+ */
+import https from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import { printable } from '../errors.ts';
+
+/** `connect`: nothing of the request was on the wire. `part`: not all of its body. `whole`: all of it, and no answer came. */
+export type HttpStage = 'connect' | 'part' | 'whole';
+
+export class HttpFailure extends Error {
+  readonly stage: HttpStage;
+  /** The socket's error code. */
+  readonly code: string | null;
+
+  constructor(stage: HttpStage, code: string | null, text: string) {
+    super(printable(text, 500));
+    this.name = 'HttpFailure';
+    this.stage = stage;
+    this.code = code;
+  }
+}
+
+export interface HttpRequest {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Buffer | null;
+  readonly signal: AbortSignal;
+  /** Until the whole answer is there, in ms. */
+  readonly timeoutMs: number;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+export interface HttpClient {
+  /** Rejects with HttpFailure. Redirects are answers like any other: a token goes to no host that is not configured. */
+  request(request: HttpRequest): Promise<HttpAnswer>;
+  close(): void;
+}
+
+/** A host that does not take a connection within this is not there. */
+const connectMs = 30_000;
+/** A connection that the server is about to close would take a request with it, and leave a message in doubt. */
+const idleMs = 5_000;
+/** Answers are small: a page of ids, or an error. What is longer is cut. */
+const maxAnswerBytes = 1024 * 1024;
+
+/** Opens nothing before the first request. `ca`: PEM text that replaces the public CAs. */
+export function createHttpClient(ca: string | null, maxConnections: number): HttpClient {
+  const agent = new https.Agent({
+    keepAlive: true,
+    maxSockets: maxConnections,
+    timeout: idleMs,
+    // RFC 8996 ends TLS 1.0 and 1.1.
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: true,
+    ...(ca === null ? {} : { ca }),
+    // Node's 250 ms for each address of a host would never reach a far one.
+    autoSelectFamilyAttemptTimeout: 2_000,
+  });
+  return {
+    request: (request) => exchange(agent, request),
+    close: () => agent.destroy(),
+  };
+}
+
+function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const { url, method, headers, body, signal, timeoutMs } = request;
+    if (signal.aborted) return reject(new HttpFailure('connect', null, 'stopped before the request'));
+    let stage: HttpStage = 'connect';
+    let settled = false;
+    const length = body === null ? 0 : Buffer.byteLength(body);
+    const withLength =
+      method === 'GET' || method === 'DELETE' ? headers : { ...headers, 'content-length': `${length}` };
+    const sent = https.request(url, { method, headers: withLength, agent });
+
+    const timers = [
+      setTimeout(() => end('ETIMEDOUT', `no answer within ${timeoutMs} ms`), timeoutMs),
+      setTimeout(() => {
+        if (stage === 'connect') end('ETIMEDOUT', `no connection within ${connectMs} ms`);
+      }, connectMs),
+    ];
+    const onAbort = (): void => end(null, 'stopped');
+    const settle = (): boolean => {
+      if (settled) return false;
+      settled = true;
+      for (const timer of timers) clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      return true;
+    };
+    const end = (code: string | null, text: string): void => {
+      if (!settle()) return;
+      sent.destroy();
+      reject(new HttpFailure(stage, code, text));
+    };
+    signal.addEventListener('abort', onAbort);
+
+    sent.on('socket', (socket) => {
+      const begun = (): void => {
+        if (stage === 'connect') stage = 'part';
+      };
+      if (sent.reusedSocket) begun();
+      else (socket as TLSSocket).once('secureConnect', begun);
+    });
+    // The last byte is with the operating system, and may be with the server.
+    sent.on('finish', () => {
+      stage = 'whole';
+    });
+    sent.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? null, describe(error)));
+    sent.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      // The status is the answer. What is missing of its text changes nothing, so that a connection that dies here is no failure.
+      const done = (): void => {
+        if (!settle()) return;
+        const text = Buffer.concat(chunks).toString('utf8');
+        resolve({ status: response.statusCode ?? 0, headers: flat(response.headers), text });
+      };
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size <= maxAnswerBytes) return void chunks.push(chunk);
+        done();
+        sent.destroy();
+      });
+      response.on('end', done).on('error', done).on('close', done);
+      for (const timer of timers.splice(0)) clearTimeout(timer);
+      timers.push(
+        setTimeout(() => {
+          done();
+          sent.destroy();
+        }, timeoutMs),
+      );
+    });
+    sent.end(body ?? undefined);
+  });
+}
+
+function flat(headers: NodeJS.Dict<string | string[]>): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) result[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return result;
+}
+
+/** Several addresses that all fail arrive as one error with an empty message. */
+function describe(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map((one: Error) => one.message).join('; ');
+  return error.message;
+}

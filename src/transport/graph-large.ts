@@ -1,0 +1,136 @@
+/** The way of a message that is too large for one request: a draft, its attachments one by one, and then the order to send it. */
+import type { Attachment, Message } from '../message/message.ts';
+import type { GraphAnswer, GraphCall, GraphClient } from './graph-client.ts';
+import { attachmentItemOf, draftOf, fileAttachmentOf } from './graph-draft.ts';
+import { clearDrafts } from './graph-lookup.ts';
+import { attachmentBytes, jsonBytes, sessionBytes } from './graph-limits.ts';
+import { outcomeOf, refusedHere, settled, type AttemptFacts } from './graph-outcome.ts';
+import { objectOf, readAnswer } from './graph-response.ts';
+import { isUploadHost, upload, type UploadTools } from './graph-upload.ts';
+import type { OutgoingMail, Outcome } from './transport.ts';
+
+export interface LargeTask {
+  readonly client: GraphClient;
+  readonly facts: AttemptFacts;
+  readonly message: Message;
+  readonly contentOf: NonNullable<OutgoingMail['structured']>['contentOf'];
+  readonly messageId: string | null;
+  readonly graphBaseUrl: string;
+  /** Its signal ends everything: the caller's, or the end of the attempt's time. */
+  readonly tools: UploadTools;
+}
+
+/** The refusal of a message that no way of Graph can carry, before anything of it is on the wire; null if there is a way. */
+export function refuseLarge(
+  { message, facts }: Pick<LargeTask, 'message' | 'facts'>,
+  sizeOf: (attachment: Attachment) => number,
+): Outcome | null {
+  const tooBig = message.attachments.find((attachment) => sizeOf(attachment) > attachmentBytes);
+  if (tooBig !== undefined) {
+    const text = `an attachment has ${sizeOf(tooBig)} bytes, and Graph takes ${attachmentBytes}`;
+    return refusedHere(facts, text, true);
+  }
+  const size = Buffer.byteLength(JSON.stringify(draftOf(message, null, facts.recipients)));
+  if (size <= jsonBytes) return null;
+  return refusedHere(
+    facts,
+    `the text of the message has ${size} bytes, and Graph takes ${jsonBytes} beside attachments`,
+    true,
+  );
+}
+
+/** Every step but the last leaves nobody a copy, so that the attempt may end anywhere; a draft that is left is deleted. */
+export async function sendLarge(task: LargeTask): Promise<Outcome> {
+  const { facts, message, messageId, tools } = task;
+  // What an earlier attempt left would be a second copy, if somebody sent it by hand or it were still on its way.
+  if (messageId !== null) await clearDrafts(task.client, facts.mailbox, messageId, tools.requestMs, tools.signal);
+  const created = await call(task, { method: 'POST', path: [], body: draftOf(message, messageId, facts.recipients) });
+  const draft = created.kind === 'answer' && created.status === 201 ? objectOf(created.text)?.['id'] : null;
+  if (typeof draft !== 'string') return failed(created, facts);
+  let sending = false;
+  try {
+    for (const attachment of message.attachments) {
+      const stopped = await attach(task, draft, attachment);
+      if (stopped !== null) return stopped;
+    }
+    sending = true;
+    return outcomeOf(await call(task, { method: 'POST', path: [draft, 'send'] }), 'submit', facts);
+  } finally {
+    if (!sending) await remove(task, draft);
+  }
+}
+
+/** Null if the attachment is there. */
+async function attach(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
+  const bytes = await readContent(task.contentOf, attachment);
+  if (typeof bytes === 'string') {
+    return settled(task.facts, 'deferred', 'message', { code: null, enhancedCode: null, text: bytes });
+  }
+  if (bytes.length < sessionBytes) return attachWhole(task, draft, attachment, bytes);
+  const { facts, tools } = task;
+  const path = [draft, 'attachments', 'createUploadSession'];
+  const opened = await call(task, { method: 'POST', path, body: attachmentItemOf(attachment, bytes.length) });
+  if (opened.kind === 'answer' && readAnswer(opened, facts.now).reply.enhancedCode === tooSmallForSession) {
+    return attachWhole(task, draft, attachment, bytes);
+  }
+  const url = opened.kind === 'answer' && opened.status === 201 ? objectOf(opened.text)?.['uploadUrl'] : null;
+  if (typeof url !== 'string') return failed(opened, facts);
+  if (!isUploadHost(url, task.graphBaseUrl)) {
+    const text = `Graph wants the attachment at ${URL.parse(url)?.host ?? 'no address'}, which is no host of its own`;
+    return { kind: 'connector-fault', fault: 'config', reply: { code: null, enhancedCode: null, text } };
+  }
+  const uploaded = await upload(url, bytes, tools);
+  if (uploaded.kind === 'done') return null;
+  const { text } = uploaded;
+  const status = uploaded.kind === 'failed' ? uploaded.status : null;
+  const code = uploaded.kind === 'failed' ? (uploaded.code ?? (status === null ? null : String(status))) : null;
+  const reply = { code, enhancedCode: null, text };
+  if (status === 429) return { kind: 'connector-fault', fault: 'throttled', reply };
+  if (status === 413) return { ...refusedHere(facts, text, true) };
+  return settled(facts, 'deferred', 'message', reply);
+}
+
+/** The attachment's bytes, or why they cannot be had now. */
+export async function readContent(contentOf: LargeTask['contentOf'], attachment: Attachment): Promise<Buffer | string> {
+  try {
+    return await contentOf(attachment);
+  } catch (error) {
+    return `an attachment cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+/** Where exactly Graph draws the line is not documented; it says so by this code. */
+const tooSmallForSession = 'ErrorAttachmentSizeShouldNotBeLessThanMinimumSize';
+
+async function attachWhole(
+  task: LargeTask,
+  draft: string,
+  attachment: Attachment,
+  bytes: Buffer,
+): Promise<Outcome | null> {
+  const added = await call(task, {
+    method: 'POST',
+    path: [draft, 'attachments'],
+    body: fileAttachmentOf(attachment, bytes),
+  });
+  return added.kind === 'answer' && added.status === 201 ? null : failed(added, task.facts);
+}
+
+/** A step that did not come to what it should. An answer of success that is none is a passing fault. */
+function failed(answer: GraphAnswer, facts: AttemptFacts): Outcome {
+  return outcomeOf(answer, 'prepare', facts);
+}
+
+function call({ client, facts, tools }: LargeTask, request: Omit<GraphCall, 'timeoutMs'>): Promise<GraphAnswer> {
+  const path = ['users', facts.mailbox, 'messages', ...request.path];
+  return client.call({ ...request, path, timeoutMs: tools.requestMs }, tools.signal);
+}
+
+/** A draft that stays does no harm but to order; it is looked for again before the next attempt. */
+const removeMs = 10_000;
+
+async function remove({ client, facts }: LargeTask, draft: string): Promise<void> {
+  const path = ['users', facts.mailbox, 'messages', draft];
+  // The attempt's own signal may be what ended it.
+  await client.call({ method: 'DELETE', path, timeoutMs: removeMs }, AbortSignal.timeout(removeMs));
+}
