@@ -13,6 +13,7 @@ import {
   type Context,
   type Middleware,
 } from '@microsoft/microsoft-graph-client';
+import { unreachable } from '../errors.ts';
 import { HttpFailure, type HttpClient } from './graph-http.ts';
 import { TokenFailure } from './token-errors.ts';
 import type { TokenSource } from './token-source.ts';
@@ -97,6 +98,8 @@ function send(request: GraphRequest, method: GraphCall['method'], body: GraphCal
       return request.delete();
     case 'POST':
       return request.post(body ?? '');
+    default:
+      return unreachable(method);
   }
 }
 

@@ -126,9 +126,11 @@ function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer>
       };
       response.on('data', (chunk: Buffer) => {
         size += chunk.length;
-        if (size <= maxAnswerBytes) return void chunks.push(chunk);
-        done();
-        sent.destroy();
+        if (size <= maxAnswerBytes) chunks.push(chunk);
+        else {
+          done();
+          sent.destroy();
+        }
       });
       response.on('end', done).on('error', done).on('close', done);
       for (const timer of timers.splice(0)) clearTimeout(timer);

@@ -1,5 +1,6 @@
 /** The Microsoft Graph transport of one connector: mailbox, size and recipients first, then token, fence and one of three ways. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { unreachable } from '../errors.ts';
 import { contentSize } from '../message/content.ts';
 import { readRawHeader } from '../message/raw.ts';
 import { createGate } from './gate.ts';
@@ -110,6 +111,8 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
         const { messageId, structured } = plan;
         return sendLarge({ client, facts, ...structured, messageId, graphBaseUrl, tools });
       }
+      default:
+        return unreachable(plan);
     }
   };
 

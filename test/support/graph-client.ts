@@ -1,0 +1,62 @@
+/** A fake Graph and a transport that sends through it, for one test. */
+import { onTestFinished } from 'vitest';
+import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../fake-graph/fake-graph.ts';
+import { createGraphTransport } from '../../src/transport/graph.ts';
+import { graphTimeouts, type GraphSettings } from '../../src/transport/settings.ts';
+import type { OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
+
+export interface GraphPair {
+  readonly graph: FakeGraph;
+  readonly transport: Transport;
+}
+
+export interface GraphPairOptions extends FakeGraphOptions {
+  readonly settings?: Partial<GraphSettings>;
+  readonly maxConnections?: number;
+  readonly addresses?: readonly string[];
+  /** Clock of the transport. */
+  readonly clock?: () => number;
+}
+
+export async function graphPair(options: GraphPairOptions = {}): Promise<GraphPair> {
+  const { settings, maxConnections = 4, addresses = ['sales@example.com'], clock, ...fake } = options;
+  const graph = await startFakeGraph(fake);
+  const transport = createGraphTransport({
+    settings: { ...settingsFor(graph), ...settings },
+    maxConnections,
+    addresses,
+    // A resumed upload waits between its tries, and nobody here has the time.
+    sleep: () => Promise.resolve(),
+    ...(clock === undefined ? {} : { now: clock }),
+  });
+  onTestFinished(async () => {
+    await transport.close();
+    await graph.stop();
+  });
+  return { graph, transport };
+}
+
+export function settingsFor(graph: FakeGraph): GraphSettings {
+  return {
+    tenantId: graph.tenantId,
+    clientId: graph.app.clientId,
+    credential: { kind: 'clientSecret', clientSecret: graph.app.clientSecret ?? '' },
+    cloud: { graphBaseUrl: graph.graphBaseUrl, authorityHost: graph.authorityHost },
+    mailbox: null,
+    saveToSentItems: true,
+    tls: { ca: graph.ca },
+    timeouts: { ...graphTimeouts, tokenMs: 5_000, requestMs: 5_000 },
+  };
+}
+
+export const freely: SendContext = { signal: new AbortController().signal, fence: () => Promise.resolve(true) };
+
+/** A finished mail from sales@example.com with these header lines before its body. */
+export function mailTo(to: readonly string[], lines: readonly string[] = [], body = 'hello\r\n'): OutgoingMail {
+  const header = ['From: Sales <sales@example.com>', 'Message-ID: <mail-1@example.com>', ...lines];
+  return {
+    id: 'mail-1',
+    envelope: { from: 'sales@example.com', to },
+    bytes: Buffer.from(`${header.join('\r\n')}\r\n\r\n${body}`),
+  };
+}
