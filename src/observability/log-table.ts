@@ -60,6 +60,7 @@ export const logTable: LogTable = {
     text: 'dead letter',
     fields: ['id', 'connector', 'reason', 'recipients', 'code', 'reply'],
   },
+  verified: { level: 'info', text: 'looked for among the sent items', fields: ['id', 'connector', 'result'] },
   uncertain: { level: 'warn', text: 'may have been sent: no answer came', fields: ['id', 'connector', 'detail'] },
   held: {
     level: 'warn',

@@ -8,6 +8,7 @@ import { refsOf } from '../queue/content.ts';
 import { headerOf, type LaneJob } from '../queue/jobs.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
+import { resolveDoubt } from './doubt.ts';
 import { createFence, type Fence } from './fence.ts';
 import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
 import type { SendPolicy } from './settings.ts';
@@ -64,6 +65,12 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   }
 
   const overOpen = (before?.open ?? null) !== null;
+  if (before !== null && policy.onUncertain === 'verify' && (overOpen || left.some(isUncertain))) {
+    const { transport, signal } = task;
+    const doubt = { transport, mail, row, before, settled: settled(null), policy, signal };
+    const found = await resolveDoubt(doubt, tools);
+    if (found !== 'send') return found;
+  }
   const { now, worker } = tools;
   const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
@@ -157,7 +164,11 @@ async function dropped(task: DeliverTask, tools: DeliverTools, state: string): P
 
 /** Who gets this attempt. Where policy holds, an uncertain recipient waits for an operator and not for a retry. */
 function isLeft({ outcome }: RecipientState, { onUncertain }: SendPolicy): boolean {
-  return outcome === 'pending' || outcome === 'deferred' || (outcome === 'uncertain' && onUncertain === 'retry');
+  return outcome === 'pending' || outcome === 'deferred' || (outcome === 'uncertain' && onUncertain !== 'hold');
+}
+
+function isUncertain({ outcome }: RecipientState): boolean {
+  return outcome === 'uncertain';
 }
 
 /** The message as the ledger knows it, or as it begins. */
@@ -192,7 +203,11 @@ async function compose(
     const contentOf = contents.read.bind(contents);
     const bytes = await composeMail(message, { messageId, date, boundarySeed: id, contentOf });
     const from = message.envelope.from ?? message.from?.address ?? '';
-    return { id, envelope: { from, to: left.map(({ address }) => address) }, bytes };
+    const envelope = { from, to: left.map(({ address }) => address) };
+    // A raw message has no parts that could be told apart: whoever takes large ones only in parts cannot take it.
+    return message.raw === undefined
+      ? { id, envelope, bytes, structured: { message, contentOf } }
+      : { id, envelope, bytes };
   } catch (error) {
     if (error instanceof PostlaneError && error.code === 'attachment-missing') return { missing: error.message };
     throw error;

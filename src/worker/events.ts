@@ -3,6 +3,7 @@
  * Fields carry ids, counts, codes and replies; never a body, a subject, a secret, or a list of recipients.
  */
 import type { Issue } from '../errors.ts';
+import type { Verification } from '../transport/transport.ts';
 import type { DeadReason } from '../queue/dead-letters.ts';
 
 export type WorkerEvent =
@@ -61,6 +62,7 @@ export type WorkerEvent =
       readonly recipients: number;
       readonly reply: string | null;
     }
+  | { readonly event: 'verified'; readonly id: string; readonly connector: string; readonly result: Verification }
   | { readonly event: 'connector-recovered'; readonly connector: string }
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
   | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }

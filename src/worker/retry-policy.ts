@@ -62,7 +62,7 @@ function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]):
   const { policy } = attempt;
   const again = recipients.filter(
     ({ outcome }) =>
-      outcome === 'deferred' || outcome === 'pending' || (outcome === 'uncertain' && policy.onUncertain === 'retry'),
+      outcome === 'deferred' || outcome === 'pending' || (outcome === 'uncertain' && policy.onUncertain !== 'hold'),
   );
   if (again.length > 0) {
     const told = Math.max(...again.map(({ address }) => byAddress.get(address)?.retryAfterMs ?? 0));
@@ -70,7 +70,7 @@ function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]):
     const at = lastChance(attempt.now + delay, attempt.now, attempt.deadline);
     if (at !== null) return { kind: 'retry', recipients, at };
   }
-  if (recipients.some(isUncertain)) return uncertainEnd(recipients, policy.onUncertain === 'hold');
+  if (recipients.some(isUncertain)) return uncertainEnd(recipients, holds(policy));
   if (again.length > 0) return end(recipients, 'expired');
   return end(recipients, outcomes.some(({ tooLarge }) => tooLarge === true) ? 'too-large' : 'rejected');
 }
@@ -96,7 +96,7 @@ export function giveUp(
 export function leaveUncertain(
   recipients: readonly RecipientState[],
   why: string,
-  { onUncertain }: SendPolicy,
+  policy: SendPolicy,
   overdue: boolean,
 ): Decision & { kind: 'settle' } {
   const marked = recipients.map((recipient): RecipientState =>
@@ -104,7 +104,21 @@ export function leaveUncertain(
       ? recipient
       : { ...recipient, outcome: 'uncertain', reply: why },
   );
-  return uncertainEnd(marked, onUncertain === 'hold' && !overdue);
+  return uncertainEnd(marked, holds(policy) && !overdue);
+}
+
+/** What a message comes to that was found to have been sent: everybody who is left has it. */
+export function foundSent(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
+  const found = recipients.map((recipient): RecipientState =>
+    recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
+      ? recipient
+      : { ...recipient, outcome: 'accepted', reply: 'found among the sent items' },
+  );
+  return end(found, 'rejected');
+}
+
+function holds({ onUncertain, onUnverified }: SendPolicy): boolean {
+  return onUncertain === 'hold' || (onUncertain === 'verify' && onUnverified !== 'retry');
 }
 
 function uncertainEnd(recipients: readonly RecipientState[], hold: boolean): Decision & { kind: 'settle' } {

@@ -7,8 +7,10 @@ export interface SendPolicy {
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
   readonly lifetimeMs: number;
-  /** After an attempt whose result is not known: make it again (same Message-ID), or hold it for an operator. */
-  readonly onUncertain: 'retry' | 'hold';
+  /** After an attempt whose result is not known: make it again (same Message-ID), hold it for an operator, or look first. */
+  readonly onUncertain: 'retry' | 'hold' | 'verify';
+  /** Where looking was of no avail. Default `hold`. */
+  readonly onUnverified?: 'retry' | 'hold';
 }
 
 export interface ConnectorConfig extends Connector {

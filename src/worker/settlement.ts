@@ -92,6 +92,23 @@ export async function deferMessage(
   if (answer === 'recovered') await tools.recovered(job.connector);
 }
 
+/** A look for an attempt's result that found nothing out: looked for again at `at`. Burns no attempt. */
+export async function deferUnverified(
+  { job, row }: Settled,
+  recipients: readonly RecipientState[],
+  at: number,
+  tools: SettleTools,
+): Promise<void> {
+  await tools.ledger.settle(row, null, {
+    ...nothing,
+    state: 'deferred',
+    recipients,
+    entry: entryOf(tools, 'unverified', job.connector, null, null),
+    retryAt: at,
+    connectorWorks: false,
+  });
+}
+
 /** Whom this attempt reached; those who had their copy before do not count. */
 function reachedBy(
   { recipients: before }: NewRow,

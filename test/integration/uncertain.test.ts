@@ -1,6 +1,7 @@
 /** Attempts without a known result: held or made again, resolved by an operator, ended by the deadline. */
 import { describe, expect, test } from 'vitest';
-import type { Outcome, OutgoingMail } from '../../src/transport/transport.ts';
+import { createRecordingTransport } from '../../src/transport/recording.ts';
+import type { Outcome, OutgoingMail, Verification } from '../../src/transport/transport.ts';
 import { createLedger, type NewRow } from '../../src/queue/ledger.ts';
 import { keysOf } from '../../src/queue/names.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
@@ -198,4 +199,44 @@ describe('the fence', () => {
     await ledger.settle(row('h'), null, { ...settlement, state: 'held', retentionMs: null });
     expect(await ledger.fence(row('h'), { ...attempt, lockKey })).toBe('held');
   });
+});
+
+describe('an attempt without a known result that can be looked up', () => {
+  const verifying = (onUnverified: 'retry' | 'hold') =>
+    configOf({ relay: { retry: { ...policy, onUncertain: 'verify', onUnverified } } });
+
+  /** A transport that says what `looks` says, one look after the other, and then for ever the last of them. */
+  function looking(looks: readonly Verification[]) {
+    const seen: number[] = [];
+    const recording = createRecordingTransport({ script: ['uncertain'] });
+    const verify = async (): Promise<Verification> => {
+      seen.push(Date.now());
+      return looks[Math.min(seen.length, looks.length) - 1]!;
+    };
+    return { recording, seen, transport: { ...recording, mails: recording.mails, verify } };
+  }
+
+  test.each([
+    ['found at once', ['sent'], 'retry', 'sent', 1],
+    ['found at the third look', ['unknown', 'unknown', 'sent'], 'retry', 'sent', 1],
+    ['not there', ['not-sent'], 'hold', 'sent', 2],
+    ['never found out, and held', ['unknown'], 'hold', 'held', 1],
+    ['never found out, and made again', ['unknown'], 'retry', 'sent', 2],
+    ['not to be looked for, and held', ['forbidden'], 'hold', 'held', 1],
+    ['not to be looked for, and made again', ['forbidden'], 'retry', 'sent', 2],
+  ] as const)(
+    '%s: ends as it should, with as many copies as it should',
+    async (_, looks, onUnverified, state, copies) => {
+      const prefix = testPrefix();
+      const producer = testProducer(prefix);
+      const { recording, seen, transport } = looking(looks);
+      const { of } = await startWorker({ prefix, config: verifying(onUnverified), transports: { relay: transport } });
+      await producer.send(message);
+      await until(async () => (await producer.status('m'))?.state === state, { what: `it to be ${state}` });
+      expect(recording.mails).toHaveLength(copies);
+      expect(seen.length).toBe(looks.length > 1 ? looks.length : looks[0] === 'unknown' ? 6 : 1);
+      expect(of('verified')).toHaveLength(seen.length);
+      expect((await producer.status('m'))?.attempts).toBe(copies);
+    },
+  );
 });
