@@ -17,7 +17,7 @@ export default defineConfig({
           testTimeout: 20_000,
         },
       },
-      { test: { ...shared, name: 'integration', include: ['test/integration/**/*.test.ts'] } },
+      { test: { ...shared, name: 'integration', include: ['test/{integration,contract}/**/*.test.ts'] } },
       { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'], testTimeout: 60_000 } },
     ],
   },

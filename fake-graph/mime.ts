@@ -41,10 +41,10 @@ function people(field: AddressObject | AddressObject[] | undefined): Person[] {
 /** What a recipient gets: the same bytes without the Bcc header fields, folded ones included. */
 export function withoutBcc(mime: Buffer): Buffer {
   const text = mime.toString('latin1');
-  const end = /\r?\n\r?\n/.exec(text)?.index ?? text.length;
-  // A newline in front, so that the first field looks like the others.
-  const head = `\n${text.slice(0, end)}`.replaceAll(/\nbcc[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*/gi, '').slice(1);
-  return Buffer.from(head + text.slice(end), 'latin1');
+  const head = /^[\s\S]*?\n(?=\r?\n|$)/.exec(text)?.[0] ?? '';
+  const fields = head.match(/[^\n]*\n(?:[ \t][^\n]*\n)*/g) ?? [];
+  const shown = fields.filter((field) => !/^bcc[ \t]*:/i.test(field));
+  return Buffer.from(shown.join('') + text.slice(head.length), 'latin1');
 }
 
 /** Null if it is not base64 of the standard alphabet with its padding; line breaks are fine. */
