@@ -5,6 +5,7 @@ import type { Concurrency } from './concurrency.ts';
 import type { Fault, ResetPoint } from './faults.ts';
 import {
   bearerToken,
+  hideAnswerSecrets,
   hideFormSecrets,
   recordedHeaders,
   type Answer,
@@ -69,7 +70,7 @@ export async function serveExchange(req: IncomingMessage, res: ServerResponse, r
   // Before the client can know of the answer: its next request must find room.
   leave();
   send(final, req, res, fault, rooms);
-  request.answer = { ...final, at: rooms.now() };
+  request.answer = { ...final, body: hideAnswerSecrets(final.body), at: rooms.now() };
 }
 
 function record(req: IncomingMessage, rooms: ExchangeRooms): { request: OpenRequest; route: Route } {

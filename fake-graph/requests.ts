@@ -1,4 +1,4 @@
-/** What the fake remembers of every request: all that a test wants to know, and no secret's value. */
+/** What the fake remembers of every request: all that a test wants to know, and neither secrets nor tokens of Entra. */
 import type { IncomingHttpHeaders } from 'node:http';
 
 export type Operation =
@@ -35,7 +35,7 @@ export interface FakeRequest {
   readonly at: number;
   readonly operation: Operation;
   readonly method: string;
-  /** Path and query as they were on the wire, nothing decoded. */
+  /** Path and query as they were on the wire, nothing decoded. That of an upload has its session's token in it. */
   readonly path: string;
   /** Names in lower case. `authorization` shows which token it was, never its value: `Bearer (token 2)`. */
   readonly headers: Readonly<Record<string, string>>;
@@ -78,4 +78,9 @@ export function hideFormSecrets(body: Buffer): Buffer {
   return Buffer.from(
     text.replaceAll(/\b(client_secret|client_assertion|refresh_token|password)=[^&]*/g, '$1=(hidden)'),
   );
+}
+
+/** An answer of the token endpoint without the token. */
+export function hideAnswerSecrets(body: string): string {
+  return body.replaceAll(/("access_token":")[^"]*/g, '$1(hidden)');
 }
