@@ -7,8 +7,9 @@ import { nearest } from '../config/suggest.ts';
 import { createProducer, type Producer } from '../producer/producer.ts';
 import { openOperator, type Operator } from '../queue/operator.ts';
 import { sends } from '../routing/connector.ts';
+import { createGraphTransport } from '../transport/graph.ts';
 import { createSmtpTransport } from '../transport/smtp.ts';
-import type { Reply, Transport } from '../transport/transport.ts';
+import type { Transport } from '../transport/transport.ts';
 import { unreachable } from '../errors.ts';
 import { UsageError } from './failure.ts';
 
@@ -65,7 +66,11 @@ export function buildTransport(connector: ConnectorConfig, hostname: string): Tr
     case 'smtp':
       return createSmtpTransport({ settings: transport.smtp, hostname, maxConnections: limits.concurrency });
     case 'graph':
-      return unsupported('Microsoft Graph is not supported by this version of Postlane');
+      return createGraphTransport({
+        settings: transport.graph,
+        maxConnections: limits.concurrency,
+        addresses: connector.addresses,
+      });
     default:
       return unreachable(transport);
   }
@@ -77,15 +82,4 @@ export function changedTransports(before: Config, next: Config): string[] {
     new Map(connectors.map(({ id, transport, limits: { concurrency } }) => [id, { transport, concurrency, hostname }]));
   const after = settings(next);
   return [...settings(before)].filter(([id, was]) => !isDeepStrictEqual(was, after.get(id))).map(([id]) => id);
-}
-
-/** A connector that can be configured but not used: its lane waits, nothing is lost, and every look at it says why. */
-function unsupported(text: string): Transport {
-  const reply: Reply = { code: null, enhancedCode: null, text };
-  return {
-    kind: 'graph',
-    send: async () => ({ kind: 'connector-fault', fault: 'config', reply }),
-    check: async () => ({ ok: false, fault: 'config', reply }),
-    close: async () => undefined,
-  };
 }

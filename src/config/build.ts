@@ -1,5 +1,6 @@
 /** From the valid file to what the program works with: every default in, durations in ms, credentials where they are used. */
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
+import { buildGraph } from './graph.ts';
 import { defaultConcurrency, presets } from './presets.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
@@ -61,7 +62,7 @@ function buildTransport(
   incoming: IncomingSettings | null,
   generalRules: ConfigFile['replyRules'],
 ): TransportSettings | null {
-  if (file.graph !== undefined) return { kind: 'graph', graph: file.graph };
+  if (file.graph !== undefined) return { kind: 'graph', graph: buildGraph(file.graph) };
   if (file.smtp === undefined) return null;
   const replyRules = [...file.replyRules, ...generalRules].map(buildReplyRule);
   return { kind: 'smtp', smtp: { ...buildSmtp(file.smtp, incoming), replyRules } };

@@ -92,26 +92,35 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
   return { ok: true, config: buildConfig(validation.file), warnings, file, files };
 }
 
-/** `tls.ca` may be a path. Replaces each by the file's text, in place. */
+/** Where within a connector PEM text may be given as a path. */
+const pemPlaces: readonly Path[] = [
+  ['smtp', 'tls', 'ca'],
+  ['graph', 'tls', 'ca'],
+  ['graph', 'credential', 'certificate'],
+  ['smtp', 'auth', 'oauth2', 'credential', 'certificate'],
+];
+
+/** Replaces paths of PEM files by their text, in place. */
 async function readCertificates(
   data: Record<string, unknown>,
   { directory, readFile }: ReferenceSources,
 ): Promise<{ problems: Problem[]; files: string[] }> {
   const problems: Problem[] = [];
   const files: string[] = [];
-  for (const id of Object.keys(Object(data['connectors']) as object)) {
-    const holder: Path = ['connectors', id, 'smtp', 'tls'];
-    const ca = valueAt(data, [...holder, 'ca']);
-    if (typeof ca !== 'string' || !/^[^\n]+\.(?:pem|crt)$/.test(ca)) continue;
-    const file = resolve(directory, ca);
+  const ids = Object.keys(Object(data['connectors']) as object);
+  for (const path of ids.flatMap((id) => pemPlaces.map((place) => ['connectors', id, ...place]))) {
+    const written = valueAt(data, path);
+    if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt)$/.test(written)) continue;
+    const file = resolve(directory, written);
     files.push(file);
-    const tls = valueAt(data, holder) as Record<string, unknown>;
+    const holder = valueAt(data, path.slice(0, -1)) as Record<string, unknown>;
+    const key = path.at(-1) ?? '';
     try {
-      tls['ca'] = await readFile(file);
+      holder[key] = await readFile(file);
     } catch (thrown) {
-      tls['ca'] = null;
+      holder[key] = null;
       const message = `refers to a file that cannot be read (${codeOf(thrown)})`;
-      problems.push({ path: [...holder, 'ca'], rule: 'missing-file', message, on: 'value' });
+      problems.push({ path, rule: 'missing-file', message, on: 'value' });
     }
   }
   return { problems, files };

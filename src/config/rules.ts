@@ -2,6 +2,7 @@
 import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
+import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
@@ -28,6 +29,11 @@ export function checkRules(
     ...neverChosen(data['systemDefaultGateway'], connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
+    ...connectors.flatMap(({ path }) => {
+      const at = [...path, 'graph'];
+      const graph = valueAt(data, at);
+      return typeof graph === 'object' && graph !== null ? identityProblems(graph as Record<string, unknown>, at) : [];
+    }),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'replyRules'];
       return replyRuleProblems(valueAt(data, at), at);

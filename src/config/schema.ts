@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/settings.ts';
+import { graph } from './graph.ts';
 import { presetNames } from './presets.ts';
 import { replyRule } from './reply-rules.ts';
 import * as value from './values.ts';
@@ -64,14 +65,6 @@ const smtp = z.strictObject({
     })
     .prefault({})
     .describe('How long each phase of a session may take.'),
-});
-
-const graph = z.strictObject({
-  tenantId: value.tenant.describe('Directory (tenant) id.'),
-  clientId: value.tenant.describe('Application (client) id.'),
-  credential: z
-    .strictObject({ clientSecret: value.secret.describe('Client secret; normally a reference.') })
-    .describe('How the application proves who it is.'),
 });
 
 const incoming = z.strictObject({

@@ -17,7 +17,16 @@ export interface Validation {
 export type Show = (path: Path, value: unknown) => string | null;
 
 const scalarKinds: ReadonlySet<string> = new Set(['string', 'number', 'int', 'boolean']);
-const secretKeys: ReadonlySet<string> = new Set(['password', 'clientSecret', 'ca', 'url']);
+const secretKeys: ReadonlySet<string> = new Set([
+  'password',
+  'clientSecret',
+  'certificate',
+  'certificatePassword',
+  'refreshToken',
+  'serviceAccount',
+  'ca',
+  'url',
+]);
 
 /** Nothing that came out of a reference is shown, whatever its key: an operator may keep anything in the environment. */
 export function showUnless(referring: ReadonlySet<string>): Show {

@@ -111,6 +111,22 @@ export const tenant = textAs('tenant', (text): Reading<string> =>
     : { must: 'must be the id (or domain) as the Entra portal shows it, without spaces or slashes' },
 );
 
+/** Scheme, host and port: what is behind them is not the operator's to choose. */
+export const httpsOrigin = textAs('origin', (text): Reading<string> => {
+  const url = URL.parse(text);
+  const plain = url !== null && url.protocol === 'https:' && `${url.origin}/` === url.href;
+  return plain ? { value: url.origin } : { must: 'must be https:// and a host, with nothing behind it but a port' };
+});
+
+/** PEM text of a certificate and its private key. */
+export const keyPair = textAs('certificate', (text): Reading<string> =>
+  /-----BEGIN CERTIFICATE-----/.test(text) && /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)
+    ? { value: text }
+    : {
+        must: 'must hold a certificate and its private key in PEM form, by ${file:app.pem}, or the path of a .pem file',
+      },
+);
+
 /** PEM text; a path has been replaced by the file's text before this looks at it. Every certificate in it must parse. */
 export const certificates = textAs('certificate', (text): Reading<string> => {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];

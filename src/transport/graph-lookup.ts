@@ -23,8 +23,8 @@ export interface VerifyTask {
   /** ms since the epoch. */
   readonly attemptedAt: number;
   readonly now: number;
-  /** How long a draft may be on its way to be sent, before it counts as left behind. */
-  readonly draftPatienceMs: number;
+  /** How late a copy may show, and how long a draft may be on its way before it counts as left behind. */
+  readonly patience: { readonly copyMs: number; readonly draftMs: number };
   readonly requestMs: number;
   readonly signal: AbortSignal;
 }
@@ -38,9 +38,9 @@ export async function verify(task: VerifyTask): Promise<Verification> {
   if (!Array.isArray(found)) return found;
   if (found.some((copy) => !copy.isDraft && isOurs(copy, task))) return 'sent';
   const drafts = found.filter(({ isDraft }) => isDraft);
-  if (drafts.length === 0) return task.keepsCopies ? 'not-sent' : 'unknown';
+  const age = task.now - task.attemptedAt;
   // Exchange parks what it has accepted among the drafts until it is on its way.
-  if (task.now - task.attemptedAt < task.draftPatienceMs) return 'unknown';
+  if (age < task.patience.copyMs || (drafts.length > 0 && age < task.patience.draftMs)) return 'unknown';
   for (const { id } of drafts) {
     if (!(await remove(client, mailbox, id, requestMs, signal))) return 'unknown';
   }

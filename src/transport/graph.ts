@@ -149,7 +149,10 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
         keepsCopies: plan.kind !== 'json',
         attemptedAt,
         now: now(),
-        draftPatienceMs: plan.kind === 'large' ? ownDraftMs : parkedDraftMs,
+        patience: {
+          copyMs: timeouts.sentItemsMs,
+          draftMs: timeouts.sentItemsMs * (plan.kind === 'large' ? 1 : parkedDraftTimes),
+        },
         requestMs: timeouts.requestMs,
         signal,
       });
@@ -162,9 +165,8 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
   };
 }
 
-/** A draft of our own is sent within the request that says so; what Exchange parks by itself may wait for its transport. */
-const ownDraftMs = 2 * 60_000;
-const parkedDraftMs = 15 * 60_000;
+/** A draft of our own is sent within the request that says so; what Exchange parks by itself may wait longer for its transport. */
+const parkedDraftTimes = 5;
 
 const stopped: Outcome = { kind: 'stopped', why: 'signal' };
 

@@ -67,18 +67,28 @@ export interface IdentitySettings {
   readonly tokenMs: number;
 }
 
-/** In ms. `requestMs`: one request to Graph, body and answer. `uploadMs`: one message with everything it needs. */
+/** In ms. */
 export interface GraphTimeouts {
   readonly tokenMs: number;
+  /** One request to Graph, body and answer. */
   readonly requestMs: number;
+  /** One large message with everything it needs. */
   readonly uploadMs: number;
+  /** How late a copy may show in Sent Items. Until then, that none is there says nothing of an attempt without a result. */
+  readonly sentItemsMs: number;
 }
 
 /**
  * A token takes some 200 ms; a slow one holds a slot. A request that carries 4 MB over a slow line needs its minutes, and
  * giving up after its body leaves the message uncertain. 150 MB in ranges of 3 MB within Exchange's 150 MB in 5 minutes.
+ * Sent Items are seen within seconds mostly; https://learn.microsoft.com/graph/outlook-immutable-id says they may lag.
  */
-export const graphTimeouts: GraphTimeouts = { tokenMs: 20_000, requestMs: 120_000, uploadMs: 1_800_000 };
+export const graphTimeouts: GraphTimeouts = {
+  tokenMs: 20_000,
+  requestMs: 120_000,
+  uploadMs: 1_800_000,
+  sentItemsMs: 120_000,
+};
 
 /** National clouds: https://learn.microsoft.com/graph/deployments, https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud. */
 export const clouds = {

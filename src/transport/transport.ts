@@ -71,7 +71,7 @@ export type CheckResult =
 
 /**
  * What became of an attempt without a result.
- * - `sent`: the copy was found. `not-sent`: none is there now, and none will come of what was left behind.
+ * - `sent`: the copy was found. `not-sent`: there is none, late enough for one to show, and none will come of what was left.
  * - `unknown`: nothing can be said yet; look again later.
  * - `forbidden`: the connector may not look.
  */
@@ -90,8 +90,8 @@ export interface Transport {
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
   /**
-   * Looks whether an attempt without a result has sent the mail after all; clears away what it left unfinished. Absent where
-   * the far side cannot be asked. One look: a copy may need a minute to show, so «not-sent» counts once that time is over.
+   * Looks once whether an attempt without a result has sent the mail after all; clears away what it left unfinished. Absent
+   * where the far side cannot be asked. As long as a copy may still show, that there is none is `unknown`.
    */
   verify?(mail: OutgoingMail, context: VerifyContext): Promise<Verification>;
   /** Lets running sends finish, closes idle sessions, refuses new sends. */

@@ -40,6 +40,9 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['queue'],
   // MIME in, SMTP out; nobody else handles mail's bytes.
   nodemailer: ['message', 'transport'],
+  // Tokens and Graph are for the transport, in one file each.
+  '@azure/identity': ['transport'],
+  '@microsoft/microsoft-graph-client': ['transport'],
   // Schemas are where foreign data comes in: messages, the wire, and the configuration file.
   zod: ['message', 'queue', 'transport', 'config'],
   yaml: ['config'],
