@@ -37,7 +37,8 @@ export interface DeliverTask {
 
 /** What the queue must do with the job. */
 export type Delivery =
-  | { readonly kind: 'finished' }
+  /** `slowDownMs`: the lane should pause all the same, as a server may take a message and ask for patience. */
+  | { readonly kind: 'finished'; readonly slowDownMs?: number }
   | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** Give it back untouched: this worker stops, or may not send. */
@@ -131,7 +132,7 @@ async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promis
   switch (decision.kind) {
     case 'settle':
       await settleMessage(settled, decision, tools);
-      return { kind: 'finished' };
+      return finished(outcome);
     case 'retry':
       await deferMessage(settled, decision, tools);
       return { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome) };
@@ -148,6 +149,11 @@ async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promis
     default:
       return unreachable(decision);
   }
+}
+
+function finished(outcome: Outcome): Delivery {
+  const slowDownMs = slowDownOf(outcome);
+  return slowDownMs === null ? { kind: 'finished' } : { kind: 'finished', slowDownMs };
 }
 
 function handBack(lockLost: boolean): Delivery {

@@ -83,6 +83,7 @@ async function translate(
   const id = String(job.id);
   switch (delivery.kind) {
     case 'finished':
+      if (delivery.slowDownMs !== undefined) await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale);
       return null;
     case 'retry':
       if (delivery.slowDownMs !== null) await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale);
