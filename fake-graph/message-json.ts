@@ -46,7 +46,7 @@ export function readMessage(json: Json): Partial<Content> {
     bccRecipients: (value) => ({ bcc: arrayOf(value).map(readPerson) }),
     replyTo: (value) => ({ replyTo: arrayOf(value).map(readPerson) }),
     body: (value) => ({ body: readBody(objectOf(value)) }),
-    importance: (value) => ({ importance: textOf(value).toLowerCase() }),
+    importance: (value) => ({ importance: choiceOf(value, ['low', 'normal', 'high']) }),
     internetMessageHeaders: (value) => ({ headers: readHeaders(arrayOf(value)) }),
     attachments: (value) => ({ attachments: arrayOf(value).map((each) => readAttachment(objectOf(each))) }),
     isDeliveryReceiptRequested: () => ({}),
@@ -160,9 +160,14 @@ function readPerson(value: unknown): Person {
 }
 
 function readBody({ contentType, content }: Json): Content['body'] {
-  const type = textOf(contentType).toLowerCase();
-  if (type !== 'text' && type !== 'html') throw new RefusedBody('RequestBodyRead', 'The body has no such contentType.');
-  return { contentType: type, content: textOf(content) };
+  return { contentType: choiceOf(contentType, ['text', 'html']), content: textOf(content) };
+}
+
+/** Members of an enumeration are found whatever their case. */
+function choiceOf<const Choice extends string>(value: unknown, choices: readonly Choice[]): Choice {
+  const found = choices.find((choice) => choice === textOf(value).toLowerCase());
+  if (found === undefined) throw new RefusedBody('RequestBodyRead', `The value is none of ${choices.join(', ')}.`);
+  return found;
 }
 
 function isObject(value: unknown): value is Json {

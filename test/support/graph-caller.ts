@@ -21,12 +21,12 @@ export interface Asked {
 export interface Caller {
   readonly graph: FakeGraph;
   /** To a path, or to a whole URL; nothing is added. @throws the socket's error. */
-  ask(url: string, asked?: Asked): Promise<Reply>;
+  readonly ask: (url: string, asked?: Asked) => Promise<Reply>;
   /** To a path below `/v1.0/users/`, with a token. */
-  mail(path: string, asked?: Asked): Promise<Reply>;
-  post(path: string, json: unknown, headers?: Readonly<Record<string, string>>): Promise<Reply>;
-  postMime(path: string, mime: string): Promise<Reply>;
-  token(form?: Readonly<Record<string, string>>): Promise<Reply>;
+  readonly mail: (path: string, asked?: Asked) => Promise<Reply>;
+  readonly post: (path: string, json: unknown, headers?: Readonly<Record<string, string>>) => Promise<Reply>;
+  readonly postMime: (path: string, mime: string) => Promise<Reply>;
+  readonly token: (form?: Readonly<Record<string, string>>) => Promise<Reply>;
 }
 
 /** A fake that ends with the test, and a client that has a token for it. */
