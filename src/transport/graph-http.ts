@@ -110,10 +110,6 @@ function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer>
       if (sent.reusedSocket) begun();
       else (socket as TLSSocket).once('secureConnect', begun);
     });
-    // The last byte is with the operating system, and may be with the server.
-    sent.on('finish', () => {
-      stage = 'whole';
-    });
     sent.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? null, describe(error)));
     sent.on('response', (response) => {
       const chunks: Buffer[] = [];
@@ -141,7 +137,14 @@ function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer>
         }, timeoutMs),
       );
     });
-    sent.end(body ?? undefined);
+    // Once the last byte is with the operating system, it may be with the server. Not the event `finish`, which comes for a
+    // write that failed as well.
+    const whole = (error?: Error | null): void => {
+      if (error === null || error === undefined) stage = 'whole';
+    };
+    if (length === 0) sent.once('finish', whole);
+    else sent.write(body, whole);
+    sent.end();
   });
 }
 

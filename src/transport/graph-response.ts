@@ -26,7 +26,7 @@ export function readAnswer(
   const rule = ruleFor(status, codes, retryAfterMs !== null);
   const code = codes.find((each) => rule?.codes?.includes(each)) ?? codes[0] ?? null;
   const hint = rule?.verdict.kind === 'fault' ? rule.verdict.hint : undefined;
-  const said = error?.message ?? saidBy(status, answer.text);
+  const said = error?.message || saidBy(status, answer.text);
   const id = headers.get('request-id') ?? error?.requestId ?? null;
   const text = [hint === undefined ? said : `${hint}: ${said}`, id === null ? '' : `[request-id ${id}]`]
     .join(' ')
