@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Answer } from './requests.ts';
 
-export const jsonType =
+const jsonType =
   'application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8';
 
 export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {

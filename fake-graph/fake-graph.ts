@@ -83,7 +83,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
   const requests: OpenRequest[] = [];
   const script = createScript();
   const concurrency = createConcurrency(limits.concurrent);
-  const outbox = createOutbox(limits.recipients, options.sentItems ?? 'at once', now);
+  const outbox = createOutbox(limits.recipients, options.sentItems ?? 'at once', now, options.onAccepted ?? null);
   let [origin, uploadOrigin] = ['', ''];
   const lifetimeSeconds = options.tokenLifetimeSeconds ?? 3599;
   const entra = createEntra({ tenantId, apps, origin: () => origin, lifetimeSeconds, now });

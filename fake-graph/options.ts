@@ -1,6 +1,6 @@
 /** How a fake Graph is set up: its tenant, apps, mailboxes and limits. */
 import type { FakeApp } from './entra.ts';
-import type { SentItems } from './outbox.ts';
+import type { Delivery, SentItems } from './outbox.ts';
 import type { FakeRequest } from './requests.ts';
 
 export interface FakeGraphLimits {
@@ -44,6 +44,8 @@ export interface FakeGraphOptions {
   readonly tokenLifetimeSeconds?: number;
   /** Awaited before each request is worked on. */
   readonly delay?: (request: FakeRequest) => Promise<void>;
+  /** Told of every message that is accepted, with its recipients' copies. */
+  readonly onAccepted?: (copies: readonly Delivery[]) => void;
   readonly now?: () => number;
   /** Ports on 127.0.0.1; by default any that is free. */
   readonly port?: number;

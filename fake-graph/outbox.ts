@@ -40,7 +40,12 @@ export interface Outbox {
 
 type Recipients = Pick<StoredMessage, 'from' | 'to' | 'cc' | 'bcc'>;
 
-export function createOutbox(maxRecipients: number, sentItems: SentItems, now: () => number): Outbox {
+export function createOutbox(
+  maxRecipients: number,
+  sentItems: SentItems,
+  now: () => number,
+  onAccepted: ((copies: readonly Delivery[]) => void) | null,
+): Outbox {
   let pending: (() => void)[] = [];
   const outbox: Outbox = {
     deliveries: [],
@@ -61,7 +66,9 @@ export function createOutbox(maxRecipients: number, sentItems: SentItems, now: (
       return null;
     },
     submit(mailbox, message, save) {
-      outbox.deliveries.push(...copiesOf(mailbox, message, now()));
+      const copies = copiesOf(mailbox, message, now());
+      outbox.deliveries.push(...copies);
+      onAccepted?.(copies);
       if (!save) mailbox.remove(message);
       else if (outbox.sentItems === 'at once') mailbox.settle(message, now());
       else {

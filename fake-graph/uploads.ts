@@ -16,7 +16,7 @@ interface Session {
   next: number;
 }
 
-export interface UploadCall {
+interface UploadCall {
   readonly session: string;
   readonly query: ReadonlyMap<string, string>;
   readonly headers: Readonly<Record<string, string>>;

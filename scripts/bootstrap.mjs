@@ -2,7 +2,7 @@
  * Makes a fresh clone run with one command. It runs on the Node that happens to be there (20 or later), without any
  * dependency, sees to what the command needs, and then hands over to the pinned Node.
  *
- * node scripts/bootstrap.mjs quickstart|test|check|soak|cli [ARG…]
+ * node scripts/bootstrap.mjs quickstart|test|check|soak|fake-graph|cli [ARG…]
  */
 import { spawn } from 'node:child_process';
 import { delimiter, join, resolve } from 'node:path';
@@ -16,6 +16,7 @@ const commands = {
   test: { program: 'scripts/check.ts', redis: true, development: true },
   check: { program: 'scripts/check.ts', redis: true, development: true },
   soak: { program: 'soak/main.ts', redis: true, development: true },
+  'fake-graph': { program: 'fake-graph/main.ts', redis: false, development: true },
   cli: { program: 'src/cli/main.ts', redis: false, development: false },
 };
 

@@ -55,7 +55,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 const packageTypes: Readonly<Record<string, readonly string[]>> = { ioredis: ['producer', 'worker', 'admin'] };
 
 const sources = filesUnder('src').filter((path) => path.endsWith('.ts'));
-const tooling = ['scripts', 'quickstart', 'examples', 'bench', 'soak', 'test/support']
+const tooling = ['scripts', 'quickstart', 'examples', 'bench', 'soak', 'fake-graph', 'test/support']
   .flatMap(filesUnder)
   .filter((path) => /\.(ts|mjs)$/.test(path));
 const tests = filesUnder('test').filter((path) => path.endsWith('.test.ts'));

@@ -28,7 +28,7 @@ describe('documents', () => {
   test('every npm script that a document names exists', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
     const named = documents.flatMap((path) =>
-      [...textOf(path).matchAll(/\bnpm (?:run (?:-s )?([a-z]+)|(test)\b)/g)].map(
+      [...textOf(path).matchAll(/\bnpm (?:run (?:-s )?([a-z-]+)|(test)\b)/g)].map(
         ([, run, plain]) => run ?? plain ?? '',
       ),
     );

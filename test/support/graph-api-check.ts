@@ -49,8 +49,8 @@ function* headerProblems({ headers, operation, body, answer }: FakeRequest, fact
   const upload = operation === 'uploadRange';
   if (upload === (headers['authorization'] !== undefined)) yield upload ? 'a token is shown' : 'no token is shown';
   const { prefer } = headers;
-  if (prefer !== undefined && !facts.prefer) yield `Prefer is ${prefer}`;
-  if (prefer !== undefined && prefer !== 'IdType="ImmutableId"') yield `Prefer is ${prefer}`;
+  // https://learn.microsoft.com/graph/outlook-immutable-id: on every request of Outlook's items.
+  if (prefer !== undefined && (upload || prefer !== 'IdType="ImmutableId"')) yield `Prefer is ${prefer}`;
   const id = headers['client-request-id'];
   if (id !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id))
     yield 'client-request-id is no GUID';

@@ -28,9 +28,8 @@ export interface OperationFacts {
   readonly path: string;
   /** Media type → schema of its body; `mime` is base64 of a whole message, `bytes` anything. Null: there is no body. */
   readonly request: Readonly<Record<string, string>> | null;
-  /** Names of the query, and of the headers with a meaning of their own. */
+  /** Names that the query may have. */
   readonly query?: readonly string[];
-  readonly prefer?: boolean;
   /** Status of success → schema of its body; null: it is empty. */
   readonly answers: Readonly<Record<number, string | null>>;
 }
@@ -51,14 +50,12 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     method: 'POST',
     path: '/v1.0/users/{user}/messages',
     request: { 'application/json': 'message', 'text/plain': 'mime' },
-    prefer: true,
     answers: { 201: 'message' },
   },
   createFolderMessage: {
     method: 'POST',
     path: '/v1.0/users/{user}/mailFolders/{folder}/messages',
     request: { 'application/json': 'message', 'text/plain': 'mime' },
-    prefer: true,
     answers: { 201: 'message' },
   },
   // https://learn.microsoft.com/graph/api/user-list-messages
@@ -67,7 +64,6 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     path: '/v1.0/users/{user}/messages',
     request: null,
     query: lists,
-    prefer: true,
     answers: { 200: 'messageCollection' },
   },
   listFolderMessages: {
@@ -75,7 +71,6 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     path: '/v1.0/users/{user}/mailFolders/{folder}/messages',
     request: null,
     query: lists.slice(0, 5),
-    prefer: true,
     answers: { 200: 'messageCollection' },
   },
   // https://learn.microsoft.com/graph/api/message-get
@@ -84,7 +79,6 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     path: '/v1.0/users/{user}/messages/{message}',
     request: null,
     query: ['$select', '$expand'],
-    prefer: true,
     answers: { 200: 'message' },
   },
   // https://learn.microsoft.com/graph/api/message-update
@@ -92,7 +86,6 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     method: 'PATCH',
     path: '/v1.0/users/{user}/messages/{message}',
     request: { 'application/json': 'message' },
-    prefer: true,
     answers: { 200: 'message' },
   },
   // https://learn.microsoft.com/graph/api/message-delete
@@ -107,7 +100,6 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     method: 'POST',
     path: '/v1.0/users/{user}/messages/{message}/send',
     request: null,
-    prefer: true,
     answers: { 202: null },
   },
   // https://learn.microsoft.com/graph/api/message-post-attachments
