@@ -107,6 +107,7 @@ function mapOf(value: unknown): Record<string, unknown> | null {
 
 /** Gateways answer in HTML, or say nothing: the title is what a person would read of it. */
 function saidBy(status: number, text: string): string {
+  if (status === 202) return 'accepted';
   const title = /<title>([^<]{1,200})/i.exec(text.slice(0, 10_000))?.[1];
   if (title !== undefined) return `${status} ${title}`;
   return text.trim() === '' ? `${status} without a text` : `${status} with a text that is not Graph’s`;

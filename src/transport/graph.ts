@@ -14,7 +14,7 @@ import { verify } from './graph-lookup.ts';
 import { addressTo } from './graph-mime.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './graph-outcome.ts';
 import type { GraphSettings } from './settings.ts';
-import { requestToken } from './token-credential.ts';
+import { requestToken, secretsOf } from './token-credential.ts';
 import { readTokenError } from './token-errors.ts';
 import { createTokenSource } from './token-source.ts';
 import type { Outcome, OutgoingMail, SendContext, Transport } from './transport.ts';
@@ -42,6 +42,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
     request: (signal) => requestToken(identity, scope, signal),
     timeoutMs: timeouts.tokenMs,
     now,
+    secrets: secretsOf(credential),
   });
   // A message makes one request at a time; a look-up may come beside it.
   const http = createHttpClient(tls.ca, maxConnections + 1);

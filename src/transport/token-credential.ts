@@ -7,7 +7,7 @@
  */
 import type { AccessToken, TokenCredential } from '@azure/identity';
 import { unreachable } from '../errors.ts';
-import type { IdentitySettings } from './settings.ts';
+import type { CredentialSettings, IdentitySettings } from './settings.ts';
 
 /** `expiresAt` in ms since the epoch. */
 export interface Token {
@@ -77,6 +77,13 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
     default:
       return unreachable(credential);
   }
+}
+
+/** What must never be shown. */
+export function secretsOf(credential: CredentialSettings): readonly string[] {
+  if (credential.kind === 'clientSecret') return [credential.clientSecret];
+  if (credential.kind === 'clientCertificate') return [credential.certificate, credential.password ?? ''];
+  return [];
 }
 
 /** Without a value the credential takes it from the environment that the cluster gives. */

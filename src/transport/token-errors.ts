@@ -129,9 +129,14 @@ export const tokenRules: readonly TokenRule[] = [
 const maxTextLength = 300;
 
 /** What an error of @azure/identity means. Whatever is not known counts as passing: nothing is lost by trying later. */
-export function readTokenError(thrown: unknown): TokenFailure {
+export function readTokenError(thrown: unknown, secrets: readonly string[] = []): TokenFailure {
   if (thrown instanceof TokenFailure) return thrown;
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  const text = secrets
+    .filter((secret) => secret !== '')
+    .reduce(
+      (clean, secret) => clean.replaceAll(secret, '***'),
+      thrown instanceof Error ? thrown.message : String(thrown),
+    );
   const found = /AADSTS(\d{4,8})/.exec(text);
   if (found === null) return withoutCode(thrown, text);
   const code = `AADSTS${found[1]}`;
@@ -148,6 +153,12 @@ function withoutCode(thrown: unknown, text: string): TokenFailure {
   const said = printable(text, maxTextLength);
   const reply = { code: socketCode(thrown), enhancedCode: null, text: `no token from Entra: ${said}` };
   // Constructors complain of what is missing; a certificate that cannot be read is found when it is first used.
+  if (/"alg" parameter for "ec" key/.test(text)) {
+    return new TokenFailure('auth', {
+      ...reply,
+      text: 'the client certificate cannot be used: Entra takes RSA keys only',
+    });
+  }
   if (/certificate|PEM|private key|passphrase|decrypt/i.test(text) && !/network|self.signed|unable to/i.test(text)) {
     return new TokenFailure('auth', { ...reply, text: `the client certificate cannot be used: ${said}` });
   }

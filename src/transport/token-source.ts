@@ -15,6 +15,8 @@ export interface TokenSourceOptions {
   readonly timeoutMs: number;
   /** ms since the epoch. */
   readonly now: () => number;
+  /** Never part of an error's text, even if the far side repeats them. */
+  readonly secrets?: readonly string[];
 }
 
 /** Tokens live for 60 to 90 minutes; one that ends while a request is on its way would be refused. */
@@ -23,7 +25,7 @@ const tooLateMs = 60_000;
 /** An early renewal that fails, and a token that is short-lived, must not make a request for each message. */
 const betweenEarlyMs = 60_000;
 
-export function createTokenSource({ request, timeoutMs, now }: TokenSourceOptions): TokenSource {
+export function createTokenSource({ request, timeoutMs, now, secrets = [] }: TokenSourceOptions): TokenSource {
   let kept: Token | null = null;
   let refused: string | null = null;
   let running: Promise<Token> | null = null;
@@ -34,7 +36,7 @@ export function createTokenSource({ request, timeoutMs, now }: TokenSourceOption
       .then(
         (token) => (kept = token),
         (error: unknown) => {
-          throw readTokenError(error);
+          throw readTokenError(error, secrets);
         },
       )
       .finally(() => {

@@ -2,6 +2,7 @@
 import { onTestFinished } from 'vitest';
 import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../fake-graph/fake-graph.ts';
 import { createGraphTransport } from '../../src/transport/graph.ts';
+import type { Content, Message } from '../../src/message/message.ts';
 import { graphTimeouts, type GraphSettings } from '../../src/transport/settings.ts';
 import type { OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
 
@@ -59,4 +60,39 @@ export function mailTo(to: readonly string[], lines: readonly string[] = [], bod
     envelope: { from: 'sales@example.com', to },
     bytes: Buffer.from(`${header.join('\r\n')}\r\n\r\n${body}`),
   };
+}
+
+export type LargeMail = OutgoingMail & {
+  readonly structured: NonNullable<OutgoingMail['structured']>;
+  readonly contents: readonly Buffer[];
+};
+
+/** A message with attachments of these sizes, to one recipient in To and one in Bcc; large whatever the sizes say. */
+export function largeMail(sizes: readonly number[]): LargeMail {
+  const contents = sizes.map((size, at) => Buffer.alloc(size, `attachment ${at} `));
+  const attachments = contents.map((bytes, at) => ({
+    ref: String(at),
+    size: bytes.length,
+    filename: `file-${at}.bin`,
+    disposition: 'attachment' as const,
+  }));
+  const message: Message = {
+    from: { name: 'Sales', address: 'sales@example.com' },
+    to: [{ name: 'A', address: 'a@example.net' }],
+    cc: [],
+    bcc: [{ address: 'hidden@example.net' }],
+    replyTo: [],
+    subject: 'large',
+    html: '<p>large</p>',
+    attachments,
+    headers: {},
+    references: [],
+    envelope: { to: ['a@example.net', 'hidden@example.net'] },
+    priority: 'normal',
+  };
+  const contentOf = (content: Content): Buffer =>
+    contents['ref' in content ? Number(content.ref) : 0] ?? Buffer.alloc(0);
+  // Only the size and the header of the bytes count where parts are sent.
+  const { bytes } = mailTo([], ['To: A <a@example.net>'], 'x'.repeat(2_400_000));
+  return { id: 'large', envelope: message.envelope, bytes, structured: { message, contentOf }, contents };
 }

@@ -1,0 +1,105 @@
+/** Messages too large for one request: drafts, attachments, upload sessions that are cut, and what stays behind. */
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { faults } from '../../fake-graph/faults.ts';
+import { freely, graphPair, largeMail } from '../support/graph-client.ts';
+
+const megabyte = 1024 * 1024;
+const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const yes = { kind: 'settled', recipients: [{ outcome: 'accepted' }, { outcome: 'accepted' }] };
+
+describe('a large message', () => {
+  test.each([[[1]], [[2.9]], [[3.1]], [[1, 3.1, 2.9]], [[20]]])(
+    'with attachments of %j MB arrives byte for byte',
+    async (sizes) => {
+      const { graph, transport } = await graphPair();
+      const mail = largeMail(sizes.map((size) => Math.round(size * megabyte)));
+      expect(await transport.send(mail, freely)).toMatchObject(yes);
+      expect(graph.deliveries.map(({ recipient, as }) => `${recipient} ${as}`)).toEqual([
+        'a@example.net to',
+        'hidden@example.net bcc',
+      ]);
+      const [copy] = graph.mailbox('sales@example.com').in('sentitems');
+      const arrived = copy?.attachments.map(({ name, chunks }) => [name, hash(Buffer.concat(chunks))]);
+      const given = mail.contents.map((bytes, at) => [`file-${at}.bin`, hash(bytes)]);
+      expect(arrived).toEqual(given);
+      expect(graph.mailbox('sales@example.com').in('drafts')).toEqual([]);
+    },
+  );
+
+  test('goes on from where the upload was cut, twice, and after an answer that was lost', async () => {
+    const { graph, transport } = await graphPair();
+    const mail = largeMail([12 * megabyte]);
+    graph.script('uploadRange', null, faults.reset('mid-body'), null, faults.reset('after-work'), faults.unavailable());
+    expect(await transport.send(mail, freely)).toMatchObject(yes);
+    const ranges = graph.requests.filter(({ operation }) => operation === 'uploadRange');
+    expect(ranges.length).toBeLessThan(9);
+    const [copy] = graph.mailbox('sales@example.com').in('sentitems');
+    expect(hash(Buffer.concat(copy?.attachments[0]?.chunks ?? []))).toBe(hash(mail.contents[0] ?? Buffer.alloc(0)));
+  });
+
+  test('shows its token to no upload address', async () => {
+    const { graph, transport } = await graphPair();
+    expect(await transport.send(largeMail([4 * megabyte]), freely)).toMatchObject(yes);
+    const uploads = graph.requests.filter(({ operation }) => operation === 'uploadRange');
+    expect(uploads.length).toBe(2);
+    expect(uploads.filter(({ headers }) => headers['authorization'] !== undefined)).toEqual([]);
+  });
+
+  test('is refused as too large beyond 150 MB, before anything is on the wire', async () => {
+    const { graph, transport } = await graphPair();
+    const mail = largeMail([3 * megabyte]);
+    const [attachment] = mail.structured.message.attachments;
+    const message = {
+      ...mail.structured.message,
+      attachments: [{ ...attachment!, ref: 'x', size: 151 * megabyte } as never],
+    };
+    const huge = { ...mail, structured: { ...mail.structured, message } };
+    expect(await transport.send(huge, freely)).toMatchObject({ recipients: [{ tooLarge: true }, { tooLarge: true }] });
+    expect(graph.requests).toEqual([]);
+  });
+
+  test.each([
+    ['createMessage', faults.throttled(5), { kind: 'connector-fault', fault: 'throttled', pauseMs: 5_000 }],
+    ['createMessage', faults.gatewayTimeout(), { recipients: [{ outcome: 'deferred' }, {}] }],
+    ['createMessage', faults.accessDenied(), { kind: 'connector-fault', fault: 'config' }],
+    ['createUploadSession', faults.internal(), { recipients: [{ outcome: 'deferred' }, {}] }],
+    ['send', faults.throttled(5), { kind: 'connector-fault', fault: 'throttled', pauseMs: 5_000 }],
+    ['send', faults.sendAsDenied(), { recipients: [{ outcome: 'rejected' }, {}] }],
+    ['send', faults.silent(), { recipients: [{ outcome: 'uncertain' }, {}] }],
+  ] as const)('%s is answered badly', async (operation, fault, expected) => {
+    const { graph, transport } = await graphPair();
+    graph.script(operation, fault);
+    expect(await transport.send(largeMail([4 * megabyte]), freely)).toMatchObject(expected);
+    expect(graph.deliveries).toEqual([]);
+  });
+
+  test('whose upload never gets anywhere is deferred, and its draft deleted', async () => {
+    const { graph, transport } = await graphPair();
+    graph.script('uploadRange', () => faults.badGateway());
+    const outcome = await transport.send(largeMail([4 * megabyte]), freely);
+    expect(outcome).toMatchObject({ recipients: [{ outcome: 'deferred' }, { outcome: 'deferred' }] });
+    expect(graph.mailbox('sales@example.com').in('drafts')).toEqual([]);
+  });
+
+  test('that is stopped amid its upload is not sent, and leaves no draft', async () => {
+    const { graph, transport } = await graphPair();
+    const stop = new AbortController();
+    graph.script('uploadRange', () => {
+      stop.abort();
+      return null;
+    });
+    const outcome = await transport.send(largeMail([4 * megabyte]), { ...freely, signal: stop.signal });
+    expect(outcome).toEqual({ kind: 'stopped', why: 'signal' });
+    expect([graph.mailbox('sales@example.com').in('drafts'), graph.count('send')]).toEqual([[], 0]);
+  });
+
+  test('is uploaded to no host but Microsoft’s and the configured one', async () => {
+    const { graph, transport } = await graphPair();
+    const body = JSON.stringify({ uploadUrl: 'https://office.com.evil.example/x' });
+    graph.script('createUploadSession', faults.answer(201, body, { 'content-type': 'application/json' }));
+    const outcome = await transport.send(largeMail([4 * megabyte]), freely);
+    expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'config' });
+    expect(JSON.stringify(outcome)).toContain('office.com.evil.example');
+  });
+});
