@@ -2,8 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Answer } from './requests.ts';
 
-const jsonType =
-  'application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8';
+const jsonType = 'application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8';
 
 export function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
   return { status, headers: { 'content-type': jsonType, ...headers }, body: JSON.stringify(value) };

@@ -52,14 +52,11 @@ export async function serveExchange(req: IncomingMessage, res: ServerResponse, r
   if (body === null) return;
   request.body = request.operation === 'token' ? hideFormSecrets(body.bytes) : body.bytes;
   if (stopsAt(fault, 'after-body', req, rooms)) return;
-  await rooms.delay?.(request);
 
-  const headers = recordedHeaders(req.headers, () => '');
-  const answer = leave.refused
-    ? tooMany()
-    : fault?.kind === 'instead'
-      ? fault.answer(rooms.now())
-      : await rooms.work({ request, route, headers, ...body, body: body.bytes });
+  // With the token's name only: nobody who works on a request needs its value.
+  const { headers } = request;
+  const work = { request, route, headers, body: body.bytes, tooLarge: body.tooLarge };
+  const answer = leave.refused ? tooMany() : await workOrFault(work, fault, rooms);
   if (stopsAt(fault, 'after-work', req, rooms)) return;
   const shown = fault?.kind === 'after-work' ? fault.answer(rooms.now()) : answer;
   const extra = fault?.kind === 'add-headers' ? fault.headers : {};
@@ -71,6 +68,11 @@ export async function serveExchange(req: IncomingMessage, res: ServerResponse, r
   leave();
   send(final, req, res, fault, rooms);
   request.answer = { ...final, body: hideAnswerSecrets(final.body), at: rooms.now() };
+}
+
+async function workOrFault(work: Work, fault: Fault | null, rooms: ExchangeRooms): Promise<Answer> {
+  await rooms.delay?.(work.request);
+  return fault?.kind === 'instead' ? fault.answer(rooms.now()) : rooms.work(work);
 }
 
 function record(req: IncomingMessage, rooms: ExchangeRooms): { request: OpenRequest; route: Route } {

@@ -116,7 +116,8 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     return serveMail({ operation, parameters, query, headers, body, tooLarge }, mailRooms);
   }
 
-  function workOnUpload({ route, body, request }: Work): Promise<Answer> {
+  function workOnUpload({ route, body, request, tooLarge }: Work): Promise<Answer> {
+    if (tooLarge) return Promise.resolve(graphError(413, 'RequestEntityTooLarge', 'The range is too long.'));
     const call = { session: route.parameters['session'] ?? '', query: route.query, headers: request.headers, body };
     return Promise.resolve(uploads.serve(route.operation, call));
   }

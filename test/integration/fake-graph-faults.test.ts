@@ -142,6 +142,13 @@ describe('an upload session', () => {
     expect(Buffer.concat(draft?.attachments[0]?.chunks ?? []).equals(bytes)).toBe(true);
   });
 
+  test('refuses a range of 4 MB', async () => {
+    const { caller, url } = await open();
+    const body = Buffer.alloc(4 * 1024 * 1024);
+    const headers = { 'content-range': `bytes 0-${body.length - 1}/${size}` };
+    expect((await caller.ask(url, { method: 'PUT', headers, body })).status).toBe(413);
+  });
+
   test('rejects a token, and whoever does not know its own', async () => {
     const { caller, url, put } = await open();
     expect((await put(0, { authorization: 'Bearer x' })).status).toBe(401);

@@ -220,6 +220,8 @@ describe('mailboxes', () => {
     const sending = Array.from({ length: 5 }, () => caller.postMime(`${sales}/sendMail`, mime()));
     const elsewhere = caller.postMime('other%40example.com/sendMail', mime().replace('sales@', 'other@'));
     await until(() => caller.graph.count('sendMail') === 6, { what: 'all six requests' });
+    // It is not the fifth's turn to wait.
+    expect(errorOf(await Promise.race(sending))).toBe('429 ApplicationThrottled');
     gate.resolve();
     const statuses = (await Promise.all(sending)).map(errorOf).sort();
     expect(statuses).toEqual(['202', '202', '202', '202', '429 ApplicationThrottled']);
