@@ -32,6 +32,8 @@ export function startFleet(size: number, settings: Omit<SoakWorkerSettings, 'nam
     const name = `w${started}`;
     const worker = spawn(process.execPath, [program, JSON.stringify({ ...settings, name })], {
       stdio: ['pipe', 'pipe', 'pipe'],
+      // Its own process group: Ctrl-C ends the load, and the workers are still needed to drain.
+      detached: true,
     });
     worker.stdin.on('error', () => undefined);
     for (const stream of [worker.stdout, worker.stderr]) {

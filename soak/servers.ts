@@ -31,6 +31,7 @@ export const habits: readonly [Habits, ...Habits[]] = [
     ...plain,
     id: 'careful',
     deferredRecipient: 0.03,
+    refusedMessage: 0.03,
     step: 0.005,
     lostAnswer: 0.03,
     lostMessage: 0.02,

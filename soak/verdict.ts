@@ -80,6 +80,8 @@ function isLost({ row, letter, inIntake, copies }: Evidence, address: string): b
   if ((copies.get(address)?.length ?? 0) > 0) return false;
   if (row === null) return !inIntake;
   if (row.state === 'cancelled' || resolved(row, 'drop')) return false;
+  // The operator says that it arrived, and may be wrong: his word, not Postlane's.
+  if (resolved(row, 'sent') && outcomeOf(row, address) === 'accepted') return false;
   if (!terminalStates.has(row.state) && row.state !== 'held') return false;
   return letter?.recipients.some((recipient) => recipient.address === address) !== true;
 }
@@ -94,7 +96,7 @@ function offences(evidence: Evidence): string[] {
   }
   for (const address of new Set([...offer.to, ...copies.keys()])) {
     const taken = copies.get(address) ?? [];
-    const outcome = row?.recipients.find((recipient) => recipient.address === address)?.outcome ?? 'unknown';
+    const outcome = outcomeOf(row, address);
     if (taken.length - 1 > marks) found.push(`${address} has ${taken.length} copies, and ${marks} uncertain attempts`);
     if (taken.length > 0 && offer.cancelled) found.push(`${address} has a copy of a cancelled message`);
     if (taken.length > 0 && outcome !== 'accepted' && marks === 0) {
@@ -108,6 +110,10 @@ function offences(evidence: Evidence): string[] {
     if (offer.accepted && isLost(evidence, address)) found.push(`${address} is lost`);
   }
   return found;
+}
+
+function outcomeOf(row: LedgerRow | null, address: string): string {
+  return row?.recipients.find((recipient) => recipient.address === address)?.outcome ?? 'unknown';
 }
 
 /** An operator has decided so, who knows what nobody else knew. */

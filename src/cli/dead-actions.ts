@@ -126,8 +126,12 @@ async function each(
       ]);
     } else {
       terminal.note(`${count} to ${verb}`);
+      let next = performance.now();
       for (const [index, one] of chosen.entries()) {
-        if (index > 0 && betweenMs > 0) await pause(betweenMs);
+        // From start to start: what the work itself takes does not slow the pace. Time that was lost is not made up for.
+        const waitMs = next - performance.now();
+        if (waitMs > 0) await pause(waitMs);
+        next = Math.max(next, performance.now()) + betweenMs;
         const result = await act(operator, one);
         counted.set(result, (counted.get(result) ?? 0) + 1);
         // One by one: if it is broken off, what was done has been told.

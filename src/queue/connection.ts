@@ -23,6 +23,8 @@ export function connectFailFast(url: string, timeoutMs: number, name = 'postlane
     maxRetriesPerRequest: 0,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
+    // The command is given up, and so is the connection: its host may have vanished without a word.
+    socketTimeout: timeoutMs,
   });
 }
 

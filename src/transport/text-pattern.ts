@@ -12,8 +12,8 @@
 /** Longest text that a pattern is ever tried on: replies are cut there. */
 const textLength = 500;
 const maxPatternLength = 200;
-/** Two open quantifiers and three choices, or one and twelve. Over every start within the text: about a second at the very worst. */
-const maxWays = textLength * textLength * 8;
+/** Two open quantifiers and one choice, or one and nine. Over every start within the text: some tenths of a second at the very worst. */
+const maxWays = textLength * textLength * 2;
 
 /** The pattern, or why it is refused: a sentence that begins with «must» or «has». */
 export function readTextPattern(source: string): { readonly pattern: RegExp } | { readonly must: string } {

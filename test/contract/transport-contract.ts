@@ -5,7 +5,7 @@ import type { Outcome, OutgoingMail, Transport } from '../../src/transport/trans
 /** What the far side does with the mail of a scene. `second-refused`: of several recipients the second is refused for good. */
 export type Scene = 'accepts' | 'second-refused' | 'refuses-all' | 'not-now' | 'silent-after-body' | 'unreachable';
 
-export interface TransportScene {
+interface TransportScene {
   readonly transport: Transport;
   /** How many mails have begun to be on the wire. */
   readonly begun: () => number;

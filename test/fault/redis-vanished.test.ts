@@ -1,6 +1,9 @@
 /** The host of Redis vanishes without a word, and another one answers at its address: no packet ever ends the old connection. */
 import { expect, onTestFinished, test } from 'vitest';
 import { connectPatient } from '../../src/queue/connection.ts';
+import { countable } from '../support/books.ts';
+import { insist } from '../support/own-redis.ts';
+import { testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
@@ -15,6 +18,20 @@ test("a worker's connection gives up on the silence, and what it had asked is an
   proxy.vanish();
   expect(await redis.set(key, 'after')).toBe('OK');
   expect(await redis.get(key)).toBe('after');
+});
+
+test('a producer says so in time, and the next message is accepted by the other', async () => {
+  const prefix = testPrefix();
+  const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
+  onTestFinished(() => proxy.stop());
+  const producer = testProducer(prefix, { url: `redis://127.0.0.1:${proxy.port}`, timeoutMs: 500 });
+  await producer.send(countable('before'));
+  proxy.vanish();
+  await expect(producer.send(countable('lost'))).rejects.toMatchObject({
+    code: 'redis-unavailable',
+    messageId: 'lost',
+  });
+  await insist(producer, [countable('lost')]);
 });
 
 test('a connection that waits for nothing is left alone', async () => {

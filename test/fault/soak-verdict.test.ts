@@ -46,6 +46,7 @@ function evidence({
 }
 
 const uncertain = { at: 1, event: 'uncertain' };
+const gone = { state: 'dead', recipients: [recipient('uncertain')] } as const;
 const none = new Map([[to, []]]);
 const twice = new Map([[to, [copy(), copy()]]]);
 
@@ -88,6 +89,19 @@ describe('breaks no promise:', () => {
       evidence({ copies: none, row: rowOf({ state: 'deferred', recipients: [recipient('deferred')] }) }),
       { pending: 1 },
     ],
+    [
+      'held, no copy, and an operator said that it had arrived',
+      evidence({ copies: none, row: rowOf({ history: [{ at: 1, event: 'resolved', detail: 'as sent' }] }) }),
+      {},
+    ],
+    [
+      'held, no copy, and an operator gave it up',
+      evidence({
+        copies: none,
+        row: rowOf({ ...gone, reason: 'uncertain', history: [{ at: 1, event: 'resolved', detail: 'as drop' }] }),
+      }),
+      { dropped: 1, dead: {} },
+    ],
     ['still in the intake', evidence({ copies: none, row: null, inIntake: true }), { pending: 1 }],
     ['never accepted, gone', evidence({ copies: none, row: null, offer: { accepted: false } }), { accepted: 0 }],
   ])('%s', (_, given, counts) => {
@@ -125,6 +139,14 @@ describe('breaks a promise:', () => {
     ['neither in the ledger nor in a queue', evidence({ copies: none, row: null }), /is lost/],
     ['a copy after it was cancelled', evidence({ offer: { cancelled: true } }), /cancelled message/],
     ['a copy before its time', evidence({ offer: { sendAt: 101 } }), /too early/],
+    [
+      'no copy for one who was refused, although an operator said that the others have it',
+      evidence({
+        copies: none,
+        row: rowOf({ ...dead, state: 'partial', history: [{ at: 1, event: 'resolved', detail: 'as sent' }] }),
+      }),
+      /is lost/,
+    ],
     ['copies that differ', evidence({ contents: 2 }), /2 different contents/],
     [
       'a dead letter of a sent message',

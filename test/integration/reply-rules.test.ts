@@ -72,10 +72,12 @@ test('a 550 that a rule calls temporary is tried again after the delay of the ru
   ]);
 });
 
-test('a rule that comes by a reload ends the fault that it explains', async () => {
+test('a reload ends the fault that the table saw, and the next one is what the new rule says', async () => {
   const prefix = testPrefix();
   // The table takes a 554 at the greeting for a block, and pauses for five minutes at first.
-  const server = await sink({ script: { CONNECT: ['554 5.3.2 nightly maintenance'] } });
+  const server = await sink({
+    script: { CONNECT: ['554 5.3.2 nightly maintenance', '554 5.3.2 nightly maintenance'] },
+  });
   let rules: readonly ReplyRuleSettings[] = [];
   const configNow = () => configOf({ relay: { transport: smtpSettings(server.port, { replyRules: rules }) } });
   const registry = createRegistry(() =>
@@ -100,4 +102,5 @@ test('a rule that comes by a reload ends the fault that it explains', async () =
   registry.invalidate(['relay']);
   await worker.apply(configNow());
   expect(await settled(producer, ['m'])).toMatchObject([{ state: 'sent', attempts: 1 }]);
+  expect(of('connector-fault')[1]).toMatchObject({ fault: 'throttled', faults: 1, pauseMs: 1_000 });
 });

@@ -168,6 +168,13 @@ describe('the fence', () => {
     expect((await ledger.read('m'))?.history.map(({ event }) => event)).toEqual(['uncertain']);
   });
 
+  test('says yes again to the same attempt, whose command was sent twice over a broken connection', async () => {
+    const { ledger, lockKey } = await setUp();
+    expect(await ledger.fence(row('m'), { ...attempt, lockKey })).toBe('go');
+    expect(await ledger.fence(row('m'), { ...attempt, lockKey })).toBe('go');
+    expect(await ledger.read('m')).toMatchObject({ attempts: 1, history: [] });
+  });
+
   test('lets a late result settle while nobody has gone over it, and only notes it afterwards', async () => {
     const { ledger, redis, lockKey } = await setUp();
     await ledger.fence(row('m'), { ...attempt, lockKey });

@@ -33,7 +33,7 @@ export type SmtpScriptEntry =
   | readonly SmtpAnswer[]
   | ((context: SmtpContext) => SmtpAnswer | undefined | Promise<SmtpAnswer | undefined>);
 
-export interface SmtpTransaction {
+interface SmtpTransaction {
   readonly connection: number;
   readonly from: string;
   readonly to: readonly string[];

@@ -7,7 +7,7 @@ import net from 'node:net';
 import { converse } from './smtp-conversation.ts';
 import type { SmtpReceived, SmtpServerOptions } from './smtp-script.ts';
 
-export type { SmtpAnswer, SmtpContext, SmtpScriptEntry, SmtpServerOptions, SmtpTransaction } from './smtp-script.ts';
+export type { SmtpAnswer, SmtpContext, SmtpScriptEntry, SmtpServerOptions } from './smtp-script.ts';
 
 export interface SmtpServer {
   readonly port: number;
