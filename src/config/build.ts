@@ -1,7 +1,7 @@
 /** From the valid file to what the program works with: every default in, durations in ms, credentials where they are used. */
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { buildGraph } from './graph.ts';
-import { defaultConcurrency, presets } from './presets.ts';
+import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
@@ -43,7 +43,7 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     addresses: [...new Set(written)],
     incoming,
     transport: sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null,
-    limits: buildLimits(file.limits),
+    limits: buildLimits(file.limits, file.graph !== undefined),
     // Exchange stores each copy that Graph takes as a mail of its own; a receiver of SMTP may drop one that it has seen.
     retry: {
       ...buildRetry(general.retry),
@@ -91,11 +91,15 @@ function buildSmtp(
   };
 }
 
-function buildLimits(file: ConnectorFile['limits']): Limits {
+function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limits {
   const preset = file.preset === undefined ? null : presets[file.preset];
   return {
     preset: file.preset ?? null,
-    concurrency: file.concurrency ?? preset?.concurrency ?? defaultConcurrency,
+    concurrency:
+      file.concurrency ??
+      (throughGraph ? preset?.graphConcurrency : undefined) ??
+      preset?.concurrency ??
+      (throughGraph ? defaultGraphConcurrency : defaultConcurrency),
     messagesPerMinute: file.messagesPerMinute ?? preset?.messagesPerMinute ?? null,
   };
 }

@@ -3,16 +3,18 @@
 export interface Preset {
   readonly concurrency: number;
   readonly messagesPerMinute: number | null;
+  /** Where Graph takes another number of requests at once than the SMTP server takes sessions. */
+  readonly graphConcurrency?: number;
 }
 
 export const presetNames = ['exchange-online', 'gmail', 'ses'] as const;
 
 export const presets: Readonly<Record<(typeof presetNames)[number], Preset>> = {
   // SMTP AUTH takes 3 connections per mailbox, the fourth gets `432 4.3.2 … sender thread limit exceeded`; Graph takes 4
-  // requests per application and mailbox; 30 messages a minute per mailbox whatever the way. 3 fits both ways.
+  // requests per application and mailbox; 30 messages a minute per mailbox whatever the way.
   // https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements
   // https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
-  'exchange-online': { concurrency: 3, messagesPerMinute: 30 },
+  'exchange-online': { concurrency: 3, messagesPerMinute: 30, graphConcurrency: 4 },
   // Google publishes limits per day only (2,000 messages per Workspace user) and answers bursts with 421 4.7.0. One a
   // second is our own caution, not Google's number: it uses a day's quota up in 33 minutes and makes no burst.
   // https://knowledge.workspace.google.com/admin/gmail/gmail-sending-limits-in-google-workspace
@@ -25,3 +27,5 @@ export const presets: Readonly<Record<(typeof presetNames)[number], Preset>> = {
 
 /** Without a preset: as many sessions as nodemailer's pool and most mail clients open to one server. */
 export const defaultConcurrency = 5;
+/** A fifth request to the same mailbox would be throttled: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits. */
+export const defaultGraphConcurrency = 4;

@@ -85,7 +85,9 @@ const limits = z.strictObject({
     .min(1)
     .max(1000)
     .optional()
-    .describe('Messages of this connector on their way at once, over all workers. Default: the preset’s, else 5.'),
+    .describe(
+      'Messages of this connector on their way at once, over all workers. Default: the preset’s, else 5, or 4 for `graph`.',
+    ),
   messagesPerMinute: z
     .int()
     .min(1)
