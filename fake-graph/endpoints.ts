@@ -100,13 +100,15 @@ const mailboxEndpoints: Partial<Record<Operation, (context: MailContext) => Prom
   createFolderMessage: (context) => (folderOf(context) === 'drafts' ? createDraft(context) : notFound('folder')),
   listMessages({ call, mailbox, immutable, origin }) {
     const all = [...mailbox.in('drafts'), ...mailbox.in('sentitems')];
-    return findMessages(mailbox, all, call.query, immutable, origin());
+    const url = `${origin()}/v1.0/users/${encodeURIComponent(mailbox.address)}/messages`;
+    return findMessages(mailbox, all, call.query, immutable, url);
   },
   listFolderMessages(context) {
     const { call, mailbox, immutable, origin } = context;
     const folder = folderOf(context);
     if (folder === null) return notFound('folder');
-    return findMessages(mailbox, mailbox.in(folder), call.query, immutable, origin());
+    const url = `${origin()}/v1.0/users/${encodeURIComponent(mailbox.address)}/mailFolders/${folder}/messages`;
+    return findMessages(mailbox, mailbox.in(folder), call.query, immutable, url);
   },
 };
 

@@ -12,7 +12,8 @@ export function findMessages(
   messages: readonly StoredMessage[],
   query: ReadonlyMap<string, string>,
   immutable: boolean,
-  origin: string,
+  /** Of the list, without a query. */
+  url: string,
 ): Answer {
   const filter = readFilter(query.get('$filter') ?? '');
   if (filter === null) return graphError(400, 'BadRequest', `Invalid filter clause: ${query.get('$filter')}`);
@@ -27,9 +28,10 @@ export function findMessages(
     return wanted === undefined ? all : pick(all, wanted);
   });
   const more = skip + top < found.length;
-  const next = `${origin}/v1.0/users/${encodeURIComponent(mailbox.address)}/messages?$top=${top}&$skip=${skip + top}`;
+  const asked = [...new Map(query).set('$skip', String(skip + top))];
+  const next = `${url}?${asked.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`;
   return json(200, {
-    '@odata.context': `${origin}/v1.0/$metadata#users/messages`,
+    '@odata.context': `${new URL(url).origin}/v1.0/$metadata#users/messages`,
     ...(more ? { '@odata.nextLink': next } : {}),
     value,
   });

@@ -66,13 +66,15 @@ describe('tokens', () => {
     await expect(azure(stranger)).rejects.toThrow(/AADSTS700027/);
 
     const audience = `${graph.authorityHost}/${graph.tenantId}/oauth2/v2.0/token`;
-    const ask = async (aud: string, expiresInS: number) => {
-      const client_assertion = assertion(own, graph.app.clientId, aud, expiresInS);
+    const ask = async (aud: string, expiresInS: number, key = own.key) => {
+      const client_assertion = assertion({ ...own, key }, graph.app.clientId, aud, expiresInS);
       return (await caller.token({ client_assertion, client_assertion_type: jwtBearer })).json['error_codes'];
     };
     expect(await ask(audience, 600)).toBeUndefined();
     expect(await ask('https://elsewhere.example', 600)).toEqual([700023]);
     expect(await ask(audience, -1)).toEqual([700024]);
+    // The right certificate is named, and somebody else has signed.
+    expect(await ask(audience, 600, stranger.key)).toEqual([700027]);
   });
 
   test('are no good when they have ended, are taken back, or are for somebody else', async () => {

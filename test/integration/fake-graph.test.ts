@@ -82,6 +82,17 @@ describe('sendMail', () => {
     expect(caller.graph.deliveries).toEqual([]);
   });
 
+  test('gives one copy to who is named twice, and takes 500 recipients but no more', async () => {
+    const caller = await callFakeGraph();
+    const to = (count: number) =>
+      Array.from({ length: count }, (_, at) => ({ emailAddress: { address: `p${at}@example.net` } }));
+    const sendTo = (count: number, rest: object) =>
+      caller.post(`${sales}/sendMail`, { message: { ...draft, toRecipients: to(count), ...rest } });
+    expect((await sendTo(499, { bccRecipients: [{ emailAddress: { address: 'P1@example.net' } }] })).status).toBe(202);
+    expect(caller.graph.deliveries).toHaveLength(499);
+    expect(errorOf(await sendTo(501, {}))).toBe('400 ErrorExceededMaxRecipientLimit');
+  });
+
   test('sends as another address where the mailbox may', async () => {
     const caller = await callFakeGraph({ mailboxes: [{ address: 'sales@example.com', sendAs: ['boss@example.com'] }] });
     const reply = await caller.postMime(`${sales}/sendMail`, mime().replace('sales@', 'boss@'));
@@ -117,6 +128,27 @@ describe('drafts', () => {
     expect(copy?.message.attachments[0]?.chunks).toEqual([Buffer.from('hello')]);
   });
 
+  test('are sent by an empty body only, and cannot be changed afterwards', async () => {
+    const caller = await callFakeGraph();
+    const path = `${sales}/messages/${await newDraft(caller, draft, immutable)}`;
+    expect(errorOf(await caller.post(`${path}/send`, {}))).toBe('411 LengthRequired');
+    await caller.mail(`${path}/send`, { method: 'POST' });
+    const headers = { 'content-type': 'application/json' };
+    const changed = await caller.mail(path, { method: 'PATCH', headers, body: '{"subject":"New"}' });
+    expect(errorOf(changed)).toBe('400 ErrorInvalidRequest');
+  });
+
+  test('are listed page by page', async () => {
+    const caller = await callFakeGraph();
+    for (let count = 0; count < 3; count += 1) await newDraft(caller);
+    const first = await caller.mail(`${sales}/mailFolders/drafts/messages?$top=2&$select=subject`);
+    const next = String(first.json['@odata.nextLink']).replace(/^.*\/users\//, '');
+    const second = await caller.mail(next);
+    expect([first, second].map(({ json }) => (json['value'] as unknown[]).length)).toEqual([2, 1]);
+    expect(second.json).not.toHaveProperty('@odata.nextLink');
+    expect(second.json['value']).toEqual([{ id: expect.any(String) as string, subject: 'Hi' }]);
+  });
+
   test('are deleted for good', async () => {
     const caller = await callFakeGraph();
     const id = await newDraft(caller);
@@ -138,6 +170,11 @@ describe('drafts', () => {
     const header = (name: string) => ({ ...draft, internetMessageHeaders: [{ name, value: 'x' }] });
     expect((await caller.post(`${sales}/messages`, header('X-Mine'))).status).toBe(201);
     expect(errorOf(await caller.post(`${sales}/messages`, header('List-Id')))).toBe('400 InvalidInternetMessageHeader');
+    const six = {
+      ...draft,
+      internetMessageHeaders: Array.from({ length: 6 }, (_, at) => ({ name: `X-${at}`, value: '' })),
+    };
+    expect(errorOf(await caller.post(`${sales}/messages`, six))).toBe('400 InvalidInternetMessageHeaderCollection');
   });
 
   test('are found by Message-ID only where it is encoded', async () => {
