@@ -1,13 +1,14 @@
 /** From the valid file to what the program works with: every default in, durations in ms, credentials where they are used. */
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { buildGraph } from './graph.ts';
+import { buildOAuth } from './oauth.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
 import { portFor, securityFor } from './sketch.ts';
 import { sends } from '../routing/connector.ts';
-import type { SmtpSettings } from '../transport/settings.ts';
+import type { SmtpAuth, SmtpSettings } from '../transport/settings.ts';
 
 export function buildConfig(file: ConfigFile): Config {
   const { hostname, systemDefaultGateway, unmonitoredAddress, message, retention, worker } = file;
@@ -78,7 +79,7 @@ function buildSmtp(
     host: file.host,
     port: file.port ?? portFor(security),
     security,
-    auth: file.auth ?? mailboxAuth,
+    auth: file.auth === undefined ? mailboxAuth : buildAuth(file.auth),
     allowInsecureAuth: file.allowInsecureAuth,
     tls: { ca: file.tls.ca ?? null, servername: file.tls.servername ?? null },
     timeouts: {
@@ -89,6 +90,10 @@ function buildSmtp(
       totalMs: file.timeouts.total,
     },
   };
+}
+
+function buildAuth({ user, password = '', oauth2 }: NonNullable<NonNullable<ConnectorFile['smtp']>['auth']>): SmtpAuth {
+  return oauth2 === undefined ? { user, password } : { user, oauth2: buildOAuth(oauth2) };
 }
 
 function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limits {

@@ -26,6 +26,7 @@ export const configRules = {
   tenant: 'A tenant or client id can stand in a URL as it is.',
   certificate: 'Certificates are given in PEM form, or by the path of a .pem or .crt file.',
   origin: 'The address of a cloud is https:// and a host.',
+  'service-account': 'The key of a service account is the JSON text that Google gives out.',
   credential: 'An application or account proves who it is in exactly one way.',
   'bad-reference': 'A reference is ${NAME} or ${file:PATH}.',
   'missing-variable': 'An environment variable that is referred to is set.',

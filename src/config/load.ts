@@ -98,6 +98,7 @@ const pemPlaces: readonly Path[] = [
   ['graph', 'tls', 'ca'],
   ['graph', 'credential', 'certificate'],
   ['smtp', 'auth', 'oauth2', 'credential', 'certificate'],
+  ['smtp', 'auth', 'oauth2', 'ca'],
 ];
 
 /** Replaces paths of PEM files by their text, in place. */

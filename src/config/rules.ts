@@ -4,6 +4,7 @@ import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
+import { authProblems } from './oauth.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
 import { routable, type Sketch, sketchConnectors } from './sketch.ts';
@@ -29,6 +30,10 @@ export function checkRules(
     ...neverChosen(data['systemDefaultGateway'], connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
+    ...connectors.flatMap(({ path }) => {
+      const at = [...path, 'smtp', 'auth'];
+      return authProblems(valueAt(data, at), at);
+    }),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'graph'];
       const graph = valueAt(data, at);

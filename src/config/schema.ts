@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/settings.ts';
 import { graph } from './graph.ts';
+import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
 import { replyRule } from './reply-rules.ts';
 import * as value from './values.ts';
@@ -33,7 +34,8 @@ const smtp = z.strictObject({
   auth: z
     .strictObject({
       user: value.text.describe('User name.'),
-      password: value.secret.describe('Password; normally a reference.'),
+      password: value.secret.optional().describe('Password; normally a reference. Required without `oauth2`.'),
+      oauth2: oauth2.optional().describe('Log in with an access token (XOAUTH2) instead of a password.'),
     })
     .optional()
     .describe('Credentials of the server. Left out: those of `incoming`, else none (an open relay inside a network).'),

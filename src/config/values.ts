@@ -127,6 +127,18 @@ export const keyPair = textAs('certificate', (text): Reading<string> =>
       },
 );
 
+/** The key of a Google service account as it is downloaded. */
+export const serviceAccount = textAs('service-account', (text): Reading<string> => {
+  const must = 'must be the JSON key of a Google service account, by ${file:key.json}';
+  try {
+    const key = JSON.parse(text) as Record<string, unknown> | null;
+    const good = typeof key?.['client_email'] === 'string' && typeof key['private_key'] === 'string';
+    return good ? { value: text } : { must };
+  } catch {
+    return { must };
+  }
+});
+
 /** PEM text; a path has been replaced by the file's text before this looks at it. Every certificate in it must parse. */
 export const certificates = textAs('certificate', (text): Reading<string> => {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];

@@ -29,11 +29,36 @@ export const smtpTimeouts: SmtpTimeouts = {
   totalMs: 900_000,
 };
 
+/** A password, or an access token that is asked for (XOAUTH2, https://developers.google.com/workspace/gmail/imap/xoauth2-protocol). */
+export type SmtpAuth =
+  | { readonly user: string; readonly password: string }
+  | { readonly user: string; readonly password?: never; readonly oauth2: OAuthSettings };
+
+export type OAuthSettings =
+  | { readonly provider: 'microsoft'; readonly identity: IdentitySettings; readonly scope: string }
+  | {
+      readonly provider: 'google';
+      readonly grant: GoogleGrant;
+      readonly tokenUrl: string;
+      readonly ca: string | null;
+      readonly tokenMs: number;
+    };
+
+export type GoogleGrant =
+  | {
+      readonly kind: 'refreshToken';
+      readonly clientId: string;
+      readonly clientSecret: string;
+      readonly refreshToken: string;
+    }
+  /** A service account with domain-wide delegation, which acts for the user. `privateKey` is PEM text. */
+  | { readonly kind: 'serviceAccount'; readonly clientEmail: string; readonly privateKey: string };
+
 export interface SmtpSettings {
   readonly host: string;
   readonly port: number;
   readonly security: SmtpSecurity;
-  readonly auth: { readonly user: string; readonly password: string } | null;
+  readonly auth: SmtpAuth | null;
   /** Credentials may go over an unencrypted session. */
   readonly allowInsecureAuth: boolean;
   /** `ca`: PEM text of private CAs that replace the public ones; `servername`: the name to verify, if not `host`. */

@@ -3,8 +3,7 @@ import { printable } from '../errors.ts';
 import type { BodyProgress } from './smtp-body.ts';
 import { parseReply } from './smtp-replies.ts';
 import type { SmtpPhase } from './smtp-reply-table.ts';
-import type { SmtpSettings } from './settings.ts';
-import type { Reply } from './transport.ts';
+import type { FaultClass, Reply } from './transport.ts';
 
 export class SmtpFailure extends Error {
   readonly phase: SmtpPhase;
@@ -12,10 +11,14 @@ export class SmtpFailure extends Error {
   readonly reply: Reply;
   /** The server said this itself. */
   readonly answered: boolean;
+  /** Known where it was made; else the reply or the socket's code says it. */
+  readonly fault: FaultClass | undefined;
+  readonly pauseMs: number | undefined;
 
   constructor(
     phase: SmtpPhase,
     what: { readonly server: string } | { readonly code: string | null; readonly text: string },
+    known: { readonly fault?: FaultClass; readonly pauseMs?: number | undefined } = {},
   ) {
     const answered = 'server' in what;
     const reply = answered
@@ -26,6 +29,8 @@ export class SmtpFailure extends Error {
     this.phase = phase;
     this.reply = reply;
     this.answered = answered;
+    this.fault = known.fault;
+    this.pauseMs = known.pauseMs;
   }
 }
 
@@ -51,11 +56,7 @@ function socketCode(error: NodemailerError): string | null {
 }
 
 /** `known` is given where the caller knows the phase better than the error does. */
-export function failureBeforeMail(
-  error: NodemailerError,
-  known: 'auth' | null,
-  auth: SmtpSettings['auth'],
-): SmtpFailure {
+export function failureBeforeMail(error: NodemailerError, known: 'auth' | null, auth: Shown | null): SmtpFailure {
   const phase: SmtpPhase =
     known ??
     (error.command === 'STARTTLS' || error.code === 'ETLS'
@@ -69,12 +70,23 @@ export function failureBeforeMail(
   return new SmtpFailure(phase, { server: withoutSecrets(error.response, auth) });
 }
 
+/** What the server has been shown, and may repeat: a user with a password or an access token. */
+export interface Shown {
+  readonly user: string;
+  readonly secret: string;
+}
+
+/** https://developers.google.com/workspace/gmail/imap/xoauth2-protocol#initial_client_response */
+export function xoauth2(user: string, token: string): string {
+  return `user=${user}\u0001auth=Bearer ${token}\u0001\u0001`;
+}
+
 /** Some servers repeat the command they did not like, credentials and all; replies end up in logs. */
-function withoutSecrets(text: string, auth: SmtpSettings['auth']): string {
+function withoutSecrets(text: string, auth: Shown | null): string {
   if (auth === null) return text;
-  const { user, password } = auth;
+  const { user, secret } = auth;
   const base64 = (value: string): string => Buffer.from(value, 'utf8').toString('base64');
-  return [password, base64(password), base64(`\0${user}\0${password}`)]
+  return [secret, base64(secret), base64(`\0${user}\0${secret}`), base64(xoauth2(user, secret))]
     .filter((secret) => secret.length >= 3)
     .reduce((clean, secret) => clean.replaceAll(secret, '***'), text);
 }

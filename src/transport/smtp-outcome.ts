@@ -1,5 +1,6 @@
 /** Turns what happened in a session into the outcome of the attempt: pure, and every recipient appears exactly once. */
 import type { SmtpFailure } from './smtp-failure.ts';
+import { withHint } from './smtp-hints.ts';
 import { classify, classifySocketFault, parseReply } from './smtp-replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './smtp-reply-table.ts';
 import type { Transaction } from './smtp-session.ts';
@@ -23,12 +24,17 @@ export function faultOf(
   failure: SmtpFailure,
   rules: readonly ReplyRule[],
 ): { fault: FaultClass; reply: Reply; pauseMs?: number } {
-  const { phase, reply } = failure;
+  const { phase } = failure;
+  const reply = withHint(failure.reply);
+  if (failure.fault !== undefined) {
+    const { fault, pauseMs } = failure;
+    return { fault, reply, ...(pauseMs === undefined ? {} : { pauseMs }) };
+  }
   if (!failure.answered) {
     const fault = reply.code === 'ENOAUTH' || reply.code === 'ECONFIG' ? 'config' : classifySocketFault(reply.code);
     return { fault, reply };
   }
-  const verdict = classify(phase, reply, rules);
+  const verdict = classify(phase, failure.reply, rules);
   if (verdict.kind !== 'fault') return { fault: 'unreachable', reply };
   return { fault: verdict.fault, reply, ...(verdict.pauseMs === undefined ? {} : { pauseMs: verdict.pauseMs }) };
 }
@@ -108,10 +114,15 @@ function after(what: string, { reply }: SmtpFailure): Reply {
 function byReply(address: string, phase: SmtpPhase, reply: Reply, input: OutcomeInput): Judged {
   const verdict: Verdict = classify(phase, reply, input.rules);
   if (verdict.kind === 'fault') {
+    const hinted = withHint(reply);
     const { pauseMs } = verdict;
     const fault = { fault: verdict.fault, ...(pauseMs === undefined ? {} : { pauseMs }) };
     const delay = pauseMs === undefined ? {} : { retryAfterMs: pauseMs };
-    return { outcome: { address, outcome: 'deferred', scope: 'connector', reply, ...delay }, fault, slowDownMs: null };
+    return {
+      outcome: { address, outcome: 'deferred', scope: 'connector', reply: hinted, ...delay },
+      fault,
+      slowDownMs: null,
+    };
   }
   const { outcome, scope, retryAfterMs, slowDownMs } = verdict;
   return {

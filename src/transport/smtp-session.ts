@@ -12,7 +12,9 @@ import SMTPConnection, { type SMTPConnectionEnvelope, type SMTPEnvelope } from '
 import { bodyOf, type BodyProgress } from './smtp-body.ts';
 import { dial, tlsOptions } from './smtp-dial.ts';
 import { readExtensions, type SmtpExtensions } from './smtp-extensions.ts';
-import { failureBeforeMail, failureInTransaction, SmtpFailure, type NodemailerError } from './smtp-failure.ts';
+import type XOAuth2 from 'nodemailer/lib/xoauth2';
+import { failureBeforeMail, failureInTransaction, SmtpFailure, xoauth2, type NodemailerError } from './smtp-failure.ts';
+import type { Login } from './smtp-login.ts';
 import type { SmtpSettings } from './settings.ts';
 
 /** How a transaction went. `failure` is null exactly if the server answered the final dot with 2xx. */
@@ -53,7 +55,12 @@ const quitMs = 2_000;
 const mechanisms = ['PLAIN', 'LOGIN', 'CRAM-MD5'];
 
 /** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. */
-export async function openSession(settings: SmtpSettings, hostname: string, signal: AbortSignal): Promise<SmtpSession> {
+export async function openSession(
+  settings: SmtpSettings,
+  hostname: string,
+  login: Login | null,
+  signal: AbortSignal,
+): Promise<SmtpSession> {
   const { timeouts } = settings;
   const socket = await dial(settings, signal);
   const connection = new SMTPConnection({
@@ -134,7 +141,7 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
     await exchange(signal, (done) => connection.connect((error) => done(error ?? null)));
   } catch (error) {
     destroy(error as Error);
-    throw failureBeforeMail(error as NodemailerError, null, settings.auth);
+    throw failureBeforeMail(error as NodemailerError, null, null);
   }
   const extensions = readExtensions(connection.lastServerResponse || '');
   const socketNow = current();
@@ -200,12 +207,13 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
       return { taken: new Set(books.accepted ?? []), refused, failure, reply, body: progress };
     },
   };
-  if (settings.auth !== null) await login(settings.auth);
+  if (login !== null) await authenticate(login);
   return session;
 
-  async function login(auth: { user: string; password: string }): Promise<void> {
+  async function authenticate({ user, secret, kind }: Login): Promise<void> {
     const offered = extensions.authMechanisms;
-    const method = mechanisms.find((mechanism) => offered?.includes(mechanism));
+    const possible = kind === 'token' ? ['XOAUTH2'] : mechanisms;
+    const method = possible.find((mechanism) => offered?.includes(mechanism));
     if (method === undefined) {
       quit();
       const found = offered === null ? 'no AUTH' : `only AUTH ${offered.join(' ')}`;
@@ -216,13 +224,24 @@ export async function openSession(settings: SmtpSettings, hostname: string, sign
     }
     try {
       await exchange<boolean>(signal, (done) =>
-        connection.login({ user: auth.user, pass: auth.password, method }, (error, ok) => done(error, ok)),
+        connection.login(kind === 'token' ? tokenLogin(user, secret) : { user, pass: secret, method }, (error, ok) =>
+          done(error, ok),
+        ),
       );
     } catch (error) {
       if (usable) quit();
-      throw failureBeforeMail(error as NodemailerError, 'auth', auth);
+      throw failureBeforeMail(error as NodemailerError, 'auth', { user, secret });
     }
   }
+}
+
+/** What nodemailer asks of a generator of tokens: it shows the one it is given, and once more after a refusal by 334. */
+function tokenLogin(user: string, token: string): { user: string; method: string; oauth2: XOAuth2 } {
+  const generator = {
+    getToken: (_again: boolean, done: (error: null, token: string) => void) => done(null, token),
+    buildXOAuth2Token: (shown: string) => Buffer.from(xoauth2(user, shown), 'utf8').toString('base64'),
+  };
+  return { user, method: 'XOAUTH2', oauth2: generator as unknown as XOAuth2 };
 }
 
 /**

@@ -2,6 +2,7 @@
 import { fitForTransfer } from '../message/transfer.ts';
 import { compileRules } from './reply-rules.ts';
 import { SmtpFailure } from './smtp-failure.ts';
+import { createLogins } from './smtp-login.ts';
 import { faultOf, outcomeOf } from './smtp-outcome.ts';
 import { createSmtpPool, type SmtpSlot } from './smtp-pool.ts';
 import { openSession, type SmtpSession, type Transaction } from './smtp-session.ts';
@@ -14,21 +15,31 @@ export interface SmtpTransportOptions {
   readonly hostname: string;
   /** Connections of this process to the server. */
   readonly maxConnections: number;
+  /** ms since the epoch. Default: the system's clock. */
+  readonly now?: () => number;
 }
 
 /** Opens nothing until the first mail. Messages are bytes: no path or URL in one is ever opened. */
-export function createSmtpTransport({ settings, hostname, maxConnections }: SmtpTransportOptions): Transport {
+export function createSmtpTransport(options: SmtpTransportOptions): Transport {
+  const { settings, hostname, maxConnections, now = Date.now } = options;
   const account = settings.auth?.user ?? null;
   const rules = compileRules(settings.replyRules);
   const running = new Set<Promise<unknown>>();
   let closed = false;
 
-  const open = (signal: AbortSignal): Promise<SmtpSession> => {
+  const logins = createLogins(settings.auth, now);
+  const open = async (signal: AbortSignal): Promise<SmtpSession> => {
     if (settings.security === 'none' && settings.auth !== null && !settings.allowInsecureAuth) {
       const text = 'credentials are refused over an unencrypted session (allowInsecureAuth is off)';
-      return Promise.reject(new SmtpFailure('auth', { code: 'ECONFIG', text }));
+      throw new SmtpFailure('auth', { code: 'ECONFIG', text });
     }
-    return openSession(settings, hostname, signal);
+    const login = await logins.next(signal);
+    try {
+      return await openSession(settings, hostname, login, signal);
+    } catch (error) {
+      if (error instanceof SmtpFailure && error.phase === 'auth' && error.answered) logins.refused();
+      throw error;
+    }
   };
   const pool = createSmtpPool({ open, maxConnections });
 

@@ -112,6 +112,10 @@ export function converse(
           continuation = async (password) => login('LOGIN', decode(name), decode(password), line);
         };
         return;
+      case 'XOAUTH2': {
+        const [name = '', token = ''] = decode(initial ?? '').split('\u0001');
+        return login('XOAUTH2', name.replace(/^user=/, ''), token.replace(/^auth=Bearer /, ''), line);
+      }
       default:
         await reply('AUTH', line, '504 5.5.4 unknown mechanism');
     }

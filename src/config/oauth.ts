@@ -1,0 +1,100 @@
+/** The `oauth2` block of an SMTP login: its schema, the transport's settings out of it, and what is wrong with one. */
+import { z } from 'zod';
+import { clouds, graphTimeouts, type OAuthSettings } from '../transport/settings.ts';
+import { buildIdentity, cloudNames, identityKeys, identityProblems } from './identity.ts';
+import type { Path, Problem } from './issues.ts';
+import * as value from './values.ts';
+
+/**
+ * What an SMTP token is asked for. https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
+ */
+const scopes: Readonly<Record<(typeof cloudNames)[number], string>> = {
+  global: 'https://outlook.office365.com/.default',
+  usGovernment: 'https://outlook.office365.us/.default',
+  usGovernmentDod: 'https://outlook-dod.office365.us/.default',
+  china: 'https://partner.outlook.cn/.default',
+};
+
+const serviceAccountKey = z.object({
+  client_email: z.string(),
+  private_key: z.string(),
+  token_uri: z.string().optional(),
+});
+const googleTokenUrl = 'https://oauth2.googleapis.com/token';
+
+export const oauth2 = z.strictObject({
+  provider: z.enum(['microsoft', 'google']).describe('Who gives the tokens.'),
+  ...identityKeys,
+  credential: identityKeys.credential.optional(),
+  cloud: z.enum(cloudNames).default('global').describe('`microsoft`: national cloud that the tenant is in.'),
+  authorityHost: value.httpsOrigin.optional().describe('`microsoft`: Entra, where it is not the one of `cloud`.'),
+  clientSecret: value.secret.optional().describe('`google`: secret of the OAuth client, with `refreshToken`.'),
+  refreshToken: value.secret.optional().describe('`google`: refresh token of the user.'),
+  serviceAccount: value.serviceAccount
+    .optional()
+    .describe(
+      '`google`: key of a service account with domain-wide delegation: the JSON text (`${file:key.json}`). It acts for `user`.',
+    ),
+  tokenHost: value.httpsOrigin.optional().describe('`google`: where tokens are asked for, if not at Google.'),
+  ca: value.certificates
+    .optional()
+    .describe(
+      'Private CAs that replace the public ones where tokens are asked for: PEM text, or a `.pem` or `.crt` file.',
+    ),
+});
+
+export function buildOAuth(file: z.output<typeof oauth2>): OAuthSettings {
+  const ca = file.ca ?? null;
+  const { tokenMs } = graphTimeouts;
+  if (file.provider === 'microsoft') {
+    const authorityHost = file.authorityHost ?? clouds[file.cloud].authorityHost;
+    const identity = buildIdentity({ ...file, credential: file.credential ?? {} });
+    return { provider: 'microsoft', identity: { ...identity, authorityHost, ca, tokenMs }, scope: scopes[file.cloud] };
+  }
+  const tokenUrl = file.tokenHost === undefined ? googleTokenUrl : `${file.tokenHost}/token`;
+  const common = { provider: 'google', tokenUrl, ca, tokenMs } as const;
+  if (file.serviceAccount !== undefined) {
+    const key = serviceAccountKey.parse(JSON.parse(file.serviceAccount));
+    const grant = { kind: 'serviceAccount', clientEmail: key.client_email, privateKey: key.private_key } as const;
+    return { ...common, grant };
+  }
+  const { clientId = '', clientSecret = '', refreshToken = '' } = file;
+  return { ...common, grant: { kind: 'refreshToken', clientId, clientSecret, refreshToken } };
+}
+
+const microsoftKeys = ['tenantId', 'credential', 'cloud', 'authorityHost'];
+const googleKeys = ['clientSecret', 'refreshToken', 'serviceAccount', 'tokenHost'];
+
+/** `auth` as it stands in the file. Looks at the data itself; values that the schema refuses are its own to report. */
+export function authProblems(auth: unknown, path: Path): Problem[] {
+  const map = mapOf(auth);
+  if (map === null) return [];
+  const problem = (where: Path, message: string): Problem => ({ path: where, rule: 'credential', message, on: 'key' });
+  if (!('oauth2' in map)) {
+    const missing = 'is missing; give it, or oauth2';
+    return 'password' in map ? [] : [{ path: [...path, 'password'], rule: 'required', message: missing, on: 'key' }];
+  }
+  if ('password' in map) return [problem([...path, 'password'], 'stands beside oauth2; keep one of the two')];
+  const oauth2 = mapOf(map['oauth2']);
+  if (oauth2 === null) return [];
+  const at = [...path, 'oauth2'];
+  const foreign =
+    oauth2['provider'] === 'google' ? microsoftKeys : oauth2['provider'] === 'microsoft' ? googleKeys : [];
+  const wrong = foreign.filter((key) => key in oauth2);
+  if (wrong.length > 0) {
+    return wrong.map((key) => problem([...at, key], `does not go with provider ${String(oauth2['provider'])}`));
+  }
+  if (oauth2['provider'] === 'microsoft') {
+    return 'credential' in oauth2 ? identityProblems(oauth2, at) : [problem(at, 'must have a credential')];
+  }
+  if (oauth2['provider'] !== 'google') return [];
+  const refresh = ['clientId', 'clientSecret', 'refreshToken'].filter((key) => key in oauth2).length;
+  const good = 'serviceAccount' in oauth2 ? refresh === 0 : refresh === 3;
+  return good ? [] : [problem(at, 'must have clientId, clientSecret and refreshToken, or serviceAccount alone')];
+}
+
+function mapOf(value: unknown): Record<string, unknown> | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
+}
