@@ -21,4 +21,6 @@ export type {
   Scope,
   SendContext,
   Transport,
+  Verification,
+  VerifyContext,
 } from './transport/transport.ts';

@@ -22,7 +22,7 @@ export class HttpFailure extends Error {
   }
 }
 
-export interface HttpRequest {
+interface HttpRequest {
   readonly url: string;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;

@@ -4,7 +4,7 @@ import { odataText, type GraphAnswer, type GraphClient } from './graph-client.ts
 import { objectOf, readAnswer } from './graph-response.ts';
 import type { Verification } from './transport.ts';
 
-export interface Found {
+interface Found {
   readonly id: string;
   readonly isDraft: boolean;
   /** ms since the epoch; null for what was never sent. */
@@ -29,8 +29,8 @@ export interface VerifyTask {
   readonly signal: AbortSignal;
 }
 
-/** Clocks of two machines, and the time a request takes. */
-const clockSkewMs = 2 * 60_000;
+/** Clocks of two machines, and the time an attempt takes until it is given up. */
+const clockSkewMs = 5 * 60_000;
 
 export async function verify(task: VerifyTask): Promise<Verification> {
   const { client, mailbox, messageId, requestMs, signal } = task;
@@ -49,12 +49,12 @@ export async function verify(task: VerifyTask): Promise<Verification> {
 
 /**
  * The same Message-ID may have gone to other recipients before: a dead letter that is replayed for those who were left. A copy
- * counts if it names everybody of this attempt; or if it is as young as the attempt, as Exchange may show a recipient by
- * another of his addresses.
+ * counts if it names everybody of this attempt; or if it is as young as the attempt and names as many, as Exchange may show a
+ * recipient by another of his addresses.
  */
 function isOurs({ recipients, sentAt }: Found, task: VerifyTask): boolean {
   if (task.recipients.every((address) => recipients.has(routingKey(address)))) return true;
-  return sentAt !== null && sentAt >= task.attemptedAt - clockSkewMs;
+  return recipients.size === task.recipients.length && sentAt !== null && sentAt >= task.attemptedAt - clockSkewMs;
 }
 
 /** Deletes drafts with this Message-ID, as far as that can be done now. */

@@ -56,6 +56,16 @@ describe('a look', () => {
     expect(await transport.verify?.(replay, { signal, attemptedAt: start + 57 * minute })).toBe('not-sent');
   });
 
+  test('is content with a young copy to as many, as Exchange may show an alias by its main address', async () => {
+    const { transport, at } = await inDoubt();
+    await transport.send(mail, freely);
+    at(minute);
+    const alias = mailTo(['alias@example.net'], ['To: alias@example.net']);
+    expect(await transport.verify?.(alias, { signal, attemptedAt })).toBe('sent');
+    const more = mailTo(['b@example.net', 'c@example.net']);
+    expect(await transport.verify?.(more, { signal, attemptedAt })).toBe('unknown');
+  });
+
   test('that may not be taken says so', async () => {
     const { graph, transport, at } = await inDoubt();
     graph.mailbox('sales@example.com').permissions.read = false;
