@@ -49,7 +49,8 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     retry: {
       ...buildRetry(general.retry),
       ...buildRetry(file.retry),
-      onUncertain: file.onUncertain ?? (file.graph === undefined ? 'retry' : 'hold'),
+      onUncertain: file.onUncertain ?? (file.graph === undefined ? 'retry' : 'verify'),
+      onUnverified: file.onUnverified,
     },
   };
 }

@@ -30,9 +30,13 @@ export interface RetrySettings {
   readonly lifetimeMs: number;
 }
 
-/** `onUncertain`: after an attempt whose result is not known, make it again with the same Message-ID, or hold the message. */
+/**
+ * `onUncertain`: after an attempt whose result is not known, make it again with the same Message-ID, hold the message, or look
+ * whether it was sent. `onUnverified`: where looking was of no avail.
+ */
 interface ConnectorRetrySettings extends RetrySettings {
-  readonly onUncertain: 'retry' | 'hold';
+  readonly onUncertain: 'retry' | 'hold' | 'verify';
+  readonly onUnverified: 'retry' | 'hold';
 }
 
 /** `transport` is null for a connector that only receives. */

@@ -44,6 +44,7 @@ export const configRules = {
   'insecure-auth': 'Credentials do not go over an unencrypted session.',
   'retry-order': 'The first delay of a retry is not longer than the longest, nor the longest than the lifetime.',
   'reply-rule': 'A reply rule names patterns that can be matched quickly, and only what its class can have.',
+  'on-uncertain': 'Only what Graph sends can be looked up.',
   'transport-unused': 'Warning: a connector that only receives has a way to send.',
   'never-chosen': 'Warning: a connector that sends can be chosen for some address.',
   'security-port': 'Warning: the security fits what is usual at the port.',

@@ -25,6 +25,7 @@ export function checkRules(
   const connectors = sketchConnectors(data);
   const all = [
     ...connectors.flatMap((connector) => [...idRule(connector), ...transportRules(connector), ...authRules(connector)]),
+    ...connectors.flatMap(({ path, hasGraph }) => verifyRule(valueAt(data, [...path, 'onUncertain']), path, hasGraph)),
     ...duplicateAddresses(connectors, show, lineOf),
     ...gatewayRules(data, connectors, show),
     ...neverChosen(data['systemDefaultGateway'], connectors),
@@ -79,6 +80,12 @@ function transportRules({ path, direction, smtp, hasGraph }: Sketch): Problem[] 
     return [...both, ...problem([...path, 'smtp'], 'transport-unused', message, 'key')];
   }
   return both;
+}
+
+function verifyRule(onUncertain: unknown, path: Path, hasGraph: boolean): Problem[] {
+  if (onUncertain !== 'verify' || hasGraph) return [];
+  const message = 'is verify, but no SMTP server can be asked what it has sent; write retry or hold';
+  return problem([...path, 'onUncertain'], 'on-uncertain', message);
 }
 
 function authRules({ path, smtp, hasIncoming }: Sketch): Problem[] {

@@ -120,10 +120,16 @@ const connector = z.strictObject({
     .prefault({})
     .describe('When deferred messages of this connector are tried again. Default: as `retry`.'),
   onUncertain: z
-    .enum(['retry', 'hold'])
+    .enum(['retry', 'hold', 'verify'])
     .optional()
     .describe(
-      'What follows an attempt whose result is not known, as the answer to a whole message was lost. `retry` (default for `smtp`): it is made again with the same Message-ID, which may give a second copy. `hold` (default for `graph`): it waits for an operator.',
+      'What follows an attempt whose result is not known, as the answer to a whole message was lost. `retry` (default for `smtp`): it is made again with the same Message-ID, which may give a second copy. `hold`: it waits for an operator. `verify` (default for `graph`): its Message-ID is looked up in the mailbox, then it is settled or made again.',
+    ),
+  onUnverified: z
+    .enum(['retry', 'hold'])
+    .default('hold')
+    .describe(
+      'What follows where `verify` finds out nothing: the connector may not read the mailbox, or several looks came to nothing.',
     ),
 });
 

@@ -234,16 +234,20 @@ describe('limits and retries', () => {
       maxDelayMs: 3_600_000,
       lifetimeMs: 10_800_000,
       onUncertain: 'retry',
+      onUnverified: 'hold',
     });
   });
 
-  test('an uncertain attempt is made again through SMTP, and held for Graph, unless it is said', async () => {
+  test('an uncertain attempt is made again through SMTP, and looked up for Graph, unless it is said', async () => {
     const onUncertain = async (body: string) =>
       (await goodConfig(withConnector(`direction: outgoing\n${body}`))).connectors[0]?.retry.onUncertain;
     const graph = 'graph: { tenantId: t, clientId: c, credential: { clientSecret: s } }';
     expect(await onUncertain('smtp: { host: a.example }')).toBe('retry');
     expect(await onUncertain('smtp: { host: a.example }\nonUncertain: hold')).toBe('hold');
-    expect(await onUncertain(graph)).toBe('hold');
+    expect(await onUncertain(graph)).toBe('verify');
+    expect(
+      await mistakes(withConnector('direction: outgoing\nsmtp: { host: a.example }\nonUncertain: verify')),
+    ).toEqual(['7 on-uncertain connectors.c.onUncertain']);
     expect(await onUncertain(`${graph}\nonUncertain: retry`)).toBe('retry');
   });
 
