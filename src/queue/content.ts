@@ -38,6 +38,13 @@ export interface ContentStore {
   link(messageId: string, refs: readonly string[]): Promise<string[]>;
   /** The bytes of any content. Throws `attachment-missing` if they are gone or are not what their hash says. */
   read(content: Content): Promise<Buffer>;
+  /** Throws as `read` does, and never has more than a few megabytes in memory. */
+  verify(content: Content): Promise<void>;
+  /**
+   * The bytes from `start` up to `end`. What is stored is never changed, so that one `verify` answers for all its ranges.
+   * Throws `attachment-missing` if there are fewer.
+   */
+  range(content: Content, start: number, end: number): Promise<Buffer>;
   /** Takes a settled message off the contents it needed. */
   release(messageId: string, refs: readonly string[]): Promise<void>;
   /** Hashes stored before `before` (ms), with the ids that need them. */
@@ -50,9 +57,30 @@ export function refsOf(message: Message): string[] {
   return [...new Set(contents.flatMap((content) => ('ref' in content ? [content.ref] : [])))];
 }
 
+/** Of one range: as much as costs a round trip little, and memory little. */
+const rangeBytes = 4 * 1024 * 1024;
+
 export function createContentStore(redis: Redis, keys: Keys): ContentStore {
   const keysFor = (ref: string): string[] => [keys.content(ref), keys.contentRefs(ref), keys.contents];
+  const range = async (content: Content, start: number, end: number): Promise<Buffer> => {
+    if (!('ref' in content)) return Buffer.from(content.content, content.encoding).subarray(start, end);
+    const bytes = await redis.getrangeBuffer(keys.content(content.ref), start, end - 1);
+    if (bytes.length !== end - start) throw missing(content.ref, 'it is not in Redis any more, or has become shorter');
+    return bytes;
+  };
   return {
+    range,
+
+    async verify(content) {
+      if (!('ref' in content)) return;
+      const { ref, size } = content;
+      const hash = createHash('sha256');
+      for (let start = 0; start < size; start += rangeBytes) {
+        hash.update(await range(content, start, Math.min(start + rangeBytes, size)));
+      }
+      if (hash.digest('hex') !== ref) throw missing(ref, changed);
+    },
+
     async put(messageId, bytes) {
       const ref = createHash('sha256').update(bytes).digest('hex');
       if ((await run(redis, storeScript, keysFor(ref), [ref, messageId])) === 0) {
@@ -71,7 +99,7 @@ export function createContentStore(redis: Redis, keys: Keys): ContentStore {
       const bytes = await redis.getBuffer(keys.content(content.ref));
       if (bytes === null) throw missing(content.ref, 'it is not in Redis any more');
       if (createHash('sha256').update(bytes).digest('hex') !== content.ref) {
-        throw missing(content.ref, 'the stored bytes are not the ones that were stored');
+        throw missing(content.ref, changed);
       }
       return bytes;
     },
@@ -86,6 +114,8 @@ export function createContentStore(redis: Redis, keys: Keys): ContentStore {
     },
   };
 }
+
+const changed = 'the stored bytes are not the ones that were stored';
 
 function missing(ref: string, why: string): PostlaneError {
   return new PostlaneError('attachment-missing', `Stored content ${ref.slice(0, 12)}… cannot be used: ${why}`);

@@ -1,4 +1,5 @@
 /** The way of a message that is too large for one request: a draft, its attachments one by one, and then the order to send it. */
+import { contentSize } from '../message/content.ts';
 import type { Attachment, Message } from '../message/message.ts';
 import type { GraphAnswer, GraphCall, GraphClient } from './graph-client.ts';
 import { attachmentItemOf, draftOf, fileAttachmentOf } from './graph-draft.ts';
@@ -7,13 +8,14 @@ import { attachmentBytes, jsonBytes, sessionBytes } from './graph-limits.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './graph-outcome.ts';
 import { objectOf, readAnswer } from './graph-response.ts';
 import { isUploadHost, upload, type UploadTools } from './graph-upload.ts';
-import type { OutgoingMail, Outcome } from './transport.ts';
+import type { Outcome, Structured } from './transport.ts';
 
 export interface LargeTask {
   readonly client: GraphClient;
   readonly facts: AttemptFacts;
   readonly message: Message;
-  readonly contentOf: NonNullable<OutgoingMail['structured']>['contentOf'];
+  readonly contentOf: Structured['contentOf'];
+  readonly rangeOf: Structured['rangeOf'];
   readonly messageId: string | null;
   readonly graphBaseUrl: string;
   /** Its signal ends everything: the caller's, or the end of the attempt's time. */
@@ -62,16 +64,13 @@ export async function sendLarge(task: LargeTask): Promise<Outcome> {
 
 /** Null if the attachment is there. */
 async function attach(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
-  const bytes = await readContent(task.contentOf, attachment);
-  if (typeof bytes === 'string') {
-    return settled(task.facts, 'deferred', 'message', { code: null, enhancedCode: null, text: bytes });
-  }
-  if (bytes.length < sessionBytes) return attachWhole(task, draft, attachment, bytes);
-  const { facts, tools } = task;
+  const { facts, tools, rangeOf } = task;
+  const size = contentSize(attachment);
+  if (size < sessionBytes) return attachWhole(task, draft, attachment);
   const path = [draft, 'attachments', 'createUploadSession'];
-  const opened = await call(task, { method: 'POST', path, body: attachmentItemOf(attachment, bytes.length) });
+  const opened = await call(task, { method: 'POST', path, body: attachmentItemOf(attachment, size) });
   if (opened.kind === 'answer' && readAnswer(opened, facts.now).reply.enhancedCode === tooSmallForSession) {
-    return attachWhole(task, draft, attachment, bytes);
+    return attachWhole(task, draft, attachment);
   }
   const url = opened.kind === 'answer' && opened.status === 201 ? objectOf(opened.text)?.['uploadUrl'] : null;
   if (typeof url !== 'string') return failed(opened, facts);
@@ -79,7 +78,8 @@ async function attach(task: LargeTask, draft: string, attachment: Attachment): P
     const text = `Graph wants the attachment at ${URL.parse(url)?.host ?? 'no address'}, which is no host of its own`;
     return { kind: 'connector-fault', fault: 'config', reply: { code: null, enhancedCode: null, text } };
   }
-  const uploaded = await upload(url, bytes, tools);
+  const source = { size, range: async (start: number, end: number) => rangeOf(attachment, start, end) };
+  const uploaded = await upload(url, source, tools);
   if (uploaded.kind === 'done') return null;
   const { text } = uploaded;
   const status = uploaded.kind === 'failed' ? uploaded.status : null;
@@ -91,7 +91,10 @@ async function attach(task: LargeTask, draft: string, attachment: Attachment): P
 }
 
 /** The attachment's bytes, or why they cannot be had now. */
-export async function readContent(contentOf: LargeTask['contentOf'], attachment: Attachment): Promise<Buffer | string> {
+export async function readContent(
+  contentOf: Structured['contentOf'],
+  attachment: Attachment,
+): Promise<Buffer | string> {
   try {
     return await contentOf(attachment);
   } catch (error) {
@@ -102,12 +105,11 @@ export async function readContent(contentOf: LargeTask['contentOf'], attachment:
 /** Where exactly Graph draws the line is not documented; it says so by this code. */
 const tooSmallForSession = 'ErrorAttachmentSizeShouldNotBeLessThanMinimumSize';
 
-async function attachWhole(
-  task: LargeTask,
-  draft: string,
-  attachment: Attachment,
-  bytes: Buffer,
-): Promise<Outcome | null> {
+async function attachWhole(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
+  const bytes = await readContent(task.contentOf, attachment);
+  if (typeof bytes === 'string') {
+    return settled(task.facts, 'deferred', 'message', { code: null, enhancedCode: null, text: bytes });
+  }
   const added = await call(task, {
     method: 'POST',
     path: [draft, 'attachments'],

@@ -29,15 +29,30 @@ const firstDelayMs = 1_000;
 /** A longer pause is the lane's to make, not an open session's. */
 const maxDelayMs = 30_000;
 
-export async function upload(url: string, bytes: Buffer, tools: UploadTools): Promise<Uploaded> {
+/** What is uploaded; read range by range, so that it need not be in memory as a whole. */
+export interface UploadSource {
+  /** Bytes. */
+  readonly size: number;
+  readonly range: (start: number, end: number) => Promise<Buffer>;
+}
+
+export async function upload(url: string, source: UploadSource, tools: UploadTools): Promise<Uploaded> {
   let position = 0;
   let failures = 0;
   let last: Uploaded & { kind: 'failed' } = { kind: 'failed', status: null, code: null, text: 'not begun' };
   while (failures < maxFailures && !tools.signal.aborted) {
-    const answer = await put(url, bytes, position, tools);
+    const end = Math.min(position + rangeBytes, source.size);
+    let bytes: Buffer;
+    try {
+      bytes = await source.range(position, end);
+    } catch (error) {
+      const text = `an attachment cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+      return { kind: 'failed', status: null, code: null, text };
+    }
+    const answer = await put(url, bytes, { start: position, total: source.size }, tools);
     if (!(answer instanceof HttpFailure)) {
       if (answer.status === 201) return { kind: 'done' };
-      const next = answer.status === 200 ? nextPosition(answer, bytes.length) : null;
+      const next = answer.status === 200 ? nextPosition(answer, source.size) : null;
       if (next !== null && next > position) {
         position = next;
         failures = 0;
@@ -62,20 +77,24 @@ export async function upload(url: string, bytes: Buffer, tools: UploadTools): Pr
     if (state.status === 404 || state.status === 410) {
       return { kind: 'session-lost', text: `the upload session is gone (${state.status})` };
     }
-    const resumed = state.status === 200 ? nextPosition(state, bytes.length) : null;
+    const resumed = state.status === 200 ? nextPosition(state, source.size) : null;
     if (resumed !== null && resumed > position) failures = 0;
     if (resumed !== null) position = resumed;
   }
   return last;
 }
 
-async function put(url: string, bytes: Buffer, start: number, tools: UploadTools): Promise<HttpAnswer | HttpFailure> {
-  const end = Math.min(start + rangeBytes, bytes.length);
+async function put(
+  url: string,
+  bytes: Buffer,
+  { start, total }: { readonly start: number; readonly total: number },
+  tools: UploadTools,
+): Promise<HttpAnswer | HttpFailure> {
   const headers = {
     'content-type': 'application/octet-stream',
-    'content-range': `bytes ${start}-${end - 1}/${bytes.length}`,
+    'content-range': `bytes ${start}-${start + bytes.length - 1}/${total}`,
   };
-  return request(tools, { url, method: 'PUT', headers, body: bytes.subarray(start, end) });
+  return request(tools, { url, method: 'PUT', headers, body: bytes });
 }
 
 /** Where the session stands. */

@@ -17,7 +17,7 @@ import type { GraphSettings } from './settings.ts';
 import { requestToken, secretsOf } from './token-credential.ts';
 import { readTokenError } from './token-errors.ts';
 import { createTokenSource } from './token-source.ts';
-import type { Outcome, OutgoingMail, SendContext, Transport } from './transport.ts';
+import type { Outcome, OutgoingMail, SendContext, Structured, Transport } from './transport.ts';
 
 export interface GraphTransportOptions {
   readonly settings: GraphSettings;
@@ -119,6 +119,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
 
   return {
     kind: 'graph',
+    wholeBytes: mimeBytes,
     async send(mail, context) {
       if (closed || context.signal.aborted) return stopped;
       const sending = attempt(mail, context);
@@ -180,7 +181,7 @@ type Plan =
       readonly kind: 'json' | 'large';
       readonly facts: AttemptFacts;
       readonly messageId: string | null;
-      readonly structured: NonNullable<OutgoingMail['structured']>;
+      readonly structured: Structured;
     };
 
 /** Which mailbox and which way; the same for a mail each time it is asked. */
@@ -206,7 +207,7 @@ function planOf(mail: OutgoingMail, settings: GraphSettings, now: number): Plan 
       true,
     );
   }
-  if (structured !== undefined && size > mimeBytes) {
+  if (structured !== undefined && (mail.headerOnly === true || size > mimeBytes)) {
     const outcome = refuseLarge({ message: structured.message, facts }, contentSize);
     return outcome === null ? { kind: 'large', facts, messageId, structured } : { kind: 'refused', outcome };
   }

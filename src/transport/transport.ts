@@ -45,14 +45,18 @@ export interface OutgoingMail {
   readonly id: string;
   readonly envelope: Envelope;
   readonly bytes: Buffer;
-  /**
-   * What the bytes were composed of, where somebody composed them: Graph takes a large message only in parts. `contentOf`
-   * rejects as the content store does.
-   */
-  readonly structured?: {
-    readonly message: Message;
-    readonly contentOf: (content: Content) => Buffer | Promise<Buffer>;
-  };
+  /** `bytes` ends with the header: only with `structured`, and for a transport whose `wholeBytes` the mail exceeds. */
+  readonly headerOnly?: true;
+  /** What the bytes were composed of, where somebody composed them: Graph takes a large message only in parts. */
+  readonly structured?: Structured;
+}
+
+/** Both functions reject as the content store does. */
+export interface Structured {
+  readonly message: Message;
+  readonly contentOf: (content: Content) => Buffer | Promise<Buffer>;
+  /** Bytes from `start` up to, but not including, `end`: of content that is too large to be held as a whole. */
+  readonly rangeOf: (content: Content, start: number, end: number) => Buffer | Promise<Buffer>;
 }
 
 export interface SendContext {
@@ -86,6 +90,11 @@ export interface VerifyContext {
 /** One connector's way to send. Never throws: whatever happens is an Outcome. */
 export interface Transport {
   readonly kind: 'smtp' | 'graph' | 'recording';
+  /**
+   * Set where larger mails are sent part by part: one whose contents have more bytes than this need not be composed, and its
+   * `bytes` may be its header alone.
+   */
+  readonly wholeBytes?: number;
   send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;

@@ -4,6 +4,7 @@
  */
 import { PostlaneError, unreachable } from '../errors.ts';
 import { composeMail } from '../message/compose.ts';
+import { contentSize } from '../message/content.ts';
 import { refsOf } from '../queue/content.ts';
 import { headerOf, type LaneJob } from '../queue/jobs.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
@@ -59,7 +60,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   if (early !== null) return early;
 
   const left = row.recipients.filter((recipient) => isLeft(recipient, policy));
-  const mail = await compose(job, left, tools);
+  const mail = await compose(task, left, tools);
   if ('missing' in mail) {
     await settleMessage(settled(null), giveUp(row.recipients, 'invalid-message', mail.missing), tools);
     return { kind: 'finished' };
@@ -200,20 +201,26 @@ export function deadlineOf(
 }
 
 async function compose(
-  { id, message, messageId, acceptedAt }: LaneJob,
+  { job: { id, message, messageId, acceptedAt }, transport: { wholeBytes = Infinity } }: DeliverTask,
   left: readonly RecipientState[],
   { contents }: DeliverTools,
 ): Promise<OutgoingMail | { readonly missing: string }> {
   try {
-    const date = new Date(acceptedAt);
+    const { attachments, raw } = message;
     const contentOf = contents.read.bind(contents);
-    const bytes = await composeMail(message, { messageId, date, boundarySeed: id, contentOf });
+    const options = { messageId, date: new Date(acceptedAt), boundarySeed: id, contentOf };
     const from = message.envelope.from ?? message.from?.address ?? '';
     const envelope = { from, to: left.map(({ address }) => address) };
     // A raw message has no parts that could be told apart: whoever takes large ones only in parts cannot take it.
-    return message.raw === undefined
-      ? { id, envelope, bytes, structured: { message, contentOf } }
-      : { id, envelope, bytes };
+    if (raw !== undefined) return { id, envelope, bytes: await composeMail(message, options) };
+    const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
+    // Encoding only adds to this. What is sent in parts is never in memory as a whole, and is looked at beforehand.
+    const size = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
+    if (size <= wholeBytes) return { id, envelope, bytes: await composeMail(message, options), structured };
+    for (const attachment of attachments) await contents.verify(attachment);
+    const { html: _html, ...rest } = message;
+    const bytes = await composeMail({ ...rest, text: '', attachments: [] }, options);
+    return { id, envelope, bytes, headerOnly: true, structured };
   } catch (error) {
     if (error instanceof PostlaneError && error.code === 'attachment-missing') return { missing: error.message };
     throw error;

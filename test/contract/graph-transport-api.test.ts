@@ -10,6 +10,7 @@ import { apiProblems } from '../support/graph-api-check.ts';
 import { freely, graphPair } from '../support/graph-client.ts';
 
 const contentOf = (content: Content): Buffer => inlineBytes(content) ?? Buffer.alloc(0);
+const rangeOf = (content: Content, start: number, end: number): Buffer => contentOf(content).subarray(start, end);
 
 /** A message with all that Graph's JSON has a place for. */
 async function mailWith(attachmentBytes: readonly number[]): Promise<OutgoingMail> {
@@ -36,7 +37,7 @@ async function mailWith(attachmentBytes: readonly number[]): Promise<OutgoingMai
   };
   const id = "<o'neil+1/2%20@example.com>";
   const bytes = await composeMail(message, { messageId: id, date: new Date(0), boundarySeed: 'm', contentOf });
-  return { id: 'm', envelope: message.envelope, bytes, structured: { message, contentOf } };
+  return { id: 'm', envelope: message.envelope, bytes, structured: { message, contentOf, rangeOf } };
 }
 
 function calls({ requests }: FakeGraph): string[] {

@@ -12,6 +12,7 @@ import type { OutgoingMail } from '../../src/transport/transport.ts';
 import { freely, graphPair, mailTo, settingsFor } from '../support/graph-client.ts';
 
 const contentOf = (content: Content): Buffer => inlineBytes(content) ?? Buffer.alloc(0);
+const rangeOf = (content: Content, start: number, end: number): Buffer => contentOf(content).subarray(start, end);
 
 const accepted = (...addresses: string[]) => ({
   kind: 'settled',
@@ -102,7 +103,12 @@ describe('a message', () => {
       boundarySeed: 'm',
       contentOf,
     });
-    const mail: OutgoingMail = { id: 'm', envelope: message.envelope, bytes, structured: { message, contentOf } };
+    const mail: OutgoingMail = {
+      id: 'm',
+      envelope: message.envelope,
+      bytes,
+      structured: { message, contentOf, rangeOf },
+    };
     expect(await transport.send(mail, freely)).toMatchObject(accepted('a@example.net', 'hidden@example.net'));
     expect(graph.mailbox('sales@example.com').in('sentitems')).toEqual([]);
     const request = graph.requests.find(({ operation }) => operation === 'sendMail');

@@ -92,7 +92,8 @@ export function largeMail(sizes: readonly number[]): LargeMail {
   };
   const contentOf = (content: Content): Buffer =>
     contents['ref' in content ? Number(content.ref) : 0] ?? Buffer.alloc(0);
+  const rangeOf = (content: Content, start: number, end: number): Buffer => contentOf(content).subarray(start, end);
   // Only the size and the header of the bytes count where parts are sent.
   const { bytes } = mailTo([], ['To: A <a@example.net>'], 'x'.repeat(2_400_000));
-  return { id: 'large', envelope: message.envelope, bytes, structured: { message, contentOf }, contents };
+  return { id: 'large', envelope: message.envelope, bytes, structured: { message, contentOf, rangeOf }, contents };
 }
