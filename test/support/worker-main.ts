@@ -6,7 +6,8 @@
  */
 import { readSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { SmtpSettings } from '../../src/transport/settings.ts';
+import { createGraphTransport } from '../../src/transport/graph.ts';
+import type { GraphSettings, SmtpSettings } from '../../src/transport/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import type { WorkerConfig } from '../../src/worker/settings.ts';
@@ -16,12 +17,13 @@ export interface WorkerMainSettings {
   readonly redis: { readonly url: string; readonly prefix: string };
   readonly name: string;
   readonly config: WorkerConfig;
-  /** By connector. */
+  /** By connector; each is in one of the two. */
   readonly smtp: Readonly<Record<string, SmtpSettings>>;
+  readonly graph: Readonly<Record<string, GraphSettings>>;
   readonly timing: Partial<Timing>;
 }
 
-const { redis, name, config, smtp, timing } = JSON.parse(process.argv[2] ?? '') as WorkerMainSettings;
+const { redis, name, config, smtp, graph, timing } = JSON.parse(process.argv[2] ?? '') as WorkerMainSettings;
 const transports = new Map(config.connectors.map(({ id, limits }) => [id, telling(id, limits.concurrency)] as const));
 const worker = createWorker({
   redis,
@@ -56,7 +58,11 @@ function say(line: object): void {
 
 /** The connector's transport, which tells what came out before the worker can tell the ledger. */
 function telling(id: string, maxConnections: number): Transport {
-  const transport = createSmtpTransport({ settings: smtp[id]!, hostname: 'worker.test', maxConnections });
+  const byGraph = graph[id];
+  const transport =
+    byGraph === undefined
+      ? createSmtpTransport({ settings: smtp[id]!, hostname: 'worker.test', maxConnections })
+      : createGraphTransport({ settings: byGraph, maxConnections });
   return {
     ...transport,
     async send(mail, context) {

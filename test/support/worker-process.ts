@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import type { SmtpTimeouts } from '../../src/transport/settings.ts';
+import type { GraphSettings, SmtpTimeouts } from '../../src/transport/settings.ts';
 import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { configOf } from './postlane.ts';
@@ -26,9 +26,15 @@ export interface ProcessConnector {
   readonly timeouts?: Partial<SmtpTimeouts>;
 }
 
+export interface GraphProcessConnector {
+  readonly graph: GraphSettings;
+  readonly addresses?: readonly string[];
+  readonly concurrency?: number;
+}
+
 export interface WorkerProcessOptions {
   readonly prefix: string;
-  readonly connectors: Readonly<Record<string, ProcessConnector>>;
+  readonly connectors: Readonly<Record<string, ProcessConnector | GraphProcessConnector>>;
   /** Default: the Redis of the run. */
   readonly url?: string;
   readonly timing?: Partial<Timing>;
@@ -121,12 +127,18 @@ export function startProcess(
 /** Starts a worker process; resolves once it serves. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const name = `p-${randomBytes(4).toString('hex')}`;
+  const entries = Object.entries(options.connectors);
   const settings: WorkerMainSettings = {
     redis: { url: options.url ?? redisUrl(), prefix: options.prefix },
     name,
     config: configFor(options),
     smtp: Object.fromEntries(
-      Object.entries(options.connectors).map(([id, { port, timeouts = {} }]) => [id, smtpSettings(port, { timeouts })]),
+      entries.flatMap(([id, connector]) =>
+        'port' in connector ? [[id, smtpSettings(connector.port, { timeouts: connector.timeouts ?? {} })]] : [],
+      ),
+    ),
+    graph: Object.fromEntries(
+      entries.flatMap(([id, connector]) => ('graph' in connector ? [[id, connector.graph]] : [])),
     ),
     timing: { ...defaultTiming, ...options.timing },
   };
