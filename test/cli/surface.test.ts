@@ -43,5 +43,7 @@ test('the package exports these types and no others', () => {
     'SendManyResult',
     'SendResult',
     'Transport',
+    'Verification',
+    'VerifyContext',
   ]);
 });
