@@ -74,7 +74,8 @@ export function createGraphClient(baseUrl: string, tokens: TokenSource, http: Ht
         });
       try {
         const response = (await send(request, method, body)) as Response;
-        return { kind: 'answer', status: response.status, headers: response.headers, text: await response.text() };
+        const { status, headers } = response;
+        return { kind: 'answer', status, headers, text: tokens.hide(await response.text()) };
       } catch (error) {
         if (error instanceof Passing) {
           const { reason } = error;

@@ -7,6 +7,8 @@ export interface TokenSource {
   get(signal: AbortSignal): Promise<string>;
   /** The server refused `token`: another one. Whoever comes later with the same refused token gets what the first got. */
   renew(token: string, signal: AbortSignal): Promise<string>;
+  /** A text of the far side, without a token that it repeats. */
+  hide(text: string): string;
 }
 
 export interface TokenSourceOptions {
@@ -66,6 +68,8 @@ export function createTokenSource({ request, timeoutMs, now, secrets = [] }: Tok
       kept = null;
       return (await unless(signal, ask())).token;
     },
+    hide: (text) =>
+      [kept?.token, refused].reduce<string>((shown, token) => (token ? shown.replaceAll(token, '…') : shown), text),
   };
 }
 

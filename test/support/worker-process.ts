@@ -26,7 +26,7 @@ export interface ProcessConnector {
   readonly timeouts?: Partial<SmtpTimeouts>;
 }
 
-export interface GraphProcessConnector {
+interface GraphProcessConnector {
   readonly graph: GraphSettings;
   readonly addresses?: readonly string[];
   readonly concurrency?: number;
