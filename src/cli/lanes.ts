@@ -131,7 +131,8 @@ function connectorLines(rows: readonly ConnectorRow[], { bold }: Terminal): stri
 function limitsText(limits: Limits | null): string | null {
   if (limits === null) return null;
   const rate = limits.messagesPerMinute === null ? '' : `, ${limits.messagesPerMinute}/min`;
-  return `${limits.concurrency} at once${rate}`;
+  const day = limits.recipientsPerDay === null ? '' : `, ${limits.recipientsPerDay} recipients/day`;
+  return `${limits.concurrency} at once${rate}${day}`;
 }
 
 function stateText({ paused, breaker: { state, fault, faults, untilMs, reply } }: ConnectorRow): string {

@@ -107,6 +107,8 @@ function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limi
       preset?.concurrency ??
       (throughGraph ? defaultGraphConcurrency : defaultConcurrency),
     messagesPerMinute: file.messagesPerMinute ?? preset?.messagesPerMinute ?? null,
+    recipientsPerDay: file.recipientsPerDay ?? preset?.recipientsPerDay ?? null,
+    maxBytes: file.maxSize ?? preset?.maxBytes ?? null,
   };
 }
 

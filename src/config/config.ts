@@ -17,6 +17,10 @@ export interface Limits {
   readonly concurrency: number;
   /** Paced, one every 60/n seconds, over all workers; null is unlimited. */
   readonly messagesPerMinute: number | null;
+  /** Recipients within any 24 hours, over all workers; null is unlimited. */
+  readonly recipientsPerDay: number | null;
+  /** Bytes of a message as it is sent; null is what the server takes. */
+  readonly maxBytes: number | null;
 }
 
 export type TransportSettings =

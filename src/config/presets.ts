@@ -3,9 +3,15 @@
 export interface Preset {
   readonly concurrency: number;
   readonly messagesPerMinute: number | null;
+  /** Recipients within any 24 hours; null where the provider's number is the account's own. */
+  readonly recipientsPerDay: number | null;
+  /** Bytes of a message as it is sent. */
+  readonly maxBytes: number | null;
   /** Where Graph takes another number of requests at once than the SMTP server takes sessions. */
   readonly graphConcurrency?: number;
 }
+
+const mib = 1024 * 1024;
 
 export const presetNames = ['exchange-online', 'gmail', 'ses'] as const;
 
@@ -14,15 +20,25 @@ export const presets: Readonly<Record<(typeof presetNames)[number], Preset>> = {
   // requests per application and mailbox; 30 messages a minute per mailbox whatever the way.
   // https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements
   // https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
-  'exchange-online': { concurrency: 3, messagesPerMinute: 30, graphConcurrency: 4 },
+  // 10,000 recipients a day per mailbox; 35 MB a message unless the administrator says otherwise (up to 150).
+  // https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
+  'exchange-online': {
+    concurrency: 3,
+    messagesPerMinute: 30,
+    recipientsPerDay: 10_000,
+    maxBytes: 35 * mib,
+    graphConcurrency: 4,
+  },
   // Google publishes limits per day only (2,000 messages per Workspace user) and answers bursts with 421 4.7.0. One a
   // second is our own caution, not Google's number: it uses a day's quota up in 33 minutes and makes no burst.
   // https://knowledge.workspace.google.com/admin/gmail/gmail-sending-limits-in-google-workspace
-  gmail: { concurrency: 5, messagesPerMinute: 60 },
+  // 10,000 recipients a day in all, of whom 3,000 outside of the domain; 25 MB a message.
+  gmail: { concurrency: 5, messagesPerMinute: 60, recipientsPerDay: 10_000, maxBytes: 25 * mib },
   // An account in the sandbox may send to 1 recipient a second; outside of it the rate is the account's own and belongs
   // into `messagesPerMinute`. SES counts recipients, so a message to many uses more of the rate than this paces.
   // https://docs.aws.amazon.com/ses/latest/dg/quotas.html
-  ses: { concurrency: 5, messagesPerMinute: 60 },
+  // The number a day is the account's own (200 in the sandbox); 40 MB a message.
+  ses: { concurrency: 5, messagesPerMinute: 60, recipientsPerDay: null, maxBytes: 40 * mib },
 };
 
 /** Without a preset: as many sessions as nodemailer's pool and most mail clients open to one server. */

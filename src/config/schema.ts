@@ -96,6 +96,19 @@ const limits = z.strictObject({
     .max(1_000_000)
     .optional()
     .describe('Messages per minute, paced, over all workers. Default: the preset’s, else unlimited.'),
+  recipientsPerDay: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .optional()
+    .describe(
+      'Recipients within any 24 hours, over all workers; then mail waits. Default: the preset’s, else unlimited.',
+    ),
+  maxSize: value.size
+    .optional()
+    .describe(
+      'Size of one message as it is sent; a larger one is a dead letter `too-large`. Default: the preset’s, else what the server takes.',
+    ),
 });
 
 const connector = z.strictObject({

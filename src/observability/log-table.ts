@@ -60,6 +60,11 @@ export const logTable: LogTable = {
     text: 'dead letter',
     fields: ['id', 'connector', 'reason', 'recipients', 'code', 'reply'],
   },
+  'quota-full': {
+    level: 'warn',
+    text: 'has reached as many recipients as it may within a day',
+    fields: ['connector', 'id', 'waitMs'],
+  },
   verified: { level: 'info', text: 'looked for among the sent items', fields: ['id', 'connector', 'result'] },
   uncertain: { level: 'warn', text: 'may have been sent: no answer came', fields: ['id', 'connector', 'detail'] },
   held: {

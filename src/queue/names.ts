@@ -35,6 +35,8 @@ export interface Keys {
   connector(connectorId: string): string;
   /** HASH of what a connector has done, over all workers; `sent` counts messages. */
   connectorStats(connectorId: string): string;
+  /** HASH hour → recipients that a connector has served in it. */
+  quota(connectorId: string): string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
   queue(queueName: string, type: string): string;
 }
@@ -54,6 +56,7 @@ export function keysOf(prefix: string): Keys {
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,
     connector: (connectorId) => `${prefix}:connector:${connectorId}`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
+    quota: (connectorId) => `${prefix}:quota:${connectorId}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
   };
 }

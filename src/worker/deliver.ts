@@ -9,10 +9,12 @@ import { refsOf } from '../queue/content.ts';
 import { headerOf, type LaneJob } from '../queue/jobs.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
+import type { Quota } from '../queue/quota.ts';
+import { allow, tooLargeFor } from './allowance.ts';
 import { resolveDoubt } from './doubt.ts';
 import { createFence, type Fence } from './fence.ts';
 import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
-import type { SendPolicy } from './settings.ts';
+import type { ConnectorLimits, SendPolicy } from './settings.ts';
 import { deferMessage, settleMessage, takeBack, type Settled, type SettleTools } from './settlement.ts';
 
 export interface DeliverTools extends SettleTools {
@@ -24,12 +26,14 @@ export interface DeliverTools extends SettleTools {
    * its result, if it still comes, settles the message without a second copy.
    */
   readonly lateResultMs: number;
+  readonly quota: Quota;
 }
 
 export interface DeliverTask {
   readonly job: LaneJob;
   readonly transport: Transport;
   readonly policy: SendPolicy;
+  readonly limits: ConnectorLimits;
   readonly lock: { readonly key: string; readonly token: string };
   /** The job was started before, here or elsewhere: the ledger knows more than the job. */
   readonly rerun: boolean;
@@ -42,6 +46,8 @@ export type Delivery =
   | { readonly kind: 'finished'; readonly slowDownMs?: number }
   | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
+  /** The connector's day is full: the lane waits. */
+  | { readonly kind: 'wait'; readonly waitMs: number }
   /** Give it back untouched: this worker stops, or may not send. */
   | { readonly kind: 'hand-back'; readonly lockLost: boolean };
 
@@ -65,6 +71,11 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     await settleMessage(settled(null), giveUp(row.recipients, 'invalid-message', mail.missing), tools);
     return { kind: 'finished' };
   }
+  const tooLarge = tooLargeFor(mail, task.limits);
+  if (tooLarge !== null) {
+    await settleMessage(settled(null), giveUp(row.recipients, 'too-large', tooLarge), tools);
+    return { kind: 'finished' };
+  }
 
   const overOpen = (before?.open ?? null) !== null;
   if (before !== null && policy.onUncertain === 'verify' && (overOpen || left.some(isUncertain))) {
@@ -73,10 +84,13 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     const found = await resolveDoubt(doubt, tools);
     if (found !== 'send') return found;
   }
+  const allowance = await allow(job.connector, left.length, task.limits, tools.quota);
+  if (allowance.kind === 'wait') return allowance;
   const { now, worker } = tools;
   const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
+  await allowance.settle(outcome);
   if (fence.error() !== null) throw fence.error()!;
   const decision = decide({
     outcome,

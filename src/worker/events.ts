@@ -63,6 +63,7 @@ export type WorkerEvent =
       readonly reply: string | null;
     }
   | { readonly event: 'verified'; readonly id: string; readonly connector: string; readonly result: Verification }
+  | { readonly event: 'quota-full'; readonly connector: string; readonly id: string; readonly waitMs: number }
   | { readonly event: 'connector-recovered'; readonly connector: string }
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
   | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }

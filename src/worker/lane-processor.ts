@@ -48,6 +48,7 @@ export async function processLaneJob(
           job: { ...decoded.job, connector: connector.id },
           transport,
           policy: connector.retry,
+          limits: connector.limits,
           lock: { key, token },
           rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
           signal,
@@ -112,6 +113,10 @@ async function translate(
       // Back to the front of the lane: order is kept and no attempt is burned.
       return Worker.RateLimitError();
     }
+    case 'wait':
+      emit({ event: 'quota-full', connector: connector.id, id, waitMs: delivery.waitMs });
+      await lanes.postpone(connector.id, delivery.waitMs);
+      return Worker.RateLimitError();
     case 'hand-back': {
       emit({ event: 'handed-back', id, connector: connector.id, why: delivery.lockLost ? 'lock lost' : 'stopping' });
       // Without the lock the job is somebody else's already.

@@ -13,10 +13,19 @@ export interface SendPolicy {
   readonly onUnverified?: 'retry' | 'hold';
 }
 
+export interface ConnectorLimits {
+  readonly concurrency: number;
+  readonly messagesPerMinute: number | null;
+  /** Within any 24 hours, over all workers; null is unlimited. */
+  readonly recipientsPerDay?: number | null;
+  /** Bytes of a mail as it is sent; null is what the server takes. */
+  readonly maxBytes?: number | null;
+}
+
 export interface ConnectorConfig extends Connector {
   /** null for one that only receives; what else it holds is the transport factory's. */
   readonly transport: unknown;
-  readonly limits: { readonly concurrency: number; readonly messagesPerMinute: number | null };
+  readonly limits: ConnectorLimits;
   readonly retry: SendPolicy;
 }
 

@@ -15,6 +15,7 @@ import { durabilityWarnings } from '../queue/durability.ts';
 import { createLanes } from '../queue/lanes.ts';
 import { createLedger } from '../queue/ledger.ts';
 import { intakeName, keysOf, laneName } from '../queue/names.ts';
+import { createQuota } from '../queue/quota.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -106,6 +107,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       return routing.config.retention.ledgerMs;
     },
     lateResultMs: timing.lateResultMs,
+    quota: createQuota(redis, keys),
     pauseScale: timing.pauseScale,
     async recovered(connectorId) {
       const connector = connectorOf(connectorId);

@@ -207,7 +207,13 @@ describe('limits and retries', () => {
       ?.limits;
 
   test('without limits it is five at once and no pace', async () => {
-    expect(await limits('{}')).toEqual({ preset: null, concurrency: 5, messagesPerMinute: null });
+    expect(await limits('{}')).toEqual({
+      preset: null,
+      concurrency: 5,
+      messagesPerMinute: null,
+      recipientsPerDay: null,
+      maxBytes: null,
+    });
   });
 
   test('a preset brings its numbers, and what stands beside it wins', async () => {
@@ -215,11 +221,15 @@ describe('limits and retries', () => {
       preset: 'exchange-online',
       concurrency: 3,
       messagesPerMinute: 30,
+      recipientsPerDay: 10_000,
+      maxBytes: 35 * 1024 * 1024,
     });
-    expect(await limits('{ preset: ses, messagesPerMinute: 840 }')).toEqual({
+    expect(await limits('{ preset: ses, messagesPerMinute: 840, recipientsPerDay: 50000, maxSize: 1MiB }')).toEqual({
       preset: 'ses',
       concurrency: 5,
       messagesPerMinute: 840,
+      recipientsPerDay: 50_000,
+      maxBytes: 1024 * 1024,
     });
   });
 
