@@ -1,8 +1,12 @@
 /** Messages too large for one request: drafts, attachments, upload sessions that are cut, and what stays behind. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../fake-graph/faults.ts';
+import { keysOf } from '../../src/queue/names.ts';
+import { settled } from '../support/books.ts';
 import { freely, graphPair, largeMail } from '../support/graph-client.ts';
+import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
+import { testConnection, testPrefix } from '../support/redis.ts';
 
 const megabyte = 1024 * 1024;
 const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -82,6 +86,19 @@ describe('a large message', () => {
     expect(graph.mailbox('sales@example.com').in('drafts')).toEqual([]);
   });
 
+  test('whose attachment cannot be read amid its upload is deferred, and its draft deleted', async () => {
+    const { graph, transport } = await graphPair();
+    const mail = largeMail([8 * megabyte]);
+    const { rangeOf } = mail.structured;
+    const gone: typeof rangeOf = (content, start, end) =>
+      start > 0 ? Promise.reject(new Error('gone')) : rangeOf(content, start, end);
+    const outcome = await transport.send({ ...mail, structured: { ...mail.structured, rangeOf: gone } }, freely);
+    expect(outcome).toMatchObject({
+      recipients: [{ outcome: 'deferred', reply: { text: 'an attachment cannot be read: gone' } }, {}],
+    });
+    expect([graph.mailbox('sales@example.com').in('drafts'), graph.deliveries]).toEqual([[], []]);
+  });
+
   test('that is stopped amid its upload is not sent, and leaves no draft', async () => {
     const { graph, transport } = await graphPair();
     const stop = new AbortController();
@@ -101,5 +118,45 @@ describe('a large message', () => {
     const outcome = await transport.send(largeMail([4 * megabyte]), freely);
     expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'config' });
     expect(JSON.stringify(outcome)).toContain('office.com.evil.example');
+  });
+});
+
+describe('through a whole worker', () => {
+  const letter = { id: 'm', from: 'sales@example.com', to: 'a@example.net', text: 'x' };
+
+  test.each([3.1, 5])('an attachment of %d MB arrives byte for byte, its upload cut twice', async (size) => {
+    const prefix = testPrefix();
+    const { graph, transport } = await graphPair();
+    graph.script('uploadRange', faults.reset('mid-body'), faults.reset('after-body'));
+    await startWorker({ prefix, config: configOf({ graph: {} }), transports: { graph: transport } });
+    const producer = testProducer(prefix);
+    const content = randomBytes(Math.round(size * megabyte));
+    await producer.send({ ...letter, attachments: [{ filename: 'a.bin', content }] });
+    expect(await settled(producer, ['m'])).toMatchObject([{ state: 'sent', attempts: 1 }]);
+    const [copy] = graph.mailbox('sales@example.com').in('sentitems');
+    expect(hash(Buffer.concat(copy?.attachments[0]?.chunks ?? []))).toBe(hash(content));
+    expect(graph.deliveries).toHaveLength(1);
+  });
+
+  test.each([
+    ['changed', 'not the ones'],
+    ['gone', 'no stored content'],
+    ['shorter', 'not in Redis'],
+  ])('an attachment whose stored bytes are %s is not sent', async (what, reply) => {
+    const prefix = testPrefix();
+    const { graph, transport } = await graphPair();
+    const producer = testProducer(prefix);
+    const redis = testConnection();
+    const content = randomBytes(5 * megabyte);
+    await producer.send({ ...letter, attachments: [{ filename: 'a.bin', content }] });
+    const key = keysOf(prefix).content(hash(content));
+    if (what === 'changed') await redis.setrange(key, 4 * megabyte + 7, 'forged');
+    else if (what === 'gone') await redis.del(key);
+    else await redis.set(key, content.subarray(1));
+    await startWorker({ prefix, config: configOf({ graph: {} }), transports: { graph: transport } });
+    expect(await settled(producer, ['m'])).toMatchObject([{ state: 'dead', reason: 'invalid-message' }]);
+    const dead = await (await testOperator(prefix)).deadLetters.get('m');
+    expect(dead?.reply).toContain(reply);
+    expect(graph.requests).toEqual([]);
   });
 });
