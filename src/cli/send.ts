@@ -6,9 +6,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
 import { asError, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
+import type { Message } from '../message/message.ts';
 import { parseMessage, type OutboundMessage } from '../message/schema.ts';
 import type { MessageStatus, Producer } from '../producer/producer.ts';
 import { terminalStates } from '../queue/ledger.ts';
+import { resolve as resolveRoute } from '../routing/resolve.ts';
+import { buildRouteTable } from '../routing/table.ts';
+import { tooLargeForGraph } from '../transport/graph-large.ts';
 import { openProducer, requireConfig } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
 import type { Action, Call } from './program.ts';
@@ -62,7 +66,11 @@ export function addSend(program: Command, action: Action): void {
 async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
   const message = await messageOf(call, options);
-  requireSender(message, config);
+  const parsed = parseMessage(message, config.message);
+  if (parsed.ok) {
+    requireSender(parsed.message, config);
+    requireSize(parsed.message, config);
+  }
   const producer = openProducer(config);
   try {
     const { id, duplicate } = await producer.send(message);
@@ -111,12 +119,22 @@ async function follow(producer: Producer, id: string, timeoutMs: number, call: C
 }
 
 /** Producers know no connectors, so a worker would bury this message; here the configuration is at hand. */
-function requireSender(message: OutboundMessage, config: Config): void {
-  if (config.unmonitoredAddress !== null) return;
-  const parsed = parseMessage(message, config.message);
-  if (!parsed.ok || parsed.message.from !== undefined) return;
+function requireSender({ from }: Message, { unmonitoredAddress }: Config): void {
+  if (unmonitoredAddress !== null || from !== undefined) return;
   const text = 'the message has no From, and `unmonitoredAddress` is not configured; give --from';
   throw new PostlaneError('message-invalid', text, { issues: [{ field: 'from', rule: 'required', message: text }] });
+}
+
+/** The same of one that is too large for the connector that would send it. */
+function requireSize(message: Message, { connectors, systemDefaultGateway, unmonitoredAddress }: Config): void {
+  const from = (message.from ?? unmonitoredAddress)?.address ?? '';
+  const { connector } = resolveRoute(buildRouteTable(connectors, systemDefaultGateway), from);
+  const transport = connectors.find(({ id }) => id === connector)?.transport;
+  const problem = transport?.kind === 'graph' ? tooLargeForGraph(message) : null;
+  if (problem === null) return;
+  const field = message.raw === undefined ? 'attachments' : 'raw';
+  const text = `${problem} (connector ${connector})`;
+  throw new PostlaneError('message-invalid', text, { issues: [{ field, rule: 'too-large', message: text }] });
 }
 
 async function messageOf(call: Call, options: SendOptions): Promise<OutboundMessage> {

@@ -4,7 +4,7 @@ import type { Attachment, Message } from '../message/message.ts';
 import type { GraphAnswer, GraphCall, GraphClient } from './graph-client.ts';
 import { attachmentItemOf, draftOf, fileAttachmentOf } from './graph-draft.ts';
 import { clearDrafts } from './graph-lookup.ts';
-import { attachmentBytes, jsonBytes, sessionBytes } from './graph-limits.ts';
+import { attachmentBytes, jsonBytes, rawMimeBytes, sessionBytes } from './graph-limits.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './graph-outcome.ts';
 import { objectOf, readAnswer } from './graph-response.ts';
 import { isUploadHost, upload, type UploadTools } from './graph-upload.ts';
@@ -22,23 +22,21 @@ export interface LargeTask {
   readonly tools: UploadTools;
 }
 
-/** The refusal of a message that no way of Graph can carry, before anything of it is on the wire; null if there is a way. */
-export function refuseLarge(
-  { message, facts }: Pick<LargeTask, 'message' | 'facts'>,
-  sizeOf: (attachment: Attachment) => number,
-): Outcome | null {
-  const tooBig = message.attachments.find((attachment) => sizeOf(attachment) > attachmentBytes);
-  if (tooBig !== undefined) {
-    const text = `an attachment has ${sizeOf(tooBig)} bytes, and Graph takes ${attachmentBytes}`;
-    return refusedHere(facts, text, true);
-  }
-  const size = Buffer.byteLength(JSON.stringify(draftOf(message, null, facts.recipients)));
+/** Why no way of Graph can carry a message; null if there is a way. Known before anything of it is composed. */
+export function tooLargeForGraph(message: Message): string | null {
+  const { raw, attachments, envelope } = message;
+  if (raw !== undefined) return finishedTooLarge(contentSize(raw));
+  const largest = Math.max(0, ...attachments.map(contentSize));
+  if (largest > attachmentBytes) return `an attachment has ${largest} bytes, and Graph takes ${attachmentBytes}`;
+  const size = Buffer.byteLength(JSON.stringify(draftOf(message, null, envelope.to)));
   if (size <= jsonBytes) return null;
-  return refusedHere(
-    facts,
-    `the text of the message has ${size} bytes, and Graph takes ${jsonBytes} beside attachments`,
-    true,
-  );
+  return `the text of the message has ${size} bytes, and Graph takes ${jsonBytes} beside attachments`;
+}
+
+/** The same of a finished message of `size` bytes. */
+export function finishedTooLarge(size: number): string | null {
+  if (size <= rawMimeBytes) return null;
+  return `the message has ${size} bytes; Graph takes finished messages of up to ${rawMimeBytes}, and larger ones only in parts`;
 }
 
 /** Every step but the last leaves nobody a copy, so that the attempt may end anywhere; a draft that is left is deleted. */

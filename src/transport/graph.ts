@@ -1,15 +1,14 @@
 /** The Microsoft Graph transport of one connector: mailbox, size and recipients first, then token, fence and one of three ways. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { unreachable } from '../errors.ts';
-import { contentSize } from '../message/content.ts';
 import { readRawHeader } from '../message/raw.ts';
 import { createGate } from './gate.ts';
 import { checkGraph } from './graph-check.ts';
 import { createGraphClient } from './graph-client.ts';
 import { draftOf, fileAttachmentOf } from './graph-draft.ts';
 import { createHttpClient } from './graph-http.ts';
-import { readContent, refuseLarge, sendLarge } from './graph-large.ts';
-import { mimeBytes, rawMimeBytes, requestsPerMailbox } from './graph-limits.ts';
+import { finishedTooLarge, readContent, sendLarge, tooLargeForGraph } from './graph-large.ts';
+import { mimeBytes, requestsPerMailbox } from './graph-limits.ts';
 import { verify } from './graph-lookup.ts';
 import { addressTo } from './graph-mime.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './graph-outcome.ts';
@@ -201,15 +200,11 @@ function planOf(mail: OutgoingMail, settings: GraphSettings, now: number): Plan 
   const facts = { recipients, mailbox, sender, now };
   const structured = mail.structured?.message.raw === undefined ? mail.structured : undefined;
   const size = mail.bytes.length;
-  if (structured === undefined && size > rawMimeBytes) {
-    return refused(
-      `the message has ${size} bytes; Graph takes finished messages of up to ${rawMimeBytes}, and larger ones only in parts`,
-      true,
-    );
-  }
+  const finished = structured === undefined ? finishedTooLarge(size) : null;
+  if (finished !== null) return refused(finished, true);
   if (structured !== undefined && (mail.headerOnly === true || size > mimeBytes)) {
-    const outcome = refuseLarge({ message: structured.message, facts }, contentSize);
-    return outcome === null ? { kind: 'large', facts, messageId, structured } : { kind: 'refused', outcome };
+    const problem = tooLargeForGraph(structured.message);
+    return problem === null ? { kind: 'large', facts, messageId, structured } : refused(problem, true);
   }
   if (structured !== undefined && !settings.saveToSentItems) return { kind: 'json', facts, messageId, structured };
   const addressed = addressTo(mail.bytes, recipients);

@@ -3,8 +3,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../fake-graph/faults.ts';
 import { keysOf } from '../../src/queue/names.ts';
+import { tooLargeForGraph } from '../../src/transport/graph-large.ts';
 import { settled } from '../support/books.ts';
+import { project } from '../support/cli.ts';
 import { freely, graphPair, largeMail } from '../support/graph-client.ts';
+import { fakeGraph, graphConfig } from '../support/graph-project.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 
@@ -118,6 +121,50 @@ describe('a large message', () => {
     const outcome = await transport.send(largeMail([4 * megabyte]), freely);
     expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'config' });
     expect(JSON.stringify(outcome)).toContain('office.com.evil.example');
+  });
+});
+
+describe('postlane send', () => {
+  const raw = (bytes: number): string => `From: sales@example.com\r\nTo: a@example.net\r\n\r\n${'x'.repeat(bytes)}\r\n`;
+
+  test('refuses at once what its Graph connector could never send, and nothing is enqueued', async () => {
+    const [graph, prefix] = [await fakeGraph(), testPrefix()];
+    const here = project(graphConfig(graph, { prefix }));
+    const ended = await here.call(['send', '--id', 'm', '--eml', here.write('large.eml', raw(3_000_001))]);
+    expect(ended.code).not.toBe(0);
+    expect(ended.stderr).toContain('Graph takes finished messages of up to 3000000');
+    expect(ended.stderr).toContain('connector sales');
+    expect(await testProducer(prefix).status('m')).toBeNull();
+  });
+
+  test('takes the same for a connector of another kind, and less for Graph', async () => {
+    const [graph, prefix] = [await fakeGraph(), testPrefix()];
+    const relay = { direction: 'outgoing', address: 'relay@example.com', smtp: { host: '127.0.0.1' } };
+    const config = JSON.parse(graphConfig(graph, { prefix })) as { connectors: object };
+    const here = project(JSON.stringify({ ...config, connectors: { ...config.connectors, relay } }));
+    const large = here.write('large.eml', raw(3_000_001).replace('sales@', 'relay@'));
+    expect(await here.call(['send', '--eml', large])).toMatchObject({ code: 0 });
+    expect(await here.call(['send', '--eml', here.write('small.eml', raw(2_900_000))])).toMatchObject({ code: 0 });
+  });
+
+  test.each([
+    [[{ ref: 'x', size: 151 * megabyte }], 'an attachment has 158334976 bytes, and Graph takes 157286400'],
+    [[{ ref: 'x', size: 150 * megabyte }], null],
+    [
+      [
+        { ref: 'x', size: 1 },
+        { ref: 'x', size: 150 * megabyte + 1 },
+      ],
+      'an attachment has 157286401 bytes, and Graph takes 157286400',
+    ],
+  ])('knows what attachments %j come to', (sizes, expected) => {
+    const attachments = sizes.map((content) => ({ ...content, disposition: 'attachment' as const }));
+    expect(tooLargeForGraph({ ...largeMail([]).structured.message, attachments })).toBe(expected);
+  });
+
+  test('knows that text has a limit of its own', () => {
+    const message = { ...largeMail([]).structured.message, html: '🦄'.repeat(1_000_000) };
+    expect(tooLargeForGraph(message)).toMatch(/^the text of the message has 4000\d+ bytes, and Graph takes 3900000/);
   });
 });
 
