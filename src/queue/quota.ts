@@ -36,7 +36,7 @@ return { till * 3600000 - now, hour }
 `);
 
 /** A booking that may be given back in part. */
-export interface Booking {
+interface Booking {
   readonly hour: number;
   readonly count: number;
 }
