@@ -10,10 +10,11 @@ export function writeConfiguration(
   directory: string,
   redis: { readonly url: string; readonly prefix: string },
   plans: readonly ServerPlan[],
-  { ca, ports }: Pick<Servers, 'ca' | 'ports'>,
+  { ca, ports, graph }: Pick<Servers, 'ca' | 'ports' | 'graph'>,
 ): string {
   const file = join(directory, 'postlane.yaml');
   writeFileSync(join(directory, 'ca.pem'), ca);
+  writeFileSync(join(directory, 'graph-ca.pem'), graph.ca);
   for (const { connector, login } of plans) {
     if (login === null) continue;
     const secret = join(directory, `${connector}.password`);
@@ -21,7 +22,8 @@ export function writeConfiguration(
     chmodSync(secret, 0o600);
   }
   const port = (connector: string): number => ports.get(connector) ?? 25;
-  const { sales, archive, system } = senders;
+  const { sales, support, archive, system } = senders;
+  const clientId = plans.find(({ connector }) => connector === 'support')?.login?.user ?? '';
   writeFileSync(
     file,
     `# Written by the quick start. docs/configuration.md explains every key.
@@ -62,6 +64,20 @@ connectors:
     direction: outgoing
     smtp: { host: 127.0.0.1, port: ${port('shop')}, security: none }
     limits: { concurrency: 2 }
+
+  # A mailbox in Microsoft 365, here a fake one. With a real tenant: no cloud of one's own, no CA, and
+  # limits: { preset: exchange-online }, which paces 30 messages a minute.
+  support:
+    address: ${support.address}
+    direction: outgoing
+    graph:
+      tenantId: ${graph.tenantId}
+      clientId: ${clientId}
+      credential: { clientSecret: "\${file:support.password}" }
+      graphBaseUrl: ${graph.graphBaseUrl}
+      authorityHost: ${graph.authorityHost}
+      tls: { ca: graph-ca.pem }
+    retry: { firstDelay: 1s }
 
   # Only receives, so it is passed over.
   archive:

@@ -209,6 +209,24 @@ export const kinds: readonly Kind[] = [
     }),
   ),
   kind('not before a given time', senders.sales, order, () => ({ later: true })),
+  kind('through Microsoft Graph', senders.support, (n) =>
+    note(n, `Re: [Ticket ${n}] Où est ma commande ?`, 'It is on its way.', {
+      html: `<p>It is on its way.</p><img src="cid:logo@example.org" alt="Logo">\n`,
+      attachments: [logo, invoicePdf(n)],
+      replyTo: [{ name: 'Support, "second level"', address: `ticket-${n}@example.com` }],
+      headers: { 'X-Ticket': String(n), 'Auto-Submitted': 'auto-generated' },
+      inReplyTo: `<ticket-${n}@example.net>`,
+      references: [`<ticket-${n}@example.net>`],
+    }),
+  ),
+  kind('through Graph, Cc and Bcc', senders.support, (n) =>
+    note(n, `[Ticket ${n}] closed`, 'Thank you.', { cc: people(2, n, 'copy'), bcc: people(3, n, 'hidden') }),
+  ),
+  kind('through Graph, only Bcc', senders.support, (n) => ({
+    bcc: people(4, n, 'hidden'),
+    subject: 'Maintenance on Sunday',
+    text: `Between 2 and 4 in the morning.${signature}`,
+  })),
 ];
 
 /** Somebody whom the servers do not know (any more). */

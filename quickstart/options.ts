@@ -8,7 +8,7 @@ export interface QuickstartOptions {
 
 export const usage = `npm run quickstart [-- OPTION…]
 
-Starts a private Redis, local SMTP servers and a worker, sends the example set through them, and checks what arrived.
+Starts a private Redis, local SMTP servers, a fake Microsoft Graph and a worker, sends the example set through them, and checks what arrived.
 
   --count N   how many messages of the example set to send (default 300)
   --keep      leave all of it running afterwards, until Ctrl-C

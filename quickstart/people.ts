@@ -68,6 +68,8 @@ export const senders = {
     connector: 'shop',
     rule: 'domain',
   },
+  /** A mailbox in Microsoft 365. */
+  support: exact('Example Support 🛟', 'support@example.com', 'support'),
   /** The address of a connector that only receives: passed over. */
   archive: unmatched('Example Archive', 'archive@example.com'),
   stranger: unmatched('J. Doe', 'j.doe@subsidiary.example.net'),

@@ -59,6 +59,7 @@ function outcomeOf(status: MessageStatus | null): string {
   const refused = status.recipients.find(({ outcome }) => outcome === 'rejected');
   if (status.state === 'partial') return `partial: one recipient ${refused?.code ?? 'refused'}`;
   if (status.state === 'dead') return `dead letter: ${status.reason ?? '?'} ${refused?.code ?? ''}`.trim();
+  if (status.recipients.some(({ reply }) => reply === 'found among the sent items')) return 'sent, found in Sent Items';
   if (status.state === 'sent' && status.attempts > 1) return `sent, at attempt ${status.attempts}`;
   return status.state;
 }

@@ -1,7 +1,10 @@
-/** The SMTP servers of the quick start: one per connector that sends, on the loopback, remembering all that they take. */
+/** The servers of the quick start: one per connector that sends, on the loopback, remembering all that they take. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { SMTPServer, type SMTPServerAddress } from 'smtp-server';
+import { startFakeGraph, type FakeGraph } from '../fake-graph/fake-graph.ts';
+import { faults } from '../fake-graph/faults.ts';
+import type { Delivery } from '../fake-graph/outbox.ts';
 import { createAuthority, localNames } from '../scripts/certificates.ts';
 
 /** A mail as a server took it. */
@@ -21,17 +24,22 @@ export interface Received {
 /** How a server wants to be talked to. */
 export interface ServerPlan {
   readonly connector: string;
+  readonly by: 'smtp' | 'graph';
   readonly security: 'none' | 'starttls' | 'tls';
   readonly login: { readonly user: string; readonly password: string } | null;
 }
 
+/** The application that the mailbox `support` is used as. */
+const supportClientId = '0b6f3a52-8f35-4f4e-9a51-3f1b7f0f7a22';
+
 /** The servers that the example set is sent to. Passwords are made up for one run. */
 export function serverPlans(password: () => string): ServerPlan[] {
   return [
-    { connector: 'relay', security: 'none', login: null },
-    { connector: 'sales', security: 'starttls', login: { user: 'sales', password: password() } },
-    { connector: 'finance', security: 'tls', login: { user: 'finance', password: password() } },
-    { connector: 'shop', security: 'none', login: null },
+    { connector: 'relay', by: 'smtp', security: 'none', login: null },
+    { connector: 'sales', by: 'smtp', security: 'starttls', login: { user: 'sales', password: password() } },
+    { connector: 'finance', by: 'smtp', security: 'tls', login: { user: 'finance', password: password() } },
+    { connector: 'shop', by: 'smtp', security: 'none', login: null },
+    { connector: 'support', by: 'graph', security: 'tls', login: { user: supportClientId, password: password() } },
   ];
 }
 
@@ -41,6 +49,8 @@ export interface Servers {
   /** Connector → port on 127.0.0.1. */
   readonly ports: ReadonlyMap<string, number>;
   readonly received: readonly Received[];
+  /** Where the plan by Graph is served. */
+  readonly graph: Pick<FakeGraph, 'graphBaseUrl' | 'authorityHost' | 'tenantId' | 'ca'>;
   stop(): Promise<void>;
 }
 
@@ -56,7 +66,15 @@ export async function startServers(plans: readonly ServerPlan[], now: Date): Pro
   const received: Received[] = [];
   const running: SMTPServer[] = [];
   const ports = new Map<string, number>();
+  const graph = await startGraph(
+    plans.filter(({ by }) => by === 'graph'),
+    (mail) => received.push(mail),
+  );
   for (const plan of plans) {
+    if (plan.by === 'graph') {
+      ports.set(plan.connector, graph.port);
+      continue;
+    }
     const server = createServer(plan, tls, (mail) => received.push(mail));
     running.push(server);
     const listener = server.listen(0, '127.0.0.1');
@@ -67,10 +85,44 @@ export async function startServers(plans: readonly ServerPlan[], now: Date): Pro
     ca: authority.ca,
     ports,
     received,
+    graph,
     async stop() {
-      await Promise.all(running.map((server) => new Promise<void>((resolve) => server.close(resolve))));
+      await Promise.all([
+        graph.stop(),
+        ...running.map((server) => new Promise<void>((resolve) => server.close(resolve))),
+      ]);
     },
   };
+}
+
+/** A Microsoft 365 of one's own, with a mailbox for each plan. It has its moods, too. */
+async function startGraph(plans: readonly ServerPlan[], take: (mail: Received) => void): Promise<FakeGraph> {
+  const addresses = new Map(plans.map(({ connector }) => [`${connector}@example.com`, connector]));
+  const graph: FakeGraph = await startFakeGraph({
+    apps: plans.flatMap(({ login }) =>
+      login === null ? [] : [{ clientId: login.user, clientSecret: login.password }],
+    ),
+    mailboxes: [...addresses.keys()],
+    onAccepted: (copies) => take(receivedOf(copies)),
+  });
+  // One message goes out although its answer is an error of a gateway; one later is told to wait for a second.
+  graph.script('sendMail', faults.acceptThen(504), null, null, null, faults.throttled(1));
+  return graph;
+
+  function receivedOf(copies: readonly Delivery[]): Received {
+    const { mailbox, mime, at } = copies[0]!;
+    const request = graph.requests.findLast(({ operation }) => operation === 'sendMail');
+    return {
+      server: addresses.get(mailbox) ?? '?',
+      from: mailbox,
+      to: copies.map(({ recipient }) => recipient),
+      bytes: mime ?? Buffer.alloc(0),
+      // Nothing else is served.
+      secure: true,
+      user: request?.app ?? null,
+      at,
+    };
+  }
 }
 
 function createServer(

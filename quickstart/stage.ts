@@ -1,4 +1,4 @@
-/** The stage of the quick start: Redis, SMTP servers, configuration and worker; set up in this order, and taken down in the other. */
+/** The stage of the quick start: Redis, mail servers, configuration and worker; set up in this order, and taken down in the other. */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -59,11 +59,12 @@ export async function setStage(curtain: Curtain, screen: Screen, keepFiles: () =
   const redis = await findRedis(curtain, screen);
   const plans = serverPlans(() => randomBytes(12).toString('base64url'));
   const servers = await startServers(plans, new Date());
-  curtain.push('the SMTP servers', () => servers.stop());
-  for (const { connector, security, login } of plans) {
+  curtain.push('the mail servers', () => servers.stop());
+  for (const { connector, by, security, login } of plans) {
     const how = { none: 'plain', starttls: 'STARTTLS', tls: 'TLS' }[security];
     const who = login === null ? 'no login' : `login ${login.user}, private CA`;
-    screen.line(`  SMTP server   ${connector.padEnd(8)} 127.0.0.1:${servers.ports.get(connector)}  ${how}, ${who}`);
+    const [what, manner] = by === 'smtp' ? ['SMTP server', `${how}, ${who}`] : ['fake Graph', 'HTTPS, private CA'];
+    screen.line(`  ${what.padEnd(13)} ${connector.padEnd(8)} 127.0.0.1:${servers.ports.get(connector)}  ${manner}`);
   }
 
   const configFile = writeConfiguration(directory, redis, plans, servers);

@@ -10,6 +10,7 @@ export function tryNext({ configFile, logFile, redis }: Pick<Stage, 'configFile'
     postlane('connectors'),
     postlane('explain archive@example.com'),
     postlane('send --from sales@example.com --to you@example.net --subject Hello --text Hi --wait'),
+    postlane('send --from support@example.com --to you@example.net --subject Hello --text Hi --wait'),
     postlane('send --from sales@example.com --to gone-9@example.net --subject Hello --text Hi --wait'),
     postlane('dead list'),
     postlane('pause shop'),

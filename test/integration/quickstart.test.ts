@@ -5,6 +5,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { kinds } from '../../quickstart/kinds.ts';
 import { until } from '../support/until.ts';
 
 const program = fileURLToPath(new URL('../../quickstart/main.ts', import.meta.url));
@@ -60,6 +61,17 @@ describe('npm run quickstart', { timeout: 60_000 }, () => {
     expect(run.output()).toMatch(/\nAll \d+ checks hold\.\n$/);
     expect(run.output()).not.toContain('✗');
     expect(existsSync(configOf(run))).toBe(false);
+  });
+
+  test('sends through Graph too, where one answer is lost and one message is told to wait', async () => {
+    const run = start(['--count', String(2 * kinds.length)]);
+    await succeeded(run);
+    const support = rows(run.output()).filter(([from]) => from === 'support@example.com');
+    expect(support.map((row) => row.join(' ')).sort()).toEqual([
+      'support@example.com support exact sent 5',
+      'support@example.com support exact sent, found in Sent Items 1',
+    ]);
+    expect(run.output()).not.toContain('✗');
   });
 
   test('left running, it says what to try, and Ctrl-C stops all of it', async () => {
