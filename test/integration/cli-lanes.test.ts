@@ -40,7 +40,7 @@ describe('connectors, pause, resume', () => {
         transport: 'smtp',
         sent: 1,
         breaker,
-        limits: { preset: null, concurrency: 5, messagesPerMinute: null },
+        limits: { preset: null, concurrency: 5, messagesPerMinute: null, recipientsPerDay: null, maxBytes: null },
       },
       expect.objectContaining({ id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing }),
     ]);

@@ -53,27 +53,19 @@ describe('limits', () => {
 
   test('of rate are paced one by one, not in bursts, over two workers', async () => {
     const prefix = testPrefix();
-    const times: number[] = [];
-    const shared = createRecordingTransport({
-      script: Array.from({ length: 12 }, () => (mail: OutgoingMail): Outcome => {
-        times.push(performance.now());
-        const reply = { code: '250', enhancedCode: null, text: 'ok' };
-        return {
-          kind: 'settled',
-          recipients: mail.envelope.to.map((address) => ({ address, outcome: 'accepted', scope: 'recipient', reply })),
-        };
-      }),
-    });
+    const redis = testConnection();
+    const shared = createRecordingTransport();
     const config = configOf({ relay: { limits: { concurrency: 5, messagesPerMinute: 600 } } });
     await startWorker({ prefix, config, transports: { relay: shared }, name: 'one' });
     await startWorker({ prefix, config, transports: { relay: shared }, name: 'two' });
     await testProducer(prefix).sendMany(from('x@example.com', 12));
-    await until(() => times.length === 12, { what: 'twelve paced mails' });
-    // Redis grants one per 100 ms; what each worker needs from there to the transport differs by some ms.
-    expect(times.at(-1)! - times[0]!).toBeGreaterThan(11 * 100 - 60);
-    // No two in one window.
-    const gaps = times.slice(1).map((time, i) => time - times[i]!);
-    expect(Math.min(...gaps)).toBeGreaterThan(30);
+    await until(() => shared.mails.length === 12, { what: 'twelve paced mails' });
+    // When Redis gave each of them out, by its own clock: what a busy machine adds to that on the way is no pace.
+    const events = await redis.xrange(`${prefix}:lane-relay:events`, '-', '+');
+    const taken = events.flatMap(([id, fields]) => (fields.includes('active') ? [Number(id.split('-')[0])] : []));
+    expect(taken).toHaveLength(12);
+    const gaps = taken.slice(1).map((time, i) => time - taken[i]!);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(99);
   });
 });
 

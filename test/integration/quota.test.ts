@@ -64,7 +64,8 @@ describe('recipients per day', () => {
     expect(waitMs).toBeGreaterThan(0);
     expect(waitMs).toBeLessThanOrEqual(hourMs);
     // Eight more need the three of three hours ago as well.
-    expect((await quota.take('c', 8, 10)) as { waitMs: number }).toMatchObject({ waitMs: waitMs + 21 * hourMs });
+    const more = (await quota.take('c', 8, 10)) as { waitMs: number };
+    expect(Math.abs(more.waitMs - waitMs - 21 * hourMs)).toBeLessThan(10_000);
     expect(await redis.hexists(keys.quota('c'), String(hour - 25))).toBe(0);
   });
 
