@@ -62,7 +62,7 @@ describe('limits', () => {
     await until(() => shared.mails.length === 12, { what: 'twelve paced mails' });
     // When Redis gave each of them out, by its own clock: what a busy machine adds to that on the way is no pace.
     const events = await redis.xrange(`${prefix}:lane-relay:events`, '-', '+');
-    const taken = events.flatMap(([id, fields]) => (fields.includes('active') ? [Number(id.split('-')[0])] : []));
+    const taken = events.flatMap(([id, fields]) => (fields[1] === 'active' ? [Number(id.split('-')[0])] : []));
     expect(taken).toHaveLength(12);
     const gaps = taken.slice(1).map((time, i) => time - taken[i]!);
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(99);
