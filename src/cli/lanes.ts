@@ -1,7 +1,10 @@
 /** `connectors`, `pause ID`, `resume ID`: the connectors and their lanes, as Redis has them now. */
 import type { Command } from 'commander';
+import { unreachable } from '../errors.ts';
 import type { Config, ConnectorConfig, Limits } from '../config/config.ts';
+import type { WaitReason } from '../queue/lane-waits.ts';
 import type { LaneFaults, LaneStatus } from '../queue/lanes.ts';
+import type { Operator } from '../queue/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { eachBounded } from './bounded.ts';
 import { operate, requireConfig, requireConnector } from './compose.ts';
@@ -23,8 +26,20 @@ interface ConnectorRow {
   readonly sent: number;
   readonly paused: boolean;
   readonly limits: Limits | null;
+  readonly waitingFor: WaitReason;
+  /** How long it still waits for that; null where nobody knows. */
+  readonly untilMs: number | null;
+  /** As many messages may be on their way now: fewer than `limits.concurrency` after a fault, or while the server throttles. */
+  readonly concurrency: number | null;
+  readonly used: Used;
   readonly breaker: Breaker;
   readonly oldestWaitingMs: number | null;
+}
+
+/** What is booked within the window of each limit now; null where there is no such limit. */
+interface Used {
+  readonly recipientsPerDay: number | null;
+  readonly bytesPerWindow: number | null;
 }
 
 /** `open`: the lane waits because of the fault, for `untilMs` more. `closed` with faults: it is being tried again. */
@@ -37,6 +52,7 @@ interface Breaker {
 }
 
 const atOnce = 50;
+const dayMs = 86_400_000;
 
 export function addLanes(program: Command, action: Action): void {
   program
@@ -65,7 +81,8 @@ async function connectors(call: Call): Promise<ExitCode> {
     const now = Date.now();
     const rows = await eachBounded(all, atOnce, async (connector) => {
       const status = await operator.lanes.status(connector.id);
-      return rowOf(connector, status, now);
+      const used = await usedOf(connector.id, 'limits' in connector ? connector.limits : null, operator);
+      return rowOf(connector, status, used, now);
     });
     // A lane outlives its connector; without messages it concerns nobody.
     const shown = rows.filter((row) => row.direction !== null || row.waiting + row.active + row.delayed > 0);
@@ -76,11 +93,27 @@ async function connectors(call: Call): Promise<ExitCode> {
   }
 }
 
+async function usedOf(id: string, limits: Limits | null, { quota }: Operator): Promise<Used> {
+  const day = limits?.recipientsPerDay ?? null;
+  const window = limits?.bytesPerWindow ?? null;
+  const used = await quota.used(id, [
+    ...(day === null ? [] : [{ kind: 'recipients-per-day', windowMs: dayMs } as const]),
+    ...(window === null ? [] : [{ kind: 'bytes', windowMs: window.windowMs } as const]),
+  ]);
+  return {
+    recipientsPerDay: day === null ? null : (used[0] ?? null),
+    bytesPerWindow: window === null ? null : (used.at(-1) ?? null),
+  };
+}
+
 function rowOf(
   connector: ConnectorConfig | { readonly id: string; readonly direction?: undefined },
-  { waiting, active, delayed, sent, paused, faults, oldestWaitingAt }: LaneStatus,
+  status: LaneStatus,
+  used: Used,
   now: number,
 ): ConnectorRow {
+  const { waiting, active, delayed, sent, paused, faults, oldestWaitingAt } = status;
+  const { waitingFor, untilMs, concurrency } = status;
   const configured = connector.direction === undefined ? null : connector;
   return {
     id: connector.id,
@@ -92,6 +125,10 @@ function rowOf(
     sent,
     paused,
     limits: configured?.limits ?? null,
+    waitingFor,
+    untilMs,
+    concurrency,
+    used,
     breaker: breakerOf(faults, now),
     oldestWaitingMs: oldestWaitingAt === null ? null : Math.max(0, now - oldestWaitingAt),
   };
@@ -121,22 +158,64 @@ function connectorLines(rows: readonly ConnectorRow[], { bold }: Terminal): stri
         align: 'right',
         cell: (row) => (row.oldestWaitingMs === null ? null : ago(row.oldestWaitingMs)),
       },
-      { title: 'LIMITS', cell: ({ limits }) => limitsText(limits) },
+      { title: 'LIMITS', cell: limitsText },
       { title: 'STATE', cell: stateText },
     ],
     bold,
   );
 }
 
-function limitsText(limits: Limits | null): string | null {
+function limitsText({ limits, concurrency, used }: ConnectorRow): string | null {
   if (limits === null) return null;
-  const rate = limits.messagesPerMinute === null ? '' : `, ${limits.messagesPerMinute}/min`;
-  const day = limits.recipientsPerDay === null ? '' : `, ${limits.recipientsPerDay} recipients/day`;
-  return `${limits.concurrency} at once${rate}${day}`;
+  const lowered = concurrency !== null && concurrency < limits.concurrency;
+  const parts = [`${lowered ? `${concurrency} of ` : ''}${limits.concurrency} at once`];
+  if (limits.messagesPerMinute !== null) parts.push(`${limits.messagesPerMinute}/min`);
+  if (limits.recipientsPerDay !== null) {
+    parts.push(`${used.recipientsPerDay ?? 0} of ${limits.recipientsPerDay} recipients/day`);
+  }
+  if (limits.bytesPerWindow !== null) {
+    const { bytes, windowMs } = limits.bytesPerWindow;
+    parts.push(`${megabytes(used.bytesPerWindow ?? 0)} of ${megabytes(bytes)} MB/${ago(windowMs)}`);
+  }
+  return parts.join(', ');
 }
 
-function stateText({ paused, breaker: { state, fault, faults, untilMs, reply } }: ConnectorRow): string {
-  const parts = paused ? ['paused'] : [];
+function megabytes(bytes: number): string {
+  return (bytes / 1_000_000).toFixed(bytes > 0 && bytes < 9_950_000 ? 1 : 0);
+}
+
+function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker }: ConnectorRow): string {
+  const { state, fault, faults, untilMs, reply } = breaker;
+  const until = waitMs === null ? '' : `, goes on in ${ago(waitMs)}`;
+  const parts: string[] = [];
+  switch (waitingFor) {
+    case 'pause':
+      parts.push('paused');
+      break;
+    case 'recipients-per-day':
+      parts.push(`the day’s recipients are used up${until}`);
+      break;
+    case 'bytes':
+      parts.push(`the window’s bytes are used up${until}`);
+      break;
+    case 'slow-down':
+      parts.push(`the server asked for patience${until}`);
+      break;
+    case 'rate':
+      parts.push(`paced${until}`);
+      break;
+    case 'concurrency':
+      parts.push(`${concurrency ?? 'all'} under way`);
+      break;
+    // The fault says it below; the rest waits for nothing that anybody should know of.
+    case 'fault':
+    case 'retry':
+    case 'work':
+    case 'nothing':
+      break;
+    default:
+      return unreachable(waitingFor);
+  }
   if (fault !== null) {
     const when = state === 'open' ? `next try in ${ago(untilMs ?? 0)}` : 'trying again';
     parts.push(`${fault} (${faults}×), ${when}${reply === null || reply === '' ? '' : `: ${reply}`}`);

@@ -108,6 +108,7 @@ function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limi
       (throughGraph ? defaultGraphConcurrency : defaultConcurrency),
     messagesPerMinute: file.messagesPerMinute ?? preset?.messagesPerMinute ?? null,
     recipientsPerDay: file.recipientsPerDay ?? preset?.recipientsPerDay ?? null,
+    bytesPerWindow: file.bytes ?? (throughGraph ? preset?.graphBytes : undefined) ?? null,
     maxBytes: file.maxSize ?? preset?.maxBytes ?? null,
   };
 }

@@ -19,6 +19,8 @@ export interface Limits {
   readonly messagesPerMinute: number | null;
   /** Recipients within any 24 hours, over all workers; null is unlimited. */
   readonly recipientsPerDay: number | null;
+  /** Bytes within any window of that length, over all workers; null is unlimited. */
+  readonly bytesPerWindow: { readonly bytes: number; readonly windowMs: number } | null;
   /** Bytes of a message as it is sent; null is what the server takes. */
   readonly maxBytes: number | null;
 }

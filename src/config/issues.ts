@@ -19,6 +19,7 @@ export const configRules = {
   hostname: 'The EHLO name is a DNS name or an address literal.',
   duration: 'A duration is a whole number with a unit.',
   size: 'A size is a number of bytes, or a whole number with a unit.',
+  'bytes-per-window': 'A limit of bytes is a size within a duration.',
   address: 'An address is one mailbox.',
   'address-pattern': 'A pattern is an address or *@domain.',
   url: 'The Redis URL is one that Postlane can connect to.',

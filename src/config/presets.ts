@@ -9,6 +9,8 @@ export interface Preset {
   readonly maxBytes: number | null;
   /** Where Graph takes another number of requests at once than the SMTP server takes sessions. */
   readonly graphConcurrency?: number;
+  /** Bytes that Graph takes of a mailbox within a window; the SMTP server has no such limit. */
+  readonly graphBytes?: { readonly bytes: number; readonly windowMs: number };
 }
 
 const mib = 1024 * 1024;
@@ -22,12 +24,14 @@ export const presets: Readonly<Record<(typeof presetNames)[number], Preset>> = {
   // https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
   // 10,000 recipients a day per mailbox; 35 MB a message unless the administrator says otherwise (up to 150).
   // https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits
+  // Through Graph, 150 MB of uploads within 5 minutes per application and mailbox (the page of Graph's limits above).
   'exchange-online': {
     concurrency: 3,
     messagesPerMinute: 30,
     recipientsPerDay: 10_000,
     maxBytes: 35 * mib,
     graphConcurrency: 4,
+    graphBytes: { bytes: 150_000_000, windowMs: 300_000 },
   },
   // Google publishes limits per day only (2,000 messages per Workspace user) and answers bursts with 421 4.7.0. One a
   // second is our own caution, not Google's number: it uses a day's quota up in 33 minutes and makes no burst.

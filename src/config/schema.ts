@@ -104,6 +104,11 @@ const limits = z.strictObject({
     .describe(
       'Recipients within any 24 hours, over all workers; then mail waits. Default: the preset’s, else unlimited.',
     ),
+  bytes: value.bytesPerWindow
+    .optional()
+    .describe(
+      'Bytes within any window of a length, over all workers, such as `150MB/5m`; then mail waits. Default: the preset’s, else unlimited.',
+    ),
   maxSize: value.size
     .optional()
     .describe(
@@ -118,7 +123,7 @@ const connector = z.strictObject({
   incoming: incoming.optional().describe('The mailbox that mail is read from.'),
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
-  limits: limits.prefault({}).describe('How much may be sent at once and per minute.'),
+  limits: limits.prefault({}).describe('How much may be sent at once, and within a minute, a window and a day.'),
   replyRules: z
     .array(replyRule)
     .default([])

@@ -27,6 +27,14 @@ export function parseSizeBytes(text: string): number | null {
   return parseQuantity(text, bytesPerUnit);
 }
 
+/** `150MB/5m`, or null. */
+export function parseBytesPerWindow(text: string): { bytes: number; windowMs: number } | null {
+  const [size = '', window = '', ...more] = text.split('/');
+  const bytes = parseSizeBytes(size);
+  const windowMs = parseDurationMs(window);
+  return bytes === null || windowMs === null || more.length > 0 ? null : { bytes, windowMs };
+}
+
 function parseQuantity(text: string, units: ReadonlyMap<string, number>): number | null {
   const match = /^([1-9]\d{0,11})([A-Za-z]{1,3})$/.exec(text);
   const factor = units.get(match?.[2] ?? '');

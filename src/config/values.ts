@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { asciiDomain, parseAddressPattern, parseMailbox } from '../message/address.ts';
 import type { Mailbox } from '../message/message.ts';
 import type { ConfigRule } from './issues.ts';
-import { parseDurationMs, parseSizeBytes } from './units.ts';
+import { parseBytesPerWindow, parseDurationMs, parseSizeBytes } from './units.ts';
 
 type Reading<T> = { readonly value: T } | { readonly must: string };
 
@@ -47,6 +47,14 @@ export const size = z
     context.addIssue({ code: 'custom', message, params: { rule: 'size' satisfies ConfigRule } });
     return z.NEVER;
   });
+
+/** A size within a duration. The windows of providers are minutes to a day; below a second they would be a rate. */
+export const bytesPerWindow = textAs('bytes-per-window', (text): Reading<{ bytes: number; windowMs: number }> => {
+  const value = parseBytesPerWindow(text);
+  if (value === null) return { must: 'must be a size, a slash and a duration: 150MB/5m' };
+  const within = value.windowMs >= 1_000 && value.windowMs <= dayMs;
+  return within ? { value } : { must: 'must have a window of at least 1s and at most 1d' };
+});
 
 export const port = z.int().min(1).max(65_535);
 

@@ -62,8 +62,8 @@ export const logTable: LogTable = {
   },
   'quota-full': {
     level: 'warn',
-    text: 'has reached as many recipients as it may within a day',
-    fields: ['connector', 'id', 'waitMs'],
+    text: 'connector has used up its day or window: its lane waits',
+    fields: ['connector', 'id', 'quota', 'waitMs'],
   },
   verified: { level: 'info', text: 'looked for among the sent items', fields: ['id', 'connector', 'result'] },
   uncertain: { level: 'warn', text: 'may have been sent: no answer came', fields: ['id', 'connector', 'detail'] },

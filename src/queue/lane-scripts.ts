@@ -53,12 +53,16 @@ return math.max(0, math.ceil(due - now))
 
 /**
  * The limits that BullMQ enforces. A connector with faults is probed by one message at a time, so its lane's concurrency is
- * 1 until one succeeds. KEYS: meta, the connector's faults. ARGV: concurrency, max, duration.
+ * 1 until one succeeds. KEYS: meta, the connector's faults, limiter, why it waits. ARGV: concurrency, max, duration.
  */
 export const limitsScript = script(`
 local concurrency = ARGV[1]
 if redis.call('EXISTS', KEYS[2]) == 1 then concurrency = 1 end
 redis.call('HSET', KEYS[1], 'concurrency', concurrency, 'max', ARGV[2], 'duration', ARGV[3])
+-- A faster pace begins with the next message, not after the interval of the slower one. Other waits keep their time.
+if redis.call('PTTL', KEYS[3]) > tonumber(ARGV[3]) and redis.call('EXISTS', KEYS[4]) == 0 then
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+end
 return concurrency
 `);
 

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import type { SharedQueues } from './bullmq.ts';
 import { laneName, type Keys } from './names.ts';
 import { claimScript, faultScript, limitsScript, refreshScript } from './lane-scripts.ts';
+import { holdScript, unholdScript, waitScript, type HoldReason, type WaitReason } from './lane-waits.ts';
 import { run } from './script.ts';
 
 /** What BullMQ enforces in Redis for all processes. */
@@ -32,6 +33,11 @@ export interface LaneStatus {
   /** When the oldest waiting message was put into the lane; null if none waits. */
   readonly oldestWaitingAt: number | null;
   readonly faults: LaneFaults | null;
+  readonly waitingFor: WaitReason;
+  /** How long it still waits, in ms; null where nobody knows. */
+  readonly untilMs: number | null;
+  /** Messages that may be on their way at once now; null before any worker has set it. */
+  readonly concurrency: number | null;
 }
 
 /**
@@ -52,8 +58,10 @@ export interface Lanes {
   resume(connectorId: string): Promise<void>;
   /** Forgets faults and their pause, as the connector's settings have changed. */
   forgive(connectorId: string): Promise<void>;
-  /** Holds the lane for a time, in order, without burning an attempt. */
-  postpone(connectorId: string, pauseMs: number): Promise<void>;
+  /** Holds the lane for a time, in order, without burning an attempt. A longer wait that is under way stays. */
+  postpone(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
+  /** Ends a wait for a quota: another one is in force. */
+  requota(connectorId: string): Promise<void>;
   /** Counts a fault; → for how long to pause and how many faults there were. */
   fault(
     connectorId: string,
@@ -83,12 +91,17 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
   };
   const setLimits = async (connectorId: string, limits: LaneLimits): Promise<void> => {
     const { max, durationMs } = rateOf(limits.messagesPerMinute);
-    const laneKeys = [key(connectorId, 'meta'), keys.connector(connectorId)];
+    const laneKeys = [
+      key(connectorId, 'meta'),
+      keys.connector(connectorId),
+      key(connectorId, 'limiter'),
+      keys.connectorWait(connectorId),
+    ];
     await run(redis, limitsScript, laneKeys, [limits.concurrency, max, durationMs]);
     await refresh(connectorId, 'sooner', true);
   };
   const forgive = async (connectorId: string): Promise<void> => {
-    await redis.del(keys.connector(connectorId), key(connectorId, 'limiter'));
+    await redis.del(keys.connector(connectorId), key(connectorId, 'limiter'), keys.connectorWait(connectorId));
   };
   return {
     queue,
@@ -113,8 +126,14 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
       await refresh(connectorId, 'sooner', true);
     },
 
-    async postpone(connectorId, pauseMs) {
-      await queue(connectorId).rateLimit(Math.max(1, Math.ceil(pauseMs)));
+    async postpone(connectorId, pauseMs, why) {
+      const args = [Math.max(1, Math.ceil(pauseMs)), why, Number.MAX_SAFE_INTEGER];
+      await run(redis, holdScript, [key(connectorId, 'limiter'), keys.connectorWait(connectorId)], args);
+    },
+
+    async requota(connectorId) {
+      const reasons = ['recipients-per-day', 'bytes'] satisfies HoldReason[];
+      await run(redis, unholdScript, [key(connectorId, 'limiter'), keys.connectorWait(connectorId)], reasons);
     },
 
     async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs }) {
@@ -126,13 +145,17 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
 
     async status(connectorId) {
       const lane = queue(connectorId);
-      const [counts, paused, oldest, faults, sent] = await Promise.all([
+      const types = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'];
+      const waitKeys = [...types.map((type) => key(connectorId, type)), keys.connectorWait(connectorId)];
+      const [counts, paused, oldest, faults, sent, wait] = await Promise.all([
         lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
         lane.isPaused(),
         lane.getJobs(['wait', 'prioritized'], 0, 0, true),
         redis.hgetall(keys.connector(connectorId)),
         redis.hget(keys.connectorStats(connectorId), 'sent'),
+        run(redis, waitScript, waitKeys, []) as Promise<[WaitReason, number, number]>,
       ]);
+      const [waitingFor, untilMs, concurrency] = wait;
       return {
         waiting: (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0),
         active: counts['active'] ?? 0,
@@ -142,6 +165,9 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
         paused,
         oldestWaitingAt: oldest.reduce<number | null>((min, job) => Math.min(min ?? Infinity, job.timestamp), null),
         faults: parseFaults(faults),
+        waitingFor,
+        untilMs: untilMs < 0 ? null : untilMs,
+        concurrency: concurrency < 0 ? null : concurrency,
       };
     },
 

@@ -35,8 +35,10 @@ export interface Keys {
   connector(connectorId: string): string;
   /** HASH of what a connector has done, over all workers; `sent` counts messages. */
   connectorStats(connectorId: string): string;
-  /** HASH hour → recipients that a connector has served in it. */
-  quota(connectorId: string): string;
+  /** STRING why a lane waits, with the same end as its limiter's. */
+  connectorWait(connectorId: string): string;
+  /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
+  quota(connectorId: string, kind: string): string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
   queue(queueName: string, type: string): string;
 }
@@ -56,7 +58,8 @@ export function keysOf(prefix: string): Keys {
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,
     connector: (connectorId) => `${prefix}:connector:${connectorId}`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
-    quota: (connectorId) => `${prefix}:quota:${connectorId}`,
+    connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
+    quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
   };
 }

@@ -9,6 +9,7 @@ import { decodeIntake, encodeWire } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes.ts';
 import { createLedger, type LedgerRow } from './ledger.ts';
 import { intakeName, jobName, keysOf } from './names.ts';
+import { createQuota, type Quota } from './quota.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface OperatorOptions {
@@ -24,6 +25,7 @@ type Replayed = 'replayed' | 'already' | 'held' | 'not-found';
 export interface Operator {
   readonly lanes: Lanes;
   readonly deadLetters: DeadLetters;
+  readonly quota: Pick<Quota, 'used'>;
   /** Jobs in the intake. */
   intakeCounts(): Promise<{ readonly waiting: number; readonly delayed: number; readonly active: number }>;
   /**
@@ -71,6 +73,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   return {
     lanes,
     deadLetters,
+    quota: createQuota(redis, keys),
 
     async intakeCounts() {
       const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');

@@ -1,64 +1,169 @@
 /**
- * How many recipients a connector may still serve today, shared by all workers. Counted in hours of Redis' clock: an hour's
- * count leaves the window only when all of it is older than a day, so no 24 hours ever hold more than the limit.
+ * How much a connector may still send within a window, shared by all workers: recipients of a day, bytes of some minutes.
+ *
+ * Amounts are counted in buckets of Redis' clock, each under the time of its end, and leave the window only when all of a
+ * bucket is older than it. So no window of that length, wherever it begins, ever holds more than the limit; the price is up
+ * to two buckets of waiting (a bucket is a sixtieth of the window). What is booked is booked before the attempt: a worker that
+ * dies leaves its booking behind, and the connector sends less, never more.
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from './names.ts';
 import { luaNow, run, script } from './script.ts';
 
-/** KEYS[1] hash hour → recipients. ARGV: how many, limit. → [ms to wait or 0, hour of the booking]. */
-const takeScript = script(`${luaNow}
-local hour = math.floor(now / 3600000)
-local counts = {}
-local sum = 0
-local flat = redis.call('HGETALL', KEYS[1])
-for i = 1, #flat, 2 do
-  local at = tonumber(flat[i])
-  if at < hour - 24 then redis.call('HDEL', KEYS[1], flat[i])
-  else
-    sum = sum + tonumber(flat[i + 1])
-    counts[#counts + 1] = { at, tonumber(flat[i + 1]) }
+/** A closed list: also why a lane waits. */
+export type QuotaKind = 'recipients-per-day' | 'bytes';
+
+/** So much of a kind, within a window that may hold `limit` of it. */
+export interface Demand {
+  readonly kind: QuotaKind;
+  readonly amount: number;
+  readonly limit: number;
+  readonly windowMs: number;
+}
+
+/** The sum of what was booked within the window, in all buckets that are not wholly older than it, and when each leaves. */
+const luaBooked = `
+local function booked(key, windowMs)
+  local sum, counts, stale, flat = 0, {}, {}, redis.call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    local till, amount = tonumber(flat[i]) + windowMs, tonumber(flat[i + 1])
+    if till > now then
+      sum = sum + amount
+      counts[#counts + 1] = { till, amount }
+    else stale[#stale + 1] = flat[i] end
+  end
+  return sum, counts, stale
+end
+`;
+
+/**
+ * All or nothing. KEYS: a hash «end of bucket → amount» for each demand. ARGV: for each demand amount, limit, window ms,
+ * bucket ms. → [ms to wait or 0, which demand (from 0) must wait the longest, the bucket of each].
+ */
+const takeScript = script(`${luaNow}${luaBooked}
+local wait, which, buckets = 0, 0, {}
+for i, key in ipairs(KEYS) do
+  local amount, limit, windowMs, bucketMs = unpack(ARGV, i * 4 - 3, i * 4)
+  local sum, counts, stale = booked(key, tonumber(windowMs))
+  for _, bucket in ipairs(stale) do redis.call('HDEL', key, bucket) end
+  buckets[i] = (math.floor(now / bucketMs) + 1) * bucketMs
+  local over = sum + amount - limit
+  if over > 0 then
+    table.sort(counts, function(a, b) return a[1] < b[1] end)
+    local till = now + windowMs
+    for _, count in ipairs(counts) do
+      over = over - count[2]
+      if over <= 0 then till = count[1]; break end
+    end
+    if till - now > wait then wait, which = till - now, i - 1 end
   end
 end
-local over = sum + tonumber(ARGV[1]) - tonumber(ARGV[2])
-if over <= 0 then
-  redis.call('HINCRBY', KEYS[1], hour, ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], 26 * 3600000)
-  return { 0, hour }
+if wait > 0 then return { math.ceil(wait), which } end
+for i, key in ipairs(KEYS) do
+  local amount, limit, windowMs, bucketMs = unpack(ARGV, i * 4 - 3, i * 4)
+  redis.call('HINCRBY', key, string.format('%.0f', buckets[i]), amount)
+  redis.call('PEXPIRE', key, string.format('%.0f', windowMs + 2 * bucketMs))
+  buckets[i] = string.format('%.0f', buckets[i])
 end
-table.sort(counts, function(a, b) return a[1] < b[1] end)
-local till = hour + 25
-for _, count in ipairs(counts) do
-  over = over - count[2]
-  if over <= 0 then till = count[1] + 25; break end
-end
-return { till * 3600000 - now, hour }
+return { 0, 0, unpack(buckets) }
 `);
 
-/** A booking that may be given back in part. */
-interface Booking {
-  readonly hour: number;
-  readonly count: number;
+/** KEYS as above. ARGV: windows in ms. → how much of each window is used. */
+const usedScript = script(`${luaNow}${luaBooked}
+local used = {}
+for i, key in ipairs(KEYS) do used[i] = string.format('%.0f', (booked(key, tonumber(ARGV[i])))) end
+return used
+`);
+
+/** KEYS as above. ARGV: for each the old bucket, what goes from it, the bucket ms, and what comes into the present one. */
+const correctScript = script(`${luaNow}
+for i, key in ipairs(KEYS) do
+  local bucket, less, bucketMs, more = unpack(ARGV, i * 4 - 3, i * 4)
+  -- A hash that is gone was older than its window: nothing is left to give back.
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, bucket, '-' .. less)
+    if tonumber(more) > 0 then
+      redis.call('HINCRBY', key, string.format('%.0f', (math.floor(now / bucketMs) + 1) * bucketMs), more)
+    end
+  end
+end
+`);
+
+/** What was booked for one attempt. */
+export interface Booking {
+  readonly parts: readonly { readonly demand: Demand; readonly bucket: string }[];
 }
 
 export interface Quota {
-  /** Books `count` recipients of a connector within `limit` a day; or says how long to wait, in ms. */
-  take(connectorId: string, count: number, limit: number): Promise<{ waitMs: number } | { booking: Booking }>;
-  /** Gives back those who were not reached. */
-  giveBack(connectorId: string, booking: Booking, count: number): Promise<void>;
+  /** Books all demands of an attempt, or none: then how long to wait, in ms, and for which. Nothing demanded costs nothing. */
+  take(
+    connectorId: string,
+    demands: readonly Demand[],
+  ): Promise<{ waitMs: number; kind: QuotaKind } | { booking: Booking }>;
+  /**
+   * After the attempt: keeps what was really used of each kind and gives back the rest. An attempt that took longer than a
+   * bucket is counted from its end, as the server may count it. No round trip where the booking stands as it is.
+   */
+  settle(connectorId: string, booking: Booking, used: (kind: QuotaKind) => number, elapsedMs: number): Promise<void>;
+  /** How much is booked within each window now. */
+  used(
+    connectorId: string,
+    windows: readonly { readonly kind: QuotaKind; readonly windowMs: number }[],
+  ): Promise<number[]>;
+}
+
+function bucketMsOf(windowMs: number): number {
+  return Math.max(1, Math.ceil(windowMs / 60));
+}
+
+/** The window as it is enforced: one bucket longer, for what is on its way to the server when it is booked. */
+function enforcedMs(windowMs: number): number {
+  return windowMs + bucketMsOf(windowMs);
+}
+
+/** A message that is larger than the whole window goes out alone, rather than never. */
+function bookedOf({ amount, limit }: Demand): number {
+  return Math.min(amount, limit);
 }
 
 export function createQuota(redis: Redis, keys: Keys): Quota {
   return {
-    async take(connectorId, count, limit) {
-      // A message to more people than a day allows goes out alone, rather than never.
-      const args = [Math.min(count, limit), limit];
-      const [waitMs, hour] = (await run(redis, takeScript, [keys.quota(connectorId)], args)) as unknown[];
-      if (Number(waitMs) > 0) return { waitMs: Number(waitMs) };
-      return { booking: { hour: Number(hour), count: Math.min(count, limit) } };
+    async take(connectorId, demands) {
+      if (demands.length === 0) return { booking: { parts: [] } };
+      const args = demands.flatMap((demand) => {
+        const { limit, windowMs } = demand;
+        return [bookedOf(demand), limit, enforcedMs(windowMs), bucketMsOf(windowMs)];
+      });
+      const hashes = demands.map(({ kind }) => keys.quota(connectorId, kind));
+      const [waitMs, which, ...buckets] = (await run(redis, takeScript, hashes, args)) as unknown[];
+      if (Number(waitMs) > 0) return { waitMs: Number(waitMs), kind: demands[Number(which)]!.kind };
+      return { booking: { parts: demands.map((demand, i) => ({ demand, bucket: String(buckets[i]) })) } };
     },
-    async giveBack(connectorId, { hour, count: booked }, count) {
-      if (count > 0) await redis.hincrby(keys.quota(connectorId), String(hour), -Math.min(count, booked));
+
+    async settle(connectorId, { parts }, used, elapsedMs) {
+      const changed = parts.flatMap(({ demand, bucket }) => {
+        const booked = bookedOf(demand);
+        const keep = Math.min(booked, Math.max(0, used(demand.kind)));
+        const bucketMs = bucketMsOf(demand.windowMs);
+        const moves = elapsedMs >= bucketMs;
+        const less = moves ? booked : booked - keep;
+        if (less === 0) return [];
+        return [{ key: keys.quota(connectorId, demand.kind), args: [bucket, less, bucketMs, moves ? keep : 0] }];
+      });
+      if (changed.length === 0) return;
+      await run(
+        redis,
+        correctScript,
+        changed.map(({ key }) => key),
+        changed.flatMap(({ args }) => args),
+      );
+    },
+
+    async used(connectorId, windows) {
+      if (windows.length === 0) return [];
+      const hashes = windows.map(({ kind }) => keys.quota(connectorId, kind));
+      const spans = windows.map(({ windowMs }) => enforcedMs(windowMs));
+      return ((await run(redis, usedScript, hashes, spans)) as unknown[]).map(Number);
     },
   };
 }

@@ -1,4 +1,6 @@
-/** How large things may be that go through Microsoft Graph, and which way a message of a size takes. */
+/** How large things may be that go through Microsoft Graph, which way a message of a size takes, and what Graph counts of it. */
+import { contentSize } from '../message/content.ts';
+import type { OutgoingMail } from './transport.ts';
 
 /**
  * A request has at most 4 MB (https://learn.microsoft.com/graph/api/user-sendmail), and base64 makes 4 bytes of 3. But MIME of
@@ -18,3 +20,22 @@ export const attachmentBytes = 150 * 1024 * 1024;
 export const rangeBytes = 10 * 327_680;
 /** Requests at once per application and mailbox: https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits. */
 export const requestsPerMailbox = 4;
+
+/**
+ * Bytes of the requests that carry a mail: Graph limits uploads (POST, PATCH, PUT) per application and mailbox. Base64 makes 4 of
+ * 3, and only what goes through an upload session goes as it is. https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
+ */
+export function countedBytes({ bytes, headerOnly, structured }: OutgoingMail): number {
+  if (headerOnly !== true || structured === undefined) return asBase64(bytes.length);
+  const { text = '', html = '', attachments } = structured.message;
+  return attachments
+    .map(contentSize)
+    .reduce(
+      (sum, size) => sum + (size >= sessionBytes ? size : asBase64(size)),
+      bytes.length + asBase64(Buffer.byteLength(text) + Buffer.byteLength(html)),
+    );
+}
+
+function asBase64(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4;
+}

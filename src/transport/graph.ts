@@ -8,7 +8,7 @@ import { createGraphClient } from './graph-client.ts';
 import { draftOf, fileAttachmentOf } from './graph-draft.ts';
 import { createHttpClient } from './graph-http.ts';
 import { finishedTooLarge, readContent, sendLarge, tooLargeForGraph } from './graph-large.ts';
-import { mimeBytes, requestsPerMailbox } from './graph-limits.ts';
+import { countedBytes, mimeBytes, requestsPerMailbox } from './graph-limits.ts';
 import { verify } from './graph-lookup.ts';
 import { addressTo } from './graph-mime.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './graph-outcome.ts';
@@ -119,6 +119,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
   return {
     kind: 'graph',
     wholeBytes: mimeBytes,
+    countedBytes,
     async send(mail, context) {
       if (closed || context.signal.aborted) return stopped;
       const sending = attempt(mail, context);

@@ -95,6 +95,8 @@ export interface Transport {
    * `bytes` may be its header alone.
    */
   readonly wholeBytes?: number;
+  /** Bytes of a mail as the far side counts them against a limit of bytes. Default: those of the mail. */
+  countedBytes?(mail: OutgoingMail): number;
   send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;

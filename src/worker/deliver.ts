@@ -9,7 +9,7 @@ import { refsOf } from '../queue/content.ts';
 import { headerOf, type LaneJob } from '../queue/jobs.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
-import type { Quota } from '../queue/quota.ts';
+import type { Quota, QuotaKind } from '../queue/quota.ts';
 import { allow, tooLargeFor } from './allowance.ts';
 import { resolveDoubt } from './doubt.ts';
 import { createFence, type Fence } from './fence.ts';
@@ -46,8 +46,8 @@ export type Delivery =
   | { readonly kind: 'finished'; readonly slowDownMs?: number }
   | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
-  /** The connector's day is full: the lane waits. */
-  | { readonly kind: 'wait'; readonly waitMs: number }
+  /** The connector's day or window is full: the lane waits. */
+  | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
   /** Give it back untouched: this worker stops, or may not send. */
   | { readonly kind: 'hand-back'; readonly lockLost: boolean };
 
@@ -84,13 +84,13 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     const found = await resolveDoubt(doubt, tools);
     if (found !== 'send') return found;
   }
-  const allowance = await allow(job.connector, left.length, task.limits, tools.quota);
+  const allowance = await allow(job.connector, mail, task.limits, task.transport, tools);
   if (allowance.kind === 'wait') return allowance;
   const { now, worker } = tools;
   const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
-  await allowance.settle(outcome);
+  await allowance.settle(outcome, fence.token() !== null);
   if (fence.error() !== null) throw fence.error()!;
   const decision = decide({
     outcome,

@@ -5,6 +5,7 @@
 import type { Issue } from '../errors.ts';
 import type { Verification } from '../transport/transport.ts';
 import type { DeadReason } from '../queue/dead-letters.ts';
+import type { QuotaKind } from '../queue/quota.ts';
 
 export type WorkerEvent =
   | { readonly event: 'ready'; readonly worker: string; readonly connectors: number; readonly slots: number }
@@ -63,7 +64,13 @@ export type WorkerEvent =
       readonly reply: string | null;
     }
   | { readonly event: 'verified'; readonly id: string; readonly connector: string; readonly result: Verification }
-  | { readonly event: 'quota-full'; readonly connector: string; readonly id: string; readonly waitMs: number }
+  | {
+      readonly event: 'quota-full';
+      readonly connector: string;
+      readonly id: string;
+      readonly quota: QuotaKind;
+      readonly waitMs: number;
+    }
   | { readonly event: 'connector-recovered'; readonly connector: string }
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
   | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }

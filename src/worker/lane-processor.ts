@@ -84,10 +84,12 @@ async function translate(
   const id = String(job.id);
   switch (delivery.kind) {
     case 'finished':
-      if (delivery.slowDownMs !== undefined) await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale);
+      if (delivery.slowDownMs !== undefined)
+        await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale, 'slow-down');
       return null;
     case 'retry':
-      if (delivery.slowDownMs !== null) await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale);
+      if (delivery.slowDownMs !== null)
+        await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale, 'slow-down');
       return moveToDelayed(job, token, delivery.at);
     case 'postpone': {
       const { fault, reply, toldMs } = delivery.decision;
@@ -109,13 +111,13 @@ async function translate(
         code: reply.code,
         reply: text,
       });
-      await lanes.postpone(connector.id, pauseMs);
+      await lanes.postpone(connector.id, pauseMs, 'fault');
       // Back to the front of the lane: order is kept and no attempt is burned.
       return Worker.RateLimitError();
     }
     case 'wait':
-      emit({ event: 'quota-full', connector: connector.id, id, waitMs: delivery.waitMs });
-      await lanes.postpone(connector.id, delivery.waitMs);
+      emit({ event: 'quota-full', connector: connector.id, id, quota: delivery.quota, waitMs: delivery.waitMs });
+      await lanes.postpone(connector.id, delivery.waitMs, delivery.quota);
       return Worker.RateLimitError();
     case 'hand-back': {
       emit({ event: 'handed-back', id, connector: connector.id, why: delivery.lockLost ? 'lock lost' : 'stopping' });

@@ -13,11 +13,18 @@ export interface SendPolicy {
   readonly onUnverified?: 'retry' | 'hold';
 }
 
+interface ByteWindow {
+  readonly bytes: number;
+  readonly windowMs: number;
+}
+
 export interface ConnectorLimits {
   readonly concurrency: number;
   readonly messagesPerMinute: number | null;
   /** Within any 24 hours, over all workers; null is unlimited. */
   readonly recipientsPerDay?: number | null;
+  /** Bytes of mail within any window of that length, over all workers; null is unlimited. */
+  readonly bytesPerWindow?: ByteWindow | null;
   /** Bytes of a mail as it is sent; null is what the server takes. */
   readonly maxBytes?: number | null;
 }

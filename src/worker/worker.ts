@@ -209,10 +209,12 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const before = routing.senders;
       routing = routingOf(config);
       configuredAt = now();
-      for (const { id, transport } of routing.senders.values()) {
-        // New settings deserve a try at once: this is how a latched wrong password ends.
+      for (const { id, transport, limits } of routing.senders.values()) {
         const old = before.get(id);
-        if (old !== undefined && JSON.stringify(old.transport) !== JSON.stringify(transport)) await lanes.forgive(id);
+        if (old === undefined) continue;
+        // New settings deserve a try at once: this is how a latched wrong password ends.
+        if (JSON.stringify(old.transport) !== JSON.stringify(transport)) await lanes.forgive(id);
+        else if (JSON.stringify(old.limits) !== JSON.stringify(limits)) await lanes.requota(id);
       }
       await setLimits();
       emit({ event: 'config-applied', worker: options.name, connectors: config.connectors.length });

@@ -212,6 +212,7 @@ describe('limits and retries', () => {
       concurrency: 5,
       messagesPerMinute: null,
       recipientsPerDay: null,
+      bytesPerWindow: null,
       maxBytes: null,
     });
   });
@@ -222,6 +223,7 @@ describe('limits and retries', () => {
       concurrency: 3,
       messagesPerMinute: 30,
       recipientsPerDay: 10_000,
+      bytesPerWindow: null,
       maxBytes: 35 * 1024 * 1024,
     });
     expect(await limits('{ preset: ses, messagesPerMinute: 840, recipientsPerDay: 50000, maxSize: 1MiB }')).toEqual({
@@ -229,9 +231,30 @@ describe('limits and retries', () => {
       concurrency: 5,
       messagesPerMinute: 840,
       recipientsPerDay: 50_000,
+      bytesPerWindow: null,
       maxBytes: 1024 * 1024,
     });
   });
+
+  test('bytes are limited within a window; the preset knows the one of Graph', async () => {
+    expect(await limits('{ bytes: 20MiB/90s }')).toMatchObject({
+      bytesPerWindow: { bytes: 20 * 1024 * 1024, windowMs: 90_000 },
+    });
+    const graph = 'graph: { tenantId: t, clientId: c, credential: { clientSecret: s } }';
+    const text = withConnector(`direction: outgoing\n${graph}\nlimits: { preset: exchange-online }`);
+    expect((await goodConfig(text)).connectors[0]?.limits).toMatchObject({
+      concurrency: 4,
+      bytesPerWindow: { bytes: 150_000_000, windowMs: 300_000 },
+    });
+  });
+
+  test.each(['150MB', '5m/150MB', '150MB/0s', '1MB/500ms', '1MB/2d', '1MB/1m/1m'])(
+    'bytes within a window are not %s',
+    async (bytes) => {
+      const text = withConnector(`direction: outgoing\nsmtp: { host: a.example }\nlimits: { bytes: ${bytes} }`);
+      expect(await mistakes(text)).toEqual(['7 bytes-per-window connectors.c.limits.bytes']);
+    },
+  );
 
   test('a connector retries as the general settings say, but for its own', async () => {
     const text = `retry: { firstDelay: 1m, lifetime: 2d }\n${withConnector(

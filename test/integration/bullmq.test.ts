@@ -101,7 +101,7 @@ describe('a lane worker', () => {
     await queue.add('message', {}, { jobId: 'b' });
     const lane = worker();
     const job = await lane.fetch('t');
-    await lanes.postpone('x', 60_000);
+    await lanes.postpone('x', 60_000, 'fault');
     await lane.runJob(job!, 't');
     expect((await queue.getJobs(['wait'], 0, -1, true)).map(({ id, attemptsMade }) => [id, attemptsMade])).toEqual([
       ['a', 0],
@@ -173,7 +173,7 @@ describe('a lane as a queue', () => {
     expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 50_000)).toBeLessThan(2_000);
     await queue.add('message', {}, { jobId: 'now' });
     expect(await lanes.refresh('x', 'exact', false)).toBe(0);
-    await lanes.postpone('x', 30_000);
+    await lanes.postpone('x', 30_000, 'fault');
     expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 30_000)).toBeLessThan(2_000);
     await queue.pause();
     expect(await lanes.refresh('x', 'exact', false)).toBe(-1);

@@ -40,7 +40,18 @@ describe('connectors, pause, resume', () => {
         transport: 'smtp',
         sent: 1,
         breaker,
-        limits: { preset: null, concurrency: 5, messagesPerMinute: null, recipientsPerDay: null, maxBytes: null },
+        waitingFor: 'work',
+        untilMs: null,
+        concurrency: 5,
+        used: { recipientsPerDay: null, bytesPerWindow: null },
+        limits: {
+          preset: null,
+          concurrency: 5,
+          messagesPerMinute: null,
+          recipientsPerDay: null,
+          bytesPerWindow: null,
+          maxBytes: null,
+        },
       },
       expect.objectContaining({ id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing }),
     ]);
@@ -79,6 +90,45 @@ describe('connectors, pause, resume', () => {
     await here.call(['resume', 'relay']);
     await worker.said('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ breaker: { state: 'closed', fault: null } });
+  });
+
+  test('what a lane waits for, until when, and how much of its limits is used', async () => {
+    const server = await startTestServer();
+    const smtp = `smtp: { host: 127.0.0.1, port: ${server.port}, security: none }`;
+    const limited = (address: string, limits: string): string =>
+      `{ address: ${address}, direction: outgoing, ${smtp}, limits: { ${limits} } }`;
+    const others = {
+      daily: limited('daily@example.com', 'recipientsPerDay: 1'),
+      bulky: limited('bulky@example.com', 'bytes: 1MB/1h, recipientsPerDay: 50'),
+      paced: limited('paced@example.com', 'messagesPerMinute: 1'),
+    };
+    const here = project(server.config(testPrefix(), others));
+    const worker = await here.worker();
+    const from = async (address: string, size: number): Promise<void> => {
+      await here.call(['send', '--from', address, '--to', 'a@example.net', '--text', 'x'.repeat(size)]);
+    };
+    for (const address of ['daily@example.com', 'paced@example.com']) {
+      await from(address, 10);
+      await from(address, 10);
+    }
+    await from('bulky@example.com', 100_000);
+    await worker.said('sent', 3);
+    await worker.said('quota-full');
+    const rows = (await here.callJson(['connectors'])).values;
+    const row = (id: string): unknown => rows.find((each) => each['id'] === id);
+    const duration = expect.any(Number) as number;
+    expect(row('relay')).toMatchObject({ waitingFor: 'work', untilMs: null });
+    expect(row('daily')).toMatchObject({
+      waitingFor: 'recipients-per-day',
+      untilMs: duration,
+      used: { recipientsPerDay: 1 },
+    });
+    expect(row('paced')).toMatchObject({ waitingFor: 'rate', untilMs: duration, concurrency: 5 });
+    expect(row('bulky')).toMatchObject({ waitingFor: 'work', used: { recipientsPerDay: 1, bytesPerWindow: duration } });
+    const { stdout } = await here.call(['connectors']);
+    expect(stdout).toMatch(/daily .* 1 of 1 recipients\/day +the day’s recipients are used up, goes on in 24\.\d h\n/);
+    expect(stdout).toMatch(/bulky .* 5 at once, 1 of 50 recipients\/day, 0\.1 of 1\.0 MB\/60 min +ok\n/);
+    expect(stdout).toMatch(/paced .* 1\/min +paced, goes on in \d+ s\n/);
   });
 
   test('a lane whose connector is gone is shown as long as it holds messages', async () => {
