@@ -2,7 +2,19 @@
 import { createHash } from 'node:crypto';
 import MailComposer, { type MailComposerAttachment, type MailComposerOptions } from 'nodemailer/lib/mail-composer';
 import type { Attachment, Content, Mailbox, Message } from './message.ts';
+import {
+  addressField,
+  dateField,
+  headerList,
+  idsField,
+  ownFields,
+  plainField,
+  singleSpaces,
+  textField,
+} from './header-lines.ts';
+import { encodedContent, joinPieces, piecesOf, type Piece } from './mime-tree.ts';
 import { normaliseLineEnds, removeBcc } from './raw.ts';
+import { textEncodingOf } from './text-lines.ts';
 
 export interface ComposeOptions {
   /** The Message-ID header's value with its angle brackets, as `messageIdHeader` gives it. */
@@ -15,26 +27,9 @@ export interface ComposeOptions {
   readonly contentOf: (content: Content) => Buffer | Promise<Buffer>;
 }
 
-/** Long runs of spaces could fold into a line of spaces alone, which some programs take for the end of the header. */
-function singleSpaces(text: string): string {
-  return text.replaceAll(/[ \t]{20,}/g, ' ').trim();
-}
-
 /** Objects, never strings: nodemailer parses strings as address lists, so that one address could become several. */
 function addressObjects(mailboxes: readonly Mailbox[]): { name: string; address: string }[] {
   return mailboxes.map(({ name, address }) => ({ name: singleSpaces(name ?? ''), address }));
-}
-
-/** ASCII values go out as written (`prepared`), only folded: nodemailer would make an encoded word of any value with a quote in it, which breaks structured fields. */
-function headerList(
-  headers: Message['headers'],
-): { key: string; value: string | { prepared: boolean; foldLines: boolean; value: string } }[] {
-  return Object.entries(headers).flatMap(([key, values]) =>
-    values.map((each) => {
-      const value = singleSpaces(each);
-      return { key, value: /^[\t -~]*$/.test(value) ? { prepared: true, foldLines: true, value } : value };
-    }),
-  );
 }
 
 function crlfText(text: string): string {
@@ -68,24 +63,72 @@ async function attachmentOf(
   return { content, filename, contentType, cid, contentDisposition: disposition };
 }
 
-/**
- * The finished mail, 7-bit but for non-ASCII local parts and 8-bit message/* attachments. A raw message passes as it is,
- * but for its Bcc header fields and line ends. `message.from` must be there unless the message is raw.
- */
-export async function composeMail(message: Message, options: ComposeOptions): Promise<Buffer> {
-  if (message.raw !== undefined) return removeBcc(normaliseLineEnds(await options.contentOf(message.raw)));
-  if (message.from === undefined) throw new TypeError('composeMail needs a message with a from');
-  const attachments: MailComposerAttachment[] = [];
-  for (const attachment of message.attachments) attachments.push(await attachmentOf(attachment, options.contentOf));
-  const { text, html, subject, inReplyTo, references } = message;
+/** What both ways of composing begin with. */
+interface Parts {
+  readonly message: Message & { readonly from: Mailbox };
+  readonly text: string;
+  readonly html: string;
+  readonly options: ComposeOptions;
+}
+
+/** Text, HTML or both: the shape of most mails, written at once. The same bytes as `withAttachments` gives, at a fifth of the cost. */
+function withoutAttachments({ message, text, html, options }: Parts): Buffer {
+  const header: string[] = [
+    ownFields(message.headers),
+    addressField('From', addressObjects([message.from])),
+    addressField('To', addressObjects(message.to)),
+    addressField('Cc', addressObjects(message.cc)),
+    addressField('Reply-To', addressObjects(message.replyTo)),
+    message.inReplyTo === undefined || message.inReplyTo === '' ? '' : idsField('In-Reply-To', [message.inReplyTo]),
+    idsField('References', message.references),
+    textField('Subject', singleSpaces(message.subject ?? '')),
+    idsField('Message-ID', [options.messageId]),
+    dateField(options.date),
+  ];
+  const version = 'MIME-Version: 1.0';
+  if (text !== '' && html !== '') {
+    const boundary = `--_NmP-${boundaryOf(options.boundarySeed, message, [])}-Part_1`;
+    header.push(version, plainField('Content-Type', `multipart/alternative; boundary="${boundary}"`));
+    return joinPieces([
+      `${header.filter(isField).join('\r\n')}\r\n\r\n--${boundary}\r\n`,
+      ...leafOf('plain', text),
+      `\r\n--${boundary}\r\n`,
+      ...leafOf('html', html),
+      `\r\n--${boundary}--\r\n`,
+    ]);
+  }
+  if (text === '' && html === '') {
+    header.push(version, 'Content-Type: text/plain');
+    return joinPieces([`${header.filter(isField).join('\r\n')}\r\n\r\n`]);
+  }
+  const content = text === '' ? html : text;
+  const encoding = textEncodingOf(content);
+  const type = `Content-Type: text/${text === '' ? 'html' : 'plain'}; charset=utf-8`;
+  header.push(`Content-Transfer-Encoding: ${encoding}`, version, type);
+  return joinPieces([`${header.filter(isField).join('\r\n')}\r\n\r\n`, encodedContent(content, encoding)]);
+}
+
+function isField(line: string): boolean {
+  return line !== '';
+}
+
+function leafOf(subtype: 'plain' | 'html', content: string): [string, Piece] {
+  const encoding = textEncodingOf(content);
+  const header = `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`;
+  return [header, encodedContent(content, encoding)];
+}
+
+/** nodemailer makes the tree; nothing of it is a path, a URL or a stream. */
+function withAttachments({ message, text, html, options }: Parts, attachments: MailComposerAttachment[]): Buffer {
+  const { subject, inReplyTo, references } = message;
   const mail: MailComposerOptions = {
     from: addressObjects([message.from]),
     to: addressObjects(message.to),
     cc: addressObjects(message.cc),
     replyTo: addressObjects(message.replyTo),
     subject: subject === undefined ? undefined : singleSpaces(subject),
-    text: text === undefined ? undefined : crlfText(text),
-    html: html === undefined ? undefined : crlfText(html),
+    text,
+    html,
     attachments,
     headers: headerList(message.headers),
     inReplyTo,
@@ -96,5 +139,21 @@ export async function composeMail(message: Message, options: ComposeOptions): Pr
     disableFileAccess: true,
     disableUrlAccess: true,
   };
-  return await new MailComposer(mail).compile().build();
+  return joinPieces(piecesOf(new MailComposer(mail).compile()));
+}
+
+/**
+ * The finished mail, 7-bit but for non-ASCII local parts and 8-bit message/* attachments. A raw message passes as it is,
+ * but for its Bcc header fields and line ends. `message.from` must be there unless the message is raw.
+ */
+export async function composeMail(message: Message, options: ComposeOptions): Promise<Buffer> {
+  if (message.raw !== undefined) return removeBcc(normaliseLineEnds(await options.contentOf(message.raw)));
+  const { from } = message;
+  if (from === undefined) throw new TypeError('composeMail needs a message with a from');
+  const attachments: MailComposerAttachment[] = [];
+  for (const attachment of message.attachments) attachments.push(await attachmentOf(attachment, options.contentOf));
+  const text = crlfText(message.text ?? '');
+  const html = crlfText(message.html ?? '');
+  const parts: Parts = { message: { ...message, from }, text, html, options };
+  return attachments.length === 0 ? withoutAttachments(parts) : withAttachments(parts, attachments);
 }

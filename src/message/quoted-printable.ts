@@ -48,10 +48,3 @@ export function decodeQuotedPrintable(bytes: Buffer): Buffer {
     .replaceAll(/=([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
   return Buffer.from(text, 'latin1');
 }
-
-/** Bytes as base64 in lines of 76 characters, without a line end behind the last (RFC 2045 section 6.8). */
-export function encodeBase64Lines(bytes: Buffer): Buffer {
-  const lines: string[] = [];
-  for (let i = 0; i < bytes.length; i += 57) lines.push(bytes.toString('base64', i, Math.min(i + 57, bytes.length)));
-  return Buffer.from(lines.join('\r\n'), 'latin1');
-}

@@ -10,7 +10,8 @@
  * - 8-bit header bytes, for which there is no encoding that keeps their meaning.
  * A DKIM signature of somebody earlier breaks when the body is encoded anew; RFC 6376 section 5.3 has signers send 7-bit for that reason.
  */
-import { decodeQuotedPrintable, encodeBase64Lines, encodeQuotedPrintable } from './quoted-printable.ts';
+import { encodeBase64Lines } from './base64-lines.ts';
+import { decodeQuotedPrintable, encodeQuotedPrintable } from './quoted-printable.ts';
 import { readHeaderBlock, type HeaderBlock } from './raw.ts';
 
 /** What the server offered in its answer to EHLO. */

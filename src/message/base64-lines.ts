@@ -1,0 +1,36 @@
+/** Base64 in lines of 76 characters (RFC 2045 section 6.8), written where it is wanted: large attachments are not held twice. */
+
+const lineChars = 76;
+const lineBytes = 57;
+/** Lines that are encoded at a time: few calls, and little memory. */
+const linesAtOnce = 512;
+
+/** Bytes that `writeBase64Lines` writes for `count` bytes of content; there is no line end behind the last line. */
+export function base64LinesSize(count: number): number {
+  const chars = Math.ceil(count / 3) * 4;
+  return chars + Math.max(Math.ceil(chars / lineChars) - 1, 0) * 2;
+}
+
+/** → where the text ends. */
+export function writeBase64Lines(bytes: Buffer, out: Buffer, start: number): number {
+  let at = start;
+  for (let from = 0; from < bytes.length; from += lineBytes * linesAtOnce) {
+    const to = Math.min(from + lineBytes * linesAtOnce, bytes.length);
+    const text = Buffer.from(bytes.toString('base64', from, to), 'latin1');
+    for (let line = 0; line < text.length; line += lineChars) {
+      if (at > start) {
+        out[at] = 0x0d;
+        out[at + 1] = 0x0a;
+        at += 2;
+      }
+      at += text.copy(out, at, line, line + lineChars);
+    }
+  }
+  return at;
+}
+
+export function encodeBase64Lines(bytes: Buffer): Buffer {
+  const out = Buffer.allocUnsafe(base64LinesSize(bytes.length));
+  writeBase64Lines(bytes, out, 0);
+  return out;
+}

@@ -1,0 +1,184 @@
+/**
+ * How text travels in a mail: as it is, as quoted-printable or as base64, with the very choices and line breaks of nodemailer.
+ *
+ * nodemailer does the same in streams and with a regular expression or two for each line; here it is one pass over bytes.
+ */
+
+export type TextEncoding = '7bit' | 'quoted-printable' | 'base64';
+
+const maxLine = 76;
+/** A soft break is put behind a blank or a mark if there is one in the last third of the line. */
+const breakWithin = Math.floor(maxLine / 3);
+/** nodemailer does not look for long lines in more than this, and encodes it. */
+const maxPlain = 128 * 1024;
+/** nodemailer wraps so many bytes at a time; a break near the end of one depends on it. */
+const sliceBytes = 64 * 1024;
+
+// oxlint-disable-next-line no-control-regex -- control characters are what this looks for
+const special = /[\x00-\x08\x0b\x0c\x0e-\x1f\u0080-\uffff]/;
+
+/** `text` has CRLF line ends. */
+export function textEncodingOf(text: string): TextEncoding {
+  if (!special.test(text)) {
+    if (!hasLongLine(text)) return '7bit';
+    return /[A-Za-z]/.test(text) ? 'quoted-printable' : 'base64';
+  }
+  let letters = 0;
+  let others = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80 || (code < 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d)) others += 1;
+    else if ((code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a) letters += 1;
+  }
+  return others < letters ? 'quoted-printable' : 'base64';
+}
+
+function hasLongLine(text: string): boolean {
+  if (text.length > maxPlain) return true;
+  let start = 0;
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+    if (end - 1 - start > maxLine) return true;
+    start = end + 1;
+  }
+  return text.length - start > maxLine;
+}
+
+const tab = 0x09;
+const lf = 0x0a;
+const cr = 0x0d;
+const space = 0x20;
+const equals = 0x3d;
+const hexDigits = Buffer.from('0123456789ABCDEF', 'latin1');
+
+/** Text bytes with CRLF line ends and valid UTF-8 to quoted-printable. */
+export function encodeTextQuotedPrintable(bytes: Buffer): Buffer {
+  // Blanks at the end of everything are a slice of their own: nodemailer waits for what may follow them.
+  let end = bytes.length;
+  while (end > 0 && isBlank(bytes[end - 1])) end -= 1;
+  if (bytes.length - end > sliceBytes) end = bytes.length;
+  const out: Output = { lines: Buffer.allocUnsafe(0), length: 0 };
+  let open: Buffer = Buffer.alloc(0);
+  for (let start = 0; start < bytes.length;) {
+    const limit = start < end ? end : bytes.length;
+    const next = Math.min(start + sliceBytes, limit);
+    const following = next < limit ? bytes[next] : undefined;
+    open = wrap(escaped(bytes, start, next, following, open), out);
+    start = next;
+  }
+  return Buffer.concat([out.lines.subarray(0, out.length), open]);
+}
+
+interface Output {
+  lines: Buffer;
+  length: number;
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === space || byte === tab;
+}
+
+/** The slice with `=XX` for what needs it, behind the line that is still open. */
+function escaped(bytes: Buffer, start: number, end: number, following: number | undefined, open: Buffer): Buffer {
+  const result = Buffer.allocUnsafe(open.length + (end - start) * 3);
+  let length = open.copy(result);
+  for (let i = start; i < end; i += 1) {
+    const byte = bytes[i] ?? 0;
+    if (byte > space && byte < 0x7f && byte !== equals) {
+      result[length] = byte;
+      length += 1;
+      continue;
+    }
+    const next = i + 1 < end ? bytes[i + 1] : following;
+    const literal = isBlank(byte) ? next !== undefined && next !== lf && next !== cr : byte === cr || byte === lf;
+    if (literal) {
+      result[length] = byte;
+      length += 1;
+    } else {
+      result[length] = equals;
+      result[length + 1] = hexDigits[byte >> 4] ?? 0;
+      result[length + 2] = hexDigits[byte & 0x0f] ?? 0;
+      length += 3;
+    }
+  }
+  return result.subarray(0, length);
+}
+
+/** Appends the whole lines, with soft breaks, and gives back the last one, which is open. */
+function wrap(text: Buffer, out: Output): Buffer {
+  // No line is cut below two thirds of its length, less one UTF-8 sequence.
+  reserve(out, text.length + 3 * Math.ceil(text.length / 32) + 8);
+  const { lines } = out;
+  let length = out.length;
+  const from = length;
+  for (let at = 0; at < text.length;) {
+    const end = lineEnd(text, at);
+    length += text.copy(lines, length, at, end);
+    at = end;
+    // A text that fits into one line is not broken at all.
+    if (at < text.length && text[at - 1] !== lf && text.length > maxLine) {
+      lines[length] = equals;
+      lines[length + 1] = cr;
+      lines[length + 2] = lf;
+      length += 3;
+    }
+  }
+  const last = Math.max(lines.lastIndexOf(lf, length - 1) + 1, from);
+  out.length = last;
+  return Buffer.from(lines.subarray(last, length));
+}
+
+function reserve(out: Output, more: number): void {
+  if (out.lines.length - out.length >= more) return;
+  const grown = Buffer.allocUnsafe(Math.max(out.length + more, out.lines.length * 2));
+  out.lines.copy(grown, 0, 0, out.length);
+  out.lines = grown;
+}
+
+/** Where the line that begins at `at` ends: behind its line end, or where a soft break goes. */
+function lineEnd(text: Buffer, at: number): number {
+  const limit = Math.min(at + maxLine, text.length);
+  if (text.length <= maxLine) return text.length;
+  for (let i = at; i < limit; i += 1) if (text[i] === lf) return i + 1;
+  let end = limit;
+  const mark = limit - at > maxLine - breakWithin ? lastMark(text, limit) : -1;
+  if (mark >= 0) end = mark + 1;
+  else end = beforeSequence(text, at, limit);
+  if (end < text.length && end - at === maxLine) return isEscape(text, end - 3) ? end - 3 : end - 1;
+  return end;
+}
+
+/** The last blank, comma or mark in the last third of a line; −1 if there is none. */
+function lastMark(text: Buffer, limit: number): number {
+  for (let i = limit - 1; i >= limit - breakWithin; i -= 1) {
+    const byte = text[i];
+    if (byte === space || byte === tab || byte === 0x2e || byte === 0x2c || byte === 0x21 || byte === 0x3f) return i;
+  }
+  return -1;
+}
+
+/** Moves an escape that is cut, and the UTF-8 sequence it belongs to, to the next line. */
+function beforeSequence(text: Buffer, at: number, limit: number): number {
+  let end = limit;
+  if (text[end - 1] === equals) end -= 1;
+  else if (text[end - 2] === equals) end -= 2;
+  else if (!isEscape(text, end - 3)) return end;
+  while (end - at > 3 && end < text.length && isEscape(text, end - 3) && !isAllEscapes(text, at, end)) {
+    const code = Number.parseInt(text.toString('latin1', end - 2, end), 16);
+    if (code < 0x80) break;
+    end -= 3;
+    if (code >= 0xc0) break;
+  }
+  return end === at ? limit : end;
+}
+
+/** Every `=` begins an escape, as the character itself is escaped. */
+function isEscape(text: Buffer, at: number): boolean {
+  return at >= 0 && text[at] === equals;
+}
+
+/** The line is one to four escapes and nothing else: nothing is left to move. */
+function isAllEscapes(text: Buffer, at: number, end: number): boolean {
+  if ((end - at) % 3 !== 0 || end - at > 12) return false;
+  for (let i = at; i < end; i += 3) if (text[i] !== equals) return false;
+  return true;
+}
