@@ -78,9 +78,18 @@ export const logTable: LogTable = {
   'connector-fault': {
     level: 'warn',
     text: 'connector cannot send: its lane pauses',
-    fields: ['connector', 'id', 'fault', 'faults', 'pauseMs', 'code', 'reply'],
+    fields: ['connector', 'id', 'fault', 'faults', 'pauseMs', 'concurrency', 'code', 'reply'],
   },
-  'connector-recovered': { level: 'info', text: 'connector sends again', fields: ['connector'] },
+  'connector-recovered': {
+    level: 'info',
+    text: 'connector sends again',
+    fields: ['connector', 'concurrency', 'configured'],
+  },
+  'concurrency-raised': {
+    level: 'info',
+    text: 'connector takes more at once',
+    fields: ['connector', 'concurrency', 'configured'],
+  },
   'lane-orphaned': {
     level: 'warn',
     text: 'lane of a connector that is not configured',

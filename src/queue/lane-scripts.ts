@@ -1,5 +1,6 @@
 /** The Lua of the `ready` set: which lanes may have something to do, and from when. */
 import { luaNow, script } from './script.ts';
+import { luaInForce, luaLower } from './throttle.ts';
 
 /** KEYS[1] ready. ARGV: how many, visibility ms. → [ms until the next lane is due or -1, ids…]. Oldest first, so round robin. */
 export const claimScript = script(`${luaNow}
@@ -53,11 +54,11 @@ return math.max(0, math.ceil(due - now))
 
 /**
  * The limits that BullMQ enforces. A connector with faults is probed by one message at a time, so its lane's concurrency is
- * 1 until one succeeds. KEYS: meta, the connector's faults, limiter, why it waits. ARGV: concurrency, max, duration.
+ * 1 until one succeeds; while its server throttles it is what that seems to bear. → the concurrency in force.
+ * KEYS: meta, the connector's faults, limiter, why it waits. ARGV: concurrency, max, duration.
  */
-export const limitsScript = script(`
-local concurrency = ARGV[1]
-if redis.call('EXISTS', KEYS[2]) == 1 then concurrency = 1 end
+export const limitsScript = script(`${luaInForce}
+local concurrency = inForce(KEYS[2], tonumber(ARGV[1]))
 redis.call('HSET', KEYS[1], 'concurrency', concurrency, 'max', ARGV[2], 'duration', ARGV[3])
 -- A faster pace begins with the next message, not after the interval of the slower one. Other waits keep their time.
 if redis.call('PTTL', KEYS[3]) > tonumber(ARGV[3]) and redis.call('EXISTS', KEYS[4]) == 0 then
@@ -67,11 +68,12 @@ return concurrency
 `);
 
 /**
- * Counts a fault of a connector and says how long to pause. KEYS: the connector's faults, the lane's meta. ARGV: first pause,
- * longest pause, told pause or '', fault, reply. While a pause runs, further faults (of sends that had begun) do not
- * lengthen it. From here on the lane is probed by one message at a time.
+ * Counts a fault of a connector and says how long to pause. KEYS: the connector's faults, the lane's meta, active, wait,
+ * prioritized. ARGV: first pause, longest pause, told pause or '', fault, reply, configured concurrency, longest hold. While a
+ * pause runs, further faults (of sends that had begun) do not lengthen it. From here on the lane is probed by one message at a
+ * time. → pause, faults, how many the server seems to bear.
  */
-export const faultScript = script(`${luaNow}
+export const faultScript = script(`${luaNow}${luaLower}
 local row = redis.call('HMGET', KEYS[1], 'until', 'faults')
 local till = tonumber(row[1] or '0')
 local pause
@@ -85,7 +87,15 @@ else
   redis.call('HSETNX', KEYS[1], 'since', now)
 end
 pause = math.ceil(pause)
+local level = tonumber(ARGV[6])
+if ARGV[4] == 'throttled' then
+  -- With a backlog the lane was full, although some of them may have ended before this one.
+  local tried = redis.call('LLEN', KEYS[3])
+  local full = tonumber(redis.call('HGET', KEYS[2], 'concurrency') or ARGV[6])
+  if tried > full or redis.call('LLEN', KEYS[4]) + redis.call('ZCARD', KEYS[5]) > 0 then tried = full end
+  level = lower(KEYS[1], level, tried, pause, tonumber(ARGV[7]))
+end
 redis.call('HSET', KEYS[2], 'concurrency', 1)
 redis.call('HSET', KEYS[1], 'until', now + pause, 'fault', ARGV[4], 'reply', ARGV[5])
-return { pause, tonumber(redis.call('HGET', KEYS[1], 'faults') or '1') }
+return { pause, tonumber(redis.call('HGET', KEYS[1], 'faults') or '1'), level }
 `);

@@ -46,13 +46,26 @@ export interface LaneStatus {
  */
 const unreachableRate = { max: 1_000_000, durationMs: 1_000 };
 
+interface NewFault {
+  readonly kind: string;
+  readonly reply: string;
+  readonly toldMs: number | null;
+  readonly firstMs: number;
+  readonly longestMs: number;
+  /** The configured number of messages at once. */
+  readonly concurrency: number;
+  /** How long a number that was too much for a server is not tried again, at most. */
+  readonly longestHoldMs: number;
+}
+
 export interface Lanes {
   queue(connectorId: string): Queue;
   /** Up to `count` lanes that are due; nobody else gets them for `visibilityMs`. `waitMs`: until the next one, -1 if none. */
   claim(count: number, visibilityMs: number): Promise<{ connectors: string[]; waitMs: number }>;
   /** Re-reads when a lane is due. `announce` wakes idle processes. → ms until due, -1 if it has nothing. */
   refresh(connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number>;
-  setLimits(connectorId: string, limits: LaneLimits): Promise<void>;
+  /** → the concurrency in force: that of the limits, unless the connector has faults or its server throttles. */
+  setLimits(connectorId: string, limits: LaneLimits): Promise<number>;
   pause(connectorId: string): Promise<void>;
   /** Also forgets faults and their pause: an operator has mended something. The sweep gives the lane its limits back. */
   resume(connectorId: string): Promise<void>;
@@ -62,11 +75,8 @@ export interface Lanes {
   postpone(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
   /** Ends a wait for a quota: another one is in force. */
   requota(connectorId: string): Promise<void>;
-  /** Counts a fault; → for how long to pause and how many faults there were. */
-  fault(
-    connectorId: string,
-    fault: { kind: string; reply: string; toldMs: number | null; firstMs: number; longestMs: number },
-  ): Promise<{ pauseMs: number; faults: number }>;
+  /** Counts a fault; → for how long to pause, how many faults there were, and how many messages at once come after them. */
+  fault(connectorId: string, fault: NewFault): Promise<{ pauseMs: number; faults: number; concurrency: number }>;
   status(connectorId: string): Promise<LaneStatus>;
   /** Every connector that ever had a lane. */
   known(): Promise<string[]>;
@@ -89,7 +99,7 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
     const args = [connectorId, mode, announce ? keys.wake : ''];
     return Number(await run(redis, refreshScript, [keys.ready, keys.lanes, ...laneKeys], args));
   };
-  const setLimits = async (connectorId: string, limits: LaneLimits): Promise<void> => {
+  const setLimits = async (connectorId: string, limits: LaneLimits): Promise<number> => {
     const { max, durationMs } = rateOf(limits.messagesPerMinute);
     const laneKeys = [
       key(connectorId, 'meta'),
@@ -97,8 +107,9 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
       key(connectorId, 'limiter'),
       keys.connectorWait(connectorId),
     ];
-    await run(redis, limitsScript, laneKeys, [limits.concurrency, max, durationMs]);
+    const concurrency = await run(redis, limitsScript, laneKeys, [limits.concurrency, max, durationMs]);
     await refresh(connectorId, 'sooner', true);
+    return Number(concurrency);
   };
   const forgive = async (connectorId: string): Promise<void> => {
     await redis.del(keys.connector(connectorId), key(connectorId, 'limiter'), keys.connectorWait(connectorId));
@@ -136,11 +147,11 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
       await run(redis, unholdScript, [key(connectorId, 'limiter'), keys.connectorWait(connectorId)], reasons);
     },
 
-    async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs }) {
-      const args = [firstMs, longestMs, toldMs ?? '', kind, reply];
-      const faultKeys = [keys.connector(connectorId), key(connectorId, 'meta')];
-      const [pauseMs, faults] = (await run(redis, faultScript, faultKeys, args)) as unknown[];
-      return { pauseMs: Number(pauseMs), faults: Number(faults) };
+    async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs, concurrency, longestHoldMs }) {
+      const args = [firstMs, longestMs, toldMs ?? '', kind, reply, concurrency, longestHoldMs];
+      const laneKeys = ['meta', 'active', 'wait', 'prioritized'].map((type) => key(connectorId, type));
+      const answer = (await run(redis, faultScript, [keys.connector(connectorId), ...laneKeys], args)) as unknown[];
+      return { pauseMs: Number(answer[0]), faults: Number(answer[1]), concurrency: Number(answer[2]) };
     },
 
     async status(connectorId) {

@@ -1,5 +1,6 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. KEYS[1] is the row, KEYS[2] the unsettled set. */
 import { script } from './script.ts';
+import { luaRise } from './throttle.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. */
 const shared = `
@@ -54,7 +55,7 @@ return 'go'
  * A result whose attempt is not the open one any more comes too late to decide the state: it is only noted. Two exceptions where
  * no attempt is open: that everybody has it is always welcome, and any end is better than being held.
  */
-export const settleScript = script(`${shared}
+export const settleScript = script(`${shared}${luaRise}
 local row = redis.call('HMGET', KEYS[1], 'state', 'open')
 if row[1] and ARGV[2] ~= '' then
   local late
@@ -86,7 +87,7 @@ if row[1] == 'held' and letter == 0 then
 end
 local answer = 'ok'
 if ARGV[12] ~= '0' then redis.call('HINCRBY', KEYS[6], 'sent', 1) end
-if ARGV[11] == '1' and redis.call('DEL', KEYS[5]) == 1 then answer = 'recovered' end
+if ARGV[11] == '1' and redis.call('EXISTS', KEYS[5]) == 1 then answer = rise(KEYS[5]) end
 if terminal[ARGV[3]] then
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   redis.call('ZREM', KEYS[2], ARGV[1])

@@ -94,6 +94,8 @@ export interface Settlement {
   readonly connectorWorks: boolean;
 }
 
+type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised';
+
 /** `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not ours. Else the row's state. */
 export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
 
@@ -117,9 +119,10 @@ export interface Ledger {
   ): Promise<FenceAnswer>;
   /**
    * Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. `late`: somebody
-   * else's result stands. `recovered`: written, and it ended the connector's faults.
+   * else's result stands. `recovered`: written, and it ended the connector's faults. `raised`: written, and one more
+   * may be on its way at once.
    */
-  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<'ok' | 'late' | 'recovered'>;
+  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
   /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
   cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
   /**
@@ -216,7 +219,7 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
           ...rowFields(row),
         ],
       );
-      return answer as 'ok' | 'late' | 'recovered';
+      return answer as SettleAnswer;
     },
 
     async cancel(id, now, retentionMs, inIntake) {

@@ -52,6 +52,8 @@ export type WorkerEvent =
       readonly fault: string;
       readonly faults: number;
       readonly pauseMs: number;
+      /** Messages at once after the fault. */
+      readonly concurrency: number;
       readonly code: string | null;
       readonly reply: string | null;
     }
@@ -71,13 +73,21 @@ export type WorkerEvent =
       readonly quota: QuotaKind;
       readonly waitMs: number;
     }
-  | { readonly event: 'connector-recovered'; readonly connector: string }
+  | (Concurrency & { readonly event: 'connector-recovered' })
+  | (Concurrency & { readonly event: 'concurrency-raised' })
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
   | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }
   | { readonly event: 'error'; readonly id: string | null; readonly where: string; readonly detail: string }
   | { readonly event: 'lane-orphaned'; readonly connector: string; readonly waiting: number; readonly rerouted: number }
   | { readonly event: 'dead-letters-trimmed'; readonly count: number }
   | { readonly event: 'contents-trimmed'; readonly count: number };
+
+/** Messages of a connector that may be on their way at once: in force and configured; null where the connector is gone. */
+interface Concurrency {
+  readonly connector: string;
+  readonly concurrency: number | null;
+  readonly configured: number | null;
+}
 
 /** A subscriber. It must not throw; `emitTo` guards the worker if it does. */
 export type Listener = (event: WorkerEvent) => void;

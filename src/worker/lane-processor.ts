@@ -8,7 +8,7 @@ import { laneName, type Keys } from '../queue/names.ts';
 import type { Transport } from '../transport/transport.ts';
 import { buryInvalid } from './bury.ts';
 import { deliver, type Delivery, type DeliverTools } from './deliver.ts';
-import { faultPauses } from './retry-policy.ts';
+import { faultPauses, longestHoldMs } from './retry-policy.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface LaneTools extends DeliverTools {
@@ -94,12 +94,14 @@ async function translate(
     case 'postpone': {
       const { fault, reply, toldMs } = delivery.decision;
       const text = reply.text ?? '';
-      const { pauseMs, faults } = await lanes.fault(connector.id, {
+      const { pauseMs, faults, concurrency } = await lanes.fault(connector.id, {
         kind: fault,
         reply: text,
         toldMs: toldMs === null ? null : toldMs * pauseScale,
         firstMs: faultPauses[fault].firstMs * pauseScale,
         longestMs: faultPauses[fault].longestMs * pauseScale,
+        concurrency: connector.limits.concurrency,
+        longestHoldMs: longestHoldMs * pauseScale,
       });
       emit({
         event: 'connector-fault',
@@ -108,6 +110,7 @@ async function translate(
         fault,
         faults,
         pauseMs,
+        concurrency,
         code: reply.code,
         reply: text,
       });

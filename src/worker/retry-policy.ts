@@ -179,3 +179,6 @@ export const faultPauses: Readonly<Record<FaultClass, { readonly firstMs: number
   blocked: { firstMs: 300_000, longestMs: 3_600_000 },
   config: { firstMs: 30_000, longestMs: 900_000 },
 };
+
+/** How long a number of messages at once that was too much for a server is not tried again, at most. */
+export const longestHoldMs = 3_600_000;

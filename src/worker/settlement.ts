@@ -16,8 +16,8 @@ export interface SettleTools {
   readonly now: () => number;
   /** How long terminal rows are kept, in ms. */
   readonly retentionMs: number;
-  /** Told when a connector that had faults took a mail. */
-  readonly recovered: (connectorId: string) => Promise<void>;
+  /** Told when a connector that had faults took a mail, or one that throttles took enough of them. */
+  readonly recovered: (connectorId: string, how: 'recovered' | 'raised') => Promise<void>;
 }
 
 /** The attempt that is being settled. `token` is that of the open attempt in the ledger, null if there was none. */
@@ -60,7 +60,7 @@ export async function settleMessage(
   else if (reason !== null) tools.emit({ event: 'dead', ...about, reason, recipients: dead.length, code, reply });
   // A dead letter keeps its contents: it can be replayed.
   if (reason === null) await tools.contents.release(job.id, refsOf(job.message));
-  if (answer === 'recovered') await tools.recovered(job.connector);
+  if (answer !== 'ok') await tools.recovered(job.connector, answer);
 }
 
 /** Somebody is left to try again. */
@@ -89,7 +89,7 @@ export async function deferMessage(
   if (uncertain) tools.emit({ event: 'uncertain', ...about, detail: reply ?? '' });
   const retryInMs = decision.at - tools.now();
   tools.emit({ event: 'deferred', ...about, attempt: attempts, recipients: waiting.length, retryInMs, code, reply });
-  if (answer === 'recovered') await tools.recovered(job.connector);
+  if (answer !== 'ok') await tools.recovered(job.connector, answer);
 }
 
 /** A look for an attempt's result that found nothing out: looked for again at `at`. Burns no attempt. */

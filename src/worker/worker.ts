@@ -25,6 +25,7 @@ import { routeJob, type Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { sweep, type SweepTools } from './sweep.ts';
+import { within } from './within.ts';
 
 export interface WorkerOptions {
   readonly redis: { readonly url: string; readonly prefix: string };
@@ -109,10 +110,11 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     lateResultMs: timing.lateResultMs,
     quota: createQuota(redis, keys),
     pauseScale: timing.pauseScale,
-    async recovered(connectorId) {
-      const connector = connectorOf(connectorId);
-      if (connector !== undefined) await lanes.setLimits(connectorId, connector.limits);
-      emit({ event: 'connector-recovered', connector: connectorId });
+    async recovered(connectorId, how) {
+      const limits = connectorOf(connectorId)?.limits;
+      const concurrency = limits === undefined ? null : await lanes.setLimits(connectorId, limits);
+      const event = how === 'recovered' ? 'connector-recovered' : 'concurrency-raised';
+      emit({ event, connector: connectorId, concurrency, configured: limits?.concurrency ?? null });
     },
     limits: () => routing.config.message,
     transport: options.transport,
@@ -282,19 +284,4 @@ async function sweepUntil(
       signal.addEventListener('abort', end);
     });
   }
-}
-
-/** Whether the work ended in time. Its errors count as an end. */
-async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  const done = work.then(
-    () => true as const,
-    () => true as const,
-  );
-  const result = await Promise.race([done, late]);
-  clearTimeout(timer);
-  return result;
 }
