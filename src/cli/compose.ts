@@ -8,6 +8,7 @@ import { createProducer, type Producer } from '../producer/producer.ts';
 import { openOperator, type Operator } from '../queue/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { createGraphTransport } from '../transport/graph.ts';
+import type { SessionLeases } from '../transport/session-leases.ts';
 import { createSmtpTransport } from '../transport/smtp.ts';
 import type { Transport } from '../transport/transport.ts';
 import { unreachable } from '../errors.ts';
@@ -58,13 +59,17 @@ export function requireConnector({ connectors }: Config, id: string): ConnectorC
   throw new UsageError(`there is no connector "${id}". ${hint}`);
 }
 
-/** null for a connector that only receives. Opens no connection. */
-export function buildTransport(connector: ConnectorConfig, hostname: string): Transport | null {
+/** null for a connector that only receives. Opens no connection. Without leases it may connect as if it were alone. */
+export function buildTransport(
+  connector: ConnectorConfig,
+  hostname: string,
+  leases: SessionLeases | null = null,
+): Transport | null {
   const { transport, limits, direction } = connector;
   if (transport === null || !sends(direction)) return null;
   switch (transport.kind) {
     case 'smtp':
-      return createSmtpTransport({ settings: transport.smtp, hostname, maxConnections: limits.concurrency });
+      return createSmtpTransport({ settings: transport.smtp, hostname, maxConnections: limits.concurrency, leases });
     case 'graph':
       return createGraphTransport({
         settings: transport.graph,

@@ -45,7 +45,8 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   let config = loaded.config;
   const registry = createRegistry((id) => {
     const connector = config.connectors.find((each) => each.id === id);
-    return connector === undefined ? null : buildTransport(connector, config.hostname);
+    if (connector === undefined) return null;
+    return buildTransport(connector, config.hostname, worker.sessions.of(id, connector.limits.concurrency));
   });
   const worker = createWorker({
     redis: config.redis,

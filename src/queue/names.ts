@@ -27,6 +27,12 @@ export interface Keys {
   readonly contents: string;
   /** Pub/sub channel: a lane became ready. */
   readonly wake: string;
+  /** ZSET worker → until when it counts as alive, of workers with sessions at servers. */
+  readonly sessions: string;
+  /** Pub/sub channel: a session has ended, or should. */
+  readonly sessionsChannel: string;
+  /** HASH worker → sessions with a connector's server that it may have open. */
+  sessionsOf(connectorId: string): string;
   ledger(id: string): string;
   deadLetter(id: string): string;
   content(sha256: string): string;
@@ -52,6 +58,9 @@ export function keysOf(prefix: string): Keys {
     dead: `${prefix}:dead`,
     contents: `${prefix}:contents`,
     wake: `${prefix}:wake`,
+    sessions: `${prefix}:sessions`,
+    sessionsChannel: `${prefix}:sessions:free`,
+    sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,
     ledger: (id) => `${prefix}:ledger:${id}`,
     deadLetter: (id) => `${prefix}:dead:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,

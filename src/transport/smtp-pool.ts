@@ -3,28 +3,40 @@
  *
  *   slot     the right to one connection; waits in line for it
  *   idle     a session that waits for its next message; ends after `idleMs`
+ *   lease    the right to one connection of those that the connector may have over all processes; ends with the connection
  *   trial    the first session, opened alone: a wrong password or a dead server costs one attempt and not one per slot,
  *            and providers lock accounts after some ten refused log-ins
  */
+import { leasedSessions, type OpenSession } from './leased-sessions.ts';
+import { NoLease, type SessionLeases } from './session-leases.ts';
 import { SmtpFailure } from './smtp-failure.ts';
 import type { SmtpSession } from './smtp-session.ts';
+import type { Reservation } from './transport.ts';
 
 export interface PoolOptions {
-  /** Rejects with SmtpFailure. */
-  readonly open: (signal: AbortSignal) => Promise<SmtpSession>;
+  readonly open: OpenSession;
   readonly maxConnections: number;
+  /** Null where nobody else connects. */
+  readonly leases: SessionLeases | null;
+}
+
+interface Held {
+  readonly session: SmtpSession;
+  readonly reused: boolean;
 }
 
 export interface SmtpSlot {
-  /** A warm session, or a new one. `reused` tells that the server may have closed it meanwhile. */
-  session(signal: AbortSignal, options?: { fresh: boolean }): Promise<{ session: SmtpSession; reused: boolean }>;
+  /** A warm session, or a new one. `reused` tells that the server may have closed it meanwhile. Rejects with SmtpFailure or NoLease. */
+  session(signal: AbortSignal, options?: { fresh?: boolean; waitMs?: number }): Promise<Held>;
   /** Gives the slot back, with the session if there is one that can go on. */
   release(session: SmtpSession | null): void;
 }
 
 export interface SmtpPool {
-  /** Null if the signal came first. */
+  /** One that was reserved, else one that is free. Null if the signal came first. */
   slot(signal: AbortSignal): Promise<SmtpSlot | null>;
+  /** A slot with its session, or its failure, for the next slot(). Null if no session is to be had now. */
+  reserve(signal: AbortSignal, limitMs: number): Promise<Reservation | null>;
   /** Ends idle sessions now, and the others when they come back. */
   close(): void;
 }
@@ -33,8 +45,11 @@ export interface SmtpPool {
 const idleMs = 30_000;
 /** Servers limit messages per session (Exchange Online, Postfix with smtpd_client limits); 100 spreads the cost of TLS and AUTH well enough. */
 const maxMessages = 100;
+/** How long a message that is under way waits until another process ends an idle session. */
+const leaseWaitMs = 3_000;
 
-export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool {
+export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): SmtpPool {
+  const sessions = leasedSessions(open, leases);
   const idle: { session: SmtpSession; timer: NodeJS.Timeout }[] = [];
   const waiting: (() => void)[] = [];
   let busy = 0;
@@ -42,19 +57,19 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
   let using = 0;
   let trial: { readonly session: Promise<SmtpSession>; readonly signal: AbortSignal } | null = null;
   let closed = false;
-
+  const reserved: SmtpSlot[] = [];
   const leave = (): void => {
     busy -= 1;
     waiting.shift()?.();
   };
 
   const keep = (session: SmtpSession): void => {
-    if (closed || !session.usable || session.messages >= maxMessages) return session.quit();
+    if (closed || !session.usable || session.messages >= maxMessages) return sessions.quit(session);
     const entry = {
       session,
       timer: setTimeout(() => {
         idle.splice(idle.indexOf(entry), 1);
-        session.quit();
+        sessions.quit(session);
       }, idleMs),
     };
     entry.timer.unref();
@@ -69,11 +84,11 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
   };
 
   /** Opens at once while other sessions prove that the server takes us; otherwise one alone, whose failure is everybody's. */
-  const openOne = async (signal: AbortSignal): Promise<SmtpSession> => {
-    if (using > 0 || idle.length > 0) return open(signal);
+  const openOne = async (signal: AbortSignal, waitMs: number): Promise<SmtpSession> => {
+    if (using > 0 || idle.length > 0) return sessions.open(signal, waitMs);
     const other = trial;
     if (other === null) {
-      const mine = { session: open(signal), signal };
+      const mine = { session: sessions.open(signal, waitMs), signal };
       trial = mine;
       try {
         return await mine.session;
@@ -90,7 +105,7 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
     }
     // The trial's owner takes its session first; from then on everybody may open.
     await Promise.resolve();
-    return openOne(signal);
+    return openOne(signal, waitMs);
   };
 
   const slot = (): SmtpSlot => {
@@ -103,12 +118,12 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
       return session;
     };
     return {
-      async session(signal, { fresh } = { fresh: false }) {
+      async session(signal, { fresh = false, waitMs = leaseWaitMs } = {}) {
         for (let found = fresh ? undefined : warm(); found !== undefined; found = warm()) {
           if (await found.clear(signal)) return { session: take(found), reused: true };
-          found.quit();
+          sessions.quit(found);
         }
-        return { session: take(await openOne(signal)), reused: false };
+        return { session: take(await openOne(signal, waitMs)), reused: false };
       },
       release(session) {
         if (!held) return;
@@ -120,9 +135,61 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
     };
   };
 
+  const reserve = async (signal: AbortSignal): Promise<Reservation | null> => {
+    const place = slot();
+    let first: Held | SmtpFailure;
+    try {
+      first = await place.session(signal, { waitMs: 0 });
+    } catch (error) {
+      if (!(error instanceof SmtpFailure)) {
+        place.release(null);
+        if (error instanceof NoLease) return null;
+        throw error;
+      }
+      first = error;
+    }
+    let ready: Held | SmtpFailure | null = first;
+    const entry: SmtpSlot = {
+      session(ownSignal, options) {
+        const mine = ready;
+        ready = null;
+        if (mine === null) return place.session(ownSignal, options);
+        return mine instanceof SmtpFailure ? Promise.reject(mine) : Promise.resolve(mine);
+      },
+      release: (session) => place.release(session),
+    };
+    reserved.push(entry);
+    return {
+      cancel() {
+        const index = reserved.indexOf(entry);
+        if (index < 0) return;
+        reserved.splice(index, 1);
+        place.release(first instanceof SmtpFailure ? null : first.session);
+      },
+    };
+  };
+
+  const end = (which: 'one' | 'all'): void => {
+    // The one used longest ago: nobody will miss it.
+    for (const entry of idle.splice(0, which === 'one' ? 1 : idle.length)) {
+      clearTimeout(entry.timer);
+      sessions.quit(entry.session);
+    }
+  };
+  const forget = leases?.onRecall(end);
+
   return {
+    reserve(signal, limitMs) {
+      if (signal.aborted) return Promise.resolve(null);
+      // As many sends as the connector may have are under way: there is nothing to get ready.
+      if (busy >= maxConnections) return Promise.resolve(nothingReserved);
+      // A warm session needs no time, and signals cost more than it does.
+      return reserve(idle.length > 0 ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]));
+    },
     slot(signal) {
       if (signal.aborted) return Promise.resolve(null);
+      const place = reserved.shift();
+      if (place !== undefined) return Promise.resolve(place);
       if (busy < maxConnections) return Promise.resolve(slot());
       return new Promise((resolve) => {
         const enter = (): void => {
@@ -139,10 +206,13 @@ export function createSmtpPool({ open, maxConnections }: PoolOptions): SmtpPool 
     },
     close() {
       closed = true;
-      for (let session = warm(); session !== undefined; session = warm()) session.quit();
+      forget?.();
+      end('all');
     },
   };
 }
+
+const nothingReserved: Reservation = { cancel: () => undefined };
 
 /** Rejects as soon as the signal comes; the work itself goes on. */
 async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {

@@ -54,15 +54,17 @@ type Done<T> = (error: Error | null, value?: T) => void;
 const quitMs = 2_000;
 const mechanisms = ['PLAIN', 'LOGIN', 'CRAM-MD5'];
 
-/** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. */
+/** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. `onSocket` gets the connection itself. */
 export async function openSession(
   settings: SmtpSettings,
   hostname: string,
   login: Login | null,
   signal: AbortSignal,
+  onSocket?: (socket: net.Socket) => void,
 ): Promise<SmtpSession> {
   const { timeouts } = settings;
   const socket = await dial(settings, signal);
+  onSocket?.(socket);
   const connection = new SMTPConnection({
     connection: socket,
     host: settings.tls.servername ?? settings.host,

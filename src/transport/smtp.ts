@@ -1,6 +1,8 @@
 /** The SMTP transport of one connector: envelope checks, fence, one transaction on a pooled session, outcome. */
+import type net from 'node:net';
 import { fitForTransfer } from '../message/transfer.ts';
 import { compileRules } from './reply-rules.ts';
+import { NoLease, type SessionLeases } from './session-leases.ts';
 import { SmtpFailure } from './smtp-failure.ts';
 import { createLogins } from './smtp-login.ts';
 import { faultOf, outcomeOf } from './smtp-outcome.ts';
@@ -15,33 +17,35 @@ export interface SmtpTransportOptions {
   readonly hostname: string;
   /** Connections of this process to the server. */
   readonly maxConnections: number;
+  /** Of the connections over all processes. Default: nobody else connects. */
+  readonly leases?: SessionLeases | null;
   /** ms since the epoch. Default: the system's clock. */
   readonly now?: () => number;
 }
 
 /** Opens nothing until the first mail. Messages are bytes: no path or URL in one is ever opened. */
 export function createSmtpTransport(options: SmtpTransportOptions): Transport {
-  const { settings, hostname, maxConnections, now = Date.now } = options;
+  const { settings, hostname, maxConnections, leases = null, now = Date.now } = options;
   const account = settings.auth?.user ?? null;
   const rules = compileRules(settings.replyRules);
   const running = new Set<Promise<unknown>>();
   let closed = false;
 
   const logins = createLogins(settings.auth, now);
-  const open = async (signal: AbortSignal): Promise<SmtpSession> => {
+  const open = async (signal: AbortSignal, onSocket?: (socket: net.Socket) => void): Promise<SmtpSession> => {
     if (settings.security === 'none' && settings.auth !== null && !settings.allowInsecureAuth) {
       const text = 'credentials are refused over an unencrypted session (allowInsecureAuth is off)';
       throw new SmtpFailure('auth', { code: 'ECONFIG', text });
     }
     const login = await logins.next(signal);
     try {
-      return await openSession(settings, hostname, login, signal);
+      return await openSession(settings, hostname, login, signal, onSocket);
     } catch (error) {
       if (error instanceof SmtpFailure && error.phase === 'auth' && error.answered) logins.refused();
       throw error;
     }
   };
-  const pool = createSmtpPool({ open, maxConnections });
+  const pool = createSmtpPool({ open, maxConnections, leases });
 
   const attempt = async (mail: OutgoingMail, context: SendContext): Promise<Outcome> => {
     const recipients = [...new Set(mail.envelope.to)];
@@ -60,6 +64,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
       const onWhole = (): void => clearTimeout(timer);
       return await onSlot({ mail, context, signal, slot, ready, recipients, refused, onWhole });
     } catch (error) {
+      if (error instanceof NoLease) return { kind: 'stopped', why: context.signal.aborted ? 'signal' : 'no-session' };
       if (!(error instanceof SmtpFailure)) throw error;
       if (context.signal.aborted) return { kind: 'stopped', why: 'signal' };
       return { kind: 'connector-fault', ...faultOf(error, rules) };
@@ -114,6 +119,13 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
       } finally {
         running.delete(sending);
       }
+    },
+    async reserve(signal) {
+      if (closed) return null;
+      const reservation = await pool.reserve(signal, settings.timeouts.totalMs);
+      if (!closed && !signal.aborted) return reservation;
+      reservation?.cancel();
+      return null;
     },
     async check(signal) {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(settings.timeouts.totalMs)]);

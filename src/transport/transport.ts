@@ -32,12 +32,15 @@ export type FaultClass = 'unreachable' | 'tls' | 'auth' | 'throttled' | 'quota' 
  * The result of one attempt.
  * - `settled`: every recipient has an outcome of its own.
  * - `connector-fault`: the connector failed before the message was handed over. No recipient got it; no attempt is burned.
- * - `stopped`: the fence said no, or the signal came before the transaction began. Nothing was sent.
+ * - `stopped`: nothing was sent, and nobody failed: the fence said no, the signal came before the transaction began, or all
+ *   sessions that the connector may have are open in other processes.
  */
 export type Outcome =
   | { readonly kind: 'settled'; readonly recipients: readonly RecipientOutcome[]; readonly slowDownMs?: number }
   | { readonly kind: 'connector-fault'; readonly fault: FaultClass; readonly reply: Reply; readonly pauseMs?: number }
-  | { readonly kind: 'stopped'; readonly why: 'fence' | 'signal' };
+  | { readonly kind: 'stopped'; readonly why: StopReason };
+
+export type StopReason = 'fence' | 'signal' | 'no-session';
 
 /** One mail, ready to go: envelope and RFC 5322 bytes with CRLF line ends and no Bcc. */
 export interface OutgoingMail {
@@ -87,6 +90,12 @@ export interface VerifyContext {
   readonly attemptedAt: number;
 }
 
+/** A place on a session that the next send() takes. */
+export interface Reservation {
+  /** Gives the place back, unless a send has taken it. */
+  cancel(): void;
+}
+
 /** One connector's way to send. Never throws: whatever happens is an Outcome. */
 export interface Transport {
   readonly kind: 'smtp' | 'graph' | 'recording';
@@ -98,6 +107,11 @@ export interface Transport {
   /** Bytes of a mail as the far side counts them against a limit of bytes. Default: those of the mail. */
   countedBytes?(mail: OutgoingMail): number;
   send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
+  /**
+   * Gets a session ready for a message that is not known yet, so that whoever paces messages can take one when it can leave
+   * at once. What fails here is the next send()'s outcome. Null: no session is to be had in this process, or the signal came.
+   */
+  reserve?(signal: AbortSignal): Promise<Reservation | null>;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
   /**

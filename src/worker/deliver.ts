@@ -48,8 +48,8 @@ export type Delivery =
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** The connector's day or window is full: the lane waits. */
   | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
-  /** Give it back untouched: this worker stops, or may not send. */
-  | { readonly kind: 'hand-back'; readonly lockLost: boolean };
+  /** Give it back untouched: this worker stops, may not send, or has no session for it. */
+  | { readonly kind: 'hand-back'; readonly why: 'stopping' | 'lock lost' | 'no session' };
 
 export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<Delivery> {
   const { job, policy } = task;
@@ -157,9 +157,11 @@ async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promis
     case 'stopped': {
       await takeBack(settled, decision.why, tools);
       const answer = fence.answer();
-      if (answer === null || answer === 'go' || answer === 'lost') return handBack(answer === 'lost');
+      if (decision.why === 'no-session') return { kind: 'hand-back', why: 'no session' };
+      if (answer === 'lost') return { kind: 'hand-back', why: 'lock lost' };
       // An attempt that was open all the time, or a state that ends the message: the next run looks again, or it is done.
-      return answer === 'open' ? handBack(false) : dropped(task, tools, answer);
+      if (answer === null || answer === 'go' || answer === 'open') return { kind: 'hand-back', why: 'stopping' };
+      return dropped(task, tools, answer);
     }
     default:
       return unreachable(decision);
@@ -169,10 +171,6 @@ async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promis
 function finished(outcome: Outcome): Delivery {
   const slowDownMs = slowDownOf(outcome);
   return slowDownMs === null ? { kind: 'finished' } : { kind: 'finished', slowDownMs };
-}
-
-function handBack(lockLost: boolean): Delivery {
-  return { kind: 'hand-back', lockLost };
 }
 
 /** The ledger says that nothing is to be sent: the job ends. */

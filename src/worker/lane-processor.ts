@@ -39,7 +39,7 @@ export async function processLaneJob(
     }
     const transport = tools.transport(connector.id);
     if (transport === null) {
-      delivery = { kind: 'hand-back', lockLost: false };
+      delivery = { kind: 'hand-back', why: 'stopping' };
     } else {
       const key = tools.keys.queue(laneName(connector.id), `${id}:lock`);
       delivery = await deliver(
@@ -123,9 +123,9 @@ async function translate(
       await lanes.postpone(connector.id, delivery.waitMs, delivery.quota);
       return Worker.RateLimitError();
     case 'hand-back': {
-      emit({ event: 'handed-back', id, connector: connector.id, why: delivery.lockLost ? 'lock lost' : 'stopping' });
+      emit({ event: 'handed-back', id, connector: connector.id, why: delivery.why });
       // Without the lock the job is somebody else's already.
-      if (!delivery.lockLost) await job.moveToWait(token);
+      if (delivery.why !== 'lock lost') await job.moveToWait(token);
       return new WaitingError();
     }
     default:

@@ -7,7 +7,7 @@
 import type { DeadReason, DeadRecipient } from '../queue/dead-letters.ts';
 import type { LedgerState, RecipientState } from '../queue/ledger.ts';
 import type { SendPolicy } from './settings.ts';
-import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport/transport.ts';
+import type { FaultClass, Outcome, RecipientOutcome, Reply, StopReason } from '../transport/transport.ts';
 import { unreachable } from '../errors.ts';
 
 export type Decision =
@@ -21,7 +21,7 @@ export type Decision =
     }
   | { readonly kind: 'retry'; readonly recipients: readonly RecipientState[]; readonly at: number }
   | { readonly kind: 'postpone'; readonly fault: FaultClass; readonly reply: Reply; readonly toldMs: number | null }
-  | { readonly kind: 'stopped'; readonly why: 'fence' | 'signal' };
+  | { readonly kind: 'stopped'; readonly why: StopReason };
 
 export interface Attempt {
   readonly outcome: Outcome;

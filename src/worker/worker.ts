@@ -16,6 +16,7 @@ import { createLanes } from '../queue/lanes.ts';
 import { createLedger } from '../queue/ledger.ts';
 import { intakeName, keysOf, laneName } from '../queue/names.ts';
 import { createQuota } from '../queue/quota.ts';
+import { createSessions, type Sessions } from '../queue/session-leases.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -72,6 +73,8 @@ export interface PostlaneWorker {
   apply(config: WorkerConfig): Promise<void>;
   /** Stops claiming, lets running sends finish within the drain time, hands back the rest. → whether all finished. */
   stop(): Promise<boolean>;
+  /** The sessions that each connector may have open, over all workers; for those who make its transport. */
+  readonly sessions: Pick<Sessions, 'of'>;
   /** What a health check asks: is Redis there, and does the loop turn. */
   health(): { readonly ok: boolean; readonly redis: string; readonly idleForMs: number };
 }
@@ -90,6 +93,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const lanes = createLanes(redis, keys, shared);
   const ledger = createLedger(redis, keys);
   const contents = createContentStore(redis, keys);
+  const sessions = createSessions({ redis, keys, worker: options.name });
 
   let routing: Routing = routingOf(options.config);
   let configuredAt = now();
@@ -188,6 +192,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   };
 
   return {
+    sessions,
+
     async start() {
       const warnings = await durabilityWarnings(redis);
       // A stop may come while this waits for Redis: what is opened after it would be closed by nobody.
@@ -197,8 +203,11 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       if (stopping.signal.aborted) return;
       subscriber = redis.duplicate({ connectionName: `postlane-wake:${options.name}` });
       subscriber.on('error', () => undefined);
-      subscriber.on('message', () => scheduler.wake());
-      await subscriber.subscribe(keys.wake);
+      subscriber.on('message', (channel, message) => {
+        if (channel === keys.sessionsChannel) sessions.hear(message);
+        else scheduler.wake();
+      });
+      await subscriber.subscribe(keys.wake, keys.sessionsChannel);
       if (stopping.signal.aborted) return;
       router = startRouter();
       scheduler.start();
@@ -234,6 +243,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
           for (const lane of laneWorkers.values()) lane.cancelAllJobs('stopping');
           finished = await within(drained, timing.abortMs);
         }
+        await within(sessions.close(), 5_000);
         // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
         await within(Promise.all([...laneWorkers.values()].map((lane) => lane.close())), 1_000);
         subscriber?.disconnect();

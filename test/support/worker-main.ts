@@ -24,7 +24,6 @@ export interface WorkerMainSettings {
 }
 
 const { redis, name, config, smtp, graph, timing } = JSON.parse(process.argv[2] ?? '') as WorkerMainSettings;
-const transports = new Map(config.connectors.map(({ id, limits }) => [id, telling(id, limits.concurrency)] as const));
 const worker = createWorker({
   redis,
   config,
@@ -35,6 +34,8 @@ const worker = createWorker({
   // Asked each time, as the function itself is replaced when the clock is set.
   now: () => Date.now(),
 });
+
+const transports = new Map(config.connectors.map(({ id, limits }) => [id, telling(id, limits.concurrency)] as const));
 
 const systemNow = Date.now;
 createInterface({ input: process.stdin })
@@ -59,9 +60,10 @@ function say(line: object): void {
 /** The connector's transport, which tells what came out before the worker can tell the ledger. */
 function telling(id: string, maxConnections: number): Transport {
   const byGraph = graph[id];
+  const leases = worker.sessions.of(id, maxConnections);
   const transport =
     byGraph === undefined
-      ? createSmtpTransport({ settings: smtp[id]!, hostname: 'worker.test', maxConnections })
+      ? createSmtpTransport({ settings: smtp[id]!, hostname: 'worker.test', maxConnections, leases })
       : createGraphTransport({ settings: byGraph, maxConnections });
   return {
     ...transport,
