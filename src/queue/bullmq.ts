@@ -6,20 +6,27 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import {
+  Job,
   Queue,
   QueueKeys,
   RedisConnection,
-  RedisQueueBackend,
   Worker,
   type BackendFactory,
-  type Job,
+  type JobsOptions,
   type Processor,
   type WorkerOptions,
 } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { createStepRunner, SteppedBackend, type Rider } from './bullmq-steps.ts';
 
 export interface SharedQueues {
   queue(name: string): Queue;
+  /** Adds a job to a queue in one step with a script of ours. → that one's answer. */
+  addWith(
+    queue: Queue,
+    job: { readonly name: string; readonly data: unknown; readonly opts: JobsOptions },
+    rider: Rider,
+  ): Promise<unknown>;
   /** A worker that fetches only when told to. */
   laneWorker(name: string, processor: Processor, options: LaneOptions): LaneWorker;
 }
@@ -48,15 +55,30 @@ export function shareConnection(redis: Redis, prefix: string, failFast = false):
   // The owner of `redis` hears its errors; without a listener here they would be thrown.
   connection.on('error', () => undefined);
   // A backend that owns no connection: closing one lane must not close the others'.
-  const factory: BackendFactory<RedisQueueBackend> = (name, options) => {
-    const queueKeys = new QueueKeys(prefix);
+  const runStep = createStepRunner(redis);
+  const queueKeys = new QueueKeys(prefix);
+  const factory: BackendFactory<SteppedBackend> = (name, options) => {
     const toKey = (type: string): string => queueKeys.toKey(name, type);
-    return new RedisQueueBackend(connection, name, queueKeys.getKeys(name), toKey, options, undefined, false);
+    return new SteppedBackend(runStep, connection, name, queueKeys.getKeys(name), toKey, options, undefined, false);
   };
+  const backends = new WeakMap<Queue, SteppedBackend>();
   return {
     queue: (name) => {
       const streams = { events: { maxLen: maxLaneEvents } };
-      return new Queue(name, { connection: redis, prefix, streams, skipMetasUpdate: failFast }, factory);
+      let backend: SteppedBackend | undefined;
+      const made = new Queue(name, { connection: redis, prefix, streams, skipMetasUpdate: failFast }, (...args) => {
+        backend = factory(...args);
+        return backend;
+      });
+      if (backend !== undefined) backends.set(made, backend);
+      return made;
+    },
+    async addWith(queue, { name, data, opts }, rider) {
+      // BullMQ has defined its scripts on the connection once it is ready.
+      await queue.waitUntilReady();
+      const backend = backends.get(queue);
+      if (backend === undefined) throw new TypeError(`the queue ${queue.name} is not of this connection`);
+      return backend.addWith(new Job(queue, name, data, opts, opts.jobId), rider);
     },
     laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) =>
       new LaneWorker(
@@ -95,10 +117,24 @@ export class IntakeWorker extends Worker {
   }
 }
 
+/** What a processor of a lane may do about the end of its job. */
+export interface Riding {
+  readonly carry: (rider: Rider) => Promise<unknown>;
+  readonly until: (ending: Promise<void>) => void;
+}
+
 /** One lane's fetching and processing, by BullMQ's own code: locks, their renewal, stalled and failed jobs are all native. */
 export class LaneWorker extends Worker {
-  constructor(name: string, processor: Processor, options: WorkerOptions, factory: BackendFactory<RedisQueueBackend>) {
-    super(name, processor, options, factory);
+  readonly #stepped: SteppedBackend;
+  readonly #endings = new Map<string, Promise<void>>();
+
+  constructor(name: string, processor: Processor, options: WorkerOptions, factory: BackendFactory<SteppedBackend>) {
+    let stepped: SteppedBackend | undefined;
+    super(name, processor, options, (...args) => {
+      stepped ??= factory(...args);
+      return stepped;
+    });
+    this.#stepped = stepped!;
     // A lane that fails must not end the process: the scheduler listens, and without a listener 'error' would throw.
     this.on('error', () => undefined);
     this.on('lockRenewalFailed', (ids: string[]) => {
@@ -115,9 +151,36 @@ export class LaneWorker extends Worker {
     return this.getNextJob(token, { block: false });
   }
 
-  /** Runs the processor and moves the job where its result says. Does not fetch the next one. */
-  async runJob(job: Job, token: string): Promise<void> {
-    await this.processJob(job, token, () => false);
+  /**
+   * Runs the processor and moves the job where its result says. → the lane's next job, under the same token, if `more` says
+   * so once the job is completed: BullMQ fetches it in the step that ends this one, which saves a round trip.
+   */
+  async runJob(job: Job, token: string, more: () => boolean): Promise<Job | undefined> {
+    const id = String(job.id);
+    try {
+      return (await this.processJob(job, token, more)) ?? undefined;
+    } finally {
+      this.#stepped.leaveBehind(id);
+      await this.#endings.get(id);
+      this.#endings.delete(id);
+    }
+  }
+
+  /**
+   * Lets a processor write its result in the step that ends its job. It must not wait for that: the step comes after it.
+   * `until` names what runJob waits for besides, and must not reject.
+   */
+  riding(job: Job): Riding {
+    const id = String(job.id);
+    return {
+      carry: (rider) => this.#stepped.ride(id, rider),
+      until: (ending) => void this.#endings.set(id, ending),
+    };
+  }
+
+  /** After anything but success the lane may wait, and the job may come again at once: fetched anew, under another token. */
+  protected override handleFailed(error: Error, job: Job, token: string): Promise<Job> {
+    return super.handleFailed(error, job, token, () => false);
   }
 
   /** Puts jobs back whose worker has died. Single-shot per interval over all processes (BullMQ's own lock). */

@@ -1,6 +1,7 @@
 /** Connections to Redis: one profile for producers, which must fail fast, and one for workers, which must wait. */
 import { Redis, type RedisOptions } from 'ioredis';
 import { PostlaneError } from '../errors.ts';
+import { coalesceWrites } from './write-coalescing.ts';
 
 /** Reconnect delays 50 ms … 2 s: quick after a restart, bearable for a Redis that is down for hours. */
 const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 6), 2_000);
@@ -40,7 +41,9 @@ export function connectPatient(url: string, name = 'postlane-worker', silenceMs 
 
 function connect(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
   // For a connection that is closed already ioredis waits so long for nothing, and keeps the process alive meanwhile.
-  return new Redis(url, { retryStrategy, reconnectOnError, disconnectTimeout: 100, ...options });
+  const redis = new Redis(url, { retryStrategy, reconnectOnError, disconnectTimeout: 100, ...options });
+  coalesceWrites(redis);
+  return redis;
 }
 
 /** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */

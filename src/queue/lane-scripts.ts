@@ -1,56 +1,89 @@
 /** The Lua of the `ready` set: which lanes may have something to do, and from when. */
+import { rowLua } from './ledger-scripts.ts';
 import { luaNow, script } from './script.ts';
 import { luaInForce, luaLower } from './throttle.ts';
 
-/** KEYS[1] ready. ARGV: how many, visibility ms. → [ms until the next lane is due or -1, ids…]. Oldest first, so round robin. */
+/**
+ * KEYS[1] ready. ARGV: how many, visibility ms. → [ms until the next lane is due or -1, lanes that are due and were not
+ * claimed, ids…]. Oldest first, so round robin.
+ */
 export const claimScript = script(`${luaNow}
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], id) end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local wait = -1
 if first[2] then wait = math.max(0, math.ceil(tonumber(first[2]) - now)) end
-return { wait, unpack(ids) }
+local left = 0
+if wait == 0 then left = redis.call('ZCOUNT', KEYS[1], '-inf', now) end
+return { wait, left, unpack(ids) }
 `);
 
-/**
- * Works out from the lane's own keys when it may have something to do, and writes that into the ready set.
- * KEYS: ready, lanes, wait, prioritized, delayed, active, meta, limiter.
- * ARGV: id, mode, wake channel or ''. Mode 'sooner' only moves the lane forward: a lane that is in line keeps its place.
- * Mode 'exact' is for after a fetch that found nothing: it also moves back or removes. → ms until due, or -1.
- */
-export const refreshScript = script(`${luaNow}
-local meta = redis.call('HMGET', KEYS[7], 'paused', 'concurrency', 'max')
-local due = -1
-if not meta[1] then
-  if redis.call('LLEN', KEYS[3]) + redis.call('ZCARD', KEYS[4]) > 0 then
+/** When a lane may have something to do, from its own keys. `k` is the place of the first: wait, prioritized, delayed, active, meta, limiter. */
+const dueAt = `
+local function dueAt(k)
+  local meta = redis.call('HMGET', KEYS[k + 4], 'paused', 'concurrency', 'max')
+  if meta[1] then return -1 end
+  local due = -1
+  if redis.call('LLEN', KEYS[k]) > 0 or redis.call('ZCARD', KEYS[k + 1]) > 0 then
     due = now
   else
     -- BullMQ keeps a delayed job's time in the upper bits of its score.
-    local delayed = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
-    if delayed[2] then due = math.floor(tonumber(delayed[2]) / 4096) end
+    local delayed = redis.call('ZRANGE', KEYS[k + 2], 0, 0, 'WITHSCORES')
+    if not delayed[2] then return -1 end
+    due = math.floor(tonumber(delayed[2]) / 4096)
   end
-  if due >= 0 then
-    -- The limiter of BullMQ: as many as 'max' were taken in this window, which ends with the key.
-    if meta[3] and tonumber(redis.call('GET', KEYS[8]) or '0') >= tonumber(meta[3]) then
-      due = math.max(due, now + math.max(0, redis.call('PTTL', KEYS[8])))
-    end
-    -- A full lane is woken by whoever finishes; the far time is for one whose worker died.
-    if meta[2] and redis.call('LLEN', KEYS[6]) >= tonumber(meta[2]) then due = math.max(due, now + 30000) end
+  -- The limiter of BullMQ: as many as 'max' were taken in this window, which ends with the key.
+  if meta[3] and tonumber(redis.call('GET', KEYS[k + 5]) or '0') >= tonumber(meta[3]) then
+    due = math.max(due, now + math.max(0, redis.call('PTTL', KEYS[k + 5])))
   end
+  -- A full lane is woken by whoever finishes; the far time is for one whose worker died.
+  if meta[2] and redis.call('LLEN', KEYS[k + 3]) >= tonumber(meta[2]) then due = math.max(due, now + 30000) end
+  return due
 end
+-- Moves a lane forward only: one that is in line keeps its place. Wakes idle processes if it has become due.
+local function sooner(ready, id, due, channel)
+  if due < 0 then return end
+  local changed = redis.call('ZADD', ready, 'LT', 'CH', due, id)
+  if changed == 1 and due <= now and channel ~= '' then redis.call('PUBLISH', channel, id) end
+end
+`;
+
+/** The keys of a lane that `dueAt` reads, in its order. */
+export const laneKeyTypes = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'] as const;
+
+/**
+ * Works out when a lane may have something to do, and writes that into the ready set. KEYS: ready, lanes, the lane's.
+ * ARGV: id, mode, wake channel or ''. Mode 'sooner' only moves the lane forward. Mode 'exact' is for after a fetch that
+ * found nothing: it also moves back or removes. → ms until due, or -1.
+ */
+export const refreshScript = script(`${luaNow}${dueAt}
+local due = dueAt(3)
 redis.call('SADD', KEYS[2], ARGV[1])
-local changed = 0
-if ARGV[2] == 'exact' then
-  if due < 0 then redis.call('ZREM', KEYS[1], ARGV[1])
-  -- The floor keeps a lane from spinning whose due job BullMQ does not promote yet, as the worker's clock is slow.
-  else redis.call('ZADD', KEYS[1], math.max(due, now + 50), ARGV[1]) end
-elseif due >= 0 then
-  changed = redis.call('ZADD', KEYS[1], 'LT', 'CH', due, ARGV[1])
-end
-if changed == 1 and due <= now and ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[1]) end
+if ARGV[2] == 'sooner' then sooner(KEYS[1], ARGV[1], due, ARGV[3])
+elseif due < 0 then redis.call('ZREM', KEYS[1], ARGV[1])
+-- The floor keeps a lane from spinning whose due job BullMQ does not promote yet, as the worker's clock is slow.
+else redis.call('ZADD', KEYS[1], math.max(due, now + 50), ARGV[1]) end
 if due < 0 then return -1 end
 return math.max(0, math.ceil(due - now))
 `);
+
+/**
+ * Rides with the adding of a message's job to its lane: looks whether the id is taken, writes the row, makes the lane ready.
+ * KEYS: row, unsettled, ready, lanes, the lane's. ARGV: message id, deadline, history entry, connector id, wake channel,
+ * whether it may be a released message (1/0), then the row's fields. → 'ok', or state, routed, via and deadline of a row that stands.
+ */
+export const enterLua = `${luaNow}${rowLua}${dueAt}
+local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'via', 'deadline')
+if row[1] and not (ARGV[6] == '1' and row[1] == 'queued' and row[2] == '') then
+  return { { row[1], row[2] or '-', row[3] or '', row[4] or '' } }
+end
+local added = bullmq()
+if type(added) == 'number' and added < 0 then return { 'refused', added } end
+redis.call('SADD', KEYS[4], ARGV[4])
+sooner(KEYS[3], ARGV[4], dueAt(5), ARGV[5])
+writeRow(7)
+return { 'ok', added }
+`;
 
 /**
  * The limits that BullMQ enforces. A connector with faults is probed by one message at a time, so its lane's concurrency is

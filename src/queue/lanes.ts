@@ -1,9 +1,11 @@
 /** The lanes as a whole: which are ready, their limits, pauses and counts. Each lane is an ordinary BullMQ queue. */
-import type { Queue } from 'bullmq';
+import type { JobsOptions, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { SharedQueues } from './bullmq.ts';
-import { laneName, type Keys } from './names.ts';
-import { claimScript, faultScript, limitsScript, refreshScript } from './lane-scripts.ts';
+import type { LaneJob } from './jobs.ts';
+import { routedEntry, rowFields, standingOf, type NewRow, type Standing } from './ledger.ts';
+import { jobName, laneName, type Keys } from './names.ts';
+import { claimScript, enterLua, faultScript, laneKeyTypes, limitsScript, refreshScript } from './lane-scripts.ts';
 import { holdScript, unholdScript, waitScript, type HoldReason, type WaitReason } from './lane-waits.ts';
 import { run } from './script.ts';
 
@@ -60,10 +62,24 @@ interface NewFault {
 
 export interface Lanes {
   queue(connectorId: string): Queue;
-  /** Up to `count` lanes that are due; nobody else gets them for `visibilityMs`. `waitMs`: until the next one, -1 if none. */
-  claim(count: number, visibilityMs: number): Promise<{ connectors: string[]; waitMs: number }>;
+  /**
+   * Up to `count` lanes that are due; nobody else gets them for `visibilityMs`. `waitMs`: until the next one, -1 if none.
+   * `left`: how many more are due.
+   */
+  claim(count: number, visibilityMs: number): Promise<{ connectors: string[]; waitMs: number; left: number }>;
   /** Re-reads when a lane is due. `announce` wakes idle processes. → ms until due, -1 if it has nothing. */
   refresh(connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number>;
+  /**
+   * Puts a message into a lane, with its row in the ledger: one step, so that there is neither without the other. Does
+   * nothing if the id has a row already, but for one that waits to be routed again, if `released` says that it may.
+   * → what there was: `new` means that it is done.
+   */
+  enter(
+    connectorId: string,
+    job: { readonly data: LaneJob; readonly opts: JobsOptions },
+    row: NewRow,
+    released: boolean,
+  ): Promise<Standing>;
   /** → the concurrency in force: that of the limits, unless the connector has faults or its server throttles. */
   setLimits(connectorId: string, limits: LaneLimits): Promise<number>;
   pause(connectorId: string): Promise<void>;
@@ -93,21 +109,25 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
     return made;
   };
   const key = (connectorId: string, type: string): string => keys.queue(laneName(connectorId), type);
+  const keyLists = new Map<string, readonly string[]>();
+  const laneKeys = (connectorId: string): readonly string[] => {
+    let known = keyLists.get(connectorId);
+    if (known === undefined) keyLists.set(connectorId, (known = laneKeyTypes.map((type) => key(connectorId, type))));
+    return known;
+  };
   const refresh = async (connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number> => {
-    const types = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'];
-    const laneKeys = types.map((type) => key(connectorId, type));
     const args = [connectorId, mode, announce ? keys.wake : ''];
-    return Number(await run(redis, refreshScript, [keys.ready, keys.lanes, ...laneKeys], args));
+    return Number(await run(redis, refreshScript, [keys.ready, keys.lanes, ...laneKeys(connectorId)], args));
   };
   const setLimits = async (connectorId: string, limits: LaneLimits): Promise<number> => {
     const { max, durationMs } = rateOf(limits.messagesPerMinute);
-    const laneKeys = [
+    const limitKeys = [
       key(connectorId, 'meta'),
       keys.connector(connectorId),
       key(connectorId, 'limiter'),
       keys.connectorWait(connectorId),
     ];
-    const concurrency = await run(redis, limitsScript, laneKeys, [limits.concurrency, max, durationMs]);
+    const concurrency = await run(redis, limitsScript, limitKeys, [limits.concurrency, max, durationMs]);
     await refresh(connectorId, 'sooner', true);
     return Number(concurrency);
   };
@@ -120,8 +140,19 @@ export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lan
     forgive,
 
     async claim(count, visibilityMs) {
-      const [waitMs, ...ids] = (await run(redis, claimScript, [keys.ready], [count, visibilityMs])) as unknown[];
-      return { waitMs: Number(waitMs), connectors: ids.map(String) };
+      const [waitMs, left, ...ids] = (await run(redis, claimScript, [keys.ready], [count, visibilityMs])) as unknown[];
+      return { waitMs: Number(waitMs), left: Number(left), connectors: ids.map(String) };
+    },
+
+    async enter(connectorId, { data, opts }, row, released) {
+      const { id } = row;
+      const enterKeys = [keys.ledger(id), keys.unsettled, keys.ready, keys.lanes, ...laneKeys(connectorId)];
+      const args = [id, row.deadline, routedEntry(row), connectorId, keys.wake, released ? 1 : 0, ...rowFields(row)];
+      const job = { name: jobName, data, opts: { ...opts, jobId: id } };
+      const answer = await shared.addWith(queue(connectorId), job, { lua: enterLua, keys: enterKeys, args });
+      if (answer === 'ok') return { kind: 'new' };
+      const [state, routed, via, deadline] = answer as (string | undefined)[];
+      return standingOf(state, routed, via, deadline);
     },
 
     setLimits,

@@ -10,10 +10,11 @@
  * does not know whether the mail was taken.
  */
 import type { Redis } from 'ioredis';
+import type { Rider } from './bullmq-steps.ts';
 import type { Keys } from './names.ts';
-import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './ledger-scripts.ts';
+import { cancelScript, fenceScript, releaseScript, rowScript, settleRider, settleScript } from './ledger-scripts.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
-import { run } from './script.ts';
+import { run, type Script } from './script.ts';
 
 export const ledgerStates = [
   'queued',
@@ -105,6 +106,9 @@ export type Standing =
   | { readonly kind: 'taken'; readonly state: LedgerState }
   | { readonly kind: 'released'; readonly via: string | null; readonly deadline: number };
 
+/** Has a step of the ledger's run together with another one. → its answer. */
+export type Carry = (rider: Rider) => Promise<unknown>;
+
 export interface Ledger {
   /** The row, or null. */
   read(id: string): Promise<LedgerRow | null>;
@@ -120,9 +124,9 @@ export interface Ledger {
   /**
    * Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. `late`: somebody
    * else's result stands. `recovered`: written, and it ended the connector's faults. `raised`: written, and one more
-   * may be on its way at once.
+   * may be on its way at once. `carry` takes it along with another step.
    */
-  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
+  settle(row: NewRow, token: string | null, settlement: Settlement, carry?: Carry): Promise<SettleAnswer>;
   /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
   cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
   /**
@@ -136,6 +140,11 @@ export interface Ledger {
 }
 
 export function createLedger(redis: Redis, keys: Keys): Ledger {
+  /** The row is there but after a crash, so its fields travel only when they are asked for. */
+  const runWithRow = async (step: Script, at: string[], args: (string | number)[], row: NewRow): Promise<unknown> => {
+    const answer = await run(redis, step, at, args);
+    return answer === 'no-row' ? run(redis, step, at, [...args, ...rowFields(row)]) : answer;
+  };
   return {
     async read(id) {
       return parseRow(id, await redis.hgetall(keys.ledger(id)));
@@ -143,109 +152,90 @@ export function createLedger(redis: Redis, keys: Keys): Ledger {
 
     async standing(id) {
       const [state, routed, via, deadline] = await redis.hmget(keys.ledger(id), 'state', 'routed', 'via', 'deadline');
-      if (typeof state !== 'string') return { kind: 'new' };
-      if (state === 'queued' && routed === '')
-        return { kind: 'released', via: via || null, deadline: Number(deadline) };
-      return { kind: 'taken', state: ledgerStates.find((name) => name === state) ?? 'queued' };
+      return standingOf(state, routed, via, deadline);
     },
 
     async create(row) {
-      const entry: HistoryEntry = {
-        at: Date.now(),
-        event: row.connector === null ? 'no-route' : 'routed',
-        ...(row.connector === null ? {} : { connector: row.connector }),
-        detail: row.rule,
-      };
-      const answer = await run(
-        redis,
-        rowScript,
-        [keys.ledger(row.id), keys.unsettled],
-        [row.id, row.deadline, JSON.stringify(entry), ...rowFields(row)],
-      );
+      const args = [row.id, row.deadline, routedEntry(row), ...rowFields(row)];
+      const answer = await run(redis, rowScript, [keys.ledger(row.id), keys.unsettled], args);
       return answer === 'ok';
     },
 
     async fence(row, { lockKey, token, now, worker, overOpen, attempts }) {
       const open = JSON.stringify({ token, at: now, worker });
       const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
-      const answer = await run(
-        redis,
-        fenceScript,
-        [keys.ledger(row.id), keys.unsettled, lockKey],
-        [
-          row.id,
-          token,
-          open,
-          overOpen ? 1 : 0,
-          row.deadline,
-          now,
-          JSON.stringify(uncertain),
-          attempts,
-          ...rowFields(row),
-        ],
-      );
-      return answer as FenceAnswer;
+      const fenceKeys = [keys.ledger(row.id), keys.unsettled, lockKey];
+      const args = [row.id, token, open, overOpen ? 1 : 0, row.deadline, now, JSON.stringify(uncertain), attempts];
+      return (await runWithRow(fenceScript, fenceKeys, args, row)) as FenceAnswer;
     },
 
-    async settle(row, token, settlement) {
+    async settle(row, token, settlement, carry) {
       const letter = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
-      const answer = await run(
-        redis,
-        settleScript,
-        [
-          keys.ledger(row.id),
-          keys.unsettled,
-          keys.deadLetter(row.id),
-          keys.dead,
-          keys.connector(settlement.entry.connector ?? ''),
-          keys.connectorStats(row.connector ?? ''),
-        ],
-        [
-          row.id,
-          token ?? '',
-          settlement.state,
-          settlement.entry.at,
-          settlement.retentionMs ?? '',
-          JSON.stringify(settlement.recipients),
-          settlement.retryAt ?? '',
-          settlement.reason ?? '',
-          JSON.stringify(settlement.entry),
-          settlement.countAttempt ? 1 : 0,
-          settlement.connectorWorks ? 1 : 0,
-          settlement.reached ?? 0,
-          row.deadline,
-          letter.length,
-          ...letter,
-          ...rowFields(row),
-        ],
-      );
+      const settleKeys = [
+        keys.ledger(row.id),
+        keys.unsettled,
+        keys.deadLetter(row.id),
+        keys.dead,
+        keys.connector(settlement.entry.connector ?? ''),
+        keys.connectorStats(row.connector ?? ''),
+      ];
+      const args = [
+        row.id,
+        token ?? '',
+        settlement.state,
+        settlement.entry.at,
+        settlement.retentionMs ?? '',
+        JSON.stringify(settlement.recipients),
+        settlement.retryAt ?? '',
+        settlement.reason ?? '',
+        JSON.stringify(settlement.entry),
+        settlement.countAttempt ? 1 : 0,
+        settlement.connectorWorks ? 1 : 0,
+        settlement.reached ?? 0,
+        row.deadline,
+        letter.length,
+        ...letter,
+      ];
+      const carried = await carry?.({ lua: settleRider, keys: settleKeys, args });
+      const answer =
+        carried === undefined || carried === 'no-row' ? await runWithRow(settleScript, settleKeys, args, row) : carried;
       return answer as SettleAnswer;
     },
 
     async cancel(id, now, retentionMs, inIntake) {
       const entry: HistoryEntry = { at: now, event: 'cancelled' };
-      const answer = await run(
-        redis,
-        cancelScript,
-        [keys.ledger(id), keys.unsettled],
-        [id, now, retentionMs, JSON.stringify(entry), inIntake ? 1 : 0],
-      );
-      return answer === 'ok';
+      const args = [id, now, retentionMs, JSON.stringify(entry), inIntake ? 1 : 0];
+      return (await run(redis, cancelScript, [keys.ledger(id), keys.unsettled], args)) === 'ok';
     },
 
     async release(id, { from, entry, deadline, via }) {
-      const answer = await run(
-        redis,
-        releaseScript,
-        [keys.ledger(id), keys.unsettled],
-        [id, entry.at, JSON.stringify(entry), deadline, via ?? '', ...from],
-      );
-      return answer === 'ok';
+      const args = [id, entry.at, JSON.stringify(entry), deadline, via ?? '', ...from];
+      return (await run(redis, releaseScript, [keys.ledger(id), keys.unsettled], args)) === 'ok';
     },
   };
 }
 
-function rowFields(row: NewRow): (string | number)[] {
+/** What a router makes of these fields of a row. */
+export function standingOf(
+  state: string | null | undefined,
+  routed: string | null | undefined,
+  via: string | null | undefined,
+  deadline: string | null | undefined,
+): Standing {
+  if (typeof state !== 'string') return { kind: 'new' };
+  if (state === 'queued' && routed === '') return { kind: 'released', via: via || null, deadline: Number(deadline) };
+  return { kind: 'taken', state: ledgerStates.find((name) => name === state) ?? 'queued' };
+}
+
+/** The first entry of a row's history. */
+export function routedEntry({ connector, rule }: NewRow): string {
+  const event = connector === null ? 'no-route' : 'routed';
+  const entry: HistoryEntry = { at: Date.now(), event, ...(connector === null ? {} : { connector }), detail: rule };
+  return JSON.stringify(entry);
+}
+
+/** A new row as a list of fields and values. */
+export function rowFields(row: NewRow): (string | number)[] {
   return [
     'connector',
     row.connector ?? '',

@@ -7,7 +7,7 @@ import { composeMail } from '../message/compose.ts';
 import { contentSize } from '../message/content.ts';
 import { refsOf } from '../queue/content.ts';
 import { headerOf, type LaneJob } from '../queue/jobs.ts';
-import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
+import { terminalStates, type Carry, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
 import type { Quota, QuotaKind } from '../queue/quota.ts';
 import { allow, tooLargeFor } from './allowance.ts';
@@ -38,12 +38,17 @@ export interface DeliverTask {
   /** The job was started before, here or elsewhere: the ledger knows more than the job. */
   readonly rerun: boolean;
   readonly signal: AbortSignal;
+  /** Takes a result along with the end of the job, which comes after this delivery has returned. */
+  readonly carry?: Carry;
 }
 
 /** What the queue must do with the job. */
 export type Delivery =
-  /** `slowDownMs`: the lane should pause all the same, as a server may take a message and ask for patience. */
-  | { readonly kind: 'finished'; readonly slowDownMs?: number }
+  /**
+   * `slowDownMs`: the lane should pause all the same, as a server may take a message and ask for patience. `ending`: the
+   * result goes with the end of the job, and this is done some time after that.
+   */
+  | { readonly kind: 'finished'; readonly slowDownMs?: number; readonly ending?: Promise<void> }
   | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** The connector's day or window is full: the lane waits. */
@@ -145,9 +150,14 @@ interface Acted {
 async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promise<Delivery> {
   const { decision, outcome, fence, settled } = acted;
   switch (decision.kind) {
-    case 'settle':
-      await settleMessage(settled, decision, tools);
-      return finished(outcome);
+    case 'settle': {
+      const { carry } = task;
+      if (carry === undefined || settled.token === null) {
+        await settleMessage(settled, decision, tools);
+        return finished(outcome);
+      }
+      return { ...finished(outcome), ending: settleMessage({ ...settled, carry }, decision, tools) };
+    }
     case 'retry':
       await deferMessage(settled, decision, tools);
       return { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome) };
@@ -168,7 +178,7 @@ async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promis
   }
 }
 
-function finished(outcome: Outcome): Delivery {
+function finished(outcome: Outcome): Delivery & { kind: 'finished' } {
   const slowDownMs = slowDownOf(outcome);
   return slowDownMs === null ? { kind: 'finished' } : { kind: 'finished', slowDownMs };
 }

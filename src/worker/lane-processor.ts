@@ -1,6 +1,7 @@
 /** What happens to a job of a lane: decode it, deliver it, and translate the answer into BullMQ's terms. Nothing else does that. */
 import { DelayedError, Worker, WaitingError, type Job } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
+import type { Riding } from '../queue/bullmq.ts';
 import type { ConnectorConfig } from './settings.ts';
 import { decodeLane } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes.ts';
@@ -27,9 +28,15 @@ export async function processLaneJob(
   token: string,
   signal: AbortSignal,
   connector: ConnectorConfig,
+  riding: Riding,
   tools: LaneTools,
 ): Promise<void> {
   const id = String(job.id);
+  const report = (thrown: unknown): string => {
+    const detail = printable(asError(thrown).message, 500);
+    tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
+    return detail;
+  };
   let delivery: Delivery;
   try {
     const decoded = decodeLane(id, job.data, tools.limits());
@@ -52,13 +59,16 @@ export async function processLaneJob(
           lock: { key, token },
           rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
           signal,
+          carry: riding.carry,
         },
         tools,
       );
+      if (delivery.kind === 'finished' && delivery.ending !== undefined) {
+        riding.until(delivery.ending.catch((thrown: unknown) => void report(thrown)));
+      }
     }
   } catch (thrown) {
-    const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
+    report(thrown);
     throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
   let verdict: Error | null;
@@ -66,9 +76,7 @@ export async function processLaneJob(
     verdict = await translate(delivery, job, token, connector, tools);
   } catch (thrown) {
     // Redis refused. An error of any other kind would fail the job for good, and nothing is wrong with the message.
-    const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
-    verdict = new WaitingError(detail);
+    verdict = new WaitingError(report(thrown));
   }
   if (verdict !== null) throw verdict;
 }

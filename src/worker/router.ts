@@ -2,18 +2,17 @@
  * The router: takes a message from the intake, finds the connector of its From, puts it in that lane. No network but Redis,
  * so that nothing that a mail server does can hold up the intake.
  *
- * Order of writes: lane job, ledger row, end of the intake job. A crash in between repeats all of it, and each step finds
- * what is there already.
+ * Order of writes: lane job and ledger row in one step, then the end of the intake job. A crash in between repeats it, and
+ * the first step finds what is there already.
  */
 import { DelayedError, WaitingError, type Job } from 'bullmq';
-import { asError, printable } from '../errors.ts';
+import { asError, printable, unreachable } from '../errors.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import type { ContentStore } from '../queue/content.ts';
 import { refsOf } from '../queue/content.ts';
 import { decodeIntake, headerOf, jobPriorities, laneJobOf } from '../queue/jobs.ts';
-import { terminalStates, type Standing } from '../queue/ledger.ts';
+import { terminalStates, type NewRow, type Standing } from '../queue/ledger.ts';
 import type { Lanes } from '../queue/lanes.ts';
-import { jobName } from '../queue/names.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import type { RouteTable } from '../routing/table.ts';
@@ -61,72 +60,108 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
 async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const { config } = tools.routing();
   const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
-  const id = decoded.ok ? decoded.job.id : decoded.id;
-  const standing = await tools.ledger.standing(id);
-  if (standing.kind === 'taken') {
-    tools.emit({ event: 'duplicate', id, state: standing.state });
-    if (decoded.ok && standing.state !== 'dead' && standing.state !== 'partial' && terminalStates.has(standing.state)) {
-      await tools.contents.release(id, refsOf(decoded.job.message));
-    }
-    return null;
-  }
   if (!decoded.ok) {
-    await buryInvalid(decoded, job.data, job.timestamp, tools);
+    await unlessTaken(decoded.id, null, tools, () => buryInvalid(decoded, job.data, job.timestamp, tools));
     return null;
   }
-  const { acceptedAt } = decoded.job;
-  const message = withSender(decoded.job.message, config.unmonitoredAddress);
+  const { id, acceptedAt } = decoded.job;
+  const message = { ...withSender(decoded.job.message, config.unmonitoredAddress), id };
   const sendAt = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
   if (sendAt > tools.now()) return sendAt;
 
-  const found = choose(message, standing, tools.routing());
-  const about = { acceptedAt, messageId: '', connector: null };
-  if ('why' in found) {
-    await buryMessage({ ...message, id }, about, 'no-route', found.why, tools);
-    return null;
-  }
   const missing = await tools.contents.link(id, refsOf(message));
   if (missing.length > 0) {
     const field = message.raw === undefined ? 'attachments' : 'raw';
     const issue = { field, rule: 'stored', message: `there is no stored content ${missing[0]!.slice(0, 12)}…` };
-    await buryInvalid({ id, issues: [issue] }, job.data, job.timestamp, tools);
+    const issues = [issue];
+    await unlessTaken(id, message, tools, () => buryInvalid({ id, issues }, job.data, job.timestamp, tools));
     return null;
   }
-  await enterLane({ ...message, id }, acceptedAt, found, standing, tools);
+  await choose(message, { kind: 'new' });
   return null;
+
+  /** Nearly every message is new: the step that puts it into its lane finds out if it is not. */
+  async function choose(message: Identified, expected: Standing): Promise<void> {
+    const found = connectorFor(message, expected, tools.routing());
+    if ('why' in found) {
+      const about = { acceptedAt, messageId: '', connector: null };
+      const bury = (): Promise<void> => buryMessage(message, about, 'no-route', found.why, tools);
+      if (expected.kind === 'released') return bury();
+      // A message that an operator sends by a connector of his choice needs no route.
+      return unlessTaken(id, message, tools, bury, (released) => choose(message, released));
+    }
+    const standing = await enterLane(message, acceptedAt, found, expected, tools);
+    if (standing.kind === 'taken') return taken(id, message, standing, tools);
+    if (standing.kind === 'released') return choose(message, standing);
+  }
 }
 
-/** Puts a message into a lane and writes its row. Also used to move messages out of the lane of a connector that is gone. */
+type Identified = Message & { readonly id: string };
+type Released = Standing & { kind: 'released' };
+
+/** Does what ends a message, but for one that is routed or settled already; and something else for a released one. */
+async function unlessTaken(
+  id: string,
+  message: Identified | null,
+  tools: RouterTools,
+  end: () => Promise<void>,
+  released: (standing: Released) => Promise<void> = end,
+): Promise<void> {
+  const standing = await tools.ledger.standing(id);
+  switch (standing.kind) {
+    case 'taken':
+      return taken(id, message, standing, tools);
+    case 'released':
+      return released(standing);
+    case 'new':
+      return end();
+    default:
+      return unreachable(standing);
+  }
+}
+
+async function taken(
+  id: string,
+  message: Identified | null,
+  { state }: Standing & { kind: 'taken' },
+  { emit, contents }: RouterTools,
+): Promise<void> {
+  emit({ event: 'duplicate', id, state });
+  if (message !== null && state !== 'dead' && state !== 'partial' && terminalStates.has(state)) {
+    await contents.release(id, refsOf(message));
+  }
+}
+
+/**
+ * Puts a message into a lane and writes its row. Also used to move messages out of the lane of a connector that is gone.
+ * → `new` if it has done so, else how the id stands, which is not as `expected`.
+ */
 export async function enterLane(
-  message: Message & { readonly id: string },
+  message: Identified,
   acceptedAt: number,
   { connector, rule }: { readonly connector: string; readonly rule: string },
-  standing: Standing,
+  expected: Standing,
   tools: RouterTools,
-): Promise<void> {
+): Promise<Standing> {
   const { id } = message;
-  const known = standing.kind === 'released';
+  const known = expected.kind === 'released';
   const laneJob = laneJobOf(id, message, acceptedAt, { connector, rule, known });
   const { config, senders } = tools.routing();
   const { lifetimeMs } = senders.get(connector)?.retry ?? config.retry;
-  await tools.lanes.queue(connector).add(jobName, laneJob, {
-    jobId: id,
-    timestamp: acceptedAt,
-    priority: jobPriorities[message.priority],
-    removeOnComplete: true,
-    removeOnFail: false,
-  });
-  await tools.ledger.create({
+  const priority = jobPriorities[message.priority];
+  const opts = { timestamp: acceptedAt, priority, removeOnComplete: true, removeOnFail: false };
+  const row: NewRow = {
     id,
     connector,
     rule,
     messageId: headerOf(laneJob),
     recipients: message.envelope.to.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     acceptedAt,
-    deadline: known ? standing.deadline : deadlineOf(laneJob, lifetimeMs),
-  });
-  await tools.lanes.refresh(connector, 'sooner', true);
-  tools.emit({ event: 'routed', id, connector, rule });
+    deadline: known ? expected.deadline : deadlineOf(laneJob, lifetimeMs),
+  };
+  const standing = await tools.lanes.enter(connector, { data: laneJob, opts }, row, known);
+  if (standing.kind === 'new') tools.emit({ event: 'routed', id, connector, rule });
+  return standing;
 }
 
 /** A message without From is the system's own mail. */
@@ -139,7 +174,7 @@ function withSender(message: Message, unmonitored: Mailbox | null): Message {
 }
 
 /** The connector that an operator named, else the one of the From address, else why there is none. */
-export function choose(
+export function connectorFor(
   message: Message,
   standing: Standing,
   { config, senders, table }: Routing,

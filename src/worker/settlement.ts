@@ -4,7 +4,7 @@ import type { ContentStore } from '../queue/content.ts';
 import { refsOf } from '../queue/content.ts';
 import type { DeadLetter, DeadReason } from '../queue/dead-letters.ts';
 import { encodeWire, type LaneJob } from '../queue/jobs.ts';
-import type { HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../queue/ledger.ts';
+import type { Carry, HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../queue/ledger.ts';
 import type { Listener } from './events.ts';
 import { insist } from './insist.ts';
 import type { Decision } from './retry-policy.ts';
@@ -28,6 +28,8 @@ export interface Settled {
   /** Attempts made so far, this one included if there was one. */
   readonly attempts: number;
   readonly durationMs: number;
+  /** Takes the result along with the end of the job; for a message that ends. */
+  readonly carry?: Carry;
 }
 
 const nothing = { retryAt: null, reason: null, retentionMs: null, deadLetter: null, countAttempt: true } as const;
@@ -144,11 +146,18 @@ export async function takeBack(settled: Settled, why: string, tools: SettleTools
 }
 
 /** The result of an attempt is written even if Redis refuses for hours; what nobody has attempted can be found out again. */
-function record(
-  { job, row, token }: Settled,
+async function record(
+  { job, row, token, carry }: Settled,
   { ledger, emit }: SettleTools,
   settlement: Settlement,
 ): ReturnType<Ledger['settle']> {
+  if (carry !== undefined) {
+    try {
+      return await ledger.settle(row, token, settlement, carry);
+    } catch {
+      // The job's end was refused or did not come: the result is written by itself.
+    }
+  }
   const write = (): ReturnType<Ledger['settle']> => ledger.settle(row, token, settlement);
   if (token === null) return write();
   return insist(write, (error) =>

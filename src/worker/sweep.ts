@@ -18,7 +18,7 @@ import { intakeName, type Keys } from '../queue/names.ts';
 import { buryInvalid, buryMessage } from './bury.ts';
 import { settleOverdue } from './overdue.ts';
 import type { SettleTools } from './settlement.ts';
-import { choose, enterLane, type RouterTools } from './router.ts';
+import { connectorFor, enterLane, type RouterTools } from './router.ts';
 
 export interface SweepTools extends RouterTools, SettleTools {
   readonly redis: Redis;
@@ -130,7 +130,7 @@ async function reroute(connectorId: string, tools: SweepTools): Promise<void> {
       const deadline = row?.deadline ?? tools.now() + config.retry.lifetimeMs;
       const released = await tools.ledger.release(id, { from: ['queued', 'deferred'], entry, deadline, via: null });
       if (released) {
-        const found = choose(message, { kind: 'new' }, routing);
+        const found = connectorFor(message, { kind: 'new' }, routing);
         if ('why' in found) {
           await buryMessage(
             { ...message, id },

@@ -135,7 +135,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         await job.moveToWait(token);
         throw new WaitingError();
       }
-      await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, laneTools);
+      await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, made.riding(job), laneTools);
     };
     const { lockMs, sweepMs } = timing;
     const made = shared.laneWorker(laneName(connectorId), process, { lockMs, stalledMs: sweepMs, maxStalledCount });

@@ -52,7 +52,7 @@ describe('a lane worker', () => {
     expect(await lane.fetch('t0')).toBeUndefined();
     await queue.add('message', { x: 1 }, { jobId: 'a', removeOnComplete: true });
     const job = await lane.fetch('t1');
-    await lane.runJob(job!, 't1');
+    await lane.runJob(job!, 't1', () => false);
     expect(seen).toEqual(['a']);
     expect(await queue.getJob('a')).toBeUndefined();
   });
@@ -63,7 +63,7 @@ describe('a lane worker', () => {
     const lane = worker();
     await queue.add('message', {}, { jobId: 'a' });
     const job = await lane.fetch('the-token');
-    const running = lane.runJob(job!, 'the-token');
+    const running = lane.runJob(job!, 'the-token', () => false);
     expect(await redis.get(keys.queue('lane-x', 'a:lock'))).toBe('the-token');
     const began = performance.now();
     await until(() => performance.now() - began > 900, { what: 'more than two lock times' });
@@ -86,7 +86,7 @@ describe('a lane worker', () => {
     );
     const lane = worker();
     await queue.add('message', {}, { jobId: 'a' });
-    const running = lane.runJob((await lane.fetch('t'))!, 't');
+    const running = lane.runJob((await lane.fetch('t'))!, 't', () => false);
     await redis.set(keys.queue('lane-x', 'a:lock'), 'somebody-else');
     await running;
     expect(aborted).toEqual(['lock lost']);
@@ -102,7 +102,7 @@ describe('a lane worker', () => {
     const lane = worker();
     const job = await lane.fetch('t');
     await lanes.postpone('x', 60_000, 'fault');
-    await lane.runJob(job!, 't');
+    await lane.runJob(job!, 't', () => false);
     expect((await queue.getJobs(['wait'], 0, -1, true)).map(({ id, attemptsMade }) => [id, attemptsMade])).toEqual([
       ['a', 0],
       ['b', 0],
@@ -121,9 +121,9 @@ describe('a lane worker', () => {
     });
     const lane = worker();
     await queue.add('message', {}, { jobId: 'a' });
-    await lane.runJob((await lane.fetch('t1'))!, 't1');
+    await lane.runJob((await lane.fetch('t1'))!, 't1', () => false);
     await queue.add('message', {}, { jobId: 'b' });
-    await lane.runJob((await lane.fetch('t2'))!, 't2');
+    await lane.runJob((await lane.fetch('t2'))!, 't2', () => false);
     expect(await queue.getJobCounts('wait', 'delayed', 'failed', 'active')).toMatchObject({
       wait: 1,
       delayed: 1,
@@ -147,7 +147,7 @@ describe('a lane worker', () => {
         },
         { what: 'the job to be there again' },
       );
-      if (job.deferredFailure) await lane.runJob(job, job.token!);
+      if (job.deferredFailure) await lane.runJob(job, job.token!, () => false);
       await redis.del(keys.queue('lane-x', 'a:lock'));
     };
     await die();
@@ -194,7 +194,7 @@ describe('a lane as a queue', () => {
     const job = await lane.fetch('t');
     expect(await lane.fetch('t2')).toBeUndefined();
     expect(await lanes.refresh('x', 'exact', false)).toBeGreaterThan(20_000);
-    await lane.runJob(job!, 't');
+    await lane.runJob(job!, 't', () => false);
     expect(await lanes.refresh('x', 'sooner', false)).toBe(0);
   });
 });
