@@ -127,6 +127,8 @@ export interface Riding {
 export class LaneWorker extends Worker {
   readonly #stepped: SteppedBackend;
   readonly #endings = new Map<string, Promise<void>>();
+  /** Jobs whose end was refused together with their result. */
+  readonly #refused = new Set<string>();
 
   constructor(name: string, processor: Processor, options: WorkerOptions, factory: BackendFactory<SteppedBackend>) {
     let stepped: SteppedBackend | undefined;
@@ -163,6 +165,7 @@ export class LaneWorker extends Worker {
       this.#stepped.leaveBehind(id);
       await this.#endings.get(id);
       this.#endings.delete(id);
+      this.#refused.delete(id);
     }
   }
 
@@ -173,14 +176,27 @@ export class LaneWorker extends Worker {
   riding(job: Job): Riding {
     const id = String(job.id);
     return {
-      carry: (rider) => this.#stepped.ride(id, rider),
+      carry: async (rider) => {
+        try {
+          return await this.#stepped.ride(id, rider);
+        } catch (error) {
+          this.#refused.add(id);
+          throw error;
+        }
+      },
       until: (ending) => void this.#endings.set(id, ending),
     };
   }
 
   /** After anything but success the lane may wait, and the job may come again at once: fetched anew, under another token. */
-  protected override handleFailed(error: Error, job: Job, token: string): Promise<Job> {
-    return super.handleFailed(error, job, token, () => false);
+  protected override async handleFailed(error: Error, job: Job, token: string): Promise<Job> {
+    const id = String(job.id);
+    if (!this.#refused.has(id)) return super.handleFailed(error, job, token, () => false);
+    // Redis refused the job's end together with the result. The job has not failed: it ends once the result is written.
+    this.lockManager.trackJob(id, token, Date.now());
+    await this.#endings.get(id);
+    await job.moveToCompleted(undefined, token, false);
+    return undefined as unknown as Job;
   }
 
   /** Puts jobs back whose worker has died. Single-shot per interval over all processes (BullMQ's own lock). */

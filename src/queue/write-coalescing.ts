@@ -13,7 +13,7 @@ interface Corkable {
 
 /** Applies to the current socket of the connection, and to each later one. */
 export function coalesceWrites(redis: Redis): void {
-  const apply = (): void => coalesce(redis.stream as unknown as Corkable);
+  const apply = (): void => coalesce(redis.stream);
   if (redis.status === 'connect' || redis.status === 'ready') apply();
   // ioredis has set `stream` when it says so, and writes nothing before.
   redis.prependListener('connect', apply);

@@ -42,7 +42,7 @@ export interface Scheduler {
 const burst = { alone: 64, amongOthers: 8, longestMs: 250 };
 
 /** No lane takes more of a process than this share of its slots: a lane that begins to hang leaves room for the others. */
-export function slotsPerLane(slots: number): number {
+function slotsPerLane(slots: number): number {
   return Math.max(1, Math.floor(slots * 0.75));
 }
 
