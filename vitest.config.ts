@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'unit',
-          include: ['test/{message,routing,transport,queue,producer,worker,config,cli,project}/**/*.test.ts'],
+          include: ['test/{message,routing,transport,queue,producer,worker,config,cli,bench,project}/**/*.test.ts'],
           testTimeout: 20_000,
         },
       },

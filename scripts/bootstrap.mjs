@@ -2,12 +2,13 @@
  * Makes a fresh clone run with one command. It runs on the Node that happens to be there (20 or later), without any
  * dependency, sees to what the command needs, and then hands over to the pinned Node.
  *
- * node scripts/bootstrap.mjs quickstart|test|check|soak|fake-graph|cli [ARG…]
+ * node scripts/bootstrap.mjs quickstart|test|check|soak|bench|fake-graph|cli [ARG…]
  */
 import { spawn } from 'node:child_process';
 import { delimiter, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureDependencies, nodeFor } from './dependencies.mjs';
+import { ensurePostfix } from './ensure-postfix.mjs';
 import { ensureRedis } from './ensure-redis.mjs';
 
 /** Command → what it runs, and what it needs. The CLI brings its own Redis address, so nothing is set up for it. */
@@ -16,6 +17,7 @@ const commands = {
   test: { program: 'scripts/check.ts', redis: true, development: true },
   check: { program: 'scripts/check.ts', redis: true, development: true },
   soak: { program: 'soak/main.ts', redis: true, development: true },
+  bench: { program: 'bench/main.ts', redis: true, postfix: true, development: true },
   'fake-graph': { program: 'fake-graph/main.ts', redis: false, development: true },
   cli: { program: 'src/cli/main.ts', redis: false, development: false },
 };
@@ -40,6 +42,7 @@ async function main() {
   ensureDependencies(root, command);
   const node = nodeFor(root, command);
   if (command.redis) ensureRedis(process.env);
+  if ('postfix' in command) ensurePostfix(process.env);
   await handOver(node, [join(root, command.program), ...args]);
 }
 

@@ -1,10 +1,6 @@
 /** Sees to it that a Redis server can be started here: finds it, installs it, or says what to do. It starts none. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { aptInstall, run } from './apt.mjs';
 import { chooseRedis, dockerAnswers, findOnPath, findRedisServer } from './redis-server.mjs';
-
-/** Debian's hook that decides whether an installation may start services: /usr/share/doc/init-system-helpers/README.policy-rc.d.gz */
-const policyFile = '/usr/sbin/policy-rc.d';
 
 /**
  * @param {NodeJS.ProcessEnv} env
@@ -26,19 +22,15 @@ export function ensureRedis(env) {
       return;
     case 'apt':
       say('No Redis here: installing the package redis-server with apt-get. No service is started.');
-      withoutServices(() => {
-        const quiet = { ...env, DEBIAN_FRONTEND: 'noninteractive' };
-        run('apt-get', ['update', '-qq'], quiet);
-        run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'redis-server'], quiet);
-      });
+      advised(() => aptInstall(['redis-server'], env));
       break;
     case 'brew':
       say('No Redis here: installing it with Homebrew. No service is started.');
-      run('brew', ['install', 'redis'], env);
+      advised(() => run('brew', ['install', 'redis'], env));
       break;
     case 'docker':
       say('No Redis here: using the image redis:7 with Docker.');
-      run('docker', ['pull', 'redis:7'], env);
+      advised(() => run('docker', ['pull', 'redis:7'], env));
       return;
     case 'nothing':
       throw new Error(advice);
@@ -52,26 +44,12 @@ const advice = `Postlane needs a Redis server, and there is no way to get one he
   - set REDIS_URL to a Redis that runs, for example REDIS_URL=redis://127.0.0.1:6379.`;
 
 /** @param {() => void} install */
-function withoutServices(install) {
-  // A machine that has such a policy keeps its own.
-  const ours = !existsSync(policyFile);
-  if (ours) writeFileSync(policyFile, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+function advised(install) {
   try {
     install();
-  } finally {
-    if (ours) rmSync(policyFile, { force: true });
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${advice}`, { cause: error });
   }
-}
-
-/**
- * @param {string} command
- * @param {string[]} args
- * @param {NodeJS.ProcessEnv} env
- */
-function run(command, args, env) {
-  // stdout belongs to the command that runs afterwards.
-  const done = spawnSync(command, args, { stdio: ['ignore', 2, 2], env });
-  if (done.status !== 0) throw new Error(`${command} ${args.join(' ')} failed; its output is above.\n${advice}`);
 }
 
 /** @param {string} text */

@@ -1,0 +1,102 @@
+/**
+ * npm run bench [-- --quick] [--only ROW[,ROW…]] [--json]
+ *
+ * Measures Postlane beside what could be used instead, row after row, and prints what was found. Exit code 0 if everything
+ * could be measured, whatever the figures; 1 if something could not; 2 for a mistake in the arguments.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { describeMachine } from './machine.ts';
+import { readArguments, type Options } from './options.ts';
+import { plot } from './plot.ts';
+import { report, type Results } from './report.ts';
+import { backlog } from './rows/backlog.ts';
+import { connectors } from './rows/connectors.ts';
+import { enqueue } from './rows/enqueue.ts';
+import { idle } from './rows/idle.ts';
+import { large } from './rows/large.ts';
+import { latency } from './rows/latency.ts';
+import { pacing } from './rows/pacing.ts';
+import { peers } from './rows/peers.ts';
+import { processes } from './rows/processes.ts';
+import type { Finding, Row } from './rows/row.ts';
+import { createScope, type Scope } from './scope.ts';
+import { sinkProgram } from './sink.ts';
+
+const rows: readonly Row[] = [peers, enqueue, backlog, large, latency, pacing, idle, connectors, processes];
+const missing = 'smtp-sink is missing; it comes with Postfix (Debian: apt-get install postfix)';
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const read = readArguments(process.argv.slice(2), Object.fromEntries(rows.map(({ id, title }) => [id, title])));
+  if ('help' in read) {
+    process.stdout.write(`${read.help}\n`);
+    return 0;
+  }
+  if ('mistake' in read) {
+    process.stderr.write(`${read.mistake}\n`);
+    return 2;
+  }
+  const { options } = read;
+  const startedAt = performance.now();
+  const seconds = (): number => (performance.now() - startedAt) / 1_000;
+  const progress = (text: string): void =>
+    void process.stderr.write(`${seconds().toFixed(0).padStart(4)} s  ${text}\n`);
+  if (sinkProgram === null) progress(`${missing}; rows that need it are skipped`);
+  const results: Results['rows'][number][] = [];
+  for (const row of rows.filter(({ id }) => options.only.length === 0 || options.only.includes(id))) {
+    progress(`— ${row.id}: ${row.title}`);
+    results.push({ id: row.id, ...(await measured(row, options, progress)) });
+  }
+  const all: Results = {
+    at: new Date().toISOString(),
+    quick: options.quick,
+    seconds: seconds(),
+    machine: describeMachine(),
+    rows: results,
+  };
+  const folder = new URL('results/', import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(new URL('latest.json', folder), `${JSON.stringify(all, null, 2)}\n`);
+  writeFileSync(new URL('latest.svg', folder), plot(all));
+  process.stdout.write(`${options.json ? JSON.stringify(all) : report(all)}\n`);
+  return results.some(({ findings }) => findings.some(({ verdict }) => verdict === 'failed')) ? 1 : 0;
+}
+
+/** A row that fails is said and leaves the others alone. */
+async function measured(
+  row: Row,
+  { sizes }: Options,
+  progress: (text: string) => void,
+): Promise<Omit<Results['rows'][number], 'id'>> {
+  if (row.sink && sinkProgram === null) return { findings: [instead(row, 'skipped', missing)], figures: [] };
+  const scope = createScope();
+  const release = closeOnSignal(scope);
+  try {
+    return await row.run({ sizes, scope, progress });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    progress(`${row.id} failed: ${why}`);
+    return { findings: [instead(row, 'failed', why)], figures: [] };
+  } finally {
+    release();
+    await scope.close();
+  }
+}
+
+function instead({ title }: Row, verdict: 'skipped' | 'failed', note: string): Finding {
+  return { what: title, against: '', measured: Number.NaN, unit: '', target: null, verdict, note };
+}
+
+/** Ctrl-C: what runs is stopped before this process ends. → takes the handlers away again. */
+function closeOnSignal(scope: Scope): () => void {
+  const close = (signal: NodeJS.Signals): void => {
+    process.stderr.write(`${signal}: stopping what runs\n`);
+    void scope.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.once(signal, close);
+  return () => {
+    for (const signal of signals) process.off(signal, close);
+  };
+}

@@ -1,0 +1,41 @@
+/** Row: what enqueuing costs beside BullMQ's own calls with the same payload. */
+import { compare } from '../contender.ts';
+import { enqueuer } from '../contenders.ts';
+import { ratioOfMedians } from '../statistics.ts';
+import { startStore } from '../store.ts';
+import { finding, rates, type Finding, type Row } from './row.ts';
+
+export const enqueue: Row = {
+  id: 'enqueue',
+  title: 'send and sendMany, against queue.add and queue.addBulk with the same payload',
+  sink: false,
+  async run({ sizes, scope, progress }) {
+    const store = scope.add(await startStore());
+    const ways = ['send', 'add', 'sendMany', 'addBulk'] as const;
+    const contenders = [];
+    for (const way of ways) contenders.push(await enqueuer(scope, way, store, true));
+    const lapMs = sizes.lapMs / 2;
+    const options = { lapMs, repetitions: sizes.repetitions, warmUp: sizes.warmUp * 2, most: 60_000, progress };
+    const figures = await compare(contenders, options);
+    const against = (our: 'send' | 'sendMany', their: 'add' | 'addBulk', how: string): Finding => {
+      const [us, them] = [figures.get(our)!, figures.get(their)!];
+      return finding(
+        {
+          what: `${our}, messages/s`,
+          against: `queue.${their}`,
+          measured: ratioOfMedians(us.samples, them.samples),
+          unit: '×',
+        },
+        { kind: 'at least', value: 0.6 },
+        `${rates(us)} against ${rates(them)}; ${how}`,
+      );
+    };
+    return {
+      findings: [
+        against('send', 'add', '50 callers at once'),
+        against('sendMany', 'addBulk', '500 messages in a call, one after the other'),
+      ],
+      figures: [...figures.values()],
+    };
+  },
+};

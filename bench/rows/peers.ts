@@ -1,0 +1,49 @@
+/** Row: from the queue to 250, against what could be used instead, and against the limits of the queue and of the wire. */
+import { compare } from '../contender.ts';
+import { noop, pooled, postlane, tutorial, wire } from '../contenders.ts';
+import { postfix, postfixMissing } from '../peers/postfix.ts';
+import { startSink } from '../sink.ts';
+import { ratioOfMedians, type Target } from '../statistics.ts';
+import { startStore } from '../store.ts';
+import { finding, rates, type Finding, type Row } from './row.ts';
+
+export const peers: Row = {
+  id: 'peers',
+  title: 'queue to 250, 4 KiB, 10 connectors, beside nodemailer, a tutorial worker, Postfix, and the limits',
+  sink: true,
+  async run({ sizes, scope, progress }) {
+    const sink = scope.add(await startSink());
+    const store = async (): ReturnType<typeof startStore> => scope.add(await startStore());
+    const ours = await postlane(scope, { store: await store(), sink });
+    const pool = await pooled(scope, sink);
+    const copied = await tutorial(scope, await store(), sink);
+    const missing = postfixMissing();
+    const mta = missing === null ? await postfix(scope, sink) : null;
+    const queue = await noop(scope, await store());
+    const bare = await wire(scope, sink);
+    const contenders = [ours, pool, copied, ...(mta === null ? [] : [mta]), queue, bare];
+    const options = { lapMs: sizes.lapMs, repetitions: sizes.peerRepetitions, warmUp: sizes.warmUp, most: 60_000 };
+    const figures = await compare(contenders, { ...options, progress });
+
+    const against = (name: string, value: number | null): Finding => {
+      const [us, them] = [figures.get(ours.name)!, figures.get(name)];
+      const target: Target | null = value === null ? null : { kind: 'at least', value };
+      const about = { what: 'queue to 250, messages/s', against: name, unit: '×' } as const;
+      if (them === undefined)
+        return { ...about, measured: Number.NaN, target, verdict: 'skipped', note: missing ?? '' };
+      const measured = ratioOfMedians(us.samples, them.samples);
+      const tuned = them.tuned === null ? '' : `, ${them.tuned} at once`;
+      return finding({ ...about, measured }, target, `${rates(us)} against ${rates(them)}${tuned}`);
+    };
+    return {
+      findings: [
+        against(pool.name, 1),
+        against(copied.name, 1.3),
+        against('Postfix', 4),
+        against(queue.name, null),
+        against(bare.name, null),
+      ],
+      figures: [...figures.values()],
+    };
+  },
+};

@@ -1,0 +1,53 @@
+/** Row: two worker processes against one, and what the limit was. */
+import { cpus } from 'node:os';
+import { compare, type Figures } from '../contender.ts';
+import { postlane } from '../contenders.ts';
+import { startSink } from '../sink.ts';
+import { ratioOfMedians } from '../statistics.ts';
+import { startStore } from '../store.ts';
+import { finding, rates, type Row } from './row.ts';
+
+export const processes: Row = {
+  id: 'processes',
+  title: 'two worker processes against one',
+  sink: true,
+  async run({ sizes, scope, progress }) {
+    const sink = scope.add(await startSink());
+    const one = await postlane(scope, { name: 'one worker', store: scope.add(await startStore()), sink });
+    const two = await postlane(scope, { name: 'two workers', store: scope.add(await startStore()), sink, workers: 2 });
+    const { lapMs, repetitions, warmUp } = sizes;
+    const figures = await compare([one, two], { lapMs, repetitions, warmUp, most: 30_000, progress });
+    const [alone, both] = [figures.get(one.name)!, figures.get(two.name)!];
+    return {
+      findings: [
+        finding(
+          {
+            what: 'two worker processes, messages/s',
+            against: 'one',
+            measured: ratioOfMedians(both.samples, alone.samples),
+            unit: '×',
+          },
+          null,
+          `${rates(both)} against ${rates(alone)}; ${limitOf(both)}`,
+        ),
+      ],
+      figures: [alone, both],
+    };
+  },
+};
+
+/** Who was busy, and so what held it back. */
+function limitOf({ cores }: Figures): string {
+  const { sender = 0, redis = 0, sink = 0 } = cores;
+  const total = sender + redis + sink;
+  const available = cpus().length;
+  const busy = `workers ${percent(sender)}, Redis ${percent(redis)}, sink ${percent(sink)} of a processor`;
+  if (total > 0.85 * available) return `limit: all ${available} processors busy (${busy})`;
+  if (redis > 0.85) return `limit: Redis, which has one thread (${busy})`;
+  if (sink > 0.85) return `limit: the sink, which has one thread (${busy})`;
+  return `limit: waiting, none was busy (${busy})`;
+}
+
+function percent(cores: number): string {
+  return `${Math.round(cores * 100)} %`;
+}

@@ -1,0 +1,55 @@
+/** What a row of the table is: what it needs, how it is run, and what it finds. */
+import type { Figures } from '../contender.ts';
+import type { Sizes } from '../options.ts';
+import type { Scope } from '../scope.ts';
+import { judge, type Target, type Verdict } from '../statistics.ts';
+
+export interface Finding {
+  readonly what: string;
+  readonly against: string;
+  /** NaN where it could not be had. */
+  readonly measured: number;
+  readonly unit: '×' | '/s' | '%' | 'ms' | 'MB' | '';
+  readonly target: Target | null;
+  readonly verdict: Verdict | 'skipped' | 'failed';
+  /** What one should know beside the figure. */
+  readonly note: string;
+}
+
+interface RowResult {
+  readonly findings: readonly Finding[];
+  /** For the table of contenders. */
+  readonly figures: readonly Figures[];
+}
+
+export interface Bench {
+  readonly sizes: Sizes;
+  /** Closed after the row: everything that a row starts goes in. */
+  readonly scope: Scope;
+  readonly progress: (text: string) => void;
+}
+
+export interface Row {
+  readonly id: string;
+  readonly title: string;
+  /** Needs smtp-sink, which comes with Postfix. */
+  readonly sink: boolean;
+  run(bench: Bench): Promise<RowResult>;
+}
+
+export function finding(
+  about: Pick<Finding, 'what' | 'against' | 'measured' | 'unit'>,
+  target: Target | null,
+  note: string,
+): Finding {
+  return { ...about, target, verdict: judge(about.measured, target), note };
+}
+
+function rate(perSecond: number): string {
+  return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`;
+}
+
+/** «1,210/s (1,180–1,240)»: the median and between what the repetitions lay. */
+export function rates({ perSecond: { median, least, most } }: Figures): string {
+  return `${rate(median)} (${Math.round(least)}–${Math.round(most)})`;
+}
