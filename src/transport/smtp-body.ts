@@ -1,24 +1,89 @@
-/** The bytes of a message on their way out, and how many of them may have left. */
-import { Readable } from 'node:stream';
+/** The bytes of a message on their way out: what DATA carries, and how much of it may have left. */
 
 /** How much of a body may have left: nothing; a part, which the server must discard (RFC 5321 section 4.1.1.4); all, with the final dot. */
 export type BodyProgress = 'none' | 'part' | 'whole';
 
-/** A body that tells how much of it has been taken. `whole` is said just before the final dot can be written, never after. */
-export function bodyOf(bytes: Buffer): { stream: Readable; progress: () => BodyProgress } {
-  const chunkBytes = 64 * 1024;
-  let offset = 0;
+/** As much is handed to the socket at a time; the final dot follows only once the socket has taken what is before it. */
+const chunkBytes = 64 * 1024;
+
+const lf = 0x0a;
+const cr = 0x0d;
+const dot = 0x2e;
+/** LF and a dot: nothing else needs a second dot once line ends are CRLF. */
+const dotLine = Buffer.from('\n.', 'latin1');
+
+export interface WireBody {
+  /** The next bytes for the socket; the last ones end with the final dot. Null after those. */
+  next(): { readonly bytes: Buffer; readonly isLast: boolean } | null;
+}
+
+/**
+ * The message as DATA carries it: lines that begin with a dot get another (RFC 5321 section 4.5.2), and a bare CR or LF becomes
+ * CRLF. A server that takes either for a line end would else find a final dot amid the message: SMTP smuggling.
+ */
+export function wireBody(message: Buffer): WireBody {
+  let start = 0;
   let ended = false;
-  const stream = new Readable({
-    highWaterMark: chunkBytes,
-    read() {
-      const chunk = bytes.subarray(offset, offset + chunkBytes);
-      offset += chunk.length;
-      this.push(chunk.length === 0 ? null : chunk);
+  return {
+    next() {
+      if (ended) return null;
+      const end = Math.min(start + chunkBytes, message.length);
+      const chunk = stuffed(message, start, end);
+      start = end;
+      ended = end === message.length;
+      return { bytes: ended ? Buffer.concat([chunk, terminator(message)]) : chunk, isLast: ended };
     },
-  });
-  stream.once('end', () => {
-    ended = true;
-  });
-  return { stream, progress: () => (ended ? 'whole' : stream.readableDidRead ? 'part' : 'none') };
+  };
+}
+
+/** The last line is ended if it is not. */
+function terminator(message: Buffer): Buffer {
+  const last = message.at(-1);
+  return Buffer.from(last === lf ? '.\r\n' : last === cr ? '\n.\r\n' : '\r\n.\r\n', 'latin1');
+}
+
+/** A range of the message, itself where nothing is to be inserted. */
+function stuffed(message: Buffer, start: number, end: number): Buffer {
+  const before = start === 0 ? lf : message[start - 1];
+  const plain = message.subarray(start, end);
+  const beginsWithDot = before === lf && plain[0] === dot;
+  if (!beginsWithDot && !plain.includes(dotLine) && !hasBareLineEnd(message, start, end)) return plain;
+  // At most two bytes more for each.
+  const out = Buffer.allocUnsafe((end - start) * 3);
+  let length = 0;
+  let previous = before;
+  for (let i = start; i < end; i += 1) {
+    const byte = message[i] ?? 0;
+    const afterBareCr = previous === cr && byte !== lf;
+    if (afterBareCr) {
+      out[length] = lf;
+      length += 1;
+    } else if (byte === lf && previous !== cr) {
+      out[length] = cr;
+      length += 1;
+    }
+    if (byte === dot && (previous === lf || afterBareCr)) {
+      out[length] = dot;
+      length += 1;
+    }
+    out[length] = byte;
+    length += 1;
+    previous = byte;
+  }
+  return out.subarray(0, length);
+}
+
+/** A CR at the end of the range is judged with the next one, or by the terminator. */
+function hasBareLineEnd(message: Buffer, start: number, end: number): boolean {
+  const startsInCrlf = start > 0 && message[start - 1] === cr;
+  if (startsInCrlf && message[start] !== lf) return true;
+  for (let i = startsInCrlf ? start + 1 : start; i < end; i += 1) {
+    const byte = message[i] ?? 0;
+    if (byte > cr) continue;
+    if (byte === lf) return true;
+    if (byte !== cr || i + 1 === end) continue;
+    if (message[i + 1] !== lf) return true;
+    i += 1;
+  }
+  return false;
 }

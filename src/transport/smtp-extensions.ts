@@ -3,6 +3,10 @@
 export interface SmtpExtensions {
   readonly eightBitMime: boolean;
   readonly smtpUtf8: boolean;
+  /** RFC 2920: the commands of a transaction may go out together. */
+  readonly pipelining: boolean;
+  /** MAIL FROM may say SIZE. */
+  readonly size: boolean;
   /** Largest message in bytes; null if the server names no limit (RFC 1870 section 4). */
   readonly maxBytes: number | null;
   /** SASL mechanisms in upper case; null if AUTH is not offered. */
@@ -25,6 +29,8 @@ export function readExtensions(reply: string): SmtpExtensions {
   return {
     eightBitMime: keywords.has('8BITMIME'),
     smtpUtf8: keywords.has('SMTPUTF8'),
+    pipelining: keywords.has('PIPELINING'),
+    size: keywords.has('SIZE'),
     maxBytes: Number.isSafeInteger(size) && size > 0 ? size : null,
     authMechanisms: keywords.get('AUTH') ?? null,
   };

@@ -1,6 +1,5 @@
 /** Why an SMTP session could not go on: an error that stays within this room, to be turned into an outcome at its border. */
 import { printable } from '../errors.ts';
-import type { BodyProgress } from './smtp-body.ts';
 import { parseReply } from './smtp-replies.ts';
 import type { SmtpPhase } from './smtp-reply-table.ts';
 import type { FaultClass, Reply } from './transport.ts';
@@ -36,20 +35,6 @@ export class SmtpFailure extends Error {
 
 /** What nodemailer's errors carry; its own type is not exported. */
 export type NodemailerError = Error & { code?: string; originalCode?: string; command?: string; response?: string };
-
-/** nodemailer names the command; where the connection failed it does not, and the body's progress has to tell. */
-export function failureInTransaction(error: NodemailerError, body: BodyProgress): SmtpFailure {
-  // Words that come amid the body are not the reply to it: the server ends the transaction, as if it had refused DATA.
-  const data = error.code === 'EMESSAGE' && body === 'whole' ? 'final' : 'data';
-  const phase: SmtpPhase | undefined = error.command === 'DATA' ? data : phases[error.command ?? ''];
-  if (phase !== undefined && error.response !== undefined) return new SmtpFailure(phase, { server: error.response });
-  const where = body === 'none' ? 'data' : 'final';
-  // After the final dot, words that are not the reply to it (a line cut off, a late 421) leave open what became of it.
-  if (error.response !== undefined && body !== 'whole') return new SmtpFailure(where, { server: error.response });
-  return new SmtpFailure(where, { code: socketCode(error), text: error.message });
-}
-
-const phases: Readonly<Record<string, SmtpPhase>> = { 'MAIL FROM': 'mail', 'RCPT TO': 'rcpt' };
 
 function socketCode(error: NodemailerError): string | null {
   return error.originalCode ?? error.code ?? null;

@@ -3,7 +3,7 @@ import type { SmtpFailure } from './smtp-failure.ts';
 import { withHint } from './smtp-hints.ts';
 import { classify, classifySocketFault, parseReply } from './smtp-replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './smtp-reply-table.ts';
-import type { Transaction } from './smtp-session.ts';
+import type { Transaction } from './smtp-transaction.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply } from './transport.ts';
 
 export interface OutcomeInput {

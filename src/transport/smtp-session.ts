@@ -1,33 +1,24 @@
 /**
- * One SMTP session: connected, secured, authenticated, and then one transaction after the other.
+ * One SMTP session: connected, secured, authenticated by nodemailer, and then one transaction of ours after the other.
  *
- * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on four things,
+ * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on three things,
  * held by test/integration/smtp-contract.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
- * connect() calls back; `_socket` is the current socket; send() keeps its books in the envelope object it is given, so
- * that who was accepted and who was refused is known although the message failed; `_responseQueue` holds replies not yet read.
+ * connect() calls back; `_socket` is the current socket, and its listeners have names of their own, so that they can be taken
+ * off; `_responseQueue` and `_remainder` are what the server has said beyond the last reply.
  */
 import type net from 'node:net';
 import { TLSSocket } from 'node:tls';
-import SMTPConnection, { type SMTPConnectionEnvelope, type SMTPEnvelope } from 'nodemailer/lib/smtp-connection';
-import { bodyOf, type BodyProgress } from './smtp-body.ts';
+import SMTPConnection from 'nodemailer/lib/smtp-connection';
+import { createChannel, type SmtpChannel } from './smtp-channel.ts';
+import type { SmtpEnvelope } from './smtp-commands.ts';
 import { dial, tlsOptions } from './smtp-dial.ts';
 import { readExtensions, type SmtpExtensions } from './smtp-extensions.ts';
 import type XOAuth2 from 'nodemailer/lib/xoauth2';
-import { failureBeforeMail, failureInTransaction, SmtpFailure, xoauth2, type NodemailerError } from './smtp-failure.ts';
+import { failureBeforeMail, SmtpFailure, xoauth2, type NodemailerError } from './smtp-failure.ts';
 import type { Login } from './smtp-login.ts';
-import type { SmtpSettings } from './settings.ts';
-
-/** How a transaction went. `failure` is null exactly if the server answered the final dot with 2xx. */
-export interface Transaction {
-  /** Recipients that the server took at RCPT. */
-  readonly taken: ReadonlySet<string>;
-  /** Recipients that it refused at RCPT, and how. */
-  readonly refused: ReadonlyMap<string, SmtpFailure>;
-  readonly failure: SmtpFailure | null;
-  /** The reply to the final dot, if it was 2xx. */
-  readonly reply: string | null;
-  readonly body: BodyProgress;
-}
+import { codeOf } from './smtp-reader.ts';
+import { transact, type Transaction } from './smtp-transaction.ts';
+import type { SmtpSettings, SmtpTimeouts } from './settings.ts';
 
 export interface SmtpSession {
   readonly extensions: SmtpExtensions;
@@ -41,7 +32,7 @@ export interface SmtpSession {
    * Never rejects. The signal ends the connection; what is known by then is in the result. `onWhole` is called when the
    * final dot may have left: from then on an end brought about here would leave the message uncertain.
    */
-  transact(envelope: SMTPEnvelope, bytes: Buffer, signal: AbortSignal, onWhole: () => void): Promise<Transaction>;
+  transact(envelope: SmtpEnvelope, bytes: Buffer, signal: AbortSignal, onWhole: () => void): Promise<Transaction>;
   /** Ends an open transaction, if a refusal has left one; false if the session is no use any more. */
   clear(signal: AbortSignal): Promise<boolean>;
   /** Says QUIT and closes. */
@@ -50,8 +41,6 @@ export interface SmtpSession {
 
 type Done<T> = (error: Error | null, value?: T) => void;
 
-/** A server that does not answer QUIT is not waited for longer. */
-const quitMs = 2_000;
 const mechanisms = ['PLAIN', 'LOGIN', 'CRAM-MD5'];
 
 /** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. `onSocket` gets the connection itself. */
@@ -80,51 +69,27 @@ export async function openSession(
     connectionTimeout: timeouts.totalMs,
   });
 
-  let usable = true;
-  let messages = 0;
-  let mustClear = false;
+  let alive = true;
   let waiting: ((error: Error) => void) | null = null;
   const current = (): net.Socket => connection._socket || socket;
-
   connection.on('error', (error: Error) => {
-    usable = false;
+    alive = false;
     waiting?.(error);
   });
   connection.on('end', () => {
-    usable = false;
+    alive = false;
     // After a 421 the callback with the reply comes later than this event.
     setImmediate(() => waiting?.(Object.assign(new Error('the server closed the connection'), { code: 'ECONNRESET' })));
   });
-
   const destroy = (error: Error): void => {
-    usable = false;
+    alive = false;
     waiting?.(error);
     connection.close();
     current().destroy();
   };
-  const quit = (): void => {
-    const wasUsable = usable;
-    usable = false;
-    if (!wasUsable) return void current().destroy();
-    connection.quit();
-    const last = current();
-    const timer = setTimeout(() => last.destroy(), quitMs);
-    timer.unref();
-    last.once('close', () => clearTimeout(timer));
-  };
-
-  /**
-   * nodemailer takes one reply per turn of the event loop, and forgets the rest when the server closes at once after them:
-   * the 421 that says why would be lost.
-   */
-  const parting = (error: NodemailerError): NodemailerError => {
-    const { _responseQueue: unread = [] } = connection as unknown as { _responseQueue?: readonly string[] };
-    const last = unread.find((reply) => reply.startsWith('421'));
-    return error.response !== undefined || last === undefined ? error : Object.assign(error, { response: last });
-  };
 
   /** Runs one exchange with nodemailer; the first of callback, connection fault and signal settles it. */
-  const exchange = async <T>(signal: AbortSignal, begin: (done: Done<T>) => void): Promise<T | undefined> => {
+  const exchange = async <T>(begin: (done: Done<T>) => void): Promise<T | undefined> => {
     const onAbort = (): void => destroy(abortError(signal));
     try {
       return await new Promise<T | undefined>((resolve, reject) => {
@@ -139,85 +104,17 @@ export async function openSession(
     }
   };
 
-  try {
-    await exchange(signal, (done) => connection.connect((error) => done(error ?? null)));
-  } catch (error) {
-    destroy(error as Error);
-    throw failureBeforeMail(error as NodemailerError, null, null);
-  }
-  const extensions = readExtensions(connection.lastServerResponse || '');
-  const socketNow = current();
-  const session: SmtpSession = {
-    extensions,
-    protocol: socketNow instanceof TLSSocket ? socketNow.getProtocol() : null,
-    get messages() {
-      return messages;
-    },
-    get usable() {
-      return usable;
-    },
-    quit,
-    async clear(signal) {
-      if (!mustClear || !usable) return usable;
-      mustClear = false;
-      try {
-        await exchange<boolean>(signal, (done) => connection.reset(done));
-        return usable;
-      } catch (error) {
-        destroy(error as Error);
-        return false;
-      }
-    },
-    async transact(envelope, bytes, signal, onWhole) {
-      messages += 1;
-      const books = { ...envelope } as SMTPConnectionEnvelope & { mailError?: NodemailerError };
-      const body = bodyOf(bytes);
-      let timer: NodeJS.Timeout | undefined;
-      body.stream.once('end', () => {
-        onWhole();
-        // From here on silence has a time of its own, and a server that trickles does not stretch it.
-        current().setTimeout(0);
-        timer = setTimeout(
-          () => destroy(timeoutError(`no reply to the final dot within ${timeouts.dataTerminationMs} ms`)),
-          timeouts.dataTerminationMs,
-        );
-      });
-      let failure: SmtpFailure | null = null;
-      let reply: string | null = null;
-      try {
-        const info = await exchange<{ response: string }>(signal, (done) =>
-          connection.send(books, body.stream, (error, info) => done(error, info)),
-        );
-        reply = info?.response ?? null;
-      } catch (error) {
-        failure = failureInTransaction(books.mailError ?? parting(error as NodemailerError), body.progress());
-      }
-      clearTimeout(timer);
-      const progress = body.progress();
-      // A reply before the end of the body leaves the server amid a message that will never end.
-      if (progress === 'part') destroy(new Error('the server answered before the end of the body'));
-      else if (usable) current().setTimeout(timeouts.commandMs);
-      mustClear = failure !== null && failure.phase !== 'final';
-      const refused = new Map<string, SmtpFailure>();
-      // Where MAIL was refused, the replies to the recipients sent along mean nothing.
-      if (failure?.phase !== 'mail') {
-        for (const error of (books.rejectedErrors ?? []) as (NodemailerError & { recipient?: string })[]) {
-          if (error.recipient !== undefined) refused.set(error.recipient, failureInTransaction(error, 'none'));
-        }
-      }
-      if (usable && [failure, ...refused.values()].some((one) => one !== null && endsSession(one))) quit();
-      return { taken: new Set(books.accepted ?? []), refused, failure, reply, body: progress };
-    },
+  const leave = (): void => {
+    if (alive) takeOver(connection, current(), timeouts.commandMs).quit();
+    else current().destroy();
   };
-  if (login !== null) await authenticate(login);
-  return session;
 
-  async function authenticate({ user, secret, kind }: Login): Promise<void> {
+  const authenticate = async ({ user, secret, kind }: Login): Promise<void> => {
     const offered = extensions.authMechanisms;
     const possible = kind === 'token' ? ['XOAUTH2'] : mechanisms;
     const method = possible.find((mechanism) => offered?.includes(mechanism));
     if (method === undefined) {
-      quit();
+      leave();
       const found = offered === null ? 'no AUTH' : `only AUTH ${offered.join(' ')}`;
       throw new SmtpFailure('auth', {
         code: 'ENOAUTH',
@@ -225,16 +122,123 @@ export async function openSession(
       });
     }
     try {
-      await exchange<boolean>(signal, (done) =>
+      await exchange<boolean>((done) =>
         connection.login(kind === 'token' ? tokenLogin(user, secret) : { user, pass: secret, method }, (error, ok) =>
           done(error, ok),
         ),
       );
     } catch (error) {
-      if (usable) quit();
+      leave();
       throw failureBeforeMail(error as NodemailerError, 'auth', { user, secret });
     }
+  };
+
+  try {
+    await exchange((done) => connection.connect((error) => done(error ?? null)));
+  } catch (error) {
+    destroy(error as Error);
+    throw failureBeforeMail(error as NodemailerError, null, null);
   }
+  const extensions = readExtensions(connection.lastServerResponse || '');
+  if (login !== null) await authenticate(login);
+  const secured = current();
+  const protocol = secured instanceof TLSSocket ? secured.getProtocol() : null;
+  return createSession(takeOver(connection, secured, timeouts.commandMs), protocol, extensions, timeouts);
+}
+
+/** The connection without nodemailer, which has done its part. */
+function takeOver(connection: SMTPConnection, socket: net.Socket, silenceMs: number): SmtpChannel {
+  const inner = connection as unknown as NodemailerInside;
+  socket.off('data', inner._onSocketData).off('timeout', inner._onSocketTimeout).off('error', inner._onSocketError);
+  socket.off('close', inner._onSocketClose).off('end', inner._onSocketEnd);
+  const unread = inner._responseQueue.map((reply) => `${reply}\r\n`).join('') + inner._remainder;
+  inner._responseQueue = [];
+  return createChannel(socket, silenceMs, Buffer.from(unread, 'latin1'));
+}
+
+interface NodemailerInside {
+  readonly _onSocketData: (chunk: Buffer) => void;
+  readonly _onSocketTimeout: () => void;
+  readonly _onSocketError: (error: Error) => void;
+  readonly _onSocketClose: () => void;
+  readonly _onSocketEnd: () => void;
+  readonly _remainder: string;
+  _responseQueue: readonly string[];
+}
+
+function createSession(
+  channel: SmtpChannel,
+  protocol: string | null,
+  extensions: SmtpExtensions,
+  timeouts: SmtpTimeouts,
+): SmtpSession {
+  let messages = 0;
+  let mustClear = false;
+
+  /** Runs one exchange; the signal ends it, and the connection. */
+  const unlessAborted = async <T>(signal: AbortSignal, begin: () => Promise<T>): Promise<T> => {
+    const onAbort = (): void => {
+      const { code, message } = abortError(signal);
+      channel.end(code ?? null, message);
+    };
+    signal.addEventListener('abort', onAbort);
+    try {
+      const running = begin();
+      if (signal.aborted) onAbort();
+      return await running;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  };
+
+  return {
+    extensions,
+    protocol,
+    get messages() {
+      return messages;
+    },
+    get usable() {
+      return channel.usable;
+    },
+    quit: () => channel.quit(),
+    async clear(signal) {
+      if (!mustClear || !channel.usable) return channel.usable;
+      mustClear = false;
+      const cleared = await unlessAborted(signal, () => reset(channel));
+      if (!cleared) channel.end('EPROTOCOL', 'the session could not be reset');
+      return cleared && channel.usable;
+    },
+    async transact(envelope, bytes, signal, onWhole) {
+      messages += 1;
+      const { dataTerminationMs, commandMs } = timeouts;
+      const task = { envelope, bytes, extensions, dataTerminationMs, onWhole };
+      const transaction = await unlessAborted(signal, () => transact(channel, task));
+      const { failure, refused, body } = transaction;
+      // A reply before the end of the message leaves the server amid one that will never end.
+      if (body === 'part') channel.end('EPROTOCOL', 'the server answered before the end of the message');
+      else if (body === 'whole') channel.setSilence(commandMs);
+      mustClear = failure !== null && failure.phase !== 'final';
+      const last = failure !== null && endsSession(failure);
+      if (channel.usable && (last || [...refused.values()].some(endsSession))) channel.quit();
+      return transaction;
+    },
+  };
+}
+
+/** RSET; false if the server does not say yes. */
+function reset(channel: SmtpChannel): Promise<boolean> {
+  return new Promise((resolve) => {
+    const done = (cleared: boolean): void => {
+      channel.listen(null);
+      resolve(cleared);
+    };
+    channel.listen({
+      reply: (text) => done(codeOf(text)?.startsWith('2') === true),
+      drained: () => undefined,
+      ended: () => done(false),
+    });
+    channel.write('RSET\r\n');
+  });
 }
 
 /** What nodemailer asks of a generator of tokens: it shows the one it is given, and once more after a refusal by 334. */
@@ -254,11 +258,7 @@ function endsSession({ answered, reply }: SmtpFailure): boolean {
   return answered && (!/^[45]/.test(reply.code ?? '') || reply.code === '421' || reply.code === '503');
 }
 
-function timeoutError(text: string): Error {
-  return Object.assign(new Error(text), { code: 'ETIMEDOUT' });
-}
-
-function abortError(signal: AbortSignal): Error {
+function abortError(signal: AbortSignal): NodemailerError {
   const reason: unknown = signal.reason;
   return reason instanceof Error && (reason as NodemailerError).code === 'ETIMEDOUT'
     ? reason

@@ -7,7 +7,9 @@ import { SmtpFailure } from './smtp-failure.ts';
 import { createLogins } from './smtp-login.ts';
 import { faultOf, outcomeOf } from './smtp-outcome.ts';
 import { createSmtpPool, type SmtpSlot } from './smtp-pool.ts';
-import { openSession, type SmtpSession, type Transaction } from './smtp-session.ts';
+import { isAscii, isPath } from './smtp-commands.ts';
+import { openSession, type SmtpSession } from './smtp-session.ts';
+import type { Transaction } from './smtp-transaction.ts';
 import type { SmtpSettings } from './settings.ts';
 import type { CheckResult, Outcome, OutgoingMail, RecipientOutcome, SendContext, Transport } from './transport.ts';
 
@@ -88,8 +90,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
       const refusedHere = refuseByExtensions(task, session, bytes.length);
       const to = recipients.filter((address) => !refusedHere.has(address));
       if (to.length === 0) return [nothingSent, refusedHere];
-      // nodemailer takes false for the null reverse-path.
-      const envelope = { from: from === '' ? (false as const) : from, to, size: bytes.length, use8BitMime };
+      const envelope = { from, to, size: bytes.length, use8BitMime };
       return [await session.transact(envelope, bytes, signal, onWhole), refusedHere];
     };
 
@@ -186,12 +187,10 @@ function wentStale({ failure, taken, refused, body }: Transaction): boolean {
  * before anything is connected. Validation refuses them earlier; this is the last door before the server.
  */
 function refuseBadPaths(recipients: readonly string[], from: string): Map<string, RecipientOutcome> {
-  // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
-  const bad = /[\u0000-\u0020\u007f-\u00a0\u2028\u2029<>]/;
   const refused = new Map<string, RecipientOutcome>();
   for (const address of recipients) {
-    if (bad.test(from)) refused.set(address, refusal(address, 'message', 'the sender is not an address'));
-    else if (address === '' || bad.test(address)) refused.set(address, refusal(address, 'recipient', 'not an address'));
+    if (!isPath(from)) refused.set(address, refusal(address, 'message', 'the sender is not an address'));
+    else if (address === '' || !isPath(address)) refused.set(address, refusal(address, 'recipient', 'not an address'));
   }
   return refused;
 }
@@ -224,11 +223,6 @@ function refusal(address: string, scope: 'message' | 'recipient', text: string):
 
 function settledHere(recipients: readonly string[], refused: ReadonlyMap<string, RecipientOutcome>): Outcome {
   return { kind: 'settled', recipients: recipients.flatMap((address) => refused.get(address) ?? []) };
-}
-
-function isAscii(text: string): boolean {
-  // oxlint-disable-next-line no-control-regex -- the whole ASCII range
-  return /^[\u0000-\u007f]*$/.test(text);
 }
 
 function tooLong({ timeouts }: SmtpSettings): Error {

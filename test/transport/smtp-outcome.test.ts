@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { SmtpFailure } from '../../src/transport/smtp-failure.ts';
 import { outcomeOf } from '../../src/transport/smtp-outcome.ts';
 import type { SmtpPhase } from '../../src/transport/smtp-reply-table.ts';
-import type { Transaction } from '../../src/transport/smtp-session.ts';
+import type { Transaction } from '../../src/transport/smtp-transaction.ts';
 import { summary } from '../support/smtp-client.ts';
 
 const a = 'a@example.net';
