@@ -21,6 +21,8 @@ interface PrivateRedisOptions {
   readonly appendfsync?: 'always' | 'everysec' | 'no';
   /** Default: one that is free. With a given port a start that finds it taken fails, instead of trying another. */
   readonly port?: number;
+  /** Further arguments of the server: `--cluster-enabled`, `yes`, … Needs a binary. */
+  readonly settings?: readonly string[];
 }
 
 export interface PrivateRedis {
@@ -50,8 +52,10 @@ export async function startPrivateRedis(options: PrivateRedisOptions = {}): Prom
     dir,
     removeDir: options.dir === undefined,
     appendfsync: options.appendfsync ?? 'everysec',
-    binary: findRedisServer(process.env.PATH ?? ''),
+    // REDIS_SERVER names another one, such as that of Valkey, to run the same tests on it.
+    binary: process.env.REDIS_SERVER || findRedisServer(process.env.PATH ?? ''),
     name: `postlane-${randomBytes(6).toString('hex')}`,
+    settings: options.settings ?? [],
   };
   if (launch.binary === null && !dockerAnswers()) {
     throw new Error('No redis-server or valkey-server on PATH and no Docker engine: install one, or set REDIS_URL.');
@@ -95,6 +99,7 @@ interface Launch {
   readonly removeDir: boolean;
   readonly appendfsync: string;
   readonly binary: string | null;
+  readonly settings: readonly string[];
   /** Unique: names the container, and tells our server from a stranger on the same port. */
   readonly name: string;
 }
@@ -171,6 +176,7 @@ function command(launch: Launch, port: number): string[] {
     ['--maxmemory-policy', 'noeviction'],
     ['--save', ''],
     ['--dbfilename', `${launch.name}.rdb`],
+    launch.settings,
   ].flat();
   if (launch.binary !== null) {
     const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', launch.dir];

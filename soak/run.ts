@@ -57,7 +57,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const redis = await startPrivateRedis({ appendfsync: fsync, dir: join(folder, 'redis') });
   const at = { url: redis.url, prefix: defaultPrefix };
   const keys = keysOf(at.prefix);
-  const connection = connectFailFast(at.url, 5_000, 'postlane-soak');
+  const connection = connectFailFast(at, 5_000, 'postlane-soak');
   connection.on('error', () => undefined);
   await whenReady(connection, 5_000);
   const shared = shareConnection(connection, at.prefix, true);

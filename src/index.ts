@@ -4,6 +4,9 @@ export {
   type MessageStatus,
   type Producer,
   type ProducerOptions,
+  type RedisSentinel,
+  type RedisSettings,
+  type RedisTls,
   type SendManyResult,
   type SendResult,
 } from './producer/producer.ts';

@@ -79,9 +79,9 @@ interface RedisCheck {
   readonly warnings: readonly DurabilityWarning[];
 }
 
-async function checkRedis({ redis: { url } }: Config): Promise<RedisCheck> {
+async function checkRedis({ redis: settings }: Config): Promise<RedisCheck> {
   const startedAt = performance.now();
-  const redis = connectFailFast(url, redisTimeoutMs, 'postlane-check');
+  const redis = connectFailFast(settings, redisTimeoutMs, 'postlane-check');
   redis.on('error', () => undefined);
   const took = (): number => Math.round(performance.now() - startedAt);
   try {

@@ -17,12 +17,13 @@ import {
   type RecipientState,
 } from '../queue/ledger.ts';
 import { defaultPrefix, intakeName, jobName, keysOf, laneName } from '../queue/names.ts';
+import type { RedisSettings } from '../queue/redis-settings.ts';
 import { storeLargeContent } from './large-content.ts';
 
+export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis-settings.ts';
+
 export interface ProducerOptions {
-  readonly redis: {
-    /** `redis://` or `rediss://`. */
-    readonly url: string;
+  readonly redis: RedisSettings & {
     /** Key prefix; must be that of the workers. Default `{postlane}`. */
     readonly prefix?: string;
   };
@@ -82,7 +83,7 @@ export function createProducer(options: ProducerOptions): Producer {
   const retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
   const prefix = options.redis.prefix ?? defaultPrefix;
-  const redis = connectFailFast(options.redis.url, timeoutMs);
+  const redis = connectFailFast(options.redis, timeoutMs);
   // Every call says itself that Redis is away; without a listener the event would end the process.
   redis.on('error', () => undefined);
   const keys = keysOf(prefix);

@@ -7,7 +7,7 @@
  * pinned exactly, and test/integration/bullmq-steps.test.ts holds it.
  */
 import { RedisQueueBackend, type Job } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import { run, script, type Script } from './script.ts';
 
 /** Lua of ours, in which `bullmq()` runs BullMQ's step, once, and returns its result. It returns a table: our answer, then BullMQ's. */
@@ -28,7 +28,7 @@ type Client = Parameters<RedisQueueBackend['execCommand']>[0];
 export type StepRunner = (command: string, args: Args, rider: Rider) => Promise<unknown[]>;
 
 /** Runs steps over this connection, on which BullMQ has defined its scripts. */
-export function createStepRunner(redis: Redis): StepRunner {
+export function createStepRunner(redis: RedisClient): StepRunner {
   const defined = redis.scriptsSet as Record<string, { lua: string; numberOfKeys: number } | undefined>;
   const steps = new Map<string, Map<string, Script>>();
   return async (command, args, { lua, keys, args: ours }) => {

@@ -16,7 +16,7 @@ import {
   type Processor,
   type WorkerOptions,
 } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import { createStepRunner, SteppedBackend, type Rider } from './bullmq-steps.ts';
 
 export interface SharedQueues {
@@ -45,7 +45,7 @@ const maxLaneEvents = 100;
  * Queues and lane workers over one connection, which stays the caller's to close. `failFast`, for producers: BullMQ neither
  * waits for the connection nor asks for the version, as a failed answer to that would be remembered for ever.
  */
-export function shareConnection(redis: Redis, prefix: string, failFast = false): SharedQueues {
+export function shareConnection(redis: RedisClient, prefix: string, failFast = false): SharedQueues {
   const connection = new RedisConnection(redis, {
     shared: true,
     blocking: false,

@@ -1,7 +1,22 @@
-/** Connections to Redis: one profile for producers, which must fail fast, and one for workers, which must wait. */
-import { Redis, type RedisOptions } from 'ioredis';
+/**
+ * Connections to Redis, to a single server, a Cluster, or the master that Sentinels name: one profile for producers, which
+ * must fail fast, and one for workers, which must wait.
+ */
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import { PostlaneError } from '../errors.ts';
 import { coalesceWrites } from './write-coalescing.ts';
+import type { RedisSettings, RedisTls } from './redis-settings.ts';
+
+/** A single server (Sentinels only say which), or a Cluster: both take the same commands. */
+export type RedisClient = Redis | Cluster;
+
+type NodeOptions = Omit<RedisOptions, 'replyMapping'>;
+
+/** How patient a connection is: each one to a server, and, over several servers, the Cluster as a whole. */
+interface Profile {
+  readonly node: NodeOptions;
+  readonly cluster: Pick<ClusterOptions, 'enableOfflineQueue' | 'maxRedirections' | 'slotsRefreshInterval'>;
+}
 
 /** Reconnect delays 50 ms … 2 s: quick after a restart, bearable for a Redis that is down for hours. */
 const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 6), 2_000);
@@ -16,16 +31,21 @@ const reconnectOnError = (error: Error): boolean => /\bREADONLY\b/.test(error.me
  * For producers and operators: nothing is queued while Redis is away and every command ends within `timeoutMs`, so that
  * a caller gets an answer. A command may have reached Redis before it was given up; ids make calling again safe.
  */
-export function connectFailFast(url: string, timeoutMs: number, name = 'postlane-producer'): Redis {
-  return connect(url, {
-    connectionName: name,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: timeoutMs,
-    commandTimeout: timeoutMs,
-    // The command is given up, and so is the connection: its host may have vanished without a word.
-    socketTimeout: timeoutMs,
+export function connectFailFast(settings: RedisSettings, timeoutMs: number, name = 'postlane-producer'): RedisClient {
+  return connect(settings, {
+    node: {
+      connectionName: name,
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: timeoutMs,
+      commandTimeout: timeoutMs,
+      // The command is given up, and so is the connection: its host may have vanished without a word.
+      socketTimeout: timeoutMs,
+      sentinelCommandTimeout: timeoutMs,
+    },
+    // A failover is waited for, but no longer than the caller does: each redirection to a dead node is 100 ms.
+    cluster: { enableOfflineQueue: false, maxRedirections: Math.max(16, Math.ceil(timeoutMs / 100)) },
   });
 }
 
@@ -34,20 +54,90 @@ export function connectFailFast(url: string, timeoutMs: number, name = 'postlane
  * answer for `silenceMs` counts as gone: the kernel would need a quarter of an hour to see that a host has vanished
  * (tcp(7), tcp_retries2). More than the 10 s for which the intake's connection is silent on purpose.
  */
-export function connectPatient(url: string, name = 'postlane-worker', silenceMs = 30_000): Redis {
-  const options = { maxRetriesPerRequest: null, connectTimeout: 10_000, socketTimeout: silenceMs };
-  return connect(url, { connectionName: name, ...options });
+export function connectPatient(settings: RedisSettings, name = 'postlane-worker', silenceMs = 30_000): RedisClient {
+  return connect(settings, {
+    node: {
+      connectionName: name,
+      maxRetriesPerRequest: null,
+      connectTimeout: 10_000,
+      socketTimeout: silenceMs,
+    },
+    // Asking for the slots finds out that a node which went silent has been replaced, long before the silence ends.
+    cluster: { maxRedirections: Infinity, slotsRefreshInterval: 5_000 },
+  });
 }
 
-function connect(url: string, options: Omit<RedisOptions, 'replyMapping'>): Redis {
-  // For a connection that is closed already ioredis waits so long for nothing, and keeps the process alive meanwhile.
-  const redis = new Redis(url, { retryStrategy, reconnectOnError, disconnectTimeout: 100, ...options });
-  coalesceWrites(redis);
+function connect(settings: RedisSettings, profile: Profile): RedisClient {
+  const redis = open(settings, profile);
+  if (redis instanceof Cluster) redis.on('+node', coalesceWrites);
+  else coalesceWrites(redis);
   return redis;
 }
 
+function open(settings: RedisSettings, profile: Profile): RedisClient {
+  const { username, password, tls } = settings;
+  const options: NodeOptions = {
+    retryStrategy,
+    reconnectOnError,
+    // For a connection that is closed already ioredis waits so long for nothing, and keeps the process alive meanwhile.
+    disconnectTimeout: 100,
+    ...profile.node,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  };
+  if ('url' in settings) return new Redis(settings.url, { ...options, ...tlsOptions(tls) });
+  if ('sentinel' in settings) {
+    const { sentinel, db = 0 } = settings;
+    return new Redis({
+      ...options,
+      db,
+      ...tlsOptions(tls),
+      enableTLSForSentinelMode: tls !== undefined,
+      name: sentinel.name,
+      sentinels: sentinel.nodes.map(addressOf),
+      ...(sentinel.username === undefined ? {} : { sentinelUsername: sentinel.username }),
+      ...(sentinel.password === undefined ? {} : { sentinelPassword: sentinel.password }),
+      ...(sentinel.nodes.some(isTls) ? { sentinelTLS: { ...sentinel.tls } } : {}),
+    });
+  }
+  const { nodes } = settings.cluster;
+  const { retryStrategy: _each, enableOfflineQueue: _whole, ...node } = options;
+  return new Cluster(nodes.map(addressOf), {
+    ...profile.cluster,
+    clusterRetryStrategy: retryStrategy,
+    // A node that says «moved» to one that is not there yet would else be asked without a pause.
+    retryDelayOnMoved: 20,
+    redisOptions: { ...node, ...(nodes.some(isTls) ? { tls: { ...tls } } : {}) },
+    // Names stay names, or the certificate of a node would be compared with its address (ioredis README, «Special Note: AWS»).
+    ...(nodes.some(isTls) ? { dnsLookup: (host, done) => done(null, host) } : {}),
+  });
+}
+
+function tlsOptions(tls: RedisTls | undefined): Pick<NodeOptions, 'tls'> {
+  return tls === undefined ? {} : { tls: { ...tls } };
+}
+
+function isTls(url: string): boolean {
+  return url.startsWith('rediss:');
+}
+
+function addressOf(url: string): { host: string; port: number } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) };
+}
+
+/** Every server that takes writes: one, or a Cluster's masters. */
+export function mastersOf(redis: RedisClient): Redis[] {
+  return redis instanceof Cluster ? redis.nodes('master') : [redis];
+}
+
+/** A connection to subscribe on. A Cluster has one for that within itself; else it is a new one, and the caller's to close. */
+export function subscriberOf(redis: RedisClient, name: string): RedisClient {
+  return redis instanceof Cluster ? redis : redis.duplicate({ connectionName: name });
+}
+
 /** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */
-export async function whenReady(redis: Redis, timeoutMs: number): Promise<void> {
+export async function whenReady(redis: RedisClient, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   if (redis.status === 'end') throw unavailable('the connection is closed');
   await new Promise<void>((resolve, reject) => {

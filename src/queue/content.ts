@@ -5,7 +5,7 @@
  * crash between storing and enqueueing leaves an entry that nobody needs; the sweep finds it by the time of storing.
  */
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import { PostlaneError } from '../errors.ts';
 import type { Content, Message } from '../message/message.ts';
 import type { Keys } from './names.ts';
@@ -60,7 +60,7 @@ export function refsOf(message: Message): string[] {
 /** Of one range: as much as costs a round trip little, and memory little. */
 const rangeBytes = 4 * 1024 * 1024;
 
-export function createContentStore(redis: Redis, keys: Keys): ContentStore {
+export function createContentStore(redis: RedisClient, keys: Keys): ContentStore {
   const keysFor = (ref: string): string[] => [keys.content(ref), keys.contentRefs(ref), keys.contents];
   const range = async (content: Content, start: number, end: number): Promise<Buffer> => {
     if (!('ref' in content)) return Buffer.from(content.content, content.encoding).subarray(start, end);

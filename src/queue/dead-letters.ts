@@ -1,5 +1,5 @@
 /** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import type { Keys } from './names.ts';
 
 /** The closed list of reasons. */
@@ -74,7 +74,7 @@ export interface DeadLetters {
   overdue(bounds: { now: number; maxAgeMs: number; maxCount: number; limit: number }): Promise<string[]>;
 }
 
-export function createDeadLetters(redis: Redis, keys: Keys): DeadLetters {
+export function createDeadLetters(redis: RedisClient, keys: Keys): DeadLetters {
   const summary = async (id: string): Promise<DeadLetterSummary | null> => {
     const values = await redis.hmget(keys.deadLetter(id), ...summaryFields);
     return parseSummary(id, Object.fromEntries(summaryFields.map((field, i) => [field, values[i] ?? ''])));

@@ -1,6 +1,6 @@
 /** The lanes as a whole: which are ready, their limits, pauses and counts. Each lane is an ordinary BullMQ queue. */
 import type { JobsOptions, Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import type { SharedQueues } from './bullmq.ts';
 import type { LaneJob } from './jobs.ts';
 import { routedEntry, rowFields, standingOf, type NewRow, type Standing } from './ledger.ts';
@@ -98,7 +98,7 @@ export interface Lanes {
   known(): Promise<string[]>;
 }
 
-export function createLanes(redis: Redis, keys: Keys, shared: SharedQueues): Lanes {
+export function createLanes(redis: RedisClient, keys: Keys, shared: SharedQueues): Lanes {
   const queues = new Map<string, Queue>();
   const queue = (connectorId: string): Queue => {
     const known = queues.get(connectorId);

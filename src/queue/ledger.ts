@@ -9,7 +9,7 @@
  * `open` is the fence: an attempt that was begun under a job's lock token and has no result yet. Whoever finds it set
  * does not know whether the mail was taken.
  */
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import type { Rider } from './bullmq-steps.ts';
 import type { Keys } from './names.ts';
 import { cancelScript, fenceScript, releaseScript, rowScript, settleRider, settleScript } from './ledger-scripts.ts';
@@ -139,7 +139,7 @@ export interface Ledger {
   ): Promise<boolean>;
 }
 
-export function createLedger(redis: Redis, keys: Keys): Ledger {
+export function createLedger(redis: RedisClient, keys: Keys): Ledger {
   /** The row is there but after a crash, so its fields travel only when they are asked for. */
   const runWithRow = async (step: Script, at: string[], args: (string | number)[], row: NewRow): Promise<unknown> => {
     const answer = await run(redis, step, at, args);

@@ -10,10 +10,11 @@ import { createLanes, type Lanes } from './lanes.ts';
 import { createLedger, type LedgerRow } from './ledger.ts';
 import { intakeName, jobName, keysOf } from './names.ts';
 import { createQuota, type Quota } from './quota.ts';
+import type { RedisSettings } from './redis-settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface OperatorOptions {
-  readonly redis: { readonly url: string; readonly prefix: string };
+  readonly redis: RedisSettings & { readonly prefix: string };
   /** Every command answers within this time, in ms. */
   readonly timeoutMs: number;
   readonly limits: MessageLimits;
@@ -51,7 +52,7 @@ export interface Operator {
 
 /** Connects; throws `redis-unavailable` if Redis is away. */
 export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOptions): Promise<Operator> {
-  const redis = connectFailFast(at.url, timeoutMs, 'postlane-cli');
+  const redis = connectFailFast(at, timeoutMs, 'postlane-cli');
   redis.on('error', () => undefined);
   try {
     await whenReady(redis, timeoutMs);

@@ -6,7 +6,7 @@
  * to two buckets of waiting (a bucket is a sixtieth of the window). What is booked is booked before the attempt: a worker that
  * dies leaves its booking behind, and the connector sends less, never more.
  */
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import type { Keys } from './names.ts';
 import { luaNow, run, script } from './script.ts';
 
@@ -126,7 +126,7 @@ function bookedOf({ amount, limit }: Demand): number {
   return Math.min(amount, limit);
 }
 
-export function createQuota(redis: Redis, keys: Keys): Quota {
+export function createQuota(redis: RedisClient, keys: Keys): Quota {
   return {
     async take(connectorId, demands) {
       if (demands.length === 0) return { booking: { parts: [] } };

@@ -1,6 +1,6 @@
 /** Lua scripts in Redis: defined once as text, called by hash, loaded on demand. */
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 
 export interface Script {
   readonly lua: string;
@@ -18,7 +18,7 @@ export function script(lua: string): Script {
 
 /** Runs a script. A restarted Redis has forgotten it (NOSCRIPT): then its text is sent, which loads it again. */
 export async function run(
-  redis: Redis,
+  redis: RedisClient,
   { lua, sha }: Script,
   keys: readonly string[],
   args: readonly (string | number | Buffer)[],

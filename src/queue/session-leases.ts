@@ -5,7 +5,7 @@
  * Whoever has leases says so every few seconds. Whoever finds that it was given up meanwhile (it stood still, or Redis was
  * away) ends its idle sessions and says what it holds.
  */
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import type { Keys } from './names.ts';
 import { run, type Script } from './script.ts';
 import { acquireScript, beatScript, holdScript, recallScript } from './session-scripts.ts';
@@ -32,7 +32,7 @@ export interface Sessions {
 }
 
 export interface SessionOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly keys: Keys;
   /** Name of this worker: no other may have it. */
   readonly worker: string;

@@ -8,7 +8,7 @@
  * - dead letters over their bounds go, and contents that nobody needs
  */
 import type { Job, Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../queue/connection.ts';
 import { asError, printable } from '../errors.ts';
 import type { LaneWorker } from '../queue/bullmq.ts';
 import { refsOf } from '../queue/content.ts';
@@ -21,7 +21,7 @@ import type { SettleTools } from './settlement.ts';
 import { connectorFor, enterLane, type RouterTools } from './router.ts';
 
 export interface SweepTools extends RouterTools, SettleTools {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly keys: Keys;
   readonly intake: Queue;
   readonly deadLetters: DeadLetters;

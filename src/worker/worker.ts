@@ -5,10 +5,9 @@
  * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
  */
 import { WaitingError, type Job } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { asError } from '../errors.ts';
 import { IntakeWorker, shareConnection, type LaneWorker } from '../queue/bullmq.ts';
-import { connectPatient } from '../queue/connection.ts';
+import { connectPatient, subscriberOf, type RedisClient } from '../queue/connection.ts';
 import { createContentStore } from '../queue/content.ts';
 import { createDeadLetters } from '../queue/dead-letters.ts';
 import { durabilityWarnings } from '../queue/durability.ts';
@@ -17,6 +16,7 @@ import { createLedger } from '../queue/ledger.ts';
 import { intakeName, keysOf, laneName } from '../queue/names.ts';
 import { createQuota } from '../queue/quota.ts';
 import { createSessions, type Sessions } from '../queue/session-leases.ts';
+import type { RedisSettings } from '../queue/redis-settings.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -29,7 +29,7 @@ import { sweep, type SweepTools } from './sweep.ts';
 import { within } from './within.ts';
 
 export interface WorkerOptions {
-  readonly redis: { readonly url: string; readonly prefix: string };
+  readonly redis: RedisSettings & { readonly prefix: string };
   readonly config: WorkerConfig;
   /** Who sends for a connector; null if this process cannot. Closing them is the caller's. */
   readonly transport: (connectorId: string) => Transport | null;
@@ -83,9 +83,9 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const timing = { ...defaultTiming, ...options.timing };
   const now = options.now ?? Date.now;
   const emit = emitTo(options.listeners);
-  const { prefix, url } = options.redis;
+  const { prefix } = options.redis;
   const keys = keysOf(prefix);
-  const redis = connectPatient(url, `postlane-worker:${options.name}`);
+  const redis = connectPatient(options.redis, `postlane-worker:${options.name}`);
   redis.on('error', (error) => emit({ event: 'redis-error', detail: error.message }));
   const shared = shareConnection(redis, prefix);
   const intake = shared.queue(intakeName);
@@ -168,7 +168,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
 
   const stopping = new AbortController();
   let router: IntakeWorker | null = null;
-  let subscriber: Redis | null = null;
+  let subscriber: RedisClient | null = null;
   let sweeping: Promise<void> = Promise.resolve();
   let stopped: Promise<boolean> | null = null;
 
@@ -201,7 +201,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       for (const warning of warnings) emit({ event: 'redis-warning', ...warning });
       await setLimits();
       if (stopping.signal.aborted) return;
-      subscriber = redis.duplicate({ connectionName: `postlane-wake:${options.name}` });
+      subscriber = subscriberOf(redis, `postlane-wake:${options.name}`);
       subscriber.on('error', () => undefined);
       subscriber.on('message', (channel, message) => {
         if (channel === keys.sessionsChannel) sessions.hear(message);

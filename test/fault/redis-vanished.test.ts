@@ -11,7 +11,7 @@ test("a worker's connection gives up on the silence, and what it had asked is an
   const key = `${testPrefix()}:vanished`;
   const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
   onTestFinished(() => proxy.stop());
-  const redis = connectPatient(`redis://127.0.0.1:${proxy.port}`, 'postlane-test', 500);
+  const redis = connectPatient({ url: `redis://127.0.0.1:${proxy.port}` }, 'postlane-test', 500);
   redis.on('error', () => undefined);
   onTestFinished(() => redis.disconnect());
   await redis.set(key, 'before');
@@ -37,10 +37,11 @@ test('a producer says so in time, and the next message is accepted by the other'
 test('a connection that waits for nothing is left alone', async () => {
   const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
   onTestFinished(() => proxy.stop());
-  const redis = connectPatient(`redis://127.0.0.1:${proxy.port}`, 'postlane-test', 300);
+  const connected = () => connectPatient({ url: `redis://127.0.0.1:${proxy.port}` }, 'postlane-test', 300);
+  const redis = connected();
   onTestFinished(() => redis.disconnect());
   // A second connection that is asked all the time, and times the silence of the first.
-  const other = redis.duplicate();
+  const other = connected();
   onTestFinished(() => other.disconnect());
   await redis.ping();
   const until = performance.now() + 1_000;

@@ -3,6 +3,7 @@ import { onTestFinished } from 'vitest';
 import { createProducer, type Producer, type ProducerOptions } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { openOperator, type Operator } from '../../src/queue/operator.ts';
+import type { RedisSettings } from '../../src/queue/redis-settings.ts';
 import {
   createRecordingTransport,
   type RecordingStep,
@@ -58,6 +59,8 @@ export interface TestWorkerOptions {
   readonly timing?: Partial<Timing>;
   readonly name?: string;
   readonly url?: string;
+  /** Instead of `url`. */
+  readonly redis?: RedisSettings;
   readonly now?: () => number;
 }
 
@@ -71,7 +74,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     return known;
   };
   const worker = createWorker({
-    redis: { url: options.url ?? redisUrl(), prefix: options.prefix },
+    redis: { ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
     config: options.config,
     transport: (id) => options.transports?.[id] ?? recorded(id),
     listeners: [(event) => events.push(event)],
@@ -90,17 +93,21 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
 /** A producer that is closed when the test ends. */
 export function testProducer(
   prefix: string,
-  options: Omit<ProducerOptions, 'redis'> & { url?: string } = {},
+  options: Omit<ProducerOptions, 'redis'> & { url?: string; redis?: RedisSettings } = {},
 ): Producer {
-  const { url = redisUrl(), ...rest } = options;
-  const producer = createProducer({ redis: { url, prefix }, ...rest });
+  const { url = redisUrl(), redis = { url }, ...rest } = options;
+  const producer = createProducer({ redis: { ...redis, prefix }, ...rest });
   onTestFinished(() => producer.close());
   return producer;
 }
 
 /** An operator that is closed when the test ends. */
-export async function testOperator(prefix: string, url = redisUrl()): Promise<Operator> {
-  const operator = await openOperator({ redis: { url, prefix }, timeoutMs: 5_000, limits: defaultMessageLimits });
+export async function testOperator(
+  prefix: string,
+  url = redisUrl(),
+  redis: RedisSettings = { url },
+): Promise<Operator> {
+  const operator = await openOperator({ redis: { ...redis, prefix }, timeoutMs: 5_000, limits: defaultMessageLimits });
   onTestFinished(() => operator.close());
   return operator;
 }

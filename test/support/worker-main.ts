@@ -7,6 +7,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGraphTransport } from '../../src/transport/graph.ts';
+import type { RedisSettings } from '../../src/queue/redis-settings.ts';
 import type { GraphSettings, SmtpSettings } from '../../src/transport/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
@@ -14,7 +15,7 @@ import type { WorkerConfig } from '../../src/worker/settings.ts';
 import { createWorker, type Timing } from '../../src/worker/worker.ts';
 
 export interface WorkerMainSettings {
-  readonly redis: { readonly url: string; readonly prefix: string };
+  readonly redis: RedisSettings & { readonly prefix: string };
   readonly name: string;
   readonly config: WorkerConfig;
   /** By connector; each is in one of the two. */

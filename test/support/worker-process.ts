@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import type { RedisSettings } from '../../src/queue/redis-settings.ts';
 import type { GraphSettings, SmtpTimeouts } from '../../src/transport/settings.ts';
 import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
@@ -37,6 +38,8 @@ export interface WorkerProcessOptions {
   readonly connectors: Readonly<Record<string, ProcessConnector | GraphProcessConnector>>;
   /** Default: the Redis of the run. */
   readonly url?: string;
+  /** Instead of `url`. */
+  readonly redis?: RedisSettings;
   readonly timing?: Partial<Timing>;
   readonly retry?: Partial<SendPolicy>;
   readonly worker?: Partial<WorkerConfig['worker']>;
@@ -129,7 +132,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const name = `p-${randomBytes(4).toString('hex')}`;
   const entries = Object.entries(options.connectors);
   const settings: WorkerMainSettings = {
-    redis: { url: options.url ?? redisUrl(), prefix: options.prefix },
+    redis: { ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
     name,
     config: configFor(options),
     smtp: Object.fromEntries(

@@ -1,6 +1,6 @@
 /** What the doctor can find: the closed list of kinds with what each means and what mending it does, and the shapes they come in. */
 import type { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../connection.ts';
 import type { MessageLimits } from '../../message/message.ts';
 import type { ContentStore } from '../content.ts';
 import type { DeadLetters } from '../dead-letters.ts';
@@ -95,7 +95,7 @@ export interface Suspicion {
 
 /** What the doctor looks at. */
 export interface Body {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly keys: Keys;
   readonly intake: Queue;
   readonly lanes: Lanes;

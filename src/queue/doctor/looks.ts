@@ -1,5 +1,6 @@
 /** How the doctor looks: through keys, sets and lists in pages, and for a message in all the places where it may be. */
 import type { Job } from 'bullmq';
+import { mastersOf } from '../connection.ts';
 import { terminalStates, type LedgerState } from '../ledger.ts';
 import { intakeName, laneName } from '../names.ts';
 import type { Body } from './findings.ts';
@@ -24,8 +25,10 @@ export async function queued({ redis, keys, lanes }: Body, id: string, connector
 /** The ids of all keys that begin so. */
 export async function* scan({ redis }: Body, start: string): AsyncGenerator<string[]> {
   const match = `${start.replaceAll(/[*?[\]\\]/g, '\\$&')}*`;
-  for await (const keys of redis.scanStream({ match, count: page })) {
-    yield [...new Set((keys as string[]).map((key) => key.slice(start.length)))];
+  for (const master of mastersOf(redis)) {
+    for await (const keys of master.scanStream({ match, count: page })) {
+      yield [...new Set((keys as string[]).map((key) => key.slice(start.length)))];
+    }
   }
 }
 

@@ -1,0 +1,107 @@
+/** The master is killed (SIGKILL) under load and a replica takes its place, as Sentinels or the nodes of a Cluster decide. */
+import { expect, onTestFinished, test } from 'vitest';
+import type { PrivateRedis } from '../../scripts/redis.ts';
+import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
+import { insist } from '../support/own-redis.ts';
+import { testProducer } from '../support/postlane.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
+import { startSentinels } from '../support/redis-sentinel.ts';
+import { until } from '../support/until.ts';
+import { startWorkerProcess } from '../support/worker-process.ts';
+
+interface Setup {
+  readonly redis: RedisSettings;
+  readonly master: () => Promise<PrivateRedis>;
+  /** Resolves when another server has taken over from this one. */
+  readonly moved: (from: PrivateRedis) => Promise<unknown>;
+}
+
+const prefix = '{failover}';
+
+async function cluster(): Promise<Setup> {
+  const { urls, masterOf, replaced, nodes } = await startRedisCluster();
+  return {
+    redis: { cluster: { nodes: urls } },
+    master: () => masterOf(prefix),
+    moved: (from) =>
+      replaced(
+        prefix,
+        nodes.find(({ port }) => port === from.port)!,
+      ),
+  };
+}
+
+async function sentinel(): Promise<Setup> {
+  const { name, sentinels, master } = await startSentinels();
+  const another = async (from: PrivateRedis): Promise<boolean> => (await master()).port !== from.port;
+  return {
+    redis: { sentinel: { name, nodes: sentinels } },
+    master,
+    moved: (from) => until(() => another(from), { what: 'the Sentinels to name another', timeoutMs: 30_000 }),
+  };
+}
+
+test.each([
+  ['Sentinel', sentinel],
+  ['Cluster', cluster],
+])(
+  '%s: workers and producers go on by themselves, nothing is lost, nothing comes twice unmarked',
+  async (_kind, start) => {
+    const { redis, master, moved } = await start();
+    const server = await sink();
+    const connectors = { relay: { port: server.port, concurrency: 4 } };
+    const workers = [
+      await startWorkerProcess({ prefix, redis, connectors }),
+      await startWorkerProcess({ prefix, redis, connectors }),
+    ];
+    const producer = testProducer(prefix, { redis, timeoutMs: 2_000 });
+    const ids: string[] = [];
+    const load = async (name: string): Promise<void> => {
+      const messages = countableMany(150, name);
+      ids.push(...messages.map(({ id }) => id!));
+      await insist(producer, messages);
+    };
+    const before = load('before-');
+    await until(() => server.received.transactions.length > 20, { what: 'mail to be under way' });
+    const old = await master();
+    await old.kill();
+    const during = load('during-');
+    await moved(old);
+    await Promise.all([before, during]);
+    // The old master comes back as a replica of the new one, and whoever still has it at hand finds its way.
+    await old.restart();
+    await load('after-');
+    const rows = await settled(producer, ids, 60_000);
+    expect(balance(rows, [server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 450 } });
+    for (const worker of workers) expect(await worker.stop()).toEqual({ code: 0, signal: null });
+  },
+  120_000,
+);
+
+test.each([
+  ['Sentinel', sentinel],
+  ['Cluster', cluster],
+])(
+  '%s: while there is no master send() says so in time, and works when there is one',
+  async (_kind, start) => {
+    const { redis, master, moved } = await start();
+    const producer = testProducer(prefix, { redis, timeoutMs: 500 });
+    await producer.send(countable('before'));
+    const old = await master();
+    // It stands still, and its connections stay open: the worst way to be away.
+    process.kill(old.pid, 'SIGSTOP');
+    onTestFinished(() => void process.kill(old.pid, 'SIGCONT'));
+    const began = performance.now();
+    await expect(producer.send(countable('during'))).rejects.toMatchObject({
+      code: 'redis-unavailable',
+      messageId: 'during',
+    });
+    expect(performance.now() - began).toBeLessThan(1_500);
+    await moved(old);
+    await insist(producer, [countable('during')]);
+    expect(await producer.send(countable('during'))).toEqual({ id: 'during', duplicate: true });
+    expect((await producer.status('before'))?.state).toBe('queued');
+  },
+  60_000,
+);
