@@ -1,5 +1,6 @@
 /** `worker`: one process that routes and sends until it is told to stop. Joins configuration, transports, log and health check. */
 import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
@@ -140,15 +141,21 @@ function swap({ before, next, log, registry, worker }: Swap): void {
 
 /** Settings that are read once: a connection, a server and the slots are made at the start. */
 function restartKeys(before: Config, next: Config): string[] {
-  const settings = ({ redis, worker }: Config): Record<string, unknown> => ({
-    'redis.url': redis.url,
-    'redis.prefix': redis.prefix,
+  const settings = ({ redis: { prefix, ...servers }, worker }: Config): Record<string, unknown> => ({
+    ...serverKeys(servers),
+    'redis.prefix': prefix,
     'worker.slots': worker.slots,
     'worker.health.port': worker.healthPort,
     'worker.health.host': worker.healthHost,
   });
-  const after = settings(next);
-  return Object.entries(settings(before)).flatMap(([key, was]) => (was === after[key] ? [] : [key]));
+  const [was, is] = [settings(before), settings(next)];
+  const keys = new Set([...Object.keys(was), ...Object.keys(is)]);
+  return [...keys].filter((key) => !isDeepStrictEqual(was[key], is[key]));
+}
+
+/** `redis.url`, `redis.cluster`, …: whatever is set. */
+function serverKeys(servers: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(servers).map(([key, value]) => [`redis.${key}`, value]));
 }
 
 async function reloadNow(watch: ConfigWatch, log: Log): Promise<void> {

@@ -3,6 +3,7 @@ import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, 
 import { buildGraph } from './graph.ts';
 import { buildOAuth } from './oauth.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
+import { buildRedis } from './redis.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
@@ -13,7 +14,7 @@ import type { SmtpAuth, SmtpSettings } from '../transport/settings.ts';
 export function buildConfig(file: ConfigFile): Config {
   const { hostname, systemDefaultGateway, unmonitoredAddress, message, retention, worker } = file;
   return {
-    redis: file.redis,
+    redis: buildRedis(file.redis),
     hostname,
     systemDefaultGateway: systemDefaultGateway === disabledGateway ? null : systemDefaultGateway,
     unmonitoredAddress: unmonitoredAddress ?? null,

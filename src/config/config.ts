@@ -2,6 +2,7 @@
 import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector } from '../routing/connector.ts';
 import type { GraphSettings, SmtpSettings } from '../transport/settings.ts';
+import type { RedisConfig } from './redis.ts';
 
 export interface IncomingSettings {
   readonly protocol: 'imap' | 'pop3';
@@ -54,7 +55,7 @@ export interface ConnectorConfig extends Connector {
 }
 
 export interface Config {
-  readonly redis: { readonly url: string; readonly prefix: string };
+  readonly redis: RedisConfig;
   readonly hostname: string;
   /** A connector id; null is `disabled`. */
   readonly systemDefaultGateway: string | null;

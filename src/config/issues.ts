@@ -24,6 +24,8 @@ export const configRules = {
   'address-pattern': 'A pattern is an address or *@domain.',
   url: 'The Redis URL is one that Postlane can connect to.',
   prefix: 'The Redis prefix keeps all keys in one hash slot.',
+  'redis-server': 'Redis is named in one way: a URL, a Cluster, or Sentinels.',
+  'redis-tls': 'TLS settings for Redis are whole, and of a connection that is encrypted.',
   tenant: 'A tenant or client id can stand in a URL as it is.',
   certificate: 'Certificates are given in PEM form, or by the path of a .pem or .crt file.',
   origin: 'The address of a cloud is https:// and a host.',

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { parseFile, type Place } from './document.ts';
 import { type ConfigIssue, keyOf, type Path, type Problem } from './issues.ts';
 import { codeOf, expandReferences, pathId, type ReferenceSources } from './references.ts';
+import { redisPemPlaces } from './redis.ts';
 import { checkRules } from './rules.ts';
 import { showUnless, validate, valueAt } from './validate.ts';
 import { redisUrl } from './values.ts';
@@ -70,7 +71,9 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
 
   const redis = redisUrlOf(env);
   // Not even looked at, so that a reference in it may be missing.
-  if (redis.url !== null && isMap(data['redis'])) delete data['redis']['url'];
+  if (redis.url !== null && isMap(data['redis'])) {
+    for (const key of ['url', 'cluster', 'sentinel', 'db']) delete data['redis'][key];
+  }
   const sources = { env, directory: dirname(path), readFile };
   const expansion = await expandReferences(data, sources);
   const certificates = await readCertificates(data, sources);
@@ -109,13 +112,14 @@ async function readCertificates(
   const problems: Problem[] = [];
   const files: string[] = [];
   const ids = Object.keys(Object(data['connectors']) as object);
-  for (const path of ids.flatMap((id) => pemPlaces.map((place) => ['connectors', id, ...place]))) {
+  const places = ids.flatMap((id) => pemPlaces.map((place): Path => ['connectors', id, ...place]));
+  for (const path of [...redisPemPlaces, ...places]) {
     const written = valueAt(data, path);
-    if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt)$/.test(written)) continue;
+    if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt|key)$/.test(written)) continue;
     const file = resolve(directory, written);
     files.push(file);
     const holder = valueAt(data, path.slice(0, -1)) as Record<string, unknown>;
-    const key = path.at(-1) ?? '';
+    const key = String(path.at(-1));
     try {
       holder[key] = await readFile(file);
     } catch (thrown) {

@@ -5,6 +5,7 @@ import { buildRouteTable } from '../routing/table.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
+import { redisProblems } from './redis.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
 import { routable, type Sketch, sketchConnectors } from './sketch.ts';
@@ -30,6 +31,7 @@ export function checkRules(
     ...gatewayRules(data, connectors, show),
     ...neverChosen(data['systemDefaultGateway'], connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
+    ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'smtp', 'auth'];

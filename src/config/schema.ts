@@ -5,6 +5,7 @@ import { smtpTimeouts } from '../transport/settings.ts';
 import { graph } from './graph.ts';
 import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
+import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import * as value from './values.ts';
 
@@ -152,17 +153,7 @@ const connector = z.strictObject({
 });
 
 export const configSchema = z.strictObject({
-  redis: z
-    .strictObject({
-      url: value.redisUrl
-        .prefault('redis://127.0.0.1:6379')
-        .describe('Redis that holds the queues. The environment variable `REDIS_URL` wins over it.'),
-      prefix: value.redisPrefix
-        .prefault('{postlane}')
-        .describe('Begins every key. The name in braces keeps them in one slot of a Redis Cluster.'),
-    })
-    .prefault({})
-    .describe('Where the queues are.'),
+  redis,
   hostname: value.ehloName.describe('External DNS name of this machine: the name that EHLO gives.'),
   systemDefaultGateway: value.text.describe('Connector that sends where none matches the From address, or `disabled`.'),
   unmonitoredAddress: value.mailbox.optional().describe('From of messages that name none.'),

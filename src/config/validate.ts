@@ -25,7 +25,10 @@ const secretKeys: ReadonlySet<string> = new Set([
   'refreshToken',
   'serviceAccount',
   'ca',
+  'cert',
+  'key',
   'url',
+  'nodes',
 ]);
 
 /** Nothing that came out of a reference is shown, whatever its key: an operator may keep anything in the environment. */

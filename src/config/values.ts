@@ -105,6 +105,15 @@ export const redisUrl = textAs('url', (text): Reading<string> => {
   return { value: text };
 });
 
+/** One of several servers: the user and the database are the same for all, and stand beside. */
+export const redisNode = textAs('url', (text): Reading<string> => {
+  const must = 'must be redis://host:port or rediss://host:port, without user, password or database';
+  const url = URL.parse(text);
+  if (url === null || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') return { must };
+  const bare = url.username === '' && url.password === '' && url.search === '' && ['', '/'].includes(url.pathname);
+  return bare ? { value: text } : { must };
+});
+
 /** One `{tag}` that is not empty: Redis Cluster hashes only what is between the first brace and the next closing one. */
 export const redisPrefix = textAs('prefix', (text): Reading<string> =>
   /^[A-Za-z0-9_.:-]{0,64}\{[A-Za-z0-9_.-]{1,64}\}[A-Za-z0-9_.:-]{0,64}$/.test(text)
@@ -133,6 +142,13 @@ export const keyPair = textAs('certificate', (text): Reading<string> =>
     : {
         must: 'must hold a certificate and its private key in PEM form, by ${file:app.pem}, or the path of a .pem file',
       },
+);
+
+/** PEM text of a private key. */
+export const privateKey = textAs('certificate', (text): Reading<string> =>
+  /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)
+    ? { value: text }
+    : { must: 'must hold a private key in PEM form, by ${file:key.pem}, or the path of a .pem or .key file' },
 );
 
 /** The key of a Google service account as it is downloaded. */

@@ -109,13 +109,14 @@ describe('the private CA', () => {
 describe('REDIS_URL', () => {
   test('wins over the file, whose own may then be missing or unreadable', async () => {
     const env = { REDIS_URL: 'rediss://u:p@redis.example:6380/1' };
-    expect((await goodConfig(smtp('port: 25'), { env })).redis.url).toBe(env.REDIS_URL);
+    expect((await goodConfig(smtp('port: 25'), { env })).redis).toMatchObject({ url: env.REDIS_URL });
     const text = `redis: { url: "\${NONE}", prefix: "{mine}" }\n${smtp('port: 25')}`;
     expect((await goodConfig(text, { env })).redis).toEqual({ url: env.REDIS_URL, prefix: '{mine}' });
   });
 
   test('that is empty is as if not set', async () => {
-    expect((await goodConfig(smtp('port: 25'), { env: { REDIS_URL: '' } })).redis.url).toBe('redis://127.0.0.1:6379');
+    const { redis } = await goodConfig(smtp('port: 25'), { env: { REDIS_URL: '' } });
+    expect(redis).toMatchObject({ url: 'redis://127.0.0.1:6379' });
   });
 
   test('that is wrong is named as what it is, without its value', async () => {
