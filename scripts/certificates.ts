@@ -54,7 +54,8 @@ export async function createAuthority(commonName: string, now: Date): Promise<Au
         extensions: [
           { name: 'basicConstraints', cA: false },
           { name: 'keyUsage', digitalSignature: true },
-          { name: 'extKeyUsage', serverAuth: true },
+          // For clients too: a Redis may ask whoever connects for a certificate.
+          { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
           { name: 'subjectAltName', altNames: [...names] },
         ],
       }),

@@ -25,7 +25,7 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
   'message-invalid': { exit: 2, next: null },
   'redis-unavailable': {
     exit: 1,
-    next: 'Is Redis up, and is it the one of `redis.url` or REDIS_URL? See `postlane check --connect`.',
+    next: 'Is Redis up, and is it the one of `redis` or REDIS_URL? See `postlane check --connect`.',
   },
   'redis-refused': {
     exit: 1,

@@ -6,7 +6,7 @@ import { newMessageId } from '../message/identity.ts';
 import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
 import { parseMessage, type OutboundMessage } from '../message/schema.ts';
 import { shareConnection } from '../queue/bullmq.ts';
-import { connectFailFast, redisError, whenReady } from '../queue/connection.ts';
+import { connectFailFast, reasonOf, redisError, whenReady } from '../queue/connection.ts';
 import { createContentStore, refsOf } from '../queue/content.ts';
 import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
 import {
@@ -84,8 +84,14 @@ export function createProducer(options: ProducerOptions): Producer {
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
   const prefix = options.redis.prefix ?? defaultPrefix;
   const redis = connectFailFast(options.redis, timeoutMs);
-  // Every call says itself that Redis is away; without a listener the event would end the process.
-  redis.on('error', () => undefined);
+  // Every call says itself that Redis is away, and why; without a listener the event would end the process.
+  let trouble: Error | null = null;
+  redis.on('error', (error: Error) => {
+    trouble = error;
+  });
+  redis.on('ready', () => {
+    trouble = null;
+  });
   const keys = keysOf(prefix);
   const shared = shareConnection(redis, prefix, true);
   const intake: Queue = shared.queue(intakeName);
@@ -108,8 +114,10 @@ export function createProducer(options: ProducerOptions): Producer {
     if (closed) throw new PostlaneError('producer-closed', 'The producer is closed');
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      const error = new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms`);
-      timer = setTimeout(() => reject(error), timeoutMs);
+      timer = setTimeout(() => {
+        const why = trouble === null ? '' : ` (${reasonOf(trouble)})`;
+        reject(new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms${why}`));
+      }, timeoutMs);
     });
     const attempt = (async () => {
       if (redis.status !== 'ready') await ready();

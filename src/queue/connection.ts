@@ -159,8 +159,14 @@ export async function whenReady(redis: RedisClient, timeoutMs: number): Promise<
 }
 
 function unavailable(why: string, cause?: Error): PostlaneError {
-  const detail = cause === undefined ? '' : ` (${cause.message})`;
+  const detail = cause === undefined ? '' : ` (${reasonOf(cause)})`;
   return new PostlaneError('redis-unavailable', `Redis cannot be reached: ${why}${detail}`, { cause });
+}
+
+/** Why a connection failed: a Cluster only says that all nodes did, and keeps the reason of the last one to itself. */
+export function reasonOf(error: Error): string {
+  const inner = 'lastNodeError' in error ? error.lastNodeError : null;
+  return inner instanceof Error ? `${error.message} ${inner.message}` : error.message;
 }
 
 /** An error of a Redis command as ours: an answer from Redis is a refusal, everything else means that it was not reached. */

@@ -7,7 +7,7 @@
 import { WaitingError, type Job } from 'bullmq';
 import { asError } from '../errors.ts';
 import { IntakeWorker, shareConnection, type LaneWorker } from '../queue/bullmq.ts';
-import { connectPatient, subscriberOf, type RedisClient } from '../queue/connection.ts';
+import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/connection.ts';
 import { createContentStore } from '../queue/content.ts';
 import { createDeadLetters } from '../queue/dead-letters.ts';
 import { durabilityWarnings } from '../queue/durability.ts';
@@ -86,7 +86,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const { prefix } = options.redis;
   const keys = keysOf(prefix);
   const redis = connectPatient(options.redis, `postlane-worker:${options.name}`);
-  redis.on('error', (error) => emit({ event: 'redis-error', detail: error.message }));
+  redis.on('error', (error) => emit({ event: 'redis-error', detail: reasonOf(error) }));
   const shared = shareConnection(redis, prefix);
   const intake = shared.queue(intakeName);
   intake.on('error', () => undefined);

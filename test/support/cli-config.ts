@@ -27,3 +27,15 @@ export async function startTestServer(options: SmtpServerOptions = {}): Promise<
       ].join('\n'),
   };
 }
+
+/** YAML of a configuration with a gateway that is not there, over the Redis of this flow map. */
+export function cliConfigOver(redis: string): string {
+  return [
+    `redis: ${redis}`,
+    'hostname: mail.example.com',
+    'systemDefaultGateway: relay',
+    'connectors:',
+    '  relay: { direction: outgoing, smtp: { host: 127.0.0.1, port: 1, security: none } }',
+    '',
+  ].join('\n');
+}

@@ -53,9 +53,11 @@ export async function startRedisCluster(settings: readonly string[] = []): Promi
   };
   await until(joined, { what: 'the nodes to know each other', timeoutMs: 20_000 });
   await Promise.all(
-    nodes.slice(masters).map(({ admin }, i) =>
-      until(() => admin.call('CLUSTER', 'REPLICATE', ids[i]!), { what: 'the replica to know its master' }),
-    ),
+    nodes
+      .slice(masters)
+      .map(({ admin }, i) =>
+        until(() => admin.call('CLUSTER', 'REPLICATE', ids[i]!), { what: 'the replica to know its master' }),
+      ),
   );
   const complete = async (): Promise<boolean> => {
     const states = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO') as Promise<string>));
@@ -85,7 +87,8 @@ export async function startRedisCluster(settings: readonly string[] = []): Promi
       until(
         async () => {
           const isMaster = async (node: ClusterNode): Promise<boolean> =>
-            node !== old && (await node.admin.info('replication')).includes('role:master') &&
+            node !== old &&
+            (await node.admin.info('replication')).includes('role:master') &&
             typeof (await node.admin.exists(key)) === 'number';
           for (const node of nodes) if (await isMaster(node).catch(() => false)) return node;
           return null;
