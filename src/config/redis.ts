@@ -13,9 +13,7 @@ const tls = (about: string) =>
         .optional()
         .describe('Own certificate, for servers that ask for one: PEM text, or the path of a `.pem` or `.crt` file.'),
       key: value.privateKey.optional().describe('Key of `cert`: PEM text, or the path of a `.pem` or `.key` file.'),
-      servername: value.host
-        .optional()
-        .describe('Name that the certificate must carry. Default: the host of the URL.'),
+      servername: value.host.optional().describe('Name that the certificate must carry. Default: the host of the URL.'),
     })
     .optional()
     .describe(about);
@@ -134,7 +132,10 @@ export function buildRedis({ url, cluster, sentinel, username, password, db, tls
   if (cluster !== undefined) return { cluster, ...rest };
   if (sentinel === undefined) return { url, ...rest };
   const { name, nodes, username: user, password: word, tls: theirs } = sentinel;
-  const own = { ...given({ username: user, password: word }), ...(theirs === undefined ? {} : { tls: buildTls(theirs) }) };
+  const own = {
+    ...given({ username: user, password: word }),
+    ...(theirs === undefined ? {} : { tls: buildTls(theirs) }),
+  };
   return { sentinel: { name, nodes, ...own }, ...(db === undefined ? {} : { db }), ...rest };
 }
 

@@ -63,7 +63,7 @@ async function appendFsync(master: Redis): Promise<string> {
   const user = await master.acl('WHOAMI').catch(() => 'default');
   if (user !== 'default') return 'unknown';
   try {
-    const [, value] = (await master.config('GET', 'appendfsync')) as string[];
+    const [, value] = await master.config('GET', 'appendfsync');
     return value ?? 'unknown';
   } catch {
     return 'hidden';

@@ -13,7 +13,8 @@ describe('redis', () => {
       url: 'redis://r:1/2',
       prefix: '{postlane}',
     });
-    const cluster = '{ cluster: { nodes: ["redis://a:1", "redis://b:2"] }, username: u, password: "${P}", prefix: "{p}" }';
+    const cluster =
+      '{ cluster: { nodes: ["redis://a:1", "redis://b:2"] }, username: u, password: "${P}", prefix: "{p}" }';
     expect((await goodConfig(over(cluster), { env: { P: 'secret' } })).redis).toEqual({
       cluster: { nodes: ['redis://a:1', 'redis://b:2'] },
       username: 'u',

@@ -1,11 +1,11 @@
 /** A Redis Cluster carries the same product: real masters and replicas, everything that is done to a message. */
-import { test } from 'vitest';
-import { journey } from '../support/redis-journey.ts';
+import { expect, test } from 'vitest';
+import { journey, untroubled } from '../support/redis-journey.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 
 test('a Cluster carries messages, wake-ups, replays and examinations as a single server does', async () => {
   const { urls } = await startRedisCluster();
   // One node is enough to find the others.
   const redis = { cluster: { nodes: [urls[4]!] } };
-  await journey({ prefix: '{postlane}', producer: redis, worker: redis, operator: redis });
+  expect(await journey({ prefix: '{postlane}', producer: redis, worker: redis, operator: redis })).toEqual(untroubled);
 });

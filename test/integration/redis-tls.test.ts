@@ -9,7 +9,7 @@ import { cliConfigOver } from '../support/cli-config.ts';
 import { project } from '../support/cli.ts';
 import { testProducer } from '../support/postlane.ts';
 import { freePair } from '../support/redis-cluster.ts';
-import { journey } from '../support/redis-journey.ts';
+import { journey, untroubled } from '../support/redis-journey.ts';
 
 const dayMs = 86_400_000;
 
@@ -44,7 +44,7 @@ const message = { id: 'm', from: 'x@example.com', to: 'a@example.net', text: 'x'
 test('a private CA is trusted where it is named, for everything', async () => {
   const { url, ca } = await tlsServer(false);
   const redis = { url, tls: { ca } };
-  await journey({ prefix: '{postlane}', producer: redis, worker: redis, operator: redis });
+  expect(await journey({ prefix: '{postlane}', producer: redis, worker: redis, operator: redis })).toEqual(untroubled);
 });
 
 test('a server of another CA, or of none that is known, is refused in words', async () => {

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { startPrivateRedis, type PrivateRedis } from '../../scripts/redis.ts';
 import { until } from './until.ts';
 
-export interface ClusterNode extends PrivateRedis {
+interface ClusterNode extends PrivateRedis {
   readonly admin: Redis;
 }
 
@@ -15,9 +15,9 @@ export interface RedisCluster {
   readonly nodes: readonly ClusterNode[];
   readonly urls: readonly string[];
   /** The node that is the master of a key now. */
-  masterOf(key: string): Promise<ClusterNode>;
+  readonly masterOf: (key: string) => Promise<ClusterNode>;
   /** Waits until another node than this one is the master of the key. */
-  replaced(key: string, old: ClusterNode): Promise<ClusterNode>;
+  readonly replaced: (key: string, old: ClusterNode) => Promise<ClusterNode>;
 }
 
 const masters = 3;
@@ -36,7 +36,7 @@ export async function startRedisCluster(settings: readonly string[] = []): Promi
     ['--repl-diskless-sync-delay', '0'],
   ].flat();
   const nodes = await Promise.all(Array.from({ length: 2 * masters }, () => startNode([...own, ...settings])));
-  const ids = await Promise.all(nodes.map(({ admin }) => admin.cluster('MYID') as Promise<string>));
+  const ids = await Promise.all(nodes.map(({ admin }) => admin.cluster('MYID')));
   await Promise.all(
     nodes.map(async ({ admin }, i) => {
       await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', i + 1);
@@ -48,7 +48,7 @@ export async function startRedisCluster(settings: readonly string[] = []): Promi
   const [first, ...others] = nodes;
   for (const { port } of others) await first!.admin.call('CLUSTER', 'MEET', '127.0.0.1', port);
   const joined = async (): Promise<boolean> => {
-    const known = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO') as Promise<string>));
+    const known = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO')));
     return known.every((info) => info.includes(`cluster_known_nodes:${nodes.length}`));
   };
   await until(joined, { what: 'the nodes to know each other', timeoutMs: 20_000 });
@@ -60,7 +60,7 @@ export async function startRedisCluster(settings: readonly string[] = []): Promi
       ),
   );
   const complete = async (): Promise<boolean> => {
-    const states = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO') as Promise<string>));
+    const states = await Promise.all(nodes.map(({ admin }) => admin.cluster('INFO')));
     const roles = await Promise.all(nodes.map(({ admin }) => admin.info('replication')));
     return (
       states.every((info) => info.includes('cluster_state:ok')) &&

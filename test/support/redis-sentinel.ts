@@ -18,7 +18,7 @@ export interface SentinelSetup {
   readonly sentinels: readonly string[];
   readonly servers: readonly PrivateRedis[];
   /** The server that the Sentinels call the master now. */
-  master(): Promise<PrivateRedis>;
+  readonly master: () => Promise<PrivateRedis>;
 }
 
 /** Ends with the test. `settings` go to every data server. */
