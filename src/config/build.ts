@@ -28,6 +28,7 @@ export function buildConfig(file: ConfigFile): Config {
     },
     worker: {
       slots: worker.slots,
+      maxBytesInFlight: worker.maxBytesInFlight,
       drainMs: worker.drain,
       healthPort: worker.health.port ?? null,
       healthHost: worker.health.host,

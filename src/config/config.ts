@@ -67,6 +67,8 @@ export interface Config {
   readonly worker: {
     /** Messages that one process has on their way at once. */
     readonly slots: number;
+    /** Bytes of mail that one process holds at once. */
+    readonly maxBytesInFlight: number;
     /** How long a stop waits for running sends. */
     readonly drainMs: number;
     /** HTTP port of the health check; null is none. */

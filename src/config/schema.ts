@@ -211,6 +211,9 @@ export const configSchema = z.strictObject({
   worker: z
     .strictObject({
       slots: z.int().min(1).max(10_000).default(64).describe('Messages that one process has on their way at once.'),
+      maxBytesInFlight: value.size
+        .prefault('256MiB')
+        .describe('Bytes of mail that one process holds at once, as they are sent; one connector holds at most half.'),
       drain: value.duration(1).prefault('60s').describe('How long a stop waits for running sends.'),
       health: z
         .strictObject({

@@ -8,6 +8,7 @@ import type { Lanes } from '../queue/lanes.ts';
 import { laneName, type Keys } from '../queue/names.ts';
 import type { Transport } from '../transport/transport.ts';
 import { buryInvalid } from './bury.ts';
+import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { deliver, type Delivery, type DeliverTools } from './deliver.ts';
 import { faultPauses, longestHoldMs } from './retry-policy.ts';
 import type { MessageLimits } from '../message/message.ts';
@@ -18,6 +19,7 @@ export interface LaneTools extends DeliverTools {
   readonly limits: () => MessageLimits;
   readonly transport: (connectorId: string) => Transport | null;
   readonly pauseScale: number;
+  readonly budget: ByteBudget;
 }
 
 /** After an error of our own or of Redis that no rule foresees: long enough not to spin, short enough not to be noticed. */
@@ -49,8 +51,13 @@ export async function processLaneJob(
       delivery = { kind: 'hand-back', why: 'stopping' };
     } else {
       const key = tools.keys.queue(laneName(connector.id), `${id}:lock`);
-      delivery = await deliver(
-        {
+      // Before its contents are read, and long before the fence: who waits here has done nothing yet.
+      const bytes = bytesHeld(decoded.job.message, transport.wholeBytes);
+      const release = await tools.budget.acquire(connector.id, bytes, signal);
+      if (release === null) {
+        delivery = { kind: 'hand-back', why: 'stopping' };
+      } else {
+        const task = {
           // The lane that a job is in says who sends it, whatever the job says.
           job: { ...decoded.job, connector: connector.id },
           transport,
@@ -60,11 +67,11 @@ export async function processLaneJob(
           rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
           signal,
           carry: riding.carry,
-        },
-        tools,
-      );
-      if (delivery.kind === 'finished' && delivery.ending !== undefined) {
-        riding.until(delivery.ending.catch((thrown: unknown) => void report(thrown)));
+        };
+        delivery = await deliver(task, tools).finally(release);
+        if (delivery.kind === 'finished' && delivery.ending !== undefined) {
+          riding.until(delivery.ending.catch((thrown: unknown) => void report(thrown)));
+        }
       }
     }
   } catch (thrown) {

@@ -43,5 +43,10 @@ export interface WorkerConfig {
   readonly message: MessageLimits;
   readonly retry: { readonly lifetimeMs: number };
   readonly retention: { readonly ledgerMs: number; readonly deadLetterMs: number; readonly deadLetterCount: number };
-  readonly worker: { readonly slots: number; readonly drainMs: number };
+  readonly worker: {
+    readonly slots: number;
+    readonly drainMs: number;
+    /** Of mail, in one process. Default: without bounds. */
+    readonly maxBytesInFlight?: number;
+  };
 }

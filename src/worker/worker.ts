@@ -20,6 +20,7 @@ import type { RedisSettings } from '../queue/redis-settings.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Transport } from '../transport/transport.ts';
+import { createByteBudget } from './byte-budget.ts';
 import { emitTo, type Listener } from './events.ts';
 import { processLaneJob, type LaneTools } from './lane-processor.ts';
 import { routeJob, type Routing } from './router.ts';
@@ -97,6 +98,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
 
   let routing: Routing = routingOf(options.config);
   let configuredAt = now();
+  const stopping = new AbortController();
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
 
   const laneTools: LaneTools = {
@@ -114,6 +116,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     lateResultMs: timing.lateResultMs,
     quota: createQuota(redis, keys),
     pauseScale: timing.pauseScale,
+    budget: createByteBudget(() => routing.config.worker.maxBytesInFlight ?? Infinity, stopping.signal),
     async recovered(connectorId, how) {
       const limits = connectorOf(connectorId)?.limits;
       const concurrency = limits === undefined ? null : await lanes.setLimits(connectorId, limits);
@@ -166,7 +169,6 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     configuredAt: () => configuredAt,
   };
 
-  const stopping = new AbortController();
   let router: IntakeWorker | null = null;
   let subscriber: RedisClient | null = null;
   let sweeping: Promise<void> = Promise.resolve();

@@ -1,0 +1,118 @@
+/**
+ * How many bytes of mail one process holds at once. A message waits here, before its contents are read, until there is room for
+ * it; small ones never do. First come, first served, with two exceptions:
+ *
+ * - One connector holds at most half, so that its large messages wait for each other while others' pass them.
+ * - A message that is larger than the whole passes alone, and one that is larger than half alone in its connector.
+ */
+import { contentSize } from '../message/content.ts';
+import type { Message } from '../message/message.ts';
+
+export interface ByteBudget {
+  /** → what gives the bytes back, at once if there is room; null if the signal or the end came first. */
+  acquire(connectorId: string, bytes: number, signal: AbortSignal): Release | Promise<Release | null>;
+  /** Bytes that are held now, those of small messages not counted. */
+  held(): number;
+}
+
+type Release = () => void;
+
+/** As much as travels in a job: with 64 slots, 4 MiB at most are not counted. */
+export const smallBytes = 64 * 1024;
+
+interface Waiting {
+  readonly connectorId: string;
+  readonly bytes: number;
+  readonly enter: () => void;
+  readonly leave: () => void;
+}
+
+/** `capacity` is asked each time: a reload may change it. From `end` on nobody waits. */
+export function createByteBudget(capacity: () => number, end: AbortSignal): ByteBudget {
+  const byConnector = new Map<string, number>();
+  let total = 0;
+  let line: Waiting[] = [];
+
+  const heldBy = (connectorId: string): number => byConnector.get(connectorId) ?? 0;
+  const add = (connectorId: string, bytes: number): void => {
+    total += bytes;
+    const now = heldBy(connectorId) + bytes;
+    if (now === 0) byConnector.delete(connectorId);
+    else byConnector.set(connectorId, now);
+  };
+  const hold = (connectorId: string, bytes: number): Release => {
+    add(connectorId, bytes);
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      add(connectorId, -bytes);
+      admit();
+    };
+  };
+  const overHalf = (connectorId: string, bytes: number): boolean =>
+    heldBy(connectorId) > 0 && heldBy(connectorId) + bytes > capacity() / 2;
+  const overAll = (bytes: number): boolean => total > 0 && total + bytes > capacity();
+
+  const admit = (): void => {
+    const over = new Set<string>();
+    const rest: Waiting[] = [];
+    let closed = false;
+    for (const waiting of line) {
+      const { connectorId, bytes, enter } = waiting;
+      // Its turn within its connector is kept, too.
+      if (!closed && !over.has(connectorId) && overHalf(connectorId, bytes)) over.add(connectorId);
+      // Whoever needs more room than there is would wait for ever if others took what becomes free.
+      else if (!closed && !over.has(connectorId) && overAll(bytes)) closed = true;
+      else if (!closed && !over.has(connectorId)) {
+        enter();
+        continue;
+      }
+      rest.push(waiting);
+    }
+    line = rest;
+  };
+
+  end.addEventListener('abort', () => {
+    for (const { leave } of line.toReversed()) leave();
+  });
+
+  return {
+    acquire(connectorId, bytes, signal) {
+      if (bytes <= smallBytes) return () => undefined;
+      if (line.length === 0 && !overHalf(connectorId, bytes) && !overAll(bytes)) return hold(connectorId, bytes);
+      if (signal.aborted || end.aborted) return Promise.resolve(null);
+      return new Promise((resolve) => {
+        const waiting: Waiting = {
+          connectorId,
+          bytes,
+          enter: () => {
+            signal.removeEventListener('abort', waiting.leave);
+            resolve(hold(connectorId, bytes));
+          },
+          leave: () => {
+            signal.removeEventListener('abort', waiting.leave);
+            line = line.filter((other) => other !== waiting);
+            resolve(null);
+            admit();
+          },
+        };
+        signal.addEventListener('abort', waiting.leave);
+        line.push(waiting);
+        admit();
+      });
+    },
+    held: () => total,
+  };
+}
+
+/**
+ * Bytes of a message once it is composed, known without reading its contents: attachments become lines of base64 (78 bytes for
+ * 57, RFC 2045 section 6.8), text may. `wholeBytes`: what is larger is sent part by part, and only so much is held.
+ */
+export function bytesHeld({ raw, text = '', html = '', attachments }: Message, wholeBytes = Infinity): number {
+  if (raw !== undefined) return contentSize(raw);
+  const attached = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
+  const size = Buffer.byteLength(text) + Buffer.byteLength(html) + Math.min(attached, wholeBytes);
+  return Math.ceil((size * 78) / 57);
+}
