@@ -1,6 +1,6 @@
 /** One loop that measures them all: a contender sends a number of messages, and this says how fast and what it cost. */
 import type { Part, Role } from './processes.ts';
-import { cpuMs, peakMb } from './processes.ts';
+import { cpuMs, machineMs, peakMb } from './processes.ts';
 import type { Lap } from './sink.ts';
 import { spreadOf, type Spread } from './statistics.ts';
 import type { Store } from './store.ts';
@@ -12,15 +12,15 @@ export interface Contender {
   readonly store: Store | null;
   /** Sends so many, and calls `begins` when all is prepared and the first may go. */
   lap(messages: number, begins: () => Promise<void>): Promise<Lap>;
-  /** Tries other settings of it; what is best is kept. */
+  /** Settings of it to try; what is best is kept. The first one is what was best on two processors. */
   readonly tuning: { readonly values: readonly number[]; set(value: number): Promise<unknown> } | null;
 }
 
 interface Sample {
-  readonly messages: number;
   readonly perSecond: number;
   readonly cpuUs: Readonly<Partial<Record<Role, number>>>;
   readonly reads: number;
+  readonly othersCores: number;
 }
 
 /** What is known of a contender after all its laps. Everything is per message but `perSecond`, `cores` and `peakMb`. */
@@ -33,6 +33,8 @@ export interface Figures {
   /** Processors busy with it on average, by role. */
   readonly cores: Readonly<Partial<Record<Role, number>>>;
   readonly peakMb: Readonly<Partial<Record<Role, number>>>;
+  /** Processors that were busy with something else: where it is not little, speeds say what was left over. */
+  readonly othersCores: number;
   /** Reads of Redis from its clients; null without a Redis. */
   readonly reads: number | null;
   /** Commands to Redis, by name; null without a Redis. */
@@ -46,26 +48,26 @@ export interface LoopOptions {
   readonly repetitions: number;
   readonly warmUp: number;
   readonly most: number;
+  /** Tries every setting, and not the first one only. */
+  readonly tune: boolean;
   readonly progress: (text: string) => void;
 }
 
 /** Messages whose commands to Redis are counted one by one; too slow to be timed. */
-const watched = 200;
+const watched = 100;
 
 /** Warms each one up and tunes it, then lets them go in turns: A B C, A B C, … */
 export async function compare(contenders: readonly Contender[], options: LoopOptions): Promise<Map<string, Figures>> {
-  const { lapMs, repetitions, warmUp, most, progress } = options;
+  const { lapMs, repetitions, warmUp, most, tune: all, progress } = options;
   const prepared: { contender: Contender; messages: number; tuned: number | null; commands: Figures['commands'] }[] =
     [];
   for (const contender of contenders) {
     progress(`${contender.name}: warming up`);
-    let speed = await take(contender, warmUp);
-    const tuned = await tune(contender, warmUp);
-    if (tuned !== null) speed = tuned.sample;
+    const tuned = await tune(contender, warmUp, all);
     const commands = contender.store === null ? null : await watchCommands(contender, contender.store);
-    speed = await take(contender, warmUp);
+    const speed = await take(contender, warmUp);
     const messages = Math.round(Math.min(most, Math.max(warmUp, (speed.perSecond * lapMs) / 1_000)));
-    prepared.push({ contender, messages, tuned: tuned?.value ?? null, commands });
+    prepared.push({ contender, messages, tuned, commands });
   }
   const samples = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]));
   for (let repetition = 1; repetition <= repetitions; repetition += 1) {
@@ -85,9 +87,11 @@ export async function compare(contenders: readonly Contender[], options: LoopOpt
 async function take(contender: Contender, messages: number): Promise<Sample> {
   let before: readonly number[] = [];
   let readsBefore = 0;
+  let machineBefore = machineMs();
   const lap = await contender.lap(messages, async () => {
     before = contender.parts.map(cpuMs);
     readsBefore = (await contender.store?.reads()) ?? 0;
+    machineBefore = machineMs();
   });
   const cpuUs: Partial<Record<Role, number>> = {};
   for (const [index, part] of contender.parts.entries()) {
@@ -95,22 +99,29 @@ async function take(contender: Contender, messages: number): Promise<Sample> {
     cpuUs[part.role] = (cpuUs[part.role] ?? 0) + us;
   }
   const reads = ((await contender.store?.reads()) ?? 0) - readsBefore;
-  return { messages, perSecond: (lap.messages * 1_000) / lap.ms, cpuUs, reads: reads / messages };
+  const machine = machineMs();
+  const ours = (Object.values(cpuUs).reduce((sum, us) => sum + us, 0) * messages) / 1_000;
+  const othersCores = (machine.busy - machineBefore.busy - ours) / (machine.at - machineBefore.at);
+  return { perSecond: (lap.messages * 1_000) / lap.ms, cpuUs, reads: reads / messages, othersCores };
 }
 
-async function tune(
-  { tuning, ...contender }: Contender,
-  messages: number,
-): Promise<{ value: number; sample: Sample } | null> {
-  if (tuning === null) return null;
-  let best: { value: number; sample: Sample } | null = null;
-  for (const value of tuning.values) {
-    await tuning.set(value);
-    const sample = await take({ ...contender, tuning }, messages);
-    if (best === null || sample.perSecond > best.sample.perSecond) best = { value, sample };
+/** Warms up on the way. → the setting that is kept, null if there is nothing to set. */
+async function tune(contender: Contender, messages: number, all: boolean): Promise<number | null> {
+  const { tuning } = contender;
+  if (tuning === null) {
+    await take(contender, messages);
+    return null;
   }
-  if (best !== null) await tuning.set(best.value);
-  return best;
+  const speeds: { readonly value: number; readonly perSecond: number }[] = [];
+  for (const value of all ? tuning.values : tuning.values.slice(0, 1)) {
+    await tuning.set(value);
+    // The first one would pay for the compiling of all.
+    if (speeds.length === 0) await take(contender, messages);
+    speeds.push({ value, perSecond: (await take(contender, messages)).perSecond });
+  }
+  const [best] = speeds.toSorted((a, b) => b.perSecond - a.perSecond);
+  await tuning.set(best!.value);
+  return best!.value;
 }
 
 async function watchCommands(contender: Contender, store: Store): Promise<Record<string, number>> {
@@ -137,6 +148,10 @@ function summary(
     cpuUs: byRole((role) => middle(({ cpuUs }) => cpuUs[role] ?? Number.NaN)),
     cores: byRole((role) => middle(({ cpuUs, perSecond }) => ((cpuUs[role] ?? Number.NaN) * perSecond) / 1e6)),
     peakMb: byRole((role) => parts.filter((part) => part.role === role).reduce((sum, part) => sum + peakMb(part), 0)),
+    othersCores: Math.max(
+      0,
+      middle(({ othersCores }) => othersCores),
+    ),
     reads: store === null ? null : middle(({ reads }) => reads),
   };
 }

@@ -73,7 +73,7 @@ function* portions(count: number, bytes: number, senders = 10): Generator<BenchM
 
 export async function pooled(scope: Scope, sink: Sink): Promise<Contender> {
   const child = scope.add(await startChild('peers/pooled.ts', { port: sink.port }));
-  return direct('nodemailer pool, no queue', child, sink, [5, 10, 20, 50]);
+  return direct('nodemailer pool, no queue', child, sink, [50, 20, 10, 5]);
 }
 
 export async function wire(scope: Scope, sink: Sink): Promise<Contender> {
@@ -110,7 +110,7 @@ export async function tutorial(scope: Scope, store: Store, sink: Sink): Promise<
       await child.ask('stop');
       return lap;
     },
-    tuning: { values: [10, 20, 50], set: (value) => child.ask('tune', value) },
+    tuning: { values: [50, 20, 10], set: (value) => child.ask('tune', value) },
   };
 }
 
@@ -127,7 +127,7 @@ export async function noop(scope: Scope, store: Store): Promise<Contender> {
       await begins();
       return child.ask<Lap>('run', messages);
     },
-    tuning: { values: [20, 100], set: (value) => child.ask('tune', value) },
+    tuning: { values: [100, 20], set: (value) => child.ask('tune', value) },
   };
 }
 

@@ -9,7 +9,11 @@ export interface Sizes {
   readonly peerRepetitions: number;
   /** Messages sent before anything is measured: code is compiled and connections are open by then. */
   readonly warmUp: number;
+  /** Peers are tried with each of their settings. */
+  readonly tune: boolean;
   readonly backlog: number;
+  /** On a throttled lane. */
+  readonly waiting: number;
   readonly latencyMs: number;
   readonly pacingMs: number;
   readonly idleMs: number;
@@ -29,7 +33,9 @@ const whole: Sizes = {
   repetitions: 3,
   peerRepetitions: 5,
   warmUp: 1_500,
+  tune: true,
   backlog: 1_000_000,
+  waiting: 100_000,
   latencyMs: 20_000,
   pacingMs: 90_000,
   idleMs: 25_000,
@@ -38,10 +44,12 @@ const whole: Sizes = {
 const quick: Sizes = {
   lapMs: 1_500,
   repetitions: 2,
-  peerRepetitions: 3,
-  warmUp: 500,
+  peerRepetitions: 2,
+  warmUp: 400,
+  tune: false,
   backlog: 100_000,
-  latencyMs: 6_000,
+  waiting: 25_000,
+  latencyMs: 5_000,
   pacingMs: 20_000,
   idleMs: 8_000,
 };

@@ -1,5 +1,6 @@
 /** What a process uses, out of Linux' /proc: time on the processors and memory. Elsewhere the figures are NaN. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 
 export type Role = 'sender' | 'redis' | 'sink' | 'feeder';
 
@@ -17,6 +18,12 @@ const tickMs = 10;
 export function cpuMs({ pid, tree = false }: Pick<Part, 'pid' | 'tree'>): number {
   if (!tree) return ticksOf(pid, 2) * tickMs;
   return descendants(pid).reduce((sum, each) => sum + (ticksOf(each, 4) || 0) * tickMs, 0);
+}
+
+/** What all processors of the machine have done since it started, for whomever. */
+export function machineMs(): { readonly at: number; readonly busy: number } {
+  const busy = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+  return { at: performance.now(), busy };
 }
 
 /** The most memory that it ever had resident, in MB; of a tree the sum. */

@@ -2,7 +2,7 @@
 import type { Figures } from './contender.ts';
 import type { Role } from './processes.ts';
 import type { Finding } from './rows/row.ts';
-import type { Target } from './statistics.ts';
+import { median, type Target } from './statistics.ts';
 
 export interface Results {
   readonly at: string;
@@ -36,8 +36,18 @@ export function report({ machine, rows, quick, seconds }: Results): string {
     '',
     ...targets,
   ];
-  if (figures.length > 0) lines.push('', ...contenders(figures));
+  if (figures.length > 0) lines.push('', ...contenders(figures), ...disturbance(figures));
   return lines.join('\n');
+}
+
+/** The measuring itself uses some; more than that is somebody else. */
+const quietCores = 0.25;
+
+function disturbance(figures: readonly Figures[]): string[] {
+  const others = median(figures.map(({ othersCores }) => othersCores));
+  if (!(others > quietCores)) return [];
+  const share = `${others.toFixed(1)} processors were busy with other programs`;
+  return ['', `Half of the time ${share}, or more: the speeds are what was left over.`];
 }
 
 function contenders(figures: readonly Figures[]): string[] {

@@ -31,7 +31,7 @@ export const backlog: Row = {
     const connectors = withHeld(sink.port, 1);
     const options = { sink, connectors };
     const fill = sendMany(scope, empty.url, smallBytes);
-    const loop = { repetitions: sizes.repetitions, warmUp: sizes.warmUp, most: 20_000, progress };
+    const loop = { repetitions: sizes.repetitions, warmUp: sizes.warmUp, most: 20_000, tune: true, progress };
     const sending = [
       await enqueuer(scope, 'send', empty, true),
       rename('send, full', await enqueuer(scope, 'send', full, false)),

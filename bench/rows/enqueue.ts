@@ -15,7 +15,14 @@ export const enqueue: Row = {
     const contenders = [];
     for (const way of ways) contenders.push(await enqueuer(scope, way, store, true));
     const lapMs = sizes.lapMs / 2;
-    const options = { lapMs, repetitions: sizes.repetitions, warmUp: sizes.warmUp * 2, most: 60_000, progress };
+    const options = {
+      lapMs,
+      repetitions: sizes.repetitions,
+      warmUp: sizes.warmUp * 2,
+      most: 60_000,
+      tune: true,
+      progress,
+    };
     const figures = await compare(contenders, options);
     const against = (our: 'send' | 'sendMany', their: 'add' | 'addBulk', how: string): Finding => {
       const [us, them] = [figures.get(our)!, figures.get(their)!];

@@ -8,14 +8,15 @@ import { startStore } from '../store.ts';
 import { holdInLane, withHeld } from './backlog.ts';
 import { finding, type Row } from './row.ts';
 
-const waiting = 100_000;
 const messagesPerMinute = 30;
 
 export const idle: Row = {
   id: 'idle',
-  title: 'processor time of worker and Redis with 100,000 waiting on a throttled lane and nothing else',
+  title:
+    'processor time of worker and Redis with 100,000 waiting on a throttled lane (--quick: 25,000) and nothing else',
   sink: false,
   async run({ sizes, scope, progress }) {
+    const { waiting } = sizes;
     const server = scope.add(await listen('take'));
     const store = scope.add(await startStore());
     progress(`idle: ${waiting} messages into a lane of ${messagesPerMinute} a minute`);
@@ -38,7 +39,7 @@ export const idle: Row = {
       findings: [
         finding(
           {
-            what: '100,000 waiting on a throttled lane',
+            what: `${waiting.toLocaleString('en')} waiting on a throttled lane`,
             against: 'one processor',
             measured: ofWorker + ofRedis,
             unit: '%',

@@ -22,7 +22,7 @@ export const large: Row = {
       bytes: largeBytes,
     });
     const { lapMs, repetitions } = sizes;
-    const options = { lapMs, repetitions, warmUp: Math.round(sizes.warmUp / 3), most: 5_000, progress };
+    const options = { lapMs, repetitions, warmUp: Math.round(sizes.warmUp / 3), most: 5_000, tune: true, progress };
     const figures = (await compare([ours], options)).get(ours.name)!;
     return {
       findings: [

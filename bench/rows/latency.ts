@@ -13,7 +13,6 @@ import { finding, type Bench, type Row } from './row.ts';
 
 const lanes = 100;
 const perSecond = 200;
-const backlog = 100_000;
 /** Messages for each of the two broken servers. */
 const stuck = 500;
 const troubles = { [heldId]: 30, hung: null, busy: null } as const;
@@ -27,9 +26,9 @@ export const latency: Row = {
     const calm = scope.add(await startStore());
     const troubled = scope.add(await startStore());
     const ports = await troublePorts(scope);
-    progress(`latency: ${backlog} messages into a lane of ${troubles[heldId]} a minute`);
+    progress(`latency: ${sizes.waiting} messages into a lane of ${troubles[heldId]} a minute`);
     const lane = await holdInLane(scope, troubled, { port: ports[heldId] });
-    await troubled.fill(() => lane.add(backlog));
+    await troubled.fill(() => lane.add(sizes.waiting));
     await fillStuck(troubled);
 
     const all: Record<'calm' | 'troubled', number[][]> = { calm: [], troubled: [] };
@@ -55,7 +54,7 @@ export const latency: Row = {
             unit: '×',
           },
           { kind: 'at most', value: 1.5 },
-          `${beside.toFixed(1)} ms against ${without.toFixed(1)} ms (median ${p50(all.troubled).toFixed(1)} and ${p50(all.calm).toFixed(1)} ms) at ${perSecond}/s`,
+          `${beside.toFixed(1)} ms against ${without.toFixed(1)} ms (median ${p50(all.troubled).toFixed(1)} and ${p50(all.calm).toFixed(1)} ms) at ${perSecond}/s, ${sizes.waiting.toLocaleString('en')} waiting`,
         ),
       ],
       figures: [],
@@ -101,7 +100,7 @@ async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchC
     scope.add({ stop: () => producer.close() });
     await worker.ask('start');
     // Code is compiled, sessions are open, and the broken servers are known by then.
-    await sendEvenly(producer, sentAt, 2_000, 'warm');
+    await sendEvenly(producer, sentAt, 1_500, 'warm');
     await settled(sentAt);
     tookMs.length = 0;
     await sendEvenly(producer, sentAt, sizes.latencyMs, 'm');

@@ -22,7 +22,13 @@ export const peers: Row = {
     const queue = await noop(scope, await store());
     const bare = await wire(scope, sink);
     const contenders = [ours, pool, copied, ...(mta === null ? [] : [mta]), queue, bare];
-    const options = { lapMs: sizes.lapMs, repetitions: sizes.peerRepetitions, warmUp: sizes.warmUp, most: 60_000 };
+    const options = {
+      lapMs: sizes.lapMs,
+      repetitions: sizes.peerRepetitions,
+      warmUp: sizes.warmUp,
+      tune: sizes.tune,
+      most: 60_000,
+    };
     const figures = await compare(contenders, { ...options, progress });
 
     const against = (name: string, value: number | null): Finding => {

@@ -16,7 +16,7 @@ export const processes: Row = {
     const one = await postlane(scope, { name: 'one worker', store: scope.add(await startStore()), sink });
     const two = await postlane(scope, { name: 'two workers', store: scope.add(await startStore()), sink, workers: 2 });
     const { lapMs, repetitions, warmUp } = sizes;
-    const figures = await compare([one, two], { lapMs, repetitions, warmUp, most: 30_000, progress });
+    const figures = await compare([one, two], { lapMs, repetitions, warmUp, most: 30_000, tune: true, progress });
     const [alone, both] = [figures.get(one.name)!, figures.get(two.name)!];
     return {
       findings: [
@@ -37,11 +37,11 @@ export const processes: Row = {
 };
 
 /** Who was busy, and so what held it back. */
-function limitOf({ cores }: Figures): string {
+function limitOf({ cores, othersCores }: Figures): string {
   const { sender = 0, redis = 0, sink = 0 } = cores;
-  const total = sender + redis + sink;
+  const total = sender + redis + sink + othersCores;
   const available = cpus().length;
-  const busy = `workers ${percent(sender)}, Redis ${percent(redis)}, sink ${percent(sink)} of a processor`;
+  const busy = `workers ${percent(sender)}, Redis ${percent(redis)}, sink ${percent(sink)}, others ${percent(othersCores)} of a processor`;
   if (total > 0.85 * available) return `limit: all ${available} processors busy (${busy})`;
   if (redis > 0.85) return `limit: Redis, which has one thread (${busy})`;
   if (sink > 0.85) return `limit: the sink, which has one thread (${busy})`;
