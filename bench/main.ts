@@ -71,15 +71,17 @@ async function measured(
 ): Promise<Omit<Results['rows'][number], 'id'>> {
   if (row.sink && sinkProgram === null) return { findings: [instead(row, 'skipped', missing)], figures: [] };
   const scope = createScope();
-  const release = closeOnSignal(scope);
+  const ending = endOnSignal(scope);
   try {
     return await row.run({ sizes, scope, progress });
   } catch (error) {
+    // What it ran on was stopped under it: nothing has failed.
+    await ending.begun();
     const why = error instanceof Error ? error.message : String(error);
     progress(`${row.id} failed: ${why}`);
     return { findings: [instead(row, 'failed', why)], figures: [] };
   } finally {
-    release();
+    ending.forget();
     await scope.close();
   }
 }
@@ -88,15 +90,19 @@ function instead({ title }: Row, verdict: 'skipped' | 'failed', note: string): F
   return { what: title, against: '', measured: Number.NaN, unit: '', target: null, verdict, note };
 }
 
-/** Ctrl-C: what runs is stopped before this process ends. → takes the handlers away again. */
-function closeOnSignal(scope: Scope): () => void {
+/** Ctrl-C: what runs is stopped before this process ends. `begun` never comes back if that is under way. */
+function endOnSignal(scope: Scope): { begun(): Promise<void>; forget(): void } {
+  let end: Promise<void> = Promise.resolve();
   const close = (signal: NodeJS.Signals): void => {
     process.stderr.write(`${signal}: stopping what runs\n`);
-    void scope.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+    end = scope.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.once(signal, close);
-  return () => {
-    for (const signal of signals) process.off(signal, close);
+  return {
+    begun: () => end,
+    forget: () => {
+      for (const signal of signals) process.off(signal, close);
+    },
   };
 }

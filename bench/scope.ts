@@ -12,12 +12,16 @@ export interface Scope {
 
 export function createScope(): Scope {
   const things: Stoppable[] = [];
+  let closed = false;
   return {
     add(thing) {
-      things.push(thing);
+      // It was being started while the scope closed.
+      if (closed) void thing.stop().catch(() => undefined);
+      else things.push(thing);
       return thing;
     },
     async close() {
+      closed = true;
       for (let thing = things.pop(); thing !== undefined; thing = things.pop()) {
         // Its measurement is over; what matters is that the others are stopped, too.
         await thing.stop().catch(() => undefined);
