@@ -14,7 +14,7 @@ import {
 } from './header-lines.ts';
 import { encodedContent, joinPieces, piecesOf, type Piece } from './mime-tree.ts';
 import { normaliseLineEnds, removeBcc } from './raw.ts';
-import { textEncodingOf } from './text-lines.ts';
+import { textEncodingOf, type TextEncoding } from './text-lines.ts';
 
 export interface ComposeOptions {
   /** The Message-ID header's value with its angle brackets, as `messageIdHeader` gives it. */
@@ -101,11 +101,10 @@ function withoutAttachments({ message, text, html, options }: Parts): Buffer {
     header.push(version, 'Content-Type: text/plain');
     return joinPieces([`${header.filter(isField).join('\r\n')}\r\n\r\n`]);
   }
-  const content = text === '' ? html : text;
-  const encoding = textEncodingOf(content);
-  const type = `Content-Type: text/${text === '' ? 'html' : 'plain'}; charset=utf-8`;
-  header.push(`Content-Transfer-Encoding: ${encoding}`, version, type);
-  return joinPieces([`${header.filter(isField).join('\r\n')}\r\n\r\n`, encodedContent(content, encoding)]);
+  const subtype = text === '' ? 'html' : 'plain';
+  const { encoding, piece } = textPiece(text === '' ? html : text);
+  header.push(`Content-Transfer-Encoding: ${encoding}`, version, `Content-Type: text/${subtype}; charset=utf-8`);
+  return joinPieces([`${header.filter(isField).join('\r\n')}\r\n\r\n`, piece]);
 }
 
 function isField(line: string): boolean {
@@ -113,9 +112,15 @@ function isField(line: string): boolean {
 }
 
 function leafOf(subtype: 'plain' | 'html', content: string): [string, Piece] {
-  const encoding = textEncodingOf(content);
+  const { encoding, piece } = textPiece(content);
   const header = `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`;
-  return [header, encodedContent(content, encoding)];
+  return [header, piece];
+}
+
+function textPiece(content: string): { encoding: TextEncoding; piece: Piece } {
+  const bytes = Buffer.from(content, 'utf8');
+  const encoding = textEncodingOf(content, bytes);
+  return { encoding, piece: encodedContent(bytes, encoding) };
 }
 
 /** nodemailer makes the tree; nothing of it is a path, a URL or a stream. */

@@ -26,10 +26,14 @@ export function piecesOf(node: MimeNode, pieces: Piece[] = []): Piece[] {
   return pieces;
 }
 
+/** Content as its part carries it; what has no encoding is there as it is. */
 export function encodedContent(content: string | Buffer, encoding: string | false): Piece {
-  if (encoding === 'base64') return { base64: Buffer.isBuffer(content) ? content : Buffer.from(content, 'utf8') };
-  if (encoding !== 'quoted-printable') return content;
-  return encodeTextQuotedPrintable(Buffer.isBuffer(content) ? content : Buffer.from(content, 'utf8'));
+  if (encoding === 'base64') return { base64: bytesOf(content) };
+  return encoding === 'quoted-printable' ? encodeTextQuotedPrintable(bytesOf(content)) : content;
+}
+
+function bytesOf(content: string | Buffer): Buffer {
+  return typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
 }
 
 /** The finished mail; its last line is ended if it is not. */

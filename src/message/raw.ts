@@ -141,7 +141,8 @@ export function removeBcc(bytes: Buffer): Buffer {
 export function normaliseLineEnds(bytes: Buffer): Buffer {
   let bare = 0;
   for (let i = 0; i < bytes.length; i += 1) {
-    const byte = bytes[i];
+    const byte = bytes[i] ?? 0;
+    if (byte > cr) continue;
     if (byte === cr && bytes[i + 1] === lf) i += 1;
     else if (byte === cr || byte === lf) bare += 1;
   }

@@ -14,41 +14,44 @@ const maxPlain = 128 * 1024;
 /** nodemailer wraps so many bytes at a time; a break near the end of one depends on it. */
 const sliceBytes = 64 * 1024;
 
-// oxlint-disable-next-line no-control-regex -- control characters are what this looks for
-const special = /[\x00-\x08\x0b\x0c\x0e-\x1f\u0080-\uffff]/;
-
-/** `text` has CRLF line ends. */
-export function textEncodingOf(text: string): TextEncoding {
-  if (!special.test(text)) {
-    if (!hasLongLine(text)) return '7bit';
-    return /[A-Za-z]/.test(text) ? 'quoted-printable' : 'base64';
-  }
-  let letters = 0;
-  let others = 0;
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    if (code >= 0x80 || (code < 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d)) others += 1;
-    else if ((code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a) letters += 1;
-  }
-  return others < letters ? 'quoted-printable' : 'base64';
-}
-
-function hasLongLine(text: string): boolean {
-  if (text.length > maxPlain) return true;
-  let start = 0;
-  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-    if (end - 1 - start > maxLine) return true;
-    start = end + 1;
-  }
-  return text.length - start > maxLine;
-}
-
 const tab = 0x09;
 const lf = 0x0a;
 const cr = 0x0d;
 const space = 0x20;
 const equals = 0x3d;
 const hexDigits = Buffer.from('0123456789ABCDEF', 'latin1');
+
+/** `text` has CRLF line ends, and `bytes` are its UTF-8. */
+export function textEncodingOf(text: string, bytes: Buffer): TextEncoding {
+  // Only ASCII has as many bytes as characters.
+  if (bytes.length === text.length) {
+    const found = oddityOf(bytes);
+    if (found === null && bytes.length <= maxPlain) return '7bit';
+    if (found !== 'control') return /[A-Za-z]/.test(text) ? 'quoted-printable' : 'base64';
+  }
+  let letters = 0;
+  let others = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80 || (code < 0x20 && code !== tab && code !== lf && code !== cr)) others += 1;
+    else if ((code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a) letters += 1;
+  }
+  return others < letters ? 'quoted-printable' : 'base64';
+}
+
+/** Why ASCII may not go out as it is: a control character, or else a long line. */
+function oddityOf(bytes: Buffer): 'control' | 'long line' | null {
+  let isLong = false;
+  let start = 0;
+  for (let i = 0; i < bytes.length; i += 1) {
+    const byte = bytes[i] ?? 0;
+    if (byte >= space || byte === cr || byte === tab) continue;
+    if (byte !== lf) return 'control';
+    if (i - 1 - start > maxLine) isLong = true;
+    start = i + 1;
+  }
+  return isLong || bytes.length - start > maxLine ? 'long line' : null;
+}
 
 /** Text bytes with CRLF line ends and valid UTF-8 to quoted-printable. */
 export function encodeTextQuotedPrintable(bytes: Buffer): Buffer {

@@ -10,6 +10,7 @@
  * - 8-bit header bytes, for which there is no encoding that keeps their meaning.
  * A DKIM signature of somebody earlier breaks when the body is encoded anew; RFC 6376 section 5.3 has signers send 7-bit for that reason.
  */
+import { isAscii } from 'node:buffer';
 import { encodeBase64Lines } from './base64-lines.ts';
 import { decodeQuotedPrintable, encodeQuotedPrintable } from './quoted-printable.ts';
 import { readHeaderBlock, type HeaderBlock } from './raw.ts';
@@ -43,18 +44,23 @@ const maxParts = 10_000;
 const maxContentType = 2000;
 
 function traits(bytes: Buffer): Traits {
-  let eightBit = false;
-  let longLine = false;
-  let lineStart = 0;
-  for (let i = 0; i < bytes.length; i += 1) {
-    const byte = bytes[i] ?? 0;
-    if (byte > 0x7f) eightBit = true;
-    else if (byte === 0x0a) {
-      if (i - lineStart - (bytes[i - 1] === 0x0d ? 1 : 0) > maxLineOctets) longLine = true;
-      lineStart = i + 1;
+  return { eightBit: !isAscii(bytes), longLine: hasLongLine(bytes) };
+}
+
+/** Looks for the last line end that a line of the greatest length could have, and goes on behind it. */
+function hasLongLine(bytes: Buffer): boolean {
+  let start = 0;
+  while (bytes.length - start > maxLineOctets) {
+    const lineEnd = bytes.lastIndexOf(0x0a, start + maxLineOctets);
+    if (lineEnd >= start) {
+      start = lineEnd + 1;
+      continue;
     }
+    // Such a line may end in CRLF, whose CR does not count.
+    if (bytes[start + maxLineOctets] !== 0x0d || bytes[start + maxLineOctets + 1] !== 0x0a) return true;
+    start += maxLineOctets + 2;
   }
-  return { eightBit, longLine: longLine || bytes.length - lineStart > maxLineOctets };
+  return false;
 }
 
 function needsWork(found: Traits, eightBitOk: boolean): boolean {
