@@ -18,6 +18,8 @@ import {
 } from 'bullmq';
 import type { RedisClient } from './connection.ts';
 import { createStepRunner, SteppedBackend, type Rider } from './bullmq-steps.ts';
+import { run } from './script.ts';
+import { createTurns, liftArgs, liftScript, type Turns } from './turns.ts';
 
 export interface SharedQueues {
   queue(name: string): Queue;
@@ -80,8 +82,13 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
       if (backend === undefined) throw new TypeError(`the queue ${queue.name} is not of this connection`);
       return backend.addWith(new Job(queue, name, data, opts, opts.jobId), rider);
     },
-    laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) =>
-      new LaneWorker(
+    laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) => {
+      const lists = [queueKeys.toKey(name, 'wait'), queueKeys.toKey(name, 'prioritized')];
+      const turns = createTurns(
+        async (lifted) => (await run(redis, liftScript, lists, liftArgs(lifted))) === 1,
+        () => performance.now(),
+      );
+      return new LaneWorker(
         name,
         processor,
         {
@@ -95,7 +102,9 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
           removeOnFail: { count: -1 },
         },
         factory,
-      ),
+        turns,
+      );
+    },
   };
 }
 
@@ -129,14 +138,22 @@ export class LaneWorker extends Worker {
   readonly #endings = new Map<string, Promise<void>>();
   /** Jobs whose end was refused together with their result. */
   readonly #refused = new Set<string>();
+  readonly #turns: Turns;
 
-  constructor(name: string, processor: Processor, options: WorkerOptions, factory: BackendFactory<SteppedBackend>) {
+  constructor(
+    name: string,
+    processor: Processor,
+    options: WorkerOptions,
+    factory: BackendFactory<SteppedBackend>,
+    turns: Turns,
+  ) {
     let stepped: SteppedBackend | undefined;
     super(name, processor, options, (...args) => {
       stepped ??= factory(...args);
       return stepped;
     });
     this.#stepped = stepped!;
+    this.#turns = turns;
     // A lane that fails must not end the process: the scheduler listens, and without a listener 'error' would throw.
     this.on('error', () => undefined);
     this.on('lockRenewalFailed', (ids: string[]) => {
@@ -159,6 +176,8 @@ export class LaneWorker extends Worker {
    */
   async runJob(job: Job, token: string, more: () => boolean): Promise<Job | undefined> {
     const id = String(job.id);
+    // On its way before the step that ends this job and fetches the next, or any other fetch.
+    this.#turns.began();
     try {
       return (await this.processJob(job, token, more)) ?? undefined;
     } finally {
