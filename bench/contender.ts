@@ -7,6 +7,8 @@ import type { Store } from './store.ts';
 
 export interface Contender {
   readonly name: string;
+  /** Postlane, and not a peer. */
+  readonly ours: boolean;
   readonly parts: readonly Part[];
   /** Its Redis; null if it has none. */
   readonly store: Store | null;
@@ -26,6 +28,7 @@ interface Sample {
 /** What is known of a contender after all its laps. Everything is per message but `perSecond`, `cores` and `peakMb`. */
 export interface Figures {
   readonly name: string;
+  readonly ours: boolean;
   readonly samples: readonly number[];
   readonly perSecond: Spread;
   /** Medians. */
@@ -134,7 +137,7 @@ async function watchCommands(contender: Contender, store: Store): Promise<Record
 }
 
 function summary(
-  { name, parts, store }: Contender,
+  { name, ours, parts, store }: Contender,
   samples: readonly Sample[],
 ): Omit<Figures, 'commands' | 'messages' | 'tuned'> {
   const roles = [...new Set(parts.map(({ role }) => role))];
@@ -143,6 +146,7 @@ function summary(
   const middle = (value: (sample: Sample) => number): number => spreadOf(samples.map(value)).median;
   return {
     name,
+    ours,
     samples: samples.map(({ perSecond }) => perSecond),
     perSecond: spreadOf(samples.map(({ perSecond }) => perSecond)),
     cpuUs: byRole((role) => middle(({ cpuUs }) => cpuUs[role] ?? Number.NaN)),

@@ -51,7 +51,7 @@ export async function postlane(scope: Scope, options: PostlaneOptions): Promise<
     return lap;
   };
   const parts = [...workers.map(({ pid }): Part => ({ role: 'sender', pid })), redisPart(store), sinkPart(sink)];
-  return { name, store, parts, lap, tuning: null, workers };
+  return { name, ours: true, store, parts, lap, tuning: null, workers };
 }
 
 /** Enqueues through the public producer, in portions that leave the answer of one before the next is made. */
@@ -84,6 +84,7 @@ export async function wire(scope: Scope, sink: Sink): Promise<Contender> {
 function direct(name: string, child: Child, sink: Sink, values: readonly number[]): Contender {
   return {
     name,
+    ours: false,
     store: null,
     parts: [{ role: 'sender', pid: child.pid }, sinkPart(sink)],
     async lap(messages, begins) {
@@ -101,6 +102,7 @@ export async function tutorial(scope: Scope, store: Store, sink: Sink): Promise<
   const fill = addBulk(scope, store, queue);
   return {
     name: 'tutorial worker',
+    ours: false,
     store,
     parts: [{ role: 'sender', pid: child.pid }, redisPart(store), sinkPart(sink)],
     async lap(messages, begins) {
@@ -120,6 +122,7 @@ export async function noop(scope: Scope, store: Store): Promise<Contender> {
   const fill = addBulk(scope, store, queue);
   return {
     name: 'BullMQ, doing nothing',
+    ours: false,
     store,
     parts: [{ role: 'sender', pid: child.pid }, redisPart(store)],
     async lap(messages, begins) {
@@ -149,6 +152,7 @@ export async function enqueuer(scope: Scope, way: EnqueueWay, store: Store, clea
   const child = scope.add(await startChild('enqueue.ts', { way, redisUrl: store.url }));
   return {
     name: way,
+    ours: way === 'send' || way === 'sendMany',
     store,
     parts: [{ role: 'sender', pid: child.pid }, redisPart(store)],
     async lap(messages, begins) {

@@ -29,7 +29,7 @@ export interface Options {
 export type Arguments = { readonly options: Options } | { readonly help: string } | { readonly mistake: string };
 
 const whole: Sizes = {
-  lapMs: 8_000,
+  lapMs: 6_000,
   repetitions: 3,
   peerRepetitions: 5,
   warmUp: 1_500,

@@ -21,11 +21,10 @@ export function plot({ rows, machine, at, quick }: Results): string {
     text(20, id, ' class="title"');
     const most = Math.max(...figures.map(({ perSecond }) => perSecond.most));
     const scale = (value: number): number => labelWidth + (value / most) * (width - labelWidth - valueWidth);
-    for (const { name, perSecond } of figures) {
+    for (const { name, ours, perSecond } of figures) {
       y += lineHeight;
       const { median, least, most: best } = perSecond;
       const middle = y - 6;
-      const ours = /postlane|send|drain|worker(s)?$/i.test(name) && !/tutorial/.test(name);
       text(labelWidth - 10, name, ' text-anchor="end"');
       const bar = `x="${labelWidth}" y="${middle - barHeight / 2}" width="${(scale(median) - labelWidth).toFixed(1)}"`;
       shapes.push(`<rect ${bar} height="${barHeight}" class="${ours ? 'ours' : 'theirs'}"/>`);

@@ -53,6 +53,7 @@ export async function postfix(scope: Scope, sink: Sink): Promise<Contender> {
   await feeder.ask('tune', 20);
   return {
     name: 'Postfix',
+    ours: false,
     store: null,
     parts: [{ role: 'sender', pid: external.pid, tree: true }, { role: 'feeder', pid: feeder.pid }, sinkPart(sink)],
     async lap(messages, begins) {
