@@ -3,14 +3,26 @@ import type { QuotaKind } from './quota.ts';
 import { luaNow, script } from './script.ts';
 
 /** Why somebody made a lane wait for a time. */
-export type HoldReason = 'fault' | 'slow-down' | QuotaKind;
+export type HoldReason = Extract<WaitReason, 'fault' | 'slow-down' | QuotaKind>;
 
 /**
  * Closed list. `nothing`: it has messages and may send. `work`: no message is there. `retry`: all that is there waits for the time
  * of its next attempt. `pause`: an operator holds it. `fault`, `slow-down`: as the connector's fault, or the server, asked for.
  * `rate`, `concurrency`, `recipients-per-day`, `bytes`: that limit.
  */
-export type WaitReason = 'nothing' | 'work' | 'retry' | 'pause' | 'rate' | 'concurrency' | HoldReason;
+export const waitReasons = [
+  'nothing',
+  'work',
+  'retry',
+  'pause',
+  'fault',
+  'slow-down',
+  'rate',
+  'concurrency',
+  'recipients-per-day',
+  'bytes',
+] as const;
+export type WaitReason = (typeof waitReasons)[number];
 
 /** KEYS: limiter, reason. ARGV: pause ms, reason, BullMQ's count of a full limiter. A shorter pause does not end a longer one. */
 export const holdScript = script(`
@@ -20,11 +32,14 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
 return 1
 `);
 
-/** Ends a wait for one of the reasons of ARGV. KEYS: limiter, reason. */
+/**
+ * Forgets why the lane waits if it is one of the reasons of ARGV. KEYS[1] reason. The limiter is then one of the pace alone, and
+ * the next setting of limits shortens it to an interval: at no moment is the lane faster than its pace.
+ */
 export const unholdScript = script(`
-local why = redis.call('GET', KEYS[2])
+local why = redis.call('GET', KEYS[1])
 for _, reason in ipairs(ARGV) do
-  if reason == why then return redis.call('DEL', KEYS[1], KEYS[2]) end
+  if reason == why then return redis.call('DEL', KEYS[1]) end
 end
 return 0
 `);

@@ -89,7 +89,7 @@ export interface Lanes {
   forgive(connectorId: string): Promise<void>;
   /** Holds the lane for a time, in order, without burning an attempt. A longer wait that is under way stays. */
   postpone(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
-  /** Ends a wait for a quota: another one is in force. */
+  /** Ends a wait for a quota, as another one is in force; `setLimits` must follow. */
   requota(connectorId: string): Promise<void>;
   /** Counts a fault; → for how long to pause, how many faults there were, and how many messages at once come after them. */
   fault(connectorId: string, fault: NewFault): Promise<{ pauseMs: number; faults: number; concurrency: number }>;
@@ -175,7 +175,7 @@ export function createLanes(redis: RedisClient, keys: Keys, shared: SharedQueues
 
     async requota(connectorId) {
       const reasons = ['recipients-per-day', 'bytes'] satisfies HoldReason[];
-      await run(redis, unholdScript, [key(connectorId, 'limiter'), keys.connectorWait(connectorId)], reasons);
+      await run(redis, unholdScript, [keys.connectorWait(connectorId)], reasons);
     },
 
     async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs, concurrency, longestHoldMs }) {

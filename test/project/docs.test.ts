@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deadReasons } from '../../src/queue/dead-letters.ts';
 import { ledgerStates, terminalStates } from '../../src/queue/ledger.ts';
+import { waitReasons } from '../../src/queue/lane-waits.ts';
 import { filesUnder, root, textOf } from '../support/source.ts';
 
 const documents = filesUnder('.').filter((path) => path.endsWith('.md') && !path.startsWith('.'));
@@ -59,6 +60,13 @@ describe('docs/states.md', () => {
   test('has every reason of a dead letter', () => {
     const reasons = rows.filter(({ second }) => second !== 'yes' && second !== 'no').map(({ name }) => name);
     expect(reasons).toEqual([...deadReasons]);
+  });
+});
+
+describe('docs/operations.md', () => {
+  test('has everything that a lane may wait for', () => {
+    const table = textOf('docs/operations.md').split('| `waitingFor` | meaning |')[1]?.split('\n\n')[0] ?? '';
+    expect([...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name)).toEqual([...waitReasons]);
   });
 });
 
