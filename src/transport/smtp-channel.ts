@@ -84,14 +84,12 @@ export function createChannel(socket: net.Socket, silenceMs: number, early: Buff
       return usable && (listener !== null || reader.rest() === '');
     },
     listen(next) {
-      listener = next;
-      if (next === null) return;
-      // What has come without being asked for would be taken for the answer to the next command.
-      if (over === null && reader.rest() !== '') return finish('EPROTOCOL', unasked);
-      if (over === null) return;
-      // It ended while nobody listened, perhaps only just.
       listener = null;
-      next.ended(over);
+      // What has come without being asked for would be taken for the answer to the next command.
+      if (next !== null && reader.rest() !== '') finish('EPROTOCOL', unasked);
+      if (over === null) listener = next;
+      // It ended while nobody listened, perhaps only just; what the server had begun to say then is no answer either.
+      else next?.ended({ ...over, rest: '' });
     },
     write(bytes) {
       if (over !== null) return false;
@@ -100,6 +98,7 @@ export function createChannel(socket: net.Socket, silenceMs: number, early: Buff
     setSilence: (ms) => void socket.setTimeout(ms),
     end: finish,
     quit() {
+      if (leaving) return;
       if (!usable || over !== null) return finish('ECONNRESET', 'the session is over');
       usable = false;
       leaving = true;

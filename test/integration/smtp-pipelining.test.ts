@@ -108,6 +108,23 @@ describe('with PIPELINING', () => {
     },
   );
 
+  it('a 421 to a recipient ends it at once, though the server neither says more nor closes', async () => {
+    const told = await teller([ehlo, '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n']);
+    const { transport } = await smtpPair({}, { port: told.port, timeouts: { commandMs: 600_000 } });
+    const to = ['a@example.net', 'b@example.net', 'c@example.net'];
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe('rejected deferred deferred');
+  });
+
+  it('a recipient is taken only if all lines of the reply say so', async () => {
+    const told = await teller([ehlo, '250 ok\n250-yes\n550 or no\n250 ok\n354 go\n', '250 queued\n']);
+    expect(await sendTo(told)).toBe('deferred accepted');
+  });
+
+  it('a refusal that the server did not get to end leaves open what became of a whole message', async () => {
+    const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '550 5.7.1 not'], { close: true });
+    expect(await sendTo(told)).toBe('uncertain uncertain');
+  });
+
   it('a refusal that the server did not get to end is one, before the message', async () => {
     const told = await teller([ehlo, '550 5.7.1 not'], { close: true });
     expect(await sendTo(told)).toBe('rejected rejected');
@@ -176,7 +193,7 @@ it('what a server says before it is asked, behind its reply to EHLO, ends the se
 it.for<[string, (socket: net.Socket) => void]>([
   ['ends', (socket) => socket.end()],
   ['is reset', (socket) => socket.resetAndDestroy()],
-  ['says half a line', (socket) => socket.write('421 4.')],
+  ['says half a line', (socket) => socket.write('550 5.')],
   ['says goodbye', (socket) => socket.end('421 4.4.2 idle\r\n')],
 ])('a warm session that %s while the fence is asked is found out, and another takes the message', async ([, act]) => {
   const told = await teller([
