@@ -110,29 +110,19 @@ export function createProducer(options: ProducerOptions): Producer {
   };
 
   /** Runs one call: Redis must be there, and an answer comes in time, whatever happens. */
-  const call = async <T>(work: () => Promise<T>, messageId?: string): Promise<T> => {
-    if (closed) throw new PostlaneError('producer-closed', 'The producer is closed');
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+  const call = <T>(work: () => Promise<T>, messageId?: string): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => reject(redisError(error, messageId));
+      if (closed) return fail(new PostlaneError('producer-closed', 'The producer is closed'));
+      const late = (): void => {
         const why = trouble === null ? '' : ` (${reasonOf(trouble)})`;
-        reject(new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms${why}`));
-      }, timeoutMs);
+        fail(new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms${why}`));
+      };
+      const timer = setTimeout(late, timeoutMs);
+      const attempt = redis.status === 'ready' ? work() : ready().then(work);
+      // What comes after the time changes nothing: the caller has had the answer.
+      attempt.then(resolve, fail).finally(() => clearTimeout(timer));
     });
-    const attempt = (async () => {
-      if (redis.status !== 'ready') await ready();
-      return work();
-    })();
-    try {
-      return await Promise.race([attempt, late]);
-    } catch (error) {
-      throw redisError(error, messageId);
-    } finally {
-      clearTimeout(timer);
-      // The loser of the race may still reject; its caller has had the answer.
-      attempt.catch(() => undefined);
-    }
-  };
 
   const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
     if (broughtId) {
