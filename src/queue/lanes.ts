@@ -7,6 +7,7 @@ import { routedEntry, rowFields, standingOf, type NewRow, type Standing } from '
 import { jobName, laneName, type Keys } from './names.ts';
 import { claimScript, enterLua, faultScript, laneKeyTypes, limitsScript, refreshScript } from './lane-scripts.ts';
 import { holdScript, unholdScript, waitScript, type HoldReason, type WaitReason } from './lane-waits.ts';
+import { lookAtLanes, type LaneLook } from './lane-looks.ts';
 import { run } from './script.ts';
 
 /** What BullMQ enforces in Redis for all processes. */
@@ -96,6 +97,7 @@ export interface Lanes {
   status(connectorId: string): Promise<LaneStatus>;
   /** Every connector that ever had a lane. */
   known(): Promise<string[]>;
+  look(connectorIds: readonly string[]): Promise<LaneLook[]>;
 }
 
 export function createLanes(redis: RedisClient, keys: Keys, shared: SharedQueues): Lanes {
@@ -214,6 +216,8 @@ export function createLanes(redis: RedisClient, keys: Keys, shared: SharedQueues
     },
 
     known: () => redis.smembers(keys.lanes),
+
+    look: (connectorIds) => lookAtLanes(redis, keys, connectorIds),
   };
 }
 
@@ -226,6 +230,14 @@ function rateOf(messagesPerMinute: number | null): { max: number; durationMs: nu
   const everyMs = 60_000 / messagesPerMinute;
   if (everyMs >= 1) return { max: 1, durationMs: Math.ceil(everyMs) };
   return { max: Math.floor(messagesPerMinute / 60), durationMs: 1_000 };
+}
+
+/** Whether a lane has other limits than these: it is new, its server was probed, or Redis has lost them. */
+export function differs({ limits: found }: LaneLook, { concurrency, messagesPerMinute }: LaneLimits): boolean {
+  const { max, durationMs } = rateOf(messagesPerMinute);
+  return (
+    Number(found.concurrency) !== concurrency || Number(found.max) !== max || Number(found.duration) !== durationMs
+  );
 }
 
 function parseFaults(hash: Record<string, string>): LaneFaults | null {

@@ -14,6 +14,8 @@ import type { LaneWorker } from '../queue/bullmq.ts';
 import { refsOf } from '../queue/content.ts';
 import type { DeadLetters } from '../queue/dead-letters.ts';
 import { decodeIntake, decodeLane } from '../queue/jobs.ts';
+import type { LaneLook } from '../queue/lane-looks.ts';
+import { differs } from '../queue/lanes.ts';
 import { intakeName, type Keys } from '../queue/names.ts';
 import { buryInvalid, buryMessage } from './bury.ts';
 import { settleOverdue } from './overdue.ts';
@@ -44,9 +46,9 @@ export async function sweep(tools: SweepTools, signal: AbortSignal): Promise<boo
   const turn = await redis.set(`${keys.prefix}:sweep`, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('intake', tools, () => buryFailed(tools.intake, null, tools));
-  for (const connectorId of await lanes.known()) {
+  for (const look of await lanes.look(await lanes.known())) {
     if (signal.aborted) return true;
-    await guarded(`lane ${connectorId}`, tools, () => sweepLane(connectorId, tools));
+    await guarded(`lane ${look.connectorId}`, tools, () => sweepLane(look, tools));
   }
   await guarded('overdue messages', tools, async () => {
     await settleOverdue(tools);
@@ -64,14 +66,20 @@ async function guarded(where: string, { emit }: SweepTools, work: () => Promise<
   }
 }
 
-async function sweepLane(connectorId: string, tools: SweepTools): Promise<void> {
+/** Most lanes are as they should be, and cost no more than the look. */
+async function sweepLane(look: LaneLook, tools: SweepTools): Promise<void> {
   const { lanes } = tools;
-  await tools.laneWorker(connectorId).recoverStalled();
-  await buryFailed(lanes.queue(connectorId), connectorId, tools);
+  const { connectorId } = look;
+  if (look.active > 0) await tools.laneWorker(connectorId).recoverStalled();
+  if (look.failed > 0 || look.active > 0) await buryFailed(lanes.queue(connectorId), connectorId, tools);
   const connector = tools.routing().senders.get(connectorId);
-  if (connector === undefined) await reroute(connectorId, tools);
+  if (connector === undefined) {
+    if (look.waiting > 0 || look.ready) await reroute(connectorId, tools);
+  }
   // Also puts the lane into the ready set, and gives it back the concurrency that a probe had narrowed.
-  else await lanes.setLimits(connectorId, connector.limits);
+  else if (differs(look, connector.limits)) await lanes.setLimits(connectorId, connector.limits);
+  // What was just recovered is waiting now.
+  else if (look.waiting + look.active > 0) await lanes.refresh(connectorId, 'sooner', true);
 }
 
 /** Jobs fail only when they have stalled too often: every worker that took them died. */
