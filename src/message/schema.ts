@@ -32,6 +32,7 @@ const structureBytes = 512;
 
 type Fields = z.output<typeof messageSchema>;
 const fieldNames = Object.keys(messageSchema.shape) as (keyof Fields)[];
+const lists: ReadonlySet<string> = new Set(['to', 'cc', 'bcc', 'replyTo', 'attachments', 'references']);
 const contentFields = [
   'subject',
   'text',
@@ -58,6 +59,11 @@ function readFields(input: Readonly<Record<string, unknown>>): { fields: Partial
   for (const name of fieldNames) {
     const value = Object.hasOwn(input, name) ? input[name] : undefined;
     if (value === undefined) continue;
+    // The normal form has many of them; nothing is in them that could be wrong.
+    if (Array.isArray(value) && value.length === 0 && lists.has(name)) {
+      fields[name] = [];
+      continue;
+    }
     // Zod passes over this key of a record in silence.
     if (
       (name === 'headers' || name === 'metadata') &&
@@ -178,7 +184,9 @@ function readTogether(
 
 /** The object without its undefined values, as the normal form has no such keys. */
 function withoutUndefined<T>(value: { readonly [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as T;
+  const copy: Record<string, unknown> = {};
+  for (const key in value) if (value[key] !== undefined) copy[key] = value[key];
+  return copy as T;
 }
 
 function normalAttachment(attachment: NonNullable<Fields['attachments']>[number]): Attachment {
