@@ -73,15 +73,19 @@ return math.max(0, math.ceil(due - now))
  * whether it may be a released message (1/0), then the row's fields. → 'ok', or state, routed, via and deadline of a row that stands.
  */
 export const enterLua = `${luaNow}${rowLua}${dueAt}
-local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'via', 'deadline')
+local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'recipients', 'via', 'deadline')
 if row[1] and not (ARGV[6] == '1' and row[1] == 'queued' and row[2] == '') then
-  return { { row[1], row[2] or '-', row[3] or '', row[4] or '' } }
+  return { { row[1], row[2] or '-', row[4] or '', row[5] or '' } }
 end
 local added = bullmq()
 if type(added) == 'number' and added < 0 then return { 'refused', added } end
-redis.call('SADD', KEYS[4], ARGV[4])
-sooner(KEYS[3], ARGV[4], dueAt(5), ARGV[5])
-writeRow(7)
+-- A lane that is in line already stays where it is; it is also known then.
+local place = redis.call('ZSCORE', KEYS[3], ARGV[4])
+if not place or tonumber(place) > now then
+  redis.call('SADD', KEYS[4], ARGV[4])
+  sooner(KEYS[3], ARGV[4], dueAt(5), ARGV[5])
+end
+writeRow(row, 7)
 return { 'ok', added }
 `;
 

@@ -12,22 +12,29 @@ end
 local terminal = { sent = true, partial = true, dead = true, cancelled = true }
 `;
 
-/** A row that waits to be routed again keeps its recipients and history. ARGV: id, deadline, history entry; fields from `first` on. */
+/**
+ * ARGV: id, deadline, history entry; fields from `first` on. `row` is state, routed and recipients of a row that is there: one
+ * that waits to be routed again keeps its recipients and history.
+ */
 export const rowLua = `${shared}
-local function writeRow(first)
-  local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'recipients')
-  if row[1] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
-  redis.call('HSET', KEYS[1], 'state', 'queued', unpack(ARGV, first))
-  if row[1] and row[3] then redis.call('HSET', KEYS[1], 'recipients', row[3]) end
+local function writeRow(row, first)
+  if not row[1] then
+    redis.call('HSET', KEYS[1], 'state', 'queued', 'n', 1, 'h1', ARGV[3], unpack(ARGV, first))
+  else
+    redis.call('HSET', KEYS[1], 'state', 'queued', unpack(ARGV, first))
+    if row[3] then redis.call('HSET', KEYS[1], 'recipients', row[3]) end
+    note(ARGV[3])
+  end
   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-  note(ARGV[3])
-  return 'ok'
 end
 `;
 
 /** ARGV: id, deadline, history entry, then fields. */
 export const rowScript = script(`${rowLua}
-return writeRow(4)
+local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'recipients')
+if row[1] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
+writeRow(row, 4)
+return 'ok'
 `);
 
 /**
@@ -49,10 +56,10 @@ if row[2] then note(ARGV[7]) end
 if not row[1] then
   if not ARGV[9] then return 'no-row' end
   redis.call('HSET', KEYS[1], unpack(ARGV, 9))
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[5], ARGV[1])
 end
-redis.call('HSET', KEYS[1], 'state', 'sending', 'open', ARGV[3], 'updatedAt', ARGV[6])
-redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-redis.call('ZADD', KEYS[2], 'NX', ARGV[5], ARGV[1])
+local attempts = tonumber(row[3] or '0') + 1
+redis.call('HSET', KEYS[1], 'state', 'sending', 'open', ARGV[3], 'updatedAt', ARGV[6], 'attempts', attempts)
 return 'go'
 `);
 
@@ -65,7 +72,7 @@ return 'go'
  */
 const settleLua = `${shared}${luaRise}
 local function settle()
-  local row = redis.call('HMGET', KEYS[1], 'state', 'open')
+  local row = redis.call('HMGET', KEYS[1], 'state', 'open', 'n')
   if row[1] and ARGV[2] ~= '' then
     local late
     if row[2] then late = cjson.decode(row[2]).token ~= ARGV[2]
@@ -81,12 +88,14 @@ local function settle()
     if not ARGV[15 + letter] then return 'no-row' end
     redis.call('HSET', KEYS[1], unpack(ARGV, 15 + letter))
   end
-  redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updatedAt', ARGV[4], 'recipients', ARGV[6], 'retryAt', ARGV[7], 'reason', ARGV[8])
+  local n = tonumber(row[3] or '0') + 1
+  redis.call('HSET', KEYS[1], 'state', ARGV[3], 'updatedAt', ARGV[4], 'recipients', ARGV[6], 'retryAt', ARGV[7],
+    'reason', ARGV[8], 'n', n, 'h' .. n, ARGV[9])
+  if n > 100 then redis.call('HDEL', KEYS[1], 'h' .. (n - 100)) end
   if row[2] then
     redis.call('HDEL', KEYS[1], 'open')
     if ARGV[10] == '0' then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end
   end
-  note(ARGV[9])
   if letter > 0 then
     redis.call('DEL', KEYS[3])
     redis.call('HSET', KEYS[3], unpack(ARGV, 15, 14 + letter))
