@@ -1,5 +1,5 @@
 /** A look at many lanes at once: which of them need the sweep. A page of them is one round trip, so that thousands cost little. */
-import type { Redis } from 'ioredis';
+import type { RedisClient } from './connection.ts';
 import { laneName, type Keys } from './names.ts';
 import { run, script } from './script.ts';
 
@@ -35,7 +35,11 @@ end
 return found
 `);
 
-export async function lookAtLanes(redis: Redis, keys: Keys, connectorIds: readonly string[]): Promise<LaneLook[]> {
+export async function lookAtLanes(
+  redis: RedisClient,
+  keys: Keys,
+  connectorIds: readonly string[],
+): Promise<LaneLook[]> {
   const looks: LaneLook[] = [];
   for (let start = 0; start < connectorIds.length; start += page) {
     const ids = connectorIds.slice(start, start + page);
