@@ -89,14 +89,16 @@ const limits = z.strictObject({
     .max(1000)
     .optional()
     .describe(
-      'Messages of this connector on their way at once, over all workers. Default: the preset’s, else 5, or 4 for `graph`.',
+      'Messages of this connector on their way at once, and connections to its SMTP server, over all workers. Default: the preset’s, else 5, or 4 for `graph`.',
     ),
   messagesPerMinute: z
     .int()
     .min(1)
     .max(1_000_000)
     .optional()
-    .describe('Messages per minute, paced, over all workers. Default: the preset’s, else unlimited.'),
+    .describe(
+      'Messages per minute, one by one, over all workers: never more in any 60 seconds. Default: the preset’s, else unlimited.',
+    ),
   recipientsPerDay: z
     .int()
     .min(1)

@@ -4,18 +4,34 @@ import { luaNow, script } from './script.ts';
 import { luaInForce, luaLower } from './throttle.ts';
 
 /**
- * KEYS[1] ready. ARGV: how many, visibility ms. → [ms until the next lane is due or -1, lanes that are due and were not
- * claimed, ids…]. Oldest first, so round robin.
+ * KEYS[1] ready. ARGV: how many, visibility ms, lanes to pass over. → [ms until the next lane is due or -1, lanes that are due
+ * and were not claimed, ids…]. Oldest first, so round robin.
  */
 export const claimScript = script(`${luaNow}
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], id) end
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local skip = {}
+for i = 3, #ARGV do skip[ARGV[i]] = true end
+local ids = {}
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1] + #ARGV - 2)
+for _, id in ipairs(due) do
+  if not skip[id] and #ids < tonumber(ARGV[1]) then
+    redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], id)
+    ids[#ids + 1] = id
+  end
+end
 local wait = -1
-if first[2] then wait = math.max(0, math.ceil(tonumber(first[2]) - now)) end
+local first = redis.call('ZRANGE', KEYS[1], 0, #ARGV - 2, 'WITHSCORES')
+for i = 1, #first, 2 do
+  if not skip[first[i]] then wait = math.max(0, math.ceil(tonumber(first[i + 1]) - now)); break end
+end
 local left = 0
 if wait == 0 then left = redis.call('ZCOUNT', KEYS[1], '-inf', now) end
 return { wait, left, unpack(ids) }
+`);
+
+/** KEYS: ready. ARGV: id, wake channel. → where the lane is in line. Only a lane that is in the set, so that none is revived. */
+export const passScript = script(`${luaNow}
+if redis.call('ZADD', KEYS[1], 'XX', 'CH', now, ARGV[1]) == 1 then redis.call('PUBLISH', ARGV[2], ARGV[1]) end
+return now
 `);
 
 /** When a lane may have something to do, from its own keys. `k` is the place of the first: wait, prioritized, delayed, active, meta, limiter. */

@@ -5,9 +5,18 @@ import type { SharedQueues } from './bullmq.ts';
 import type { LaneJob } from './jobs.ts';
 import { routedEntry, rowFields, standingOf, type NewRow, type Standing } from './ledger.ts';
 import { jobName, laneName, type Keys } from './names.ts';
-import { claimScript, enterLua, faultScript, laneKeyTypes, limitsScript, refreshScript } from './lane-scripts.ts';
+import {
+  claimScript,
+  enterLua,
+  faultScript,
+  laneKeyTypes,
+  limitsScript,
+  passScript,
+  refreshScript,
+} from './lane-scripts.ts';
 import { holdScript, unholdScript, waitScript, type HoldReason, type WaitReason } from './lane-waits.ts';
 import { lookAtLanes, type LaneLook } from './lane-looks.ts';
+import { paceOf } from './pace.ts';
 import { run } from './script.ts';
 
 /** What BullMQ enforces in Redis for all processes. */
@@ -65,9 +74,17 @@ export interface Lanes {
   queue(connectorId: string): Queue;
   /**
    * Up to `count` lanes that are due; nobody else gets them for `visibilityMs`. `waitMs`: until the next one, -1 if none.
-   * `left`: how many more are due.
+   * `left`: how many more are due. Those in `except` are passed over.
    */
-  claim(count: number, visibilityMs: number): Promise<{ connectors: string[]; waitMs: number; left: number }>;
+  claim(
+    count: number,
+    visibilityMs: number,
+    except?: readonly string[],
+  ): Promise<{ connectors: string[]; waitMs: number; left: number }>;
+  /** Puts a lane that was claimed back in line, for others to take up. → its place */
+  pass(connectorId: string): Promise<number>;
+  /** The lane's place in line; null if it has nothing. */
+  passedAt(connectorId: string): Promise<number | null>;
   /** Re-reads when a lane is due. `announce` wakes idle processes. → ms until due, -1 if it has nothing. */
   refresh(connectorId: string, mode: 'sooner' | 'exact', announce: boolean): Promise<number>;
   /**
@@ -141,9 +158,17 @@ export function createLanes(redis: RedisClient, keys: Keys, shared: SharedQueues
     refresh,
     forgive,
 
-    async claim(count, visibilityMs) {
-      const [waitMs, left, ...ids] = (await run(redis, claimScript, [keys.ready], [count, visibilityMs])) as unknown[];
+    async claim(count, visibilityMs, except = []) {
+      const args = [count, visibilityMs, ...except];
+      const [waitMs, left, ...ids] = (await run(redis, claimScript, [keys.ready], args)) as unknown[];
       return { waitMs: Number(waitMs), left: Number(left), connectors: ids.map(String) };
+    },
+
+    pass: async (connectorId) => Number(await run(redis, passScript, [keys.ready], [connectorId, keys.wake])),
+
+    async passedAt(connectorId) {
+      const at = await redis.zscore(keys.ready, connectorId);
+      return at === null ? null : Number(at);
     },
 
     async enter(connectorId, { data, opts }, row, released) {
@@ -221,15 +246,9 @@ export function createLanes(redis: RedisClient, keys: Keys, shared: SharedQueues
   };
 }
 
-/**
- * One per interval instead of many per minute: BullMQ's window is fixed, so «30 per minute» would let 60 pass around its
- * edge. Beyond 1,000 a second an interval of whole milliseconds is too coarse.
- */
-function rateOf(messagesPerMinute: number | null): { max: number; durationMs: number } {
-  if (messagesPerMinute === null) return unreachableRate;
-  const everyMs = 60_000 / messagesPerMinute;
-  if (everyMs >= 1) return { max: 1, durationMs: Math.ceil(everyMs) };
-  return { max: Math.floor(messagesPerMinute / 60), durationMs: 1_000 };
+/** As BullMQ has it, with a rate that nothing reaches where there is none. */
+function rateOf(messagesPerMinute: number | null): { readonly max: number; readonly durationMs: number } {
+  return messagesPerMinute === null ? unreachableRate : paceOf(messagesPerMinute);
 }
 
 /** Whether a lane has other limits than these: it is new, its server was probed, or Redis has lost them. */

@@ -31,6 +31,8 @@ export interface Keys {
   readonly sessions: string;
   /** Pub/sub channel: a session has ended, or should. */
   readonly sessionsChannel: string;
+  /** When the lane's next message might be taken, where it is paced; µs of Redis' clock. */
+  pace(connectorId: string): string;
   /** HASH worker → sessions with a connector's server that it may have open. */
   sessionsOf(connectorId: string): string;
   ledger(id: string): string;
@@ -58,6 +60,7 @@ export function keysOf(prefix: string): Keys {
     dead: `${prefix}:dead`,
     contents: `${prefix}:contents`,
     wake: `${prefix}:wake`,
+    pace: (connectorId) => `${prefix}:connector:${connectorId}:pace`,
     sessions: `${prefix}:sessions`,
     sessionsChannel: `${prefix}:sessions:free`,
     sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,

@@ -10,13 +10,18 @@ import type { SmtpSession } from './smtp-session.ts';
 export type OpenSession = (signal: AbortSignal, onSocket: (socket: net.Socket) => void) => Promise<SmtpSession>;
 
 export interface LeasedSessions {
-  /** Waits for a lease, `waitMs` at most. Rejects with NoLease, or as the opening does. */
-  open(signal: AbortSignal, waitMs: number): Promise<SmtpSession>;
+  /** A lease for open(), after `waitMs` at most. Rejects with NoLease. */
+  lease(signal: AbortSignal, waitMs: number): Promise<SessionLease>;
+  /** From here on the lease is the connection's. Rejects as the opening does. */
+  open(lease: SessionLease, signal: AbortSignal): Promise<SmtpSession>;
   /** Ends a session; whoever opens one next waits for its lease rather than ask for another. */
   quit(session: SmtpSession): void;
 }
 
-export function leasedSessions(open: OpenSession, leases: SessionLeases | null): LeasedSessions {
+/** Where nobody else connects. */
+const alone: SessionLease = { release: () => undefined };
+
+export function leasedSessions(dial: OpenSession, leases: SessionLeases | null): LeasedSessions {
   /** Connections under a lease: being opened, `live`, or just ending. */
   let leased = 0;
   let opening = 0;
@@ -38,7 +43,7 @@ export function leasedSessions(open: OpenSession, leases: SessionLeases | null):
       signal.addEventListener('abort', onAbort, { once: true });
     });
 
-  const openLeased = async (lease: SessionLease, signal: AbortSignal): Promise<SmtpSession> => {
+  const open = async (lease: SessionLease, signal: AbortSignal): Promise<SmtpSession> => {
     let connection: net.Socket | undefined;
     const giveBack = (): void => {
       leased -= 1;
@@ -49,7 +54,7 @@ export function leasedSessions(open: OpenSession, leases: SessionLeases | null):
     leased += 1;
     opening += 1;
     try {
-      const session = await open(signal, (socket) => {
+      const session = await dial(signal, (socket) => {
         connection = socket;
         socket.once('close', giveBack);
       });
@@ -64,13 +69,14 @@ export function leasedSessions(open: OpenSession, leases: SessionLeases | null):
   };
 
   return {
-    async open(signal, waitMs) {
-      if (leases === null) return open(signal, () => undefined);
+    async lease(signal, waitMs) {
+      if (leases === null) return alone;
       const ending = leased - opening - live.size - heirs.length;
       const lease = await (ending > 0 && !signal.aborted ? inherit(signal) : leases.acquire(waitMs, signal));
       if (lease === null) throw new NoLease();
-      return openLeased(lease, signal);
+      return lease;
     },
+    open,
     quit(session) {
       live.delete(session);
       session.quit();

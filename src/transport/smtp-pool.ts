@@ -8,7 +8,7 @@
  *            and providers lock accounts after some ten refused log-ins
  */
 import { leasedSessions, type OpenSession } from './leased-sessions.ts';
-import { NoLease, type SessionLeases } from './session-leases.ts';
+import { NoLease, type SessionLease, type SessionLeases } from './session-leases.ts';
 import { SmtpFailure } from './smtp-failure.ts';
 import type { SmtpSession } from './smtp-session.ts';
 import type { Reservation } from './transport.ts';
@@ -25,9 +25,23 @@ interface Held {
   readonly reused: boolean;
 }
 
+interface SessionOptions {
+  /** Not one that has been used. */
+  readonly fresh?: boolean;
+  /** For a lease. */
+  readonly waitMs?: number;
+  /** A lease that is held already. */
+  readonly right?: Right;
+}
+
+/** A lease until a connection takes it over. */
+interface Right {
+  lease: SessionLease | null;
+}
+
 export interface SmtpSlot {
   /** A warm session, or a new one. `reused` tells that the server may have closed it meanwhile. Rejects with SmtpFailure or NoLease. */
-  session(signal: AbortSignal, options?: { fresh?: boolean; waitMs?: number }): Promise<Held>;
+  session(signal: AbortSignal, options?: SessionOptions): Promise<Held>;
   /** Gives the slot back, with the session if there is one that can go on. */
   release(session: SmtpSession | null): void;
 }
@@ -35,8 +49,11 @@ export interface SmtpSlot {
 export interface SmtpPool {
   /** One that was reserved, else one that is free. Null if the signal came first. */
   slot(signal: AbortSignal): Promise<SmtpSlot | null>;
-  /** A slot with its session, or its failure, for the next slot(). Null if no session is to be had now. */
-  reserve(signal: AbortSignal, limitMs: number): Promise<Reservation | null>;
+  /**
+   * A slot for the next slot(), with the lease for its session; with `connect` the session itself, or its failure. Null if
+   * no session is to be had now.
+   */
+  reserve(signal: AbortSignal, connect: boolean, limitMs: number): Promise<Reservation | null>;
   /** Ends idle sessions now, and the others when they come back. */
   close(): void;
 }
@@ -83,12 +100,18 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
     return entry?.session;
   };
 
+  const openNow = async (signal: AbortSignal, waitMs: number, right: Right): Promise<SmtpSession> => {
+    const lease = right.lease ?? (await sessions.lease(signal, waitMs));
+    right.lease = null;
+    return sessions.open(lease, signal);
+  };
+
   /** Opens at once while other sessions prove that the server takes us; otherwise one alone, whose failure is everybody's. */
-  const openOne = async (signal: AbortSignal, waitMs: number): Promise<SmtpSession> => {
-    if (using > 0 || idle.length > 0) return sessions.open(signal, waitMs);
+  const openOne = async (signal: AbortSignal, waitMs: number, right: Right): Promise<SmtpSession> => {
+    if (using > 0 || idle.length > 0) return openNow(signal, waitMs, right);
     const other = trial;
     if (other === null) {
-      const mine = { session: sessions.open(signal, waitMs), signal };
+      const mine = { session: openNow(signal, waitMs, right), signal };
       trial = mine;
       try {
         return await mine.session;
@@ -105,7 +128,7 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
     }
     // The trial's owner takes its session first; from then on everybody may open.
     await Promise.resolve();
-    return openOne(signal, waitMs);
+    return openOne(signal, waitMs, right);
   };
 
   const slot = (): SmtpSlot => {
@@ -118,12 +141,17 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
       return session;
     };
     return {
-      async session(signal, { fresh = false, waitMs = leaseWaitMs } = {}) {
-        for (let found = fresh ? undefined : warm(); found !== undefined; found = warm()) {
-          if (await found.clear(signal)) return { session: take(found), reused: true };
-          sessions.quit(found);
+      async session(signal, { fresh = false, waitMs = leaseWaitMs, right = { lease: null } } = {}) {
+        try {
+          for (let found = fresh ? undefined : warm(); found !== undefined; found = warm()) {
+            if (await found.clear(signal)) return { session: take(found), reused: true };
+            sessions.quit(found);
+          }
+          return { session: take(await openOne(signal, waitMs, right)), reused: false };
+        } finally {
+          right.lease?.release();
+          right.lease = null;
         }
-        return { session: take(await openOne(signal, waitMs)), reused: false };
       },
       release(session) {
         if (!held) return;
@@ -135,28 +163,33 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
     };
   };
 
-  const reserve = async (signal: AbortSignal): Promise<Reservation | null> => {
+  const reserve = async (signal: AbortSignal, connect: boolean): Promise<Reservation | null> => {
     const place = slot();
-    let first: Held | SmtpFailure;
+    const right: Right = { lease: null };
+    let ready: Held | SmtpFailure | null = null;
     try {
-      first = await place.session(signal, { waitMs: 0 });
+      if (connect || idle.length > 0) ready = await place.session(signal, { waitMs: 0 });
+      else right.lease = await sessions.lease(signal, 0);
     } catch (error) {
       if (!(error instanceof SmtpFailure)) {
         place.release(null);
         if (error instanceof NoLease) return null;
         throw error;
       }
-      first = error;
+      ready = error;
     }
-    let ready: Held | SmtpFailure | null = first;
     const entry: SmtpSlot = {
       session(ownSignal, options) {
         const mine = ready;
         ready = null;
-        if (mine === null) return place.session(ownSignal, options);
-        return mine instanceof SmtpFailure ? Promise.reject(mine) : Promise.resolve(mine);
+        if (mine instanceof SmtpFailure) return Promise.reject(mine);
+        return mine === null ? place.session(ownSignal, { ...options, right }) : Promise.resolve(mine);
       },
-      release: (session) => place.release(session),
+      release(session) {
+        right.lease?.release();
+        right.lease = null;
+        place.release(session);
+      },
     };
     reserved.push(entry);
     return {
@@ -164,7 +197,7 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
         const index = reserved.indexOf(entry);
         if (index < 0) return;
         reserved.splice(index, 1);
-        place.release(first instanceof SmtpFailure ? null : first.session);
+        entry.release(ready === null || ready instanceof SmtpFailure ? null : ready.session);
       },
     };
   };
@@ -179,12 +212,13 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
   const forget = leases?.onRecall(end);
 
   return {
-    reserve(signal, limitMs) {
+    reserve(signal, connect, limitMs) {
       if (signal.aborted) return Promise.resolve(null);
       // As many sends as the connector may have are under way: there is nothing to get ready.
-      if (busy >= maxConnections) return Promise.resolve(nothingReserved);
-      // A warm session needs no time, and signals cost more than it does.
-      return reserve(idle.length > 0 ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]));
+      if (busy >= maxConnections || (leases === null && !connect)) return Promise.resolve(nothingReserved);
+      // A warm session needs no time, nor does a lease; signals cost more than they do.
+      const quick = !connect || idle.length > 0;
+      return reserve(quick ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]), connect);
     },
     slot(signal) {
       if (signal.aborted) return Promise.resolve(null);

@@ -126,9 +126,9 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
         running.delete(sending);
       }
     },
-    async reserve(signal) {
+    async reserve(signal, connect) {
       if (closed) return null;
-      const reservation = await pool.reserve(signal, settings.timeouts.totalMs);
+      const reservation = await pool.reserve(signal, connect, settings.timeouts.totalMs);
       if (!closed && !signal.aborted) return reservation;
       reservation?.cancel();
       return null;

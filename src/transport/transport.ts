@@ -108,10 +108,11 @@ export interface Transport {
   countedBytes?(mail: OutgoingMail): number;
   send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
   /**
-   * Gets a session ready for a message that is not known yet, so that whoever paces messages can take one when it can leave
-   * at once. What fails here is the next send()'s outcome. Null: no session is to be had in this process, or the signal came.
+   * Makes sure of a session for a message that is not known yet, so that nobody takes one who could not send it; with
+   * `connect` the session is open afterwards, so that a message which is paced can leave as soon as it is taken. What fails
+   * here is the next send()'s outcome. Null: no session is to be had in this process, or the signal came.
    */
-  reserve?(signal: AbortSignal): Promise<Reservation | null>;
+  reserve?(signal: AbortSignal, connect: boolean): Promise<Reservation | null>;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
   /**

@@ -8,6 +8,7 @@
 import { asError, printable } from '../errors.ts';
 import type { LaneWorker } from '../queue/bullmq.ts';
 import type { Lanes } from '../queue/lanes.ts';
+import type { Admission } from './admission.ts';
 import { createBell } from './bell.ts';
 import type { Listener } from './events.ts';
 
@@ -15,6 +16,8 @@ export interface SchedulerOptions {
   readonly lanes: Lanes;
   /** The lane's worker, or null if this process does not know its connector: another may. */
   readonly laneWorker: (connectorId: string) => LaneWorker | null;
+  /** Asked before a message is taken: what it needs to be sent. Null if that is not to be had here; the lane is seen to. */
+  readonly admission: Pick<Admission, 'admit' | 'refused'>;
   readonly slots: number;
   readonly worker: string;
   readonly emit: Listener;
@@ -47,7 +50,7 @@ function slotsPerLane(slots: number): number {
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
-  const { lanes, laneWorker, slots, worker, emit } = options;
+  const { lanes, laneWorker, admission, slots, worker, emit } = options;
   const visibilityMs = options.visibilityMs ?? 10_000;
   const idleMs = options.idleMs ?? 2_000;
   const active = new Set<Promise<void>>();
@@ -63,6 +66,12 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   const report = (where: string, thrown: unknown): void =>
     emit({ event: 'error', id: null, where, detail: printable(asError(thrown).message, 500) });
+
+  /** The loop may sleep longer: it has not heard of a lane that is due in so many ms. */
+  const ringIn = (ms: number): void => {
+    if (ms === 0) bell.ring();
+    else if (ms > 0 && ms < idleMs) setTimeout(() => bell.ring(), ms).unref();
+  };
 
   /** Runs jobs of a lane one after the other. → whether it ended because the lane had nothing to give. */
   const runBurst = async (
@@ -86,6 +95,19 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     return asked;
   };
 
+  const take = async (connectorId: string, lane: LaneWorker): Promise<void> => {
+    const token = `${worker}:${(tokens += 1)}`;
+    const job = await lane.fetch(token);
+    if (job === undefined) {
+      await lanes.refresh(connectorId, 'exact', false);
+      return;
+    }
+    // When this process is full, an idle one should hear that the lane has more.
+    ringIn(await lanes.refresh(connectorId, 'sooner', active.size >= slots));
+    const empty = await runBurst(lane, job, token);
+    ringIn(await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false));
+  };
+
   const serve = async (connectorId: string): Promise<void> => {
     const before = busy.get(connectorId) ?? 0;
     // What is not served here is due again in a moment, for whoever has room.
@@ -94,16 +116,13 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     try {
       const lane = laneWorker(connectorId);
       if (lane === null) return;
-      const token = `${worker}:${(tokens += 1)}`;
-      const job = await lane.fetch(token);
-      if (job === undefined) {
-        await lanes.refresh(connectorId, 'exact', false);
-        return;
+      const place = await admission.admit(connectorId);
+      if (place === null) return;
+      try {
+        await take(connectorId, lane);
+      } finally {
+        place.cancel();
       }
-      // When this process is full, an idle one should hear that the lane has more.
-      if ((await lanes.refresh(connectorId, 'sooner', active.size >= slots)) === 0) bell.ring();
-      const empty = await runBurst(lane, job, token);
-      if ((await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false)) === 0) bell.ring();
     } finally {
       const left = (busy.get(connectorId) ?? 1) - 1;
       if (left > 0) busy.set(connectorId, left);
@@ -115,7 +134,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     turnedAt = Date.now();
     const free = slots - active.size;
     if (free <= 0) return bell.wait(idleMs);
-    const { connectors, waitMs, left } = await lanes.claim(free, visibilityMs);
+    const { connectors, waitMs, left } = await lanes.claim(free, visibilityMs, admission.refused());
     inLine = left;
     for (const connectorId of connectors) {
       const served = serve(connectorId)

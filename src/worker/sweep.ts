@@ -11,6 +11,7 @@ import type { Job, Queue } from 'bullmq';
 import type { RedisClient } from '../queue/connection.ts';
 import { asError, printable } from '../errors.ts';
 import type { LaneWorker } from '../queue/bullmq.ts';
+import type { Listener } from './events.ts';
 import { refsOf } from '../queue/content.ts';
 import type { DeadLetters } from '../queue/dead-letters.ts';
 import { decodeIntake, decodeLane } from '../queue/jobs.ts';
@@ -194,4 +195,31 @@ async function trimContents({ redis, keys, contents, now, emit }: SweepTools): P
     else await redis.zadd(keys.contents, 'XX', now(), ref);
   }
   if (count > 0) emit({ event: 'contents-trimmed', count });
+}
+
+/** A round that fails is reported; the next one comes all the same. */
+export async function sweepUntil(
+  signal: AbortSignal,
+  everyMs: number,
+  round: () => Promise<unknown>,
+  emit: Listener,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await round();
+    } catch (thrown) {
+      emit({ event: 'error', id: null, where: 'sweep', detail: asError(thrown).message });
+    }
+    // Aborted during the round: its event is over, and nobody would hear it below.
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, everyMs);
+      signal.addEventListener('abort', end);
+    });
+  }
 }

@@ -5,7 +5,6 @@
  * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
  */
 import { WaitingError, type Job } from 'bullmq';
-import { asError } from '../errors.ts';
 import { IntakeWorker, shareConnection, type LaneWorker } from '../queue/bullmq.ts';
 import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/connection.ts';
 import { createContentStore } from '../queue/content.ts';
@@ -14,6 +13,7 @@ import { durabilityWarnings } from '../queue/durability.ts';
 import { createLanes } from '../queue/lanes.ts';
 import { createLedger } from '../queue/ledger.ts';
 import { intakeName, keysOf, laneName } from '../queue/names.ts';
+import { createPacer } from '../queue/pace.ts';
 import { createQuota } from '../queue/quota.ts';
 import { createSessions, type Sessions } from '../queue/session-leases.ts';
 import type { RedisSettings } from '../queue/redis-settings.ts';
@@ -24,9 +24,10 @@ import { createByteBudget } from './byte-budget.ts';
 import { emitTo, type Listener } from './events.ts';
 import { processLaneJob, type LaneTools } from './lane-processor.ts';
 import { routeJob, type Routing } from './router.ts';
+import { createAdmission } from './admission.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
-import { sweep, type SweepTools } from './sweep.ts';
+import { sweep, sweepUntil, type SweepTools } from './sweep.ts';
 import { within } from './within.ts';
 
 export interface WorkerOptions {
@@ -94,6 +95,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const lanes = createLanes(redis, keys, shared);
   const ledger = createLedger(redis, keys);
   const contents = createContentStore(redis, keys);
+  const pacer = createPacer(redis, keys);
   const sessions = createSessions({ redis, keys, worker: options.name });
 
   let routing: Routing = routingOf(options.config);
@@ -138,6 +140,9 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         await job.moveToWait(token);
         throw new WaitingError();
       }
+      const rate = connector.limits.messagesPerMinute;
+      // Where it fails, BullMQ's own interval holds.
+      if (rate !== null) pacer(connectorId, rate).catch(() => undefined);
       await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, made.riding(job), laneTools);
     };
     const { lockMs, sweepMs } = timing;
@@ -146,8 +151,17 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     return made;
   };
 
+  const admission = createAdmission({
+    lanes,
+    sessions,
+    transport: options.transport,
+    paced: (connectorId) => (connectorOf(connectorId)?.limits.messagesPerMinute ?? null) !== null,
+    signal: stopping.signal,
+    wake: () => scheduler.wake(),
+  });
   const scheduler = createScheduler({
     lanes,
+    admission,
     laneWorker: (connectorId) => (connectorOf(connectorId) === undefined ? null : laneWorker(connectorId)),
     slots: options.config.worker.slots,
     worker: options.name,
@@ -206,8 +220,9 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       subscriber = subscriberOf(redis, `postlane-wake:${options.name}`);
       subscriber.on('error', () => undefined);
       subscriber.on('message', (channel, message) => {
-        if (channel === keys.sessionsChannel) sessions.hear(message);
-        else scheduler.wake();
+        if (channel !== keys.sessionsChannel) return scheduler.wake();
+        const freed = sessions.hear(message);
+        if (freed !== null) admission.freed(freed);
       });
       await subscriber.subscribe(keys.wake, keys.sessionsChannel);
       if (stopping.signal.aborted) return;
@@ -270,30 +285,4 @@ function routingOf(config: WorkerConfig): Routing {
     senders: new Map(senders.map((connector) => [connector.id, connector])),
     table: buildRouteTable(config.connectors, config.systemDefaultGateway),
   };
-}
-
-async function sweepUntil(
-  signal: AbortSignal,
-  everyMs: number,
-  round: () => Promise<unknown>,
-  emit: Listener,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await round();
-    } catch (thrown) {
-      emit({ event: 'error', id: null, where: 'sweep', detail: asError(thrown).message });
-    }
-    // Aborted during the round: its event is over, and nobody would hear it below.
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = setTimeout(end, everyMs);
-      signal.addEventListener('abort', end);
-    });
-  }
 }

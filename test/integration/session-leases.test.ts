@@ -200,9 +200,9 @@ describe('sessions at the server', () => {
 
   test('a reservation does not wait for: who has none hands on', async () => {
     const { server, transports } = await pools(2, 1);
-    const place = await transports[0]!.reserve!(never);
+    const place = await transports[0]!.reserve!(never, true);
     expect(place).not.toBeNull();
-    expect(await transports[1]!.reserve!(never)).toBeNull();
+    expect(await transports[1]!.reserve!(never, true)).toBeNull();
     expect(summary(await sendBy(transports[0]!, mailOf()))).toBe('accepted');
     place!.cancel();
     expect(opened(server)).toBe(1);
@@ -211,7 +211,7 @@ describe('sessions at the server', () => {
   test('are replaced after 100 messages without another one beside', async () => {
     const { server, transports } = await pools(2, 1);
     for (let index = 0; index < 101; index += 1) {
-      const place = await transports[0]!.reserve!(never);
+      const place = await transports[0]!.reserve!(never, true);
       expect(place).not.toBeNull();
       expect(summary(await sendBy(transports[0]!, mailOf()))).toBe('accepted');
     }

@@ -33,10 +33,14 @@ export async function startSmtpServer(options: SmtpServerOptions = {}): Promise<
     received.connections += 1;
     received.openConnections += 1;
     received.highWater = Math.max(received.highWater, received.openConnections);
-    socket.once('close', () => {
-      sockets.delete(socket);
-      received.openConnections -= 1;
-    });
+    socket.once('close', () => sockets.delete(socket));
+    // Its end is heard before a connection that was made after it; `close` comes a turn of the event loop later.
+    let open = true;
+    const onEnd = (): void => {
+      if (open) received.openConnections -= 1;
+      open = false;
+    };
+    socket.once('end', onEnd).once('close', onEnd);
     converse(socket, received.connections, options, received, uses);
   });
   await new Promise<void>((resolve, reject) => {

@@ -24,6 +24,8 @@ export interface ProcessConnector {
   readonly port: number;
   readonly addresses?: readonly string[];
   readonly concurrency?: number;
+  /** Default: not paced. */
+  readonly messagesPerMinute?: number;
   readonly timeouts?: Partial<SmtpTimeouts>;
 }
 
@@ -153,11 +155,13 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
 
 function configFor({ connectors, retry, worker }: WorkerProcessOptions): WorkerConfig {
   const policy = { ...defaultRetry, ...retry };
-  const list = Object.entries(connectors).map(([id, { addresses = [], concurrency = 5 }]) => {
+  const list = Object.entries(connectors).map(([id, settings]) => {
+    const { addresses = [], concurrency = 5 } = settings;
+    const messagesPerMinute = 'messagesPerMinute' in settings ? (settings.messagesPerMinute ?? null) : null;
     const connector: Partial<ConnectorConfig> = {
       addresses,
       retry: policy,
-      limits: { concurrency, messagesPerMinute: null },
+      limits: { concurrency, messagesPerMinute },
     };
     return [id, connector] as const;
   });

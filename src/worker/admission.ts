@@ -1,0 +1,89 @@
+/**
+ * Whether this process may take a message of a lane now: it needs a session for it first. A lane whose sessions are all in
+ * other processes is left to them for a moment, untouched; only if nobody takes it up is one of their idle sessions asked for.
+ * So sessions stay where they are while there is work for them, and move when there is none.
+ */
+import type { Lanes } from '../queue/lanes.ts';
+import type { Sessions } from '../queue/session-leases.ts';
+import type { Reservation, Transport } from '../transport/transport.ts';
+
+export interface AdmissionTools {
+  readonly lanes: Pick<Lanes, 'pass' | 'passedAt'>;
+  readonly sessions: Pick<Sessions, 'recall'>;
+  readonly transport: (connectorId: string) => Transport | null;
+  /** The lane's messages are paced: a session is opened before one is taken. */
+  readonly paced: (connectorId: string) => boolean;
+  readonly signal: AbortSignal;
+  /** A lane that was refused may be tried again. */
+  readonly wake: () => void;
+}
+
+export interface Admission {
+  /** Null: not here, not now; the lane is with the others. */
+  admit(connectorId: string): Promise<Reservation | null>;
+  /** Lanes that need not be claimed at present. */
+  refused(): readonly string[];
+  /** A session of the connector has ended somewhere. */
+  freed(connectorId: string): void;
+}
+
+/** For so long a lane that was refused is not claimed again, in ms, unless a session of it ends. */
+const refusedMs = 1_000;
+/** A lane that nobody has taken up for so long needs a session here. */
+const unservedMs = 250;
+/** What is not in the list is claimed, and refused again. A claim should not grow without end. */
+const longestList = 200;
+
+/** Opening a session may take so long before the lane is left to those who have one already, in ms. */
+const quickMs = 50;
+
+const free: Reservation = { cancel: () => undefined };
+
+export function createAdmission(tools: AdmissionTools): Admission {
+  const { lanes, sessions, transport, paced, signal, wake } = tools;
+  const refused = new Map<string, NodeJS.Timeout>();
+  /** Lanes for which a session is being opened, and is slow to come. */
+  const slow = new Set<string>();
+
+  const forget = (connectorId: string): void => {
+    const timer = refused.get(connectorId);
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    refused.delete(connectorId);
+    wake();
+  };
+
+  const refuse = async (connectorId: string): Promise<void> => {
+    clearTimeout(refused.get(connectorId));
+    refused.set(connectorId, setTimeout(() => forget(connectorId), refusedMs).unref());
+    const at = await lanes.pass(connectorId);
+    setTimeout(() => {
+      const ask = async (): Promise<void> => {
+        if (!signal.aborted && (await lanes.passedAt(connectorId)) === at) await sessions.recall(connectorId);
+      };
+      // A Redis that is away: the next refusal asks again.
+      ask().catch(() => undefined);
+    }, unservedMs).unref();
+  };
+
+  return {
+    async admit(connectorId) {
+      const reserving = transport(connectorId)?.reserve?.(signal, paced(connectorId));
+      if (reserving === undefined) return free;
+      const timer = setTimeout(() => {
+        slow.add(connectorId);
+        lanes.pass(connectorId).catch(() => undefined);
+      }, quickMs);
+      try {
+        const reservation = await reserving;
+        if (reservation === null) await refuse(connectorId);
+        return reservation;
+      } finally {
+        clearTimeout(timer);
+        slow.delete(connectorId);
+      }
+    },
+    refused: () => [...refused.keys(), ...slow].slice(-longestList),
+    freed: forget,
+  };
+}
