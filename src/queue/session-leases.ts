@@ -88,7 +88,7 @@ export function createSessions({ redis, keys, worker, lifetimeMs = 6_000 }: Sess
   };
 
   const call = (script: Script, id: string, args: readonly (string | number)[]): Promise<unknown> =>
-    run(redis, script, [keys.sessions, keys.sessionsOf(id)], [worker, lifetimeMs, ...args]);
+    run(redis, script, [keys.sessions, keys.sessionsOf(id), keys.connector(id)], [worker, lifetimeMs, ...args]);
 
   /** Others have taken us for dead: they may hold what we do. */
   const onLapse = (except: Account | null): void => {

@@ -35,8 +35,8 @@ return lapsed
 `);
 
 /**
- * KEYS: sessions, the connector's. ARGV: worker, lifetime, leases that it would hold, how many there are.
- * → [1 if it may, lapsed].
+ * KEYS: sessions, the connector's, the connector's faults. ARGV: worker, lifetime, leases that it would hold, how many there
+ * are: fewer while the server throttles, as an idle session counts there like any other. → [1 if it may, lapsed].
  */
 export const acquireScript = script(`${speak}
 local spared = tonumber(redis.call('ZSCORE', KEYS[1], '*spared') or '0')
@@ -49,7 +49,8 @@ for i = 1, #held, 2 do
     else redis.call('HDEL', KEYS[2], held[i]) end
   end
 end
-if others + tonumber(ARGV[3]) > tonumber(ARGV[4]) then return { 0, lapsed } end
+local level = tonumber(redis.call('HGET', KEYS[3], 'level') or ARGV[4])
+if others + tonumber(ARGV[3]) > math.min(tonumber(ARGV[4]), math.max(1, math.floor(level))) then return { 0, lapsed } end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ${dayMs})
 return { 1, lapsed }

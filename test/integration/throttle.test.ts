@@ -1,24 +1,52 @@
 /** Adaptive concurrency: a server that refuses more sessions than it bears is given as many, and more once it takes more. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { createLanes } from '../../src/queue/lanes.ts';
 import { shareConnection } from '../../src/queue/bullmq.ts';
 import { createLedger } from '../../src/queue/ledger.ts';
 import { keysOf } from '../../src/queue/names.ts';
 import { balance, countableMany, settled } from '../support/books.ts';
-import { testOperator, testProducer } from '../support/postlane.ts';
+import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import type { Transport } from '../../src/transport/transport.ts';
+import { configOf, startWorker, testOperator, testProducer, type TestWorker } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
-import { doorTo, startSender } from '../support/smtp-sender.ts';
+import { doorTo, type Door } from '../support/smtp-sender.ts';
 import { until } from '../support/until.ts';
 
 const configured = 12;
 /** A told minute is 60 ms, and what was too much is left alone for ten of them. */
 const pauseScale = 0.001;
 
+/** A worker whose sessions are leased, as those of the command line are. */
+async function startWith({ settings }: Door, prefix: string, name: string): Promise<TestWorker> {
+  let transport: Transport | null = null;
+  const limits = { concurrency: configured, messagesPerMinute: null };
+  const started: TestWorker = await startWorker({
+    prefix,
+    name,
+    config: configOf({ relay: { limits } }),
+    transports: {
+      // Made when it is first needed: its leases are the worker's.
+      get relay() {
+        const leases = started.worker.sessions.of('relay', configured);
+        return (transport ??= createSmtpTransport({
+          settings,
+          hostname: 'w.test',
+          maxConnections: configured,
+          leases,
+        }));
+      },
+    },
+    timing: { lockMs: 20_000, pauseScale },
+  });
+  onTestFinished(async () => transport?.close());
+  return started;
+}
+
 /** A server with a limit of sessions, and a lane of twelve at once in front of it. `refusals` counts its 421. */
-async function setUp(limit: number, name = 'relay') {
+async function setUp(limit: number, workers: readonly string[] = ['one']) {
   const state = { limit, refusals: 0 };
-  const door = await doorTo(name, {
+  const door = await doorTo('relay', {
     script: {
       CONNECT: () => {
         if (door.server.received.openConnections <= state.limit) return undefined;
@@ -34,14 +62,14 @@ async function setUp(limit: number, name = 'relay') {
   const prefix = testPrefix();
   const producer = testProducer(prefix);
   const operator = await testOperator(prefix);
-  const sender = await startSender({ prefix, doors: [door], concurrency: configured, timing: { pauseScale } });
+  const [sender] = await Promise.all(workers.map((name) => startWith(door, prefix, name)));
   const send = async (count: number, batch: string): Promise<string[]> => {
-    const messages = countableMany(count, batch).map((each) => ({ ...each, from: `${name}@example.com` }));
+    const messages = countableMany(count, batch);
     await producer.sendMany(messages);
     return messages.map(({ id }) => id!);
   };
-  const concurrency = async (): Promise<number> => (await operator.lanes.status(name)).concurrency ?? 0;
-  return { state, door, prefix, producer, operator, sender, send, concurrency };
+  const concurrency = async (): Promise<number> => (await operator.lanes.status('relay')).concurrency ?? 0;
+  return { state, door, prefix, producer, operator, sender: sender!, send, concurrency };
 }
 
 test('a server that bears four sessions is soon given four, and refuses a small fraction of what it would without', async () => {
@@ -56,14 +84,14 @@ test('a server that bears four sessions is soon given four, and refuses a small 
   expect(faults[0]).toMatchObject({ fault: 'throttled', concurrency: configured - 1 });
 
   // The same without feedback: after each pause and its probe the lane is given all its sessions at once.
-  const without = await setUp(4, 'without');
+  const without = await setUp(4);
   const keys = keysOf(without.prefix);
   const redis = testConnection();
   let forgotten = 0;
   const forget = async (): Promise<void> => {
     for (; forgotten < without.sender.of('connector-recovered').length; forgotten += 1) {
-      await redis.hdel(keys.connector('without'), 'level');
-      await without.operator.lanes.setLimits('without', { concurrency: configured, messagesPerMinute: null });
+      await redis.hdel(keys.connector('relay'), 'level');
+      await without.operator.lanes.setLimits('relay', { concurrency: configured, messagesPerMinute: null });
     }
   };
   const ids = await without.send(60, 'w');
@@ -76,6 +104,16 @@ test('a server that bears four sessions is soon given four, and refuses a small 
   );
   await settled(without.producer, ids);
   expect(perMessage).toBeLessThan((without.state.refusals / 60) * 0.2);
+});
+
+test('two workers share what the server bears, their idle sessions counted', async () => {
+  const { state, door, producer, send, concurrency } = await setUp(4, ['one', 'two']);
+  const rows = await settled(producer, await send(400, 'm'));
+  expect(balance(rows, [door.server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 400 } });
+  // Eight of them are the first burst.
+  expect(state.refusals).toBeLessThan(8 + 20);
+  expect(await concurrency()).toBeGreaterThanOrEqual(3);
+  expect(await concurrency()).toBeLessThanOrEqual(5);
 });
 
 test('a server that takes more again gets as many as are configured, one after the other', async () => {
