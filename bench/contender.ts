@@ -42,6 +42,7 @@ export interface Figures {
   readonly reads: number | null;
   /** Commands to Redis, by name; null without a Redis. */
   readonly commands: Readonly<Record<string, number>> | null;
+  /** In all laps together. */
   readonly messages: number;
   readonly tuned: number | null;
 }
@@ -62,21 +63,31 @@ const watched = 100;
 /** Warms each one up and tunes it, then lets them go in turns: A B C, A B C, … */
 export async function compare(contenders: readonly Contender[], options: LoopOptions): Promise<Map<string, Figures>> {
   const { lapMs, repetitions, warmUp, most, tune: all, progress } = options;
-  const prepared: { contender: Contender; messages: number; tuned: number | null; commands: Figures['commands'] }[] =
-    [];
+  const prepared: {
+    contender: Contender;
+    speed: number;
+    messages: number;
+    tuned: number | null;
+    commands: Figures['commands'];
+  }[] = [];
   for (const contender of contenders) {
     progress(`${contender.name}: warming up`);
     const tuned = await tune(contender, warmUp, all);
     const commands = contender.store === null ? null : await watchCommands(contender, contender.store);
-    const speed = await take(contender, warmUp);
-    const messages = Math.round(Math.min(most, Math.max(warmUp, (speed.perSecond * lapMs) / 1_000)));
-    prepared.push({ contender, messages, tuned, commands });
+    const { perSecond } = await take(contender, warmUp);
+    prepared.push({ contender, speed: perSecond, messages: 0, tuned, commands });
   }
   const samples = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]));
   for (let repetition = 1; repetition <= repetitions; repetition += 1) {
-    for (const { contender, messages } of prepared) {
+    for (const each of prepared) {
+      const { contender, speed } = each;
+      // By the speed of the last lap, so that a lap takes its time also on a machine that others slow down.
+      const messages = Math.round(Math.min(most, Math.max(warmUp, (speed * lapMs) / 1_000)));
       progress(`${contender.name}: ${messages} messages, ${repetition} of ${repetitions}`);
-      samples.get(contender.name)?.push(await take(contender, messages));
+      const sample = await take(contender, messages);
+      each.speed = sample.perSecond;
+      each.messages += messages;
+      samples.get(contender.name)?.push(sample);
     }
   }
   return new Map(
