@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, chown, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +42,8 @@ export async function postfix(scope: Scope, sink: Sink): Promise<Contender> {
     stop: async () => {
       spawnSync(program, ['-c', join(root, 'config'), 'stop'], { timeout: 10_000 });
       await external.stop();
+      // The guard removes it only if it had to end Postfix itself.
+      await rm(root, { recursive: true, force: true });
     },
   });
   const deadline = performance.now() + startMs;
