@@ -1,6 +1,6 @@
 /** Lanes: limits over all workers, fairness, pauses, live changes, connectors that go, workers that die. */
 import { describe, expect, test } from 'vitest';
-import { createRecordingTransport } from '../../src/transport/recording.ts';
+import { createRecordingTransport, type RecordingStep } from '../../src/transport/recording.ts';
 import { catchUpMs, paceOf } from '../../src/queue/pace.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../src/transport/transport.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
@@ -92,6 +92,29 @@ describe('fairness', () => {
     order.push(...recorded('big').mails.map(({ id }) => id));
     expect(order.length).toBeLessThan(300);
     await until(() => recorded('big').mails.length === 300, { what: 'the backlog to end' });
+  });
+
+  test('a lane whose server hangs never gets all slots of a process, and the others go on', async () => {
+    const prefix = testPrefix();
+    const producer = testProducer(prefix);
+    const release = Promise.withResolvers<Outcome>();
+    const hang: RecordingStep = () => release.promise;
+    const config = configOf(
+      {
+        hanging: { addresses: ['hanging@example.com'], limits: { concurrency: 50, messagesPerMinute: null } },
+        healthy: { addresses: ['healthy@example.com'] },
+      },
+      { worker: { slots: 8, drainMs: 5_000 } },
+    );
+    const scripts = { hanging: Array.from({ length: 6 }, () => hang) };
+    const { recorded } = await startWorker({ prefix, config, scripts });
+    await producer.sendMany(from('hanging@example.com', 40));
+    await until(() => recorded('hanging').mails.length === 6, { what: 'six of eight slots to hang' });
+    await producer.sendMany(from('healthy@example.com', 200).map((message, i) => ({ ...message, id: `healthy-${i}` })));
+    await until(() => recorded('healthy').mails.length === 200, { what: 'the healthy lane to be served' });
+    expect(recorded('hanging').mails).toHaveLength(6);
+    release.resolve({ kind: 'stopped', why: 'signal' });
+    await until(() => recorded('hanging').mails.length >= 40, { what: 'the rest' });
   });
 
   test('200 lanes are all served, and each exactly', async () => {
