@@ -51,6 +51,14 @@ export const redis = z
     prefix: value.redisPrefix
       .prefault('{postlane}')
       .describe('Begins every key. The name in braces keeps them in one slot of a Redis Cluster.'),
+    shards: z
+      .int()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        'Over how many slots of a Cluster connectors are spread; the same for workers and applications. Default: 1.',
+      ),
   })
   .prefault({})
   .describe('Where the queues are.');
@@ -125,10 +133,26 @@ export type RedisConfig = RedisServers & {
   readonly password?: string;
   readonly tls?: RedisTls;
   readonly prefix: string;
+  readonly shards?: number;
 };
 
-export function buildRedis({ url, cluster, sentinel, username, password, db, tls, prefix }: RedisFile): RedisConfig {
-  const rest = { ...given({ username, password }), ...(tls === undefined ? {} : { tls: buildTls(tls) }), prefix };
+export function buildRedis({
+  url,
+  cluster,
+  sentinel,
+  username,
+  password,
+  db,
+  tls,
+  prefix,
+  shards,
+}: RedisFile): RedisConfig {
+  const rest = {
+    ...given({ username, password }),
+    ...(tls === undefined ? {} : { tls: buildTls(tls) }),
+    prefix,
+    ...(shards === undefined ? {} : { shards }),
+  };
   if (cluster !== undefined) return { cluster, ...rest };
   if (sentinel === undefined) return { url, ...rest };
   const { name, nodes, username: user, password: word, tls: theirs } = sentinel;

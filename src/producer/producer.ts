@@ -5,18 +5,12 @@ import { PostlaneError } from '../errors.ts';
 import { newMessageId } from '../message/identity.ts';
 import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
 import { parseMessage, type OutboundMessage } from '../message/schema.ts';
-import { shareConnection } from '../queue/bullmq.ts';
 import { connectFailFast, reasonOf, redisError, whenReady } from '../queue/connection.ts';
-import { createContentStore, refsOf } from '../queue/content.ts';
+import { refsOf } from '../queue/content.ts';
 import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
-import {
-  createLedger,
-  type HistoryEntry,
-  type LedgerRow,
-  type LedgerState,
-  type RecipientState,
-} from '../queue/ledger.ts';
-import { defaultPrefix, intakeName, jobName, keysOf, laneName } from '../queue/names.ts';
+import type { HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger.ts';
+import { defaultPrefix, intakeName, jobName } from '../queue/names.ts';
+import { openQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis-settings.ts';
 import { storeLargeContent } from './large-content.ts';
 
@@ -26,6 +20,8 @@ export interface ProducerOptions {
   readonly redis: RedisSettings & {
     /** Key prefix; must be that of the workers. Default `{postlane}`. */
     readonly prefix?: string;
+    /** Number of shards; must be that of the workers. Default 1. */
+    readonly shards?: number;
   };
   /** Limits that `send` applies; the workers apply their own. Default 500 recipients, 25 MiB. */
   readonly message?: Partial<MessageLimits>;
@@ -92,12 +88,8 @@ export function createProducer(options: ProducerOptions): Producer {
   redis.on('ready', () => {
     trouble = null;
   });
-  const keys = keysOf(prefix);
-  const shared = shareConnection(redis, prefix, true);
-  const intake: Queue = shared.queue(intakeName);
-  intake.on('error', () => undefined);
-  const ledger = createLedger(redis, keys);
-  const contents = createContentStore(redis, keys);
+  const open = openQueues(redis, { ...options.redis, prefix, failFast: true });
+  const { keys, intake, ledger, contents } = open;
   let closed = false;
   let readying: Promise<void> | null = null;
 
@@ -126,7 +118,7 @@ export function createProducer(options: ProducerOptions): Producer {
 
   const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
     if (broughtId) {
-      const taken = await redis.exists(keys.ledger(id), keys.queue(intakeName, id));
+      const taken = await redis.exists(keys.ledger(id), keys.queue(intakeName, id), keys.place(id));
       if (taken > 0) return { id, duplicate: true };
     }
     const data = encodeWire(await storeLargeContent(message, id, contents));
@@ -181,7 +173,7 @@ export function createProducer(options: ProducerOptions): Producer {
         // From here on nothing will be sent; taking the job away early only saves the router and the lane the work.
         const row = await ledger.read(id);
         const connector = row?.connector ?? null;
-        const lane = connector === null ? null : shared.queue(laneName(connector));
+        const lane = connector === null ? null : open.laneQueue(connector);
         for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id);
         return true;
       }),

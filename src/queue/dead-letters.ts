@@ -70,6 +70,8 @@ export interface DeadLetters {
   get(id: string): Promise<DeadLetter | null>;
   /** true if it was there. */
   drop(id: string): Promise<boolean>;
+  /** The ones that died first. */
+  oldest(limit: number): Promise<{ readonly id: string; readonly at: number }[]>;
   /** Ids of the dead letters that are over the bounds, oldest first; dropping them is the caller's, who also frees their content. */
   overdue(bounds: { now: number; maxAgeMs: number; maxCount: number; limit: number }): Promise<string[]>;
 }
@@ -122,6 +124,11 @@ export function createDeadLetters(redis: RedisClient, keys: Keys): DeadLetters {
     async drop(id) {
       const [[, removed] = []] = (await redis.multi().zrem(keys.dead, id).del(keys.deadLetter(id)).exec()) ?? [];
       return removed === 1;
+    },
+
+    async oldest(limit) {
+      const flat = await redis.zrange(keys.dead, 0, String(limit - 1), 'WITHSCORES');
+      return flat.flatMap((id, i) => (i % 2 === 0 ? [{ id, at: Number(flat[i + 1]) }] : []));
     },
 
     async overdue({ now, maxAgeMs, maxCount, limit }) {

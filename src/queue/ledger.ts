@@ -151,8 +151,10 @@ export function createLedger(redis: RedisClient, keys: Keys): Ledger {
     },
 
     async standing(id) {
-      const [state, routed, via, deadline] = await redis.hmget(keys.ledger(id), 'state', 'routed', 'via', 'deadline');
-      return standingOf(state, routed, via, deadline);
+      const fields = ['state', 'routed', 'via', 'deadline', 'moved'];
+      const [state, routed, via, deadline, moved] = await redis.hmget(keys.ledger(id), ...fields);
+      // On its way to another shard: it is to be routed, there.
+      return moved ? standingOf('queued', '', via, deadline) : standingOf(state, routed, via, deadline);
     },
 
     async create(row) {
@@ -256,7 +258,8 @@ export function rowFields(row: NewRow): (string | number)[] {
 
 function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
   const state = ledgerStates.find((name) => name === hash['state']);
-  if (state === undefined) return null;
+  // What is left of a row that went to another shard is no row.
+  if (state === undefined || hash['moved'] !== undefined) return null;
   const history = Object.entries(hash)
     .filter(([field]) => /^h\d+$/.test(field))
     .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))

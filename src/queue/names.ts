@@ -27,6 +27,8 @@ export interface Keys {
   readonly contents: string;
   /** Pub/sub channel: a lane became ready. */
   readonly wake: string;
+  /** STRING number of shards that workers were last started with. */
+  readonly shardCount: string;
   /** ZSET worker → until when it counts as alive, of workers with sessions at servers. */
   readonly sessions: string;
   /** Pub/sub channel: a session has ended, or should. */
@@ -36,6 +38,8 @@ export interface Keys {
   /** HASH worker → sessions with a connector's server that it may have open. */
   sessionsOf(connectorId: string): string;
   ledger(id: string): string;
+  /** STRING the shard that a message's row is in, if there are several. */
+  place(id: string): string;
   deadLetter(id: string): string;
   content(sha256: string): string;
   contentRefs(sha256: string): string;
@@ -61,10 +65,12 @@ export function keysOf(prefix: string): Keys {
     contents: `${prefix}:contents`,
     wake: `${prefix}:wake`,
     pace: (connectorId) => `${prefix}:connector:${connectorId}:pace`,
+    shardCount: `${prefix}:shards`,
     sessions: `${prefix}:sessions`,
     sessionsChannel: `${prefix}:sessions:free`,
     sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,
     ledger: (id) => `${prefix}:ledger:${id}`,
+    place: (id) => `${prefix}:place:${id}`,
     deadLetter: (id) => `${prefix}:dead:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,

@@ -1,20 +1,20 @@
 /** What an operator does to the queue from outside a worker: looks at lanes, pauses them, replays and drops dead letters. */
 import { connectFailFast, whenReady } from './connection.ts';
-import { shareConnection } from './bullmq.ts';
-import { createContentStore, refsOf } from './content.ts';
-import { createDeadLetters, type DeadLetter, type DeadLetters } from './dead-letters.ts';
+import { refsOf } from './content.ts';
+import type { DeadLetter, DeadLetters } from './dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import { decodeIntake, encodeWire } from './jobs.ts';
-import { createLanes, type Lanes } from './lanes.ts';
-import { createLedger, type LedgerRow } from './ledger.ts';
-import { intakeName, jobName, keysOf } from './names.ts';
-import { createQuota, type Quota } from './quota.ts';
+import type { Lanes } from './lanes.ts';
+import type { LedgerRow } from './ledger.ts';
+import { jobName } from './names.ts';
+import { openQueues } from './open.ts';
+import type { Quota } from './quota.ts';
 import type { RedisSettings } from './redis-settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface OperatorOptions {
-  readonly redis: RedisSettings & { readonly prefix: string };
+  readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
   /** Every command answers within this time, in ms. */
   readonly timeoutMs: number;
   readonly limits: MessageLimits;
@@ -60,13 +60,8 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     redis.disconnect();
     throw error;
   }
-  const keys = keysOf(at.prefix);
-  const shared = shareConnection(redis, at.prefix, true);
-  const intake = shared.queue(intakeName);
-  const ledger = createLedger(redis, keys);
-  const deadLetters = createDeadLetters(redis, keys);
-  const contents = createContentStore(redis, keys);
-  const lanes = createLanes(redis, keys, shared);
+  const open = openQueues(redis, { ...at, failFast: true });
+  const { intake, ledger, deadLetters, contents, lanes } = open;
   const releaseContents = async ({ id, acceptedAt, data }: DeadLetter): Promise<void> => {
     const decoded = decodeIntake(id, acceptedAt, data, limits);
     if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
@@ -74,7 +69,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   return {
     lanes,
     deadLetters,
-    quota: createQuota(redis, keys),
+    quota: open.quota,
 
     async intakeCounts() {
       const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
@@ -143,7 +138,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       return deadLetters.drop(id);
     },
 
-    diagnose: (options) => diagnose({ redis, keys, intake, lanes, ledger, deadLetters, contents, limits }, options),
+    diagnose: (options) => diagnose({ redis, limits, ...open }, options),
 
     close: () => redis.disconnect(),
   };

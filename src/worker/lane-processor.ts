@@ -14,7 +14,8 @@ import { faultPauses, longestHoldMs } from './retry-policy.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface LaneTools extends DeliverTools {
-  readonly keys: Keys;
+  /** The keys of the connector's shard. */
+  readonly keysOf: (connectorId: string) => Keys;
   readonly lanes: Lanes;
   readonly limits: () => MessageLimits;
   readonly transport: (connectorId: string) => Transport | null;
@@ -50,7 +51,7 @@ export async function processLaneJob(
     if (transport === null) {
       delivery = { kind: 'hand-back', why: 'stopping' };
     } else {
-      const key = tools.keys.queue(laneName(connector.id), `${id}:lock`);
+      const key = tools.keysOf(connector.id).queue(laneName(connector.id), `${id}:lock`);
       // Before its contents are read, and long before the fence: who waits here has done nothing yet.
       const bytes = bytesHeld(decoded.job.message, transport.wholeBytes);
       const release = await tools.budget.acquire(connector.id, bytes, signal);

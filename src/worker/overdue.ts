@@ -16,12 +16,14 @@ const page = 200;
 
 /** Settles overdue messages; → how many. */
 export async function settleOverdue(tools: SweepTools, graceOverMs = graceMs): Promise<number> {
-  const { redis, keys, ledger, now } = tools;
+  const { redis, parts, now } = tools;
   let settled = 0;
-  for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceOverMs, 'LIMIT', 0, page)) {
-    const row = await ledger.read(id);
-    if (row === null) await redis.zrem(keys.unsettled, id);
-    else if (await settleRow(row, tools)) settled += 1;
+  for (const { keys, ledger, deadLetters } of parts) {
+    for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceOverMs, 'LIMIT', 0, page)) {
+      const row = await ledger.read(id);
+      if (row === null) await redis.zrem(keys.unsettled, id);
+      else if (await settleRow(row, { ...tools, ledger, deadLetters })) settled += 1;
+    }
   }
   return settled;
 }

@@ -17,7 +17,9 @@ import type { DeadLetters } from '../queue/dead-letters.ts';
 import { decodeIntake, decodeLane } from '../queue/jobs.ts';
 import type { LaneLook } from '../queue/lane-looks.ts';
 import { differs } from '../queue/lanes.ts';
+import { terminalStates } from '../queue/ledger.ts';
 import { intakeName, type Keys } from '../queue/names.ts';
+import type { ShardParts } from '../queue/open.ts';
 import { buryInvalid, buryMessage } from './bury.ts';
 import { settleOverdue } from './overdue.ts';
 import type { SettleTools } from './settlement.ts';
@@ -25,12 +27,17 @@ import { connectorFor, enterLane, type RouterTools } from './router.ts';
 
 export interface SweepTools extends RouterTools, SettleTools {
   readonly redis: RedisClient;
+  /** Of the first shard, which has all that belongs to no connector. */
   readonly keys: Keys;
+  readonly parts: readonly ShardParts[];
+  readonly shardOf: (connectorId: string) => number;
   readonly intake: Queue;
   readonly deadLetters: DeadLetters;
   readonly laneWorker: (connectorId: string) => LaneWorker;
   /** Between two sweeps of the fleet, in ms. */
   readonly everyMs: number;
+  /** How long an attempt without a result is left alone, in ms. */
+  readonly lateResultMs: number;
   /** A lane whose connector this process does not know is left alone for so long after a start or reload, in ms. */
   readonly orphanGraceMs: number;
   /** When this process's configuration was applied, ms since the epoch. */
@@ -50,6 +57,9 @@ export async function sweep(tools: SweepTools, signal: AbortSignal): Promise<boo
   for (const look of await lanes.look(await lanes.known())) {
     if (signal.aborted) return true;
     await guarded(`lane ${look.connectorId}`, tools, () => sweepLane(look, tools));
+  }
+  for (const [shard, part] of tools.parts.entries()) {
+    if (tools.parts.length > 1) await guarded(`shard ${shard}`, tools, () => bringHome(shard, part, tools));
   }
   await guarded('overdue messages', tools, async () => {
     await settleOverdue(tools);
@@ -83,6 +93,15 @@ async function sweepLane(look: LaneLook, tools: SweepTools): Promise<void> {
   else if (look.waiting + look.active > 0) await lanes.refresh(connectorId, 'sooner', true);
 }
 
+/** Where the number of shards has grown, what waits in the lanes of connectors that are at home in another one goes there. */
+async function bringHome(shard: number, { lanes, recoverStalled }: ShardParts, tools: SweepTools): Promise<void> {
+  for (const connectorId of await lanes.known()) {
+    if (tools.shardOf(connectorId) === shard) continue;
+    if ((await lanes.queue(connectorId).getActiveCount()) > 0) await recoverStalled(connectorId, tools.everyMs);
+    await reroute(connectorId, tools, lanes, 0);
+  }
+}
+
 /** Jobs fail only when they have stalled too often: every worker that took them died. */
 async function buryFailed(queue: Queue, connectorId: string | null, tools: SweepTools): Promise<void> {
   const { config } = tools.routing();
@@ -109,16 +128,21 @@ async function buryFailed(queue: Queue, connectorId: string | null, tools: Sweep
  * Moves what waits in the lane of a connector that is no longer configured to where it would go now. Only after a grace
  * time, as another process may have the newer configuration; and one sweep at a time, so no message can be moved twice.
  */
-async function reroute(connectorId: string, tools: SweepTools): Promise<void> {
+async function reroute(
+  connectorId: string,
+  tools: SweepTools,
+  lanes = tools.lanes,
+  graceMs = tools.orphanGraceMs,
+): Promise<void> {
   const routing = tools.routing();
   const { config } = routing;
-  const queue = tools.lanes.queue(connectorId);
+  const queue = lanes.queue(connectorId);
   const jobs = await queue.getJobs(['wait', 'prioritized', 'delayed'], 0, page, true);
   if (jobs.length === 0) {
-    if ((await queue.getActiveCount()) === 0) await tools.redis.zrem(tools.keys.ready, connectorId);
+    if ((await queue.getActiveCount()) === 0) await lanes.refresh(connectorId, 'exact', false);
     return;
   }
-  const due = tools.now() - tools.configuredAt() >= tools.orphanGraceMs;
+  const due = tools.now() - tools.configuredAt() >= graceMs;
   let rerouted = 0;
   for (const job of due ? jobs : []) rerouted += (await move(job)) ? 1 : 0;
   tools.emit({ event: 'lane-orphaned', connector: connectorId, waiting: jobs.length, rerouted });
@@ -133,11 +157,19 @@ async function reroute(connectorId: string, tools: SweepTools): Promise<void> {
       const entry = {
         at: tools.now(),
         event: 'rerouted',
-        detail: `the connector ${connectorId} is not configured any more`,
+        detail: `the connector ${connectorId} is not configured any more, or in another shard`,
       };
       const row = await tools.ledger.read(id);
       const deadline = row?.deadline ?? tools.now() + config.retry.lifetimeMs;
-      const released = await tools.ledger.release(id, { from: ['queued', 'deferred'], entry, deadline, via: null });
+      const open = row?.open ?? null;
+      // The worker that made the attempt may still report. Else nobody knows of a result, and no connector says what follows.
+      if (open !== null && tools.now() < open.at + tools.lateResultMs) return false;
+      const released = await tools.ledger.release(id, {
+        from: ['queued', 'deferred', ...(open === null ? [] : ['sending' as const])],
+        entry: open === null ? entry : { ...entry, event: 'uncertain' },
+        deadline,
+        via: null,
+      });
       if (released) {
         const found = connectorFor(message, { kind: 'new' }, routing);
         if ('why' in found) {
@@ -177,15 +209,15 @@ async function trimDeadLetters({ deadLetters, ledger, contents, routing, now, em
 }
 
 /** Contents whose every message is gone or settled without a dead letter: left by a crash, or by a producer that gave up. */
-async function trimContents({ redis, keys, contents, now, emit }: SweepTools): Promise<void> {
+async function trimContents({ redis, keys, parts, ledger, contents, now, emit }: SweepTools): Promise<void> {
   let count = 0;
   for (const { ref, messageIds } of await contents.olderThan(now() - contentGraceMs, page)) {
     let needed = 0;
     for (const id of messageIds) {
-      const state = await redis.hget(keys.ledger(id), 'state');
-      const waiting = await redis.exists(keys.queue(intakeName, id), keys.deadLetter(id));
-      const live =
-        state !== null && state !== 'sent' && state !== 'cancelled' && state !== 'dead' && state !== 'partial';
+      const state = (await ledger.read(id))?.state ?? null;
+      const letters = await Promise.all(parts.map((part) => redis.exists(part.keys.deadLetter(id))));
+      const waiting = (await redis.exists(keys.queue(intakeName, id))) + letters.reduce((sum, there) => sum + there, 0);
+      const live = state !== null && !terminalStates.has(state);
       if (waiting > 0 || live) needed += 1;
       else await contents.release(id, [ref]);
     }

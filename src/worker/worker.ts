@@ -5,16 +5,11 @@
  * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
  */
 import { WaitingError, type Job } from 'bullmq';
-import { IntakeWorker, shareConnection, type LaneWorker } from '../queue/bullmq.ts';
+import { IntakeWorker, type LaneWorker } from '../queue/bullmq.ts';
 import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/connection.ts';
-import { createContentStore } from '../queue/content.ts';
-import { createDeadLetters } from '../queue/dead-letters.ts';
 import { durabilityWarnings } from '../queue/durability.ts';
-import { createLanes } from '../queue/lanes.ts';
-import { createLedger } from '../queue/ledger.ts';
-import { intakeName, keysOf, laneName } from '../queue/names.ts';
-import { createPacer } from '../queue/pace.ts';
-import { createQuota } from '../queue/quota.ts';
+import { intakeName } from '../queue/names.ts';
+import { openQueues } from '../queue/open.ts';
 import { createSessions, type Sessions } from '../queue/session-leases.ts';
 import type { RedisSettings } from '../queue/redis-settings.ts';
 import { sends } from '../routing/connector.ts';
@@ -31,7 +26,7 @@ import { sweep, sweepUntil, type SweepTools } from './sweep.ts';
 import { within } from './within.ts';
 
 export interface WorkerOptions {
-  readonly redis: RedisSettings & { readonly prefix: string };
+  readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
   readonly config: WorkerConfig;
   /** Who sends for a connector; null if this process cannot. Closing them is the caller's. */
   readonly transport: (connectorId: string) => Transport | null;
@@ -86,16 +81,10 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const now = options.now ?? Date.now;
   const emit = emitTo(options.listeners);
   const { prefix } = options.redis;
-  const keys = keysOf(prefix);
   const redis = connectPatient(options.redis, `postlane-worker:${options.name}`);
   redis.on('error', (error) => emit({ event: 'redis-error', detail: reasonOf(error) }));
-  const shared = shareConnection(redis, prefix);
-  const intake = shared.queue(intakeName);
-  intake.on('error', () => undefined);
-  const lanes = createLanes(redis, keys, shared);
-  const ledger = createLedger(redis, keys);
-  const contents = createContentStore(redis, keys);
-  const pacer = createPacer(redis, keys);
+  const open = openQueues(redis, { ...options.redis, retentionMs: () => routing.config.retention.ledgerMs });
+  const { keys, lanes, ledger, contents, intake } = open;
   const sessions = createSessions({ redis, keys, worker: options.name });
 
   let routing: Routing = routingOf(options.config);
@@ -104,7 +93,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
 
   const laneTools: LaneTools = {
-    keys,
+    keysOf: (connectorId) => open.keysOf(connectorId),
     lanes,
     ledger,
     contents,
@@ -116,7 +105,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       return routing.config.retention.ledgerMs;
     },
     lateResultMs: timing.lateResultMs,
-    quota: createQuota(redis, keys),
+    quota: open.quota,
     pauseScale: timing.pauseScale,
     budget: createByteBudget(() => routing.config.worker.maxBytesInFlight ?? Infinity, stopping.signal),
     async recovered(connectorId, how) {
@@ -142,11 +131,11 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       }
       const rate = connector.limits.messagesPerMinute;
       // Where it fails, BullMQ's own interval holds.
-      if (rate !== null) pacer(connectorId, rate).catch(() => undefined);
+      if (rate !== null) open.pacer(connectorId, rate).catch(() => undefined);
       await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, made.riding(job), laneTools);
     };
     const { lockMs, sweepMs } = timing;
-    const made = shared.laneWorker(laneName(connectorId), process, { lockMs, stalledMs: sweepMs, maxStalledCount });
+    const made = open.laneWorker(connectorId, process, { lockMs, stalledMs: sweepMs, maxStalledCount });
     laneWorkers.set(connectorId, made);
     return made;
   };
@@ -174,8 +163,11 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       return routing.config.retention.ledgerMs;
     },
     redis,
+    keys,
+    parts: open.parts,
+    shardOf: (connectorId) => open.shards.of(connectorId),
     intake,
-    deadLetters: createDeadLetters(redis, keys),
+    deadLetters: open.deadLetters,
     routing: () => routing,
     laneWorker,
     everyMs: timing.sweepMs,
@@ -214,7 +206,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const warnings = await durabilityWarnings(redis);
       // A stop may come while this waits for Redis: what is opened after it would be closed by nobody.
       if (stopping.signal.aborted) return;
-      for (const warning of warnings) emit({ event: 'redis-warning', ...warning });
+      for (const warning of [...warnings, ...(await open.countWarnings())])
+        emit({ event: 'redis-warning', ...warning });
       await setLimits();
       if (stopping.signal.aborted) return;
       subscriber = subscriberOf(redis, `postlane-wake:${options.name}`);
@@ -224,7 +217,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         const freed = sessions.hear(message);
         if (freed !== null) admission.freed(freed);
       });
-      await subscriber.subscribe(keys.wake, keys.sessionsChannel);
+      await subscriber.subscribe(...open.shards.keys.map(({ wake }) => wake), keys.sessionsChannel);
       if (stopping.signal.aborted) return;
       router = startRouter();
       scheduler.start();

@@ -2,15 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { parseMessage } from '../../src/message/schema.ts';
-import { shareConnection } from '../../src/queue/bullmq.ts';
-import { createContentStore } from '../../src/queue/content.ts';
-import { createDeadLetters, deadLetterFields, type DeadLetter } from '../../src/queue/dead-letters.ts';
+import { deadLetterFields, type DeadLetter } from '../../src/queue/dead-letters.ts';
 import { diagnose } from '../../src/queue/doctor/diagnose.ts';
 import { findingKinds, type Finding, type FindingKind } from '../../src/queue/doctor/findings.ts';
 import { encodeWire, laneJobOf } from '../../src/queue/jobs.ts';
-import { createLanes } from '../../src/queue/lanes.ts';
-import { createLedger, type LedgerState } from '../../src/queue/ledger.ts';
-import { intakeName, jobName, keysOf, laneName } from '../../src/queue/names.ts';
+import type { LedgerState } from '../../src/queue/ledger.ts';
+import { intakeName, jobName, laneName } from '../../src/queue/names.ts';
+import { openQueues } from '../../src/queue/open.ts';
 import { project } from '../support/cli.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
@@ -23,14 +21,9 @@ const ref = 'a'.repeat(64);
 function shard() {
   const prefix = testPrefix();
   const redis = testConnection();
-  const keys = keysOf(prefix);
-  const shared = shareConnection(redis, prefix);
-  const intake = shared.queue(intakeName);
-  const lanes = createLanes(redis, keys, shared);
-  const ledger = createLedger(redis, keys);
-  const deadLetters = createDeadLetters(redis, keys);
-  const contents = createContentStore(redis, keys);
-  const body = { redis, keys, intake, lanes, ledger, deadLetters, contents, limits: defaultMessageLimits };
+  const open = openQueues(redis, { prefix });
+  const { keys, intake, lanes, ledger, deadLetters, contents } = open;
+  const body = { redis, limits: defaultMessageLimits, ...open };
   const about = { fix: false, now: Date.now, senders: ['relay'], lifetimeMs: hour, retentionMs: hour, lookAgainMs: 5 };
 
   const message = (id: string, extra: object = {}) => {

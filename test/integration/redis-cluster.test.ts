@@ -9,3 +9,10 @@ test('a Cluster carries messages, wake-ups, replays and examinations as a single
   const redis = { cluster: { nodes: [urls[4]!] } };
   expect(await journey({ prefix: '{postlane}', producer: redis, worker: redis, operator: redis })).toEqual(untroubled);
 });
+
+test.each([2, 5])('%i shards over a Cluster carry the same', async (shards) => {
+  const { urls } = await startRedisCluster();
+  const redis = { cluster: { nodes: urls } };
+  const roles = { producer: redis, worker: redis, operator: redis };
+  expect(await journey({ prefix: '{postlane}', shards, ...roles })).toEqual(untroubled);
+});

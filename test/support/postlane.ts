@@ -13,7 +13,7 @@ import type { Transport } from '../../src/transport/transport.ts';
 import type { WorkerEvent } from '../../src/worker/events.ts';
 import type { ConnectorConfig, WorkerConfig } from '../../src/worker/settings.ts';
 import { createWorker, type PostlaneWorker, type Timing } from '../../src/worker/worker.ts';
-import { redisUrl } from './redis.ts';
+import { redisUrl, shardCount } from './redis.ts';
 
 type ConnectorInput = Partial<Omit<ConnectorConfig, 'id'>>;
 
@@ -60,7 +60,7 @@ export interface TestWorkerOptions {
   readonly name?: string;
   readonly url?: string;
   /** Instead of `url`. */
-  readonly redis?: RedisSettings;
+  readonly redis?: RedisSettings & { readonly shards?: number };
   readonly now?: () => number;
 }
 
@@ -74,7 +74,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     return known;
   };
   const worker = createWorker({
-    redis: { ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
+    redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
     config: options.config,
     transport: (id) => options.transports?.[id] ?? recorded(id),
     listeners: [(event) => events.push(event)],
@@ -96,7 +96,7 @@ export function testProducer(
   options: Omit<ProducerOptions, 'redis'> & { url?: string; redis?: RedisSettings } = {},
 ): Producer {
   const { url = redisUrl(), redis = { url }, ...rest } = options;
-  const producer = createProducer({ redis: { ...redis, prefix }, ...rest });
+  const producer = createProducer({ redis: { shards: shardCount(), ...redis, prefix }, ...rest });
   onTestFinished(() => producer.close());
   return producer;
 }
@@ -105,9 +105,13 @@ export function testProducer(
 export async function testOperator(
   prefix: string,
   url = redisUrl(),
-  redis: RedisSettings = { url },
+  redis: RedisSettings & { readonly shards?: number } = { url },
 ): Promise<Operator> {
-  const operator = await openOperator({ redis: { ...redis, prefix }, timeoutMs: 5_000, limits: defaultMessageLimits });
+  const operator = await openOperator({
+    redis: { shards: shardCount(), ...redis, prefix },
+    timeoutMs: 5_000,
+    limits: defaultMessageLimits,
+  });
   onTestFinished(() => operator.close());
   return operator;
 }

@@ -6,6 +6,8 @@ import { until } from './until.ts';
 
 export interface Journey {
   readonly prefix: string;
+  /** Default 1. */
+  readonly shards?: number;
   /** One for each role: they may log in as different users. */
   readonly producer: RedisSettings;
   readonly worker: RedisSettings;
@@ -16,7 +18,16 @@ export interface Journey {
 const unwokenMs = 2_000;
 
 /** Sends, wakes, cancels, kills, replays, pauses, resumes, examines; each with what must come of it. → what the doctor found, and the errors of the worker. */
-export async function journey({ prefix, ...as }: Journey): Promise<{ findings: unknown[]; errors: unknown[] }> {
+export async function journey({
+  prefix,
+  shards = 1,
+  ...roles
+}: Journey): Promise<{ findings: unknown[]; errors: unknown[] }> {
+  const as = {
+    producer: { ...roles.producer, shards },
+    worker: { ...roles.worker, shards },
+    operator: { ...roles.operator, shards },
+  };
   const producer = testProducer(prefix, { redis: as.producer });
   const operator = await testOperator(prefix, undefined, as.operator);
   const config = configOf({

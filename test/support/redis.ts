@@ -9,6 +9,11 @@ export function redisUrl(): string {
   return inject('redisUrl');
 }
 
+/** TEST_SHARDS runs the tests over so many shards; those that look into keys themselves are only for one. */
+export function shardCount(): number {
+  return Number(process.env.TEST_SHARDS ?? 1);
+}
+
 /**
  * A key prefix that nobody else uses, as a hash tag, so that all keys share a slot. Its keys are deleted when the test
  * has passed and kept when it has failed. To be called in a test or in `beforeEach`.
@@ -43,7 +48,7 @@ async function withConnection<Result>(use: (redis: Redis) => Promise<Result>): P
 
 /** By SCAN, a thousand at a time: REDIS_URL may be a server with other people's keys in it. */
 async function deleteKeys(redis: Redis, prefix: string): Promise<void> {
-  for await (const keys of redis.scanStream({ match: `${prefix}*`, count: 1_000 })) {
+  for await (const keys of redis.scanStream({ match: `${prefix.slice(0, -1)}*`, count: 1_000 })) {
     const found = keys as string[];
     if (found.length > 0) await redis.unlink(...found);
   }

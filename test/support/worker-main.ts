@@ -15,7 +15,7 @@ import type { WorkerConfig } from '../../src/worker/settings.ts';
 import { createWorker, type Timing } from '../../src/worker/worker.ts';
 
 export interface WorkerMainSettings {
-  readonly redis: RedisSettings & { readonly prefix: string };
+  readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
   readonly name: string;
   readonly config: WorkerConfig;
   /** By connector; each is in one of the two. */

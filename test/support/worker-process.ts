@@ -14,7 +14,7 @@ import type { GraphSettings, SmtpTimeouts } from '../../src/transport/settings.t
 import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { configOf } from './postlane.ts';
-import { redisUrl } from './redis.ts';
+import { redisUrl, shardCount } from './redis.ts';
 import { smtpSettings } from './smtp-client.ts';
 import { until } from './until.ts';
 import type { WorkerMainSettings } from './worker-main.ts';
@@ -41,7 +41,7 @@ export interface WorkerProcessOptions {
   /** Default: the Redis of the run. */
   readonly url?: string;
   /** Instead of `url`. */
-  readonly redis?: RedisSettings;
+  readonly redis?: RedisSettings & { readonly shards?: number };
   readonly timing?: Partial<Timing>;
   readonly retry?: Partial<SendPolicy>;
   readonly worker?: Partial<WorkerConfig['worker']>;
@@ -134,7 +134,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const name = `p-${randomBytes(4).toString('hex')}`;
   const entries = Object.entries(options.connectors);
   const settings: WorkerMainSettings = {
-    redis: { ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
+    redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
     name,
     config: configFor(options),
     smtp: Object.fromEntries(

@@ -15,9 +15,11 @@ export async function* suspectContents(body: Body, examination: Examination): As
 }
 
 async function* suspectUnneeded(body: Body, { now, looked }: Examination): AsyncGenerator<Suspicion[]> {
-  const { redis, keys, contents, ledger } = body;
+  const { redis, keys, shards, contents, ledger } = body;
   const needed = async (id: string): Promise<boolean> => {
-    if ((await redis.exists(keys.queue(intakeName, id), keys.deadLetter(id))) > 0) return true;
+    if ((await redis.exists(keys.queue(intakeName, id))) > 0) return true;
+    const letters = await Promise.all(shards.keys.map((each) => redis.exists(each.deadLetter(id))));
+    if (letters.includes(1)) return true;
     return unsettled((await ledger.read(id))?.state ?? null);
   };
   const needless = async (ref: string): Promise<boolean> => {
@@ -71,7 +73,7 @@ interface Referring {
 
 /** All messages that may refer to contents: in the intake, in lanes, and dead. */
 async function* referring(body: Body): AsyncGenerator<Referring[]> {
-  const { keys, intake, lanes, deadLetters, limits } = body;
+  const { keys, intake, lanes, limits } = body;
   for (const type of ['wait', 'prioritized', 'delayed', 'active', 'failed'] as const) {
     for await (const jobs of pages((from, to) => intake.getJobs([type], from, to, true))) {
       yield jobs.flatMap(({ id, timestamp, data }) => {
@@ -83,17 +85,21 @@ async function* referring(body: Body): AsyncGenerator<Referring[]> {
       for await (const jobs of pages((from, to) => lanes.queue(connector).getJobs([type], from, to, true))) {
         yield jobs.flatMap(({ id, data }) => {
           const decoded = decodeLane(String(id), data, limits);
-          return decoded.ok ? [{ ...decoded.job, key: keys.queue(laneName(connector), String(id)) }] : [];
+          return decoded.ok
+            ? [{ ...decoded.job, key: body.keysOf(connector).queue(laneName(connector), String(id)) }]
+            : [];
         });
       }
     }
   }
-  for await (const ids of scan(body, keys.deadLetter(''))) {
-    const letters = await Promise.all(ids.map((id) => deadLetters.get(id)));
-    yield letters.flatMap((letter) => {
-      if (letter === null) return [];
-      const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
-      return decoded.ok ? [{ ...decoded.job, key: keys.deadLetter(letter.id) }] : [];
-    });
+  for (const part of body.parts) {
+    for await (const ids of scan(body, part.keys.deadLetter(''))) {
+      const letters = await Promise.all(ids.map((id) => part.deadLetters.get(id)));
+      yield letters.flatMap((letter) => {
+        if (letter === null) return [];
+        const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
+        return decoded.ok ? [{ ...decoded.job, key: part.keys.deadLetter(letter.id) }] : [];
+      });
+    }
   }
 }

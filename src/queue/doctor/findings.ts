@@ -7,6 +7,8 @@ import type { DeadLetters } from '../dead-letters.ts';
 import type { Lanes } from '../lanes.ts';
 import type { Ledger } from '../ledger.ts';
 import type { Keys } from '../names.ts';
+import type { ShardParts } from '../open.ts';
+import type { Shards } from '../shards.ts';
 
 /** The closed list of what can disagree: what it means, and what `--fix` does about it; null: nothing that is safe. */
 export const findingKinds = {
@@ -93,10 +95,17 @@ export interface Suspicion {
   readonly fix: (() => Promise<boolean>) | null;
 }
 
+/** A shard, as far as the doctor looks at it by itself. */
+export type ShardLook = Pick<ShardParts, 'keys' | 'lanes' | 'ledger' | 'deadLetters'>;
+
 /** What the doctor looks at. */
 export interface Body {
   readonly redis: RedisClient;
   readonly keys: Keys;
+  readonly shards: Pick<Shards, 'home' | 'keys'>;
+  readonly parts: readonly ShardLook[];
+  /** The keys of the shard that a connector is in. */
+  keysOf(connectorId: string): Keys;
   readonly intake: Queue;
   readonly lanes: Lanes;
   readonly ledger: Ledger;

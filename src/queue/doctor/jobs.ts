@@ -6,7 +6,7 @@ import { done, pages } from './looks.ts';
 
 /** Jobs in lanes: their message must be known, and not be settled. Jobs that failed, there and in the intake. */
 export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Examination): AsyncGenerator<Suspicion[]> {
-  const { lanes, ledger, intake, limits, deadLetters } = body;
+  const { lanes, ledger, intake, limits, deadLetters, keys, shards } = body;
   const gone = async (connector: string, id: string): Promise<boolean> =>
     ['unknown', 'active'].includes(await lanes.queue(connector).getJobState(id));
 
@@ -62,7 +62,9 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
     },
   });
 
-  for await (const jobs of pages((from, to) => intake.getJobs(['failed'], from, to, true))) {
+  const failedInIntake = async (from: number, to: number): Promise<Job[]> =>
+    keys.prefix === shards.home.prefix ? intake.getJobs(['failed'], from, to, true) : [];
+  for await (const jobs of pages(failedInIntake)) {
     looked(jobs.length);
     yield jobs.map((job) => failed(job, null));
   }

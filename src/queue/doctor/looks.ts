@@ -12,14 +12,16 @@ export function unsettled(state: LedgerState | null): boolean {
 }
 
 /** In the order in which messages move, so that one on its way is seen. */
-export async function queued({ redis, keys, lanes }: Body, id: string, connector: string | null): Promise<boolean> {
+export async function queued(body: Body, id: string, connector: string | null): Promise<boolean> {
+  const { redis, parts } = body;
+  const keys = body.shards.home;
   // Jobs that BullMQ numbered have their number in the intake.
   const number = /^auto-(\d+)-\d+$/.exec(id)?.[1];
   const numbered = number === undefined ? [] : [keys.queue(intakeName, number)];
   if ((await redis.exists(keys.queue(intakeName, id), ...numbered)) > 0) return true;
-  const others = connector === null ? await lanes.known() : [connector];
-  const jobs = others.map((each) => keys.queue(laneName(each), id));
-  return jobs.length > 0 && (await redis.exists(...jobs)) > 0;
+  const others = connector === null ? (await Promise.all(parts.map(({ lanes }) => lanes.known()))).flat() : [connector];
+  const found = others.map((each) => redis.exists(body.keysOf(each).queue(laneName(each), id)));
+  return (await Promise.all(found)).includes(1);
 }
 
 /** The ids of all keys that begin so. */
