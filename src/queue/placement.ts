@@ -15,7 +15,7 @@ import type { Shards } from './shards.ts';
 const graceMs = 24 * 3_600_000;
 
 /** `at` is the word as it stands. */
-export interface Place {
+interface Place {
   readonly at: string;
   readonly shard: number;
   /** Where the row may still be. */

@@ -7,7 +7,7 @@ import { diagnose } from '../../src/queue/doctor/diagnose.ts';
 import { findingKinds, type Finding, type FindingKind } from '../../src/queue/doctor/findings.ts';
 import { encodeWire, laneJobOf } from '../../src/queue/jobs.ts';
 import type { LedgerState } from '../../src/queue/ledger.ts';
-import { intakeName, jobName, laneName } from '../../src/queue/names.ts';
+import { jobName, laneName } from '../../src/queue/names.ts';
 import { openQueues } from '../../src/queue/open.ts';
 import { project } from '../support/cli.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
