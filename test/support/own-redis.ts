@@ -24,7 +24,11 @@ export async function ownRedis(options: Parameters<typeof startPrivateRedis>[0] 
 }
 
 /** Calls again with the same id until the message is accepted, as an application that must not lose it would. */
-export async function insist(producer: Producer, messages: readonly OutboundMessage[]): Promise<void> {
+export async function insist(
+  producer: Producer,
+  messages: readonly OutboundMessage[],
+  timeoutMs = 20_000,
+): Promise<void> {
   let left = messages;
   const accepted = async (): Promise<boolean> => {
     const results = await producer.sendMany(left);
@@ -32,5 +36,5 @@ export async function insist(producer: Producer, messages: readonly OutboundMess
     for (const result of results) if (!result.ok) throw result.error;
     return true;
   };
-  await until(accepted, { what: 'all messages to be accepted', timeoutMs: 20_000 });
+  await until(accepted, { what: 'all messages to be accepted', timeoutMs });
 }

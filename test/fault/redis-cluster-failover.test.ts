@@ -1,0 +1,77 @@
+/**
+ * A master of a Cluster is killed (SIGKILL) under load, with many connectors spread over shards, three worker processes, and
+ * settings under which a master that is cut off accepts nothing. CONNECTORS and PER_CONNECTOR make it as large as one likes.
+ */
+import { expect, onTestFinished, test } from 'vitest';
+import type { OutboundMessage } from '../../src/message/schema.ts';
+import { shardsOf } from '../../src/queue/shards.ts';
+import { balance, countable, settled, sink } from '../support/books.ts';
+import { insist } from '../support/own-redis.ts';
+import { testProducer } from '../support/postlane.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
+import { until } from '../support/until.ts';
+import { startWorkerProcess } from '../support/worker-process.ts';
+
+const connectorCount = Number(process.env.CONNECTORS ?? 24);
+const perConnector = Number(process.env.PER_CONNECTOR ?? 20);
+const shards = 6;
+const prefix = '{failover}';
+
+test('nothing is lost, what came twice is marked, and it goes on by itself', async () => {
+  const { urls, masterOf, replaced } = await startRedisCluster(['--min-replicas-to-write', '1']);
+  const redis = { cluster: { nodes: urls }, shards };
+  const server = await sink();
+  const names = Array.from({ length: connectorCount }, (_, i) => `c${i}`);
+  const connectors = Object.fromEntries(
+    names.map((name) => [name, { port: server.port, addresses: [`${name}@example.com`], concurrency: 2 }]),
+  );
+  const workers = await Promise.all([1, 2, 3].map(() => startWorkerProcess({ prefix, redis, connectors })));
+  const producer = testProducer(prefix, { redis, timeoutMs: 2_000 });
+  const messages = names.flatMap((name) =>
+    Array.from({ length: perConnector }, (_, i) => countable(`${name}-${i}`, { from: `${name}@example.com` })),
+  );
+  const accept = async (some: readonly OutboundMessage[]): Promise<void> => {
+    for (let start = 0; start < some.length; start += 20) await insist(producer, some.slice(start, start + 20), 60_000);
+  };
+  // Round the connectors, so that all have some at any time.
+  const mixed = messages.toSorted((a, b) => Number(a.id!.split('-')[1]) - Number(b.id!.split('-')[1]));
+  const half = Math.ceil(mixed.length / 2);
+  const sent = (): number => server.received.transactions.length;
+  await accept(mixed.slice(0, half));
+  await until(() => sent() > half / 4, { what: 'mail to be under way', timeoutMs: 60_000 });
+
+  // Any of the shards but the first: intake and most connectors could go on, if theirs are elsewhere.
+  const lost = shardsOf(prefix, shards).prefixes[1]!;
+  const old = await masterOf(lost);
+  const killedAt = performance.now();
+  const seen: number[] = [killedAt];
+  let count = sent();
+  const watch = setInterval(() => {
+    if (sent() === count) return;
+    count = sent();
+    seen.push(performance.now());
+  }, 10);
+  onTestFinished(() => clearInterval(watch));
+  await old.kill();
+  const accepting = accept(mixed.slice(half));
+  await replaced(lost, old);
+  const replacedAt = performance.now();
+  // As a supervisor would: with one replica per master, `min-replicas-to-write` waits for it.
+  await old.restart();
+  await accepting;
+  const rows = await settled(
+    producer,
+    messages.map(({ id }) => id!),
+    120_000,
+  );
+  const books = balance(rows, [server]);
+  expect(books).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: messages.length } });
+  clearInterval(watch);
+  const longestMs = Math.max(...seen.slice(1).map((at, i) => at - seen[i]!));
+  console.log(
+    `${messages.length} messages of ${connectorCount} connectors in ${shards} shards: a new master after ` +
+      `${Math.round(replacedAt - killedAt)} ms, longest pause of the sink ${Math.round(longestMs)} ms, ` +
+      `${books.knowinglyTwice.length} came twice and say so`,
+  );
+  for (const worker of workers) expect(await worker.stop()).toEqual({ code: 0, signal: null });
+}, 240_000);
