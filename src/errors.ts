@@ -7,6 +7,8 @@ export const errorCodes = {
   'redis-unavailable':
     'Redis could not be reached in time; nothing is known to be stored. Call again with the same id.',
   'redis-refused': 'Redis answered with an error (out of memory, read-only, no permission); nothing was stored.',
+  'redis-unacknowledged':
+    'Too few replicas confirmed the message in time, or the master that took it was lost. Call again with the same id.',
   'producer-closed': 'The producer was used after close().',
   'not-found': 'No message, dead letter or connector with this id.',
   'attachment-missing': 'Stored content that a message refers to is gone from Redis, or is not what its hash says.',

@@ -31,6 +31,7 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
     exit: 1,
     next: 'Redis is there but refuses: look at its memory, its role (replica?) and its ACL.',
   },
+  'redis-unacknowledged': { exit: 1, next: null },
   'producer-closed': { exit: 1, next: null },
   'not-found': { exit: 1, next: null },
   'attachment-missing': { exit: 1, next: null },

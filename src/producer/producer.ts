@@ -5,6 +5,7 @@ import { PostlaneError } from '../errors.ts';
 import { newMessageId } from '../message/identity.ts';
 import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
 import { parseMessage, type OutboundMessage } from '../message/schema.ts';
+import { createAcknowledger } from '../queue/acknowledge.ts';
 import { connectFailFast, reasonOf, redisError, whenReady } from '../queue/connection.ts';
 import { refsOf } from '../queue/content.ts';
 import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
@@ -27,6 +28,11 @@ export interface ProducerOptions {
   readonly message?: Partial<MessageLimits>;
   /** Every call answers within this time, in ms. Default 5,000. */
   readonly timeoutMs?: number;
+  /**
+   * `send` resolves only when so many replicas have the message too (WAIT), within `timeoutMs`, by default half of that of a
+   * call. A failover then loses nothing that was accepted, unless a replica is promoted that is not one of these.
+   */
+  readonly acknowledge?: { readonly replicas: number; readonly timeoutMs?: number };
   /** How long the row of a cancelled message is kept, in ms. Default 7 days. */
   readonly retentionMs?: number;
 }
@@ -90,6 +96,10 @@ export function createProducer(options: ProducerOptions): Producer {
   });
   const open = openQueues(redis, { ...options.redis, prefix, failFast: true });
   const { keys, intake, ledger, contents } = open;
+  const acknowledge =
+    options.acknowledge === undefined
+      ? null
+      : createAcknowledger(redis, keys, { timeoutMs: Math.ceil(timeoutMs / 2), ...options.acknowledge });
   let closed = false;
   let readying: Promise<void> | null = null;
 
@@ -137,7 +147,12 @@ export function createProducer(options: ProducerOptions): Producer {
     if (!parsed.ok) throw invalid(parsed.issues);
     const broughtId = parsed.message.id !== undefined;
     const id = parsed.message.id ?? newMessageId(Date.now(), randomBytes(10));
-    return call(() => enqueue(id, { ...parsed.message, id }, broughtId), id);
+    return call(async () => {
+      const result = await enqueue(id, { ...parsed.message, id }, broughtId);
+      // One that is there already may be there for want of an acknowledgement.
+      if (acknowledge !== null) await acknowledge(id);
+      return result;
+    }, id);
   };
 
   return {

@@ -29,6 +29,8 @@ export interface Keys {
   readonly wake: string;
   /** STRING number of shards that workers were last started with. */
   readonly shardCount: string;
+  /** STRING that is written to see whether replicas follow. */
+  readonly acknowledged: string;
   /** ZSET worker → until when it counts as alive, of workers with sessions at servers. */
   readonly sessions: string;
   /** Pub/sub channel: a session has ended, or should. */
@@ -66,6 +68,7 @@ export function keysOf(prefix: string): Keys {
     wake: `${prefix}:wake`,
     pace: (connectorId) => `${prefix}:connector:${connectorId}:pace`,
     shardCount: `${prefix}:shards`,
+    acknowledged: `${prefix}:acknowledged`,
     sessions: `${prefix}:sessions`,
     sessionsChannel: `${prefix}:sessions:free`,
     sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,

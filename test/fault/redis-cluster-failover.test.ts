@@ -26,7 +26,8 @@ test('nothing is lost, what came twice is marked, and it goes on by itself', asy
     names.map((name) => [name, { port: server.port, addresses: [`${name}@example.com`], concurrency: 2 }]),
   );
   const workers = await Promise.all([1, 2, 3].map(() => startWorkerProcess({ prefix, redis, connectors })));
-  const producer = testProducer(prefix, { redis, timeoutMs: 2_000 });
+  // Accepted is what a replica has too: the one that is promoted knows of it.
+  const producer = testProducer(prefix, { redis, timeoutMs: 2_000, acknowledge: { replicas: 1 } });
   const messages = names.flatMap((name) =>
     Array.from({ length: perConnector }, (_, i) => countable(`${name}-${i}`, { from: `${name}@example.com` })),
   );

@@ -59,6 +59,8 @@ test('a Cluster with these users carries everything, and refuses nothing', async
   expect(
     await journey({
       prefix: '{postlane}',
+      shards: 3,
+      acknowledge: { replicas: 1 },
       producer: as('producer', redis),
       worker: as('worker', redis),
       operator: as('operator', redis),

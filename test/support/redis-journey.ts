@@ -6,6 +6,7 @@ import { until } from './until.ts';
 
 export interface Journey {
   readonly prefix: string;
+  readonly acknowledge?: { readonly replicas: number };
   /** Default 1. */
   readonly shards?: number;
   /** One for each role: they may log in as different users. */
@@ -21,6 +22,7 @@ const unwokenMs = 2_000;
 export async function journey({
   prefix,
   shards = 1,
+  acknowledge,
   ...roles
 }: Journey): Promise<{ findings: unknown[]; errors: unknown[] }> {
   const as = {
@@ -28,7 +30,7 @@ export async function journey({
     worker: { ...roles.worker, shards },
     operator: { ...roles.operator, shards },
   };
-  const producer = testProducer(prefix, { redis: as.producer });
+  const producer = testProducer(prefix, { redis: as.producer, ...(acknowledge === undefined ? {} : { acknowledge }) });
   const operator = await testOperator(prefix, undefined, as.operator);
   const config = configOf({
     relay: {},
