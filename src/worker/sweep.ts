@@ -97,7 +97,13 @@ async function sweepLane(look: LaneLook, tools: SweepTools): Promise<void> {
 async function bringHome(shard: number, { lanes, recoverStalled }: ShardParts, tools: SweepTools): Promise<void> {
   for (const connectorId of await lanes.known()) {
     if (tools.shardOf(connectorId) === shard) continue;
-    if ((await lanes.queue(connectorId).getActiveCount()) > 0) await recoverStalled(connectorId, tools.everyMs);
+    const queue = lanes.queue(connectorId);
+    // An operator's word first: nothing of the lane may be sent in between.
+    if (await queue.isPaused()) {
+      await tools.lanes.pause(connectorId);
+      await queue.resume();
+    }
+    if ((await queue.getActiveCount()) > 0) await recoverStalled(connectorId, tools.everyMs);
     await reroute(connectorId, tools, lanes, 0);
   }
 }

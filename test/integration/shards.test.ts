@@ -252,8 +252,14 @@ test('what waits moves to its new shard when there are more of them, and the wor
   await until(async () => (await admin.lanes.status(first)).waiting === 3, { what: 'all to wait' });
   await worker.stop();
   const three = over(prefix, 3);
-  await (await three.operator()).lanes.resume(home);
   const { recorded, of } = await three.worker();
+  const many = await three.operator();
+  for (const id of [first, second]) {
+    await until(async () => (await many.lanes.status(id)).waiting === 3, { what: `${id} to have moved` });
+    expect(await many.lanes.status(id)).toMatchObject({ paused: true });
+  }
+  expect([home, first, second].flatMap((id) => recorded(id).mails)).toEqual([]);
+  for (const id of [home, first, second]) await many.lanes.resume(id);
   await until(() => [home, first, second].every((id) => recorded(id).mails.length === 3), { what: 'all to be sent' });
   for (const { id } of ids) expect((await three.producer.status(id))?.state).toBe('sent');
   expect(of('redis-warning').map(({ setting }) => setting)).toContain('redis.shards');
