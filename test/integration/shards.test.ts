@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { openQueues, type OpenQueues } from '../../src/queue/open.ts';
 import type { NewRow } from '../../src/queue/ledger.ts';
 import type { LaneJob } from '../../src/queue/jobs.ts';
+import { shardLedger } from '../../src/queue/sharded-ledger.ts';
 import { createPlacement } from '../../src/queue/placement.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
@@ -172,6 +173,24 @@ describe('a cancel', () => {
     for (const connector of [home, first, second]) {
       expect(await enter(queues, 'm', connector)).toMatchObject({ kind: 'taken', state: 'cancelled' });
     }
+  });
+
+  test('that looked for the message before it was routed finds it where it went', async () => {
+    const { queues, placement } = parts();
+    let looks = 0;
+    const overtaken: typeof placement = {
+      ...placement,
+      async read(id) {
+        const place = await placement.read(id);
+        looks += 1;
+        if (looks === 1) await enter(queues, id, first);
+        return place;
+      },
+    };
+    const ledgers = queues.parts.map(({ ledger }) => ledger);
+    const ledger = shardLedger(ledgers, queues.shards, overtaken);
+    expect(await ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
+    expect((await queues.ledger.read('m'))?.state).toBe('cancelled');
   });
 
   test('at the same moment as the routing decides one way or the other, each time', async () => {
