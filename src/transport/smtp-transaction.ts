@@ -61,8 +61,15 @@ export function transact(channel: SmtpChannel, task: TransactionTask): Promise<T
       resolve({ taken, refused: nobody ? new Map() : refused, failure, reply, body });
     };
 
+    /** A server that can be misunderstood may believe the opposite of what we do: it gets no message, not even an empty one. */
+    const giveUp = (phase: 'mail' | 'rcpt' | 'data', text: string): void => {
+      done(mailFailure ?? new SmtpFailure(phase, { server: text }));
+      channel.end('EPROTOCOL', 'the server answered neither yes nor no');
+    };
+
     const onMail = (text: string): void => {
       step = 'rcpt';
+      if (!isYes(text) && !isNo(text)) return giveUp('mail', text);
       if (!isYes(text)) mailFailure = new SmtpFailure('mail', { server: text });
       if (mailFailure !== null && (isClosing(text) || !pipelining)) return done(mailFailure);
       if (!pipelining) channel.write(recipients[0] ?? '');
@@ -71,6 +78,7 @@ export function transact(channel: SmtpChannel, task: TransactionTask): Promise<T
     const onRcpt = (text: string): void => {
       const address = to[asked] ?? '';
       asked += 1;
+      if (!isYes(text) && !isNo(text)) return giveUp('data', text);
       if (isYes(text)) taken.add(address);
       else refused.set(address, new SmtpFailure('rcpt', { server: text }));
       // The replies to the rest will not come.
@@ -86,7 +94,8 @@ export function transact(channel: SmtpChannel, task: TransactionTask): Promise<T
     };
 
     const onData = (text: string): void => {
-      const goOn = text.startsWith('3');
+      const goOn = codeOf(text)?.startsWith('3') === true;
+      if (!goOn && !isYes(text) && !isNo(text)) return giveUp('data', text);
       if (mailFailure !== null) {
         // A server that refused the sender and takes a message all the same is not to be trusted with one, even an empty one.
         if (goOn) channel.end('EPROTOCOL', 'the server takes a message from a sender that it refused');
@@ -99,7 +108,7 @@ export function transact(channel: SmtpChannel, task: TransactionTask): Promise<T
         return void channel.write('.\r\n');
       }
       // Some servers say 250 instead of 354.
-      if (!goOn && !text.startsWith('2')) return done(new SmtpFailure('data', { server: text }));
+      if (!goOn && !isYes(text)) return done(new SmtpFailure('data', { server: text }));
       step = 'message';
       sendBody();
     };
@@ -159,7 +168,11 @@ export function transact(channel: SmtpChannel, task: TransactionTask): Promise<T
 }
 
 function isYes(reply: string): boolean {
-  return reply.startsWith('2') && codeOf(reply) !== null;
+  return codeOf(reply)?.startsWith('2') === true;
+}
+
+function isNo(reply: string): boolean {
+  return /^[45]/.test(codeOf(reply) ?? '');
 }
 
 /** RFC 5321 section 3.8: whatever a 421 answers, the server closes. */

@@ -179,7 +179,8 @@ describe('replies that end the session', () => {
     ['.', '421 4.7.0 too many', 'deferred deferred'],
     ['MAIL', '503 5.5.1 bad sequence', 'deferred deferred'],
     ['MAIL', 'what?', 'deferred deferred'],
-    ['RCPT', 'what?', 'deferred accepted'],
+    // Whoever said it may have taken him: a message now, and another one at the retry, would be two.
+    ['RCPT', 'what?', 'deferred deferred'],
     ['DATA', 'what?', 'deferred deferred'],
     ['.', 'what?', 'uncertain uncertain'],
   ])('%s: %s → %s, and a new session next time', async ([verb, reply, expected]) => {

@@ -115,10 +115,19 @@ describe('with PIPELINING', () => {
     expect(summary(await sendBy(transport, mailOf({ to })))).toBe('rejected deferred deferred');
   });
 
-  it('a recipient is taken only if all lines of the reply say so', async () => {
-    const told = await teller([ehlo, '250 ok\n250-yes\n550 or no\n250 ok\n354 go\n', '250 queued\n']);
-    expect(await sendTo(told)).toBe('deferred accepted');
-  });
+  it.for<[string, string]>([
+    ['the sender', '250-yes\n2 or so\n250 ok\n250 ok\n354 go\n'],
+    ['a recipient', '250 ok\n250-yes\n550 or no\n250 ok\n354 go\n'],
+    ['every recipient', '250 ok\n250-cut\n2\n250-cut\n2\n354 go\n'],
+    ['DATA', '250 ok\n250 ok\n250 ok\n354-go\nor not\n'],
+  ])(
+    'a server that says neither yes nor no to %s gets no message, not even an empty one: it may have taken everybody',
+    async ([, said]) => {
+      const told = await teller([ehlo, said, '250 queued\n']);
+      expect(await sendTo(told)).toBe('deferred deferred');
+      expect(told.heard.slice(2)).toEqual([]);
+    },
+  );
 
   it('a refusal that the server did not get to end leaves open what became of a whole message', async () => {
     const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '550 5.7.1 not'], { close: true });
