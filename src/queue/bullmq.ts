@@ -129,13 +129,14 @@ export class IntakeWorker extends Worker {
 /** What a processor of a lane may do about the end of its job. */
 export interface Riding {
   readonly carry: (rider: Rider) => Promise<unknown>;
-  readonly until: (ending: Promise<void>) => void;
+  readonly until: (ending: Promise<unknown>) => void;
 }
 
 /** One lane's fetching and processing, by BullMQ's own code: locks, their renewal, stalled and failed jobs are all native. */
 export class LaneWorker extends Worker {
   readonly #stepped: SteppedBackend;
-  readonly #endings = new Map<string, Promise<void>>();
+  /** Whether what runJob waits for has come to a good end. */
+  readonly #endings = new Map<string, Promise<boolean>>();
   /** Jobs whose end was refused together with their result. */
   readonly #refused = new Set<string>();
   readonly #turns: Turns;
@@ -190,7 +191,7 @@ export class LaneWorker extends Worker {
 
   /**
    * Lets a processor write its result in the step that ends its job. It must not wait for that: the step comes after it.
-   * `until` names what runJob waits for besides, and must not reject.
+   * `until` names what runJob waits for besides. Where the end was refused, the job ends only if that has not failed.
    */
   riding(job: Job): Riding {
     const id = String(job.id);
@@ -203,7 +204,14 @@ export class LaneWorker extends Worker {
           throw error;
         }
       },
-      until: (ending) => void this.#endings.set(id, ending),
+      until: (ending) =>
+        void this.#endings.set(
+          id,
+          ending.then(
+            () => true,
+            () => false,
+          ),
+        ),
     };
   }
 
@@ -213,8 +221,9 @@ export class LaneWorker extends Worker {
     if (!this.#refused.has(id)) return super.handleFailed(error, job, token, () => false);
     // Redis refused the job's end together with the result. The job has not failed: it ends once the result is written.
     this.lockManager.trackJob(id, token, Date.now());
-    await this.#endings.get(id);
-    await job.moveToCompleted(undefined, token, false);
+    // Without its result it must not go: it is left to be found abandoned, and its row then says what is known.
+    const written = (await this.#endings.get(id)) === true;
+    if (written) await job.moveToCompleted(undefined, token, false);
     return undefined as unknown as Job;
   }
 

@@ -5,9 +5,9 @@ import { asError } from '../errors.ts';
 /**
  * Refusals that end by themselves, or by an operator's hand: no memory, no disk, a replica after a failover, still loading
  * (redis.io/docs/latest/develop/reference/clients and each error's own text). A connection that is lost is not among them:
- * its commands wait for the next one anyway.
+ * its commands wait for the next one anyway. Redis 6 wraps the error of a script: «ERR Error running script …: -OOM command …».
  */
-const passing = /^(OOM|MISCONF|READONLY|LOADING|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /;
+const passing = /(?:^|-)(OOM|MISCONF|READONLY|LOADING|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /;
 
 /** Tries until it is not refused any more, with pauses of 100 ms to 2 s; `refused` is told once. Rejects with any other error. */
 export async function insist<T>(write: () => Promise<T>, refused: (error: Error) => void): Promise<T> {

@@ -71,7 +71,12 @@ export async function processLaneJob(
         };
         delivery = await deliver(task, tools).finally(release);
         if (delivery.kind === 'finished' && delivery.ending !== undefined) {
-          riding.until(delivery.ending.catch((thrown: unknown) => void report(thrown)));
+          riding.until(
+            delivery.ending.catch((thrown: unknown) => {
+              report(thrown);
+              throw thrown;
+            }),
+          );
         }
       }
     }

@@ -114,6 +114,22 @@ describe('the end of a job', () => {
     expect(await queue.getJobState('one')).toBe('active');
   });
 
+  test('that was refused with a step of ours comes once that is done otherwise, and not before', async () => {
+    const refused = { lua: `return redis.error_reply('ERR refused')`, keys: [], args: [] };
+    const { add, worker, queue } = setUp((job, { carry, until }) => {
+      const carried = carry(refused);
+      until(job.id === 'done' ? carried.catch(() => undefined) : carried);
+    });
+    for (const [id, state] of [
+      ['done', 'unknown'],
+      ['lost', 'active'],
+    ] as const) {
+      await add(id);
+      expect(await worker.runJob((await worker.fetch('t'))!, 't', () => true)).toBeUndefined();
+      expect(await queue.getJobState(id)).toBe(state);
+    }
+  });
+
   test('is followed by no other job where it is not a success', async () => {
     const { add, worker, queue } = setUp(() => {
       throw new Error('failed on purpose');

@@ -21,6 +21,7 @@ test.for([
   "READONLY You can't write against a read only replica.",
   'MISCONF Errors writing to the AOF file: No space left on device',
   'LOADING Redis is loading the dataset in memory',
+  "ERR Error running script (call to f_1a2b): @user_script:7: @user_script: 7: -OOM command not allowed when used memory > 'maxmemory'.",
 ])('goes on after: %s', async (message) => {
   const told: string[] = [];
   const { write, tries } = refusing(message, message);
