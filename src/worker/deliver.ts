@@ -2,7 +2,7 @@
  * One attempt as one straight line: who is left → compose → (session ready) fence → send → decide → ledger. Returns what
  * the queue must do. Knows neither BullMQ nor lanes.
  */
-import { PostlaneError, unreachable } from '../errors.ts';
+import { asError, PostlaneError, printable, unreachable } from '../errors.ts';
 import { composeMail } from '../message/compose.ts';
 import { contentSize } from '../message/content.ts';
 import { refsOf } from '../queue/content.ts';
@@ -95,7 +95,10 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
-  await allowance.settle(outcome, fence.token() !== null);
+  // What the server has answered must be kept even where Redis refuses this: the booking then stays as it is.
+  await allowance.settle(outcome, fence.token() !== null).catch((thrown: unknown) => {
+    tools.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
+  });
   if (fence.error() !== null) throw fence.error()!;
   const decision = decide({
     outcome,

@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createQuota, type Booking, type Demand } from '../../src/queue/quota.ts';
 import { keysOf } from '../../src/queue/names.ts';
+import { openQueues } from '../../src/queue/open.ts';
+import { createRecordingTransport } from '../../src/transport/recording.ts';
+import type { Transport } from '../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
-import { testConnection, testPrefix } from '../support/redis.ts';
+import { shardCount, testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 const dayMs = 86_400_000;
@@ -58,6 +61,30 @@ describe('recipients per day', () => {
     await until(async () => (await producer.status('last'))?.state === 'sent', { what: 'the last to be sent' });
     await until(async () => (await producer.status('later'))?.state === 'sent', { what: 'the deferred to be sent' });
     expect(recorded('relay').mails).toHaveLength(4);
+  });
+
+  test('that cannot be given back cost no result: the message ends, and is sent once', async () => {
+    const prefix = testPrefix();
+    const redis = testConnection();
+    const queues = openQueues(redis, { prefix, shards: shardCount() });
+    const limits = { concurrency: 1, messagesPerMinute: null, recipientsPerDay: 2 };
+    const recording = createRecordingTransport({ script: ['rejected'] });
+    const send: Transport['send'] = async (mail, context) => {
+      const outcome = await recording.send(mail, context);
+      // From here on Redis refuses to count.
+      await redis.set(queues.keysOf('relay').quota('relay', 'recipients-per-day'), 'no hash');
+      return outcome;
+    };
+    const worker = await startWorker({
+      prefix,
+      config: configOf({ relay: { limits } }),
+      transports: { relay: { ...recording, send } },
+    });
+    const producer = testProducer(prefix);
+    await producer.send({ id: 'm', from: 'x@example.com', to: 'a@example.net', text: 'x' });
+    await until(async () => (await producer.status('m'))?.state === 'dead', { what: 'the message to end' });
+    expect(recording.mails).toHaveLength(1);
+    expect(worker.of('error')).toMatchObject([{ id: 'm', where: 'quota' }]);
   });
 
   test('leave the window bucket by bucket, and none before it is a day old', async () => {
