@@ -51,6 +51,12 @@ export function shardLedger(ledgers: readonly Ledger[], shards: Shards, placemen
       return false;
     },
 
-    release: async (id, release) => at((await search(id)).shard).release(id, release),
+    async release(id, release) {
+      const { shard, row } = await search(id);
+      // Between the shards: a new row in its place would know nothing of those who have their copy.
+      const { from } = row === null ? await placement.read(id) : { from: null };
+      if (from !== null) await placement.move(id, from, shard);
+      return at(shard).release(id, release);
+    },
   };
 }

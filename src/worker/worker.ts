@@ -11,6 +11,7 @@ import { durabilityWarnings } from '../queue/durability.ts';
 import { intakeName } from '../queue/names.ts';
 import { openQueues } from '../queue/open.ts';
 import { createSessions, type Sessions } from '../queue/session-leases.ts';
+import { shardSessions } from '../queue/sharded-sessions.ts';
 import type { RedisSettings } from '../queue/redis-settings.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
@@ -85,7 +86,10 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   redis.on('error', (error) => emit({ event: 'redis-error', detail: reasonOf(error) }));
   const open = openQueues(redis, { ...options.redis, retentionMs: () => routing.config.retention.ledgerMs });
   const { keys, lanes, ledger, contents, intake } = open;
-  const sessions = createSessions({ redis, keys, worker: options.name });
+  const sessions = shardSessions(
+    open.shards.keys.map((each) => createSessions({ redis, keys: each, worker: options.name })),
+    open.shards,
+  );
 
   let routing: Routing = routingOf(options.config);
   let configuredAt = now();
@@ -210,14 +214,15 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         emit({ event: 'redis-warning', ...warning });
       await setLimits();
       if (stopping.signal.aborted) return;
+      const sessionsChannels = open.shards.keys.map(({ sessionsChannel }) => sessionsChannel);
       subscriber = subscriberOf(redis, `postlane-wake:${options.name}`);
       subscriber.on('error', () => undefined);
       subscriber.on('message', (channel, message) => {
-        if (channel !== keys.sessionsChannel) return scheduler.wake();
+        if (!sessionsChannels.includes(channel)) return scheduler.wake();
         const freed = sessions.hear(message);
         if (freed !== null) admission.freed(freed);
       });
-      await subscriber.subscribe(...open.shards.keys.map(({ wake }) => wake), keys.sessionsChannel);
+      await subscriber.subscribe(...open.shards.keys.map(({ wake }) => wake), ...sessionsChannels);
       if (stopping.signal.aborted) return;
       router = startRouter();
       scheduler.start();

@@ -259,6 +259,43 @@ describe('a message that moves from one shard to another', () => {
   });
 });
 
+test('a message between two shards that is released once more keeps who has a copy', async () => {
+  const { redis, queues, placement } = parts();
+  await enter(queues, 'm', first);
+  const at = queues.keysOf(first).ledger('m');
+  const accepted = { address: 'a@example.net', outcome: 'accepted', code: '250', reply: null };
+  await redis.hset(at, 'recipients', JSON.stringify([accepted]));
+  const release = {
+    from: ['queued'],
+    entry: { at: 1, event: 'rerouted' },
+    deadline: Date.now() + 60_000,
+    via: null,
+  } as const;
+  expect(await queues.ledger.release('m', release)).toBe(true);
+  const [from, to] = [queues.shards.of(first), queues.shards.of(second)];
+  const { at: word } = await placement.read('m');
+  await placement.claim('m', word, to, from, Date.now() + 60_000);
+  await placement.move('m', from, to);
+  // As a crash leaves it: taken from the one, not yet put into the other.
+  await redis.del(queues.keysOf(second).ledger('m'));
+  expect(await queues.ledger.release('m', release)).toBe(true);
+  expect((await queues.ledger.read('m'))?.recipients).toEqual([accepted]);
+});
+
+test('sessions follow a server that throttles in every shard', async () => {
+  const { redis, queues } = parts();
+  const { worker } = await over(queues.shards.prefixes[0]!).worker();
+  const { signal } = new AbortController();
+  for (const connector of [home, first, second]) {
+    await redis.hset(queues.keysOf(connector).connector(connector), 'level', '1.000', 'configured', '3');
+    const leases = worker.sessions.of(connector, 3);
+    const only = await leases.acquire(0, signal);
+    expect(only).not.toBeNull();
+    expect(await leases.acquire(0, signal)).toBeNull();
+    only?.release();
+  }
+});
+
 test('what waits moves to its new shard when there are more of them, and the worker says that there are', async () => {
   const prefix = testPrefix();
   const one = over(prefix, 1);
