@@ -68,7 +68,8 @@ const leaseWaitMs = 3_000;
 export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): SmtpPool {
   const sessions = leasedSessions(open, leases);
   const idle: { session: SmtpSession; timer: NodeJS.Timeout }[] = [];
-  const waiting: (() => void)[] = [];
+  /** Each takes the slot that it is handed, or makes one. */
+  const waiting: ((place?: SmtpSlot) => void)[] = [];
   let busy = 0;
   /** Slots that hold a session. */
   let using = 0;
@@ -191,7 +192,10 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
         place.release(session);
       },
     };
-    reserved.push(entry);
+    // Who came meanwhile and waits for a slot goes first: whoever reserved this one may be waiting for him.
+    const next = waiting.shift();
+    if (next === undefined) reserved.push(entry);
+    else next(entry);
     return {
       cancel() {
         const index = reserved.indexOf(entry);
@@ -226,9 +230,9 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
       if (place !== undefined) return Promise.resolve(place);
       if (busy < maxConnections) return Promise.resolve(slot());
       return new Promise((resolve) => {
-        const enter = (): void => {
+        const enter = (ready = slot()): void => {
           signal.removeEventListener('abort', onAbort);
-          resolve(slot());
+          resolve(ready);
         };
         const onAbort = (): void => {
           waiting.splice(waiting.indexOf(enter), 1);

@@ -22,6 +22,16 @@ describe('the pool', () => {
     expect(server.received.connections).toBe(3);
   });
 
+  it('gives a slot that was reserved to a mail that already waits for one', async () => {
+    const { transport } = await smtpPair({}, {}, 1);
+    const reserving = transport.reserve!(new AbortController().signal, true);
+    const sending = sendBy(transport, mailOf());
+    const reservation = await reserving;
+    expect(summary(await sending)).toBe('accepted');
+    reservation?.cancel();
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+  });
+
   it('ends a session after 100 messages', async () => {
     const { server, transport } = await smtpPair({}, {}, 1);
     for (let index = 0; index < 101; index += 1) await sendBy(transport, mailOf());
