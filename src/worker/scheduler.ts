@@ -103,7 +103,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       return;
     }
     // When this process is full, an idle one should hear that the lane has more.
-    ringIn(await lanes.refresh(connectorId, 'sooner', active.size >= slots));
+    // A job that was taken is run, even where Redis refuses this: else it would be nobody's until its lock ends.
+    await lanes
+      .refresh(connectorId, 'sooner', active.size >= slots)
+      .then(ringIn, (thrown: unknown) => report(`lane ${connectorId}`, thrown));
     const empty = await runBurst(lane, job, token);
     ringIn(await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false));
   };
