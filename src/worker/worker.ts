@@ -130,7 +130,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const connector = connectorOf(connectorId);
       if (connector === undefined) {
         // Removed between the claim and the fetch: back it goes, and the sweep will route it again.
-        await job.moveToWait(token);
+        // Where Redis refuses, it is found abandoned; any other error would fail it for good.
+        await job.moveToWait(token).catch(() => undefined);
         throw new WaitingError();
       }
       const rate = connector.limits.messagesPerMinute;

@@ -1,9 +1,10 @@
 /** Lanes: limits over all workers, fairness, pauses, live changes, connectors that go, workers that die. */
 import { describe, expect, test } from 'vitest';
 import { createRecordingTransport, type RecordingStep } from '../../src/transport/recording.ts';
+import { openQueues } from '../../src/queue/open.ts';
 import { catchUpMs, paceOf } from '../../src/queue/pace.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../src/transport/transport.ts';
-import { testConnection, testPrefix } from '../support/redis.ts';
+import { shardCount, testConnection, testPrefix } from '../support/redis.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { until } from '../support/until.ts';
 
@@ -148,6 +149,23 @@ describe('a lane', () => {
     expect((await operator.lanes.status('relay')).oldestWaitingAt).toBeGreaterThan(Date.now() - 60_000);
     await operator.lanes.resume('relay');
     await until(() => recorded('relay').mails.length === 3, { what: 'them to be sent' });
+  });
+
+  test('whose place in line cannot be written still sends what was taken from it', async () => {
+    const prefix = testPrefix();
+    const redis = testConnection();
+    const { recorded } = await startWorker({ prefix, config: configOf({ relay: {} }), timing: { lockMs: 60_000 } });
+    const { lanes } = await testOperator(prefix);
+    await lanes.pause('relay');
+    await testProducer(prefix).send({ from: 'x@example.com', to: 'a@example.net', text: 'x' });
+    await until(async () => (await lanes.status('relay')).waiting === 1, { what: 'the message to be in its lane' });
+    const keys = openQueues(redis, { prefix, shards: shardCount() }).keysOf('relay');
+    // From here on whoever writes a place is refused, and the sweep is, too.
+    await redis.set(keys.lanes, 'no set');
+    await lanes.queue('relay').resume();
+    await redis.zadd(keys.ready, 0, 'relay');
+    await until(() => recorded('relay').mails.length > 0, { what: 'the message to be sent' });
+    expect(recorded('relay').mails).toHaveLength(1);
   });
 
   test('of a connector that is removed is routed again, and nothing is sent twice', async () => {
