@@ -75,6 +75,8 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
   let using = 0;
   let trial: { readonly session: Promise<SmtpSession>; readonly signal: AbortSignal } | null = null;
   let closed = false;
+  /** The last session that was to be opened failed. */
+  let failing = false;
   const reserved: SmtpSlot[] = [];
   const leave = (): void => {
     busy -= 1;
@@ -104,7 +106,14 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
   const openNow = async (signal: AbortSignal, waitMs: number, right: Right): Promise<SmtpSession> => {
     const lease = right.lease ?? (await sessions.lease(signal, waitMs));
     right.lease = null;
-    return sessions.open(lease, signal);
+    try {
+      const session = await sessions.open(lease, signal);
+      failing = false;
+      return session;
+    } catch (error) {
+      failing = true;
+      throw error;
+    }
   };
 
   /** Opens at once while other sessions prove that the server takes us; otherwise one alone, whose failure is everybody's. */
@@ -219,10 +228,12 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
     reserve(signal, connect, limitMs) {
       if (signal.aborted) return Promise.resolve(null);
       // As many sends as the connector may have are under way: there is nothing to get ready.
-      if (busy >= maxConnections || (leases === null && !connect)) return Promise.resolve(nothingReserved);
+      // Where sessions fail, only a message that was taken may try: all processes together take one at a time then.
+      const ahead = connect && !failing;
+      if (busy >= maxConnections || (leases === null && !ahead)) return Promise.resolve(nothingReserved);
       // A warm session needs no time, nor does a lease; signals cost more than they do.
-      const quick = !connect || idle.length > 0;
-      return reserve(quick ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]), connect);
+      const quick = !ahead || idle.length > 0;
+      return reserve(quick ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]), ahead);
     },
     slot(signal) {
       if (signal.aborted) return Promise.resolve(null);

@@ -32,6 +32,24 @@ describe('the pool', () => {
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
   });
 
+  it('opens no session ahead of a mail while sessions fail, and does so again after one that did not', async () => {
+    let refused = true;
+    const { server, transport } = await smtpPair({
+      script: { EHLO: () => (refused ? '421 4.7.0 too many' : undefined) },
+    });
+    const reserve = async (): Promise<void> => (await transport.reserve!(new AbortController().signal, true))?.cancel();
+    for (let i = 0; i < 3; i += 1) await reserve();
+    expect(server.received.connections).toBe(1);
+    expect(summary(await sendBy(transport, mailOf()))).toMatch(/^fault/);
+    refused = false;
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    server.dropConnections();
+    await until(() => server.received.openConnections === 0, { what: 'the connection to end' });
+    const before = server.received.connections;
+    await reserve();
+    expect(server.received.connections).toBe(before + 1);
+  });
+
   it('ends a session after 100 messages', async () => {
     const { server, transport } = await smtpPair({}, {}, 1);
     for (let index = 0; index < 101; index += 1) await sendBy(transport, mailOf());
