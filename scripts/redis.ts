@@ -173,6 +173,7 @@ function command(launch: Launch, port: number): string[] {
   const settings = [
     ['--appendonly', 'yes'],
     ['--appendfsync', launch.appendfsync],
+    ['--auto-aof-rewrite-min-size', '1gb'],
     ['--maxmemory-policy', 'noeviction'],
     ['--save', ''],
     ['--dbfilename', `${launch.name}.rdb`],
