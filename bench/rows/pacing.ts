@@ -48,7 +48,8 @@ export const pacing: Row = {
       findings: [
         finding(
           { ...about, measured: (widest.most / widest.limit) * 100, unit: '%' },
-          { kind: 'at most', value: 100 },
+          // What is promised holds for a minute; a quick run is too short for one.
+          widest.ms === windowsMs[0] ? { kind: 'at most', value: 100 } : null,
           `counted at the server, at MAIL FROM: ${shown}`,
         ),
         finding(

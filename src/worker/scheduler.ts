@@ -21,7 +21,10 @@ export interface SchedulerOptions {
   readonly slots: number;
   readonly worker: string;
   readonly emit: Listener;
-  /** A lane claimed by a process that died is due again after this time. Default 10 s. */
+  /**
+   * A lane claimed by a process that died is due again after this time. Default 1 s: what is slow and not dead only finds
+   * another one at the lane, as each job is taken by one alone.
+   */
   readonly visibilityMs?: number;
   /** How long to sleep at most when nothing is due; lanes that become ready wake it. Default 2 s. */
   readonly idleMs?: number;
@@ -51,7 +54,7 @@ function slotsPerLane(slots: number): number {
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const { lanes, laneWorker, admission, slots, worker, emit } = options;
-  const visibilityMs = options.visibilityMs ?? 10_000;
+  const visibilityMs = options.visibilityMs ?? 1_000;
   const idleMs = options.idleMs ?? 2_000;
   const active = new Set<Promise<void>>();
   /** Running jobs by lane. */
