@@ -193,8 +193,13 @@ describe('bytes within a window', () => {
     await operator.lanes.resume('relay');
     await until(() => of('quota-full').length > 0, { what: 'the window to be full' });
     expect(recorded('relay').mails.map(({ id }) => id)).toEqual(['m0']);
-    const status = await operator.lanes.status('relay');
-    expect(status).toMatchObject({ waitingFor: 'bytes', faults: null, waiting: 2 });
+    // The event comes just before the message is back in the lane.
+    const waiting = async () => {
+      const now = await operator.lanes.status('relay');
+      return now.waiting === 2 ? now : null;
+    };
+    const status = await until(waiting, { what: 'the message to be back in the lane' });
+    expect(status).toMatchObject({ waitingFor: 'bytes', faults: null });
     expect(status.untilMs).toBeGreaterThan(0);
     expect(status.untilMs).toBeLessThanOrEqual(1_600);
     expect(of('quota-full')[0]).toMatchObject({ quota: 'bytes', connector: 'relay' });
