@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { unreachable } from '../errors.ts';
 import { readRawHeader } from '../message/raw.ts';
-import { createGate } from './gate.ts';
+import { createGate } from '../async/semaphore.ts';
 import { checkGraph } from './graph-check.ts';
 import { createGraphClient } from './graph-client.ts';
 import { draftOf, fileAttachmentOf } from './graph-draft.ts';

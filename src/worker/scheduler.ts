@@ -9,7 +9,7 @@ import { asError, printable } from '../errors.ts';
 import type { LaneWorker } from '../queue/bullmq.ts';
 import type { Lanes } from '../queue/lanes.ts';
 import type { Admission } from './admission.ts';
-import { createBell } from './bell.ts';
+import { createBell } from '../async/wakeup.ts';
 import type { Listener } from './events.ts';
 
 export interface SchedulerOptions {

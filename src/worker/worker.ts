@@ -24,7 +24,7 @@ import { createAdmission } from './admission.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { sweep, sweepUntil, type SweepTools } from './sweep.ts';
-import { within } from './within.ts';
+import { within } from '../async/timeout.ts';
 
 export interface WorkerOptions {
   readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };

@@ -1,6 +1,6 @@
 /** So many at once per key, in order; whoever is stopped while waiting takes no place. */
 import { describe, expect, test } from 'vitest';
-import { createGate } from '../../src/transport/gate.ts';
+import { createGate } from '../../src/async/semaphore.ts';
 
 const never = new AbortController().signal;
 
