@@ -5,7 +5,7 @@
  */
 import { defaultMessageLimits } from '../src/message/message.ts';
 import { createRegistry } from '../src/transport/registry.ts';
-import { createSmtpTransport } from '../src/transport/smtp.ts';
+import { createSmtpTransport } from '../src/transport/smtp/smtp.ts';
 import type { ConnectorConfig, WorkerConfig } from '../src/worker/settings.ts';
 import { createWorker } from '../src/worker/worker.ts';
 import { habits, login } from './servers.ts';

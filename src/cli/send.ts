@@ -12,7 +12,7 @@ import type { MessageStatus, Producer } from '../producer/producer.ts';
 import { terminalStates } from '../queue/ledger.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
-import { tooLargeForGraph } from '../transport/graph-large.ts';
+import { tooLargeForGraph } from '../transport/graph/large.ts';
 import { openProducer, requireConfig } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
 import type { Action, Call } from './program.ts';

@@ -1,6 +1,6 @@
 /** The operator's reply rules: their schema, the transport's settings out of them, and what is wrong with one. */
 import { z } from 'zod';
-import { problemsOfRule, replyClasses, replyPhases, type ReplyRuleSettings } from '../transport/reply-rules.ts';
+import { problemsOfRule, replyClasses, replyPhases, type ReplyRuleSettings } from '../transport/smtp/reply-rules.ts';
 import type { Path, Problem } from './issues.ts';
 import { parseDurationMs } from './units.ts';
 import * as value from './values.ts';

@@ -5,7 +5,7 @@ import type { ConfigRule, Path, Problem } from './issues.ts';
 import { type Expansion, pathId } from './references.ts';
 import { type ConfigFile, configJsonSchema, configSchema } from './schema.ts';
 import { nearest } from './suggest.ts';
-import { replyPhases } from '../transport/reply-rules.ts';
+import { replyPhases } from '../transport/smtp/reply-rules.ts';
 
 /** `file` is there exactly if nothing breaks the schema. */
 export interface Validation {

@@ -1,5 +1,5 @@
 /** The settings of each transport, as the configuration hands them over: validated, defaults in, secrets resolved. */
-import type { ReplyRuleSettings } from './reply-rules.ts';
+import type { ReplyRuleSettings } from './smtp/reply-rules.ts';
 
 /** `tls`: implicit TLS (RFC 8314). `starttls`: required, never skipped (RFC 3207). `none`: plain text. */
 export type SmtpSecurity = 'tls' | 'starttls' | 'none';

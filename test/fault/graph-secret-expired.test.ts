@@ -5,7 +5,7 @@
  * The hour is six seconds; `test/fault/wrong-password.test.ts` says why as many pauses fit into it as into the long one.
  */
 import { expect, onTestFinished, test } from 'vitest';
-import { createGraphTransport } from '../../src/transport/graph.ts';
+import { createGraphTransport } from '../../src/transport/graph/graph.ts';
 import { createRegistry } from '../../src/transport/registry.ts';
 import { countableMany, settled } from '../support/books.ts';
 import { settingsFor } from '../support/graph-client.ts';

@@ -11,7 +11,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { createRegistry } from '../../src/transport/registry.ts';
-import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import { balance, countableMany, settled, sink } from '../support/books.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';

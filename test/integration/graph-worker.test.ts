@@ -1,7 +1,7 @@
 /** Whole workers with Graph connectors: doubt settled, throttling obeyed, an expired secret outlived, nothing sent twice. */
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../fake-graph/faults.ts';
-import { createGraphTransport } from '../../src/transport/graph.ts';
+import { createGraphTransport } from '../../src/transport/graph/graph.ts';
 import type { GraphSettings } from '../../src/transport/settings.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { graphPair, settingsFor, type GraphPairOptions } from '../support/graph-client.ts';

@@ -1,8 +1,8 @@
 /** Reply rules of an operator through a whole worker: what would be a dead letter waits, and a reload puts rules in force. */
 import { expect, onTestFinished, test } from 'vitest';
-import type { ReplyRuleSettings } from '../../src/transport/reply-rules.ts';
+import type { ReplyRuleSettings } from '../../src/transport/smtp/reply-rules.ts';
 import { createRegistry } from '../../src/transport/registry.ts';
-import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';

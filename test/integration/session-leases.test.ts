@@ -2,8 +2,8 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from '../../src/queue/names.ts';
 import { createSessions, type Sessions } from '../../src/queue/session-leases.ts';
-import { createSmtpTransport } from '../../src/transport/smtp.ts';
-import type { SessionLease, SessionLeases } from '../../src/transport/session-leases.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
+import type { SessionLease, SessionLeases } from '../../src/transport/smtp/leases.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { createCertificates } from '../support/certificates.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';

@@ -6,7 +6,7 @@ import { shareConnection } from '../../src/queue/bullmq.ts';
 import { createLedger } from '../../src/queue/ledger.ts';
 import { keysOf } from '../../src/queue/names.ts';
 import { balance, countableMany, settled } from '../support/books.ts';
-import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer, type TestWorker } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';

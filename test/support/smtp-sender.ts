@@ -1,7 +1,7 @@
 /** Whole workers that send by SMTP to scripted servers, one connector for each, and servers that fail at every phase. */
 import { expect, onTestFinished } from 'vitest';
 import type { MessageStatus, Producer } from '../../src/producer/producer.ts';
-import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { SmtpSettings } from '../../src/transport/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { countable, isUncertain, sink } from './books.ts';

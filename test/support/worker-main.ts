@@ -6,10 +6,10 @@
  */
 import { readSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { createGraphTransport } from '../../src/transport/graph.ts';
+import { createGraphTransport } from '../../src/transport/graph/graph.ts';
 import type { RedisSettings } from '../../src/queue/redis-settings.ts';
 import type { GraphSettings, SmtpSettings } from '../../src/transport/settings.ts';
-import { createSmtpTransport } from '../../src/transport/smtp.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import type { WorkerConfig } from '../../src/worker/settings.ts';
 import { createWorker, type Timing } from '../../src/worker/worker.ts';

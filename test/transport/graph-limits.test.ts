@@ -1,7 +1,7 @@
 /** What Graph counts of a mail against its limit of bytes. */
 import { expect, test } from 'vitest';
 import type { Message } from '../../src/message/message.ts';
-import { countedBytes, sessionBytes } from '../../src/transport/graph-limits.ts';
+import { countedBytes, sessionBytes } from '../../src/transport/graph/limits.ts';
 import type { OutgoingMail } from '../../src/transport/transport.ts';
 
 const mail: OutgoingMail = {

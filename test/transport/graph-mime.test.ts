@@ -1,7 +1,7 @@
 /** Graph sends to whom the header names: the header is made to name exactly those whom the attempt is for. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { addressTo } from '../../src/transport/graph-mime.ts';
+import { addressTo } from '../../src/transport/graph/mime.ts';
 import { parseMailboxList } from '../../src/message/address.ts';
 import { readHeaderBlock } from '../../src/message/raw.ts';
 

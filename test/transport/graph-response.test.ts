@@ -1,9 +1,9 @@
 /** What answers of Graph come to, row by row, and how they are read. */
 import { describe, expect, test } from 'vitest';
-import { graphRules } from '../../src/transport/graph-error-table.ts';
-import { HttpFailure } from '../../src/transport/graph-http.ts';
-import { outcomeOf, type Purpose } from '../../src/transport/graph-outcome.ts';
-import { readAnswer, readRetryAfter } from '../../src/transport/graph-response.ts';
+import { graphRules } from '../../src/transport/graph/error-table.ts';
+import { HttpFailure } from '../../src/transport/http.ts';
+import { outcomeOf, type Purpose } from '../../src/transport/graph/outcome.ts';
+import { readAnswer, readRetryAfter } from '../../src/transport/graph/response.ts';
 import type { Outcome } from '../../src/transport/transport.ts';
 
 const now = Date.UTC(2026, 10, 22, 12);

@@ -7,10 +7,10 @@ import {
   replyClasses,
   replyPhases,
   type ReplyRuleSettings,
-} from '../../src/transport/reply-rules.ts';
-import { classify, parseReply } from '../../src/transport/smtp-replies.ts';
-import type { SmtpPhase } from '../../src/transport/smtp-reply-table.ts';
-import { readTextPattern } from '../../src/transport/text-pattern.ts';
+} from '../../src/transport/smtp/reply-rules.ts';
+import { classify, parseReply } from '../../src/transport/smtp/replies.ts';
+import type { SmtpPhase } from '../../src/transport/smtp/reply-table.ts';
+import { readTextPattern } from '../../src/transport/smtp/text-pattern.ts';
 
 const minute = 60_000;
 const session: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth'];

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import * as fc from 'fast-check';
 import DataStream from 'nodemailer/lib/smtp-connection/data-stream';
 import { describe, expect, test } from 'vitest';
-import { wireBody } from '../../src/transport/smtp-body.ts';
+import { wireBody } from '../../src/transport/smtp/body.ts';
 import { readBody } from '../support/smtp-body.ts';
 
 function chunksOf(message: Buffer): Buffer[] {

@@ -1,10 +1,10 @@
 /** Whatever happens in a session: every recipient appears exactly once, and nobody is accepted without the server's word. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SmtpFailure } from '../../src/transport/smtp-failure.ts';
-import { outcomeOf } from '../../src/transport/smtp-outcome.ts';
-import type { SmtpPhase } from '../../src/transport/smtp-reply-table.ts';
-import type { Transaction } from '../../src/transport/smtp-transaction.ts';
+import { SmtpFailure } from '../../src/transport/smtp/failure.ts';
+import { outcomeOf } from '../../src/transport/smtp/outcome.ts';
+import type { SmtpPhase } from '../../src/transport/smtp/reply-table.ts';
+import type { Transaction } from '../../src/transport/smtp/transaction.ts';
 import { summary } from '../support/smtp-client.ts';
 
 const a = 'a@example.net';

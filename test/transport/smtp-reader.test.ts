@@ -1,7 +1,7 @@
 /** Replies are read the same however they arrive, and nothing that a server says is more than a reply or an end. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { codeOf, createReplyReader } from '../../src/transport/smtp-reader.ts';
+import { codeOf, createReplyReader } from '../../src/transport/smtp/reader.ts';
 
 /** The replies of what arrives in these chunks, and what is left over. */
 function read(chunks: readonly Buffer[]): { replies: readonly string[]; rest: string } {

@@ -1,9 +1,9 @@
 /** Real replies of real servers, and what they come to. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { askedDelayMs } from '../../src/transport/delay.ts';
-import { classify, classifySocketFault, parseReply } from '../../src/transport/smtp-replies.ts';
-import { replyRules, type SmtpPhase } from '../../src/transport/smtp-reply-table.ts';
+import { askedDelayMs } from '../../src/transport/retry-hint.ts';
+import { classify, classifySocketFault, parseReply } from '../../src/transport/smtp/replies.ts';
+import { replyRules, type SmtpPhase } from '../../src/transport/smtp/reply-table.ts';
 
 const phases: SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth', 'mail', 'rcpt', 'data', 'final'];
 

@@ -1,8 +1,8 @@
 /** The token of a connector: one request at a time, renewed early, replaced when refused, given up in time. */
 import { describe, expect, test } from 'vitest';
-import { readTokenError, TokenFailure, tokenRules } from '../../src/transport/token-errors.ts';
-import { createTokenSource } from '../../src/transport/token-source.ts';
-import type { Token } from '../../src/transport/token-credential.ts';
+import { readTokenError, TokenFailure, tokenRules } from '../../src/transport/oauth/entra-errors.ts';
+import { createTokenSource } from '../../src/transport/oauth/token-source.ts';
+import type { Token } from '../../src/transport/oauth/entra.ts';
 
 const hour = 3_600_000;
 const { signal } = new AbortController();

@@ -1,0 +1,48 @@
+/** Proves token and mailbox without sending: what `check --connect` says of a Graph connector. */
+import type { GraphClient } from './client.ts';
+import { isForbidden } from './lookup.ts';
+import { faultOf } from './outcome.ts';
+import { readTokenError } from '../oauth/entra-errors.ts';
+import type { TokenSource } from '../oauth/token-source.ts';
+import type { CheckResult } from '../transport.ts';
+
+export interface CheckTask {
+  readonly client: GraphClient;
+  readonly tokens: TokenSource;
+  /** Null where the connector sends for patterns only, and no mailbox is known. */
+  readonly mailbox: string | null;
+  readonly requestMs: number;
+  readonly now: number;
+  readonly signal: AbortSignal;
+}
+
+export async function checkGraph(task: CheckTask): Promise<CheckResult> {
+  const { client, tokens, mailbox, requestMs: timeoutMs, now, signal } = task;
+  try {
+    await tokens.get(signal);
+  } catch (error) {
+    const { fault, reply } = readTokenError(error);
+    return { ok: false, fault, reply };
+  }
+  if (mailbox === null) return { ok: true, detail: 'token granted; no mailbox was tried, as the connector names none' };
+  // A message to nobody: who may send through this mailbox is told that recipients are missing, everybody else is refused
+  // before. Mail.Send alone reads nothing, so there is no other question that it can answer.
+  const body = { message: { toRecipients: [] }, saveToSentItems: false };
+  const asked = await client.call({ method: 'POST', path: ['users', mailbox, 'sendMail'], body, timeoutMs }, signal);
+  const fault = faultOf(asked, now);
+  if (fault !== null) return fault;
+  if (asked.kind === 'answer' && asked.status >= 500) {
+    const text = `Graph answers ${asked.status}`;
+    return { ok: false, fault: 'unreachable', reply: { code: String(asked.status), enhancedCode: null, text } };
+  }
+  if (asked.kind === 'no-answer') {
+    const { code, message } = asked.failure;
+    return { ok: false, fault: 'unreachable', reply: { code, enhancedCode: null, text: message } };
+  }
+  const query = { $top: '1', $select: 'id' };
+  const read = await client.call({ method: 'GET', path: ['users', mailbox, 'messages'], query, timeoutMs }, signal);
+  const looks = isForbidden(read)
+    ? 'sent items cannot be looked up (Mail.ReadBasic.All or Mail.ReadWrite is missing)'
+    : 'sent items can be looked up';
+  return { ok: true, detail: `mailbox ${mailbox} can be sent through; ${looks}` };
+}

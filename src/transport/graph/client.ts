@@ -1,0 +1,169 @@
+/**
+ * Calls Microsoft Graph. The only file that touches @microsoft/microsoft-graph-client.
+ *
+ * The SDK's own chain of middleware would repeat a POST that Graph answered with 429, 503 or 504 (the last of which may have
+ * sent the mail), drop Retry-After and the cause of a failure, and follow redirects. So the chain is ours: token, then HTTP.
+ * The SDK encodes nothing either: every value goes into a path or a query through `segment` and `odataText`.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  Client,
+  GraphClientError,
+  ResponseType,
+  type Context,
+  type Middleware,
+} from '@microsoft/microsoft-graph-client';
+import { unreachable } from '../../errors.ts';
+import { HttpFailure, type HttpClient } from '../http.ts';
+import { TokenFailure } from '../oauth/entra-errors.ts';
+import type { TokenSource } from '../oauth/token-source.ts';
+
+export interface GraphCall {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** Segments behind the version, each encoded here: `['users', mailbox, 'sendMail']`. */
+  readonly path: readonly string[];
+  /** Values are encoded here. */
+  readonly query?: Readonly<Record<string, string>>;
+  /** Text goes out as `text/plain`, anything else as JSON. Left out: an empty body. */
+  readonly body?: string | object;
+  readonly timeoutMs: number;
+}
+
+export type GraphAnswer =
+  | { readonly kind: 'answer'; readonly status: number; readonly headers: Headers; readonly text: string }
+  | { readonly kind: 'no-answer'; readonly failure: HttpFailure }
+  | { readonly kind: 'no-token'; readonly failure: TokenFailure };
+
+export interface GraphClient {
+  /** Never rejects. Makes one request, and a second one only where the first was refused for its token. */
+  call(call: GraphCall, signal: AbortSignal): Promise<GraphAnswer>;
+}
+
+/** What passes through the SDK as it is; errors of any other class lose their cause on the way. */
+class Passing extends GraphClientError {
+  readonly reason: HttpFailure | TokenFailure;
+
+  constructor(reason: HttpFailure | TokenFailure) {
+    super(reason.message);
+    // The SDK sets the prototype back to its own.
+    Object.setPrototypeOf(this, Passing.prototype);
+    this.reason = reason;
+  }
+}
+
+export function createGraphClient(baseUrl: string, tokens: TokenSource, http: HttpClient): GraphClient {
+  const client = Client.initWithMiddleware({
+    baseUrl: `${baseUrl.replace(/\/+$/, '')}/`,
+    defaultVersion: 'v1.0',
+    middleware: [tokenMiddleware(tokens), httpMiddleware(http)],
+  });
+  return {
+    async call({ method, path, query = {}, body, timeoutMs }, signal) {
+      const questions = Object.entries(query).map(([name, value]) => `${name}=${encode(value)}`);
+      const url = `/${path.map(encode).join('/')}${questions.length === 0 ? '' : `?${questions.join('&')}`}`;
+      const request = client
+        .api(url)
+        .responseType(ResponseType.RAW)
+        .options({ signal, timeoutMs })
+        .headers({
+          'client-request-id': randomUUID(),
+          // Else the id of a draft changes when it is sent, and nobody finds it again.
+          // https://learn.microsoft.com/graph/outlook-immutable-id
+          Prefer: 'IdType="ImmutableId"',
+          ...(typeof body === 'string' ? { 'Content-Type': 'text/plain' } : {}),
+        });
+      try {
+        const response = (await send(request, method, body)) as Response;
+        const { status, headers } = response;
+        return { kind: 'answer', status, headers, text: tokens.hide(await response.text()) };
+      } catch (error) {
+        if (error instanceof Passing) {
+          const { reason } = error;
+          return reason instanceof TokenFailure
+            ? { kind: 'no-token', failure: reason }
+            : { kind: 'no-answer', failure: reason };
+        }
+        throw error;
+      }
+    },
+  };
+}
+
+type GraphRequest = ReturnType<Client['api']>;
+
+function send(request: GraphRequest, method: GraphCall['method'], body: GraphCall['body']): Promise<unknown> {
+  switch (method) {
+    case 'GET':
+      return request.get();
+    case 'DELETE':
+      return request.delete();
+    case 'POST':
+      return request.post(body ?? '');
+    default:
+      return unreachable(method);
+  }
+}
+
+/** Nothing that a path or a query reads as a separator, nor OData as a key in parentheses, is left. */
+function encode(value: string): string {
+  const code = (char: string): string => `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
+  return encodeURIComponent(value.toWellFormed()).replaceAll(/[!'()*]/g, code);
+}
+
+/** A string literal of OData: single quotes are doubled. */
+export function odataText(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`;
+}
+
+interface Options {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string | Buffer;
+  signal: AbortSignal;
+  timeoutMs: number;
+}
+
+function tokenMiddleware(tokens: TokenSource): Middleware {
+  let next: Middleware | undefined;
+  const run = async (context: Context, token: string): Promise<void> => {
+    const options = context.options as unknown as Options;
+    options.headers = { ...options.headers, Authorization: `Bearer ${token}` };
+    await next?.execute(context);
+  };
+  return {
+    async execute(context) {
+      const { signal } = context.options as unknown as Options;
+      try {
+        const token = await tokens.get(signal);
+        await run(context, token);
+        if (context.response?.status !== 401) return;
+        // The token may have been revoked, or the key behind it rolled. A 401 is a request that was not looked at.
+        const fresh = await tokens.renew(token, signal);
+        if (fresh !== token) await run(context, fresh);
+      } catch (error) {
+        throw error instanceof TokenFailure ? new Passing(error) : error;
+      }
+    },
+    setNext(middleware) {
+      next = middleware;
+    },
+  };
+}
+
+function httpMiddleware(http: HttpClient): Middleware {
+  return {
+    async execute(context) {
+      const { method = 'GET', headers = {}, body, signal, timeoutMs } = context.options as unknown as Options;
+      try {
+        const url = String(context.request);
+        const answer = await http.request({ url, method, headers, body: body ?? null, signal, timeoutMs });
+        const empty = answer.status === 204 || answer.status === 304 || answer.text === '';
+        // `Response` knows no status outside of 200 to 599; nothing that speaks HTTP answers with one.
+        const status = answer.status >= 200 && answer.status <= 599 ? answer.status : 599;
+        context.response = new Response(empty ? null : answer.text, { status, headers: answer.headers });
+      } catch (error) {
+        throw error instanceof HttpFailure ? new Passing(error) : error;
+      }
+    },
+  };
+}

@@ -1,0 +1,136 @@
+/** The way of a message that is too large for one request: a draft, its attachments one by one, and then the order to send it. */
+import { contentSize } from '../../message/content.ts';
+import type { Attachment, Message } from '../../message/message.ts';
+import type { GraphAnswer, GraphCall, GraphClient } from './client.ts';
+import { attachmentItemOf, draftOf, fileAttachmentOf } from './draft.ts';
+import { clearDrafts } from './lookup.ts';
+import { attachmentBytes, jsonBytes, rawMimeBytes, sessionBytes } from './limits.ts';
+import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
+import { objectOf, readAnswer } from './response.ts';
+import { isUploadHost, upload, type UploadTools } from './upload.ts';
+import type { Outcome, Structured } from '../transport.ts';
+
+export interface LargeTask {
+  readonly client: GraphClient;
+  readonly facts: AttemptFacts;
+  readonly message: Message;
+  readonly contentOf: Structured['contentOf'];
+  readonly rangeOf: Structured['rangeOf'];
+  readonly messageId: string | null;
+  readonly graphBaseUrl: string;
+  /** Its signal ends everything: the caller's, or the end of the attempt's time. */
+  readonly tools: UploadTools;
+}
+
+/** Why no way of Graph can carry a message; null if there is a way. Known before anything of it is composed. */
+export function tooLargeForGraph(message: Message): string | null {
+  const { raw, attachments, envelope } = message;
+  if (raw !== undefined) return finishedTooLarge(contentSize(raw));
+  const largest = Math.max(0, ...attachments.map(contentSize));
+  if (largest > attachmentBytes) return `an attachment has ${largest} bytes, and Graph takes ${attachmentBytes}`;
+  const size = Buffer.byteLength(JSON.stringify(draftOf(message, null, envelope.to)));
+  if (size <= jsonBytes) return null;
+  return `the text of the message has ${size} bytes, and Graph takes ${jsonBytes} beside attachments`;
+}
+
+/** The same of a finished message of `size` bytes. */
+export function finishedTooLarge(size: number): string | null {
+  if (size <= rawMimeBytes) return null;
+  return `the message has ${size} bytes; Graph takes finished messages of up to ${rawMimeBytes}, and larger ones only in parts`;
+}
+
+/** Every step but the last leaves nobody a copy, so that the attempt may end anywhere; a draft that is left is deleted. */
+export async function sendLarge(task: LargeTask): Promise<Outcome> {
+  const { facts, message, messageId, tools } = task;
+  // What an earlier attempt left would be a second copy, if somebody sent it by hand or it were still on its way.
+  if (messageId !== null) await clearDrafts(task.client, facts.mailbox, messageId, tools.requestMs, tools.signal);
+  const created = await call(task, { method: 'POST', path: [], body: draftOf(message, messageId, facts.recipients) });
+  const draft = created.kind === 'answer' && created.status === 201 ? objectOf(created.text)?.['id'] : null;
+  if (typeof draft !== 'string') return failed(created, facts);
+  let sending = false;
+  try {
+    for (const attachment of message.attachments) {
+      const stopped = await attach(task, draft, attachment);
+      if (stopped !== null) return stopped;
+    }
+    sending = true;
+    return outcomeOf(await call(task, { method: 'POST', path: [draft, 'send'] }), 'submit', facts);
+  } finally {
+    if (!sending) await remove(task, draft);
+  }
+}
+
+/** Null if the attachment is there. */
+async function attach(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
+  const { facts, tools, rangeOf } = task;
+  const size = contentSize(attachment);
+  if (size < sessionBytes) return attachWhole(task, draft, attachment);
+  const path = [draft, 'attachments', 'createUploadSession'];
+  const opened = await call(task, { method: 'POST', path, body: attachmentItemOf(attachment, size) });
+  if (opened.kind === 'answer' && readAnswer(opened, facts.now).reply.enhancedCode === tooSmallForSession) {
+    return attachWhole(task, draft, attachment);
+  }
+  const url = opened.kind === 'answer' && opened.status === 201 ? objectOf(opened.text)?.['uploadUrl'] : null;
+  if (typeof url !== 'string') return failed(opened, facts);
+  if (!isUploadHost(url, task.graphBaseUrl)) {
+    const text = `Graph wants the attachment at ${URL.parse(url)?.host ?? 'no address'}, which is no host of its own`;
+    return { kind: 'connector-fault', fault: 'config', reply: { code: null, enhancedCode: null, text } };
+  }
+  const source = { size, range: async (start: number, end: number) => rangeOf(attachment, start, end) };
+  const uploaded = await upload(url, source, tools);
+  if (uploaded.kind === 'done') return null;
+  const { text } = uploaded;
+  const status = uploaded.kind === 'failed' ? uploaded.status : null;
+  const code = uploaded.kind === 'failed' ? (uploaded.code ?? (status === null ? null : String(status))) : null;
+  const reply = { code, enhancedCode: null, text };
+  if (status === 429) return { kind: 'connector-fault', fault: 'throttled', reply };
+  if (status === 413) return { ...refusedHere(facts, text, true) };
+  return settled(facts, 'deferred', 'message', reply);
+}
+
+/** The attachment's bytes, or why they cannot be had now. */
+export async function readContent(
+  contentOf: Structured['contentOf'],
+  attachment: Attachment,
+): Promise<Buffer | string> {
+  try {
+    return await contentOf(attachment);
+  } catch (error) {
+    return `an attachment cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+/** Where exactly Graph draws the line is not documented; it says so by this code. */
+const tooSmallForSession = 'ErrorAttachmentSizeShouldNotBeLessThanMinimumSize';
+
+async function attachWhole(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
+  const bytes = await readContent(task.contentOf, attachment);
+  if (typeof bytes === 'string') {
+    return settled(task.facts, 'deferred', 'message', { code: null, enhancedCode: null, text: bytes });
+  }
+  const added = await call(task, {
+    method: 'POST',
+    path: [draft, 'attachments'],
+    body: fileAttachmentOf(attachment, bytes),
+  });
+  return added.kind === 'answer' && added.status === 201 ? null : failed(added, task.facts);
+}
+
+/** A step that did not come to what it should. An answer of success that is none is a passing fault. */
+function failed(answer: GraphAnswer, facts: AttemptFacts): Outcome {
+  return outcomeOf(answer, 'prepare', facts);
+}
+
+function call({ client, facts, tools }: LargeTask, request: Omit<GraphCall, 'timeoutMs'>): Promise<GraphAnswer> {
+  const path = ['users', facts.mailbox, 'messages', ...request.path];
+  return client.call({ ...request, path, timeoutMs: tools.requestMs }, tools.signal);
+}
+
+/** A draft that stays does no harm but to order; it is looked for again before the next attempt. */
+const removeMs = 10_000;
+
+async function remove({ client, facts }: LargeTask, draft: string): Promise<void> {
+  const path = ['users', facts.mailbox, 'messages', draft];
+  // The attempt's own signal may be what ended it.
+  await client.call({ method: 'DELETE', path, timeoutMs: removeMs }, AbortSignal.timeout(removeMs));
+}

@@ -1,0 +1,131 @@
+/** Looks for copies and drafts of a message by its Message-ID, and deletes drafts that nobody will send any more. */
+import { routingKey } from '../../message/address.ts';
+import { odataText, type GraphAnswer, type GraphClient } from './client.ts';
+import { objectOf, readAnswer } from './response.ts';
+import type { Verification } from '../transport.ts';
+
+interface Found {
+  readonly id: string;
+  readonly isDraft: boolean;
+  /** ms since the epoch; null for what was never sent. */
+  readonly sentAt: number | null;
+  /** Compare forms of all recipients that the copy names. */
+  readonly recipients: ReadonlySet<string>;
+}
+
+export interface VerifyTask {
+  readonly client: GraphClient;
+  readonly mailbox: string;
+  readonly messageId: string;
+  readonly recipients: readonly string[];
+  /** Sent items are kept: that none is found means something. */
+  readonly keepsCopies: boolean;
+  /** ms since the epoch. */
+  readonly attemptedAt: number;
+  readonly now: number;
+  /** How late a copy may show, and how long a draft may be on its way before it counts as left behind. */
+  readonly patience: { readonly copyMs: number; readonly draftMs: number };
+  readonly requestMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Clocks of two machines, and the time an attempt takes until it is given up. */
+const clockSkewMs = 5 * 60_000;
+
+export async function verify(task: VerifyTask): Promise<Verification> {
+  const { client, mailbox, messageId, requestMs, signal } = task;
+  const found = await lookUp(client, mailbox, messageId, requestMs, signal);
+  if (!Array.isArray(found)) return found;
+  if (found.some((copy) => !copy.isDraft && isOurs(copy, task))) return 'sent';
+  const drafts = found.filter(({ isDraft }) => isDraft);
+  const age = task.now - task.attemptedAt;
+  // Exchange parks what it has accepted among the drafts until it is on its way.
+  if (age < task.patience.copyMs || (drafts.length > 0 && age < task.patience.draftMs)) return 'unknown';
+  for (const { id } of drafts) {
+    if (!(await remove(client, mailbox, id, requestMs, signal))) return 'unknown';
+  }
+  return task.keepsCopies ? 'not-sent' : 'unknown';
+}
+
+/**
+ * The same Message-ID may have gone to other recipients before: a dead letter that is replayed for those who were left. A copy
+ * counts if it names everybody of this attempt; or if it is as young as the attempt and names as many, as Exchange may show a
+ * recipient by another of his addresses.
+ */
+function isOurs({ recipients, sentAt }: Found, task: VerifyTask): boolean {
+  if (task.recipients.every((address) => recipients.has(routingKey(address)))) return true;
+  return recipients.size === task.recipients.length && sentAt !== null && sentAt >= task.attemptedAt - clockSkewMs;
+}
+
+/** Deletes drafts with this Message-ID, as far as that can be done now. */
+export async function clearDrafts(
+  client: GraphClient,
+  mailbox: string,
+  messageId: string,
+  requestMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await lookUp(client, mailbox, messageId, requestMs, signal);
+  if (!Array.isArray(found)) return;
+  for (const { id, isDraft } of found) if (isDraft) await remove(client, mailbox, id, requestMs, signal);
+}
+
+const properties = 'id,isDraft,sentDateTime,toRecipients,ccRecipients,bccRecipients';
+
+async function lookUp(
+  client: GraphClient,
+  mailbox: string,
+  messageId: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Found[] | 'unknown' | 'forbidden'> {
+  const query = { $filter: `internetMessageId eq ${odataText(messageId)}`, $select: properties, $top: '20' };
+  const path = ['users', mailbox, 'messages'];
+  const answer = await client.call({ method: 'GET', path, query, timeoutMs }, signal);
+  if (isForbidden(answer)) return 'forbidden';
+  const value = answer.kind === 'answer' && answer.status === 200 ? objectOf(answer.text)?.['value'] : null;
+  return Array.isArray(value) ? value.flatMap(readFound) : 'unknown';
+}
+
+/** Without a permission to read: 403 with a code that says so, and not a tenant or network that refuses everything. */
+export function isForbidden(answer: GraphAnswer): boolean {
+  if (answer.kind !== 'answer' || answer.status !== 403) return false;
+  const { verdict } = readAnswer(answer, 0);
+  return verdict.kind === 'fault' && verdict.fault === 'config';
+}
+
+function readFound(item: unknown): Found[] {
+  if (typeof item !== 'object' || item === null) return [];
+  const fields = item as Record<string, unknown>;
+  const { id, isDraft, sentDateTime } = fields;
+  if (typeof id !== 'string') return [];
+  const sentAt = typeof sentDateTime === 'string' ? Date.parse(sentDateTime) : NaN;
+  const recipients = ['toRecipients', 'ccRecipients', 'bccRecipients'].flatMap((key) => addressesOf(fields[key]));
+  return [
+    {
+      id,
+      isDraft: isDraft === true,
+      sentAt: Number.isNaN(sentAt) ? null : sentAt,
+      recipients: new Set(recipients.map(routingKey)),
+    },
+  ];
+}
+
+function addressesOf(list: unknown): string[] {
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((entry: { emailAddress?: { address?: unknown } } | null) => {
+    const address = entry?.emailAddress?.address;
+    return typeof address === 'string' ? [address] : [];
+  });
+}
+
+async function remove(
+  client: GraphClient,
+  mailbox: string,
+  id: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const answer = await client.call({ method: 'DELETE', path: ['users', mailbox, 'messages', id], timeoutMs }, signal);
+  return answer.kind === 'answer' && (answer.status === 204 || answer.status === 404);
+}

@@ -1,0 +1,119 @@
+/** Reads an answer of Microsoft Graph: its codes, its delay, its text, and what they mean by the table. Pure. */
+import { printable } from '../../errors.ts';
+import { graphRules, type GraphRule, type GraphVerdict } from './error-table.ts';
+import type { Reply } from '../transport.ts';
+
+export interface ReadAnswer {
+  readonly verdict: GraphVerdict;
+  readonly reply: Reply;
+  /** What the answer asks for by Retry-After, in ms; null without that header. */
+  readonly retryAfterMs: number | null;
+}
+
+const maxTextLength = 500;
+const minDelayMs = 1_000;
+const maxDelayMs = 24 * 60 * 60 * 1_000;
+
+/** `now` (ms since the epoch) turns a date in Retry-After into a delay. */
+export function readAnswer(
+  answer: { readonly status: number; readonly headers: Headers; readonly text: string },
+  now: number,
+): ReadAnswer {
+  const { status, headers } = answer;
+  const error = errorOf(answer.text);
+  const retryAfterMs = readRetryAfter(headers.get('retry-after'), now);
+  const codes = error?.codes ?? [];
+  const rule = ruleFor(status, codes, retryAfterMs !== null);
+  const code = codes.find((each) => rule?.codes?.includes(each)) ?? codes[0] ?? null;
+  const hint = rule?.verdict.kind === 'fault' ? rule.verdict.hint : undefined;
+  const said = error?.message || saidBy(status, answer.text);
+  const id = headers.get('request-id') ?? error?.requestId ?? null;
+  const text = [hint === undefined ? said : `${hint}: ${said}`, id === null ? '' : `[request-id ${id}]`]
+    .join(' ')
+    .trim();
+  return {
+    verdict: rule?.verdict ?? { kind: 'uncertain' },
+    reply: {
+      code: String(status),
+      enhancedCode: code === null ? null : printable(code, 80),
+      text: printable(text, maxTextLength),
+    },
+    retryAfterMs,
+  };
+}
+
+/** Seconds, or a date (RFC 9110 section 10.2.3). Null for neither. */
+export function readRetryAfter(value: string | null, now: number): number | null {
+  const text = value?.trim() ?? '';
+  if (text === '') return null;
+  const ms = /^\d{1,9}(?:\.\d+)?$/.test(text)
+    ? Math.ceil(Number(text) * 1_000)
+    : /[a-z]/i.test(text)
+      ? Date.parse(text) - now
+      : NaN;
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, minDelayMs), maxDelayMs);
+}
+
+/** By codes first, the most specific of them first: a general one above it says less. Then by status alone. */
+function ruleFor(status: number, codes: readonly string[], asksForPause: boolean): GraphRule | undefined {
+  const fits = ({ status: range, retryAfter }: GraphRule): boolean =>
+    (range === undefined || (status >= range[0] && status <= range[1])) && (retryAfter === undefined || asksForPause);
+  // No error's code makes a yes of it, nor a no of a 202.
+  if (status >= 200 && status <= 299) return graphRules.find((rule) => rule.codes === undefined && fits(rule));
+  for (const code of codes) {
+    const found = graphRules.find((rule) => rule.codes?.includes(code) === true && fits(rule));
+    // A pause that is asked for in so many words wins over what the code says in general.
+    if (found !== undefined) return found;
+  }
+  return graphRules.find((rule) => rule.codes === undefined && fits(rule));
+}
+
+interface GraphErrorBody {
+  /** The most specific first. */
+  readonly codes: readonly string[];
+  readonly message: string;
+  readonly requestId: string | null;
+}
+
+/** `{ error: { code, message, innerError: { code, innererror: … } } }`; null for HTML, an empty body, or anything else. */
+function errorOf(text: string): GraphErrorBody | null {
+  const outer = mapOf(mapOf(parse(text))?.['error']);
+  if (outer === null) return null;
+  const codes: string[] = [];
+  let requestId: string | null = null;
+  let level: Record<string, unknown> | null = outer;
+  for (let depth = 0; level !== null && depth < 8; depth += 1) {
+    if (typeof level['code'] === 'string' && level['code'] !== '') codes.unshift(level['code']);
+    if (typeof level['request-id'] === 'string') requestId ??= level['request-id'];
+    level = mapOf(level['innerError'] ?? level['innererror']);
+  }
+  const message = typeof outer['message'] === 'string' && outer['message'] !== '' ? outer['message'] : (codes[0] ?? '');
+  return { codes, message, requestId };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function mapOf(value: unknown): Record<string, unknown> | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
+}
+
+/** Gateways answer in HTML, or say nothing: the title is what a person would read of it. */
+function saidBy(status: number, text: string): string {
+  if (status === 202) return 'accepted';
+  const title = /<title>([^<]{1,200})/i.exec(text.slice(0, 10_000))?.[1];
+  if (title !== undefined) return `${status} ${title}`;
+  return text.trim() === '' ? `${status} without a text` : `${status} with a text that is not Graph’s`;
+}
+
+/** The value of an answer that is a JSON object; null for anything else. */
+export function objectOf(text: string): Record<string, unknown> | null {
+  return mapOf(parse(text));
+}

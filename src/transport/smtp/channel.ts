@@ -1,0 +1,111 @@
+/** The connection of a session that is past its login: writes, hands each reply to whoever waits for it, and knows when it is over. */
+import type net from 'node:net';
+import { createReplyReader } from './reader.ts';
+
+/** Why a connection is over. `code` is the socket's, null where it was ended here; `rest` what the server had begun to say. */
+interface ChannelEnd {
+  readonly code: string | null;
+  readonly text: string;
+  readonly rest: string;
+}
+
+interface ChannelListener {
+  reply(text: string): void;
+  /** The socket has taken all that was written. */
+  drained(): void;
+  /** Called once; nothing follows. */
+  ended(end: ChannelEnd): void;
+}
+
+export interface SmtpChannel {
+  /** False once the connection is gone, or what comes next could not be trusted. */
+  readonly usable: boolean;
+  /** One exchange at a time; null when it is over. A reply that nobody waits for ends the connection. */
+  listen(listener: ChannelListener | null): void;
+  /** False if `drained` will say when more may be written. */
+  write(bytes: Buffer | string): boolean;
+  /** Silence for so long ends the connection while somebody listens; 0 is for ever. */
+  setSilence(silenceMs: number): void;
+  end(code: string | null, text: string): void;
+  /** Says QUIT, and closes once the server has answered, or after a while. */
+  quit(): void;
+}
+
+const unasked = 'the server says what nobody has asked';
+/** A server that does not answer QUIT is not waited for longer. */
+const quitMs = 2_000;
+
+/** `early` is what the server has said beyond its last reply. The socket has no other listeners for data. */
+export function createChannel(socket: net.Socket, silenceMs: number, early: Buffer): SmtpChannel {
+  const reader = createReplyReader();
+  let usable = true;
+  let leaving = false;
+  let over: ChannelEnd | null = null;
+  let listener: ChannelListener | null = null;
+
+  const finish = (code: string | null, text: string): void => {
+    usable = false;
+    if (over !== null) return;
+    over = { code, text, rest: reader.rest() };
+    socket.destroy();
+    const last = listener;
+    listener = null;
+    last?.ended(over);
+  };
+
+  const onData = (chunk: Buffer): void => {
+    if (over !== null) return;
+    const replies = reader.take(chunk);
+    if (replies === null) return finish('EPROTOCOL', 'the server says more than any reply needs');
+    for (const reply of replies) {
+      if (leaving) {
+        socket.end();
+        return;
+      }
+      if (listener === null) return finish('EPROTOCOL', unasked);
+      listener.reply(reply);
+    }
+  };
+
+  socket.on('data', onData);
+  socket.on('drain', () => listener?.drained());
+  socket.on('error', (error: NodeJS.ErrnoException) => finish(error.code ?? 'ESOCKET', error.message));
+  // Nothing is read after the server's end, so no reply can come any more.
+  socket.on('end', () => finish('ECONNRESET', 'the server closed the connection'));
+  socket.on('close', () => finish('ECONNRESET', 'the server closed the connection'));
+  socket.on('timeout', () => {
+    if (listener !== null) finish('ETIMEDOUT', 'the server is silent');
+  });
+  socket.setTimeout(silenceMs);
+  if (early.length > 0) onData(early);
+
+  return {
+    get usable() {
+      return usable && (listener !== null || reader.rest() === '');
+    },
+    listen(next) {
+      listener = null;
+      // What has come without being asked for would be taken for the answer to the next command.
+      if (next !== null && reader.rest() !== '') finish('EPROTOCOL', unasked);
+      if (over === null) listener = next;
+      // It ended while nobody listened, perhaps only just; what the server had begun to say then is no answer either.
+      else next?.ended({ ...over, rest: '' });
+    },
+    write(bytes) {
+      if (over !== null) return false;
+      return typeof bytes === 'string' ? socket.write(bytes, 'utf8') : socket.write(bytes);
+    },
+    setSilence: (ms) => void socket.setTimeout(ms),
+    end: finish,
+    quit() {
+      if (leaving) return;
+      if (!usable || over !== null) return finish('ECONNRESET', 'the session is over');
+      usable = false;
+      leaving = true;
+      socket.write('QUIT\r\n');
+      const timer = setTimeout(() => socket.destroy(), quitMs);
+      timer.unref();
+      socket.once('close', () => clearTimeout(timer));
+    },
+  };
+}

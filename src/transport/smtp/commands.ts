@@ -1,0 +1,44 @@
+/** The commands of a transaction (RFC 5321 section 4.1.1), as bytes for the wire. Nothing in an address can end one of them. */
+import type { SmtpExtensions } from './extensions.ts';
+
+export interface SmtpEnvelope {
+  /** '' is the null reverse-path. */
+  readonly from: string;
+  readonly to: readonly string[];
+  /** Bytes of the message before dot-stuffing (RFC 1870 section 5). */
+  readonly size: number;
+  readonly use8BitMime: boolean;
+}
+
+/** Whether an address stays within its angle brackets on the wire: no controls, blanks or brackets. */
+export function isPath(address: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
+  return !/[\u0000-\u0020\u007f-\u00a0\u2028\u2029<>]/.test(address);
+}
+
+export function isAscii(text: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- the whole ASCII range
+  return /^[\u0000-\u007f]*$/.test(text);
+}
+
+export function mailCommand({ from, to, size, use8BitMime }: SmtpEnvelope, extensions: SmtpExtensions): string {
+  let command = `MAIL FROM:<${path(from)}>`;
+  // RFC 6531 section 3.4: for any address of the envelope that is not ASCII.
+  if (extensions.smtpUtf8 && !(isAscii(from) && to.every(isAscii))) command += ' SMTPUTF8';
+  if (extensions.eightBitMime && use8BitMime) command += ' BODY=8BITMIME';
+  if (extensions.size && size > 0) command += ` SIZE=${size}`;
+  return `${command}\r\n`;
+}
+
+export function rcptCommand(address: string): string {
+  if (address === '') throw new TypeError('a recipient without an address');
+  return `RCPT TO:<${path(address)}>\r\n`;
+}
+
+export const dataCommand = 'DATA\r\n';
+
+/** Those who send refuse such addresses before; here none gets through whoever calls. */
+function path(address: string): string {
+  if (!isPath(address)) throw new TypeError('an address that would not stay within its brackets');
+  return address;
+}

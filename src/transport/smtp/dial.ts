@@ -1,0 +1,78 @@
+/**
+ * Opens the TCP connection, and for implicit TLS the TLS session, that an SMTP session then runs on.
+ *
+ * nodemailer could do it, but asks DNS servers first and the hosts file last, keeps what it found for five minutes in a
+ * process-wide cache whatever the TTL, and takes the time for connecting and for greeting out of one purse. Here the
+ * system's resolver is asked (hosts file, search domains, container DNS) and each phase has its own time. The price: the
+ * resolver blocks one of libuv's four threads while it waits, which `UV_THREADPOOL_SIZE` widens; `connectMs` bounds what the sender waits.
+ */
+import net from 'node:net';
+import tls from 'node:tls';
+import { SmtpFailure } from './failure.ts';
+import type { SmtpSettings } from '../settings.ts';
+
+/** What every TLS session of a connector is verified with. TLS 1.2 at least: RFC 8996 ends 1.0 and 1.1. */
+export function tlsOptions(settings: SmtpSettings): tls.ConnectionOptions {
+  const name = settings.tls.servername ?? settings.host;
+  return {
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...(settings.tls.ca === null ? {} : { ca: settings.tls.ca }),
+    // SNI carries names only (RFC 6066 section 3); an address is verified against the certificate all the same.
+    ...(net.isIP(name) === 0 ? { servername: name } : {}),
+  };
+}
+
+/** A connection attempt per address gets this long, before the next address of the host is tried. */
+const perAddressMs = 2_000;
+
+/** The socket, connected (and secured, with `security: tls`); rejects with SmtpFailure. */
+export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const target = {
+      host: settings.host,
+      port: settings.port,
+      noDelay: true,
+      keepAlive: true,
+      // Node gives up the earlier address when it tries the next, so its 250 ms would never reach a far server.
+      autoSelectFamilyAttemptTimeout: Math.max(10, Math.min(perAddressMs, Math.floor(settings.timeouts.connectMs / 4))),
+    };
+    const secure = settings.security === 'tls';
+    const socket = secure ? tls.connect({ ...target, ...tlsOptions(settings) }) : net.connect(target);
+    let connected = false;
+
+    const done = (failure: SmtpFailure | null): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      socket.off('error', onError).off('close', onClose);
+      if (failure === null) return resolve(socket);
+      socket.on('error', () => undefined);
+      socket.destroy();
+      reject(failure);
+    };
+    const fail = (code: string | null, text: string): void =>
+      done(new SmtpFailure(connected ? 'tls' : 'connect', { code, text }));
+    const onError = (error: NodeJS.ErrnoException): void => fail(error.code ?? null, describe(error));
+    const onClose = (): void => fail('ECONNRESET', 'the connection was closed before it was secure');
+    const onAbort = (): void => fail(null, 'stopped while connecting');
+    const timer = setTimeout(
+      () =>
+        fail('ETIMEDOUT', `${connected ? 'no TLS session' : 'no connection'} within ${settings.timeouts.connectMs} ms`),
+      settings.timeouts.connectMs,
+    );
+
+    socket.on('error', onError).on('close', onClose);
+    socket.once('connect', () => {
+      connected = true;
+    });
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) return onAbort();
+    socket.once(secure ? 'secureConnect' : 'connect', () => done(null));
+  });
+}
+
+/** Several addresses that all fail arrive as one error with an empty message. */
+function describe(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map((one) => String(one.message ?? one)).join('; ');
+  return error.message;
+}

@@ -1,0 +1,77 @@
+/** Why an SMTP session could not go on: an error that stays within this room, to be turned into an outcome at its border. */
+import { printable } from '../../errors.ts';
+import { parseReply } from './replies.ts';
+import type { SmtpPhase } from './reply-table.ts';
+import type { FaultClass, Reply } from '../transport.ts';
+
+export class SmtpFailure extends Error {
+  readonly phase: SmtpPhase;
+  /** `code` is the socket's where nobody answered. */
+  readonly reply: Reply;
+  /** The server said this itself. */
+  readonly answered: boolean;
+  /** Known where it was made; else the reply or the socket's code says it. */
+  readonly fault: FaultClass | undefined;
+  readonly pauseMs: number | undefined;
+
+  constructor(
+    phase: SmtpPhase,
+    what: { readonly server: string } | { readonly code: string | null; readonly text: string },
+    known: { readonly fault?: FaultClass; readonly pauseMs?: number | undefined } = {},
+  ) {
+    const answered = 'server' in what;
+    const reply = answered
+      ? parseReply(what.server)
+      : { code: what.code, enhancedCode: null, text: printable(what.text, 500) };
+    super(`${phase}: ${reply.code ?? ''} ${reply.text ?? ''}`);
+    this.name = 'SmtpFailure';
+    this.phase = phase;
+    this.reply = reply;
+    this.answered = answered;
+    this.fault = known.fault;
+    this.pauseMs = known.pauseMs;
+  }
+}
+
+/** What nodemailer's errors carry; its own type is not exported. */
+export type NodemailerError = Error & { code?: string; originalCode?: string; command?: string; response?: string };
+
+function socketCode(error: NodemailerError): string | null {
+  return error.originalCode ?? error.code ?? null;
+}
+
+/** `known` is given where the caller knows the phase better than the error does. */
+export function failureBeforeMail(error: NodemailerError, known: 'auth' | null, auth: Shown | null): SmtpFailure {
+  const phase: SmtpPhase =
+    known ??
+    (error.command === 'STARTTLS' || error.code === 'ETLS'
+      ? 'tls'
+      : error.command === 'EHLO' || error.command === 'HELO'
+        ? 'ehlo'
+        : 'greeting');
+  if (error.response === undefined) {
+    return new SmtpFailure(phase, { code: socketCode(error), text: withoutSecrets(error.message, auth) });
+  }
+  return new SmtpFailure(phase, { server: withoutSecrets(error.response, auth) });
+}
+
+/** What the server has been shown, and may repeat: a user with a password or an access token. */
+export interface Shown {
+  readonly user: string;
+  readonly secret: string;
+}
+
+/** https://developers.google.com/workspace/gmail/imap/xoauth2-protocol#initial_client_response */
+export function xoauth2(user: string, token: string): string {
+  return `user=${user}\u0001auth=Bearer ${token}\u0001\u0001`;
+}
+
+/** Some servers repeat the command they did not like, credentials and all; replies end up in logs. */
+function withoutSecrets(text: string, auth: Shown | null): string {
+  if (auth === null) return text;
+  const { user, secret } = auth;
+  const base64 = (value: string): string => Buffer.from(value, 'utf8').toString('base64');
+  return [secret, base64(secret), base64(`\0${user}\0${secret}`), base64(xoauth2(user, secret))]
+    .filter((secret) => secret.length >= 3)
+    .reduce((clean, secret) => clean.replaceAll(secret, '***'), text);
+}

@@ -1,0 +1,67 @@
+/** What an SMTP session logs in with: the password, or a token that is asked for, kept, and replaced once it is refused. */
+import type { OAuthSettings, SmtpAuth } from '../settings.ts';
+import { SmtpFailure } from './failure.ts';
+import { requestToken, secretsOf } from '../oauth/entra.ts';
+import { readTokenError } from '../oauth/entra-errors.ts';
+import { googleSecrets, requestGoogleToken } from '../oauth/google.ts';
+import { createTokenSource, type TokenSource } from '../oauth/token-source.ts';
+
+export interface Login {
+  readonly user: string;
+  readonly kind: 'password' | 'token';
+  readonly secret: string;
+}
+
+export interface Logins {
+  /** Null where nobody logs in. Rejects with SmtpFailure if there is no token. */
+  next(signal: AbortSignal): Promise<Login | null>;
+  /** The server refused the last one: a token is not shown a second time. */
+  refused(): void;
+}
+
+/** `now`: ms since the epoch. */
+export function createLogins(auth: SmtpAuth | null, now: () => number): Logins {
+  if (auth === null) return { next: () => Promise.resolve(null), refused: () => undefined };
+  const { user } = auth;
+  if (auth.password !== undefined) {
+    const login: Login = { user, kind: 'password', secret: auth.password };
+    return { next: () => Promise.resolve(login), refused: () => undefined };
+  }
+  const tokens = tokensOf(user, auth.oauth2, now);
+  let last: string | null = null;
+  let wasRefused = false;
+  return {
+    async next(signal) {
+      try {
+        const token = wasRefused && last !== null ? await tokens.renew(last, signal) : await tokens.get(signal);
+        [last, wasRefused] = [token, false];
+        return { user, kind: 'token', secret: token };
+      } catch (error) {
+        const { fault, reply, pauseMs } = readTokenError(error);
+        const code = reply.enhancedCode ?? reply.code;
+        throw new SmtpFailure('auth', { code, text: reply.text ?? 'no token' }, { fault, pauseMs });
+      }
+    },
+    refused() {
+      wasRefused = true;
+    },
+  };
+}
+
+function tokensOf(user: string, oauth2: OAuthSettings, now: () => number): TokenSource {
+  if (oauth2.provider === 'microsoft') {
+    const { identity, scope } = oauth2;
+    return createTokenSource({
+      request: (signal) => requestToken(identity, scope, signal),
+      timeoutMs: identity.tokenMs,
+      now,
+      secrets: secretsOf(identity.credential),
+    });
+  }
+  return createTokenSource({
+    request: (signal) => requestGoogleToken(oauth2, user, now(), signal),
+    timeoutMs: oauth2.tokenMs,
+    now,
+    secrets: googleSecrets(oauth2.grant),
+  });
+}

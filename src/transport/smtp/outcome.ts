@@ -1,0 +1,145 @@
+/** Turns what happened in a session into the outcome of the attempt: pure, and every recipient appears exactly once. */
+import type { SmtpFailure } from './failure.ts';
+import { withHint } from './hints.ts';
+import { classify, classifySocketFault, parseReply } from './replies.ts';
+import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
+import type { Transaction } from './transaction.ts';
+import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport.ts';
+
+export interface OutcomeInput {
+  /** All recipients of the mail, each once, in the order of the envelope. */
+  readonly recipients: readonly string[];
+  /** Those that were refused here and never offered to the server. */
+  readonly refusedHere: ReadonlyMap<string, RecipientOutcome>;
+  readonly transaction: Transaction;
+  /** For the text of a Send As refusal: who is logged in (null is nobody), and the sender. */
+  readonly account: string | null;
+  readonly sender: string;
+  /** The operator's rules, asked before the table. */
+  readonly rules: readonly ReplyRule[];
+}
+
+/** The fault of a session that could not be made ready. */
+export function faultOf(
+  failure: SmtpFailure,
+  rules: readonly ReplyRule[],
+): { fault: FaultClass; reply: Reply; pauseMs?: number } {
+  const { phase } = failure;
+  const reply = withHint(failure.reply);
+  if (failure.fault !== undefined) {
+    const { fault, pauseMs } = failure;
+    return { fault, reply, ...(pauseMs === undefined ? {} : { pauseMs }) };
+  }
+  if (!failure.answered) {
+    const fault = reply.code === 'ENOAUTH' || reply.code === 'ECONFIG' ? 'config' : classifySocketFault(reply.code);
+    return { fault, reply };
+  }
+  const verdict = classify(phase, failure.reply, rules);
+  if (verdict.kind !== 'fault') return { fault: 'unreachable', reply };
+  return { fault: verdict.fault, reply, ...(verdict.pauseMs === undefined ? {} : { pauseMs: verdict.pauseMs }) };
+}
+
+interface Judged {
+  readonly outcome: RecipientOutcome;
+  /** The reply concerned the connector, not this recipient. */
+  readonly fault: { readonly fault: FaultClass; readonly pauseMs?: number } | null;
+  readonly slowDownMs: number | null;
+}
+
+export function outcomeOf(input: OutcomeInput): Outcome {
+  const judged = input.recipients.map((address) => judge(address, input));
+  const recipients = judged.map(({ outcome }) => outcome);
+  const faults = judged.flatMap(({ fault, outcome }) => (fault === null ? [] : [{ ...fault, reply: outcome.reply }]));
+  // A fault is nobody's outcome: the message waits as it is. Unless somebody was refused for good or accepted; what the
+  // server has said of them stands, and the rest is deferred.
+  const final = recipients.some(({ outcome }) => outcome === 'accepted' || outcome === 'rejected');
+  if (faults[0] !== undefined && !final) return { kind: 'connector-fault', ...faults[0] };
+  const pauses = judged.flatMap(({ slowDownMs, fault }) => slowDownMs ?? fault?.pauseMs ?? []);
+  return { kind: 'settled', recipients, ...(pauses.length === 0 ? {} : { slowDownMs: Math.max(...pauses) }) };
+}
+
+function judge(address: string, input: OutcomeInput): Judged {
+  const { refusedHere, transaction } = input;
+  const here = refusedHere.get(address);
+  if (here !== undefined) return { outcome: here, fault: null, slowDownMs: null };
+  const refused = transaction.refused.get(address);
+  if (refused !== undefined) return byReply(address, 'rcpt', refused.reply, input);
+  const { failure, reply, body } = transaction;
+  if (failure === null) {
+    if (reply !== null && body === 'whole' && transaction.taken.has(address)) {
+      const said = parseReply(reply);
+      return said.code === null ? unclear(address, said) : byReply(address, 'final', said, input);
+    }
+    return unknown(address, 'the server answered before the message had ended');
+  }
+  if (failure.answered) {
+    // What comes after the final dot and is no refusal (noise, a reply that belongs elsewhere) leaves open what became of it.
+    if (body === 'whole' && failure.phase === 'final' && !/^[45]/.test(failure.reply.code ?? '')) {
+      return unclear(address, failure.reply);
+    }
+    const judged = byReply(address, failure.phase, failure.reply, input);
+    // A failure whose reply is a yes is no result at all.
+    return judged.outcome.outcome === 'accepted' ? unknown(address, 'the server contradicts itself') : judged;
+  }
+  if (body === 'whole') {
+    return plain({ address, outcome: 'uncertain', scope: 'message', reply: after('the final dot', failure) });
+  }
+  // Nothing whole was handed over. Where a body had begun, it may be this body that the server dies of.
+  return body === 'none'
+    ? plain({
+        address,
+        outcome: 'deferred',
+        scope: 'connector',
+        reply: after('the beginning of the transaction', failure),
+      })
+    : plain({ address, outcome: 'deferred', scope: 'message', reply: after('a part of the message', failure) });
+}
+
+function unknown(address: string, text: string): Judged {
+  return plain({ address, outcome: 'deferred', scope: 'message', reply: { code: null, enhancedCode: null, text } });
+}
+
+function unclear(address: string, reply: Reply): Judged {
+  return plain({ address, outcome: 'uncertain', scope: 'message', reply });
+}
+
+function plain(outcome: RecipientOutcome): Judged {
+  return { outcome, fault: null, slowDownMs: null };
+}
+
+function after(what: string, { reply }: SmtpFailure): Reply {
+  return { ...reply, text: `no answer after ${what}: ${reply.text ?? 'connection lost'}` };
+}
+
+function byReply(address: string, phase: SmtpPhase, reply: Reply, input: OutcomeInput): Judged {
+  const verdict: Verdict = classify(phase, reply, input.rules);
+  if (verdict.kind === 'fault') {
+    const hinted = withHint(reply);
+    const { pauseMs } = verdict;
+    const fault = { fault: verdict.fault, ...(pauseMs === undefined ? {} : { pauseMs }) };
+    const delay = pauseMs === undefined ? {} : { retryAfterMs: pauseMs };
+    return {
+      outcome: { address, outcome: 'deferred', scope: 'connector', reply: hinted, ...delay },
+      fault,
+      slowDownMs: null,
+    };
+  }
+  const { outcome, scope, retryAfterMs, slowDownMs } = verdict;
+  return {
+    outcome: {
+      address,
+      outcome,
+      scope,
+      reply: verdict.sendAs === true ? namingBoth(reply, input) : reply,
+      ...(verdict.tooLarge === true ? { tooLarge: true } : {}),
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    },
+    fault: null,
+    slowDownMs: slowDownMs ?? null,
+  };
+}
+
+function namingBoth(reply: Reply, { account, sender }: OutcomeInput): Reply {
+  const who = account === null ? 'without a login nobody' : `the account ${account}`;
+  return { ...reply, text: `${who} may not send as ${sender === '' ? '<>' : sender}: ${reply.text ?? ''}` };
+}

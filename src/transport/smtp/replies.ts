@@ -1,0 +1,80 @@
+/** Reads SMTP replies and says what they mean, by the table. Pure; it decides nothing about retries. */
+import { printable } from '../../errors.ts';
+import { askedDelayMs } from '../retry-hint.ts';
+import { replyRules, type ReplyRule, type SmtpPhase, type Verdict } from './reply-table.ts';
+import type { FaultClass, Reply } from '../transport.ts';
+
+/**
+ * What a reply means in its phase: by the first of the operator's rules that matches, else by the table. Total: whatever is
+ * unknown is temporary, and only 2xx to the final dot is `accepted`. A delay in the text wins over the table's, but not over
+ * one that the operator's rule names.
+ */
+export function classify(phase: SmtpPhase, reply: Reply, own: readonly ReplyRule[] = []): Verdict {
+  const ruled = own.find((row) => matches(row, phase, reply));
+  if (ruled !== undefined) return namesDelay(ruled.verdict) ? ruled.verdict : withAskedDelay(ruled.verdict, reply.text);
+  const row = replyRules.find((row) => matches(row, phase, reply));
+  return withAskedDelay(row?.verdict ?? unknown, reply.text);
+}
+
+const unknown: Verdict = { kind: 'outcome', outcome: 'deferred', scope: 'message' };
+
+function matches(row: ReplyRule, phase: SmtpPhase, { code, enhancedCode, text }: Reply): boolean {
+  const fits = (pattern: RegExp | undefined, value: string | null): boolean =>
+    pattern === undefined || (value !== null && pattern.test(value));
+  return row.phases.includes(phase) && fits(row.code, code) && fits(row.enhanced, enhancedCode) && fits(row.text, text);
+}
+
+function namesDelay(verdict: Verdict): boolean {
+  return verdict.kind === 'fault'
+    ? verdict.pauseMs !== undefined
+    : verdict.retryAfterMs !== undefined || verdict.slowDownMs !== undefined;
+}
+
+/** A delay that the server names wins over the table's. */
+function withAskedDelay(verdict: Verdict, text: string | null): Verdict {
+  const asked = text === null ? null : askedDelayMs(text);
+  if (asked === null) return verdict;
+  if (verdict.kind === 'fault') {
+    return verdict.fault === 'throttled' || verdict.fault === 'quota' ? { ...verdict, pauseMs: asked } : verdict;
+  }
+  if (verdict.outcome !== 'deferred') return verdict;
+  return {
+    ...verdict,
+    retryAfterMs: asked,
+    ...(verdict.slowDownMs === undefined ? {} : { slowDownMs: asked }),
+  };
+}
+
+/** Socket and TLS failures before MAIL FROM: what Node calls a certificate or protocol that does not fit. */
+const tlsCodes =
+  /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|HOSTNAME_MISMATCH|INVALID_|CRL_|EPROTO$)/;
+
+/** What a failure without a reply means before MAIL FROM. `code` is the socket's error code. */
+export function classifySocketFault(code: string | null): FaultClass {
+  return code !== null && tlsCodes.test(code) ? 'tls' : 'unreachable';
+}
+
+/** Longest reply text that is kept. RFC 5321 allows 512 octets a line, and servers send essays of many. */
+const maxTextLength = 500;
+
+/**
+ * Reads a reply: `550-5.1.1 first line\n550 5.1.1 second line`. What does not begin with a code is kept as text, and so is
+ * a reply whose lines disagree on the code (RFC 5321 section 4.2.1): whoever reads another line reads another answer.
+ */
+export function parseReply(raw: string): Reply {
+  const lines = raw.split(/\r?\n/, 50);
+  const first = /^([2-5]\d\d)(?:[ -]|$)(?:([245]\.\d{1,3}\.\d{1,3})(?=\s|$))?/.exec(lines[0] ?? '');
+  const codes = new Set(lines.flatMap((line) => /^([2-5]\d\d)(?:[ -]|$)/.exec(line)?.[1] ?? []));
+  const code = codes.size > 1 ? null : (first?.[1] ?? null);
+  const enhancedCode =
+    first?.[2] ?? /^[2-5]\d\d[ -].{0,80}?[\s([#]([245]\.\d{1,3}\.\d{1,3})(?![.\d])/.exec(lines[0] ?? '')?.[1] ?? null;
+  const text = lines
+    .map((line) => {
+      const rest = code !== null && line.startsWith(code) ? line.slice(4) : line;
+      return enhancedCode !== null && rest.startsWith(enhancedCode) ? rest.slice(enhancedCode.length) : rest;
+    })
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ');
+  return { code, enhancedCode, text: text === '' ? null : printable(text, maxTextLength) };
+}

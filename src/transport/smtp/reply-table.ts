@@ -1,0 +1,256 @@
+/**
+ * What SMTP replies mean: rows of data, the first that matches wins, each with the page it comes from. The phase comes
+ * before the code.
+ *
+ * Until MAIL FROM a failure concerns the connector, whatever its digit says. After it, it concerns the message or one
+ * recipient, but for the replies by which a provider throttles, exhausts or blocks the account: those look like refusals
+ * of a message, and would fill the dead letters with mail that has nothing wrong with it.
+ */
+import type { FaultClass, Scope } from '../transport.ts';
+
+/** `final` is the reply to the final dot. */
+export type SmtpPhase = 'connect' | 'tls' | 'greeting' | 'ehlo' | 'auth' | 'mail' | 'rcpt' | 'data' | 'final';
+
+export type Verdict =
+  | { readonly kind: 'fault'; readonly fault: FaultClass; readonly pauseMs?: number }
+  | {
+      readonly kind: 'outcome';
+      readonly outcome: 'accepted' | 'deferred' | 'rejected';
+      readonly scope: Scope;
+      readonly retryAfterMs?: number;
+      /** The connector should pause for this long, although the message has an outcome of its own. */
+      readonly slowDownMs?: number;
+      readonly tooLarge?: boolean;
+      /** The login may not use this sender; whoever reports it names both. */
+      readonly sendAs?: boolean;
+    };
+
+interface Pattern {
+  readonly code?: RegExp;
+  readonly enhanced?: RegExp;
+  readonly text?: RegExp;
+}
+
+/** A row matches if all that it names matches. `source` is where the meaning comes from. */
+export interface ReplyRule extends Pattern {
+  readonly phases: readonly SmtpPhase[];
+  readonly verdict: Verdict;
+  readonly source: string;
+}
+
+const rule = (phases: readonly SmtpPhase[], pattern: Pattern, verdict: Verdict, source: string): ReplyRule => ({
+  phases,
+  ...pattern,
+  verdict,
+  source,
+});
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+const session: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth'];
+const transaction: readonly SmtpPhase[] = ['mail', 'rcpt', 'data', 'final'];
+const auth: readonly SmtpPhase[] = ['auth'];
+const rcpt: readonly SmtpPhase[] = ['rcpt'];
+const final: readonly SmtpPhase[] = ['final'];
+const wholeMessage: readonly SmtpPhase[] = ['mail', 'data', 'final'];
+
+const fault = (fault: FaultClass, pauseMs?: number): Verdict =>
+  pauseMs === undefined ? { kind: 'fault', fault } : { kind: 'fault', fault, pauseMs };
+const deferred = (scope: Scope, retryAfterMs?: number): Verdict =>
+  retryAfterMs === undefined
+    ? { kind: 'outcome', outcome: 'deferred', scope }
+    : { kind: 'outcome', outcome: 'deferred', scope, retryAfterMs };
+const rejected = (scope: Scope): Verdict => ({ kind: 'outcome', outcome: 'rejected', scope });
+const accepted: Verdict = { kind: 'outcome', outcome: 'accepted', scope: 'message' };
+const tooLarge: Verdict = { kind: 'outcome', outcome: 'rejected', scope: 'message', tooLarge: true };
+const sendAs: Verdict = { kind: 'outcome', outcome: 'rejected', scope: 'message', sendAs: true };
+
+const exchangeCodes =
+  'https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online';
+const gmailCodes = 'https://support.google.com/a/answer/3726730';
+const sesCodes = 'https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html';
+const sesErrors = 'https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html';
+const exchangeSubmission = 'https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements';
+const postfixRestrictions = 'https://www.postfix.org/postconf.5.html#smtpd_client_restrictions';
+
+export const replyRules: readonly ReplyRule[] = [
+  // Before MAIL FROM.
+  rule(session, { code: /^421$/ }, fault('throttled', minute), 'RFC 5321 section 3.8'),
+  rule(['tls'], { code: /^\d/ }, fault('tls'), 'RFC 3207 section 4'),
+  rule(auth, { code: /^4/, text: /too many|rate|throttl/i }, fault('throttled', 5 * minute), gmailCodes),
+  rule(auth, { code: /^4/ }, fault('unreachable'), 'RFC 4954 section 4.7 (454 4.7.0)'),
+  rule(auth, { code: /^(?:50[0-4]|538|555)$/ }, fault('config'), 'RFC 4954 section 6; RFC 4954 section 4 (538)'),
+  rule(auth, { code: /^5/ }, fault('auth'), 'RFC 4954 section 6 (534, 535); Exchange Online 535 5.7.139, 550 5.7.30'),
+  rule(['greeting'], { code: /^5/ }, fault('blocked'), 'RFC 5321 section 3.1 (554)'),
+  rule(['ehlo'], { code: /^5/ }, fault('config'), 'RFC 5321 section 4.1.4: the name given with EHLO'),
+  rule(session, {}, fault('unreachable'), 'RFC 5321 section 4.5.4.1'),
+
+  // The answer that matters.
+  rule(final, { code: /^2\d\d$/ }, accepted, 'RFC 5321 section 4.2.5'),
+
+  // The account is throttled, exhausted, blocked or not logged in.
+  rule(
+    final,
+    { code: /^421$/ },
+    { kind: 'outcome', outcome: 'deferred', scope: 'connector', slowDownMs: minute },
+    'RFC 5321 section 3.8',
+  ),
+  rule(transaction, { code: /^454$/, text: /daily message quota/i }, fault('quota', hour), sesCodes),
+  rule(
+    transaction,
+    { code: /^454$/, text: /throttling failure|sending rate/i },
+    fault('throttled', 5 * second),
+    sesCodes,
+  ),
+  rule(transaction, { code: /^[45]/, enhanced: /^5\.4\.5$/ }, fault('quota', hour), gmailCodes),
+  rule(transaction, { code: /^[45]/, enhanced: /^5\.(?:1\.90|7\.23[23])$/ }, fault('quota', hour), exchangeCodes),
+  // The mailbox that sends is full: of its own sent items. «554 5.2.2» alone would be the recipient's.
+  rule(
+    transaction,
+    { code: /^5/, text: /STOREDRV\.(?:Submission|ClientSubmit).{0,40}QuotaExceededException/i },
+    fault('quota', hour),
+    exchangeSubmission,
+  ),
+  rule(
+    transaction,
+    { code: /^[45]/, text: /SubmissionQuotaExceeded|daily (?:user |SMTP relay )?(?:sending )?(?:limit|quota)/i },
+    fault('quota', hour),
+    gmailCodes,
+  ),
+  rule(transaction, { code: /^421$/ }, fault('throttled', minute), 'RFC 5321 section 3.8'),
+  rule(transaction, { code: /^4/, enhanced: /^4\.7\.(?:[56]\d\d)$/ }, fault('throttled', 5 * minute), exchangeCodes),
+  rule(
+    transaction,
+    { code: /^432$/ },
+    fault('throttled', minute),
+    'Exchange Online: 432 4.3.2 concurrent connections limit exceeded',
+  ),
+  rule(
+    transaction,
+    { code: /^452$/, enhanced: /^4\.3\.1$/ },
+    fault('throttled', 5 * minute),
+    'RFC 3463 section 3.4; Exchange back pressure',
+  ),
+  rule(
+    transaction,
+    { code: /^4/, text: /peak SMTP relay limit|unusual rate of (?:unsolicited )?mail/i },
+    fault('throttled', 5 * minute),
+    gmailCodes,
+  ),
+  rule(transaction, { code: /^4/, enhanced: /^4\.7\.28$/ }, fault('throttled', 5 * minute), gmailCodes),
+  rule(
+    transaction,
+    { code: /^4/, text: /too much mail|too many (?:messages|mails|connections)|message rate|rate limit/i },
+    fault('throttled', minute),
+    'https://www.postfix.org/TUNING_README.html#conn_limit',
+  ),
+  rule(transaction, { code: /^5/, enhanced: /^5\.7\.(?:50[1-8]|70[358]|750)$/ }, fault('blocked'), exchangeCodes),
+  rule(
+    transaction,
+    { code: /^5/, enhanced: /^5\.1\.8$/, text: /bad outbound sender|access denied/i },
+    fault('blocked'),
+    exchangeCodes,
+  ),
+  rule(
+    transaction,
+    { code: /^5/, text: /sending (?:is )?(?:paused|suspended) for this account/i },
+    fault('blocked'),
+    sesErrors,
+  ),
+  rule(
+    transaction,
+    { code: /^5/, text: /client host \[[^\]]{1,60}\] blocked/i },
+    fault('blocked'),
+    postfixRestrictions,
+  ),
+  rule(
+    transaction,
+    { code: /^5/, text: /TenantAttribution|TenantInboundAttribution|invalid credentials for relay|mail relay denied/i },
+    fault('config'),
+    gmailCodes,
+  ),
+  rule(
+    transaction,
+    {
+      code: /^5/,
+      text: /client host rejected|helo command rejected|authentication (?:is )?required|must (?:first )?(?:authenticate|issue a STARTTLS)/i,
+    },
+    fault('config'),
+    postfixRestrictions,
+  ),
+  rule(transaction, { code: /^530$/ }, fault('config'), 'RFC 4954 section 6; Exchange Online 530 5.7.57'),
+  rule(
+    transaction,
+    { code: /^5/, enhanced: /^5\.7\.30$/ },
+    fault('auth'),
+    'Exchange Online: basic authentication is not supported for client submission',
+  ),
+  rule(
+    transaction,
+    { code: /^503$/ },
+    deferred('connector'),
+    'RFC 5321 section 4.2.2: bad sequence, which a new session does not have',
+  ),
+
+  // The sender is not this login's to use.
+  rule(transaction, { code: /^5/, enhanced: /^5\.7\.60$|^5\.2\.252$/ }, sendAs, exchangeCodes),
+  rule(
+    transaction,
+    {
+      code: /^5/,
+      text: /SendAsDenied|not owned by|send(?:ing)? as this (?:sender|address)|not (?:allowed|authorized|permitted) to (?:send|use)[^.]{0,40}(?:\bas\b|\bfrom\b|sender|address)/i,
+    },
+    sendAs,
+    'https://www.postfix.org/postconf.5.html#reject_sender_login_mismatch',
+  ),
+
+  rule(transaction, { code: /^5/, text: /is not authorized to perform .{0,5}ses:Send/i }, sendAs, sesErrors),
+
+  // Size, number of recipients.
+  rule(
+    transaction,
+    { code: /^5/, enhanced: /^5\.[23]\.[34]$/, text: /size|large|big|length|limit/i },
+    tooLarge,
+    'RFC 3463 sections 3.3 and 3.4',
+  ),
+  rule(transaction, { code: /^523$/ }, tooLarge, exchangeCodes),
+  rule(transaction, { code: /^5/, enhanced: /^5\.3\.4$/ }, tooLarge, 'RFC 3463 section 3.4'),
+  rule(
+    rcpt,
+    { code: /^(?:452|55[02])$/, enhanced: /^[45]\.5\.3$/ },
+    deferred('recipient'),
+    'RFC 5321 section 4.5.3.1.10; RFC 3463 section 3.6',
+  ),
+  rule(
+    rcpt,
+    { code: /^(?:452|55[02])$/, text: /too many recipients/i },
+    deferred('recipient'),
+    'RFC 5321 section 4.5.3.1.10',
+  ),
+  // The enhanced code knows better than the 552 beside it: a full mailbox, or content that is not wanted.
+  rule(
+    wholeMessage,
+    { code: /^552$/, enhanced: /^5\.(?:2\.[0-2]|[14-7]\.\d+)$/ },
+    rejected('message'),
+    'RFC 3463 section 2; https://support.google.com/a/answer/3726730 (552 5.7.0)',
+  ),
+  rule(wholeMessage, { code: /^552$/ }, tooLarge, 'RFC 1870 section 6.2'),
+
+  // A mailbox that is full or busy; greylisting.
+  rule(rcpt, { code: /^4/, enhanced: /^4\.2\.[12]$/ }, deferred('recipient', 10 * minute), gmailCodes),
+  rule(
+    transaction,
+    { code: /^45[01]$/, text: /gr[ae]y-?list/i },
+    deferred('recipient', 5 * minute),
+    'RFC 6647 section 5',
+  ),
+  rule(rcpt, { code: /^45[01]$/, enhanced: /^4\.7\.1$/ }, deferred('recipient', 5 * minute), 'RFC 6647 section 5'),
+
+  // By phase and digit.
+  rule(rcpt, { code: /^5/ }, rejected('recipient'), 'RFC 5321 section 4.2.1'),
+  rule(wholeMessage, { code: /^5/ }, rejected('message'), 'RFC 5321 section 4.2.1'),
+  rule(rcpt, {}, deferred('recipient'), 'RFC 5321 section 4.2.1; anything unknown is temporary'),
+  rule(wholeMessage, {}, deferred('message'), 'RFC 5321 section 4.2.1; anything unknown is temporary'),
+];

@@ -1,0 +1,266 @@
+/**
+ * One SMTP session: connected, secured, authenticated by nodemailer, and then one transaction of ours after the other.
+ *
+ * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on three things,
+ * held by test/integration/smtp-contract.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
+ * connect() calls back; `_socket` is the current socket, and its listeners have names of their own, so that they can be taken
+ * off; `_responseQueue` and `_remainder` are what the server has said beyond the last reply.
+ */
+import type net from 'node:net';
+import { TLSSocket } from 'node:tls';
+import SMTPConnection from 'nodemailer/lib/smtp-connection';
+import { createChannel, type SmtpChannel } from './channel.ts';
+import type { SmtpEnvelope } from './commands.ts';
+import { dial, tlsOptions } from './dial.ts';
+import { readExtensions, type SmtpExtensions } from './extensions.ts';
+import type XOAuth2 from 'nodemailer/lib/xoauth2';
+import { failureBeforeMail, SmtpFailure, xoauth2, type NodemailerError } from './failure.ts';
+import type { Login } from './login.ts';
+import { codeOf } from './reader.ts';
+import { transact, type Transaction } from './transaction.ts';
+import type { SmtpSettings, SmtpTimeouts } from '../settings.ts';
+
+export interface SmtpSession {
+  readonly extensions: SmtpExtensions;
+  /** `TLSv1.3`; null on an unencrypted session. */
+  readonly protocol: string | null;
+  /** Transactions so far. */
+  readonly messages: number;
+  /** False once the connection is gone or cannot be trusted any more. */
+  readonly usable: boolean;
+  /**
+   * Never rejects. The signal ends the connection; what is known by then is in the result. `onWhole` is called when the
+   * final dot may have left: from then on an end brought about here would leave the message uncertain.
+   */
+  transact(envelope: SmtpEnvelope, bytes: Buffer, signal: AbortSignal, onWhole: () => void): Promise<Transaction>;
+  /** Ends an open transaction, if a refusal has left one; false if the session is no use any more. */
+  clear(signal: AbortSignal): Promise<boolean>;
+  /** Says QUIT and closes. */
+  quit(): void;
+}
+
+type Done<T> = (error: Error | null, value?: T) => void;
+
+const mechanisms = ['PLAIN', 'LOGIN', 'CRAM-MD5'];
+
+/** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. `onSocket` gets the connection itself. */
+export async function openSession(
+  settings: SmtpSettings,
+  hostname: string,
+  login: Login | null,
+  signal: AbortSignal,
+  onSocket?: (socket: net.Socket) => void,
+): Promise<SmtpSession> {
+  const { timeouts } = settings;
+  const socket = await dial(settings, signal);
+  onSocket?.(socket);
+  const connection = new SMTPConnection({
+    connection: socket,
+    host: settings.tls.servername ?? settings.host,
+    name: hostname,
+    secure: settings.security === 'tls',
+    secured: settings.security === 'tls',
+    requireTLS: settings.security === 'starttls',
+    ignoreTLS: settings.security === 'none',
+    tls: tlsOptions(settings),
+    greetingTimeout: timeouts.greetingMs,
+    socketTimeout: timeouts.commandMs,
+    // The time to connect is over; this would cut the greeting and the TLS upgrade short.
+    connectionTimeout: timeouts.totalMs,
+  });
+
+  let alive = true;
+  let waiting: ((error: Error) => void) | null = null;
+  const current = (): net.Socket => connection._socket || socket;
+  connection.on('error', (error: Error) => {
+    alive = false;
+    waiting?.(error);
+  });
+  connection.on('end', () => {
+    alive = false;
+    // After a 421 the callback with the reply comes later than this event.
+    setImmediate(() => waiting?.(Object.assign(new Error('the server closed the connection'), { code: 'ECONNRESET' })));
+  });
+  const destroy = (error: Error): void => {
+    alive = false;
+    waiting?.(error);
+    connection.close();
+    current().destroy();
+  };
+
+  /** Runs one exchange with nodemailer; the first of callback, connection fault and signal settles it. */
+  const exchange = async <T>(begin: (done: Done<T>) => void): Promise<T | undefined> => {
+    const onAbort = (): void => destroy(abortError(signal));
+    try {
+      return await new Promise<T | undefined>((resolve, reject) => {
+        waiting = reject;
+        signal.addEventListener('abort', onAbort);
+        if (signal.aborted) return onAbort();
+        begin((error, value) => (error === null || error === undefined ? resolve(value) : reject(error)));
+      });
+    } finally {
+      waiting = null;
+      signal.removeEventListener('abort', onAbort);
+    }
+  };
+
+  const leave = (): void => {
+    if (alive) takeOver(connection, current(), timeouts.commandMs).quit();
+    else current().destroy();
+  };
+
+  const authenticate = async ({ user, secret, kind }: Login): Promise<void> => {
+    const offered = extensions.authMechanisms;
+    const possible = kind === 'token' ? ['XOAUTH2'] : mechanisms;
+    const method = possible.find((mechanism) => offered?.includes(mechanism));
+    if (method === undefined) {
+      leave();
+      const found = offered === null ? 'no AUTH' : `only AUTH ${offered.join(' ')}`;
+      throw new SmtpFailure('auth', {
+        code: 'ENOAUTH',
+        text: `credentials are configured, but the server offers ${found}`,
+      });
+    }
+    try {
+      await exchange<boolean>((done) =>
+        connection.login(kind === 'token' ? tokenLogin(user, secret) : { user, pass: secret, method }, (error, ok) =>
+          done(error, ok),
+        ),
+      );
+    } catch (error) {
+      leave();
+      throw failureBeforeMail(error as NodemailerError, 'auth', { user, secret });
+    }
+  };
+
+  try {
+    await exchange((done) => connection.connect((error) => done(error ?? null)));
+  } catch (error) {
+    destroy(error as Error);
+    throw failureBeforeMail(error as NodemailerError, null, null);
+  }
+  const extensions = readExtensions(connection.lastServerResponse || '');
+  if (login !== null) await authenticate(login);
+  const secured = current();
+  const protocol = secured instanceof TLSSocket ? secured.getProtocol() : null;
+  return createSession(takeOver(connection, secured, timeouts.commandMs), protocol, extensions, timeouts);
+}
+
+/** The connection without nodemailer, which has done its part. */
+function takeOver(connection: SMTPConnection, socket: net.Socket, silenceMs: number): SmtpChannel {
+  const inner = connection as unknown as NodemailerInside;
+  socket.off('data', inner._onSocketData).off('timeout', inner._onSocketTimeout).off('error', inner._onSocketError);
+  socket.off('close', inner._onSocketClose).off('end', inner._onSocketEnd);
+  const unread = inner._responseQueue.map((reply) => `${reply}\r\n`).join('') + inner._remainder;
+  inner._responseQueue = [];
+  return createChannel(socket, silenceMs, Buffer.from(unread, 'latin1'));
+}
+
+interface NodemailerInside {
+  readonly _onSocketData: (chunk: Buffer) => void;
+  readonly _onSocketTimeout: () => void;
+  readonly _onSocketError: (error: Error) => void;
+  readonly _onSocketClose: () => void;
+  readonly _onSocketEnd: () => void;
+  readonly _remainder: string;
+  _responseQueue: readonly string[];
+}
+
+function createSession(
+  channel: SmtpChannel,
+  protocol: string | null,
+  extensions: SmtpExtensions,
+  timeouts: SmtpTimeouts,
+): SmtpSession {
+  let messages = 0;
+  let mustClear = false;
+
+  /** Runs one exchange; the signal ends it, and the connection. */
+  const unlessAborted = async <T>(signal: AbortSignal, begin: () => Promise<T>): Promise<T> => {
+    const onAbort = (): void => {
+      const { code, message } = abortError(signal);
+      channel.end(code ?? null, message);
+    };
+    signal.addEventListener('abort', onAbort);
+    try {
+      const running = begin();
+      if (signal.aborted) onAbort();
+      return await running;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  };
+
+  return {
+    extensions,
+    protocol,
+    get messages() {
+      return messages;
+    },
+    get usable() {
+      return channel.usable;
+    },
+    quit: () => channel.quit(),
+    async clear(signal) {
+      if (!mustClear || !channel.usable) return channel.usable;
+      mustClear = false;
+      const cleared = await unlessAborted(signal, () => reset(channel));
+      if (!cleared) channel.end('EPROTOCOL', 'the session could not be reset');
+      return cleared && channel.usable;
+    },
+    async transact(envelope, bytes, signal, onWhole) {
+      messages += 1;
+      const { dataTerminationMs, commandMs } = timeouts;
+      const task = { envelope, bytes, extensions, dataTerminationMs, onWhole };
+      const transaction = await unlessAborted(signal, () => transact(channel, task));
+      const { failure, refused, body } = transaction;
+      // A reply before the end of the message leaves the server amid one that will never end.
+      if (body === 'part') channel.end('EPROTOCOL', 'the server answered before the end of the message');
+      else if (body === 'whole') channel.setSilence(commandMs);
+      mustClear = failure !== null && failure.phase !== 'final';
+      const last = failure !== null && endsSession(failure);
+      if (channel.usable && (last || [...refused.values()].some(endsSession))) channel.quit();
+      return transaction;
+    },
+  };
+}
+
+/** RSET; false if the server does not say yes. */
+function reset(channel: SmtpChannel): Promise<boolean> {
+  return new Promise((resolve) => {
+    const done = (cleared: boolean): void => {
+      channel.listen(null);
+      resolve(cleared);
+    };
+    channel.listen({
+      reply: (text) => done(codeOf(text)?.startsWith('2') === true),
+      drained: () => undefined,
+      ended: () => done(false),
+    });
+    channel.write('RSET\r\n');
+  });
+}
+
+/** What nodemailer asks of a generator of tokens: it shows the one it is given, and once more after a refusal by 334. */
+function tokenLogin(user: string, token: string): { user: string; method: string; oauth2: XOAuth2 } {
+  const generator = {
+    getToken: (_again: boolean, done: (error: null, token: string) => void) => done(null, token),
+    buildXOAuth2Token: (shown: string) => Buffer.from(xoauth2(user, shown), 'utf8').toString('base64'),
+  };
+  return { user, method: 'XOAUTH2', oauth2: generator as unknown as XOAuth2 };
+}
+
+/**
+ * 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). After a
+ * reply that is no refusal either, nobody knows what the next one would be the answer to.
+ */
+function endsSession({ answered, reply }: SmtpFailure): boolean {
+  return answered && (!/^[45]/.test(reply.code ?? '') || reply.code === '421' || reply.code === '503');
+}
+
+function abortError(signal: AbortSignal): NodemailerError {
+  const reason: unknown = signal.reason;
+  return reason instanceof Error && (reason as NodemailerError).code === 'ETIMEDOUT'
+    ? reason
+    : new Error('stopped while sending');
+}
