@@ -2,7 +2,7 @@
 import { domainToASCII } from 'node:url';
 import { simpleParser, type ParsedMail } from 'mailparser';
 import type { MessageStatus } from '../src/producer/producer.ts';
-import type { DeadLetterSummary } from '../src/queue/dead-letters.ts';
+import type { DeadLetterSummary } from '../src/queue/ledger/dead-letters.ts';
 import type { Example } from './messages.ts';
 import type { Received, ServerPlan } from './servers.ts';
 

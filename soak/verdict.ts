@@ -1,6 +1,6 @@
 /** The invariants: holds what was accepted against what the servers took and what the ledger says. Pure. */
-import type { DeadLetterSummary } from '../src/queue/dead-letters.ts';
-import { terminalStates, type LedgerRow } from '../src/queue/ledger.ts';
+import type { DeadLetterSummary } from '../src/queue/ledger/dead-letters.ts';
+import { terminalStates, type LedgerRow } from '../src/queue/ledger/ledger.ts';
 import type { Copy } from './sink.ts';
 import type { Offer } from './traffic.ts';
 

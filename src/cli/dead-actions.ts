@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
-import type { DeadLetterSummary } from '../queue/dead-letters.ts';
+import type { DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
 import type { Operator } from '../queue/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { operate, requireConfig, requireConnector } from './compose.ts';

@@ -1,7 +1,7 @@
 /** `dead list|show`, and the group of all `dead` commands: the messages that will not be tried again by themselves. */
 import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
-import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/dead-letters.ts';
+import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
 import { operate, requireConfig, requireConnector } from './compose.ts';
 import { selection, summaries, type FilterOptions } from './dead-selection.ts';
 import { addDeadActions } from './dead-actions.ts';

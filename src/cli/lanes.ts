@@ -2,8 +2,8 @@
 import type { Command } from 'commander';
 import { unreachable } from '../errors.ts';
 import type { Config, ConnectorConfig, Limits } from '../config/config.ts';
-import type { WaitReason } from '../queue/lane-waits.ts';
-import type { LaneFaults, LaneStatus } from '../queue/lanes.ts';
+import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
+import type { LaneFaults, LaneStatus } from '../queue/lanes/lanes.ts';
 import type { Operator } from '../queue/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { eachBounded } from './bounded.ts';

@@ -9,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import type { Message } from '../message/message.ts';
 import { parseMessage, type OutboundMessage } from '../message/schema.ts';
 import type { MessageStatus, Producer } from '../producer/producer.ts';
-import { terminalStates } from '../queue/ledger.ts';
+import { terminalStates } from '../queue/ledger/ledger.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { tooLargeForGraph } from '../transport/graph/large.ts';

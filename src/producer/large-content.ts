@@ -1,7 +1,7 @@
 /** Moves attachments and raw messages above the inline limit into the content store, leaving references behind. */
 import { PostlaneError } from '../errors.ts';
 import { inlineContentLimitBytes, type Attachment, type Content, type Message } from '../message/message.ts';
-import type { ContentStore } from '../queue/content.ts';
+import type { ContentStore } from '../queue/ledger/content.ts';
 
 /** The same message with every large content replaced by a reference. Storing comes before enqueueing: a job never refers to nothing. */
 export async function storeLargeContent(message: Message, id: string, contents: ContentStore): Promise<Message> {

@@ -5,17 +5,17 @@ import { PostlaneError } from '../errors.ts';
 import { newMessageId } from '../message/identity.ts';
 import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
 import { parseMessage, type OutboundMessage } from '../message/schema.ts';
-import { createAcknowledger } from '../queue/acknowledge.ts';
-import { connectFailFast, reasonOf, redisError, whenReady } from '../queue/connection.ts';
-import { refsOf } from '../queue/content.ts';
+import { createAcknowledger } from '../queue/redis/replication.ts';
+import { connectFailFast, reasonOf, redisError, whenReady } from '../queue/redis/connection.ts';
+import { refsOf } from '../queue/ledger/content.ts';
 import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
-import type { HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger.ts';
-import { defaultPrefix, intakeName, jobName } from '../queue/names.ts';
+import type { HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
+import { defaultPrefix, intakeName, jobName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
-import type { RedisSettings } from '../queue/redis-settings.ts';
+import type { RedisSettings } from '../queue/redis/settings.ts';
 import { storeLargeContent } from './large-content.ts';
 
-export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis-settings.ts';
+export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/settings.ts';
 
 export interface ProducerOptions {
   readonly redis: RedisSettings & {

@@ -1,20 +1,20 @@
 /** Opens what is in Redis over one connection: queues, lanes, ledger, dead letters, contents, quota, in one shard or several. */
 import type { Queue } from 'bullmq';
-import { shareConnection, type LaneWorker, type SharedQueues } from './bullmq.ts';
-import type { RedisClient } from './connection.ts';
-import { createContentStore, type ContentStore } from './content.ts';
-import { createDeadLetters, type DeadLetters } from './dead-letters.ts';
-import type { DurabilityWarning } from './durability.ts';
-import { createLanes, type Lanes } from './lanes.ts';
-import { createLedger, type Ledger } from './ledger.ts';
-import { intakeName, laneName, type Keys } from './names.ts';
-import { createPacer } from './pace.ts';
-import { createPlacement } from './placement.ts';
-import { createQuota, type Quota } from './quota.ts';
+import { shareConnection, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
+import type { RedisClient } from './redis/connection.ts';
+import { createContentStore, type ContentStore } from './ledger/content.ts';
+import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
+import type { DurabilityWarning } from './redis/durability.ts';
+import { createLanes, type Lanes } from './lanes/lanes.ts';
+import { createLedger, type Ledger } from './ledger/ledger.ts';
+import { intakeName, laneName, type Keys } from './redis/keys.ts';
+import { createPacer } from './lanes/rate.ts';
+import { createPlacement } from './ledger/location.ts';
+import { createQuota, type Quota } from './lanes/quota.ts';
 import { shardLanes } from './sharded-lanes.ts';
 import { shardLedger } from './sharded-ledger.ts';
 import { shardLetters } from './sharded-letters.ts';
-import { shardsOf, type Shards } from './shards.ts';
+import { shardsOf, type Shards } from './redis/shards.ts';
 
 /** What a single shard has; only whoever looks at everything goes through them one by one. */
 export interface ShardParts {

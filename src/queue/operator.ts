@@ -1,16 +1,16 @@
 /** What an operator does to the queue from outside a worker: looks at lanes, pauses them, replays and drops dead letters. */
-import { connectFailFast, whenReady } from './connection.ts';
-import { refsOf } from './content.ts';
-import type { DeadLetter, DeadLetters } from './dead-letters.ts';
+import { connectFailFast, whenReady } from './redis/connection.ts';
+import { refsOf } from './ledger/content.ts';
+import type { DeadLetter, DeadLetters } from './ledger/dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import { decodeIntake, encodeWire } from './jobs.ts';
-import type { Lanes } from './lanes.ts';
-import type { LedgerRow } from './ledger.ts';
-import { jobName } from './names.ts';
+import type { Lanes } from './lanes/lanes.ts';
+import type { LedgerRow } from './ledger/ledger.ts';
+import { jobName } from './redis/keys.ts';
 import { openQueues } from './open.ts';
-import type { Quota } from './quota.ts';
-import type { RedisSettings } from './redis-settings.ts';
+import type { Quota } from './lanes/quota.ts';
+import type { RedisSettings } from './redis/settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface OperatorOptions {

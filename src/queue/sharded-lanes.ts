@@ -1,8 +1,8 @@
 /** The lanes over several shards: each connector's in its own; what is due is asked for in all, in turn. */
-import type { Lanes } from './lanes.ts';
-import type { Ledger } from './ledger.ts';
-import type { Placement } from './placement.ts';
-import type { Shards } from './shards.ts';
+import type { Lanes } from './lanes/lanes.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import type { Placement } from './ledger/location.ts';
+import type { Shards } from './redis/shards.ts';
 
 export function shardLanes(
   lanes: readonly Lanes[],

@@ -1,7 +1,7 @@
 /** The ledger over several shards: each step goes to the shard that the row is in, as the word of its place says. */
-import type { Ledger, LedgerRow } from './ledger.ts';
-import type { Placement } from './placement.ts';
-import type { Shards } from './shards.ts';
+import type { Ledger, LedgerRow } from './ledger/ledger.ts';
+import type { Placement } from './ledger/location.ts';
+import type { Shards } from './redis/shards.ts';
 
 /** A message that moves is cancelled where it arrives; this often it is looked where that is. */
 const chases = 5;

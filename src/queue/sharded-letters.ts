@@ -1,5 +1,5 @@
 /** Dead letters over several shards: each is where its message's row was; lists are merged by the time of death. */
-import type { DeadLetters, DeadLetterSummary } from './dead-letters.ts';
+import type { DeadLetters, DeadLetterSummary } from './ledger/dead-letters.ts';
 
 export function shardLetters(letters: readonly DeadLetters[]): DeadLetters {
   const all = async <T>(ask: (each: DeadLetters) => Promise<T>): Promise<T[]> => Promise.all(letters.map(ask));

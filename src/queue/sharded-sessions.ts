@@ -1,6 +1,6 @@
 /** Session leases over several shards: each connector's beside its faults, which say how many sessions its server bears now. */
-import type { Sessions } from './session-leases.ts';
-import type { Shards } from './shards.ts';
+import type { Sessions } from './sessions/leases.ts';
+import type { Shards } from './redis/shards.ts';
 
 export function shardSessions(sessions: readonly Sessions[], shards: Pick<Shards, 'of'>): Sessions {
   const at = (connectorId: string): Sessions => sessions[shards.of(connectorId)]!;

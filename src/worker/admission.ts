@@ -3,8 +3,8 @@
  * other processes is left to them for a moment, untouched; only if nobody takes it up is one of their idle sessions asked for.
  * So sessions stay where they are while there is work for them, and move when there is none.
  */
-import type { Lanes } from '../queue/lanes.ts';
-import type { Sessions } from '../queue/session-leases.ts';
+import type { Lanes } from '../queue/lanes/lanes.ts';
+import type { Sessions } from '../queue/sessions/leases.ts';
 import type { Reservation, Transport } from '../transport/transport.ts';
 
 export interface AdmissionTools {

@@ -1,6 +1,6 @@
 /** What a connector's own limits say of one attempt: too large for it, its day or its window is full, or booked. */
 import { contentSize } from '../message/content.ts';
-import type { Demand, Quota, QuotaKind } from '../queue/quota.ts';
+import type { Demand, Quota, QuotaKind } from '../queue/lanes/quota.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
 import type { ConnectorLimits } from './settings.ts';
 

@@ -1,8 +1,8 @@
 /** Dead letters that are no delivery's result: jobs that cannot be read, messages that nobody may send, jobs that stalled for good. */
 import { printable, type Issue } from '../errors.ts';
 import { encodeWire } from '../queue/jobs.ts';
-import type { DeadReason } from '../queue/dead-letters.ts';
-import type { Ledger, NewRow, RecipientState } from '../queue/ledger.ts';
+import type { DeadReason } from '../queue/ledger/dead-letters.ts';
+import type { Ledger, NewRow, RecipientState } from '../queue/ledger/ledger.ts';
 import type { Message } from '../message/message.ts';
 import type { Listener } from './events.ts';
 

@@ -5,11 +5,11 @@
 import { asError, PostlaneError, printable, unreachable } from '../errors.ts';
 import { composeMail } from '../message/compose.ts';
 import { contentSize } from '../message/content.ts';
-import { refsOf } from '../queue/content.ts';
+import { refsOf } from '../queue/ledger/content.ts';
 import { headerOf, type LaneJob } from '../queue/jobs.ts';
-import { terminalStates, type Carry, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger.ts';
+import { terminalStates, type Carry, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
-import type { Quota, QuotaKind } from '../queue/quota.ts';
+import type { Quota, QuotaKind } from '../queue/lanes/quota.ts';
 import { allow, tooLargeFor } from './allowance.ts';
 import { resolveDoubt } from './doubt.ts';
 import { createFence, type Fence } from './fence.ts';

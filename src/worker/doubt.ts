@@ -3,7 +3,7 @@
  * spaced like retries and bounded; when they come to nothing, `onUnverified` decides.
  */
 import { unreachable } from '../errors.ts';
-import type { LedgerRow, NewRow, RecipientState } from '../queue/ledger.ts';
+import type { LedgerRow, NewRow, RecipientState } from '../queue/ledger/ledger.ts';
 import type { OutgoingMail, Transport, Verification } from '../transport/transport.ts';
 import type { Delivery, DeliverTools } from './deliver.ts';
 import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';

@@ -4,8 +4,8 @@
  */
 import type { Issue } from '../errors.ts';
 import type { Verification } from '../transport/transport.ts';
-import type { DeadReason } from '../queue/dead-letters.ts';
-import type { QuotaKind } from '../queue/quota.ts';
+import type { DeadReason } from '../queue/ledger/dead-letters.ts';
+import type { QuotaKind } from '../queue/lanes/quota.ts';
 
 export type WorkerEvent =
   | { readonly event: 'ready'; readonly worker: string; readonly connectors: number; readonly slots: number }

@@ -1,11 +1,11 @@
 /** What happens to a job of a lane: decode it, deliver it, and translate the answer into BullMQ's terms. Nothing else does that. */
 import { DelayedError, Worker, WaitingError, type Job } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
-import type { Riding } from '../queue/bullmq.ts';
+import type { Riding } from '../queue/bullmq/shared-queues.ts';
 import type { ConnectorConfig } from './settings.ts';
 import { decodeLane } from '../queue/jobs.ts';
-import type { Lanes } from '../queue/lanes.ts';
-import { laneName, type Keys } from '../queue/names.ts';
+import type { Lanes } from '../queue/lanes/lanes.ts';
+import { laneName, type Keys } from '../queue/redis/keys.ts';
 import type { Transport } from '../transport/transport.ts';
 import { buryInvalid } from './bury.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';

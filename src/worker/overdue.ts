@@ -3,9 +3,9 @@
  * A lane that is paused for days, a connector that is broken for days, an operator who never answers: all end in a dead letter.
  */
 import { decodeLane } from '../queue/jobs.ts';
-import type { DeadLetter } from '../queue/dead-letters.ts';
-import type { LedgerRow, NewRow } from '../queue/ledger.ts';
-import { intakeName } from '../queue/names.ts';
+import type { DeadLetter } from '../queue/ledger/dead-letters.ts';
+import type { LedgerRow, NewRow } from '../queue/ledger/ledger.ts';
+import { intakeName } from '../queue/redis/keys.ts';
 import { expire } from './retry-policy.ts';
 import type { SweepTools } from './sweep.ts';
 import { settleMessage } from './settlement.ts';

@@ -8,11 +8,11 @@
 import { DelayedError, WaitingError, type Job } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
 import type { Mailbox, Message } from '../message/message.ts';
-import type { ContentStore } from '../queue/content.ts';
-import { refsOf } from '../queue/content.ts';
+import type { ContentStore } from '../queue/ledger/content.ts';
+import { refsOf } from '../queue/ledger/content.ts';
 import { decodeIntake, headerOf, jobPriorities, laneJobOf } from '../queue/jobs.ts';
-import { terminalStates, type NewRow, type Standing } from '../queue/ledger.ts';
-import type { Lanes } from '../queue/lanes.ts';
+import { terminalStates, type NewRow, type Standing } from '../queue/ledger/ledger.ts';
+import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import type { RouteTable } from '../routing/table.ts';

@@ -6,8 +6,8 @@
  *                                     └─ nothing there ─▶ refresh exactly: later, or out of the set
  */
 import { asError, printable } from '../errors.ts';
-import type { LaneWorker } from '../queue/bullmq.ts';
-import type { Lanes } from '../queue/lanes.ts';
+import type { LaneWorker } from '../queue/bullmq/shared-queues.ts';
+import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Admission } from './admission.ts';
 import { createBell } from '../async/wakeup.ts';
 import type { Listener } from './events.ts';

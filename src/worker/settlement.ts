@@ -1,10 +1,10 @@
 /** Writes what an attempt came to into the ledger, tells the listeners, and frees what a settled message needed. */
 import { printable } from '../errors.ts';
-import type { ContentStore } from '../queue/content.ts';
-import { refsOf } from '../queue/content.ts';
-import type { DeadLetter, DeadReason } from '../queue/dead-letters.ts';
+import type { ContentStore } from '../queue/ledger/content.ts';
+import { refsOf } from '../queue/ledger/content.ts';
+import type { DeadLetter, DeadReason } from '../queue/ledger/dead-letters.ts';
 import { encodeWire, type LaneJob } from '../queue/jobs.ts';
-import type { Carry, HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../queue/ledger.ts';
+import type { Carry, HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../queue/ledger/ledger.ts';
 import type { Listener } from './events.ts';
 import { insist } from './insist.ts';
 import type { Decision } from './retry-policy.ts';

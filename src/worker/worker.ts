@@ -5,14 +5,14 @@
  * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
  */
 import { WaitingError, type Job } from 'bullmq';
-import { IntakeWorker, type LaneWorker } from '../queue/bullmq.ts';
-import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/connection.ts';
-import { durabilityWarnings } from '../queue/durability.ts';
-import { intakeName } from '../queue/names.ts';
+import { IntakeWorker, type LaneWorker } from '../queue/bullmq/shared-queues.ts';
+import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/redis/connection.ts';
+import { durabilityWarnings } from '../queue/redis/durability.ts';
+import { intakeName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
-import { createSessions, type Sessions } from '../queue/session-leases.ts';
+import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
 import { shardSessions } from '../queue/sharded-sessions.ts';
-import type { RedisSettings } from '../queue/redis-settings.ts';
+import type { RedisSettings } from '../queue/redis/settings.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Transport } from '../transport/transport.ts';

@@ -5,7 +5,7 @@
  * replayed.
  */
 import { describe, expect, test } from 'vitest';
-import { keysOf, laneName } from '../../src/queue/names.ts';
+import { keysOf, laneName } from '../../src/queue/redis/keys.ts';
 import { balance, copiesOf, countable, countableMany, settled, sink } from '../support/books.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { keysOf, laneName } from '../../src/queue/names.ts';
+import { keysOf, laneName } from '../../src/queue/redis/keys.ts';
 import { balance, copiesOf, countable, countableMany, isUncertain, settled, sink } from '../support/books.ts';
 import { ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';

@@ -1,6 +1,6 @@
 /** Redis falls silent, without a word and for longer than the locks, while sends are under way; then it is there again. */
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { keysOf, laneName } from '../../src/queue/names.ts';
+import { keysOf, laneName } from '../../src/queue/redis/keys.ts';
 import { balance, copiesOf, countable, countableMany, settled } from '../support/books.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';

@@ -4,7 +4,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import type { OutboundMessage } from '../../src/message/schema.ts';
-import { shardsOf } from '../../src/queue/shards.ts';
+import { shardsOf } from '../../src/queue/redis/shards.ts';
 import { balance, countable, settled, sink } from '../support/books.ts';
 import { insist } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';

@@ -1,6 +1,6 @@
 /** The host of Redis vanishes without a word, and another one answers at its address: no packet ever ends the old connection. */
 import { expect, onTestFinished, test } from 'vitest';
-import { connectPatient } from '../../src/queue/connection.ts';
+import { connectPatient } from '../../src/queue/redis/connection.ts';
 import { countable } from '../support/books.ts';
 import { insist } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';

@@ -1,6 +1,6 @@
 /** The soak's judge: it must see each kind of broken promise, or a soak that passes would prove nothing. */
 import { describe, expect, test } from 'vitest';
-import type { LedgerRow, RecipientState } from '../../src/queue/ledger.ts';
+import type { LedgerRow, RecipientState } from '../../src/queue/ledger/ledger.ts';
 import { judge, type Evidence } from '../../soak/verdict.ts';
 
 const to = 't1.0@relay.sink.test';

@@ -1,7 +1,7 @@
-/** What src/queue/bullmq-steps.ts takes for granted about BullMQ: its steps can carry one of ours, in one script. */
+/** What src/queue/bullmq/steps.ts takes for granted about BullMQ: its steps can carry one of ours, in one script. */
 import { DelayedError, type Job, type Queue } from 'bullmq';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { shareConnection, type LaneWorker, type Riding } from '../../src/queue/bullmq.ts';
+import { shareConnection, type LaneWorker, type Riding } from '../../src/queue/bullmq/shared-queues.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 
 const lane = { lockMs: 30_000, stalledMs: 30_000, maxStalledCount: 3 };

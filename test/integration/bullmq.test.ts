@@ -1,10 +1,10 @@
-/** What is assumed of BullMQ's less public parts: a new version must keep all of this, or `src/queue/bullmq.ts` must change. */
+/** What is assumed of BullMQ's less public parts: a new version must keep all of this, or `src/queue/bullmq/shared-queues.ts` must change. */
 import { randomUUID } from 'node:crypto';
 import { DelayedError, WaitingError, Worker, type Job } from 'bullmq';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { shareConnection, type LaneWorker } from '../../src/queue/bullmq.ts';
-import { createLanes } from '../../src/queue/lanes.ts';
-import { keysOf } from '../../src/queue/names.ts';
+import { shareConnection, type LaneWorker } from '../../src/queue/bullmq/shared-queues.ts';
+import { createLanes } from '../../src/queue/lanes/lanes.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 

@@ -2,12 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { parseMessage } from '../../src/message/schema.ts';
-import { deadLetterFields, type DeadLetter } from '../../src/queue/dead-letters.ts';
+import { deadLetterFields, type DeadLetter } from '../../src/queue/ledger/dead-letters.ts';
 import { diagnose } from '../../src/queue/doctor/diagnose.ts';
 import { findingKinds, type Finding, type FindingKind } from '../../src/queue/doctor/findings.ts';
 import { encodeWire, laneJobOf } from '../../src/queue/jobs.ts';
-import type { LedgerState } from '../../src/queue/ledger.ts';
-import { jobName, laneName } from '../../src/queue/names.ts';
+import type { LedgerState } from '../../src/queue/ledger/ledger.ts';
+import { jobName, laneName } from '../../src/queue/redis/keys.ts';
 import { openQueues } from '../../src/queue/open.ts';
 import { project } from '../support/cli.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../fake-graph/faults.ts';
-import { keysOf } from '../../src/queue/names.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { tooLargeForGraph } from '../../src/transport/graph/large.ts';
 import { settled } from '../support/books.ts';
 import { project } from '../support/cli.ts';

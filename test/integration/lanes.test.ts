@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { createRecordingTransport, type RecordingStep } from '../../src/transport/recording.ts';
 import { openQueues } from '../../src/queue/open.ts';
-import { catchUpMs, paceOf } from '../../src/queue/pace.ts';
+import { catchUpMs, paceOf } from '../../src/queue/lanes/rate.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../src/transport/transport.ts';
 import { shardCount, testConnection, testPrefix } from '../support/redis.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';

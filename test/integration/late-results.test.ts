@@ -1,14 +1,14 @@
 /** Results that come after somebody else has decided: what they may still change, and what not. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { createDeadLetters, type DeadLetter } from '../../src/queue/dead-letters.ts';
+import { createDeadLetters, type DeadLetter } from '../../src/queue/ledger/dead-letters.ts';
 import {
   createLedger,
   type Ledger,
   type NewRow,
   type RecipientState,
   type Settlement,
-} from '../../src/queue/ledger.ts';
-import { keysOf } from '../../src/queue/names.ts';
+} from '../../src/queue/ledger/ledger.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 
 type Outcome = RecipientState['outcome'];

@@ -1,11 +1,11 @@
 /** Priorities inside a lane: high overtakes whatever waits, nobody starves for it, and within a class the order stays. */
 import { describe, expect, test } from 'vitest';
 import type { Queue } from 'bullmq';
-import { shareConnection } from '../../src/queue/bullmq.ts';
+import { shareConnection } from '../../src/queue/bullmq/shared-queues.ts';
 import { jobPriorities, laneJobOf } from '../../src/queue/jobs.ts';
-import { jobName, keysOf, laneName } from '../../src/queue/names.ts';
-import { createTurns, liftArgs, liftScript } from '../../src/queue/turns.ts';
-import { run } from '../../src/queue/script.ts';
+import { jobName, keysOf, laneName } from '../../src/queue/redis/keys.ts';
+import { createTurns, liftArgs, liftScript } from '../../src/queue/bullmq/priority-fairness.ts';
+import { run } from '../../src/queue/lua/script.ts';
 import type { Message, Priority } from '../../src/message/message.ts';
 import type { Outcome } from '../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';

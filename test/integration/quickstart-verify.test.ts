@@ -11,7 +11,7 @@ import { acceptedAt, messageIdHeader, newMessageId } from '../../src/message/ide
 import { defaultMessageLimits, type Content, type Message } from '../../src/message/message.ts';
 import { parseMessage } from '../../src/message/schema.ts';
 import type { MessageStatus } from '../../src/producer/producer.ts';
-import type { DeadLetterSummary } from '../../src/queue/dead-letters.ts';
+import type { DeadLetterSummary } from '../../src/queue/ledger/dead-letters.ts';
 
 const startedAt = Date.UTC(2026, 2, 2, 9, 0, 0);
 const plans = serverPlans(() => 'secret');

@@ -1,8 +1,8 @@
 /** A connector's own limits per day, per window and per message, over all workers. */
 import { describe, expect, test } from 'vitest';
 import { setTimeout as pause } from 'node:timers/promises';
-import { createQuota, type Booking, type Demand } from '../../src/queue/quota.ts';
-import { keysOf } from '../../src/queue/names.ts';
+import { createQuota, type Booking, type Demand } from '../../src/queue/lanes/quota.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { openQueues } from '../../src/queue/open.ts';
 import { createRecordingTransport } from '../../src/transport/recording.ts';
 import type { Transport } from '../../src/transport/transport.ts';

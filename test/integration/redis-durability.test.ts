@@ -2,9 +2,9 @@
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { startPrivateRedis } from '../../scripts/redis.ts';
-import { connectFailFast, whenReady, type RedisClient } from '../../src/queue/connection.ts';
-import { durabilityWarnings } from '../../src/queue/durability.ts';
-import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import { connectFailFast, whenReady, type RedisClient } from '../../src/queue/redis/connection.ts';
+import { durabilityWarnings } from '../../src/queue/redis/durability.ts';
+import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 
 async function connected(settings: RedisSettings): Promise<RedisClient> {

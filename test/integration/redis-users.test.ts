@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { startPrivateRedis } from '../../scripts/redis.ts';
-import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import { journey, untroubled } from '../support/redis-journey.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { textOf } from '../support/source.ts';

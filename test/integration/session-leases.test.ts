@@ -1,7 +1,7 @@
 /** Leases of sessions: how many connections a connector may have, counted in Redis over all workers. */
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { keysOf } from '../../src/queue/names.ts';
-import { createSessions, type Sessions } from '../../src/queue/session-leases.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
+import { createSessions, type Sessions } from '../../src/queue/sessions/leases.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { SessionLease, SessionLeases } from '../../src/transport/smtp/leases.ts';
 import type { Transport } from '../../src/transport/transport.ts';

@@ -1,10 +1,10 @@
 /** Several shards: ids stay taken and messages single wherever their connectors are, also while they move. */
 import { describe, expect, test } from 'vitest';
 import { openQueues, type OpenQueues } from '../../src/queue/open.ts';
-import type { NewRow } from '../../src/queue/ledger.ts';
+import type { NewRow } from '../../src/queue/ledger/ledger.ts';
 import type { LaneJob } from '../../src/queue/jobs.ts';
 import { shardLedger } from '../../src/queue/sharded-ledger.ts';
-import { createPlacement } from '../../src/queue/placement.ts';
+import { createPlacement } from '../../src/queue/ledger/location.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';

@@ -1,8 +1,8 @@
 /** The sweep: bounds of dead letters, contents that nobody needs, jobs whose workers died each time. */
 import { describe, expect, test } from 'vitest';
-import { createContentStore } from '../../src/queue/content.ts';
-import { shareConnection } from '../../src/queue/bullmq.ts';
-import { keysOf } from '../../src/queue/names.ts';
+import { createContentStore } from '../../src/queue/ledger/content.ts';
+import { shareConnection } from '../../src/queue/bullmq/shared-queues.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';

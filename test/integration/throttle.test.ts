@@ -1,10 +1,10 @@
 /** Adaptive concurrency: a server that refuses more sessions than it bears is given as many, and more once it takes more. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { createLanes } from '../../src/queue/lanes.ts';
-import { shareConnection } from '../../src/queue/bullmq.ts';
-import { createLedger } from '../../src/queue/ledger.ts';
-import { keysOf } from '../../src/queue/names.ts';
+import { createLanes } from '../../src/queue/lanes/lanes.ts';
+import { shareConnection } from '../../src/queue/bullmq/shared-queues.ts';
+import { createLedger } from '../../src/queue/ledger/ledger.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { balance, countableMany, settled } from '../support/books.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';

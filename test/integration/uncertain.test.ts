@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { createRecordingTransport } from '../../src/transport/recording.ts';
 import type { Outcome, OutgoingMail, Verification } from '../../src/transport/transport.ts';
-import { createLedger, type NewRow } from '../../src/queue/ledger.ts';
-import { keysOf } from '../../src/queue/names.ts';
+import { createLedger, type NewRow } from '../../src/queue/ledger/ledger.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../support/until.ts';

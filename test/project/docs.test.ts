@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { deadReasons } from '../../src/queue/dead-letters.ts';
-import { ledgerStates, terminalStates } from '../../src/queue/ledger.ts';
-import { waitReasons } from '../../src/queue/lane-waits.ts';
+import { deadReasons } from '../../src/queue/ledger/dead-letters.ts';
+import { ledgerStates, terminalStates } from '../../src/queue/ledger/ledger.ts';
+import { waitReasons } from '../../src/queue/lanes/wait-reasons.ts';
 import { filesUnder, root, textOf } from '../support/source.ts';
 
 const documents = filesUnder('.').filter((path) => path.endsWith('.md') && !path.startsWith('.'));

@@ -1,7 +1,7 @@
 /** The pace of a lane as a calculation: what is promised of the server's side, from what Redis enforces on ours. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { catchUpMs, paceOf } from '../../src/queue/pace.ts';
+import { catchUpMs, paceOf } from '../../src/queue/lanes/rate.ts';
 
 const rates = fc.integer({ min: 1, max: 200_000 });
 

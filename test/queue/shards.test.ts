@@ -1,7 +1,7 @@
 /** Which shard a connector is in: the same in every process, for ever, and evenly. */
 import { assert, integer, property, string } from 'fast-check';
 import { expect, test } from 'vitest';
-import { shardsOf } from '../../src/queue/shards.ts';
+import { shardsOf } from '../../src/queue/redis/shards.ts';
 
 test('the first shard is the prefix itself, the others have their number within the tag', () => {
   expect(shardsOf('{postlane}', 3).prefixes).toEqual(['{postlane}', '{postlane1}', '{postlane2}']);

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import { createProducer, type Producer, type ProducerOptions } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { openOperator, type Operator } from '../../src/queue/operator.ts';
-import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import {
   createRecordingTransport,
   type RecordingStep,

@@ -1,6 +1,6 @@
 /** Everything that is done to messages, over whatever Redis the settings name: for servers of every kind. */
 import { expect } from 'vitest';
-import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import { configOf, startWorker, testOperator, testProducer } from './postlane.ts';
 import { until } from './until.ts';
 

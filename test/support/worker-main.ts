@@ -7,7 +7,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGraphTransport } from '../../src/transport/graph/graph.ts';
-import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import type { GraphSettings, SmtpSettings } from '../../src/transport/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';

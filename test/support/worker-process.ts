@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import type { RedisSettings } from '../../src/queue/redis-settings.ts';
+import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import type { GraphSettings, SmtpTimeouts } from '../../src/transport/settings.ts';
 import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { textOf } from '../support/source.ts';
-import type { RecipientState } from '../../src/queue/ledger.ts';
+import type { RecipientState } from '../../src/queue/ledger/ledger.ts';
 import type { Outcome, RecipientOutcome } from '../../src/transport/transport.ts';
 import { decide, expire, faultPauses, retryDelayMs } from '../../src/worker/retry-policy.ts';
 

@@ -1,8 +1,8 @@
 /** What the doctor looks for in stored contents: each is needed by a message, and each that a message needs is there. */
 import type { Message } from '../../message/message.ts';
-import { refsOf } from '../content.ts';
+import { refsOf } from '../ledger/content.ts';
 import { decodeIntake, decodeLane } from '../jobs.ts';
-import { intakeName, laneName } from '../names.ts';
+import { intakeName, laneName } from '../redis/keys.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, pages, scan, unsettled } from './looks.ts';
 

@@ -1,8 +1,8 @@
 /** What the doctor looks for in dead letters: their message must be dead, in part or held, and the index must name just them. */
-import { refsOf } from '../content.ts';
-import type { DeadLetter } from '../dead-letters.ts';
+import { refsOf } from '../ledger/content.ts';
+import type { DeadLetter } from '../ledger/dead-letters.ts';
 import { decodeIntake } from '../jobs.ts';
-import { run, script } from '../script.ts';
+import { run, script } from '../lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, queued, scan, unsettled } from './looks.ts';
 

@@ -1,6 +1,6 @@
 /** What the doctor looks for in ledger rows: unsettled ones must be in a queue, or held, and in the index; settled ones not. */
-import { jobName } from '../names.ts';
-import { terminalStates, type LedgerState } from '../ledger.ts';
+import { jobName } from '../redis/keys.ts';
+import { terminalStates, type LedgerState } from '../ledger/ledger.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { dropLetter } from './letters.ts';
 import { members, queued, scan, unsettled } from './looks.ts';

@@ -9,12 +9,12 @@
  * `open` is the fence: an attempt that was begun under a job's lock token and has no result yet. Whoever finds it set
  * does not know whether the mail was taken.
  */
-import type { RedisClient } from './connection.ts';
-import type { Rider } from './bullmq-steps.ts';
-import type { Keys } from './names.ts';
-import { cancelScript, fenceScript, releaseScript, rowScript, settleRider, settleScript } from './ledger-scripts.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import type { Rider } from '../bullmq/steps.ts';
+import type { Keys } from '../redis/keys.ts';
+import { cancelScript, fenceScript, releaseScript, rowScript, settleRider, settleScript } from './scripts.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
-import { run, type Script } from './script.ts';
+import { run, type Script } from '../lua/script.ts';
 
 export const ledgerStates = [
   'queued',

@@ -3,8 +3,8 @@
  * would keep a newsletter waiting for ever. So of ten jobs that a process takes from a lane, one is the first of normal and one
  * the first of low, if anything before them would keep them waiting. Within a class the order stays.
  */
-import { jobPriorities } from './jobs.ts';
-import { script } from './script.ts';
+import { jobPriorities } from '../jobs.ts';
+import { script } from '../lua/script.ts';
 
 type LiftedClass = 'normal' | 'low';
 

@@ -16,10 +16,10 @@ import {
   type Processor,
   type WorkerOptions,
 } from 'bullmq';
-import type { RedisClient } from './connection.ts';
-import { createStepRunner, SteppedBackend, type Rider } from './bullmq-steps.ts';
-import { run } from './script.ts';
-import { createTurns, liftArgs, liftScript, type Turns } from './turns.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { createStepRunner, SteppedBackend, type Rider } from './steps.ts';
+import { run } from '../lua/script.ts';
+import { createTurns, liftArgs, liftScript, type Turns } from './priority-fairness.ts';
 
 export interface SharedQueues {
   queue(name: string): Queue;

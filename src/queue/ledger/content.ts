@@ -5,11 +5,11 @@
  * crash between storing and enqueueing leaves an entry that nobody needs; the sweep finds it by the time of storing.
  */
 import { createHash } from 'node:crypto';
-import type { RedisClient } from './connection.ts';
-import { PostlaneError } from '../errors.ts';
-import type { Content, Message } from '../message/message.ts';
-import type { Keys } from './names.ts';
-import { luaNow, run, script } from './script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { PostlaneError } from '../../errors.ts';
+import type { Content, Message } from '../../message/message.ts';
+import type { Keys } from '../redis/keys.ts';
+import { luaNow, run, script } from '../lua/script.ts';
 
 /** KEYS: content, refs, contents. ARGV: hash, message id, bytes or nothing. → 1 if it is stored now. */
 const storeScript = script(`${luaNow}

@@ -5,9 +5,9 @@
  * A round writes a word and waits for that: whatever was written before is replicated before. It looks for the messages in the
  * same round, as the master that had taken them may have been replaced meanwhile by one that never heard of them.
  */
-import { PostlaneError } from '../errors.ts';
+import { PostlaneError } from '../../errors.ts';
 import type { RedisClient } from './connection.ts';
-import { intakeName, type Keys } from './names.ts';
+import { intakeName, type Keys } from './keys.ts';
 
 interface Round {
   readonly ids: string[];

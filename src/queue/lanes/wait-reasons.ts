@@ -1,6 +1,6 @@
 /** What a lane waits for, and until when: the reason is written beside BullMQ's limiter, with the same end. */
 import type { QuotaKind } from './quota.ts';
-import { luaNow, script } from './script.ts';
+import { luaNow, script } from '../lua/script.ts';
 
 /** Why somebody made a lane wait for a time. */
 export type HoldReason = Extract<WaitReason, 'fault' | 'slow-down' | QuotaKind>;

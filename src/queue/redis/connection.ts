@@ -3,9 +3,9 @@
  * must fail fast, and one for workers, which must wait.
  */
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
-import { PostlaneError } from '../errors.ts';
+import { PostlaneError } from '../../errors.ts';
 import { coalesceWrites } from './write-coalescing.ts';
-import type { RedisSettings, RedisTls } from './redis-settings.ts';
+import type { RedisSettings, RedisTls } from './settings.ts';
 
 /** A single server (Sentinels only say which), or a Cluster: both take the same commands. */
 export type RedisClient = Redis | Cluster;

@@ -1,10 +1,10 @@
 /** The lanes as a whole: which are ready, their limits, pauses and counts. Each lane is an ordinary BullMQ queue. */
 import type { JobsOptions, Queue } from 'bullmq';
-import type { RedisClient } from './connection.ts';
-import type { SharedQueues } from './bullmq.ts';
-import type { LaneJob } from './jobs.ts';
-import { routedEntry, rowFields, standingOf, type NewRow, type Standing } from './ledger.ts';
-import { jobName, laneName, type Keys } from './names.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import type { SharedQueues } from '../bullmq/shared-queues.ts';
+import type { LaneJob } from '../jobs.ts';
+import { routedEntry, rowFields, standingOf, type NewRow, type Standing } from '../ledger/ledger.ts';
+import { jobName, laneName, type Keys } from '../redis/keys.ts';
 import {
   claimScript,
   enterLua,
@@ -13,11 +13,11 @@ import {
   limitsScript,
   passScript,
   refreshScript,
-} from './lane-scripts.ts';
-import { holdScript, unholdScript, waitScript, type HoldReason, type WaitReason } from './lane-waits.ts';
-import { lookAtLanes, type LaneLook } from './lane-looks.ts';
-import { paceOf } from './pace.ts';
-import { run } from './script.ts';
+} from './scripts.ts';
+import { holdScript, unholdScript, waitScript, type HoldReason, type WaitReason } from './wait-reasons.ts';
+import { lookAtLanes, type LaneLook } from './snapshot.ts';
+import { paceOf } from './rate.ts';
+import { run } from '../lua/script.ts';
 
 /** What BullMQ enforces in Redis for all processes. */
 interface LaneLimits {

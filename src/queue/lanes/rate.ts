@@ -18,9 +18,9 @@
  * interval would let twice as many pass around its edge: that is done only beyond 1,000 a second, where an interval of whole
  * milliseconds is too coarse; 61 windows of a second touch any 60 s, so each has a 61st of the limit.
  */
-import type { RedisClient } from './connection.ts';
-import { laneName, type Keys } from './names.ts';
-import { run, script } from './script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { laneName, type Keys } from '../redis/keys.ts';
+import { run, script } from '../lua/script.ts';
 
 /** By how much an interval is longer than the limit asks. */
 const slack = 1.0125;

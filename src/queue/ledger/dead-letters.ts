@@ -1,6 +1,6 @@
 /** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
-import type { RedisClient } from './connection.ts';
-import type { Keys } from './names.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import type { Keys } from '../redis/keys.ts';
 
 /** The closed list of reasons. */
 export const deadReasons = [

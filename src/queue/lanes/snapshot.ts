@@ -1,7 +1,7 @@
 /** A look at many lanes at once: which of them need the sweep. A page of them is one round trip, so that thousands cost little. */
-import type { RedisClient } from './connection.ts';
-import { laneName, type Keys } from './names.ts';
-import { run, script } from './script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { laneName, type Keys } from '../redis/keys.ts';
+import { run, script } from '../lua/script.ts';
 
 export interface LaneLook {
   readonly connectorId: string;

@@ -8,7 +8,7 @@
  * A worker's leases count as long as it is alive, so those of one that was killed free themselves. Every number is written as
  * a whole, never added to: a step that was done twice, or whose answer got lost, does no harm.
  */
-import { luaNow, script } from './script.ts';
+import { luaNow, script } from '../lua/script.ts';
 
 /** Old connectors' hashes end by themselves; no session lives as long (100 messages, 30 s of idleness). */
 const dayMs = 86_400_000;

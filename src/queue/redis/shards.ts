@@ -2,7 +2,7 @@
  * Shards: the parts that connectors are spread over, each with a hash tag of its own, so that a Cluster can keep them on
  * different masters. The first one is the home of everything that has no connector: intake, contents, and where messages are.
  */
-import { keysOf, type Keys } from './names.ts';
+import { keysOf, type Keys } from './keys.ts';
 
 export interface Shards {
   readonly prefixes: readonly string[];

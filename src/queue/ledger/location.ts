@@ -7,9 +7,9 @@
  *
  * A crash anywhere in between leaves the job where it was (intake, or the old lane), and all of it is done again.
  */
-import type { RedisClient } from './connection.ts';
-import { run, script } from './script.ts';
-import type { Shards } from './shards.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { run, script } from '../lua/script.ts';
+import type { Shards } from '../redis/shards.ts';
 
 /** How long the word outlives the row, and how long a row that has moved is in the way of a job that was left behind. */
 const graceMs = 24 * 3_600_000;

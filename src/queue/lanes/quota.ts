@@ -6,9 +6,9 @@
  * to two buckets of waiting (a bucket is a sixtieth of the window). What is booked is booked before the attempt: a worker that
  * dies leaves its booking behind, and the connector sends less, never more.
  */
-import type { RedisClient } from './connection.ts';
-import type { Keys } from './names.ts';
-import { luaNow, run, script } from './script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import type { Keys } from '../redis/keys.ts';
+import { luaNow, run, script } from '../lua/script.ts';
 
 /** A closed list: also why a lane waits. */
 export type QuotaKind = 'recipients-per-day' | 'bytes';

@@ -7,8 +7,8 @@
  * pinned exactly, and test/integration/bullmq-steps.test.ts holds it.
  */
 import { RedisQueueBackend, type Job } from 'bullmq';
-import type { RedisClient } from './connection.ts';
-import { run, script, type Script } from './script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { run, script, type Script } from '../lua/script.ts';
 
 /** Lua of ours, in which `bullmq()` runs BullMQ's step, once, and returns its result. It returns a table: our answer, then BullMQ's. */
 export interface Rider {

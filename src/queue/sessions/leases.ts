@@ -5,10 +5,10 @@
  * Whoever has leases says so every few seconds. Whoever finds that it was given up meanwhile (it stood still, or Redis was
  * away) ends its idle sessions and says what it holds.
  */
-import type { RedisClient } from './connection.ts';
-import type { Keys } from './names.ts';
-import { run, type Script } from './script.ts';
-import { acquireScript, beatScript, holdScript, recallScript } from './session-scripts.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import type { Keys } from '../redis/keys.ts';
+import { run, type Script } from '../lua/script.ts';
+import { acquireScript, beatScript, holdScript, recallScript } from './scripts.ts';
 
 interface SessionLease {
   release(): void;

@@ -1,6 +1,6 @@
 /** Lua scripts in Redis: defined once as text, called by hash, loaded on demand. */
 import { createHash } from 'node:crypto';
-import type { RedisClient } from './connection.ts';
+import type { RedisClient } from '../redis/connection.ts';
 
 export interface Script {
   readonly lua: string;

@@ -1,6 +1,6 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. KEYS[1] is the row, KEYS[2] the unsettled set. */
-import { script } from './script.ts';
-import { luaRise } from './throttle.ts';
+import { script } from '../lua/script.ts';
+import { luaRise } from '../lua/adaptive-concurrency.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. */
 const shared = `

@@ -1,7 +1,7 @@
 /** The Lua of the `ready` set: which lanes may have something to do, and from when. */
-import { rowLua } from './ledger-scripts.ts';
-import { luaNow, script } from './script.ts';
-import { luaInForce, luaLower } from './throttle.ts';
+import { rowLua } from '../ledger/scripts.ts';
+import { luaNow, script } from '../lua/script.ts';
+import { luaInForce, luaLower } from '../lua/adaptive-concurrency.ts';
 
 /**
  * KEYS[1] ready. ARGV: how many, visibility ms, lanes to pass over. → [ms until the next lane is due or -1, lanes that are due
