@@ -5,7 +5,7 @@
 import { createProducer, type MessageStatus, type Producer } from '../src/producer/producer.ts';
 import { defaultMessageLimits } from '../src/message/message.ts';
 import type { DeadLetterSummary } from '../src/queue/ledger/dead-letters.ts';
-import { openOperator } from '../src/queue/operator.ts';
+import { openOperator } from '../src/admin/operator.ts';
 import { terminalStates } from '../src/queue/ledger/ledger.ts';
 import type { Evidence, Sent } from './evidence.ts';
 import { exampleSet, type Example } from './messages.ts';

@@ -1,7 +1,7 @@
 /** What happens to workers, Redis and servers while the soak runs: one misfortune every few seconds, by the dice. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PrivateRedis } from '../scripts/redis.ts';
-import type { Operator } from '../src/queue/operator.ts';
+import type { Operator } from '../src/admin/operator.ts';
 import type { Chance } from './chance.ts';
 import type { Fleet } from './fleet.ts';
 import { habits, type MailServers } from './servers.ts';

@@ -5,7 +5,7 @@ import type { Config, ConnectorConfig } from '../config/config.ts';
 import { loadConfig, type LoadResult } from '../config/load.ts';
 import { nearest } from '../config/suggest.ts';
 import { createProducer, type Producer } from '../producer/producer.ts';
-import { openOperator, type Operator } from '../queue/operator.ts';
+import { openOperator, type Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { createGraphTransport } from '../transport/graph/graph.ts';
 import type { SessionLeases } from '../transport/smtp/leases.ts';

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
-import type { Operator } from '../queue/operator.ts';
+import type { Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { operate, requireConfig, requireConnector } from './compose.ts';
 import { selection, summaries, type FilterOptions } from './dead-selection.ts';

@@ -1,7 +1,7 @@
 /** Which dead letters a command concerns: the options that choose them, and those that are chosen. */
 import { asError } from '../errors.ts';
 import type { DeadLetterFilter, DeadLetterSummary, DeadReason } from '../queue/ledger/dead-letters.ts';
-import type { Operator } from '../queue/operator.ts';
+import type { Operator } from '../admin/operator.ts';
 import { UsageError } from './failure.ts';
 import { parsePast } from './values.ts';
 

@@ -1,6 +1,6 @@
 /** `doctor`: holds ledger, queues, dead letters and contents against each other, tells what disagrees, and mends it with --fix. */
 import type { Command } from 'commander';
-import { findingKinds, type Finding } from '../queue/doctor/findings.ts';
+import { findingKinds, type Finding } from '../admin/doctor/findings.ts';
 import { sends } from '../routing/connector.ts';
 import { operate, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { destination } from 'pino';
 import { asError } from '../errors.ts';
-import { startHealthServer, type HealthServer } from '../admin/health.ts';
+import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import { watchConfig, type ConfigWatch } from '../config/watch.ts';

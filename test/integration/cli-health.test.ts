@@ -1,6 +1,6 @@
 /** The health check over HTTP: what it answers, to whom, and to which requests. */
 import { expect, onTestFinished, test } from 'vitest';
-import { startHealthServer, type HealthState } from '../../src/admin/health.ts';
+import { startHealthServer, type HealthState } from '../../src/observability/health.ts';
 
 async function setUp(state: HealthState, ready = true): Promise<(path: string, method?: string) => Promise<Response>> {
   const server = await startHealthServer({ host: '127.0.0.1', port: 0, health: () => state, ready: () => ready });

@@ -2,7 +2,7 @@
 import { onTestFinished } from 'vitest';
 import { createProducer, type Producer, type ProducerOptions } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
-import { openOperator, type Operator } from '../../src/queue/operator.ts';
+import { openOperator, type Operator } from '../../src/admin/operator.ts';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import {
   createRecordingTransport,

@@ -1,16 +1,16 @@
 /** What an operator does to the queue from outside a worker: looks at lanes, pauses them, replays and drops dead letters. */
-import { connectFailFast, whenReady } from './redis/connection.ts';
-import { refsOf } from './ledger/content.ts';
-import type { DeadLetter, DeadLetters } from './ledger/dead-letters.ts';
+import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
+import { refsOf } from '../queue/ledger/content.ts';
+import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
-import { decodeIntake, encodeWire } from './jobs.ts';
-import type { Lanes } from './lanes/lanes.ts';
-import type { LedgerRow } from './ledger/ledger.ts';
-import { jobName } from './redis/keys.ts';
-import { openQueues } from './open.ts';
-import type { Quota } from './lanes/quota.ts';
-import type { RedisSettings } from './redis/settings.ts';
+import { decodeIntake, encodeWire } from '../queue/jobs.ts';
+import type { Lanes } from '../queue/lanes/lanes.ts';
+import type { LedgerRow } from '../queue/ledger/ledger.ts';
+import { jobName } from '../queue/redis/keys.ts';
+import { openQueues } from '../queue/open.ts';
+import type { Quota } from '../queue/lanes/quota.ts';
+import type { RedisSettings } from '../queue/redis/settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface OperatorOptions {

@@ -1,8 +1,8 @@
 /** What the doctor looks for in queues: jobs whose message is settled or not known, and jobs that failed. */
 import type { Job } from 'bullmq';
-import { decodeLane } from '../jobs.ts';
+import { decodeLane } from '../../queue/jobs.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
-import { done, pages } from './looks.ts';
+import { done, pages } from './scan.ts';
 
 /** Jobs in lanes: their message must be known, and not be settled. Jobs that failed, there and in the intake. */
 export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Examination): AsyncGenerator<Suspicion[]> {

@@ -1,14 +1,14 @@
 /** What the doctor can find: the closed list of kinds with what each means and what mending it does, and the shapes they come in. */
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../redis/connection.ts';
+import type { RedisClient } from '../../queue/redis/connection.ts';
 import type { MessageLimits } from '../../message/message.ts';
-import type { ContentStore } from '../ledger/content.ts';
-import type { DeadLetters } from '../ledger/dead-letters.ts';
-import type { Lanes } from '../lanes/lanes.ts';
-import type { Ledger } from '../ledger/ledger.ts';
-import type { Keys } from '../redis/keys.ts';
-import type { ShardParts } from '../open.ts';
-import type { Shards } from '../redis/shards.ts';
+import type { ContentStore } from '../../queue/ledger/content.ts';
+import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
+import type { Lanes } from '../../queue/lanes/lanes.ts';
+import type { Ledger } from '../../queue/ledger/ledger.ts';
+import type { Keys } from '../../queue/redis/keys.ts';
+import type { ShardParts } from '../../queue/open.ts';
+import type { Shards } from '../../queue/redis/shards.ts';
 
 /** The closed list of what can disagree: what it means, and what `--fix` does about it; null: nothing that is safe. */
 export const findingKinds = {

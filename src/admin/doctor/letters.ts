@@ -1,10 +1,10 @@
 /** What the doctor looks for in dead letters: their message must be dead, in part or held, and the index must name just them. */
-import { refsOf } from '../ledger/content.ts';
-import type { DeadLetter } from '../ledger/dead-letters.ts';
-import { decodeIntake } from '../jobs.ts';
-import { run, script } from '../lua/script.ts';
+import { refsOf } from '../../queue/ledger/content.ts';
+import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
+import { decodeIntake } from '../../queue/jobs.ts';
+import { run, script } from '../../queue/lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
-import { members, queued, scan, unsettled } from './looks.ts';
+import { members, queued, scan, unsettled } from './scan.ts';
 
 /** KEYS: dead letter, index. ARGV: id, its time of death. Only the letter that was looked at: a newer one may be the only copy. */
 const dropLetterScript = script(`

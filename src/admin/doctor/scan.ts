@@ -1,8 +1,8 @@
 /** How the doctor looks: through keys, sets and lists in pages, and for a message in all the places where it may be. */
 import type { Job } from 'bullmq';
-import { mastersOf } from '../redis/connection.ts';
-import { terminalStates, type LedgerState } from '../ledger/ledger.ts';
-import { intakeName, laneName } from '../redis/keys.ts';
+import { mastersOf } from '../../queue/redis/connection.ts';
+import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
+import { intakeName, laneName } from '../../queue/redis/keys.ts';
 import type { Body } from './findings.ts';
 
 const page = 200;

@@ -1,9 +1,9 @@
 /** What the doctor looks for in ledger rows: unsettled ones must be in a queue, or held, and in the index; settled ones not. */
-import { jobName } from '../redis/keys.ts';
-import { terminalStates, type LedgerState } from '../ledger/ledger.ts';
+import { jobName } from '../../queue/redis/keys.ts';
+import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { dropLetter } from './letters.ts';
-import { members, queued, scan, unsettled } from './looks.ts';
+import { members, queued, scan, unsettled } from './scan.ts';
 
 /** Ledger rows: unsettled ones must be somewhere, and in the index; settled ones not. */
 export async function* suspectRows(body: Body, examination: Examination): AsyncGenerator<Suspicion[]> {
