@@ -7,10 +7,10 @@ import { decodeLane } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { laneName, type Keys } from '../queue/redis/keys.ts';
 import type { Transport } from '../transport/transport.ts';
-import { buryInvalid } from './bury.ts';
+import { buryInvalid } from './dead-letter.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
-import { deliver, type Delivery, type DeliverTools } from './deliver.ts';
-import { faultPauses, longestHoldMs } from './retry-policy.ts';
+import { deliver, type Delivery, type DeliverTools } from './attempt/deliver.ts';
+import { faultPauses, longestHoldMs } from './attempt/retry-policy.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface LaneTools extends DeliverTools {

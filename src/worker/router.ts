@@ -16,8 +16,8 @@ import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import type { RouteTable } from '../routing/table.ts';
-import { buryInvalid, buryMessage, type BuryTools } from './bury.ts';
-import { deadlineOf } from './deliver.ts';
+import { buryInvalid, buryMessage, type BuryTools } from './dead-letter.ts';
+import { deadlineOf } from './attempt/deliver.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */

@@ -23,7 +23,7 @@ import { routeJob, type Routing } from './router.ts';
 import { createAdmission } from './admission.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
-import { sweep, sweepUntil, type SweepTools } from './sweep.ts';
+import { sweep, sweepUntil, type SweepTools } from './maintenance/maintenance.ts';
 import { within } from '../async/timeout.ts';
 
 export interface WorkerOptions {

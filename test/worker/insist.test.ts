@@ -1,6 +1,6 @@
 /** Insisting on a write: which refusals pass, and which errors end it. */
 import { expect, test } from 'vitest';
-import { insist } from '../../src/worker/insist.ts';
+import { insist } from '../../src/worker/attempt/retry-write.ts';
 
 /** Fails with these, one after the other, then answers. */
 function refusing(...messages: readonly string[]): { write: () => Promise<string>; tries: () => number } {

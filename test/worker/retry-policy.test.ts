@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { textOf } from '../support/source.ts';
 import type { RecipientState } from '../../src/queue/ledger/ledger.ts';
 import type { Outcome, RecipientOutcome } from '../../src/transport/transport.ts';
-import { decide, expire, faultPauses, retryDelayMs } from '../../src/worker/retry-policy.ts';
+import { decide, expire, faultPauses, retryDelayMs } from '../../src/worker/attempt/retry-policy.ts';
 
 const policy = { firstDelayMs: 30_000, maxDelayMs: 3_600_000, lifetimeMs: 86_400_000, onUncertain: 'retry' } as const;
 const reply = { code: '450', enhancedCode: null, text: 'later' };

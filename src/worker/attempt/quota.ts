@@ -1,8 +1,8 @@
 /** What a connector's own limits say of one attempt: too large for it, its day or its window is full, or booked. */
-import { contentSize } from '../message/content.ts';
-import type { Demand, Quota, QuotaKind } from '../queue/lanes/quota.ts';
-import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
-import type { ConnectorLimits } from './settings.ts';
+import { contentSize } from '../../message/content.ts';
+import type { Demand, Quota, QuotaKind } from '../../queue/lanes/quota.ts';
+import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
+import type { ConnectorLimits } from '../settings.ts';
 
 /** A refusal in words if the mail is larger than the connector may send; null if it is not. */
 export function tooLargeFor(mail: OutgoingMail, { maxBytes = null }: ConnectorLimits): string | null {

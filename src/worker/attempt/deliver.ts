@@ -2,19 +2,19 @@
  * One attempt as one straight line: who is left → compose → (session ready) fence → send → decide → ledger. Returns what
  * the queue must do. Knows neither BullMQ nor lanes.
  */
-import { asError, PostlaneError, printable, unreachable } from '../errors.ts';
-import { composeMail } from '../message/compose.ts';
-import { contentSize } from '../message/content.ts';
-import { refsOf } from '../queue/ledger/content.ts';
-import { headerOf, type LaneJob } from '../queue/jobs.ts';
-import { terminalStates, type Carry, type LedgerRow, type NewRow, type RecipientState } from '../queue/ledger/ledger.ts';
-import type { OutgoingMail, Outcome, Transport } from '../transport/transport.ts';
-import type { Quota, QuotaKind } from '../queue/lanes/quota.ts';
-import { allow, tooLargeFor } from './allowance.ts';
-import { resolveDoubt } from './doubt.ts';
+import { asError, PostlaneError, printable, unreachable } from '../../errors.ts';
+import { composeMail } from '../../message/compose.ts';
+import { contentSize } from '../../message/content.ts';
+import { refsOf } from '../../queue/ledger/content.ts';
+import { headerOf, type LaneJob } from '../../queue/jobs.ts';
+import { terminalStates, type Carry, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
+import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
+import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
+import { allow, tooLargeFor } from './quota.ts';
+import { resolveDoubt } from './verify.ts';
 import { createFence, type Fence } from './fence.ts';
 import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
-import type { ConnectorLimits, SendPolicy } from './settings.ts';
+import type { ConnectorLimits, SendPolicy } from '../settings.ts';
 import { deferMessage, settleMessage, takeBack, type Settled, type SettleTools } from './settlement.ts';
 
 export interface DeliverTools extends SettleTools {

@@ -1,6 +1,6 @@
 /** Insists on a write that Redis refuses for the time being: what a server has answered is known to this process alone. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { asError } from '../errors.ts';
+import { asError } from '../../errors.ts';
 
 /**
  * Refusals that end by themselves, or by an operator's hand: no memory, no disk, a replica after a failover, still loading

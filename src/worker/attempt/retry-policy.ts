@@ -4,11 +4,11 @@
  * Default schedule, delay before attempt n+1: 30–45 s, 1–1.5 min, 2–3 min, 4–6 min, 8–12 min, 16–24 min, 32–48 min, then
  * 40–60 min each, until the lifetime of 24 h ends: some 30 attempts.
  */
-import type { DeadReason, DeadRecipient } from '../queue/ledger/dead-letters.ts';
-import type { LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
-import type { SendPolicy } from './settings.ts';
-import type { FaultClass, Outcome, RecipientOutcome, Reply, StopReason } from '../transport/transport.ts';
-import { unreachable } from '../errors.ts';
+import type { DeadReason, DeadRecipient } from '../../queue/ledger/dead-letters.ts';
+import type { LedgerState, RecipientState } from '../../queue/ledger/ledger.ts';
+import type { SendPolicy } from '../settings.ts';
+import type { FaultClass, Outcome, RecipientOutcome, Reply, StopReason } from '../../transport/transport.ts';
+import { unreachable } from '../../errors.ts';
 
 export type Decision =
   /** Nothing is left to try: the end, or `held` for an operator. `dead` lists whom the dead letter concerns, if anybody. */

@@ -2,12 +2,12 @@
  * What follows an attempt without a result where the far side can be asked: look, and settle by what is found. Looks are
  * spaced like retries and bounded; when they come to nothing, `onUnverified` decides.
  */
-import { unreachable } from '../errors.ts';
-import type { LedgerRow, NewRow, RecipientState } from '../queue/ledger/ledger.ts';
-import type { OutgoingMail, Transport, Verification } from '../transport/transport.ts';
+import { unreachable } from '../../errors.ts';
+import type { LedgerRow, NewRow, RecipientState } from '../../queue/ledger/ledger.ts';
+import type { OutgoingMail, Transport, Verification } from '../../transport/transport.ts';
 import type { Delivery, DeliverTools } from './deliver.ts';
 import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
-import type { SendPolicy } from './settings.ts';
+import type { SendPolicy } from '../settings.ts';
 import { deferUnverified, settleMessage, type Settled } from './settlement.ts';
 
 export interface Doubt {

@@ -2,13 +2,13 @@
  * The guarantee that every accepted message ends: whatever is unsettled past its deadline is settled here, wherever it is.
  * A lane that is paused for days, a connector that is broken for days, an operator who never answers: all end in a dead letter.
  */
-import { decodeLane } from '../queue/jobs.ts';
-import type { DeadLetter } from '../queue/ledger/dead-letters.ts';
-import type { LedgerRow, NewRow } from '../queue/ledger/ledger.ts';
-import { intakeName } from '../queue/redis/keys.ts';
-import { expire } from './retry-policy.ts';
-import type { SweepTools } from './sweep.ts';
-import { settleMessage } from './settlement.ts';
+import { decodeLane } from '../../queue/jobs.ts';
+import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
+import type { LedgerRow, NewRow } from '../../queue/ledger/ledger.ts';
+import { intakeName } from '../../queue/redis/keys.ts';
+import { expire } from '../attempt/retry-policy.ts';
+import type { SweepTools } from './maintenance.ts';
+import { settleMessage } from '../attempt/settlement.ts';
 
 /** Workers settle what they have in hand themselves; this long after the deadline they have had their chance. */
 const graceMs = 30_000;

@@ -8,22 +8,22 @@
  * - dead letters over their bounds go, and contents that nobody needs
  */
 import type { Job, Queue } from 'bullmq';
-import type { RedisClient } from '../queue/redis/connection.ts';
-import { asError, printable } from '../errors.ts';
-import type { LaneWorker } from '../queue/bullmq/shared-queues.ts';
-import type { Listener } from './events.ts';
-import { refsOf } from '../queue/ledger/content.ts';
-import type { DeadLetters } from '../queue/ledger/dead-letters.ts';
-import { decodeIntake, decodeLane } from '../queue/jobs.ts';
-import type { LaneLook } from '../queue/lanes/snapshot.ts';
-import { differs } from '../queue/lanes/lanes.ts';
-import { terminalStates } from '../queue/ledger/ledger.ts';
-import { intakeName, type Keys } from '../queue/redis/keys.ts';
-import type { ShardParts } from '../queue/open.ts';
-import { buryInvalid, buryMessage } from './bury.ts';
-import { settleOverdue } from './overdue.ts';
-import type { SettleTools } from './settlement.ts';
-import { connectorFor, enterLane, type RouterTools } from './router.ts';
+import type { RedisClient } from '../../queue/redis/connection.ts';
+import { asError, printable } from '../../errors.ts';
+import type { LaneWorker } from '../../queue/bullmq/shared-queues.ts';
+import type { Listener } from '../events.ts';
+import { refsOf } from '../../queue/ledger/content.ts';
+import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
+import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
+import type { LaneLook } from '../../queue/lanes/snapshot.ts';
+import { differs } from '../../queue/lanes/lanes.ts';
+import { terminalStates } from '../../queue/ledger/ledger.ts';
+import { intakeName, type Keys } from '../../queue/redis/keys.ts';
+import type { ShardParts } from '../../queue/open.ts';
+import { buryInvalid, buryMessage } from '../dead-letter.ts';
+import { settleOverdue } from './deadlines.ts';
+import type { SettleTools } from '../attempt/settlement.ts';
+import { connectorFor, enterLane, type RouterTools } from '../router.ts';
 
 export interface SweepTools extends RouterTools, SettleTools {
   readonly redis: RedisClient;

@@ -1,6 +1,6 @@
 /** The fence of one attempt: asks the ledger, right before the transaction, whether this worker may send. */
-import { asError } from '../errors.ts';
-import type { FenceAnswer, Ledger, NewRow } from '../queue/ledger/ledger.ts';
+import { asError } from '../../errors.ts';
+import type { FenceAnswer, Ledger, NewRow } from '../../queue/ledger/ledger.ts';
 
 export interface Fence {
   /** What the transport calls. Never rejects: an error of Redis means no, and is kept. */

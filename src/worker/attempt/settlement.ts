@@ -1,12 +1,12 @@
 /** Writes what an attempt came to into the ledger, tells the listeners, and frees what a settled message needed. */
-import { printable } from '../errors.ts';
-import type { ContentStore } from '../queue/ledger/content.ts';
-import { refsOf } from '../queue/ledger/content.ts';
-import type { DeadLetter, DeadReason } from '../queue/ledger/dead-letters.ts';
-import { encodeWire, type LaneJob } from '../queue/jobs.ts';
-import type { Carry, HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../queue/ledger/ledger.ts';
-import type { Listener } from './events.ts';
-import { insist } from './insist.ts';
+import { printable } from '../../errors.ts';
+import type { ContentStore } from '../../queue/ledger/content.ts';
+import { refsOf } from '../../queue/ledger/content.ts';
+import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
+import { encodeWire, type LaneJob } from '../../queue/jobs.ts';
+import type { Carry, HistoryEntry, Ledger, NewRow, RecipientState, Settlement } from '../../queue/ledger/ledger.ts';
+import type { Listener } from '../events.ts';
+import { insist } from './retry-write.ts';
 import type { Decision } from './retry-policy.ts';
 
 export interface SettleTools {
