@@ -1,4 +1,4 @@
-/** Three projects: unit (no network), integration (real Redis, real sockets), fault (one file per fault). */
+/** Two projects: rooms (mirrors the source, with real Redis and real sockets), fault (one file per fault). */
 import { defineConfig } from 'vitest/config';
 
 const shared = { setupFiles: ['test/support/leaks.ts'], testTimeout: 30_000, hookTimeout: 30_000 };
@@ -6,18 +6,11 @@ const shared = { setupFiles: ['test/support/leaks.ts'], testTimeout: 30_000, hoo
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    // Of the run, not of a project: one private Redis for all three.
+    // Of the run, not of a project: one private Redis for both.
     globalSetup: ['test/support/global-setup.ts'],
     projects: [
-      {
-        test: {
-          ...shared,
-          name: 'unit',
-          include: ['test/{message,routing,transport,queue,producer,worker,config,cli,bench,project}/**/*.test.ts'],
-          testTimeout: 20_000,
-        },
-      },
-      { test: { ...shared, name: 'integration', include: ['test/{integration,contract}/**/*.test.ts'] } },
+      // Mirrors src/, testkit/ and tools/; system/ has what needs the whole product.
+      { test: { ...shared, name: 'rooms', include: ['test/**/*.test.ts'], exclude: ['test/fault/**'] } },
       { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'], testTimeout: 60_000 } },
     ],
   },

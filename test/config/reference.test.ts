@@ -1,7 +1,7 @@
 /** Holds docs/configuration.md and schema/config.schema.json to the code, both ways. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { files } from '../../scripts/schema.ts';
+import { files } from '../../tools/schema.ts';
 import { configRules } from '../../src/config/issues.ts';
 import { presets } from '../../src/config/presets.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
@@ -64,7 +64,7 @@ describe('schema/config.schema.json', () => {
     connectors: { c: { direction: 'outgoing', smtp: { host: 'b.example', ...smtp } } },
   });
 
-  test('is what the code says (node scripts/schema.ts writes it)', () => {
+  test('is what the code says (node tools/schema.ts writes it)', () => {
     expect(textOf('schema/config.schema.json')).toBe(files().get('schema/config.schema.json'));
   });
 

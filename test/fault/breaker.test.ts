@@ -4,7 +4,7 @@ import { balance, countable, countableMany, settled } from '../support/books.ts'
 import { testOperator, testProducer, type TestWorker } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { doorTo, expectNoneBurned, startSender, type Door } from '../support/smtp-sender.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 
 const fleetOf = (prefix: string, doors: readonly Door[]): Promise<TestWorker[]> =>
   Promise.all(['one', 'two', 'three'].map((name) => startSender({ prefix, doors, name })));

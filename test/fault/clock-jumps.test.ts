@@ -10,7 +10,7 @@ import { balance, copiesOf, countable, countableMany, settled, sink } from '../s
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
 
 const hourMs = 3_600_000;

@@ -14,7 +14,7 @@ import { ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startProcess, startWorkerProcess, type RunningProcess } from '../support/worker-process.ts';
 
 interface Installed {

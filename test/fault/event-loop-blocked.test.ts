@@ -4,7 +4,7 @@ import { balance, copiesOf, countable, isUncertain, settled } from '../support/b
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { testPrefix } from '../support/redis.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 /** One message, a first worker that is blocked where `verb` is about to be answered, and a second one that is not. */

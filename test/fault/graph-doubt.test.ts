@@ -1,7 +1,7 @@
 /** Attempts through Graph whose result is not known, the configuration and the program as they are: one copy, whatever came between. */
 import { describe, expect, test } from 'vitest';
-import type { FakeGraph } from '../../fake-graph/fake-graph.ts';
-import { faults } from '../../fake-graph/faults.ts';
+import type { FakeGraph } from '../../testkit/graph/fake-graph.ts';
+import { faults } from '../../testkit/graph/faults.ts';
 import type { GraphSettings } from '../../src/transport/settings.ts';
 import { settled } from '../support/books.ts';
 import { project, type Project } from '../support/cli.ts';
@@ -9,7 +9,7 @@ import { settingsFor } from '../support/graph-client.ts';
 import { fakeGraph, graphConfig } from '../support/graph-project.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
 
 const message = { id: 'm', from: 'sales@example.com', to: 'a@example.net', bcc: 'b@example.net', text: 'x' };

@@ -13,7 +13,7 @@ import { fakeGraph } from '../support/graph-project.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { expectNoneBurned } from '../support/smtp-sender.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 
 const hourMs = 6_000;
 const pauseScale = hourMs / 3_600_000;

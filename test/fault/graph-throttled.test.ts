@@ -3,8 +3,8 @@
  * both, and no message pays for it. GRAPH_MESSAGES=2000 makes a long run of it.
  */
 import { expect, test } from 'vitest';
-import { brokenRetryAfters } from '../../fake-graph/evidence.ts';
-import { faults, type Fault } from '../../fake-graph/faults.ts';
+import { brokenRetryAfters } from '../../testkit/graph/evidence.ts';
+import { faults, type Fault } from '../../testkit/graph/faults.ts';
 import { settled } from '../support/books.ts';
 import { project } from '../support/cli.ts';
 import { fakeGraph, graphConfig } from '../support/graph-project.ts';

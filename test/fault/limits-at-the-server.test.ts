@@ -9,8 +9,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { balance, countableMany, settled, sink } from '../support/books.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
-import { until } from '../support/until.ts';
-import type { SmtpServer } from '../support/smtp-server.ts';
+import { until } from '../../testkit/until.ts';
+import type { SmtpServer } from '../../testkit/smtp/server.ts';
 import { startWorkerProcess, type ProcessConnector, type WorkerProcess } from '../support/worker-process.ts';
 
 const demoSeconds = Number(process.env['LIMITS_DEMO_SECONDS'] ?? 0);

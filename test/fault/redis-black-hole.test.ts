@@ -5,8 +5,8 @@ import { balance, copiesOf, countable, countableMany, settled } from '../support
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
-import { until } from '../support/until.ts';
+import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 /** A worker amid a send, whose Redis has been silent until its lock has ended. */

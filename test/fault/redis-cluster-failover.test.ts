@@ -9,7 +9,7 @@ import { balance, countable, settled, sink } from '../support/books.ts';
 import { insist } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 const connectorCount = Number(process.env.CONNECTORS ?? 24);

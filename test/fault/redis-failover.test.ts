@@ -1,13 +1,13 @@
 /** The master is killed (SIGKILL) under load and a replica takes its place, as Sentinels or the nodes of a Cluster decide. */
 import { expect, onTestFinished, test } from 'vitest';
-import type { PrivateRedis } from '../../scripts/redis.ts';
+import type { PrivateRedis } from '../../testkit/redis.ts';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
 import { insist } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startSentinels } from '../support/redis-sentinel.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 interface Setup {

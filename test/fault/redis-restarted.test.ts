@@ -4,7 +4,7 @@ import { balance, countable, countableMany, settled, sink } from '../support/boo
 import { insist, ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 const rounds = 4;

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { balance, countableMany, isUncertain, settled, sink } from '../support/books.ts';
 import { testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
+import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 test('a slow Redis costs time: every message is sent once, locks hold, nothing is uncertain', async () => {

@@ -5,7 +5,7 @@ import { countable } from '../support/books.ts';
 import { insist } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
+import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
 
 test("a worker's connection gives up on the silence, and what it had asked is answered by the other", async () => {
   const key = `${testPrefix()}:vanished`;

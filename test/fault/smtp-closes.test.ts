@@ -1,10 +1,10 @@
 /** Servers that end the connection, politely or by a reset, at every phase, and are well again later. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { balance, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../support/certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
-import { startSmtpServer } from '../support/smtp-server.ts';
+import { startSmtpServer } from '../../testkit/smtp/server.ts';
 import {
   brokenDoor,
   doorTo,
@@ -15,7 +15,7 @@ import {
   startSender,
   type PhaseName,
 } from '../support/smtp-sender.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 
 let certificates: Certificates;
 beforeAll(async () => {

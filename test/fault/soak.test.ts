@@ -24,7 +24,7 @@ interface Figures {
 test(
   'a soak loses nothing, and every further copy is one that the ledger calls uncertain',
   async () => {
-    const program = [join(root, 'soak/main.ts'), '--minutes', String(seconds / 60), '--seed', '7', '--json'];
+    const program = [join(root, 'tools/soak/main.ts'), '--minutes', String(seconds / 60), '--seed', '7', '--json'];
     const soak = spawn(process.execPath, program, { stdio: ['ignore', 'pipe', 'pipe'] });
     // SIGTERM: it ends its workers, servers and Redis.
     onTestFinished(() => void soak.kill());

@@ -4,9 +4,9 @@ import { balance, copiesOf, countable, countableMany, isUncertain, settled, sink
 import { deafOnce } from '../support/deaf-door.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
-import type { SmtpScriptEntry, SmtpServer } from '../support/smtp-server.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
-import { until } from '../support/until.ts';
+import type { SmtpScriptEntry, SmtpServer } from '../../testkit/smtp/server.ts';
+import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
+import { until } from '../../testkit/until.ts';
 import { startWorkerProcess, type ProcessConnector } from '../support/worker-process.ts';
 
 /** Where a server falls silent in its first session; in the next one it behaves. */

@@ -17,7 +17,7 @@ import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { smtpSettings } from '../support/smtp-client.ts';
 import { expectNoneBurned, login } from '../support/smtp-sender.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 
 const hourMs = 6_000;
 const pauseScale = hourMs / 3_600_000;

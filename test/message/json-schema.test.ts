@@ -1,7 +1,7 @@
 /** The generated JSON Schemas: up to date, and with every form of a value. */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { files } from '../../scripts/schema.ts';
+import { files } from '../../tools/schema.ts';
 
 test.each([...files()])('%s is what the source says; `npm run schema` writes it', async (path, content) => {
   expect(await readFile(new URL(`../../${path}`, import.meta.url), 'utf8')).toBe(content);

@@ -10,15 +10,17 @@ import type { Import } from '../support/source.ts';
 const arrows: Readonly<Record<string, readonly string[]>> = {
   // What a mail is depends on nobody who moves it.
   message: [],
+  // Races, waits and limits of promises: used everywhere, so it knows nothing.
+  async: [],
   // Routing knows ids and addresses, not sockets or Redis: it stays pure and answers in microseconds.
   routing: ['message'],
   // A transport knows sockets, not queues: the CLI's `check` and a library user can use one without Redis.
-  transport: ['message'],
+  transport: ['message', 'async'],
   // The wire knows neither connectors nor protocols: producers load it, and must not load SMTP with it.
-  queue: ['message'],
+  queue: ['message', 'async'],
   // Applications embed the producer: it knows messages and Redis, and never which connector will send.
   producer: ['queue', 'message'],
-  worker: ['queue', 'routing', 'transport', 'message'],
+  worker: ['queue', 'routing', 'transport', 'message', 'async'],
   // Rooms own their settings, the configuration composes them; so no room may need the configuration back.
   config: ['routing', 'transport', 'message'],
   admin: ['queue', 'routing', 'transport', 'message'],
@@ -52,10 +54,13 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms that may import a package's types only: they are handed a connection, and never make one. */
-const packageTypes: Readonly<Record<string, readonly string[]>> = { ioredis: ['producer', 'worker', 'admin'] };
+const packageTypes: Readonly<Record<string, readonly string[]>> = {
+  ioredis: ['producer', 'worker', 'admin'],
+  bullmq: ['admin'],
+};
 
 const sources = filesUnder('src').filter((path) => path.endsWith('.ts'));
-const tooling = ['scripts', 'quickstart', 'examples', 'bench', 'soak', 'fake-graph', 'test/support']
+const tooling = ['tools', 'testkit', 'examples', 'test/support']
   .flatMap(filesUnder)
   .filter((path) => /\.(ts|mjs)$/.test(path));
 const tests = filesUnder('test').filter((path) => path.endsWith('.test.ts'));

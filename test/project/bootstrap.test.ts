@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { staleReason } from '../../scripts/dependencies.mjs';
-import { chooseRedis, findOnPath } from '../../scripts/redis-server.mjs';
+import { staleReason } from '../../tools/setup/dependencies.mjs';
+import { chooseRedis, findOnPath } from '../../testkit/redis-server.mjs';
 import { root } from '../support/source.ts';
 
 const run = promisify(execFile);
@@ -112,7 +112,7 @@ describe('the hand-over to a command', () => {
   /** A repository whose CLI is `program`, with the packages and the scripts of this one. */
   function repository(program: string): string {
     const folder = temporaryFolder();
-    for (const name of ['scripts', 'package.json', 'package-lock.json']) {
+    for (const name of ['tools/setup', 'testkit/redis-server.mjs', 'package.json', 'package-lock.json']) {
       cpSync(join(root, name), join(folder, name), { recursive: true });
     }
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
@@ -141,7 +141,7 @@ describe('the hand-over to a command', () => {
     await expect(ended).rejects.toMatchObject({ code: 42 });
   });
 
-  const direct = [process.execPath, 'scripts/bootstrap.mjs', 'cli'] as const;
+  const direct = [process.execPath, 'tools/setup/bootstrap.mjs', 'cli'] as const;
   const throughNpm = ['npm', 'run', '-s', 'postlane'] as const;
 
   /** Starts the command of a new repository and waits until it has printed its first line, `ready`. */
@@ -180,7 +180,7 @@ describe('the hand-over to a command', () => {
   });
 
   test('refuses an unknown command with exit code 2', async () => {
-    const ended = run(process.execPath, [join(root, 'scripts/bootstrap.mjs'), 'deploy']);
+    const ended = run(process.execPath, [join(root, 'tools/setup/bootstrap.mjs'), 'deploy']);
     await expect(ended).rejects.toMatchObject({ code: 2, stdout: '' });
   });
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { nodeFor, runsTypeScript } from '../../scripts/dependencies.mjs';
+import { nodeFor, runsTypeScript } from '../../tools/setup/dependencies.mjs';
 import { filesUnder, root, textOf } from '../support/source.ts';
 
 interface Manifest {

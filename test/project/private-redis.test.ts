@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { nodeFor } from '../../scripts/dependencies.mjs';
-import { startPrivateRedis } from '../../scripts/redis.ts';
-import type { PrivateRedis } from '../../scripts/redis.ts';
+import { nodeFor } from '../../tools/setup/dependencies.mjs';
+import { startPrivateRedis } from '../../testkit/redis.ts';
+import type { PrivateRedis } from '../../testkit/redis.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 import { root } from '../support/source.ts';
-import { until } from '../support/until.ts';
+import { until } from '../../testkit/until.ts';
 
 async function started(options: Parameters<typeof startPrivateRedis>[0] = {}): Promise<PrivateRedis> {
   const redis = await startPrivateRedis(options);
@@ -99,7 +99,7 @@ test('never takes the Redis of somebody else for its own', async () => {
 
 test.each(['SIGKILL', 'SIGTERM'] as const)('ends with its starter, even if that one dies of %s', async (signal) => {
   const program = `
-    import { startPrivateRedis } from '${join(root, 'scripts/redis.ts')}';
+    import { startPrivateRedis } from '${join(root, 'testkit/redis.ts')}';
     const redis = await startPrivateRedis();
     console.log(JSON.stringify({ pid: redis.pid, dir: redis.dir }));
     setInterval(() => {}, 1000);`;

@@ -2,8 +2,8 @@
 import { onTestFinished } from 'vitest';
 import type { MessageStatus, Producer } from '../../src/producer/producer.ts';
 import type { OutboundMessage } from '../../src/message/schema.ts';
-import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from './smtp-server.ts';
-import { until } from './until.ts';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
+import { until } from '../../testkit/until.ts';
 
 /** A message whose recipient names it, so that it can be counted at the server. */
 export function countable(id: string, change: Partial<OutboundMessage> = {}): OutboundMessage {

@@ -1,6 +1,6 @@
 /** Owns a scripted SMTP server together with a configuration whose default gateway it is. */
 import { onTestFinished } from 'vitest';
-import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from './smtp-server.ts';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 export interface TestServer extends SmtpServer {
   /** YAML with the connector `relay` (this server, every From); `others` are further connectors, id → YAML in flow form. */

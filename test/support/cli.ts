@@ -9,7 +9,7 @@ import { onTestFinished } from 'vitest';
 import { run as runHere } from '../../src/cli/program.ts';
 import { redisUrl } from './redis.ts';
 import { root } from './source.ts';
-import { until } from './until.ts';
+import { until } from '../../testkit/until.ts';
 
 const program = join(root, 'src/cli/main.ts');
 

@@ -1,6 +1,6 @@
 /** Owns the Redis of a test run: the one of REDIS_URL, or one private server for all test files, stopped at the end. */
 import type { TestProject } from 'vitest/node';
-import { startPrivateRedis } from '../../scripts/redis.ts';
+import { startPrivateRedis } from '../../testkit/redis.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

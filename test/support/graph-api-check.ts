@@ -1,5 +1,5 @@
 /** Judges recorded requests and their answers by the description of the API. */
-import type { FakeRequest } from '../../fake-graph/requests.ts';
+import type { FakeRequest } from '../../testkit/graph/requests.ts';
 import { operations, schemas, type DescribedOperation, type OperationFacts } from './graph-api.ts';
 
 /** Everything about the requests, and about the fake's answers, that the API's description does not allow. */

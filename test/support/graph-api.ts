@@ -3,7 +3,7 @@
  * codes, and the members of what goes over the wire. Facts taken from the schemas of msgraph-metadata (v1.0-Prod.csdl of
  * 2026-08-20) and from the pages that are named; nothing here is known from the code that it judges.
  */
-import type { Operation } from '../../fake-graph/requests.ts';
+import type { Operation } from '../../testkit/graph/requests.ts';
 
 /** Without the calls to Entra, which have a description of their own, and those that no page describes. */
 export type DescribedOperation = Exclude<

@@ -2,7 +2,7 @@
 import { Agent, request } from 'node:https';
 import type { IncomingHttpHeaders } from 'node:http';
 import { onTestFinished } from 'vitest';
-import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../fake-graph/fake-graph.ts';
+import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../testkit/graph/fake-graph.ts';
 
 export interface Reply {
   readonly status: number;

@@ -1,6 +1,6 @@
 /** A fake Graph and a transport that sends through it, for one test. */
 import { onTestFinished } from 'vitest';
-import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../fake-graph/fake-graph.ts';
+import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../testkit/graph/fake-graph.ts';
 import { createGraphTransport } from '../../src/transport/graph/graph.ts';
 import type { Content, Message } from '../../src/message/message.ts';
 import { graphTimeouts, type GraphSettings } from '../../src/transport/settings.ts';

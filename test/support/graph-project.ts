@@ -1,6 +1,6 @@
 /** A configuration file that sends through a fake Graph, for whole programs: one connector for each mailbox. */
 import { onTestFinished } from 'vitest';
-import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../fake-graph/fake-graph.ts';
+import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../testkit/graph/fake-graph.ts';
 
 /** A fake that ends with the test. */
 export async function fakeGraph(options: FakeGraphOptions = {}): Promise<FakeGraph> {

@@ -9,7 +9,7 @@ import type { ChildProcess } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
 import type { Server, Socket } from 'node:net';
 import { afterAll } from 'vitest';
-import { until } from './until.ts';
+import { until } from '../../testkit/until.ts';
 
 const open = new Map<object, string>();
 

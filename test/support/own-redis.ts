@@ -1,10 +1,10 @@
 /** A Redis of the test's own, to be killed, filled and made read-only; and a source that does not give up on it. */
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { startPrivateRedis, type PrivateRedis } from '../../scripts/redis.ts';
+import { startPrivateRedis, type PrivateRedis } from '../../testkit/redis.ts';
 import type { OutboundMessage } from '../../src/message/schema.ts';
 import type { Producer } from '../../src/producer/producer.ts';
-import { until } from './until.ts';
+import { until } from '../../testkit/until.ts';
 
 export interface OwnRedis extends PrivateRedis {
   /** An operator's connection, which survives restarts. */

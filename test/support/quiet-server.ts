@@ -1,6 +1,6 @@
 /** An SMTP server that keeps one answer to itself until a test lets it speak: a worker stands still exactly there. */
 import { sink } from './books.ts';
-import type { SmtpServer } from './smtp-server.ts';
+import type { SmtpServer } from '../../testkit/smtp/server.ts';
 
 export interface QuietServer {
   readonly server: SmtpServer;

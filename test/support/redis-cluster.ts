@@ -3,8 +3,8 @@ import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { startPrivateRedis, type PrivateRedis } from '../../scripts/redis.ts';
-import { until } from './until.ts';
+import { startPrivateRedis, type PrivateRedis } from '../../testkit/redis.ts';
+import { until } from '../../testkit/until.ts';
 
 interface ClusterNode extends PrivateRedis {
   readonly admin: Redis;

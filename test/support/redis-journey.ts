@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import { configOf, startWorker, testOperator, testProducer } from './postlane.ts';
-import { until } from './until.ts';
+import { until } from '../../testkit/until.ts';
 
 export interface Journey {
   readonly prefix: string;

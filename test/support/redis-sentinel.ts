@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { startPrivateRedis, type PrivateRedis } from '../../scripts/redis.ts';
-import { findRedisServer } from '../../scripts/redis-server.mjs';
+import { startPrivateRedis, type PrivateRedis } from '../../testkit/redis.ts';
+import { findRedisServer } from '../../testkit/redis-server.mjs';
 import { freePair } from './redis-cluster.ts';
-import { until } from './until.ts';
+import { until } from '../../testkit/until.ts';
 
 export interface SentinelSetup {
   readonly name: string;
@@ -68,7 +68,7 @@ async function startSentinel(name: string, masterPort: number): Promise<Redis> {
   writeFileSync(file, `${lines.join('\n')}\n`);
   const binary = process.env.REDIS_SERVER || findRedisServer(process.env.PATH ?? '') || 'redis-server';
   // The guard ends it with this process, however that one dies.
-  const guardFile = fileURLToPath(new URL('../../scripts/guard.mjs', import.meta.url));
+  const guardFile = fileURLToPath(new URL('../../testkit/guard.mjs', import.meta.url));
   const guard: ChildProcess = spawn(process.execPath, [guardFile, dir, binary, file, '--sentinel'], {
     stdio: ['pipe', 'ignore', 'inherit'],
   });

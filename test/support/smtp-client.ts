@@ -4,7 +4,7 @@ import { unreachable } from '../../src/errors.ts';
 import { smtpTimeouts, type SmtpSettings, type SmtpTimeouts } from '../../src/transport/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Outcome, OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
-import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from './smtp-server.ts';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 export interface SmtpPair {
   readonly server: SmtpServer;

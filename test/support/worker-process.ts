@@ -16,7 +16,7 @@ import type { Timing } from '../../src/worker/worker.ts';
 import { configOf } from './postlane.ts';
 import { redisUrl, shardCount } from './redis.ts';
 import { smtpSettings } from './smtp-client.ts';
-import { until } from './until.ts';
+import { until } from '../../testkit/until.ts';
 import type { WorkerMainSettings } from './worker-main.ts';
 
 export interface ProcessConnector {

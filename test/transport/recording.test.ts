@@ -1,7 +1,7 @@
 /** The recording transport: the contract, and its script. */
 import { describe, expect, it } from 'vitest';
 import { createRecordingTransport, type RecordingStep } from '../../src/transport/recording.ts';
-import { transportContract, type Scene } from '../contract/transport-contract.ts';
+import { transportContract, type Scene } from './transport-contract.ts';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
 
 const reply = { code: null, enhancedCode: null, text: null };

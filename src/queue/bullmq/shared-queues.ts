@@ -1,6 +1,6 @@
 /**
  * Everything that leans on BullMQ's less public parts: queues and workers that share one connection, and a lane's worker
- * without a loop of its own. `bullmq` is pinned exactly, and `test/integration/bullmq.test.ts` holds what is assumed here.
+ * without a loop of its own. `bullmq` is pinned exactly, and `test/queue/bullmq/bullmq.test.ts` holds what is assumed here.
  *
  * Why: a native Worker has a blocking connection each, so 2,000 lanes would be 2,000 connections per process.
  */

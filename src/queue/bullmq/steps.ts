@@ -4,7 +4,7 @@
  *
  * BullMQ's own Lua runs unchanged, as a function with KEYS and ARGV of its own. Beyond its documented parts this relies on
  * `execCommand` and `addJobToTransaction` of its backend and on the scripts that it defines on the connection; `bullmq` is
- * pinned exactly, and test/integration/bullmq-steps.test.ts holds it.
+ * pinned exactly, and test/queue/bullmq/steps.test.ts holds it.
  */
 import { RedisQueueBackend, type Job } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';

@@ -2,7 +2,7 @@
  * One SMTP session: connected, secured, authenticated by nodemailer, and then one transaction of ours after the other.
  *
  * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on three things,
- * held by test/integration/smtp-contract.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
+ * held by test/transport/smtp/contract.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
  * connect() calls back; `_socket` is the current socket, and its listeners have names of their own, so that they can be taken
  * off; `_responseQueue` and `_remainder` are what the server has said beyond the last reply.
  */

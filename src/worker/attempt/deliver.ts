@@ -7,7 +7,13 @@ import { composeMail } from '../../message/compose.ts';
 import { contentSize } from '../../message/content.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { headerOf, type LaneJob } from '../../queue/jobs.ts';
-import { terminalStates, type Carry, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
+import {
+  terminalStates,
+  type Carry,
+  type LedgerRow,
+  type NewRow,
+  type RecipientState,
+} from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
 import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
 import { allow, tooLargeFor } from './quota.ts';

@@ -1,0 +1,137 @@
+/** Against a real Postfix: a gateway without login, submission with STARTTLS and login, implicit TLS with login. */
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { SmtpSettings } from '../../src/transport/settings.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
+import type { Transport } from '../../src/transport/transport.ts';
+import { createCertificates } from '../../testkit/server-certificates.ts';
+import { login, postfixMissing, startPostfix, type Postfix } from '../../testkit/postfix.ts';
+import { mailOf, sendBy, smtpSettings, summary } from '../support/smtp-client.ts';
+import { until } from '../../testkit/until.ts';
+
+const missing = postfixMissing();
+if (missing !== null) console.warn(missing);
+
+type Door = keyof Postfix['ports'];
+
+describe.skipIf(missing !== null)('Postfix', () => {
+  let postfix: Postfix;
+  let ca: string;
+  beforeAll(async () => {
+    const certificates = await createCertificates();
+    ca = certificates.ca;
+    postfix = await startPostfix(certificates.server);
+  }, 60_000);
+  afterAll(() => postfix?.stop(), 30_000);
+
+  function transportTo(door: Door, change: Partial<Omit<SmtpSettings, 'timeouts'>> = {}): Transport {
+    const security = { gateway: 'none', submission: 'starttls', smtps: 'tls' } as const;
+    const transport = createSmtpTransport({
+      settings: smtpSettings(postfix.ports[door], {
+        host: 'localhost',
+        security: security[door],
+        auth: door === 'gateway' ? null : login,
+        tls: { ca, servername: null },
+        ...change,
+      }),
+      hostname: 'client.test',
+      maxConnections: 3,
+    });
+    onTestFinished(() => transport.close());
+    return transport;
+  }
+
+  /** The mail as it left Postfix, without the Received fields that it put on top. */
+  async function arrived(subject: string): Promise<{ bytes: string; from: string; to: readonly string[] }> {
+    const found = await until(
+      () => postfix.sink.received.transactions.find(({ bytes }) => bytes.includes(`Subject: ${subject}\r\n`)),
+      { what: `${subject} to arrive` },
+    );
+    const bytes = found.bytes.toString('latin1').replace(/^(?:Received:[^\r]*\r\n(?:[ \t][^\r]*\r\n)*)+/, '');
+    return { bytes, from: found.from, to: found.to };
+  }
+
+  const doors: Door[] = ['gateway', 'submission', 'smtps'];
+
+  it.for(doors)('takes a message by its %s door, and hands it on byte for byte', async (door) => {
+    const subject = `by ${door}`;
+    const body = `.dot\r\n..two\r\n\r\n${'0123456789'.repeat(7)}\r\n`.repeat(2_000);
+    const head = `From: sales@example.com\r\nTo: a@example.net\r\nMessage-ID: <${door}@example.com>\r\n`;
+    const bytes = Buffer.from(`${head}Date: Sun, 22 Nov 2026 12:00:00 +0000\r\nSubject: ${subject}\r\n\r\n${body}`);
+    const to = ['a@example.net', 'b@example.net'];
+    expect(summary(await sendBy(transportTo(door), mailOf({ bytes, to })))).toBe('accepted accepted');
+    expect(await arrived(subject)).toEqual({ bytes: bytes.toString('latin1'), from: 'sales@example.com', to });
+  });
+
+  it.for<[Door, RegExp]>([
+    ['gateway', /not encrypted, without authentication/],
+    ['submission', /STARTTLS \(TLSv1\.3\), authenticated as relay/],
+    ['smtps', /TLS \(TLSv1\.3\), authenticated as relay/],
+  ])('answers check() at its %s door', async ([door, expected]) => {
+    const check = await transportTo(door).check(new AbortController().signal);
+    expect(check).toMatchObject({ ok: true, detail: expect.stringMatching(expected) });
+    expect(check).toMatchObject({ detail: expect.stringContaining('SIZE 4 MB') });
+  });
+
+  it('sorts recipients: one delivered, one refused for good, one for now', async () => {
+    const bytes = Buffer.from('Subject: sorted\r\n\r\nx\r\n');
+    const to = ['gone@example.net', 'a@example.net', 'later@example.net'];
+    const outcome = await sendBy(transportTo('gateway'), mailOf({ bytes, to }));
+    expect(summary(outcome)).toBe('rejected accepted deferred');
+    expect((await arrived('sorted')).to).toEqual(['a@example.net']);
+  });
+
+  it('sends many over few connections', async () => {
+    const transport = transportTo('submission');
+    const sends = Array.from({ length: 30 }, (_, index) =>
+      sendBy(transport, mailOf({ bytes: Buffer.from(`Subject: many ${index}\r\n\r\nx\r\n`) })),
+    );
+    expect(new Set((await Promise.all(sends)).map(summary))).toEqual(new Set(['accepted']));
+    await arrived('many 29');
+  });
+
+  it('refuses a wrong password, which is the connector’s fault', async () => {
+    const auth = { ...login, password: 'wrong' };
+    expect(await sendBy(transportTo('submission', { auth }), mailOf())).toMatchObject({
+      kind: 'connector-fault',
+      fault: 'auth',
+      reply: { code: '535', enhancedCode: '5.7.8' },
+    });
+  });
+
+  it('does not let the login send as somebody else, and the refusal names both', async () => {
+    expect(await sendBy(transportTo('smtps'), mailOf({ from: 'ceo@example.com' }))).toMatchObject({
+      recipients: [
+        {
+          outcome: 'rejected',
+          scope: 'message',
+          reply: { text: expect.stringContaining('the account relay may not send as ceo@example.com') },
+        },
+      ],
+    });
+  });
+
+  it('refuses to submit without login: the configuration’s mistake', async () => {
+    expect(summary(await sendBy(transportTo('submission', { auth: null }), mailOf()))).toBe('fault config');
+  });
+
+  it('is not spoken to without its CA', async () => {
+    const transport = transportTo('smtps', { tls: { ca: null, servername: null } });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
+  });
+
+  it('gets nothing that is larger than it announces', async () => {
+    const bytes = Buffer.from(`Subject: large\r\n\r\n${'x'.repeat(78)}\r\n`.repeat(60_000));
+    const outcome = await sendBy(transportTo('gateway'), mailOf({ bytes }));
+    expect(outcome).toMatchObject({ recipients: [{ outcome: 'rejected', tooLarge: true }] });
+  });
+
+  it('takes local parts beyond ASCII, and 8-bit bodies', async () => {
+    const type = 'MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit';
+    const bytes = Buffer.from(`Subject: utf8\r\n${type}\r\n\r\nGrüße\r\n`);
+    const to = ['jürgen@example.net'];
+    expect(summary(await sendBy(transportTo('gateway'), mailOf({ bytes, to })))).toBe('accepted');
+    const mail = await arrived('utf8');
+    expect(mail.to).toEqual(to);
+    expect(mail.bytes).toContain(Buffer.from('Grüße').toString('latin1'));
+  });
+});

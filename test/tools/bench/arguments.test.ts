@@ -1,0 +1,75 @@
+/** Holds what `npm run bench` understands, and that it says so instead of measuring something else. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { readArguments } from '../../../tools/bench/options.ts';
+import { root } from '../../support/source.ts';
+
+const rows = { fast: 'how fast', small: 'how small' };
+const run = promisify(execFile);
+const program = join(root, 'tools/bench/main.ts');
+
+describe('the arguments', () => {
+  test('none: everything, in full', () => {
+    expect(readArguments([], rows)).toMatchObject({ options: { quick: false, json: false, only: [] } });
+  });
+
+  test('--quick measures less of everything', () => {
+    const [whole, quick] = [readArguments([], rows), readArguments(['--quick'], rows)];
+    if (!('options' in whole) || !('options' in quick)) throw new Error('they were not understood');
+    const more = whole.options.sizes;
+    const names = Object.keys(more) as (keyof typeof more)[];
+    expect(names.filter((name) => quick.options.sizes[name] >= more[name])).toEqual([]);
+  });
+
+  test('--only takes rows, one by one or as a list', () => {
+    const expected = { options: { only: ['small', 'fast'] } };
+    expect(readArguments(['--only', 'small', '--only', 'fast'], rows)).toMatchObject(expected);
+    expect(readArguments(['--only', 'small,fast'], rows)).toMatchObject(expected);
+  });
+
+  test('a row that does not exist is a mistake that names those that do', () => {
+    expect(readArguments(['--only', 'fsat'], rows)).toEqual({
+      mistake: 'there is no row fsat; the rows are fast, small',
+    });
+  });
+
+  test('an unknown option is a mistake', () => {
+    expect(readArguments(['--quik'], rows)).toHaveProperty('mistake', expect.stringContaining('--quik'));
+  });
+
+  test('--help lists the rows', () => {
+    expect(readArguments(['--help'], rows)).toHaveProperty(
+      'help',
+      expect.stringMatching(/fast +how fast\n +small +how small/),
+    );
+  });
+});
+
+describe('the program', () => {
+  test('--help ends with 0, and has every row', async () => {
+    const { stdout } = await run(process.execPath, [program, '--help']);
+    const ids = [...stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, id]) => id);
+    expect(ids).toEqual([
+      'peers',
+      'enqueue',
+      'backlog',
+      'large',
+      'latency',
+      'pacing',
+      'idle',
+      'connectors',
+      'processes',
+    ]);
+  });
+
+  test('a mistake ends with 2, said on stderr', async () => {
+    const ended = run(process.execPath, [program, '--only', 'nothing']);
+    await expect(ended).rejects.toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('no row nothing'),
+    });
+  });
+});

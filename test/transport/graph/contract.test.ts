@@ -1,0 +1,27 @@
+/** The Graph transport keeps the contract, against the fake. */
+import { transportContract, type Scene } from '../transport-contract.ts';
+import { faults } from '../../../testkit/graph/faults.ts';
+import type { Step } from '../../../testkit/graph/script.ts';
+import { graphPair } from '../../support/graph-client.ts';
+
+/** Graph takes or refuses a message as a whole, so it cannot refuse one recipient of several. */
+const scripts: Readonly<Record<Exclude<Scene, 'unreachable' | 'second-refused'>, Step | null>> = {
+  accepts: null,
+  'refuses-all': faults.graph(400, 'ErrorInvalidRecipients'),
+  'not-now': faults.internal('ErrorMailboxMoveInProgress'),
+  'silent-after-body': faults.gatewayTimeout(),
+};
+
+transportContract('graph', {
+  setup: async (scene) => {
+    if (scene === 'second-refused') return null;
+    const { graph, transport } = await graphPair({ domains: ['example.com'] });
+    if (scene === 'unreachable') await graph.stop();
+    else graph.script('sendMail', () => scripts[scene] as never);
+    // What `check` asks is a message to nobody, which nobody gets.
+    const begun = (): number =>
+      graph.requests.filter(({ operation, body }) => operation === 'sendMail' && !body.includes('"toRecipients":[]'))
+        .length;
+    return { transport, begun };
+  },
+});

@@ -1,0 +1,36 @@
+/** What Graph counts of a mail against its limit of bytes. */
+import { expect, test } from 'vitest';
+import type { Message } from '../../../src/message/message.ts';
+import { countedBytes, sessionBytes } from '../../../src/transport/graph/limits.ts';
+import type { OutgoingMail } from '../../../src/transport/transport.ts';
+
+const mail: OutgoingMail = {
+  id: 'm',
+  envelope: { from: 'a@example.com', to: ['b@example.net'] },
+  bytes: Buffer.alloc(3_000),
+};
+
+const stored = (...sizes: number[]): Message => ({
+  envelope: mail.envelope,
+  priority: 'normal',
+  to: [],
+  cc: [],
+  bcc: [],
+  replyTo: [],
+  references: [],
+  headers: {},
+  text: 'x'.repeat(300),
+  attachments: sizes.map((size) => ({ ref: 'f'.repeat(64), size, disposition: 'attachment' })),
+});
+
+test('a mail that goes as a whole counts as the base64 that it is sent as', () => {
+  expect(countedBytes(mail)).toBe(4_000);
+});
+
+test('of one that goes in parts, only what takes an upload session counts as it is', () => {
+  const unread = (): never => {
+    throw new Error('nothing is read to count');
+  };
+  const structured = { message: stored(sessionBytes, 30_000), contentOf: unread, rangeOf: unread };
+  expect(countedBytes({ ...mail, headerOnly: true, structured })).toBe(3_000 + 400 + sessionBytes + 40_000);
+});

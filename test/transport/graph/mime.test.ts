@@ -1,0 +1,78 @@
+/** Graph sends to whom the header names: the header is made to name exactly those whom the attempt is for. */
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { addressTo } from '../../../src/transport/graph/mime.ts';
+import { parseMailboxList } from '../../../src/message/address.ts';
+import { readHeaderBlock } from '../../../src/message/raw.ts';
+
+const mail = (...lines: string[]): Buffer => Buffer.from(`${lines.join('\r\n')}\r\n\r\nbody: \r\nBcc: not a field\r\n`);
+const addressed = (bytes: Buffer, recipients: string[]): string => {
+  const result = addressTo(bytes, recipients);
+  if (!result.ok) throw new Error(result.problem);
+  return result.bytes.toString('utf8');
+};
+
+describe('recipients in the header', () => {
+  test('leaves every byte as it is where To and Cc name exactly the recipients', () => {
+    const bytes = mail(
+      'From: a@x.example',
+      'To: "B, b" <B@x.example>,\r\n =?utf-8?q?=C3=A9?= <c@x.example>',
+      'Cc: d@x.example',
+    );
+    expect(addressed(bytes, ['b@x.example', 'c@x.example', 'd@x.example'])).toBe(bytes.toString('utf8'));
+  });
+
+  test('adds those whom no field names as a Bcc field, folded, before everything else', () => {
+    const bytes = mail('From: a@x.example', 'To: b@x.example');
+    const result = addressed(bytes, ['b@x.example', 'hidden@x.example', 'zwei@y.example']);
+    expect(result).toBe(`Bcc: hidden@x.example,\r\n zwei@y.example\r\n${bytes.toString('utf8')}`);
+  });
+
+  test('takes out those who are not for this attempt, so that nobody gets a second copy', () => {
+    const bytes = mail('From: a@x.example', 'To: Ä <b@x.example>, Ö Ü <c@x.example>', 'Subject: s', 'Cc: d@x.example');
+    const result = addressed(bytes, ['c@x.example']);
+    expect(result).toContain('Subject: s');
+    expect(result).not.toMatch(/b@x|d@x|Cc:/);
+    const to = /^To: (.*)\r$/m.exec(result)?.[1] ?? '';
+    expect(parseMailboxList(to)).toEqual({ ok: true, value: [{ name: 'Ö Ü', address: 'c@x.example' }] });
+  });
+
+  test('drops a group without members, which Graph refuses', () => {
+    const result = addressed(mail('To: undisclosed-recipients:;', 'From: a@x.example'), ['b@x.example']);
+    expect(result).toMatch(/^Bcc: b@x\.example\r\nFrom: a@x\.example\r\n\r\n/);
+  });
+
+  test('gives one copy to somebody who is named twice', () => {
+    const result = addressed(mail('To: b@x.example', 'Cc: B@X.example'), ['b@x.example']);
+    expect(result).not.toContain('Bcc: b');
+    expect(result).not.toMatch(/^Cc:/m);
+  });
+
+  test('refuses a To that cannot be read, instead of letting Graph guess', () => {
+    expect(addressTo(mail('To: one@x.example two@x.example'), ['one@x.example'])).toMatchObject({ ok: false });
+  });
+
+  test('refuses a Bcc field that is there already', () => {
+    expect(addressTo(mail('To: a@x.example', 'bcc: b@x.example'), ['a@x.example'])).toMatchObject({ ok: false });
+  });
+
+  test('names exactly the recipients, whoever was in To and Cc', () => {
+    const person = fc.constantFrom(...Array.from({ length: 12 }, (_, at) => `p${at}@x.example`));
+    const people = fc.uniqueArray(person, { maxLength: 8 });
+    fc.assert(
+      fc.property(people, people, fc.uniqueArray(person, { minLength: 1 }), (to, cc, recipients) => {
+        const bytes = mail(
+          'From: a@x.example',
+          ...(to.length === 0 ? [] : [`To: ${to.join(', ')}`]),
+          `Cc: ${cc.join(',\r\n ')}`,
+        );
+        const result = addressTo(bytes, recipients);
+        const fields = result.ok ? readHeaderBlock(result.bytes).fields : [];
+        const named = fields
+          .filter(({ name }) => /^(?:to|cc|bcc)$/i.test(name))
+          .flatMap(({ value }) => value.split(',').map((each) => each.trim()));
+        expect(named.toSorted()).toEqual(recipients.toSorted());
+      }),
+    );
+  });
+});

@@ -1,0 +1,169 @@
+/** What answers of Graph come to, row by row, and how they are read. */
+import { describe, expect, test } from 'vitest';
+import { graphRules } from '../../../src/transport/graph/error-table.ts';
+import { HttpFailure } from '../../../src/transport/http.ts';
+import { outcomeOf, type Purpose } from '../../../src/transport/graph/outcome.ts';
+import { readAnswer, readRetryAfter } from '../../../src/transport/graph/response.ts';
+import type { Outcome } from '../../../src/transport/transport.ts';
+
+const now = Date.UTC(2026, 10, 22, 12);
+const facts = { recipients: ['a@x.example', 'b@x.example'], mailbox: 'sales@x.example', sender: 'ceo@x.example', now };
+const errorText = (code: string, message = 'said so'): string => JSON.stringify({ error: { code, message } });
+const answer = (status: number, text = '', headers: Record<string, string> = {}) =>
+  ({ kind: 'answer', status, text, headers: new Headers(headers) }) as const;
+
+/** `fault pauseMs` or the outcome of everybody. */
+function brief(outcome: Outcome): string {
+  if (outcome.kind === 'connector-fault') return `${outcome.fault} ${outcome.pauseMs ?? '-'}`;
+  if (outcome.kind === 'stopped') return 'stopped';
+  const kinds = new Set(outcome.recipients.map((one) => (one.tooLarge === true ? 'too-large' : one.outcome)));
+  return [...kinds].join();
+}
+const came = (status: number, code = '', headers: Record<string, string> = {}, purpose: Purpose = 'submit'): string =>
+  brief(outcomeOf(answer(status, code === '' ? '' : errorText(code), headers), purpose, facts));
+
+describe('what an answer to a message means', () => {
+  test.each([
+    [202, '', 'accepted'],
+    [200, '', 'uncertain'],
+    [201, '', 'uncertain'],
+    [204, '', 'uncertain'],
+    [302, '', 'config -'],
+    [400, 'ErrorInvalidRecipients', 'rejected'],
+    [400, 'ErrorMimeContentInvalidBase64String', 'rejected'],
+    [400, 'ErrorMessageSizeExceeded', 'too-large'],
+    [400, 'BadRequest', 'rejected'],
+    [401, 'InvalidAuthenticationToken', 'auth -'],
+    [403, 'ErrorAccessDenied', 'config -'],
+    [403, 'ErrorSendAsDenied', 'rejected'],
+    [403, 'ErrorAccountSuspend', 'blocked -'],
+    [403, '', 'config -'],
+    [404, 'ErrorInvalidUser', 'config -'],
+    [404, 'MailboxNotEnabledForRESTAPI', 'config -'],
+    [404, 'ErrorItemNotFound', 'uncertain'],
+    [404, 'ErrorMailRecipientNotFound', 'rejected'],
+    [408, '', 'uncertain'],
+    [409, 'ErrorIrresolvableConflict', 'deferred'],
+    [413, '', 'too-large'],
+    [418, '', 'rejected'],
+    [429, '', 'throttled 60000'],
+    [429, 'ApplicationThrottled', 'throttled 60000'],
+    [429, 'ErrorSubmissionQuotaExceeded', 'quota 3600000'],
+    [400, 'ErrorExceededMessageLimit', 'quota 3600000'],
+    [400, 'ErrorQuotaExceeded', 'quota 3600000'],
+    [500, 'ErrorInternalServerError', 'uncertain'],
+    [500, 'ErrorMailboxStoreUnavailable', 'uncertain'],
+    [500, 'ErrorMailboxMoveInProgress', 'deferred'],
+    [500, 'ErrorVirusDetected', 'rejected'],
+    [500, '', 'uncertain'],
+    [502, '', 'uncertain'],
+    [503, '', 'uncertain'],
+    [503, 'ErrorServerBusy', 'throttled 60000'],
+    [504, 'UnknownError', 'uncertain'],
+    [507, '', 'quota 3600000'],
+    [599, '', 'uncertain'],
+  ])('%i %s is %s', (status, code, expected) => {
+    expect(came(status, code)).toBe(expected);
+  });
+
+  test('every row names its source', () => {
+    expect(graphRules.filter(({ source }) => !source.startsWith('https://'))).toEqual([]);
+  });
+
+  test('no code in the body makes a success of an error, nor the other way round', () => {
+    expect(came(202, 'ErrorInvalidRecipients')).toBe('accepted');
+    expect(came(500, '202')).toBe('uncertain');
+  });
+
+  test('Retry-After wins over the table’s pause, in seconds and as a date', () => {
+    expect(came(429, '', { 'retry-after': '17' })).toBe('throttled 17000');
+    expect(came(503, '', { 'retry-after': new Date(now + 90_000).toUTCString() })).toBe('throttled 90000');
+    expect(came(503, 'ServiceUnavailable', { 'retry-after': '2' })).toBe('throttled 2000');
+  });
+
+  test('an acceptance with Retry-After stays one, and slows the lane down', () => {
+    const outcome = outcomeOf(answer(202, '', { 'retry-after': '30' }), 'submit', facts);
+    expect([brief(outcome), outcome]).toMatchObject(['accepted', { slowDownMs: 30_000 }]);
+  });
+
+  test('a refusal of Send As names mailbox and address', () => {
+    const outcome = outcomeOf(answer(403, errorText('ErrorSendAsDenied')), 'submit', facts);
+    const text = outcome.kind === 'settled' ? outcome.recipients[0]?.reply.text : '';
+    expect(text).toContain('the mailbox sales@x.example may not send as ceo@x.example');
+  });
+
+  test('a step before the order to send leaves nothing in doubt', () => {
+    for (const status of [200, 408, 500, 502, 504]) expect(came(status, '', {}, 'prepare')).toBe('deferred');
+    expect(came(404, 'ErrorItemNotFound', {}, 'prepare')).toBe('deferred');
+  });
+});
+
+describe('no answer', () => {
+  const broke = (stage: 'connect' | 'part' | 'whole', code: string | null, purpose: Purpose = 'submit'): string =>
+    brief(outcomeOf({ kind: 'no-answer', failure: new HttpFailure(stage, code, 'broke') }, purpose, facts));
+
+  test('before the connection stands it is the connector’s fault', () => {
+    expect(broke('connect', 'ECONNREFUSED')).toBe('unreachable -');
+    expect(broke('connect', 'SELF_SIGNED_CERT_IN_CHAIN')).toBe('tls -');
+  });
+
+  test('after a part of the message it is safe, after the whole of it uncertain', () => {
+    expect(broke('part', 'ECONNRESET')).toBe('deferred');
+    expect(broke('whole', 'ECONNRESET')).toBe('uncertain');
+    expect(broke('whole', 'ETIMEDOUT')).toBe('uncertain');
+    expect(broke('whole', 'ECONNRESET', 'prepare')).toBe('deferred');
+  });
+});
+
+describe('reading an answer', () => {
+  test('the most specific of nested codes wins, whatever the spelling of innerError', () => {
+    const text = JSON.stringify({
+      error: {
+        code: 'UnknownError',
+        message: 'm',
+        innererror: { code: 'x', innerError: { code: 'ErrorSendAsDenied' } },
+      },
+    });
+    const { reply, verdict } = readAnswer(answer(403, text), now);
+    expect([reply.enhancedCode, verdict.kind]).toEqual(['ErrorSendAsDenied', 'rejected']);
+  });
+
+  test('keeps status and request id for support', () => {
+    const { reply } = readAnswer(answer(500, errorText('Foo', 'bar'), { 'request-id': 'r-1' }), now);
+    expect(reply).toEqual({ code: '500', enhancedCode: 'Foo', text: 'bar [request-id r-1]' });
+  });
+
+  test.each([
+    '<html><head><title>502 Bad Gateway</title>',
+    '',
+    'null',
+    '[]',
+    '{"error":7}',
+    '{"error":{"code":7}}',
+    '\u0000',
+  ])('makes do with a body that is not Graph’s: %j', (text) => {
+    const { verdict, reply } = readAnswer(answer(502, text), now);
+    expect(verdict.kind).toBe('uncertain');
+    expect(reply.text).not.toBe('');
+  });
+
+  test('a body that nests for ever, or forges a log line, does no harm', () => {
+    const deep = `${'{"error":{"innerError":'.repeat(5_000)}null${'}}'.repeat(5_000)}`;
+    expect(readAnswer(answer(500, deep), now).verdict.kind).toBe('uncertain');
+    expect(readAnswer(answer(400, errorText('X', 'a\nevent=ready')), now).reply.text).toBe('a event=ready');
+  });
+
+  test.each([
+    ['5', 5_000],
+    ['0', 1_000],
+    ['999999999', 86_400_000],
+    [new Date(now + 30_000).toUTCString(), 30_000],
+    [new Date(now - 30_000).toUTCString(), 1_000],
+    ['', null],
+    ['soon', null],
+    ['-5', null],
+    ['5 apples', null],
+  ])('Retry-After: %s is %s ms', (value, expected) => {
+    expect(readRetryAfter(value, now)).toBe(expected);
+  });
+});

@@ -1,0 +1,74 @@
+/** The SMTP transport keeps the contract, against a scripted server; and nodemailer still does what the session relies on. */
+import type net from 'node:net';
+import SMTPConnection from 'nodemailer/lib/smtp-connection';
+import { describe, expect, it } from 'vitest';
+import { transportContract, type Scene } from '../transport-contract.ts';
+import { smtpPair } from '../../support/smtp-client.ts';
+import type { SmtpServerOptions } from '../../../testkit/smtp/server.ts';
+
+const scripts: Readonly<Record<Exclude<Scene, 'unreachable'>, SmtpServerOptions['script']>> = {
+  accepts: {},
+  'second-refused': { RCPT: [undefined as never, '550 5.1.1 no such user'] },
+  'refuses-all': { RCPT: () => '550 5.1.1 no such user' },
+  'not-now': { '.': '451 4.3.0 not now' },
+  'silent-after-body': { '.': 'hang' },
+};
+
+transportContract('smtp', {
+  setup: async (scene) => {
+    const script = scene === 'unreachable' ? {} : scripts[scene];
+    const { server, transport } = await smtpPair({ script: script ?? {} }, { timeouts: { dataTerminationMs: 200 } });
+    if (scene === 'unreachable') await server.stop();
+    return { transport, begun: () => server.received.commands.filter((line) => line.startsWith('MAIL')).length };
+  },
+});
+
+describe('nodemailer, pinned exactly, still', () => {
+  it('shows the reply to EHLO when connect() calls back, and its socket', async () => {
+    const { server } = await smtpPair({ extensions: ['SIZE 1234', 'SMTPUTF8'] });
+    const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
+    await new Promise<void>((resolve, reject) => {
+      connection.once('error', reject);
+      connection.connect((error) => (error === undefined ? resolve() : reject(error)));
+    });
+    expect(connection.lastServerResponse).toBe('250-scripted.test\n250-SIZE 1234\n250 SMTPUTF8');
+    expect(connection._socket).toHaveProperty('remotePort', server.port);
+    connection.close();
+  });
+
+  it.for<[string, SmtpServerOptions['extensions']]>([
+    ['250 ok', []],
+    ['421 4.7.0 idle', ['PIPELINING']],
+  ])(
+    'lets go of its socket when its listeners are taken off, and keeps what it has not read: %s',
+    async ([more, extensions]) => {
+      const { server } = await smtpPair({
+        extensions: extensions ?? [],
+        script: { EHLO: `250 scripted.test\n${more}` },
+      });
+      const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
+      connection.on('error', () => undefined);
+      const unread = await new Promise<unknown>((resolve) =>
+        connection.connect(() => {
+          const { _responseQueue, _remainder } = connection as unknown as Record<string, unknown>;
+          resolve([_responseQueue, _remainder]);
+        }),
+      );
+      expect(unread).toEqual([[more], '']);
+      const socket = connection._socket as net.Socket;
+      const inner = connection as unknown as Record<string, () => void>;
+      for (const event of ['data', 'timeout', 'error', 'close', 'end']) {
+        const own = inner[`_onSocket${event[0]?.toUpperCase()}${event.slice(1)}`];
+        expect([event, own === undefined ? null : socket.listeners(event).some((one) => isListener(one, own))]).toEqual(
+          [event, true],
+        );
+      }
+      socket.destroy();
+    },
+  );
+});
+
+/** Those added by once() are wrapped. */
+function isListener(listener: unknown, own: unknown): boolean {
+  return listener === own || (listener as { listener?: unknown }).listener === own;
+}

@@ -1,0 +1,182 @@
+/** Whatever happens in a session: every recipient appears exactly once, and nobody is accepted without the server's word. */
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
+import { outcomeOf } from '../../../src/transport/smtp/outcome.ts';
+import type { SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
+import type { Transaction } from '../../../src/transport/smtp/transaction.ts';
+import { summary } from '../../support/smtp-client.ts';
+
+const a = 'a@example.net';
+const b = 'b@example.net';
+const nothing: Transaction = { taken: new Set(), refused: new Map(), failure: null, reply: null, body: 'none' };
+const answered = (phase: SmtpPhase, server: string): SmtpFailure => new SmtpFailure(phase, { server });
+const silent = new SmtpFailure('final', { code: 'ECONNRESET', text: 'reset' });
+
+function outcome(transaction: Partial<Transaction>) {
+  const input = {
+    recipients: [a, b],
+    refusedHere: new Map(),
+    account: 'relay',
+    sender: 'sales@example.com',
+    rules: [],
+  };
+  return outcomeOf({ ...input, transaction: { ...nothing, ...transaction } });
+}
+
+describe('the outcome of a transaction', () => {
+  it.for<[string, Partial<Transaction>, string]>([
+    ['a lost connection before the body', { failure: silent }, 'deferred deferred'],
+    ['a lost connection amid the body', { failure: silent, body: 'part', taken: new Set([a, b]) }, 'deferred deferred'],
+    [
+      'a lost connection after the final dot',
+      { failure: silent, body: 'whole', taken: new Set([a, b]) },
+      'uncertain uncertain',
+    ],
+    [
+      'a lost connection after the final dot, where one was refused',
+      {
+        failure: silent,
+        body: 'whole',
+        taken: new Set([b]),
+        refused: new Map([[a, answered('rcpt', '550 5.1.1 no')]]),
+      },
+      'rejected uncertain',
+    ],
+    [
+      'a refusal of DATA, where one was refused before',
+      {
+        failure: answered('data', '451 4.3.0 later'),
+        taken: new Set([b]),
+        refused: new Map([[a, answered('rcpt', '550 5.1.1 no')]]),
+      },
+      'rejected deferred',
+    ],
+    [
+      'an exhausted quota',
+      { failure: answered('final', '550 5.4.5 Daily limit'), body: 'whole', taken: new Set([a, b]) },
+      'fault quota',
+    ],
+    [
+      'an exhausted quota, where one was refused before',
+      {
+        failure: answered('final', '550 5.4.5 Daily limit'),
+        body: 'whole',
+        taken: new Set([b]),
+        refused: new Map([[a, answered('rcpt', '550 5.1.1 no')]]),
+      },
+      'rejected deferred',
+    ],
+    [
+      'a throttled recipient beside a delivered one',
+      {
+        reply: '250 ok',
+        body: 'whole',
+        taken: new Set([a]),
+        refused: new Map([[b, answered('rcpt', '451 4.7.500 Server busy')]]),
+      },
+      'accepted deferred',
+    ],
+    [
+      'a yes before the end of the body',
+      { reply: '250 ok', body: 'part', taken: new Set([a, b]) },
+      'deferred deferred',
+    ],
+    ['a yes that forgets one', { reply: '250 ok', body: 'whole', taken: new Set([a]) }, 'accepted deferred'],
+  ])('after %s', ([, transaction, expected]) => expect(summary(outcome(transaction))).toBe(expected));
+
+  it('says for how long the connector should pause, where a message is settled all the same', () => {
+    const refused = new Map([[b, answered('rcpt', '451 4.7.500 Server busy, try again in 7 seconds')]]);
+    expect(outcome({ reply: '250 ok', body: 'whole', taken: new Set([a]), refused })).toMatchObject({
+      slowDownMs: 7_000,
+      recipients: [{}, { retryAfterMs: 7_000, scope: 'connector' }],
+    });
+  });
+
+  it('names every recipient once, in order, and accepts only with a 2xx after the whole body', () => {
+    const addresses = fc.uniqueArray(
+      fc.constantFrom('a', 'b', 'c', 'd', 'e').map((name) => `${name}@example.net`),
+      { minLength: 1 },
+    );
+    const replies = fc.constantFrom(
+      '250 ok',
+      '550 5.1.1 no',
+      '450 4.2.0 later',
+      '421 4.7.0 bye',
+      '550 5.4.5 quota',
+      '452 4.3.1 full',
+      '',
+    );
+    const failures = fc.oneof(
+      fc.record({ phase: fc.constantFrom<SmtpPhase>('mail', 'rcpt', 'data', 'final'), server: replies }),
+      fc.record({ code: fc.option(fc.string()), text: fc.string() }),
+    );
+    const found = fc.check(
+      fc.property(
+        addresses,
+        fc.array(fc.boolean()),
+        fc.option(failures),
+        fc.option(replies),
+        fc.constantFrom<Transaction['body']>('none', 'part', 'whole'),
+        replies,
+        (recipients, taken, failed, reply, body, refusal) => {
+          const failure =
+            failed === null
+              ? null
+              : 'phase' in failed
+                ? answered(failed.phase, failed.server)
+                : new SmtpFailure('data', { code: failed.code, text: failed.text });
+          const transaction: Transaction = {
+            taken: new Set(recipients.filter((_, index) => taken[index] === true)),
+            refused: new Map(
+              recipients
+                .filter((_, index) => taken[index] === false)
+                .map((address) => [address, answered('rcpt', refusal)]),
+            ),
+            failure,
+            reply: failure === null ? reply : null,
+            body,
+          };
+          const result = outcomeOf({
+            recipients,
+            refusedHere: new Map(),
+            transaction,
+            account: null,
+            sender: '',
+            rules: [],
+          });
+          if (result.kind !== 'settled') return true;
+          const once = result.recipients.map(({ address }) => address).join() === recipients.join();
+          const whole = body === 'whole';
+          const yes = whole && transaction.reply?.startsWith('250') === true;
+          return (
+            once &&
+            result.recipients.every(({ address, outcome }) => {
+              if (outcome === 'uncertain') return whole;
+              return outcome !== 'accepted' || (yes && !transaction.refused.has(address));
+            })
+          );
+        },
+      ),
+      { numRuns: 500 },
+    );
+    expect(found.counterexample).toBeNull();
+  });
+});
+
+describe('after the final dot', () => {
+  it.for(['what?', '354 go on', '220 welcome back', '25'])(
+    '«%s» is neither a yes nor a refusal, so the result is not known',
+    (reply) => {
+      const taken = new Set([a, b]);
+      const said = outcome({ taken, failure: answered('final', reply), body: 'whole' });
+      expect(summary(said)).toBe('uncertain uncertain');
+    },
+  );
+
+  it('a yes and a no in one reply are neither', () => {
+    const taken = new Set([a, b]);
+    const said = outcome({ taken, reply: '250-2.0.0 queued\n554 5.6.0 refused', body: 'whole' });
+    expect(summary(said)).toBe('uncertain uncertain');
+  });
+});

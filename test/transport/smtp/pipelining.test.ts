@@ -1,0 +1,225 @@
+/** What leaves in one write and what waits for a reply; replies however they arrive; servers that answer beside the question. */
+import net from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
+
+interface Told {
+  readonly port: number;
+  /** What each write of the client carried, as far as the system kept them apart. */
+  readonly heard: string[];
+  connections: number;
+  readonly sockets: net.Socket[];
+}
+
+/**
+ * A server that answers from a list: one entry for each step of the client, which is a batch of commands or a message with its
+ * final dot. `say` writes it: at once, byte by byte.
+ */
+async function teller(answers: readonly string[], { byteByByte = false, close = false } = {}): Promise<Told> {
+  const told: Told = { port: 0, heard: [], connections: 0, sockets: [] };
+  const { sockets } = told;
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    sockets.push(socket);
+    told.connections += 1;
+    const left = [...answers];
+    const say = async (text: string): Promise<void> => {
+      if (!byteByByte) return void socket.write(text);
+      for (const byte of Buffer.from(text)) {
+        await new Promise<void>((resolve) => socket.write(Buffer.from([byte]), () => setImmediate(resolve)));
+      }
+    };
+    socket.on('error', () => undefined);
+    void say('220 teller\r\n');
+    socket.on('data', (chunk) => {
+      told.heard.push(chunk.toString('latin1'));
+      const answer = left.shift();
+      if (answer === undefined) return;
+      void say(answer.replaceAll('\n', '\r\n')).finally(() => {
+        if (close && left.length === 0) socket.end();
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const { port } = server.address() as net.AddressInfo;
+  return Object.assign(told, { port });
+}
+
+async function sendTo(told: Told, to = ['a@example.net', 'b@example.net']): Promise<string> {
+  const { transport } = await smtpPair(
+    {},
+    { port: told.port, timeouts: { commandMs: 2_000, dataTerminationMs: 2_000 } },
+  );
+  return summary(await sendBy(transport, mailOf({ to })));
+}
+
+const ehlo = '250-teller\n250 PIPELINING\n';
+
+describe('with PIPELINING', () => {
+  it('a transaction is two writes: all commands, and the message with its final dot', async () => {
+    const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '250 queued\n']);
+    expect(await sendTo(told)).toBe('accepted accepted');
+    expect(told.heard.slice(1, 3)).toEqual([
+      'MAIL FROM:<sales@example.com>\r\nRCPT TO:<a@example.net>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n',
+      'Subject: hello\r\n\r\nhello\r\n.\r\n',
+    ]);
+  });
+
+  it('replies may come byte by byte, and of many lines', async () => {
+    const told = await teller(
+      [ehlo, '250-2.1.0 a\n250 b\n250 ok\n550-5.1.1 no\n550 5.1.1 such user\n354 go\n', '250 queued\n'],
+      {
+        byteByByte: true,
+      },
+    );
+    expect(await sendTo(told)).toBe('accepted rejected');
+  });
+
+  it('a 354 although nobody was taken is answered with the lone dot (RFC 2920 section 3.1), and the session goes on', async () => {
+    const script = { RCPT: ['550 5.1.1 no', '450 4.2.0 later'], DATA: ['354 go on'] };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf({ to: ['a@example.net', 'b@example.net'] })))).toBe(
+      'rejected deferred',
+    );
+    expect(server.received.transactions).toMatchObject([{ to: [] }]);
+    expect(server.received.transactions[0]?.bytes.length).toBe(0);
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(server.received.connections).toBe(1);
+  });
+
+  it('a 354 although the sender was refused ends the connection, without a message', async () => {
+    const told = await teller([ehlo, '550 5.7.1 not you\n250 ok\n250 ok\n354 go\n']);
+    expect(await sendTo(told)).toBe('rejected rejected');
+    expect(told.heard.slice(2)).toEqual([]);
+  });
+
+  it.for<[string, string, string]>([
+    ['the sender', '421 4.7.0 enough\n', 'fault throttled'],
+    ['a recipient', '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n', 'rejected deferred'],
+    ['DATA', '250 ok\n250 ok\n250 ok\n421 4.7.0 enough\n', 'fault throttled'],
+  ])(
+    'a 421 to %s in one packet with what was before, and the end of the connection right after it, is read',
+    async ([, said, expected]) => {
+      const told = await teller([ehlo, said], { close: true });
+      expect(await sendTo(told)).toBe(expected);
+    },
+  );
+
+  it('a 421 to a recipient ends it at once, though the server neither says more nor closes', async () => {
+    const told = await teller([ehlo, '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n']);
+    const { transport } = await smtpPair({}, { port: told.port, timeouts: { commandMs: 600_000 } });
+    const to = ['a@example.net', 'b@example.net', 'c@example.net'];
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe('rejected deferred deferred');
+  });
+
+  it.for<[string, string]>([
+    ['the sender', '250-yes\n2 or so\n250 ok\n250 ok\n354 go\n'],
+    ['a recipient', '250 ok\n250-yes\n550 or no\n250 ok\n354 go\n'],
+    ['every recipient', '250 ok\n250-cut\n2\n250-cut\n2\n354 go\n'],
+    ['DATA', '250 ok\n250 ok\n250 ok\n354-go\nor not\n'],
+  ])(
+    'a server that says neither yes nor no to %s gets no message, not even an empty one: it may have taken everybody',
+    async ([, said]) => {
+      const told = await teller([ehlo, said, '250 queued\n']);
+      expect(await sendTo(told)).toBe('deferred deferred');
+      expect(told.heard.slice(2)).toEqual([]);
+    },
+  );
+
+  it('a refusal that the server did not get to end leaves open what became of a whole message', async () => {
+    const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '550 5.7.1 not'], { close: true });
+    expect(await sendTo(told)).toBe('uncertain uncertain');
+  });
+
+  it('a refusal that the server did not get to end is one, before the message', async () => {
+    const told = await teller([ehlo, '550 5.7.1 not'], { close: true });
+    expect(await sendTo(told)).toBe('rejected rejected');
+  });
+
+  it('a yes to the message counts although the server says 421 behind it; the session does not go on', async () => {
+    const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '250 queued\n421 4.7.0 enough\n'], {
+      close: true,
+    });
+    const { transport } = await smtpPair({}, { port: told.port });
+    const to = ['a@example.net', 'b@example.net'];
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe('accepted accepted');
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe('accepted accepted');
+    expect(told.connections).toBe(2);
+  });
+
+  it('a yes too many is not taken for the answer to the next command', async () => {
+    const told = await teller([
+      ehlo,
+      '250 ok\n250 ok\n354 go\n',
+      '250 queued\n250 and queued\n',
+      '250 ok\n550 5.1.1 no\n503 no\n',
+    ]);
+    const { transport } = await smtpPair({}, { port: told.port });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(told.connections).toBe(2);
+  });
+
+  it('a yes whose lines disagree is no yes: nobody knows', async () => {
+    const told = await teller([ehlo, '250 ok\n250 ok\n354 go\n', '250-queued\n550 or not\n']);
+    expect(await sendTo(told, ['a@example.net'])).toBe('uncertain');
+  });
+});
+
+describe('without PIPELINING', () => {
+  it('each command waits for the reply to the one before', async () => {
+    const told = await teller(['250 teller\n', '250 ok\n', '250 ok\n', '250 ok\n', '354 go\n', '250 queued\n']);
+    expect(await sendTo(told)).toBe('accepted accepted');
+    expect(told.heard.slice(1, 6)).toEqual([
+      'MAIL FROM:<sales@example.com>\r\n',
+      'RCPT TO:<a@example.net>\r\n',
+      'RCPT TO:<b@example.net>\r\n',
+      'DATA\r\n',
+      'Subject: hello\r\n\r\nhello\r\n.\r\n',
+    ]);
+  });
+
+  it('DATA is not said if nobody was taken, nor RCPT if the sender was not', async () => {
+    const nobody = await teller(['250 teller\n', '250 ok\n', '550 5.1.1 no\n']);
+    expect(await sendTo(nobody, ['a@example.net'])).toBe('rejected');
+    expect(nobody.heard.join('')).not.toContain('DATA');
+    const refused = await teller(['250 teller\n', '550 5.7.1 not you\n']);
+    expect(await sendTo(refused)).toBe('rejected rejected');
+    expect(refused.heard.join('')).not.toContain('RCPT');
+  });
+});
+
+it('what a server says before it is asked, behind its reply to EHLO, ends the session', async () => {
+  const told = await teller([`${ehlo}250 ok\n`, '250 ok\n250 ok\n354 go\n']);
+  const { transport } = await smtpPair({}, { port: told.port });
+  expect(summary(await sendBy(transport, mailOf()))).not.toContain('accepted');
+  expect(told.heard.join('')).not.toContain('Subject');
+});
+
+it.for<[string, (socket: net.Socket) => void]>([
+  ['ends', (socket) => socket.end()],
+  ['is reset', (socket) => socket.resetAndDestroy()],
+  ['says half a line', (socket) => socket.write('550 5.')],
+  ['says goodbye', (socket) => socket.end('421 4.4.2 idle\r\n')],
+])('a warm session that %s while the fence is asked is found out, and another takes the message', async ([, act]) => {
+  const told = await teller([
+    ehlo,
+    '250 ok\n250 ok\n354 go\n',
+    '250 queued\n',
+    '250 ok\n250 ok\n354 go\n',
+    '250 queued\n',
+  ]);
+  const { transport } = await smtpPair({}, { port: told.port });
+  expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+  const fence = async (): Promise<boolean> => {
+    act(told.sockets[0]!);
+    // Both ends are in this process: a few turns of its event loop carry everything over.
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    return true;
+  };
+  expect(summary(await sendBy(transport, mailOf(), { fence }))).toBe('accepted');
+  expect(told.connections).toBe(2);
+});

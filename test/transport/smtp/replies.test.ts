@@ -1,0 +1,295 @@
+/** Real replies of real servers, and what they come to. */
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { askedDelayMs } from '../../../src/transport/retry-hint.ts';
+import { classify, classifySocketFault, parseReply } from '../../../src/transport/smtp/replies.ts';
+import { replyRules, type SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
+
+const phases: SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth', 'mail', 'rcpt', 'data', 'final'];
+
+function said(phase: SmtpPhase, reply: string): string {
+  const verdict = classify(phase, parseReply(reply));
+  if (verdict.kind === 'fault') return [verdict.fault, verdict.pauseMs].filter((part) => part !== undefined).join(' ');
+  const { outcome, scope, retryAfterMs, slowDownMs, tooLarge, sendAs } = verdict;
+  const extra = [
+    retryAfterMs === undefined ? '' : `after ${retryAfterMs}`,
+    slowDownMs === undefined ? '' : `slow ${slowDownMs}`,
+    tooLarge === true ? 'too-large' : '',
+    sendAs === true ? 'send-as' : '',
+  ];
+  return [outcome, scope, ...extra].filter((part) => part !== '').join(' ');
+}
+
+describe('replies before MAIL FROM concern the connector, whatever their digit', () => {
+  it.for<[SmtpPhase, string, string]>([
+    ['greeting', '421 4.7.0 too many connections, try again later', 'throttled 60000'],
+    ['greeting', '421 4.3.2 Service not available, try again in 300 seconds', 'throttled 300000'],
+    ['greeting', '554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org', 'blocked'],
+    ['greeting', '554 No SMTP service here', 'blocked'],
+    ['greeting', '450 4.3.2 come back later', 'unreachable'],
+    ['ehlo', '550 5.7.1 HELO rejected', 'config'],
+    ['ehlo', '421 4.4.2 closing', 'throttled 60000'],
+    ['tls', '454 4.7.0 TLS not available due to temporary reason', 'tls'],
+    ['tls', '502 5.5.1 command not implemented', 'tls'],
+    ['auth', '535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6', 'auth'],
+    ['auth', '535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.', 'auth'],
+    [
+      'auth',
+      '535-5.7.8 Username and Password not accepted.\n535 5.7.8  https://support.google.com/mail/?p=BadCredentials',
+      'auth',
+    ],
+    ['auth', '534-5.7.9 Application-specific password required.', 'auth'],
+    ['auth', '550 5.7.30 Basic authentication is not supported for Client Submission.', 'auth'],
+    ['auth', '454 4.7.0 Temporary authentication failure: Connection lost to authentication server', 'unreachable'],
+    ['auth', '454 4.7.0 Too many login attempts, please try again later.', 'throttled 300000'],
+    ['auth', '504 5.5.4 Unrecognized authentication type', 'config'],
+    ['auth', '538 5.7.11 Encryption required for requested authentication mechanism', 'config'],
+    ['auth', '421 4.7.0 too many errors', 'throttled 60000'],
+  ])('%s: %s → %s', ([phase, reply, expected]) => expect(said(phase, reply)).toBe(expected));
+});
+
+describe('replies within the transaction', () => {
+  it.for<[SmtpPhase, string, string]>([
+    ['final', '250 2.0.0 Ok: queued as 4F1B2', 'accepted message'],
+    ['final', '250 OK', 'accepted message'],
+    [
+      'rcpt',
+      '550 5.1.1 <x@example.net>: Recipient address rejected: User unknown in virtual mailbox table',
+      'rejected recipient',
+    ],
+    [
+      'rcpt',
+      '550-5.1.1 The email account that you tried to reach does not exist.\n550 5.1.1 NoSuchUser',
+      'rejected recipient',
+    ],
+    [
+      'rcpt',
+      '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup',
+      'rejected recipient',
+    ],
+    ['rcpt', '553 5.1.3 The recipient address is not a valid RFC-5321 address.', 'rejected recipient'],
+    [
+      'rcpt',
+      '450 4.7.1 <a@b>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/',
+      'deferred recipient after 300000',
+    ],
+    ['rcpt', '451 4.7.1 Greylisting in action, please come back in 00:04:55', 'deferred recipient after 295000'],
+    [
+      'rcpt',
+      '450 4.2.0 <a@b>: Recipient address rejected: Greylisted for 5 minutes',
+      'deferred recipient after 300000',
+    ],
+    [
+      'rcpt',
+      '450-4.2.1 The user you are trying to contact is receiving mail at a rate that\n450 4.2.1 prevents additional messages from being delivered.',
+      'deferred recipient after 600000',
+    ],
+    ['rcpt', '452-4.2.2 The email account that you tried to reach is over quota.', 'deferred recipient after 600000'],
+    ['rcpt', '552 5.2.2 Mailbox full', 'rejected recipient'],
+    ['rcpt', '452 4.5.3 Too many recipients', 'deferred recipient'],
+    ['rcpt', '552 Too many recipients', 'deferred recipient'],
+    ['rcpt', '451 4.3.0 internal error', 'deferred recipient'],
+    ['rcpt', '421 4.7.0 closing', 'throttled 60000'],
+    [
+      'rcpt',
+      '553 5.7.1 <sales@example.com>: Sender address rejected: not owned by user relay',
+      'rejected message send-as',
+    ],
+    ['mail', '550 5.7.60 SMTP; Client does not have permissions to send as this sender', 'rejected message send-as'],
+    [
+      'final',
+      '554 5.2.252 SendAsDenied; relay@example.com not allowed to send as sales@example.com',
+      'rejected message send-as',
+    ],
+    [
+      'final',
+      '554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied',
+      'rejected message send-as',
+    ],
+    ['rcpt', '554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied', 'config'],
+    ['rcpt', '554 5.7.1 <a@example.net>: Relay access denied', 'rejected recipient'],
+    ['mail', '530 5.7.57 Client not authenticated to send mail.', 'config'],
+    ['mail', '452 4.3.1 Insufficient system storage', 'throttled 300000'],
+    ['mail', '451 4.7.500 Server busy. Please try again later from [192.0.2.1].', 'throttled 300000'],
+    [
+      'mail',
+      '432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information.',
+      'throttled 60000',
+    ],
+    ['final', '432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded', 'throttled 60000'],
+    ['mail', '450 4.7.1 Error: too much mail from 192.0.2.1', 'throttled 60000'],
+    ['final', '454 Throttling failure: Maximum sending rate exceeded.', 'throttled 5000'],
+    ['final', '454 Throttling failure: Daily message quota exceeded.', 'quota 3600000'],
+    [
+      'data',
+      '550-5.4.5 Daily user sending limit exceeded.\n550 5.4.5 https://support.google.com/a/answer/166852',
+      'quota 3600000',
+    ],
+    [
+      'final',
+      "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients",
+      'quota 3600000',
+    ],
+    [
+      'final',
+      '554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message',
+      'quota 3600000',
+    ],
+    ['final', '550 5.1.8 Access denied, bad outbound sender AS(42003)', 'blocked'],
+    ['mail', '550 5.7.501 Access denied, spam abuse detected.', 'blocked'],
+    ['mail', '550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP.', 'blocked'],
+    [
+      'final',
+      '550 5.7.509 Access denied, sending domain example.com does not pass DMARC verification',
+      'rejected message',
+    ],
+    [
+      'final',
+      '550-5.7.26 Unauthenticated email from example.com is not accepted due to domain’s DMARC policy.',
+      'rejected message',
+    ],
+    ['mail', '552 5.3.4 Message size exceeds fixed limit', 'rejected message too-large'],
+    ['final', '552 5.2.3 Message size exceeds maximum permitted', 'rejected message too-large'],
+    ['final', '552 5.3.4 Error: message file too big', 'rejected message too-large'],
+    ['data', '523 the message is too large', 'rejected message too-large'],
+    ['final', '552 exceeded', 'rejected message too-large'],
+    ['final', '554 5.6.0 Invalid message content', 'rejected message'],
+    ['final', '554 5.7.1 Spam message rejected', 'rejected message'],
+    ['final', '451 4.3.5 Server configuration problem', 'deferred message'],
+    ['final', '421 4.3.0 shutting down', 'deferred connector slow 60000'],
+    ['data', '421 4.3.0 shutting down', 'throttled 60000'],
+    [
+      'final',
+      '554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded',
+      'quota 3600000',
+    ],
+    [
+      'final',
+      "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email to external recipients",
+      'quota 3600000',
+    ],
+    ['rcpt', '550 5.7.64 TenantAttribution; Relay Access Denied', 'config'],
+    ['final', '452 4.3.1 Insufficient system resources', 'throttled 300000'],
+    ['rcpt', '550 5.4.1 Recipient address rejected: Access denied.', 'rejected recipient'],
+    ['final', '552 5.2.2 The email account that you tried to reach is over quota', 'rejected message'],
+    [
+      'final',
+      '552-5.7.0 This message was blocked because its content presents a potential\n552-5.7.0 security issue.',
+      'rejected message',
+    ],
+    ['mail', '550 5.7.1 Daily SMTP relay sending limit exceeded for customer.', 'quota 3600000'],
+    ['mail', '550 5.4.5 Daily SMTP relay limit exceeded for user.', 'quota 3600000'],
+    ['rcpt', '450 4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary error.', 'throttled 300000'],
+    ['mail', '550 5.7.1 Invalid credentials for relay [192.0.2.1].', 'config'],
+    ['mail', '550 5.7.0 Mail relay denied [192.0.2.1].', 'config'],
+    ['final', '554 Message rejected: Sending paused for this account.', 'blocked'],
+    [
+      'final',
+      "554 Access denied: User `arn:aws:iam::1:user/a' is not authorized to perform `ses:SendRawEmail' on resource `arn:aws:ses:x'",
+      'rejected message send-as',
+    ],
+    ['final', '554 Message rejected: Email address is not verified.', 'rejected message'],
+    ['rcpt', '554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org', 'blocked'],
+    ['rcpt', '504 5.5.2 <x>: Helo command rejected: need fully-qualified hostname', 'config'],
+    ['mail', '503 5.5.1 Error: nested MAIL command', 'deferred connector'],
+    ['mail', '550 5.7.1 Sender rejected', 'rejected message'],
+    ['mail', '499 what?', 'deferred message'],
+    ['final', '299 what?', 'accepted message'],
+    ['final', '354 go on', 'deferred message'],
+    ['rcpt', 'garbage', 'deferred recipient'],
+  ])('%s: %s → %s', ([phase, reply, expected]) => expect(said(phase, reply)).toBe(expected));
+});
+
+describe('classification', () => {
+  const anyReply = fc.record({
+    code: fc.option(fc.oneof(fc.integer({ min: 0, max: 999 }).map(String), fc.string())),
+    enhancedCode: fc.option(fc.string()),
+    text: fc.option(fc.string()),
+  });
+
+  it('says accepted for nothing but 2xx to the final dot, and rejected for nothing but 5xx', () => {
+    const lies = fc.check(
+      fc.property(fc.constantFrom(...phases), anyReply, (phase, reply) => {
+        const verdict = classify(phase, reply);
+        if (verdict.kind === 'fault') return true;
+        if (verdict.outcome === 'accepted') return phase === 'final' && /^2\d\d$/.test(reply.code ?? '');
+        return verdict.outcome === 'deferred' || reply.code?.startsWith('5') === true;
+      }),
+      { numRuns: 500 },
+    );
+    expect(lies.counterexample).toBeNull();
+  });
+
+  it('names a source in every row', () => {
+    for (const { source } of replyRules) expect(source).toMatch(/^RFC \d{4}|^https:\/\/|^Exchange Online/);
+  });
+
+  it.for<[string | null, string]>([
+    ['ECONNREFUSED', 'unreachable'],
+    ['ENOTFOUND', 'unreachable'],
+    ['ETIMEDOUT', 'unreachable'],
+    [null, 'unreachable'],
+    ['CERT_HAS_EXPIRED', 'tls'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls'],
+    ['SELF_SIGNED_CERT_IN_CHAIN', 'tls'],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'tls'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls'],
+    ['EPROTO', 'tls'],
+  ])('takes the socket fault %s for %s', ([code, fault]) => expect(classifySocketFault(code)).toBe(fault));
+});
+
+describe('parseReply', () => {
+  it('joins the lines without their codes', () => {
+    expect(parseReply('550-5.1.1 No such\r\n550-5.1.1 user\r\n550 5.1.1 here')).toEqual({
+      code: '550',
+      enhancedCode: '5.1.1',
+      text: 'No such user here',
+    });
+  });
+
+  it('reads a reply without enhanced code, without text, and one that hides the code in the text', () => {
+    expect(parseReply('250 OK')).toEqual({ code: '250', enhancedCode: null, text: 'OK' });
+    expect(parseReply('250')).toEqual({ code: '250', enhancedCode: null, text: null });
+    expect(parseReply('554 <a@b>[#5.7.1] refused').enhancedCode).toBe('5.7.1');
+    expect(parseReply('550 host 192.5.1.1 is bad').enhancedCode).toBeNull();
+  });
+
+  it('believes no code of a reply whose lines disagree, and keeps what was said', () => {
+    expect(parseReply('250-2.0.0 queued\n554 5.6.0 or not')).toMatchObject({ code: null });
+    expect(parseReply('450-later\r\n550 never').text).toMatch(/later.*never/);
+    expect(parseReply('250-a\n250 b').code).toBe('250');
+  });
+
+  it('keeps control characters out of logs, and stays short', () => {
+    const reply = parseReply(`550 5.1.1 \u001b[31mevil\u0007\u202e ${'x'.repeat(5000)}`);
+    // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
+    expect(reply.text).not.toMatch(/[\u0000-\u001f\u202e]/);
+    expect(reply.text!.length).toBeLessThanOrEqual(500);
+  });
+
+  it('takes any text without throwing, and in linear time', () => {
+    fc.assert(fc.property(fc.string(), (text) => void parseReply(text)));
+    const before = performance.now();
+    parseReply(`550 ${'5.5.'.repeat(250_000)}`);
+    classify('final', { code: '550', enhancedCode: null, text: 'not allowed to send '.repeat(20_000) });
+    askedDelayMs('try again 1'.repeat(50_000));
+    expect(performance.now() - before).toBeLessThan(1_000);
+  });
+});
+
+describe('the delay that a server asks for', () => {
+  it.for<[string, number | null]>([
+    ['try again in 300 seconds', 300_000],
+    ['Please retry after 10s', 10_000],
+    ['try again in 5 minutes', 300_000],
+    ['Try again in 1 hour.', 3_600_000],
+    ['wait 30 sec', 30_000],
+    ['please come back in 00:04:55', 295_000],
+    ['Greylisted for 5 minutes, retry later', null],
+    ['try again later', null],
+    ['retry in 0 seconds', 1_000],
+    ['retry in 90 days', null],
+    ['retry in 900000 hours', 86_400_000],
+    ['queued as 300 s', null],
+  ])('%s → %s', ([text, ms]) => expect(askedDelayMs(text)).toBe(ms));
+});

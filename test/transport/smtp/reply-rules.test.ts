@@ -1,0 +1,207 @@
+/** Rules of an operator: what they can say, what they can never do, and expressions that would never end. */
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  compileRules,
+  problemsOfRule,
+  replyClasses,
+  replyPhases,
+  type ReplyRuleSettings,
+} from '../../../src/transport/smtp/reply-rules.ts';
+import { classify, parseReply } from '../../../src/transport/smtp/replies.ts';
+import type { SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
+import { readTextPattern } from '../../../src/transport/smtp/text-pattern.ts';
+
+const minute = 60_000;
+const session: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth'];
+
+function rule(change: Partial<ReplyRuleSettings>): ReplyRuleSettings {
+  const nothing = {
+    text: null,
+    code: null,
+    enhanced: null,
+    phases: [],
+    scope: null,
+    pauseMs: null,
+    retryAfterMs: null,
+  };
+  return { ...nothing, class: 'deferred', ...change };
+}
+
+function verdict(rules: readonly Partial<ReplyRuleSettings>[], phase: SmtpPhase, reply: string) {
+  return classify(phase, parseReply(reply), compileRules(rules.map(rule)));
+}
+
+const fault = (kind: string, pauseMs?: number) => ({
+  kind: 'fault',
+  fault: kind,
+  ...(pauseMs === undefined ? {} : { pauseMs }),
+});
+const outcome = (kind: string, scope: string, more = {}) => ({ kind: 'outcome', outcome: kind, scope, ...more });
+
+describe('a rule', () => {
+  it.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string, object]>([
+    ['by text', { text: 'hourly quota', class: 'quota' }, 'final', '550 Hourly Quota used up', fault('quota')],
+    ['by code', { code: '550', class: 'deferred' }, 'rcpt', '550 5.1.1 no', outcome('deferred', 'recipient')],
+    ['by codes', { code: '55x', class: 'deferred' }, 'mail', '554 no', outcome('deferred', 'message')],
+    ['by class of codes', { code: '4xx', class: 'rejected' }, 'rcpt', '451 no', outcome('rejected', 'recipient')],
+    [
+      'by enhanced code',
+      { enhanced: '4.7.1', class: 'rejected' },
+      'data',
+      '450 4.7.1 no',
+      outcome('rejected', 'message'),
+    ],
+    ['by enhanced codes', { enhanced: '5.7.x', class: 'blocked' }, 'rcpt', '550 5.7.26 no', fault('blocked')],
+    ['by all of enhanced', { enhanced: '5.x.x', class: 'config' }, 'rcpt', '550 5.7.26 no', fault('config')],
+    ['by phase', { code: '554', phases: ['greeting'], class: 'throttled' }, 'greeting', '554 busy', fault('throttled')],
+    [
+      'with a pause',
+      { code: '554', class: 'throttled', pauseMs: 5 * minute },
+      'ehlo',
+      '554 x',
+      fault('throttled', 5 * minute),
+    ],
+    [
+      'with a scope',
+      { code: '550', class: 'rejected', scope: 'message' },
+      'rcpt',
+      '550 x',
+      outcome('rejected', 'message'),
+    ],
+    [
+      'for size',
+      { text: 'enormous', class: 'too-large' },
+      'final',
+      '550 enormous',
+      outcome('rejected', 'message', { tooLarge: true }),
+    ],
+    [
+      'with a delay, which wins over that of the reply',
+      { code: '450', retryAfterMs: minute, pauseMs: 2 * minute },
+      'rcpt',
+      '450 try again in 900 seconds',
+      outcome('deferred', 'recipient', { retryAfterMs: minute, slowDownMs: 2 * minute }),
+    ],
+    [
+      'without a delay, which leaves it to the reply',
+      { code: '450' },
+      'rcpt',
+      '450 try again in 900 seconds',
+      outcome('deferred', 'recipient', { retryAfterMs: 900_000 }),
+    ],
+  ])('%s', ([, change, phase, reply, expected]) => expect(verdict([change], phase, reply)).toEqual(expected));
+
+  it.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string]>([
+    ['another text', { text: 'quota', class: 'quota' }, 'rcpt', '550 5.1.1 no such user'],
+    ['another code', { code: '550', class: 'quota' }, 'rcpt', '551 5.1.6 moved'],
+    ['another enhanced code', { enhanced: '5.1.1', class: 'quota' }, 'rcpt', '550 5.1.10 no'],
+    ['no enhanced code', { enhanced: '5.x.x', class: 'quota' }, 'rcpt', '550 no'],
+    ['another phase', { code: '550', phases: ['mail', 'data'], class: 'quota' }, 'rcpt', '550 5.1.1 no'],
+    ['one of two patterns', { code: '550', text: 'quota', class: 'quota' }, 'rcpt', '550 5.1.1 no'],
+  ])('does not fit %s, and the table decides', ([, change, phase, reply]) => {
+    expect(verdict([change], phase, reply)).toEqual(classify(phase, parseReply(reply)));
+  });
+
+  it('that comes first decides', () => {
+    const rules = [
+      { text: 'locked', class: 'deferred' },
+      { code: '550', class: 'quota' },
+    ] as const;
+    expect(verdict(rules, 'rcpt', '550 mailbox locked')).toMatchObject({ outcome: 'deferred' });
+    expect(verdict(rules.toReversed(), 'rcpt', '550 mailbox locked')).toMatchObject({ fault: 'quota' });
+  });
+
+  const anyRule = fc.record({
+    text: fc.option(fc.constantFrom('.', 'queued', 'a')),
+    code: fc.option(fc.constantFrom('450', '45x', '4xx', '550', '55x', '5xx')),
+    enhanced: fc.option(fc.constantFrom('4.7.1', '4.x.x', '5.1.x', '5.x.x')),
+    phases: fc.uniqueArray(fc.constantFrom(...replyPhases)),
+    class: fc.constantFrom(...replyClasses),
+    scope: fc.option(fc.constantFrom('recipient' as const, 'message' as const)),
+    pauseMs: fc.option(fc.constantFrom(1_000, minute)),
+    retryAfterMs: fc.option(fc.constantFrom(1_000, minute)),
+  });
+  const goodRules = fc.array(
+    anyRule.filter((one) => problemsOfRule(one).length === 0),
+    { minLength: 1, maxLength: 4 },
+  );
+  const anyReply = fc.record({
+    code: fc.option(fc.oneof(fc.constantFrom('250', '450', '550', '554', '354'), fc.string())),
+    enhancedCode: fc.option(fc.constantFrom('4.7.1', '5.1.1', '2.0.0')),
+    text: fc.option(fc.constantFrom('queued as a', 'a', 'b')),
+  });
+
+  it('whatever it says: takes no acceptance away, makes none, and blames no message before MAIL FROM', () => {
+    const lies = fc.check(
+      fc.property(goodRules, fc.constantFrom(...replyPhases), anyReply, (rules, phase, reply) => {
+        const said = classify(phase, reply, compileRules(rules));
+        const yes = phase === 'final' && /^2\d\d$/.test(reply.code ?? '');
+        if (said.kind === 'fault') return !yes;
+        return (said.outcome === 'accepted') === yes && !session.includes(phase);
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(lies.counterexample).toBeNull();
+  });
+});
+
+describe('a rule is refused', () => {
+  it.for<[string, Partial<ReplyRuleSettings>, string | null]>([
+    ['without a pattern', { class: 'quota' }, null],
+    ['with a code that is no refusal', { code: '250' }, 'code'],
+    ['with a code of two digits', { code: '45' }, 'code'],
+    ['with an enhanced code of two parts', { enhanced: '4.7' }, 'enhanced'],
+    ['with an enhanced code of success', { enhanced: '2.0.0' }, 'enhanced'],
+    ['that rejects a message at the greeting', { code: '5xx', class: 'rejected', phases: ['greeting'] }, 'phase'],
+    ['that defers a message at AUTH', { code: '4xx', phases: ['rcpt', 'auth'] }, 'phase'],
+    ['with a scope beside a fault', { code: '4xx', class: 'quota', scope: 'message' }, 'scope'],
+    ['with a pause beside a rejection', { code: '5xx', class: 'rejected', pauseMs: 1 }, 'pause'],
+    ['with a delay beside a fault', { code: '5xx', class: 'quota', retryAfterMs: 1 }, 'retryAfter'],
+    ['with an expression that is none', { text: '(' }, 'text'],
+  ])('%s', ([, change, key]) => {
+    expect(problemsOfRule(rule(change)).map((problem) => problem.key)).toEqual([key]);
+    expect(() => compileRules([rule(change)])).toThrow('replyRules[0]');
+  });
+});
+
+describe('an expression for texts', () => {
+  it.for([
+    'mailbox temporarily (?:locked|unavailable)',
+    'too many (?:messages|mails|connections) from .* today',
+    'quota.{0,40}exceeded',
+    '^sorry, [a-z]+ (?:is )?full$',
+    '\\[\\d{1,3}\\.\\d{1,3}\\] (listed|blocked)',
+    'a|b|c|d|e|f|g|h|i|j|k',
+    '[*+?{}|]{2}',
+    'try .*? later',
+  ])('takes %s', (source) => expect(readTextPattern(source)).toHaveProperty('pattern'));
+
+  it.for([
+    ['nested quantifiers', '(a+)+$'],
+    ['nested by braces', '(?:a{1,50}){1,50}$'],
+    ['alternatives repeated', '(?:a|a)*$'],
+    ['a group repeated lazily', '(?:a|ab)*?c'],
+    ['a row of open quantifiers', '.*a.*b.*c.*d.*e'],
+    ['a row of options', `${'a?'.repeat(30)}${'a'.repeat(30)}`],
+    ['a row of alternatives', `${'(a|a)'.repeat(30)}b`],
+    ['a row of braces', `${'a{0,30}'.repeat(6)}b`],
+    ['a reference', '(a*)\\1b'],
+    ['a look-ahead', '(?=.*a)(?=.*b)c'],
+    ['a look-behind', '(?<=a.*)b'],
+    ['a text for everything', 'a*'],
+    ['too long a text', 'a'.repeat(201)],
+  ])('refuses %s', ([, source = '']) => expect(readTextPattern(source)).toHaveProperty('must'));
+
+  // What the bound lets through at its limit, on texts made for it.
+  it.for(['.*.*(?:a|b)x', '[^x]*a*(?:a|a)y', `${'(?:a|a)'.repeat(9)}.*z`])(
+    'ends soon, even at the limit: %s',
+    (source) => {
+      const read = readTextPattern(source);
+      expect(read).toHaveProperty('pattern');
+      const before = performance.now();
+      if ('pattern' in read) read.pattern.test('a'.repeat(500));
+      expect(performance.now() - before).toBeLessThan(3_000);
+    },
+  );
+});

@@ -1,0 +1,65 @@
+/**
+ * A scripted SMTP server for tests: says exactly what a test wants, byte for byte, and remembers all it was told.
+ *
+ * It runs on raw sockets, because library servers neither break the rules on demand nor answer without delay.
+ */
+import net from 'node:net';
+import { converse } from './conversation.ts';
+import type { SmtpReceived, SmtpServerOptions } from './script.ts';
+
+export type { SmtpAnswer, SmtpContext, SmtpScriptEntry, SmtpServerOptions } from './script.ts';
+
+export interface SmtpServer {
+  readonly port: number;
+  readonly received: SmtpReceived;
+  /** Ends every connection at once, as a restart would. */
+  dropConnections(): void;
+  stop(): Promise<void>;
+}
+
+export async function startSmtpServer(options: SmtpServerOptions = {}): Promise<SmtpServer> {
+  const received: SmtpReceived = {
+    transactions: [],
+    commands: [],
+    authAttempts: [],
+    connections: 0,
+    openConnections: 0,
+    highWater: 0,
+  };
+  const sockets = new Set<net.Socket>();
+  const uses = new Map<string, number>();
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    received.connections += 1;
+    received.openConnections += 1;
+    received.highWater = Math.max(received.highWater, received.openConnections);
+    socket.once('close', () => sockets.delete(socket));
+    // Its end is heard before a connection that was made after it; `close` comes a turn of the event loop later.
+    let open = true;
+    const onEnd = (): void => {
+      if (open) received.openConnections -= 1;
+      open = false;
+    };
+    socket.once('end', onEnd).once('close', onEnd);
+    converse(socket, received.connections, options, received, uses);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const dropConnections = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    port: address.port,
+    received,
+    dropConnections,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        dropConnections();
+      }),
+  };
+}

@@ -1,0 +1,97 @@
+/** The arguments of `npm run bench`, and how much a whole and a quick run measure. */
+import { parseArgs } from 'node:util';
+
+/** How much is measured; times in ms. */
+export interface Sizes {
+  readonly lapMs: number;
+  readonly repetitions: number;
+  /** Of the row that everybody looks at first. */
+  readonly peerRepetitions: number;
+  /** Messages sent before anything is measured: code is compiled and connections are open by then. */
+  readonly warmUp: number;
+  /** Peers are tried with each of their settings. */
+  readonly tune: boolean;
+  readonly backlog: number;
+  /** On a throttled lane. */
+  readonly waiting: number;
+  readonly latencyMs: number;
+  readonly pacingMs: number;
+  readonly idleMs: number;
+}
+
+export interface Options {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly only: readonly string[];
+  readonly sizes: Sizes;
+}
+
+export type Arguments = { readonly options: Options } | { readonly help: string } | { readonly mistake: string };
+
+const whole: Sizes = {
+  lapMs: 6_000,
+  repetitions: 3,
+  peerRepetitions: 5,
+  warmUp: 1_500,
+  tune: true,
+  backlog: 1_000_000,
+  waiting: 100_000,
+  latencyMs: 20_000,
+  pacingMs: 90_000,
+  idleMs: 25_000,
+};
+
+const quick: Sizes = {
+  lapMs: 1_500,
+  repetitions: 2,
+  peerRepetitions: 2,
+  warmUp: 400,
+  tune: false,
+  backlog: 100_000,
+  waiting: 25_000,
+  latencyMs: 5_000,
+  pacingMs: 20_000,
+  idleMs: 8_000,
+};
+
+/** `rows`: id → what it measures. */
+export function readArguments(args: readonly string[], rows: Readonly<Record<string, string>>): Arguments {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        quick: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        only: { type: 'string', multiple: true, default: [] },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (values.help) return { help: help(rows) };
+    const only = values.only.flatMap((list) => list.split(','));
+    const unknown = only.filter((id) => !Object.hasOwn(rows, id));
+    if (unknown.length > 0) {
+      return { mistake: `there is no row ${unknown.join(', ')}; the rows are ${Object.keys(rows).join(', ')}` };
+    }
+    return { options: { quick: values.quick, json: values.json, only, sizes: values.quick ? quick : whole } };
+  } catch (error) {
+    return { mistake: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function help(rows: Readonly<Record<string, string>>): string {
+  return `npm run bench [-- --quick] [--only ROW[,ROW…]] [--json]
+
+Measures Postlane and what could be used instead on this machine, side by side in one run.
+
+  --quick   fewer messages and repetitions: under 3 minutes instead of under 20
+  --only    these rows alone
+  --json    one JSON document on stdout instead of the tables
+
+Rows:
+${Object.entries(rows)
+  .map(([id, title]) => `  ${id.padEnd(12)}${title}`)
+  .join('\n')}
+
+Exit code 0 if everything could be measured, whatever the figures; 1 if something could not; 2 for a mistake in the
+arguments. The figures are also written to tools/bench/results/latest.json, and drawn in tools/bench/results/latest.svg.`;
+}

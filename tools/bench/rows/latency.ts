@@ -1,0 +1,135 @@
+/** Row: how long healthy connectors' mail takes beside a backlog, a hung server and one that is always busy. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { createProducer, type Producer } from '../../../src/index.ts';
+import { startChild } from '../child.ts';
+import { listen } from '../listener.ts';
+import { mailOf } from '../mail.ts';
+import { createScope, type Scope } from '../scope.ts';
+import { median, percentile } from '../statistics.ts';
+import { startStore, type Store } from '../store.ts';
+import type { BenchConnector } from '../worker.ts';
+import { heldId, holdInLane } from './backlog.ts';
+import { finding, type Bench, type Row } from './row.ts';
+
+const lanes = 100;
+const perSecond = 200;
+/** Messages for each of the two broken servers. */
+const stuck = 500;
+const troubles = { [heldId]: 30, hung: null, busy: null } as const;
+
+export const latency: Row = {
+  id: 'latency',
+  title: 'p99 from enqueue to 250 on 100 healthy lanes, beside a backlog, a hung and a busy server',
+  sink: false,
+  async run(bench) {
+    const { sizes, scope, progress } = bench;
+    const calm = scope.add(await startStore());
+    const troubled = scope.add(await startStore());
+    const ports = await troublePorts(scope);
+    progress(`latency: ${sizes.waiting} messages into a lane of ${troubles[heldId]} a minute`);
+    const lane = await holdInLane(scope, troubled, { port: ports[heldId] });
+    await troubled.fill(() => lane.add(sizes.waiting));
+    await fillStuck(troubled);
+
+    const all: Record<'calm' | 'troubled', number[][]> = { calm: [], troubled: [] };
+    for (let repetition = 1; repetition <= sizes.repetitions; repetition += 1) {
+      progress(`latency: without trouble, ${repetition} of ${sizes.repetitions}`);
+      all.calm.push(await measure(bench, calm, []));
+      progress(`latency: with trouble, ${repetition} of ${sizes.repetitions}`);
+      const connectors = Object.entries(troubles).map(([id, messagesPerMinute]): BenchConnector => {
+        return { id, port: ports[id as keyof typeof troubles], concurrency: 5, messagesPerMinute };
+      });
+      all.troubled.push(await measure(bench, troubled, connectors));
+    }
+    const p99 = (runs: readonly number[][]): number => median(runs.map((run) => percentile(run, 99)));
+    const p50 = (runs: readonly number[][]): number => median(runs.map((run) => percentile(run, 50)));
+    const [without, beside] = [p99(all.calm), p99(all.troubled)];
+    return {
+      findings: [
+        finding(
+          {
+            what: 'p99 from enqueue to 250, 100 lanes, beside trouble',
+            against: 'without it',
+            measured: beside / without,
+            unit: '×',
+          },
+          { kind: 'at most', value: 1.5 },
+          `${beside.toFixed(1)} ms against ${without.toFixed(1)} ms (median ${p50(all.troubled).toFixed(1)} and ${p50(all.calm).toFixed(1)} ms) at ${perSecond}/s, ${sizes.waiting.toLocaleString('en')} waiting`,
+        ),
+      ],
+      figures: [],
+    };
+  },
+};
+
+async function troublePorts(scope: Scope): Promise<Record<keyof typeof troubles, number>> {
+  const [slow, hung, busy] = [await listen('take'), await listen('hang'), await listen('refuse')];
+  for (const server of [slow, hung, busy]) scope.add(server);
+  return { [heldId]: slow.port, hung: hung.port, busy: busy.port };
+}
+
+async function fillStuck(store: Store): Promise<void> {
+  const producer = createProducer({ redis: { url: store.url } });
+  const mails = ['hung', 'busy'].flatMap((id) =>
+    Array.from({ length: stuck }, (_, nth) => ({ ...mailOf(nth), from: `news@${id}.bench.test` })),
+  );
+  const refused = (await producer.sendMany(mails)).some(({ ok }) => !ok);
+  await producer.close();
+  if (refused) throw new Error('not all messages were enqueued');
+}
+
+/** → ms from the call of `send` to the 250, of every message of one run. */
+async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchConnector[]): Promise<number[]> {
+  const scope = createScope();
+  const sentAt = new Map<string, number>();
+  const tookMs: number[] = [];
+  try {
+    const server = scope.add(
+      await listen('take', (recipient, at) => {
+        const from = sentAt.get(recipient);
+        if (from !== undefined) tookMs.push(at - from);
+        sentAt.delete(recipient);
+      }),
+    );
+    const healthy = Array.from({ length: lanes }, (_, nth): BenchConnector => {
+      return { id: `x${String(nth).padStart(2, '0')}`, port: server.port, concurrency: 5, messagesPerMinute: null };
+    });
+    const settings = { name: 'w1', redisUrl: store.url, connectors: [...healthy, ...troubled] };
+    const worker = scope.add(await startChild('worker.ts', settings));
+    const producer = createProducer({ redis: { url: store.url } });
+    scope.add({ stop: () => producer.close() });
+    await worker.ask('start');
+    // Code is compiled, sessions are open, and the broken servers are known by then.
+    await sendEvenly(producer, sentAt, 1_500, 'warm');
+    await settled(sentAt);
+    tookMs.length = 0;
+    await sendEvenly(producer, sentAt, sizes.latencyMs, 'm');
+    await settled(sentAt);
+  } finally {
+    await scope.close();
+  }
+  return tookMs;
+}
+
+/** At times fixed in advance: a slow answer delays no other message, and so hides no wait. */
+async function sendEvenly(producer: Producer, sentAt: Map<string, number>, ms: number, tag: string): Promise<void> {
+  const count = Math.round((perSecond * ms) / 1_000);
+  const startedAt = performance.now();
+  const sending: Promise<unknown>[] = [];
+  for (let nth = 0; nth < count; nth += 1) {
+    const waitMs = startedAt + (nth * 1_000) / perSecond - performance.now();
+    if (waitMs > 0) await pause(waitMs);
+    const to = `${tag}${nth}@example.net`;
+    sentAt.set(to, performance.now());
+    sending.push(producer.send({ ...mailOf(nth, undefined, lanes), to }));
+  }
+  await Promise.all(sending);
+}
+
+async function settled(sentAt: ReadonlyMap<string, number>): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (sentAt.size > 0) {
+    if (performance.now() > deadline) throw new Error(`${sentAt.size} messages did not come within a minute`);
+    await pause(20);
+  }
+}

@@ -1,0 +1,161 @@
+/** One soak from the first message to the verdict: load and chaos for a time, then calm until everything is settled, then the count. */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { startPrivateRedis } from '../../testkit/redis.ts';
+import { defaultMessageLimits } from '../../src/message/message.ts';
+import { createProducer } from '../../src/producer/producer.ts';
+import { shareConnection } from '../../src/queue/bullmq/shared-queues.ts';
+import { connectFailFast, whenReady } from '../../src/queue/redis/connection.ts';
+import { createDeadLetters } from '../../src/queue/ledger/dead-letters.ts';
+import type { Finding } from '../../src/admin/doctor/findings.ts';
+import { createLedger } from '../../src/queue/ledger/ledger.ts';
+import { defaultPrefix, intakeName, keysOf } from '../../src/queue/redis/keys.ts';
+import { openOperator } from '../../src/admin/operator.ts';
+import { createChance } from './chance.ts';
+import { wreak, type Misfortunes } from './chaos.ts';
+import { startFleet } from './fleet.ts';
+import { habits, startServers } from './servers.ts';
+import { createSink } from './sink.ts';
+import { startTraffic, type Offer } from './traffic.ts';
+import { judge, type Evidence, type Verdict } from './verdict.ts';
+
+export interface SoakOptions {
+  readonly durationMs: number;
+  readonly seed: number;
+  readonly fsync: 'always' | 'everysec';
+  readonly messagesPerSecond: number;
+  readonly workers: number;
+  /** Where logs and the sink's record are written. */
+  readonly folder: string;
+  /** Told every few seconds how far it is. */
+  readonly progress: (line: string) => void;
+  /** Ends the load early. */
+  readonly signal: AbortSignal;
+}
+
+export interface SoakResult extends Verdict {
+  readonly misfortunes: Misfortunes;
+  /** Workers that ended although nobody asked them to. */
+  readonly crashes: readonly string[];
+  /** Calls of `send` that were rejected, as Redis was away. */
+  readonly rejections: number;
+  readonly recipientsDelivered: number;
+  /** What the doctor finds when all is over; there should be nothing. */
+  readonly findings: readonly Finding[];
+  /** From the end of the load until everything was settled, in ms; null if it never was. */
+  readonly drainedMs: number | null;
+}
+
+/** What is left has this long to be settled: locks end, late results are waited for, retries come. */
+const drainLimitMs = 90_000;
+
+export async function soak(options: SoakOptions): Promise<SoakResult> {
+  const { durationMs, seed, fsync, messagesPerSecond, workers, folder, progress } = options;
+  const chance = createChance(seed);
+  const sink = createSink(join(folder, 'sink.jsonl'));
+  const redis = await startPrivateRedis({ appendfsync: fsync, dir: join(folder, 'redis') });
+  const at = { url: redis.url, prefix: defaultPrefix };
+  const keys = keysOf(at.prefix);
+  const connection = connectFailFast(at, 5_000, 'postlane-soak');
+  connection.on('error', () => undefined);
+  await whenReady(connection, 5_000);
+  const shared = shareConnection(connection, at.prefix, true);
+  const intake = shared.queue(intakeName);
+  const ledger = createLedger(connection, keys);
+  const deadLetters = createDeadLetters(connection, keys);
+  const operator = await openOperator({ redis: at, timeoutMs: 5_000, limits: defaultMessageLimits });
+  const servers = await startServers(chance, sink);
+  const fleet = startFleet(workers, { redis: at, ports: servers.ports }, join(folder, 'workers.log'));
+  const producer = createProducer({ redis: at, timeoutMs: 3_000 });
+  const misfortunes: Misfortunes = {};
+  const end = new AbortController();
+  const signal = AbortSignal.any([options.signal, end.signal]);
+  const log = (line: string): void => appendFileSync(join(folder, 'chaos.log'), `${Date.now()} ${line}\n`);
+  const traffic = startTraffic(producer, chance, messagesPerSecond);
+  const startedAt = Date.now();
+
+  /** Unsettled messages that nobody holds for an operator, and what is in the intake. */
+  const unsettled = async (): Promise<number> => {
+    const ids = await connection.zrange(keys.unsettled, 0, '-1');
+    const states = await Promise.all(ids.map((id) => connection.hget(keys.ledger(id), 'state')));
+    const { wait = 0, prioritized = 0, delayed = 0, active = 0 } = await intake.getJobCounts();
+    return states.filter((state) => state !== 'held').length + wait + prioritized + delayed + active;
+  };
+  const tell = async (phase: string): Promise<void> => {
+    const open = await unsettled().catch(() => '?');
+    const accepted = traffic.offers.filter((offer) => offer.accepted).length;
+    const seconds = Math.round((Date.now() - startedAt) / 1_000);
+    const mishaps = Object.values(misfortunes).reduce((sum, count) => sum + count, 0);
+    progress(
+      `${seconds} s ${phase}: ${accepted} accepted, ${sink.delivered()} recipients served, ${open} open, ${mishaps} misfortunes`,
+    );
+  };
+  const telling = setInterval(() => void tell(end.signal.aborted ? 'drain' : 'load'), 5_000);
+
+  try {
+    const chaos = wreak({ chance, fleet, workers, redis, servers, operator, signal, log }, misfortunes);
+    await Promise.race([pause(durationMs, undefined, { signal }).catch(() => undefined), chaos]);
+    end.abort();
+    await chaos;
+    await servers.calmDown();
+    await whenReady(connection, 15_000);
+    await traffic.stop();
+    const drainedMs = await drain();
+    const findings = await examine();
+    await fleet.stop();
+    const verdict = judge(await Promise.all(traffic.offers.map(evidenceOf)));
+    return {
+      ...verdict,
+      misfortunes,
+      findings,
+      crashes: fleet.crashes,
+      rejections: traffic.rejections(),
+      recipientsDelivered: sink.delivered(),
+      drainedMs,
+    };
+  } finally {
+    end.abort();
+    clearInterval(telling);
+    await traffic.stop();
+    await fleet.stop();
+    await servers.stop();
+    await producer.close();
+    connection.disconnect();
+    operator.close();
+    await redis.stop();
+  }
+
+  /** Waits until everything is settled; resumes the lanes, as a server that is back would have them resumed in an hour. */
+  async function drain(): Promise<number | null> {
+    const from = Date.now();
+    while (Date.now() - from < drainLimitMs) {
+      for (const { id } of habits) await operator.lanes.resume(id);
+      if ((await unsettled()) === 0) return Date.now() - from;
+      await pause(1_000);
+    }
+    return null;
+  }
+
+  /** Beside the workers, as an operator would. */
+  async function examine(): Promise<Finding[]> {
+    const senders = habits.map(({ id }) => id);
+    const options = { fix: false, now: Date.now, senders, lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
+    const findings: Finding[] = [];
+    for await (const finding of operator.diagnose(options)) findings.push(finding);
+    return findings;
+  }
+
+  async function evidenceOf(offer: Offer): Promise<Evidence> {
+    const id = offer.id ?? '';
+    const [row, letter, job] = await Promise.all([ledger.read(id), deadLetters.get(id), intake.getJob(id)]);
+    return {
+      offer,
+      row,
+      letter,
+      inIntake: job !== undefined && job !== null,
+      copies: new Map(offer.to.map((address) => [address, sink.copies(address)])),
+      contents: sink.contents(offer.tag).size,
+    };
+  }
+}
