@@ -7,9 +7,9 @@ import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
 import { durabilityWarnings, type DurabilityWarning } from '../queue/redis/durability.ts';
 import type { CheckResult } from '../transport/transport.ts';
 import { eachBounded } from './bounded.ts';
+import type { Action, Call } from './command.ts';
 import { buildTransport, countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 import { table } from './table.ts';
 import { parseDuration } from './values.ts';
 

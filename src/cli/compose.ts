@@ -5,34 +5,30 @@ import type { Config, ConnectorConfig } from '../config/config.ts';
 import { loadConfig, type LoadResult } from '../config/load.ts';
 import { nearest } from '../config/suggest.ts';
 import { createProducer, type Producer } from '../producer/producer.ts';
-import { openOperator, type Operator } from '../admin/operator.ts';
+import { openOperator as openAdminOperator, type Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { createGraphTransport } from '../transport/graph/graph.ts';
 import type { SessionLeases } from '../transport/smtp/leases.ts';
 import { createSmtpTransport } from '../transport/smtp/smtp.ts';
 import type { Transport } from '../transport/transport.ts';
 import { unreachable } from '../errors.ts';
+import type { Environment } from './command.ts';
 import { UsageError } from './failure.ts';
-
-export interface Surroundings {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
-}
 
 /** How long a command waits for Redis before it says that it is away, in ms. */
 export const redisTimeoutMs = 5_000;
 
-export function load({ env, cwd }: Surroundings, file: string | undefined): Promise<LoadResult> {
+export function load({ env, cwd }: Environment, file: string | undefined): Promise<LoadResult> {
   const read = (path: string): Promise<string> => readFile(path, 'utf8');
   return loadConfig({ env, cwd, readFile: read, ...(file === undefined ? {} : { file }) });
 }
 
 /** The configuration, or a UsageError with all its mistakes. */
 export async function requireConfig(
-  surroundings: Surroundings,
+  environment: Environment,
   file: string | undefined,
 ): Promise<Extract<LoadResult, { ok: true }>> {
-  const loaded = await load(surroundings, file);
+  const loaded = await load(environment, file);
   if (loaded.ok) return loaded;
   throw new UsageError(countMistakes(loaded.file, loaded.issues.length), loaded.issues);
 }
@@ -45,8 +41,8 @@ export function openProducer({ redis, message, retention }: Config): Producer {
   return createProducer({ redis, message, timeoutMs: redisTimeoutMs, retentionMs: retention.ledgerMs });
 }
 
-export function operate({ redis, message }: Config): Promise<Operator> {
-  return openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message });
+export function openOperator({ redis, message }: Config): Promise<Operator> {
+  return openAdminOperator({ redis, timeoutMs: redisTimeoutMs, limits: message });
 }
 
 /** The connector of that id, or a UsageError that names the one that was probably meant. */

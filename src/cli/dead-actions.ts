@@ -6,10 +6,10 @@ import type { Config } from '../config/config.ts';
 import type { DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
 import type { Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
-import { operate, requireConfig, requireConnector } from './compose.ts';
+import type { Action, Call } from './command.ts';
+import { openOperator, requireConfig, requireConnector } from './compose.ts';
 import { selection, summaries, type FilterOptions } from './dead-selection.ts';
 import { UsageError, type ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 import { table } from './table.ts';
 import { parseRate } from './values.ts';
 
@@ -104,7 +104,7 @@ async function each(
   if (ids.length === 0 && !filtered && options.all !== true) {
     throw new UsageError(`which ones? Give ids, or filters (--reason --connector --since --until), or --all`);
   }
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   try {
     // All of them first: one that dies again while others are replayed must not be replayed for ever.
     const chosen: Chosen[] =

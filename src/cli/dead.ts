@@ -2,11 +2,11 @@
 import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
-import { operate, requireConfig, requireConnector } from './compose.ts';
+import type { Action, Call } from './command.ts';
+import { openOperator, requireConfig, requireConnector } from './compose.ts';
 import { selection, summaries, type FilterOptions } from './dead-selection.ts';
 import { addDeadActions } from './dead-actions.ts';
 import type { ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 import { addResolve } from './resolve.ts';
 import { table } from './table.ts';
 import { iso, type Terminal } from './terminal.ts';
@@ -38,7 +38,7 @@ function filters(command: Command): Command {
 async function list(call: Call, options: FilterOptions & { readonly limit?: number }): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
   const filter = selection(options, Date.now());
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   try {
     const rows = await summaries(operator, filter, options.limit ?? Infinity);
     if (rows.length === 0 && options.connector !== undefined) requireConnector(config, options.connector);
@@ -76,7 +76,7 @@ function recipientsText(addresses: readonly string[]): string {
 
 async function show(call: Call, ids: readonly string[]): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   try {
     const letters = await Promise.all(ids.map((id) => operator.deadLetters.get(id)));
     const found = letters.filter((letter) => letter !== null);

@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import { findingKinds, type Finding } from '../admin/doctor/findings.ts';
 import { sends } from '../routing/connector.ts';
-import { operate, requireConfig } from './compose.ts';
+import type { Action, Call } from './command.ts';
+import { openOperator, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 
 interface DoctorOptions {
   readonly fix?: boolean;
@@ -23,7 +23,7 @@ export function addDoctor(program: Command, action: Action): void {
 async function examine(call: Call, fix: boolean): Promise<ExitCode> {
   const { terminal } = call;
   const { config } = await requireConfig(call, call.configFile);
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   let looked = 0;
   let found = 0;
   let fixed = 0;

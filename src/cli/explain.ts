@@ -5,9 +5,9 @@ import type { RouteRule } from '../routing/connector.ts';
 import { explain } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { printable } from '../errors.ts';
+import type { Action } from './command.ts';
 import { requireConfig } from './compose.ts';
 import { UsageError } from './failure.ts';
-import type { Action } from './program.ts';
 
 const because: Readonly<Record<RouteRule, string>> = {
   exact: 'the address is one of its own',

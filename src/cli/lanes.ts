@@ -7,9 +7,9 @@ import type { LaneFaults, LaneStatus } from '../queue/lanes/lanes.ts';
 import type { Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { eachBounded } from './bounded.ts';
-import { operate, requireConfig, requireConnector } from './compose.ts';
+import type { Action, Call } from './command.ts';
+import { openOperator, requireConfig, requireConnector } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 import { table } from './table.ts';
 import { ago, type Terminal } from './terminal.ts';
 
@@ -73,7 +73,7 @@ export function addLanes(program: Command, action: Action): void {
 
 async function connectors(call: Call): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   try {
     const known = new Set(config.connectors.map(({ id }) => id));
     const strange = (await operator.lanes.known()).filter((id) => !known.has(id)).sort();
@@ -226,7 +226,7 @@ function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker }: Connec
 async function hold(call: Call, id: string, pause: boolean): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
   requireSending(config, id);
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   try {
     await (pause ? operator.lanes.pause(id) : operator.lanes.resume(id));
     call.terminal.result({ id, paused: pause }, () => [

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCheck } from './check.ts';
-import type { Surroundings } from './compose.ts';
+import type { Action, Call, Environment, GlobalOptions } from './command.ts';
 import { addDead } from './dead.ts';
 import { addDoctor } from './doctor.ts';
 import { addExplain } from './explain.ts';
@@ -11,29 +11,10 @@ import { addLanes } from './lanes.ts';
 import { addResolve } from './resolve.ts';
 import { addSend } from './send.ts';
 import { addStatus } from './status.ts';
-import { createTerminal, type Streams, type Terminal } from './terminal.ts';
+import { createTerminal, type Streams } from './terminal.ts';
 import { addWorker } from './worker.ts';
 
-/** What every command may be given, before or after its name. */
-interface GlobalOptions {
-  readonly config?: string;
-  readonly json?: boolean;
-}
-
-/** What every command gets beside its own arguments. */
-export interface Call extends Surroundings {
-  readonly terminal: Terminal;
-  readonly streams: Streams;
-  readonly configFile: string | undefined;
-}
-
-/** Makes a commander action of a command: `run` gets the call, the options and the operands; its exit code is kept. */
-// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each command names the type of its own options
-export type Action = <Options>(
-  run: (call: Call, options: Options, operands: readonly string[]) => Promise<ExitCode>,
-) => (...args: unknown[]) => Promise<void>;
-
-export interface RunOptions extends Surroundings {
+export interface RunOptions extends Environment {
   /** Without the program's name. */
   readonly args: readonly string[];
   readonly streams: Streams;

@@ -1,10 +1,10 @@
 /** `resolve`: settles held messages, whose last attempt has no known result and which nobody but an operator may send again. */
 import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
-import { operate, requireConfig } from './compose.ts';
+import type { Action, Call } from './command.ts';
+import { openOperator, requireConfig } from './compose.ts';
 import { resolution } from './dead-actions.ts';
 import type { ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 
 type As = 'sent' | 'retry' | 'drop';
 
@@ -24,7 +24,7 @@ export function addResolve(parent: Command, action: Action): void {
 
 async function resolve(call: Call, as: As, ids: readonly string[]): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
-  const operator = await operate(config);
+  const operator = await openOperator(config);
   try {
     const missing: string[] = [];
     for (const id of ids) {

@@ -13,9 +13,9 @@ import { terminalStates } from '../queue/ledger/ledger.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { tooLargeForGraph } from '../transport/graph/large.ts';
+import type { Action, Call } from './command.ts';
 import { openProducer, requireConfig } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 import { statusJson, statusLines } from './status.ts';
 import { collect, parseDuration, parseFuture, parseHeader } from './values.ts';
 

@@ -2,8 +2,8 @@
 import type { Command } from 'commander';
 import { PostlaneError } from '../errors.ts';
 import type { MessageStatus } from '../producer/producer.ts';
+import type { Action } from './command.ts';
 import { openProducer, requireConfig } from './compose.ts';
-import type { Action } from './program.ts';
 import { table } from './table.ts';
 import { iso, type Terminal } from './terminal.ts';
 

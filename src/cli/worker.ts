@@ -13,9 +13,9 @@ import { watchConfig, type ConfigWatch } from '../config/watch.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import { createRegistry, type TransportRegistry } from '../transport/registry.ts';
 import { createWorker, type PostlaneWorker } from '../worker/worker.ts';
+import type { Action, Call } from './command.ts';
 import { buildTransport, changedTransports, load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
-import type { Action, Call } from './program.ts';
 
 /** What still keeps the process alive so long after its last line (a socket that nobody answers) is not waited for. */
 const lingerMs = 2_000;

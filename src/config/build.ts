@@ -7,7 +7,7 @@ import { buildRedis } from './redis.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
-import { portFor, securityFor } from './sketch.ts';
+import { portFor, securityFor } from './partial-connector.ts';
 import { sends } from '../routing/connector.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/settings.ts';
 

@@ -56,9 +56,9 @@ export function replyRuleProblems(rules: unknown, path: Path): Problem[] {
   return rules.flatMap((rule: unknown, index): Problem[] => {
     const at = [...path, index];
     if (typeof rule !== 'object' || rule === null || Array.isArray(rule)) return [];
-    const sketched = sketch(rule as Record<string, unknown>);
-    if (sketched === null) return [];
-    return problemsOfRule(sketched).map(({ key, must }) => ({
+    const partial = readPartially(rule as Record<string, unknown>);
+    if (partial === null) return [];
+    return problemsOfRule(partial).map(({ key, must }) => ({
       path: key === null ? at : [...at, key],
       rule: 'reply-rule',
       message: must,
@@ -67,7 +67,7 @@ export function replyRuleProblems(rules: unknown, path: Path): Problem[] {
   });
 }
 
-function sketch(rule: Record<string, unknown>): ReplyRuleSettings | null {
+function readPartially(rule: Record<string, unknown>): ReplyRuleSettings | null {
   const kind = replyClasses.find((name) => name === rule['class']);
   if (kind === undefined) return null;
   const text = (key: string): string | null => (typeof rule[key] === 'string' ? rule[key] : null);

@@ -8,7 +8,7 @@ import { authProblems } from './oauth.ts';
 import { redisProblems } from './redis.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
-import { routable, type Sketch, sketchConnectors } from './sketch.ts';
+import { routable, type PartialConnector, readPartialConnectors } from './partial-connector.ts';
 import { nearest } from './suggest.ts';
 import { parseDurationMs } from './units.ts';
 import { type Show, valueAt } from './validate.ts';
@@ -23,7 +23,7 @@ export function checkRules(
   show: Show,
   lineOf: (path: Path) => number,
 ): { readonly errors: Problem[]; readonly warnings: Problem[] } {
-  const connectors = sketchConnectors(data);
+  const connectors = readPartialConnectors(data);
   const all = [
     ...connectors.flatMap((connector) => [...idRule(connector), ...transportRules(connector), ...authRules(connector)]),
     ...connectors.flatMap(({ path, hasGraph }) => verifyRule(valueAt(data, [...path, 'onUncertain']), path, hasGraph)),
@@ -61,13 +61,13 @@ function problem(path: Path, rule: ConfigRule, message: string, on: Problem['on'
   return [{ path, rule, message, on }];
 }
 
-function idRule({ id, path }: Sketch): Problem[] {
+function idRule({ id, path }: PartialConnector): Problem[] {
   if (id !== disabledGateway && new RegExp(connectorIdPattern).test(id)) return [];
   const must = `an id has 1 to 64 lower-case letters, digits, - and _, begins with a letter or digit, and is not «${disabledGateway}»`;
   return problem(path, 'connector-id', must, 'key');
 }
 
-function transportRules({ path, direction, smtp, hasGraph }: Sketch): Problem[] {
+function transportRules({ path, direction, smtp, hasGraph }: PartialConnector): Problem[] {
   const both =
     smtp !== null && hasGraph
       ? problem([...path, 'graph'], 'transport-both', 'stands beside smtp; keep one of the two', 'key')
@@ -90,7 +90,7 @@ function verifyRule(onUncertain: unknown, path: Path, hasGraph: boolean): Proble
   return problem([...path, 'onUncertain'], 'on-uncertain', message);
 }
 
-function authRules({ path, smtp, hasIncoming }: Sketch): Problem[] {
+function authRules({ path, smtp, hasIncoming }: PartialConnector): Problem[] {
   if (smtp === null) return [];
   const problems: Problem[] = [];
   if (smtp.hasAuth && hasIncoming) {
@@ -111,7 +111,11 @@ function authRules({ path, smtp, hasIncoming }: Sketch): Problem[] {
   return problems;
 }
 
-function duplicateAddresses(connectors: readonly Sketch[], show: Show, lineOf: (path: Path) => number): Problem[] {
+function duplicateAddresses(
+  connectors: readonly PartialConnector[],
+  show: Show,
+  lineOf: (path: Path) => number,
+): Problem[] {
   const owners = new Map<string, { id: string; path: Path }>();
   return connectors.flatMap(({ id, direction, patterns }) => {
     if (direction === null || !sends(direction)) return [];
@@ -125,7 +129,7 @@ function duplicateAddresses(connectors: readonly Sketch[], show: Show, lineOf: (
   });
 }
 
-function gatewayRules(data: Record<string, unknown>, connectors: readonly Sketch[], show: Show): Problem[] {
+function gatewayRules(data: Record<string, unknown>, connectors: readonly PartialConnector[], show: Show): Problem[] {
   const path = ['systemDefaultGateway'];
   const id = data['systemDefaultGateway'];
   if (typeof id !== 'string' || id === '') return [];
@@ -146,7 +150,7 @@ function gatewayRules(data: Record<string, unknown>, connectors: readonly Sketch
     : [];
 }
 
-function disabledRules(data: Record<string, unknown>, connectors: readonly Sketch[], show: Show): Problem[] {
+function disabledRules(data: Record<string, unknown>, connectors: readonly PartialConnector[], show: Show): Problem[] {
   const from = data['unmonitoredAddress'];
   if (from === undefined) {
     const message =
@@ -163,7 +167,7 @@ function disabledRules(data: Record<string, unknown>, connectors: readonly Sketc
   return problem(path, 'unmonitored-address-unmatched', message);
 }
 
-function neverChosen(gateway: unknown, connectors: readonly Sketch[]): Problem[] {
+function neverChosen(gateway: unknown, connectors: readonly PartialConnector[]): Problem[] {
   if (gateway !== disabledGateway && !connectors.some(({ id }) => id === gateway)) return [];
   return connectors
     .filter(({ id, direction, patterns, unclear }) => {

@@ -3,14 +3,14 @@ import { posix } from 'node:path';
 import { type ConfigIssue, formatIssues } from '../../src/config/issues.ts';
 import { loadConfig, type LoadResult } from '../../src/config/load.ts';
 
-interface Surroundings {
+interface Sources {
   readonly env?: Record<string, string>;
   /** Absolute path → text. */
   readonly files?: Record<string, string>;
 }
 
 /** The text is `/etc/postlane/postlane.yaml`. */
-export function loadText(text: string, { env = {}, files = {} }: Surroundings = {}): Promise<LoadResult> {
+export function loadText(text: string, { env = {}, files = {} }: Sources = {}): Promise<LoadResult> {
   const all: ReadonlyMap<string, string> = new Map(Object.entries({ ...files, '/etc/postlane/postlane.yaml': text }));
   return loadConfig({
     file: '/etc/postlane/postlane.yaml',
@@ -24,15 +24,15 @@ export function loadText(text: string, { env = {}, files = {} }: Surroundings = 
   });
 }
 
-export async function goodConfig(text: string, surroundings?: Surroundings) {
-  const result = await loadText(text, surroundings);
+export async function goodConfig(text: string, sources?: Sources) {
+  const result = await loadText(text, sources);
   if (!result.ok) throw new Error(`expected a good configuration:\n${formatIssues(result.issues).join('\n')}`);
   return result.config;
 }
 
 /** `line rule key` of every issue, in order. */
-export async function mistakes(text: string, surroundings?: Surroundings): Promise<string[]> {
-  const result = await loadText(text, surroundings);
+export async function mistakes(text: string, sources?: Sources): Promise<string[]> {
+  const result = await loadText(text, sources);
   return result.ok ? [] : result.issues.map(brief);
 }
 
@@ -41,8 +41,8 @@ export function brief({ line, rule, key }: ConfigIssue): string {
 }
 
 /** The only issue there is. */
-export async function onlyIssue(text: string, surroundings?: Surroundings): Promise<ConfigIssue> {
-  const result = await loadText(text, surroundings);
+export async function onlyIssue(text: string, sources?: Sources): Promise<ConfigIssue> {
+  const result = await loadText(text, sources);
   const issues = result.ok ? [] : result.issues;
   if (issues.length !== 1) throw new Error(`expected one issue:\n${formatIssues(issues).join('\n')}`);
   return issues[0]!;

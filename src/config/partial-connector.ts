@@ -1,4 +1,4 @@
-/** What the rules between keys look at: as much of each connector as could be read, so that one mistake hides no other. */
+/** Reads each connector leniently for the rules between keys, so that one mistake does not hide another. */
 import { unreachable } from '../errors.ts';
 import type { Connector, Direction } from '../routing/connector.ts';
 import type { SmtpSecurity } from '../transport/settings.ts';
@@ -6,7 +6,7 @@ import type { Path } from './issues.ts';
 import { addressPattern } from './values.ts';
 
 /** A connector as far as it could be read; null where a value is missing or wrong. */
-export interface Sketch {
+export interface PartialConnector {
   readonly id: string;
   readonly path: Path;
   readonly direction: Direction | null;
@@ -15,26 +15,26 @@ export interface Sketch {
   readonly unclear: boolean;
   readonly hasIncoming: boolean;
   readonly hasGraph: boolean;
-  readonly smtp: SmtpSketch | null;
+  readonly smtp: PartialSmtp | null;
 }
 
-interface SmtpSketch {
+interface PartialSmtp {
   readonly security: SmtpSecurity;
   readonly port: number | null;
   readonly hasAuth: boolean;
   readonly allowInsecureAuth: boolean;
 }
 
-export function sketchConnectors(data: Record<string, unknown>): Sketch[] {
+export function readPartialConnectors(data: Record<string, unknown>): PartialConnector[] {
   return Object.entries(mapOf(data['connectors']) ?? {}).flatMap(([id, value]) => {
     const map = mapOf(value);
-    return map === null ? [] : [sketch(id, map)];
+    return map === null ? [] : [readConnector(id, map)];
   });
 }
 
 /** The table only wants connectors that could be read. */
-export function routable(sketches: readonly Sketch[]): Connector[] {
-  return sketches.flatMap(({ id, direction, patterns }) =>
+export function routable(connectors: readonly PartialConnector[]): Connector[] {
+  return connectors.flatMap(({ id, direction, patterns }) =>
     direction === null ? [] : [{ id, direction, addresses: patterns.map(({ pattern }) => pattern) }],
   );
 }
@@ -58,7 +58,7 @@ export function portFor(security: SmtpSecurity): number {
   }
 }
 
-function sketch(id: string, map: Record<string, unknown>): Sketch {
+function readConnector(id: string, map: Record<string, unknown>): PartialConnector {
   const path = ['connectors', id];
   const written = [
     ...('address' in map ? [{ text: map['address'], path: [...path, 'address'] }] : []),
@@ -82,11 +82,11 @@ function sketch(id: string, map: Record<string, unknown>): Sketch {
     unclear: direction === null || !readable || patterns.length < written.length,
     hasIncoming: 'incoming' in map,
     hasGraph: 'graph' in map,
-    smtp: smtp === null ? null : sketchSmtp(smtp),
+    smtp: smtp === null ? null : readSmtp(smtp),
   };
 }
 
-function sketchSmtp(map: Record<string, unknown>): SmtpSketch {
+function readSmtp(map: Record<string, unknown>): PartialSmtp {
   const port = typeof map['port'] === 'number' ? map['port'] : null;
   return {
     security: oneOf(['tls', 'starttls', 'none'] as const, map['security']) ?? securityFor(port),
