@@ -9,7 +9,7 @@ import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
 import { portFor, securityFor } from './partial-connector.ts';
 import { sends } from '../routing/connector.ts';
-import type { SmtpAuth, SmtpSettings } from '../transport/settings.ts';
+import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 
 export function buildConfig(file: ConfigFile): Config {
   const { hostname, systemDefaultGateway, unmonitoredAddress, message, retention, worker } = file;

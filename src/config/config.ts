@@ -1,7 +1,8 @@
 /** The validated configuration: what the rest of the program gets, with every default filled in and every secret resolved. */
 import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector } from '../routing/connector.ts';
-import type { GraphSettings, SmtpSettings } from '../transport/settings.ts';
+import type { GraphSettings } from '../transport/graph/settings.ts';
+import type { SmtpSettings } from '../transport/smtp/settings.ts';
 import type { RedisConfig } from './redis.ts';
 
 export interface IncomingSettings {

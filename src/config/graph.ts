@@ -1,6 +1,6 @@
 /** The `graph` block of a connector: its schema, and the transport's settings out of it. */
 import { z } from 'zod';
-import { clouds, graphTimeouts, type GraphSettings } from '../transport/settings.ts';
+import { clouds, graphTimeouts, type GraphSettings } from '../transport/graph/settings.ts';
 import { buildIdentity, cloudNames, identityKeys } from './identity.ts';
 import * as value from './values.ts';
 

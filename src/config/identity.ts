@@ -1,6 +1,7 @@
 /** Applications of Microsoft Entra in the file: the schema of their credentials, the settings out of them, and what is wrong with one. */
 import { z } from 'zod';
-import type { clouds, CredentialSettings } from '../transport/settings.ts';
+import type { clouds } from '../transport/graph/settings.ts';
+import type { CredentialSettings } from '../transport/oauth/settings.ts';
 import type { Path, Problem } from './issues.ts';
 import * as value from './values.ts';
 

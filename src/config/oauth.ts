@@ -1,6 +1,7 @@
 /** The `oauth2` block of an SMTP login: its schema, the transport's settings out of it, and what is wrong with one. */
 import { z } from 'zod';
-import { clouds, graphTimeouts, type OAuthSettings } from '../transport/settings.ts';
+import { clouds, graphTimeouts } from '../transport/graph/settings.ts';
+import type { OAuthSettings } from '../transport/oauth/settings.ts';
 import { buildIdentity, cloudNames, identityKeys, identityProblems } from './identity.ts';
 import type { Path, Problem } from './issues.ts';
 import * as value from './values.ts';

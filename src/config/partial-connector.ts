@@ -1,7 +1,7 @@
 /** Reads each connector leniently for the rules between keys, so that one mistake does not hide another. */
 import { unreachable } from '../errors.ts';
 import type { Connector, Direction } from '../routing/connector.ts';
-import type { SmtpSecurity } from '../transport/settings.ts';
+import type { SmtpSecurity } from '../transport/smtp/settings.ts';
 import type { Path } from './issues.ts';
 import { addressPattern } from './values.ts';
 

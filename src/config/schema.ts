@@ -1,7 +1,7 @@
 /** The one schema of `postlane.yaml`: source of the validation, the defaults, the JSON Schema and the table in the docs. */
 import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
-import { smtpTimeouts } from '../transport/settings.ts';
+import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { graph } from './graph.ts';
 import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { FakeGraph } from '../../testkit/graph/fake-graph.ts';
 import { faults } from '../../testkit/graph/faults.ts';
-import type { GraphSettings } from '../../src/transport/settings.ts';
+import type { GraphSettings } from '../../src/transport/graph/settings.ts';
 import { settled } from '../support/books.ts';
 import { project, type Project } from '../support/cli.ts';
 import { settingsFor } from '../support/graph-client.ts';

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../testkit/graph/fake-graph.ts';
 import { createGraphTransport } from '../../src/transport/graph/graph.ts';
 import type { Content, Message } from '../../src/message/message.ts';
-import { graphTimeouts, type GraphSettings } from '../../src/transport/settings.ts';
+import { graphTimeouts, type GraphSettings } from '../../src/transport/graph/settings.ts';
 import type { OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
 
 export interface GraphPair {

@@ -1,7 +1,7 @@
 /** What SMTP tests share: settings for the scripted server, mails, and a send with a fence that counts. */
 import { onTestFinished } from 'vitest';
 import { unreachable } from '../../src/errors.ts';
-import { smtpTimeouts, type SmtpSettings, type SmtpTimeouts } from '../../src/transport/settings.ts';
+import { smtpTimeouts, type SmtpSettings, type SmtpTimeouts } from '../../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Outcome, OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';

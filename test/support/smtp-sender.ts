@@ -2,7 +2,7 @@
 import { expect, onTestFinished } from 'vitest';
 import type { MessageStatus, Producer } from '../../src/producer/producer.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
-import type { SmtpSettings } from '../../src/transport/settings.ts';
+import type { SmtpSettings } from '../../src/transport/smtp/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { countable, isUncertain, sink } from './books.ts';
 import type { Certificates } from '../../testkit/server-certificates.ts';

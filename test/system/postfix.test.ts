@@ -1,6 +1,6 @@
 /** Against a real Postfix: a gateway without login, submission with STARTTLS and login, implicit TLS with login. */
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { SmtpSettings } from '../../src/transport/settings.ts';
+import type { SmtpSettings } from '../../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { createCertificates } from '../../testkit/server-certificates.ts';

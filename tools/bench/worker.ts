@@ -4,7 +4,7 @@
  */
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { createRegistry, type TransportRegistry } from '../../src/transport/registry.ts';
-import { smtpTimeouts } from '../../src/transport/settings.ts';
+import { smtpTimeouts } from '../../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { ConnectorConfig } from '../../src/worker/settings.ts';
 import { createWorker, type PostlaneWorker } from '../../src/worker/worker.ts';

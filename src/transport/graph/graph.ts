@@ -12,7 +12,7 @@ import { countedBytes, mimeBytes, requestsPerMailbox } from './limits.ts';
 import { verify } from './lookup.ts';
 import { addressTo } from './mime.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
-import type { GraphSettings } from '../settings.ts';
+import type { GraphSettings } from './settings.ts';
 import { requestToken, secretsOf } from '../oauth/entra.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
 import { createTokenSource } from '../oauth/token-source.ts';

@@ -6,7 +6,8 @@ import { attachmentItemOf, draftOf, fileAttachmentOf } from './draft.ts';
 import { clearDrafts } from './lookup.ts';
 import { attachmentBytes, jsonBytes, rawMimeBytes, sessionBytes } from './limits.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
-import { objectOf, readAnswer } from './response.ts';
+import { objectOf } from '../http-reply.ts';
+import { readAnswer } from './response.ts';
 import { isUploadHost, upload, type UploadTools } from './upload.ts';
 import type { Outcome, Structured } from '../transport.ts';
 

@@ -1,7 +1,8 @@
 /** Looks for copies and drafts of a message by its Message-ID, and deletes drafts that nobody will send any more. */
 import { routingKey } from '../../message/address.ts';
 import { odataText, type GraphAnswer, type GraphClient } from './client.ts';
-import { objectOf, readAnswer } from './response.ts';
+import { objectOf } from '../http-reply.ts';
+import { readAnswer } from './response.ts';
 import type { Verification } from '../transport.ts';
 
 interface Found {

@@ -2,7 +2,7 @@
 import { unreachable } from '../../errors.ts';
 import type { GraphAnswer } from './client.ts';
 import { readAnswer } from './response.ts';
-import { classifySocketFault } from '../smtp/replies.ts';
+import { classifySocketFault } from '../socket-fault.ts';
 import type { CheckResult, FaultClass, Outcome, RecipientOutcome, Reply, Scope } from '../transport.ts';
 
 /**

@@ -1,6 +1,7 @@
 /** Reads an answer of Microsoft Graph: its codes, its delay, its text, and what they mean by the table. Pure. */
 import { printable } from '../../errors.ts';
 import { graphRules, type GraphRule, type GraphVerdict } from './error-table.ts';
+import { mapOf, objectOf, readRetryAfter } from '../http-reply.ts';
 import type { Reply } from '../transport.ts';
 
 export interface ReadAnswer {
@@ -11,8 +12,6 @@ export interface ReadAnswer {
 }
 
 const maxTextLength = 500;
-const minDelayMs = 1_000;
-const maxDelayMs = 24 * 60 * 60 * 1_000;
 
 /** `now` (ms since the epoch) turns a date in Retry-After into a delay. */
 export function readAnswer(
@@ -42,18 +41,6 @@ export function readAnswer(
   };
 }
 
-/** Seconds, or a date (RFC 9110 section 10.2.3). Null for neither. */
-export function readRetryAfter(value: string | null, now: number): number | null {
-  const text = value?.trim() ?? '';
-  if (text === '') return null;
-  const ms = /^\d{1,9}(?:\.\d+)?$/.test(text)
-    ? Math.ceil(Number(text) * 1_000)
-    : /[a-z]/i.test(text)
-      ? Date.parse(text) - now
-      : NaN;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, minDelayMs), maxDelayMs);
-}
-
 /** By codes first, the most specific of them first: a general one above it says less. Then by status alone. */
 function ruleFor(status: number, codes: readonly string[], asksForPause: boolean): GraphRule | undefined {
   const fits = ({ status: range, retryAfter }: GraphRule): boolean =>
@@ -77,7 +64,7 @@ interface GraphErrorBody {
 
 /** `{ error: { code, message, innerError: { code, innererror: … } } }`; null for HTML, an empty body, or anything else. */
 function errorOf(text: string): GraphErrorBody | null {
-  const outer = mapOf(mapOf(parse(text))?.['error']);
+  const outer = mapOf(objectOf(text)?.['error']);
   if (outer === null) return null;
   const codes: string[] = [];
   let requestId: string | null = null;
@@ -91,29 +78,10 @@ function errorOf(text: string): GraphErrorBody | null {
   return { codes, message, requestId };
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-function mapOf(value: unknown): Record<string, unknown> | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : null;
-}
-
 /** Gateways answer in HTML, or say nothing: the title is what a person would read of it. */
 function saidBy(status: number, text: string): string {
   if (status === 202) return 'accepted';
   const title = /<title>([^<]{1,200})/i.exec(text.slice(0, 10_000))?.[1];
   if (title !== undefined) return `${status} ${title}`;
   return text.trim() === '' ? `${status} without a text` : `${status} with a text that is not Graph’s`;
-}
-
-/** The value of an answer that is a JSON object; null for anything else. */
-export function objectOf(text: string): Record<string, unknown> | null {
-  return mapOf(parse(text));
 }

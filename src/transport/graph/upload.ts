@@ -6,7 +6,7 @@
  */
 import { HttpFailure, type HttpAnswer, type HttpClient } from '../http.ts';
 import { rangeBytes } from './limits.ts';
-import { objectOf, readRetryAfter } from './response.ts';
+import { objectOf, readRetryAfter } from '../http-reply.ts';
 
 export type Uploaded =
   | { readonly kind: 'done' }

@@ -7,7 +7,7 @@
  */
 import type { AccessToken, TokenCredential } from '@azure/identity';
 import { unreachable } from '../../errors.ts';
-import type { CredentialSettings, IdentitySettings } from '../settings.ts';
+import type { CredentialSettings, IdentitySettings } from './settings.ts';
 
 /** `expiresAt` in ms since the epoch. */
 export interface Token {

@@ -5,8 +5,8 @@
 import { createPrivateKey, sign } from 'node:crypto';
 import { printable } from '../../errors.ts';
 import { createHttpClient, HttpFailure, type HttpAnswer } from '../http.ts';
-import { objectOf, readRetryAfter } from '../graph/response.ts';
-import type { GoogleGrant, OAuthSettings } from '../settings.ts';
+import { objectOf, readRetryAfter } from '../http-reply.ts';
+import type { GoogleGrant, OAuthSettings } from './settings.ts';
 import type { Token } from './entra.ts';
 import { TokenFailure } from './entra-errors.ts';
 import type { FaultClass } from '../transport.ts';

@@ -9,7 +9,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import { SmtpFailure } from './failure.ts';
-import type { SmtpSettings } from '../settings.ts';
+import type { SmtpSettings } from './settings.ts';
 
 /** What every TLS session of a connector is verified with. TLS 1.2 at least: RFC 8996 ends 1.0 and 1.1. */
 export function tlsOptions(settings: SmtpSettings): tls.ConnectionOptions {

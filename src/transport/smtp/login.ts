@@ -1,5 +1,6 @@
 /** What an SMTP session logs in with: the password, or a token that is asked for, kept, and replaced once it is refused. */
-import type { OAuthSettings, SmtpAuth } from '../settings.ts';
+import type { OAuthSettings } from '../oauth/settings.ts';
+import type { SmtpAuth } from './settings.ts';
 import { SmtpFailure } from './failure.ts';
 import { requestToken, secretsOf } from '../oauth/entra.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';

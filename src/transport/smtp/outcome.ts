@@ -1,7 +1,8 @@
 /** Turns what happened in a session into the outcome of the attempt: pure, and every recipient appears exactly once. */
 import type { SmtpFailure } from './failure.ts';
 import { withHint } from './hints.ts';
-import { classify, classifySocketFault, parseReply } from './replies.ts';
+import { classifySocketFault } from '../socket-fault.ts';
+import { classify, parseReply } from './replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
 import type { Transaction } from './transaction.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport.ts';

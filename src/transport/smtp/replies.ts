@@ -2,7 +2,7 @@
 import { printable } from '../../errors.ts';
 import { askedDelayMs } from '../retry-hint.ts';
 import { replyRules, type ReplyRule, type SmtpPhase, type Verdict } from './reply-table.ts';
-import type { FaultClass, Reply } from '../transport.ts';
+import type { Reply } from '../transport.ts';
 
 /**
  * What a reply means in its phase: by the first of the operator's rules that matches, else by the table. Total: whatever is
@@ -43,15 +43,6 @@ function withAskedDelay(verdict: Verdict, text: string | null): Verdict {
     retryAfterMs: asked,
     ...(verdict.slowDownMs === undefined ? {} : { slowDownMs: asked }),
   };
-}
-
-/** Socket and TLS failures before MAIL FROM: what Node calls a certificate or protocol that does not fit. */
-const tlsCodes =
-  /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|HOSTNAME_MISMATCH|INVALID_|CRL_|EPROTO$)/;
-
-/** What a failure without a reply means before MAIL FROM. `code` is the socket's error code. */
-export function classifySocketFault(code: string | null): FaultClass {
-  return code !== null && tlsCodes.test(code) ? 'tls' : 'unreachable';
 }
 
 /** Longest reply text that is kept. RFC 5321 allows 512 octets a line, and servers send essays of many. */

@@ -18,7 +18,7 @@ import { failureBeforeMail, SmtpFailure, xoauth2, type NodemailerError } from '.
 import type { Login } from './login.ts';
 import { codeOf } from './reader.ts';
 import { transact, type Transaction } from './transaction.ts';
-import type { SmtpSettings, SmtpTimeouts } from '../settings.ts';
+import type { SmtpSettings, SmtpTimeouts } from './settings.ts';
 
 export interface SmtpSession {
   readonly extensions: SmtpExtensions;

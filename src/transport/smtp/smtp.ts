@@ -10,7 +10,7 @@ import { createSmtpPool, type SmtpSlot } from './pool.ts';
 import { isAscii, isPath } from './commands.ts';
 import { openSession, type SmtpSession } from './session.ts';
 import type { Transaction } from './transaction.ts';
-import type { SmtpSettings } from '../settings.ts';
+import type { SmtpSettings } from './settings.ts';
 import type { CheckResult, Outcome, OutgoingMail, RecipientOutcome, SendContext, Transport } from '../transport.ts';
 
 export interface SmtpTransportOptions {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { graphRules } from '../../../src/transport/graph/error-table.ts';
 import { HttpFailure } from '../../../src/transport/http.ts';
 import { outcomeOf, type Purpose } from '../../../src/transport/graph/outcome.ts';
-import { readAnswer, readRetryAfter } from '../../../src/transport/graph/response.ts';
+import { readAnswer } from '../../../src/transport/graph/response.ts';
 import type { Outcome } from '../../../src/transport/transport.ts';
 
 const now = Date.UTC(2026, 10, 22, 12);
@@ -151,19 +151,5 @@ describe('reading an answer', () => {
     const deep = `${'{"error":{"innerError":'.repeat(5_000)}null${'}}'.repeat(5_000)}`;
     expect(readAnswer(answer(500, deep), now).verdict.kind).toBe('uncertain');
     expect(readAnswer(answer(400, errorText('X', 'a\nevent=ready')), now).reply.text).toBe('a event=ready');
-  });
-
-  test.each([
-    ['5', 5_000],
-    ['0', 1_000],
-    ['999999999', 86_400_000],
-    [new Date(now + 30_000).toUTCString(), 30_000],
-    [new Date(now - 30_000).toUTCString(), 1_000],
-    ['', null],
-    ['soon', null],
-    ['-5', null],
-    ['5 apples', null],
-  ])('Retry-After: %s is %s ms', (value, expected) => {
-    expect(readRetryAfter(value, now)).toBe(expected);
   });
 });

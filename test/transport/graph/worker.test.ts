@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import { createGraphTransport } from '../../../src/transport/graph/graph.ts';
-import type { GraphSettings } from '../../../src/transport/settings.ts';
+import type { GraphSettings } from '../../../src/transport/graph/settings.ts';
 import type { Transport } from '../../../src/transport/transport.ts';
 import { graphPair, settingsFor, type GraphPairOptions } from '../../support/graph-client.ts';
 import { configOf, startWorker, testProducer } from '../../support/postlane.ts';

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startFakeGraph } from '../../../testkit/graph/fake-graph.ts';
 import { faults } from '../../../testkit/graph/faults.ts';
-import type { GoogleGrant, OAuthSettings } from '../../../src/transport/settings.ts';
+import type { GoogleGrant, OAuthSettings } from '../../../src/transport/oauth/settings.ts';
 import { createCertificates, type Certificates } from '../../../testkit/server-certificates.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createCertificates, type Certificates } from '../../../testkit/server-certificates.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import type { SmtpServerOptions } from '../../../testkit/smtp/server.ts';
-import type { SmtpSecurity } from '../../../src/transport/settings.ts';
+import type { SmtpSecurity } from '../../../src/transport/smtp/settings.ts';
 
 let certificates: Certificates;
 beforeAll(async () => {
