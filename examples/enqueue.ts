@@ -37,7 +37,7 @@ try {
 } catch (error) {
   if (!(error instanceof PostlaneError)) throw error;
   // `message-invalid` names each field; after `redis-unavailable` call again with the id that the error carries.
-  console.error(error.code, error.message, error.messageId ?? '');
+  console.error(error.code, error.message, error.id ?? '');
   process.exitCode = 1;
 } finally {
   await producer.close();

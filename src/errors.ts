@@ -28,19 +28,19 @@ export interface Issue {
 export class PostlaneError extends Error {
   readonly code: ErrorCode;
   readonly issues: readonly Issue[];
-  /** Id of the message concerned, if one is known: call again with it and nothing is sent twice. */
-  readonly messageId: string | undefined;
+  /** Id of the message concerned, if known. Calling again with this id never sends the message twice. */
+  readonly id: string | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { issues?: readonly Issue[]; messageId?: string; cause?: unknown } = {},
+    options: { issues?: readonly Issue[]; id?: string; cause?: unknown } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'PostlaneError';
     this.code = code;
     this.issues = options.issues ?? [];
-    this.messageId = options.messageId;
+    this.id = options.id;
   }
 }
 

@@ -64,7 +64,7 @@ export interface MessageStatus {
 export interface Producer {
   /**
    * Resolves when the message is in Redis. Rejects with a PostlaneError: `message-invalid` (nothing stored), or
-   * `redis-unavailable` / `redis-refused`, which carry `messageId`: call again with that id and nothing is sent twice.
+   * `redis-unavailable` / `redis-refused`, which carry `id`: call again with that id and nothing is sent twice.
    */
   send(message: OutboundMessage): Promise<SendResult>;
   /** One result per message, in order; a bad one fails alone. Never rejects for a message's sake. */
@@ -112,9 +112,9 @@ export function createProducer(options: ProducerOptions): Producer {
   };
 
   /** Runs one call: Redis must be there, and an answer comes in time, whatever happens. */
-  const call = <T>(work: () => Promise<T>, messageId?: string): Promise<T> =>
+  const call = <T>(work: () => Promise<T>, id?: string): Promise<T> =>
     new Promise((resolve, reject) => {
-      const fail = (error: unknown): void => reject(redisError(error, messageId));
+      const fail = (error: unknown): void => reject(redisError(error, id));
       if (closed) return fail(new PostlaneError('producer-closed', 'The producer is closed'));
       const late = (): void => {
         const why = trouble === null ? '' : ` (${reasonOf(trouble)})`;

@@ -58,7 +58,7 @@ describe('a Redis whose disk is full', () => {
     await worker.waitFor('error');
     await expect(producer.send(countable('refused'))).rejects.toMatchObject({
       code: 'redis-refused',
-      messageId: 'refused',
+      id: 'refused',
     });
     disk.makeRoom();
     const after = [countable('refused'), ...countableMany(20, 'after')];

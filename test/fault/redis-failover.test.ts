@@ -95,7 +95,7 @@ test.each([
     const began = performance.now();
     await expect(producer.send(countable('during'))).rejects.toMatchObject({
       code: 'redis-unavailable',
-      messageId: 'during',
+      id: 'during',
     });
     expect(performance.now() - began).toBeLessThan(1_500);
     await moved(old);

@@ -31,7 +31,7 @@ describe('a Redis that is full', () => {
     await fill(redis);
     await expect(producer.send(countable('refused'))).rejects.toMatchObject({
       code: 'redis-refused',
-      messageId: 'refused',
+      id: 'refused',
     });
     await worker.waitFor('error');
     const refused = (where: string) =>

@@ -23,7 +23,7 @@ describe('a Redis that turns read-only', () => {
     // A primary that nobody finds: it keeps its data and refuses writes.
     await redis.admin.replicaof('127.0.0.1', '1');
     await worker.waitFor('error');
-    await expect(producer.send(countable('refused'))).rejects.toMatchObject({ messageId: 'refused' });
+    await expect(producer.send(countable('refused'))).rejects.toMatchObject({ id: 'refused' });
     await redis.admin.replicaof('NO', 'ONE');
     const after = [countable('refused'), ...countableMany(20, 'after')];
     await insist(producer, after);

@@ -29,7 +29,7 @@ test('a producer says so in time, and the next message is accepted by the other'
   proxy.vanish();
   await expect(producer.send(countable('lost'))).rejects.toMatchObject({
     code: 'redis-unavailable',
-    messageId: 'lost',
+    id: 'lost',
   });
   await insist(producer, [countable('lost')]);
 });

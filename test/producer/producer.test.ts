@@ -30,10 +30,10 @@ describe('without Redis', () => {
     const began = performance.now();
     const error = await rejection(producer.send(message));
     expect(error.code).toBe('redis-unavailable');
-    expect(error.messageId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(error.id).toMatch(/^[0-9a-f-]{36}$/);
     expect(performance.now() - began).toBeLessThan(2_000);
     await redis.restart();
-    const id = error.messageId!;
+    const id = error.id!;
     const sent = await until(() => producer.send({ ...message, id }).catch(() => null), { what: 'send to work again' });
     expect(sent).toEqual({ id, duplicate: false });
     expect(await producer.send({ ...message, id })).toEqual({ id, duplicate: true });

@@ -46,7 +46,7 @@ export function startTraffic(producer: Producer, chance: Chance, perSecond: numb
       } catch (error) {
         if (!(error instanceof PostlaneError) || error.code === 'message-invalid') throw error;
         rejections += 1;
-        offer.id = error.messageId ?? offer.id;
+        offer.id = error.id ?? offer.id;
         if (chance.is('gives up', 0.1)) return;
         await pause(200);
       }

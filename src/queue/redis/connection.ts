@@ -170,10 +170,10 @@ export function reasonOf(error: Error): string {
 }
 
 /** An error of a Redis command as ours: an answer from Redis is a refusal, everything else means that it was not reached. */
-export function redisError(error: unknown, messageId?: string): PostlaneError {
-  const about = messageId === undefined ? {} : { messageId };
+export function redisError(error: unknown, id?: string): PostlaneError {
+  const about = id === undefined ? {} : { id };
   if (error instanceof PostlaneError) {
-    if (messageId === undefined || error.messageId === messageId) return error;
+    if (id === undefined || error.id === id) return error;
     return new PostlaneError(error.code, error.message, { ...about, issues: error.issues, cause: error.cause });
   }
   const text = error instanceof Error ? error.message : String(error);

@@ -51,6 +51,6 @@ export function createAcknowledger(
   };
 }
 
-function unacknowledged(why: string, messageId: string): PostlaneError {
-  return new PostlaneError('redis-unacknowledged', `The message may not be safe: ${why}`, { messageId });
+function unacknowledged(why: string, id: string): PostlaneError {
+  return new PostlaneError('redis-unacknowledged', `The message may not be safe: ${why}`, { id });
 }

@@ -39,7 +39,7 @@ test('without enough replicas send() rejects in time with the id, and the same i
   process.kill(replica.pid, 'SIGSTOP');
   onTestFinished(() => void process.kill(replica.pid, 'SIGCONT'));
   const began = performance.now();
-  await expect(producer.send(message('m'))).rejects.toMatchObject({ code: 'redis-unacknowledged', messageId: 'm' });
+  await expect(producer.send(message('m'))).rejects.toMatchObject({ code: 'redis-unacknowledged', id: 'm' });
   expect(performance.now() - began).toBeLessThan(3_000);
   await expect(producer.send(message('m'))).rejects.toMatchObject({ code: 'redis-unacknowledged' });
   process.kill(replica.pid, 'SIGCONT');
