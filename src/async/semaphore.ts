@@ -1,53 +1,36 @@
-/** Lets only so many through at once per key, in the order they came; for limits that a server counts per mailbox. */
+/** A semaphore per key: so many holders at once, in the order they came; for limits that a server counts per mailbox. */
+import { createWaiters, type Waiters } from './waiters.ts';
 
-export interface Gate {
-  /** Resolves to the function that leaves again (call it once), or to null if the signal came first. */
-  enter(key: string, signal: AbortSignal): Promise<(() => void) | null>;
+type Release = () => void;
+
+export interface KeyedSemaphore {
+  /** Resolves to the function that releases the permit (calling it again does nothing), or to null if the signal comes first. */
+  acquire(key: string, signal: AbortSignal): Promise<Release | null>;
 }
 
-interface Queue {
-  inside: number;
-  readonly waiting: Set<() => void>;
+interface Permits {
+  held: number;
+  readonly waiters: Waiters<void>;
 }
 
-export function createGate(limit: number): Gate {
-  const queues = new Map<string, Queue>();
-  const leave = (key: string, queue: Queue): void => {
-    const [next] = queue.waiting;
-    if (next !== undefined) {
-      queue.waiting.delete(next);
-      return next();
-    }
-    queue.inside -= 1;
-    if (queue.inside === 0) queues.delete(key);
-  };
+export function createKeyedSemaphore(limit: number): KeyedSemaphore {
+  const permits = new Map<string, Permits>();
   return {
-    enter(key, signal) {
-      if (signal.aborted) return Promise.resolve(null);
-      const queue = queues.get(key) ?? { inside: 0, waiting: new Set() };
-      queues.set(key, queue);
-      const leaveOnce = (): (() => void) => {
-        let left = false;
-        return () => {
-          if (!left) leave(key, queue);
-          left = true;
-        };
+    async acquire(key, signal) {
+      if (signal.aborted) return null;
+      const own = permits.get(key) ?? { held: 0, waiters: createWaiters<void>() };
+      permits.set(key, own);
+      // A permit that is released goes to the next waiter without being counted down.
+      if (own.held < limit) own.held += 1;
+      else if ((await own.waiters.wait(signal)) === null) return null;
+      let released = false;
+      return () => {
+        if (released) return;
+        released = true;
+        if (own.waiters.give()) return;
+        own.held -= 1;
+        if (own.held === 0) permits.delete(key);
       };
-      if (queue.inside < limit) {
-        queue.inside += 1;
-        return Promise.resolve(leaveOnce());
-      }
-      return new Promise((resolve) => {
-        const turn = (): void => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(leaveOnce());
-        };
-        const onAbort = (): void => {
-          if (queue.waiting.delete(turn)) resolve(null);
-        };
-        queue.waiting.add(turn);
-        signal.addEventListener('abort', onAbort, { once: true });
-      });
     },
   };
 }

@@ -1,31 +1,31 @@
-/** A bell that wakes one sleeper, and is remembered if it rings while nobody sleeps. */
+/** An auto-reset event: wakes one sleeper, and is remembered if it is signalled while nothing sleeps. */
 
-export interface Bell {
-  ring(): void;
-  /** Until the bell rings, at most `ms`. */
+export interface Wakeup {
+  signal(): void;
+  /** Resolves when signalled, after `ms` at the latest. */
   wait(ms: number): Promise<void>;
 }
 
-export function createBell(): Bell {
-  let rung = false;
-  let answer: (() => void) | null = null;
+export function createWakeup(): Wakeup {
+  let signalled = false;
+  let wake: (() => void) | null = null;
   return {
-    ring() {
-      rung = true;
-      answer?.();
+    signal() {
+      signalled = true;
+      wake?.();
     },
     async wait(ms) {
-      if (!rung) {
+      if (!signalled) {
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, ms);
-          answer = () => {
+          wake = () => {
             clearTimeout(timer);
             resolve();
           };
         });
       }
-      answer = null;
-      rung = false;
+      wake = null;
+      signalled = false;
     },
   };
 }

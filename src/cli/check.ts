@@ -1,5 +1,6 @@
 /** `check`: is the configuration right, and with --connect, do Redis and every connector answer? Sends nothing. */
 import type { Command } from 'commander';
+import { abortable } from '../async/abort.ts';
 import { asError } from '../errors.ts';
 import { formatIssues } from '../config/issues.ts';
 import type { Config, ConnectorConfig } from '../config/config.ts';
@@ -131,12 +132,10 @@ async function checkConnector(
   if (transport === null) return null;
   const startedAt = performance.now();
   const signal = AbortSignal.timeout(timeoutMs);
-  const late = new Promise<CheckResult>((resolve) => {
+  const result = await abortable<CheckResult>(transport.check(signal), signal, () => {
     const text = `no answer within ${timeoutMs} ms`;
-    const reply = { code: 'ETIMEDOUT', enhancedCode: null, text };
-    signal.addEventListener('abort', () => resolve({ ok: false, fault: 'unreachable', reply }));
+    return { ok: false, fault: 'unreachable', reply: { code: 'ETIMEDOUT', enhancedCode: null, text } };
   });
-  const result = await Promise.race([transport.check(signal), late]);
   const durationMs = Math.round(performance.now() - startedAt);
   await transport.close();
   const about = { connector: connector.id, transport: transport.kind, durationMs };

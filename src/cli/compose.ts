@@ -8,7 +8,7 @@ import { createProducer, type Producer } from '../producer/producer.ts';
 import { openOperator as openAdminOperator, type Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { createGraphTransport } from '../transport/graph/graph.ts';
-import type { SessionLeases } from '../transport/smtp/leases.ts';
+import type { LeaseProvider } from '../transport/smtp/lease-provider.ts';
 import { createSmtpTransport } from '../transport/smtp/smtp.ts';
 import type { Transport } from '../transport/transport.ts';
 import { unreachable } from '../errors.ts';
@@ -59,7 +59,7 @@ export function requireConnector({ connectors }: Config, id: string): ConnectorC
 export function buildTransport(
   connector: ConnectorConfig,
   hostname: string,
-  leases: SessionLeases | null = null,
+  leases: LeaseProvider | null = null,
 ): Transport | null {
   const { transport, limits, direction } = connector;
   if (transport === null || !sends(direction)) return null;

@@ -2,9 +2,9 @@
 import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { randomBytes } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { destination } from 'pino';
+import { settlesWithin } from '../async/timeout.ts';
 import { asError } from '../errors.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Config } from '../config/config.ts';
@@ -78,7 +78,7 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
     process.off('SIGHUP', reload);
     stop.close();
     // Closing waits for running sends, and what was broken off may never come back.
-    await Promise.race([registry.close(), pause(lingerMs, undefined, { ref: false })]);
+    await settlesWithin(registry.close(), lingerMs);
     setTimeout(() => process.exit(), lingerMs).unref();
   }
 }

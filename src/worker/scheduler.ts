@@ -9,7 +9,7 @@ import { asError, printable } from '../errors.ts';
 import type { LaneWorker } from '../queue/bullmq/shared-queues.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Admission } from './admission.ts';
-import { createBell } from '../async/wakeup.ts';
+import { createWakeup } from '../async/wakeup.ts';
 import type { Listener } from './events.ts';
 
 export interface SchedulerOptions {
@@ -65,15 +65,15 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   let tokens = 0;
   /** Lanes that were due at the last claim and found no free slot. */
   let inLine = 0;
-  const bell = createBell();
+  const wakeup = createWakeup();
 
   const report = (where: string, thrown: unknown): void =>
     emit({ event: 'error', id: null, where, detail: printable(asError(thrown).message, 500) });
 
   /** The loop may sleep longer: it has not heard of a lane that is due in so many ms. */
-  const ringIn = (ms: number): void => {
-    if (ms === 0) bell.ring();
-    else if (ms > 0 && ms < idleMs) setTimeout(() => bell.ring(), ms).unref();
+  const wakeIn = (ms: number): void => {
+    if (ms === 0) wakeup.signal();
+    else if (ms > 0 && ms < idleMs) setTimeout(() => wakeup.signal(), ms).unref();
   };
 
   /** Runs jobs of a lane one after the other. → whether it ended because the lane had nothing to give. */
@@ -109,9 +109,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     // A job that was taken is run, even where Redis refuses this: else it would be nobody's until its lock ends.
     await lanes
       .refresh(connectorId, 'sooner', active.size >= slots)
-      .then(ringIn, (thrown: unknown) => report(`lane ${connectorId}`, thrown));
+      .then(wakeIn, (thrown: unknown) => report(`lane ${connectorId}`, thrown));
     const empty = await runBurst(lane, job, token);
-    ringIn(await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false));
+    wakeIn(await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false));
   };
 
   const serve = async (connectorId: string): Promise<void> => {
@@ -139,7 +139,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const turn = async (): Promise<void> => {
     turnedAt = Date.now();
     const free = slots - active.size;
-    if (free <= 0) return bell.wait(idleMs);
+    if (free <= 0) return wakeup.wait(idleMs);
     const { connectors, waitMs, left } = await lanes.claim(free, visibilityMs, admission.refused());
     inLine = left;
     for (const connectorId of connectors) {
@@ -147,11 +147,11 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         .catch((thrown: unknown) => report(`lane ${connectorId}`, thrown))
         .finally(() => {
           active.delete(served);
-          bell.ring();
+          wakeup.signal();
         });
       active.add(served);
     }
-    if (connectors.length === 0) await bell.wait(waitMs < 0 ? idleMs : Math.min(Math.max(waitMs, 1), idleMs));
+    if (connectors.length === 0) await wakeup.wait(waitMs < 0 ? idleMs : Math.min(Math.max(waitMs, 1), idleMs));
   };
 
   return {
@@ -162,15 +162,15 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
             await turn();
           } catch (thrown) {
             report('scheduler', thrown);
-            await bell.wait(1_000);
+            await wakeup.wait(1_000);
           }
         }
       })();
     },
-    wake: () => bell.ring(),
+    wake: () => wakeup.signal(),
     async drain() {
       stop.abort();
-      bell.ring();
+      wakeup.signal();
       await loop;
       await Promise.all(active);
     },

@@ -24,7 +24,7 @@ import { createAdmission } from './admission.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { sweep, sweepUntil, type SweepTools } from './maintenance/maintenance.ts';
-import { within } from '../async/timeout.ts';
+import { settlesWithin } from '../async/timeout.ts';
 
 export interface WorkerOptions {
   readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
@@ -254,14 +254,14 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         stopping.abort();
         const { drainMs } = routing.config.worker;
         const drained = scheduler.drain();
-        let finished = await within(Promise.all([drained, router?.close(), sweeping]), drainMs);
+        let finished = await settlesWithin(Promise.all([drained, router?.close(), sweeping]), drainMs);
         if (!finished) {
           for (const lane of laneWorkers.values()) lane.cancelAllJobs('stopping');
-          finished = await within(drained, timing.abortMs);
+          finished = await settlesWithin(drained, timing.abortMs);
         }
-        await within(sessions.close(), 5_000);
+        await settlesWithin(sessions.close(), 5_000);
         // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
-        await within(Promise.all([...laneWorkers.values()].map((lane) => lane.close())), 1_000);
+        await settlesWithin(Promise.all([...laneWorkers.values()].map((lane) => lane.close())), 1_000);
         subscriber?.disconnect();
         redis.disconnect();
         emit({ event: 'stopped', worker: options.name, drained: finished });

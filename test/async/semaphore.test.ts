@@ -1,36 +1,34 @@
-/** So many at once per key, in order; whoever is stopped while waiting takes no place. */
-import { describe, expect, test } from 'vitest';
-import { createGate } from '../../src/async/semaphore.ts';
+/** A semaphore per key: as many holders as allowed, in order; a waiter that is aborted takes no permit. */
+import { expect, test } from 'vitest';
+import { createKeyedSemaphore } from '../../src/async/semaphore.ts';
 
 const never = new AbortController().signal;
 
-describe('a gate', () => {
-  test('lets as many in as it says, and the next in the order they came', async () => {
-    const gate = createGate(2);
-    const [one, two] = [await gate.enter('a', never), await gate.enter('a', never)];
-    const order: number[] = [];
-    const third = gate.enter('a', never).then((leave) => (order.push(3), leave));
-    const fourth = gate.enter('a', never).then((leave) => (order.push(4), leave));
-    const other = await gate.enter('b', never);
-    expect([other === null, order]).toEqual([false, []]);
-    one?.();
-    one?.();
-    (await third)?.();
-    two?.();
-    (await fourth)?.();
-    expect(order).toEqual([3, 4]);
-  });
+test('a semaphore admits as many holders per key as it allows, and the next ones in the order they came', async () => {
+  const semaphore = createKeyedSemaphore(2);
+  const [one, two] = [await semaphore.acquire('a', never), await semaphore.acquire('a', never)];
+  const order: number[] = [];
+  const third = semaphore.acquire('a', never).then((release) => (order.push(3), release));
+  const fourth = semaphore.acquire('a', never).then((release) => (order.push(4), release));
+  const other = await semaphore.acquire('b', never);
+  expect([other === null, order]).toEqual([false, []]);
+  one?.();
+  one?.();
+  (await third)?.();
+  two?.();
+  (await fourth)?.();
+  expect(order).toEqual([3, 4]);
+});
 
-  test('keeps no place for one who was stopped', async () => {
-    const gate = createGate(1);
-    const leave = await gate.enter('a', never);
-    const stop = new AbortController();
-    const stopped = gate.enter('a', stop.signal);
-    const next = gate.enter('a', never);
-    stop.abort();
-    expect(await stopped).toBeNull();
-    expect(await gate.enter('a', AbortSignal.abort())).toBeNull();
-    leave?.();
-    expect(await next).not.toBeNull();
-  });
+test('a semaphore keeps no permit for a waiter that was aborted', async () => {
+  const semaphore = createKeyedSemaphore(1);
+  const release = await semaphore.acquire('a', never);
+  const stop = new AbortController();
+  const stopped = semaphore.acquire('a', stop.signal);
+  const next = semaphore.acquire('a', never);
+  stop.abort();
+  expect(await stopped).toBeNull();
+  expect(await semaphore.acquire('a', AbortSignal.abort())).toBeNull();
+  release?.();
+  expect(await next).not.toBeNull();
 });

@@ -26,7 +26,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   admin: ['queue', 'routing', 'transport', 'message'],
   observability: ['message'],
   // The composition root: the one place that knows all.
-  cli: ['config', 'worker', 'producer', 'admin', 'observability', 'queue', 'routing', 'transport', 'message'],
+  cli: ['config', 'worker', 'producer', 'admin', 'observability', 'queue', 'routing', 'transport', 'message', 'async'],
   // The public surface: what an application or a transport's author needs, nothing of the worker.
   index: ['producer', 'message', 'transport'],
 };

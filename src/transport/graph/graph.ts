@@ -1,8 +1,8 @@
 /** The Microsoft Graph transport of one connector: mailbox, size and recipients first, then token, fence and one of three ways. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { unreachable } from '../../errors.ts';
 import { readRawHeader } from '../../message/raw.ts';
-import { createGate } from '../../async/semaphore.ts';
+import { createKeyedSemaphore } from '../../async/semaphore.ts';
+import { sleep as defaultSleep } from '../../async/timeout.ts';
 import { checkGraph } from './check.ts';
 import { createGraphClient } from './client.ts';
 import { draftOf, fileAttachmentOf } from './draft.ts';
@@ -32,7 +32,7 @@ export interface GraphTransportOptions {
 
 /** Asks for no token and opens nothing until the first mail. */
 export function createGraphTransport(options: GraphTransportOptions): Transport {
-  const { settings, maxConnections, addresses = [], now = Date.now, sleep = pause } = options;
+  const { settings, maxConnections, addresses = [], now = Date.now, sleep = defaultSleep } = options;
   const { cloud, timeouts, tls, tenantId, clientId, credential } = settings;
   const { graphBaseUrl, authorityHost } = cloud;
   const identity = { tenantId, clientId, credential, authorityHost, ca: tls.ca, tokenMs: timeouts.tokenMs };
@@ -46,7 +46,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
   // A message makes one request at a time; a look-up may come beside it.
   const http = createHttpClient(tls.ca, maxConnections + 1);
   const client = createGraphClient(graphBaseUrl, tokens, http);
-  const gate = createGate(Math.min(maxConnections, requestsPerMailbox));
+  const perMailbox = createKeyedSemaphore(Math.min(maxConnections, requestsPerMailbox));
   const running = new Set<Promise<unknown>>();
   let closed = false;
 
@@ -54,8 +54,8 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
     const plan = planOf(mail, settings, now());
     if (plan.kind === 'refused') return (await mayStart(context)) ?? plan.outcome;
     const { facts } = plan;
-    const leave = await gate.enter(facts.mailbox.toLowerCase(), context.signal);
-    if (leave === null) return stopped;
+    const release = await perMailbox.acquire(facts.mailbox.toLowerCase(), context.signal);
+    if (release === null) return stopped;
     try {
       try {
         await tokens.get(context.signal);
@@ -68,7 +68,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       const outcome = await go(mail, plan, context);
       return context.signal.aborted && nothingGone(outcome) ? stopped : outcome;
     } finally {
-      leave();
+      release();
     }
   };
 
@@ -224,8 +224,4 @@ async function mayStart({ fence, signal }: SendContext): Promise<Outcome | null>
 function nothingGone(outcome: Outcome): boolean {
   if (outcome.kind !== 'settled') return true;
   return outcome.recipients.every((recipient) => recipient.outcome === 'deferred');
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -1,4 +1,6 @@
 /** The token of one connector: asked for once at a time, kept, renewed before it ends, thrown away when it is refused. */
+import { abortable } from '../../async/abort.ts';
+import { withTimeout } from '../../async/timeout.ts';
 import type { Token } from './entra.ts';
 import { readTokenError, TokenFailure } from './entra-errors.ts';
 
@@ -34,7 +36,10 @@ export function createTokenSource({ request, timeoutMs, now, secrets = [] }: Tok
   let earlyAt = 0;
 
   const ask = (): Promise<Token> => {
-    running ??= withTimeout(request, timeoutMs)
+    running ??= withTimeout(request, timeoutMs, () => {
+      const text = `no token within ${timeoutMs} ms`;
+      return new TokenFailure('unreachable', { code: 'ETIMEDOUT', enhancedCode: null, text });
+    })
       .then(
         (token) => (kept = token),
         (error: unknown) => {
@@ -60,44 +65,23 @@ export function createTokenSource({ request, timeoutMs, now, secrets = [] }: Tok
           return kept.token;
         }
       }
-      return (await unless(signal, ask())).token;
+      return (await unlessAborted(ask(), signal)).token;
     },
     async renew(token, signal) {
       if (kept !== null && kept.token !== token && kept.token !== refused) return kept.token;
       refused = token;
       kept = null;
-      return (await unless(signal, ask())).token;
+      return (await unlessAborted(ask(), signal)).token;
     },
     hide: (text) =>
       [kept?.token, refused].reduce<string>((shown, token) => (token ? shown.replaceAll(token, '…') : shown), text),
   };
 }
 
-async function withTimeout(request: TokenSourceOptions['request'], timeoutMs: number): Promise<Token> {
-  const limit = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      limit.abort();
-      const text = `no token within ${timeoutMs} ms`;
-      reject(new TokenFailure('unreachable', { code: 'ETIMEDOUT', enhancedCode: null, text }));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([request(limit.signal), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void =>
-      reject(
-        new TokenFailure('unreachable', { code: null, enhancedCode: null, text: 'stopped while waiting for a token' }),
-      );
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort);
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+/** A request for a token is shared, so the signal ends only the waiting for it. */
+function unlessAborted(work: Promise<Token>, signal: AbortSignal): Promise<Token> {
+  return abortable(work, signal, () => {
+    const text = 'stopped while waiting for a token';
+    throw new TokenFailure('unreachable', { code: null, enhancedCode: null, text });
   });
 }

@@ -7,8 +7,9 @@
  *   trial    the first session, opened alone: a wrong password or a dead server costs one attempt and not one per slot,
  *            and providers lock accounts after some ten refused log-ins
  */
+import { abortable } from '../../async/abort.ts';
 import { leasedSessions, type OpenSession } from './leased-sessions.ts';
-import { NoLease, type SessionLease, type SessionLeases } from './leases.ts';
+import { NoLease, type SessionLease, type LeaseProvider } from './lease-provider.ts';
 import { SmtpFailure } from './failure.ts';
 import type { SmtpSession } from './session.ts';
 import type { Reservation } from '../transport.ts';
@@ -17,7 +18,7 @@ export interface PoolOptions {
   readonly open: OpenSession;
   readonly maxConnections: number;
   /** Null where nobody else connects. */
-  readonly leases: SessionLeases | null;
+  readonly leases: LeaseProvider | null;
 }
 
 interface Held {
@@ -263,19 +264,9 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
 
 const nothingReserved: Reservation = { cancel: () => undefined };
 
-/** Rejects as soon as the signal comes; the work itself goes on. */
-async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  const failure = (): SmtpFailure =>
-    new SmtpFailure('connect', { code: 'ETIMEDOUT', text: 'no session could be opened in time' });
-  if (signal.aborted) throw failure();
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = (): void => reject(failure());
-    signal.addEventListener('abort', onAbort, { once: true });
+/** Waiting for a session that another message opens. */
+function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+  return abortable(work, signal, () => {
+    throw new SmtpFailure('connect', { code: 'ETIMEDOUT', text: 'no session could be opened in time' });
   });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -9,6 +9,7 @@
 import type net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
+import { interruptible } from '../../async/abort.ts';
 import { createChannel, type SmtpChannel } from './channel.ts';
 import type { SmtpEnvelope } from './commands.ts';
 import { dial, tlsOptions } from './dial.ts';
@@ -70,39 +71,37 @@ export async function openSession(
   });
 
   let alive = true;
-  let waiting: ((error: Error) => void) | null = null;
+  let fail: ((error: Error) => void) | null = null;
   const current = (): net.Socket => connection._socket || socket;
   connection.on('error', (error: Error) => {
     alive = false;
-    waiting?.(error);
+    fail?.(error);
   });
   connection.on('end', () => {
     alive = false;
     // After a 421 the callback with the reply comes later than this event.
-    setImmediate(() => waiting?.(Object.assign(new Error('the server closed the connection'), { code: 'ECONNRESET' })));
+    setImmediate(() => fail?.(Object.assign(new Error('the server closed the connection'), { code: 'ECONNRESET' })));
   });
   const destroy = (error: Error): void => {
     alive = false;
-    waiting?.(error);
+    fail?.(error);
     connection.close();
     current().destroy();
   };
 
   /** Runs one exchange with nodemailer; the first of callback, connection fault and signal settles it. */
-  const exchange = async <T>(begin: (done: Done<T>) => void): Promise<T | undefined> => {
-    const onAbort = (): void => destroy(abortError(signal));
-    try {
-      return await new Promise<T | undefined>((resolve, reject) => {
-        waiting = reject;
-        signal.addEventListener('abort', onAbort);
-        if (signal.aborted) return onAbort();
-        begin((error, value) => (error === null || error === undefined ? resolve(value) : reject(error)));
-      });
-    } finally {
-      waiting = null;
-      signal.removeEventListener('abort', onAbort);
-    }
-  };
+  const exchange = <T>(begin: (done: Done<T>) => void): Promise<T | undefined> =>
+    interruptible(
+      signal,
+      () => destroy(abortError(signal)),
+      () =>
+        new Promise<T | undefined>((resolve, reject) => {
+          fail = reject;
+          // What is aborted already sends nothing more.
+          if (signal.aborted) return;
+          begin((error, value) => (error === null || error === undefined ? resolve(value) : reject(error)));
+        }),
+    ).finally(() => (fail = null));
 
   const leave = (): void => {
     if (alive) takeOver(connection, current(), timeouts.commandMs).quit();
@@ -176,20 +175,15 @@ function createSession(
   let mustClear = false;
 
   /** Runs one exchange; the signal ends it, and the connection. */
-  const unlessAborted = async <T>(signal: AbortSignal, begin: () => Promise<T>): Promise<T> => {
-    const onAbort = (): void => {
-      const { code, message } = abortError(signal);
-      channel.end(code ?? null, message);
-    };
-    signal.addEventListener('abort', onAbort);
-    try {
-      const running = begin();
-      if (signal.aborted) onAbort();
-      return await running;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
-  };
+  const unlessAborted = <T>(signal: AbortSignal, begin: () => Promise<T>): Promise<T> =>
+    interruptible(
+      signal,
+      () => {
+        const { code, message } = abortError(signal);
+        channel.end(code ?? null, message);
+      },
+      begin,
+    );
 
   return {
     extensions,

@@ -2,7 +2,7 @@
 import type net from 'node:net';
 import { fitForTransfer } from '../../message/transfer.ts';
 import { compileRules } from './reply-rules.ts';
-import { NoLease, type SessionLeases } from './leases.ts';
+import { NoLease, type LeaseProvider } from './lease-provider.ts';
 import { SmtpFailure } from './failure.ts';
 import { createLogins } from './login.ts';
 import { faultOf, outcomeOf } from './outcome.ts';
@@ -20,7 +20,7 @@ export interface SmtpTransportOptions {
   /** Connections of this process to the server. */
   readonly maxConnections: number;
   /** Of the connections over all processes. Default: nobody else connects. */
-  readonly leases?: SessionLeases | null;
+  readonly leases?: LeaseProvider | null;
   /** ms since the epoch. Default: the system's clock. */
   readonly now?: () => number;
 }

@@ -9,6 +9,7 @@
  */
 import type { Job, Queue } from 'bullmq';
 import type { RedisClient } from '../../queue/redis/connection.ts';
+import { sleep } from '../../async/timeout.ts';
 import { asError, printable } from '../../errors.ts';
 import type { LaneWorker } from '../../queue/bullmq/shared-queues.ts';
 import type { Listener } from '../events.ts';
@@ -248,16 +249,6 @@ export async function sweepUntil(
     } catch (thrown) {
       emit({ event: 'error', id: null, where: 'sweep', detail: asError(thrown).message });
     }
-    // Aborted during the round: its event is over, and nobody would hear it below.
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = setTimeout(end, everyMs);
-      signal.addEventListener('abort', end);
-    });
+    await sleep(everyMs, signal);
   }
 }

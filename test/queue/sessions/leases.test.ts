@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
 import { createSessions, type Sessions } from '../../../src/queue/sessions/leases.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
-import type { SessionLease, SessionLeases } from '../../../src/transport/smtp/leases.ts';
+import type { SessionLease, LeaseProvider } from '../../../src/transport/smtp/lease-provider.ts';
 import type { Transport } from '../../../src/transport/transport.ts';
 import { createCertificates } from '../../../testkit/server-certificates.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
@@ -38,7 +38,7 @@ function fleet(prefix = testPrefix(), lifetimeMs = 600) {
   return { join, keys };
 }
 
-const take = async (leases: SessionLeases, waitMs = 0): Promise<SessionLease> => {
+const take = async (leases: LeaseProvider, waitMs = 0): Promise<SessionLease> => {
   const lease = await leases.acquire(waitMs, never);
   if (lease === null) throw new Error('no lease');
   return lease;

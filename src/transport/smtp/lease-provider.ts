@@ -1,0 +1,22 @@
+/** What the SMTP transport needs of whatever counts a connector's sessions over all processes: the interface, without an implementation. */
+
+/** The right to one connection to the server. Released once, after the connection has ended. */
+export interface SessionLease {
+  release(): void;
+}
+
+export interface LeaseProvider {
+  /**
+   * A lease, after `waitMs` at most; null if none became free or the signal came. Never rejects: while the count is unknown
+   * (Redis is away), there is no lease.
+   */
+  acquire(waitMs: number, signal: AbortSignal): Promise<SessionLease | null>;
+  /**
+   * Calls `listener` when idle sessions have to end: `one` because another process waits for it, or `all`. Returns the
+   * function that unsubscribes.
+   */
+  onRecall(listener: (which: 'one' | 'all') => void): () => void;
+}
+
+/** No session may be opened now, because other processes hold all that the connector may have. Not a fault. */
+export class NoLease extends Error {}
