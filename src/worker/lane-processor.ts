@@ -9,7 +9,8 @@ import { laneName, type Keys } from '../queue/redis/keys.ts';
 import type { Transport } from '../transport/transport.ts';
 import { buryInvalid } from './dead-letter.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
-import { deliver, type Delivery, type DeliverTools } from './attempt/deliver.ts';
+import { deliver } from './attempt/deliver.ts';
+import type { Delivery, DeliverTools } from './attempt/task.ts';
 import { faultPauses, longestHoldMs } from './attempt/retry-policy.ts';
 import type { MessageLimits } from '../message/message.ts';
 

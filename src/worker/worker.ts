@@ -23,7 +23,8 @@ import { routeJob, type Routing } from './router.ts';
 import { createAdmission } from './admission.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
-import { sweep, sweepUntil, type SweepTools } from './maintenance/maintenance.ts';
+import { maintain, maintainUntil } from './maintenance/maintenance.ts';
+import type { MaintenanceTools } from './maintenance/tools.ts';
 import { settlesWithin } from '../async/timeout.ts';
 
 export interface WorkerOptions {
@@ -39,10 +40,10 @@ export interface WorkerOptions {
   readonly timing?: Partial<Timing>;
 }
 
-/** In ms. A worker that dies is noticed after its lock has ended and two sweeps have passed. */
+/** In ms. A worker that dies is noticed after its lock has ended and two rounds of maintenance have passed. */
 export interface Timing {
   readonly lockMs: number;
-  readonly sweepMs: number;
+  readonly maintenanceMs: number;
   /** How long an attempt without a result is left alone: the worker that made it may only have lost its lock. */
   readonly lateResultMs: number;
   readonly orphanGraceMs: number;
@@ -54,7 +55,7 @@ export interface Timing {
 
 const defaultTiming: Timing = {
   lockMs: 30_000,
-  sweepMs: 10_000,
+  maintenanceMs: 10_000,
   lateResultMs: 60_000,
   orphanGraceMs: 60_000,
   abortMs: 5_000,
@@ -139,8 +140,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       if (rate !== null) open.pacer(connectorId, rate).catch(() => undefined);
       await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, made.riding(job), laneTools);
     };
-    const { lockMs, sweepMs } = timing;
-    const made = open.laneWorker(connectorId, process, { lockMs, stalledMs: sweepMs, maxStalledCount });
+    const { lockMs, maintenanceMs } = timing;
+    const made = open.laneWorker(connectorId, process, { lockMs, stalledMs: maintenanceMs, maxStalledCount });
     laneWorkers.set(connectorId, made);
     return made;
   };
@@ -162,7 +163,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     emit,
   });
 
-  const sweepTools: SweepTools = {
+  const maintenanceTools: MaintenanceTools = {
     ...laneTools,
     get retentionMs() {
       return routing.config.retention.ledgerMs;
@@ -175,14 +176,14 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     deadLetters: open.deadLetters,
     routing: () => routing,
     laneWorker,
-    everyMs: timing.sweepMs,
+    everyMs: timing.maintenanceMs,
     orphanGraceMs: timing.orphanGraceMs,
     configuredAt: () => configuredAt,
   };
 
   let router: IntakeWorker | null = null;
   let subscriber: RedisClient | null = null;
-  let sweeping: Promise<void> = Promise.resolve();
+  let maintenance: Promise<void> = Promise.resolve();
   let stopped: Promise<boolean> | null = null;
 
   const setLimits = async (): Promise<void> => {
@@ -190,12 +191,12 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   };
 
   const startRouter = (): IntakeWorker => {
-    const made = new IntakeWorker(intakeName, async (job, token) => routeJob(job, token ?? '', sweepTools), {
+    const made = new IntakeWorker(intakeName, async (job, token) => routeJob(job, token ?? '', maintenanceTools), {
       connection: redis,
       prefix,
       concurrency: 50,
       lockDuration: timing.lockMs,
-      stalledInterval: timing.sweepMs,
+      stalledInterval: timing.maintenanceMs,
       maxStalledCount,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: -1 },
@@ -227,7 +228,12 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       if (stopping.signal.aborted) return;
       router = startRouter();
       scheduler.start();
-      sweeping = sweepUntil(stopping.signal, timing.sweepMs, () => sweep(sweepTools, stopping.signal), emit);
+      maintenance = maintainUntil(
+        stopping.signal,
+        timing.maintenanceMs,
+        () => maintain(maintenanceTools, stopping.signal),
+        emit,
+      );
       const { slots } = options.config.worker;
       emit({ event: 'ready', worker: options.name, connectors: routing.config.connectors.length, slots });
     },
@@ -254,7 +260,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         stopping.abort();
         const { drainMs } = routing.config.worker;
         const drained = scheduler.drain();
-        let finished = await settlesWithin(Promise.all([drained, router?.close(), sweeping]), drainMs);
+        let finished = await settlesWithin(Promise.all([drained, router?.close(), maintenance]), drainMs);
         if (!finished) {
           for (const lane of laneWorkers.values()) lane.cancelAllJobs('stopping');
           finished = await settlesWithin(drained, timing.abortMs);

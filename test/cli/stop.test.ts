@@ -12,7 +12,7 @@ function workerOf(): ReturnType<typeof createWorker> {
     transport: () => createRecordingTransport(),
     listeners: [],
     name: 'w1',
-    timing: { sweepMs: 600_000 },
+    timing: { maintenanceMs: 600_000 },
   });
 }
 

@@ -36,9 +36,9 @@ describe('a Redis that is full', () => {
     await worker.waitFor('error');
     const refused = (where: string) =>
       worker.events.filter((each) => each.event === 'error' && each['where'] === where);
-    const sweeps = refused('sweep').length;
-    // Four sweeps are a second.
-    await until(() => refused('sweep').length > sweeps + 4, { what: 'it to go on trying' });
+    const rounds = refused('maintenance').length;
+    // Four rounds are a second.
+    await until(() => refused('maintenance').length > rounds + 4, { what: 'it to go on trying' });
     // The fifty that were under way, and a fetch a second: not as often as Redis can say no.
     expect(refused('intake').length).toBeLessThan(150);
     await makeRoom(redis);

@@ -79,7 +79,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     transport: (id) => options.transports?.[id] ?? recorded(id),
     listeners: [(event) => events.push(event)],
     name: options.name ?? 'w1',
-    timing: { lockMs: 2_000, sweepMs: 300, lateResultMs: 500, ...options.timing },
+    timing: { lockMs: 2_000, maintenanceMs: 300, lateResultMs: 500, ...options.timing },
     ...(options.now === undefined ? {} : { now: options.now }),
   });
   onTestFinished(async () => {

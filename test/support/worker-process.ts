@@ -79,7 +79,7 @@ export interface WorkerProcess extends RunningProcess {
 }
 
 /** The lock is long enough for two busy cores: a worker that is not scheduled for a second has not lost it. */
-const defaultTiming = { lockMs: 2_000, sweepMs: 250, lateResultMs: 400 };
+const defaultTiming = { lockMs: 2_000, maintenanceMs: 250, lateResultMs: 400 };
 const defaultRetry: SendPolicy = { firstDelayMs: 50, maxDelayMs: 200, lifetimeMs: 3_600_000, onUncertain: 'retry' };
 
 /** A program that prints JSON lines, ended at the latest when the test ends. */

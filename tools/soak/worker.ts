@@ -73,7 +73,7 @@ const worker = createWorker({
   transport: (id) => registry.get(id),
   listeners: [(event) => process.stdout.write(`${JSON.stringify({ at: Date.now(), ...event })}\n`)],
   name,
-  timing: { lockMs: 3_000, sweepMs: 1_000, lateResultMs: 4_000 },
+  timing: { lockMs: 3_000, maintenanceMs: 1_000, lateResultMs: 4_000 },
 });
 
 process.stdout.on('error', () => process.exit(1));

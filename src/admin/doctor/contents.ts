@@ -1,13 +1,10 @@
 /** What the doctor looks for in stored contents: each is needed by a message, and each that a message needs is there. */
 import type { Message } from '../../message/message.ts';
-import { refsOf } from '../../queue/ledger/content.ts';
+import { contentGraceMs, refsOf } from '../../queue/ledger/content.ts';
 import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
 import { intakeName, laneName } from '../../queue/redis/keys.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, pages, scan, unsettled } from './scan.ts';
-
-/** Contents younger than this may belong to a message that is just being enqueued; the sweep waits as long. */
-const contentGraceMs = 3_600_000;
 
 export async function* suspectContents(body: Body, examination: Examination): AsyncGenerator<Suspicion[]> {
   yield* suspectUnneeded(body, examination);

@@ -51,6 +51,9 @@ export interface ContentStore {
   olderThan(before: number, limit: number): Promise<{ ref: string; messageIds: string[] }[]>;
 }
 
+/** Contents younger than this may belong to a message that is being enqueued, in ms. */
+export const contentGraceMs = 3_600_000;
+
 /** The hashes that a message refers to. */
 export function refsOf(message: Message): string[] {
   const contents: Content[] = [...message.attachments, ...(message.raw === undefined ? [] : [message.raw])];

@@ -7,60 +7,15 @@ import { composeMail } from '../../message/compose.ts';
 import { contentSize } from '../../message/content.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { headerOf, type LaneJob } from '../../queue/jobs.ts';
-import {
-  terminalStates,
-  type Carry,
-  type LedgerRow,
-  type NewRow,
-  type RecipientState,
-} from '../../queue/ledger/ledger.ts';
-import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
-import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
+import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
+import type { OutgoingMail, Outcome } from '../../transport/transport.ts';
 import { allow, tooLargeFor } from './quota.ts';
 import { resolveDoubt } from './verify.ts';
 import { createFence, type Fence } from './fence.ts';
 import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
-import type { ConnectorLimits, SendPolicy } from '../settings.ts';
-import { deferMessage, settleMessage, takeBack, type Settled, type SettleTools } from './settlement.ts';
-
-export interface DeliverTools extends SettleTools {
-  readonly random: () => number;
-  /** Name of this worker, for the ledger. */
-  readonly worker: string;
-  /**
-   * An attempt without a result is left alone for so long, in ms: the worker that made it may only have lost its lock, and
-   * its result, if it still comes, settles the message without a second copy.
-   */
-  readonly lateResultMs: number;
-  readonly quota: Quota;
-}
-
-export interface DeliverTask {
-  readonly job: LaneJob;
-  readonly transport: Transport;
-  readonly policy: SendPolicy;
-  readonly limits: ConnectorLimits;
-  readonly lock: { readonly key: string; readonly token: string };
-  /** The job was started before, here or elsewhere: the ledger knows more than the job. */
-  readonly rerun: boolean;
-  readonly signal: AbortSignal;
-  /** Takes a result along with the end of the job, which comes after this delivery has returned. */
-  readonly carry?: Carry;
-}
-
-/** What the queue must do with the job. */
-export type Delivery =
-  /**
-   * `slowDownMs`: the lane should pause all the same, as a server may take a message and ask for patience. `ending`: the
-   * result goes with the end of the job, and this is done some time after that.
-   */
-  | { readonly kind: 'finished'; readonly slowDownMs?: number; readonly ending?: Promise<void> }
-  | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
-  | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
-  /** The connector's day or window is full: the lane waits. */
-  | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
-  /** Give it back untouched: this worker stops, may not send, or has no session for it. */
-  | { readonly kind: 'hand-back'; readonly why: 'stopping' | 'lock lost' | 'no session' };
+import type { SendPolicy } from '../settings.ts';
+import { deferMessage, settleMessage, takeBack, type Settled } from './settlement.ts';
+import type { Delivery, DeliverTask, DeliverTools } from './task.ts';
 
 export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<Delivery> {
   const { job, policy } = task;

@@ -5,10 +5,10 @@
 import { unreachable } from '../../errors.ts';
 import type { LedgerRow, NewRow, RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail, Transport, Verification } from '../../transport/transport.ts';
-import type { Delivery, DeliverTools } from './deliver.ts';
 import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
 import type { SendPolicy } from '../settings.ts';
 import { deferUnverified, settleMessage, type Settled } from './settlement.ts';
+import type { Delivery, DeliverTools } from './task.ts';
 
 export interface Doubt {
   readonly transport: Transport;

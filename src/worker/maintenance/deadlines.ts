@@ -1,21 +1,20 @@
 /**
- * The guarantee that every accepted message ends: whatever is unsettled past its deadline is settled here, wherever it is.
- * A lane that is paused for days, a connector that is broken for days, an operator who never answers: all end in a dead letter.
+ * Maintenance of deadlines: guarantees that every accepted message ends. A message that is unsettled past its deadline is settled
+ * here, wherever it is: in a paused lane, at a broken connector, or held for an operator who never answered.
  */
 import { decodeLane } from '../../queue/jobs.ts';
 import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
 import type { LedgerRow, NewRow } from '../../queue/ledger/ledger.ts';
 import { intakeName } from '../../queue/redis/keys.ts';
 import { expire } from '../attempt/retry-policy.ts';
-import type { SweepTools } from './maintenance.ts';
 import { settleMessage } from '../attempt/settlement.ts';
+import { page, type MaintenanceTools } from './tools.ts';
 
-/** Workers settle what they have in hand themselves; this long after the deadline they have had their chance. */
+/** Workers settle the messages they hold; this long after the deadline they have had the chance to. */
 const graceMs = 30_000;
-const page = 200;
 
-/** Settles overdue messages; → how many. */
-export async function settleOverdue(tools: SweepTools, graceOverMs = graceMs): Promise<number> {
+/** → how many messages it settled. */
+export async function settleOverdue(tools: MaintenanceTools, graceOverMs = graceMs): Promise<number> {
   const { redis, parts, now } = tools;
   let settled = 0;
   for (const { keys, ledger, deadLetters } of parts) {
@@ -28,12 +27,12 @@ export async function settleOverdue(tools: SweepTools, graceOverMs = graceMs): P
   return settled;
 }
 
-async function settleRow(row: LedgerRow, tools: SweepTools): Promise<boolean> {
+async function settleRow(row: LedgerRow, tools: MaintenanceTools): Promise<boolean> {
   const { lanes, redis, keys, deadLetters } = tools;
   const letter = await deadLetters.get(row.id);
   // Held, or a replay that crashed before the job was enqueued: the dead letter has the message.
   if (letter !== null) return endWithLetter(row, { ...letter, at: tools.now() }, tools);
-  // On its way to a lane: there it will be found overdue.
+  // On its way to a lane, where it will be found overdue.
   if ((await redis.exists(keys.queue(intakeName, row.id))) > 0) return false;
   const job = row.connector === null ? undefined : await lanes.queue(row.connector).getJob(row.id);
   if (job === undefined || job === null) return endLost(row, tools);
@@ -47,12 +46,12 @@ async function settleRow(row: LedgerRow, tools: SweepTools): Promise<boolean> {
     durationMs: 0,
   };
   await settleMessage({ ...settled, attempts: row.attempts }, expire(row.recipients), tools);
-  // A worker that takes it in this moment finds it settled and ends the job.
+  // A worker that takes the job at this moment finds the message settled, and ends the job.
   await job.remove().catch(() => undefined);
   return true;
 }
 
-async function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: SweepTools): Promise<boolean> {
+async function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceTools): Promise<boolean> {
   const { ledger, emit, now, retentionMs } = tools;
   const accepted = row.recipients.some(({ outcome }) => outcome === 'accepted');
   const state = accepted ? 'partial' : 'dead';
@@ -72,8 +71,8 @@ async function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: SweepToo
   return true;
 }
 
-/** In the ledger, but in no queue: Redis has lost the job (a crash between two fsyncs). The row must say so, loudly. */
-async function endLost(row: LedgerRow, tools: SweepTools): Promise<boolean> {
+/** In the ledger, but in no queue: Redis has lost the job (a crash between two fsyncs). The row and the log must say so. */
+async function endLost(row: LedgerRow, tools: MaintenanceTools): Promise<boolean> {
   const { ledger, emit, now, retentionMs } = tools;
   const detail = 'the message is in no queue; Redis has lost it';
   await ledger.settle(rowOf(row), null, {
@@ -87,7 +86,7 @@ async function endLost(row: LedgerRow, tools: SweepTools): Promise<boolean> {
     countAttempt: true,
     connectorWorks: false,
   });
-  emit({ event: 'error', id: row.id, where: 'sweep of overdue messages', detail });
+  emit({ event: 'error', id: row.id, where: 'maintenance of overdue messages', detail });
   return true;
 }
 

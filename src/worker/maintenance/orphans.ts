@@ -1,0 +1,92 @@
+/** Maintenance of orphans: messages in a lane whose connector is gone, or at home in another shard, are routed again. */
+import type { Job } from 'bullmq';
+import { decodeLane } from '../../queue/jobs.ts';
+import type { ShardParts } from '../../queue/open.ts';
+import { buryInvalid, buryMessage } from '../dead-letter.ts';
+import { connectorFor, enterLane, type Routing } from '../router.ts';
+import { guarded, page, type MaintenanceTools } from './tools.ts';
+
+/** After the number of shards has grown: moves what waits in the lanes of connectors that are at home in another shard now. */
+export async function moveToHomeShards(tools: MaintenanceTools): Promise<void> {
+  if (tools.parts.length === 1) return;
+  for (const [shard, part] of tools.parts.entries()) {
+    await guarded(`shard ${shard}`, tools, () => moveHome(shard, part, tools));
+  }
+}
+
+async function moveHome(shard: number, { lanes, recoverStalled }: ShardParts, tools: MaintenanceTools): Promise<void> {
+  for (const connectorId of await lanes.known()) {
+    if (tools.shardOf(connectorId) === shard) continue;
+    const queue = lanes.queue(connectorId);
+    // The operator's pause moves first: no message of the lane may be sent in between.
+    if (await queue.isPaused()) {
+      await tools.lanes.pause(connectorId);
+      await queue.resume();
+    }
+    if ((await queue.getActiveCount()) > 0) await recoverStalled(connectorId, tools.everyMs);
+    await rerouteOrphans(connectorId, tools, lanes, 0);
+  }
+}
+
+/**
+ * Moves what waits in a lane without a connector to where it would be routed now. It waits for a grace time, because another
+ * process may have the newer configuration. One process at a time does this, so no message is moved twice.
+ */
+export async function rerouteOrphans(
+  connectorId: string,
+  tools: MaintenanceTools,
+  lanes = tools.lanes,
+  graceMs = tools.orphanGraceMs,
+): Promise<void> {
+  const routing = tools.routing();
+  const queue = lanes.queue(connectorId);
+  const jobs = await queue.getJobs(['wait', 'prioritized', 'delayed'], 0, page, true);
+  if (jobs.length === 0) {
+    if ((await queue.getActiveCount()) === 0) await lanes.refresh(connectorId, 'exact', false);
+    return;
+  }
+  const due = tools.now() - tools.configuredAt() >= graceMs;
+  let rerouted = 0;
+  for (const job of due ? jobs : []) {
+    if (!(await reroute(job, connectorId, routing, tools))) continue;
+    await job.remove();
+    rerouted += 1;
+  }
+  tools.emit({ event: 'lane-orphaned', connector: connectorId, waiting: jobs.length, rerouted });
+}
+
+/** → whether the job may go. Its message is then in another lane, or a dead letter. */
+async function reroute(job: Job, connectorId: string, routing: Routing, tools: MaintenanceTools): Promise<boolean> {
+  const id = String(job.id);
+  const { config } = routing;
+  const decoded = decodeLane(id, job.data, config.message);
+  if (!decoded.ok) {
+    await buryInvalid(decoded, job.data, job.timestamp, tools);
+    return true;
+  }
+  const { message, acceptedAt, messageId } = decoded.job;
+  const row = await tools.ledger.read(id);
+  const deadline = row?.deadline ?? tools.now() + config.retry.lifetimeMs;
+  const open = row?.open ?? null;
+  // The worker of an open attempt may still report its result. After that, no connector's policy says what follows.
+  if (open !== null && tools.now() < open.at + tools.lateResultMs) return false;
+  const released = await tools.ledger.release(id, {
+    from: ['queued', 'deferred', ...(open === null ? [] : ['sending' as const])],
+    entry: {
+      at: tools.now(),
+      event: open === null ? 'rerouted' : 'uncertain',
+      detail: `the connector ${connectorId} is not configured any more, or in another shard`,
+    },
+    deadline,
+    via: null,
+  });
+  if (!released) return true;
+  const found = connectorFor(message, { kind: 'new' }, routing);
+  if ('why' in found) {
+    const about = { acceptedAt, messageId, connector: null };
+    await buryMessage({ ...message, id }, about, 'no-route', found.why, tools);
+  } else {
+    await enterLane({ ...message, id }, acceptedAt, found, { kind: 'released', via: null, deadline }, tools);
+  }
+  return true;
+}

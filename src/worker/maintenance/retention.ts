@@ -1,0 +1,28 @@
+/** Maintenance of dead letters: those that exceed their age or number go, the oldest first. */
+import { decodeIntake } from '../../queue/jobs.ts';
+import { refsOf } from '../../queue/ledger/content.ts';
+import { page, type MaintenanceTools } from './tools.ts';
+
+export async function trimDeadLetters({
+  deadLetters,
+  ledger,
+  contents,
+  routing,
+  now,
+  emit,
+}: MaintenanceTools): Promise<void> {
+  const { retention, message: limits } = routing().config;
+  const bounds = { maxAgeMs: retention.deadLetterMs, maxCount: retention.deadLetterCount };
+  const ids = await deadLetters.overdue({ now: now(), ...bounds, limit: page });
+  let count = 0;
+  for (const id of ids) {
+    // The only copy of a message that an operator has yet to decide on.
+    if ((await ledger.read(id))?.state === 'held') continue;
+    count += 1;
+    const letter = await deadLetters.get(id);
+    const decoded = letter === null ? null : decodeIntake(id, letter.acceptedAt, letter.data, limits);
+    if (decoded?.ok === true) await contents.release(id, refsOf(decoded.job.message));
+    await deadLetters.drop(id);
+  }
+  if (count > 0) emit({ event: 'dead-letters-trimmed', count });
+}
