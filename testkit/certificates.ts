@@ -1,4 +1,4 @@
-/** Makes a private certificate authority and what it signs, in memory: no openssl binary, nothing on disk. For the quick start and the tests. */
+/** Makes private certificate authorities and what they sign, in memory: no openssl binary, nothing on disk. */
 import { generate } from 'selfsigned';
 
 export interface KeyAndCertificate {
@@ -54,7 +54,7 @@ export async function createAuthority(commonName: string, now: Date): Promise<Au
         extensions: [
           { name: 'basicConstraints', cA: false },
           { name: 'keyUsage', digitalSignature: true },
-          // For clients too: a Redis may ask whoever connects for a certificate.
+          // For clients too: a Redis may ask its clients for a certificate.
           { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
           { name: 'subjectAltName', altNames: [...names] },
         ],
@@ -68,4 +68,40 @@ async function make(
 ): Promise<KeyAndCertificate> {
   const made = await generate([{ name: 'commonName', value: commonName }], { ...keys, ...options });
   return { key: made.private, cert: made.cert };
+}
+
+export interface Certificates {
+  /** PEM of the CA that signed `server`, `expired` and `wrongName`. */
+  readonly ca: string;
+  /** Good for localhost, 127.0.0.1 and ::1. */
+  readonly server: KeyAndCertificate;
+  readonly expired: KeyAndCertificate;
+  /** Good for other.example only. */
+  readonly wrongName: KeyAndCertificate;
+  /** Right names, but signed by another CA. */
+  readonly untrusted: KeyAndCertificate;
+}
+
+const otherNames: readonly CertificateName[] = [{ type: 2, value: 'other.example' }];
+
+/** Good and bad server certificates; making them takes tens of milliseconds, so call it once per test file. */
+export async function createCertificates(now: Date = new Date()): Promise<Certificates> {
+  const [known, unknown] = await Promise.all([
+    createAuthority('Postlane test CA', now),
+    createAuthority('Postlane unknown CA', now),
+  ]);
+  const sign = (by: Authority, commonName: string, names: readonly CertificateName[], fromDay: number, toDay: number) =>
+    by.sign({
+      commonName,
+      names,
+      notBefore: new Date(now.getTime() + fromDay * dayMs),
+      notAfter: new Date(now.getTime() + toDay * dayMs),
+    });
+  const [server, expired, wrongName, untrusted] = await Promise.all([
+    sign(known, 'localhost', localNames, -1, 30),
+    sign(known, 'localhost', localNames, -30, -1),
+    sign(known, 'other.example', otherNames, -1, 30),
+    sign(unknown, 'localhost', localNames, -1, 30),
+  ]);
+  return { ca: known.ca, server, expired, wrongName, untrusted };
 }

@@ -1,6 +1,6 @@
 /**
- * Runs one command for as long as its own stdin is open, so that the command ends with whoever started it, however
- * that one dies (an exit handler does not run on SIGKILL, but the kernel always closes the pipe).
+ * Runs one command for as long as its own stdin is open, so that the command ends with its starter, even after a SIGKILL:
+ * an exit handler does not run then, but the kernel always closes the pipe.
  *
  * node guard.mjs FOLDER COMMAND [ARG…]   prints the command's process id; FOLDER, unless empty, is removed at the end.
  * A line `keep` on stdin before it closes: end the command, but keep the folder.
@@ -8,8 +8,8 @@
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
-/** Redis writes its append-only file at SIGTERM; five seconds are far more than a test's data takes. */
-const patienceMs = 5_000;
+/** From SIGTERM to SIGKILL. Redis writes its append-only file at SIGTERM, and a worker drains. */
+const killAfterMs = 5_000;
 
 const [folder = '', command = '', ...args] = process.argv.slice(2);
 const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -20,7 +20,7 @@ const end = () => {
   if (ending) return;
   ending = true;
   child.kill('SIGTERM');
-  setTimeout(() => child.kill('SIGKILL'), patienceMs).unref();
+  setTimeout(() => child.kill('SIGKILL'), killAfterMs).unref();
 };
 
 child.once('spawn', () => process.stdout.write(`${child.pid}\n`));
@@ -39,7 +39,7 @@ process.stdin.on('data', (text) => {
 });
 process.stdin.once('end', end);
 process.stdin.once('error', end);
-// The starter may be gone when these are written; nobody is left to tell.
+// The starter may be gone when these are written.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT', 'SIGHUP'])) process.once(signal, end);

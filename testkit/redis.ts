@@ -1,17 +1,17 @@
 /**
- * Starts a private Redis for the quick start and the tests: own port on the loopback, own folder, an append-only file as
- * in production. It never looks for, or talks to, a Redis that runs already.
+ * Starts a private Redis for tests and programs: own port on the loopback, own folder, an append-only file as in
+ * production. It never looks for, or talks to, a Redis that runs already.
  */
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { startGuarded } from './guarded.ts';
+import { freePort } from './ports.ts';
 import { dockerAnswers, findRedisServer } from './redis-server.mjs';
 
 interface PrivateRedisOptions {
@@ -30,19 +30,25 @@ export interface PrivateRedis {
   readonly port: number;
   readonly dir: string;
   /** Process id of the server (of its `docker run` where there is no binary); changes with `restart`. */
-  readonly pid: number;
-  /** Ends it (SIGTERM, so that the append-only file is written) and removes its folder unless the caller gave it. */
+  readonly pid: () => number;
+  /** Sends SIGTERM, so that the append-only file is written, and removes the folder unless the caller gave it. */
   stop(): Promise<void>;
-  /** SIGKILL: what the append-only file does not have yet is lost. */
+  /** SIGKILL: what the append-only file does not hold yet is lost. */
   kill(): Promise<void>;
-  /** Starts it again on the same port with the same data; one that runs is ended properly first. */
+  /** Starts the server again on the same port with the same data; a running one is ended with SIGTERM first. */
   restart(): Promise<void>;
 }
 
-const startTimeoutMs = 15_000;
+/** A busy machine may take seconds; a server that fails to start is noticed at once. */
+const startTimeoutMs = 60_000;
 /** An image has to be pulled first. */
 const dockerStartTimeoutMs = 120_000;
 const startAttempts = 10;
+
+/** The Redis or Valkey to run, or null. REDIS_SERVER names one explicitly, to run the same tests on another server. */
+export function redisBinary(): string | null {
+  return process.env.REDIS_SERVER || findRedisServer(process.env.PATH ?? '');
+}
 
 /** @throws Error if there is no server binary and no Docker engine, or if the server does not start; with its log. */
 export async function startPrivateRedis(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {
@@ -52,8 +58,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions = {}): Prom
     dir,
     removeDir: options.dir === undefined,
     appendfsync: options.appendfsync ?? 'everysec',
-    // REDIS_SERVER names another one, such as that of Valkey, to run the same tests on it.
-    binary: process.env.REDIS_SERVER || findRedisServer(process.env.PATH ?? ''),
+    binary: redisBinary(),
     name: `postlane-${randomBytes(6).toString('hex')}`,
     settings: options.settings ?? [],
   };
@@ -66,7 +71,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions = {}): Prom
     try {
       server = await startServer(launch, port);
     } catch (error) {
-      // Between finding a free port and listening on it somebody else may take it.
+      // Another program may have taken the port since it was found free.
       if (options.port !== undefined || attempt === startAttempts || !(error instanceof PortTaken)) {
         if (launch.removeDir) rmSync(dir, { recursive: true, force: true });
         throw error;
@@ -79,9 +84,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions = {}): Prom
     url: `redis://127.0.0.1:${port}`,
     port,
     dir,
-    get pid() {
-      return running.pid;
-    },
+    pid: () => running.pid,
     stop: async () => {
       await running.end({ keepDir: false });
       if (launch.removeDir) rmSync(dir, { recursive: true, force: true });
@@ -113,60 +116,30 @@ interface RunningServer {
 class PortTaken extends Error {}
 
 async function startServer(launch: Launch, port: number): Promise<RunningServer> {
-  const guard = spawn(
-    process.execPath,
-    [
-      fileURLToPath(new URL('guard.mjs', import.meta.url)),
-      launch.removeDir ? launch.dir : '',
-      ...command(launch, port),
-    ],
-    // Its own process group: Ctrl-C in a terminal must reach it through us, after the workers have drained.
-    { detached: true, stdio: ['pipe', 'pipe', 'pipe'], env: guardEnvironment() },
-  );
-  const exited = once(guard, 'exit');
-  const said: string[] = [];
-  guard.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text));
-  guard.stdin.on('error', () => {});
-  const pid = await firstLine(guard);
-
+  const folder = launch.removeDir ? launch.dir : '';
+  const guarded = await startGuarded(command(launch, port), { folder });
   const deadline = Date.now() + (launch.binary === null ? dockerStartTimeoutMs : startTimeoutMs);
   while ((await answers(port, launch.name)) !== 'ours') {
-    if (guard.exitCode !== null || Date.now() > deadline) {
-      guard.stdin.end('keep\n');
-      await exited;
-      const log = `${said.join('')}${readLog(launch.dir)}`;
+    if (!guarded.running() || Date.now() > deadline) {
+      await guarded.end({ keepFolder: true });
+      const log = `${guarded.stderr()}${readLog(launch.dir)}`;
       const problem = `Redis did not start on port ${port}:\n${log.slice(-2_000)}`;
       throw /address already in use|port is already allocated/i.test(log) ? new PortTaken(problem) : new Error(problem);
     }
     await pause(20);
   }
   // A forgotten server must not keep its starter alive; the guard ends it with the starter.
-  const handles = [guard, guard.stdin, guard.stdout, guard.stderr] as { ref?(): void; unref?(): void }[];
-  for (const handle of handles) handle.unref?.();
-  const gone = async () => {
-    guard.ref();
-    await exited;
-  };
+  guarded.unref();
   return {
-    pid,
-    end: async ({ keepDir }) => {
-      if (guard.exitCode !== null || guard.signalCode !== null) return;
-      guard.stdin.end(keepDir ? 'keep\n' : '');
-      await gone();
-    },
+    pid: guarded.pid,
+    end: async ({ keepDir }) => void (await guarded.end({ keepFolder: keepDir })),
     kill: async () => {
-      if (guard.exitCode !== null || guard.signalCode !== null) return;
+      if (!guarded.running()) return;
       if (launch.binary === null) spawn('docker', ['kill', launch.name], { stdio: 'ignore' });
-      else process.kill(pid, 'SIGKILL');
-      await gone();
+      else process.kill(guarded.pid, 'SIGKILL');
+      await guarded.end({ keepFolder: true });
     },
   };
-}
-
-/** The guard is a bare Node program: a test runner's loaders and inspectors are not meant for it. */
-function guardEnvironment(): NodeJS.ProcessEnv {
-  const { NODE_OPTIONS: _, ...rest } = process.env;
-  return rest;
 }
 
 function command(launch: Launch, port: number): string[] {
@@ -191,13 +164,6 @@ function command(launch: Launch, port: number): string[] {
   return [...own, 'redis:7', 'redis-server', '--protected-mode', 'no', ...settings];
 }
 
-async function firstLine(guard: ChildProcess): Promise<number> {
-  const [text] = (await Promise.race([once(guard.stdout!, 'data'), once(guard, 'exit').then(() => ['0'])])) as [
-    unknown,
-  ];
-  return Number(String(text).trim());
-}
-
 /** Whether the server on this port is the one with our name, and has loaded its data (PING fails while it loads). */
 async function answers(port: number, name: string): Promise<'ours' | 'not yet'> {
   const socket = connect({ port, host: '127.0.0.1' });
@@ -214,23 +180,6 @@ async function answers(port: number, name: string): Promise<'ours' | 'not yet'> 
     socket.destroy();
   }
   return reply.includes(`${name}.rdb`) && reply.includes('+PONG') ? 'ours' : 'not yet';
-}
-
-/**
- * A free port below the ranges from which Linux (32768) and macOS (49152) take the ports of outgoing connections: while
- * a server restarts, its clients try again and again, and one that happened to be given the very port it dials would be
- * connected to itself and keep the port from the server.
- */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 32_000);
-    const probe = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
 }
 
 function readLog(dir: string): string {

@@ -1,7 +1,7 @@
 /** Where Redis is: one server, a Cluster or Sentinels, with users and TLS; what makes no sense is named with its key. */
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { createCertificates } from '../../testkit/server-certificates.ts';
+import { createCertificates } from '../../testkit/certificates.ts';
 import { goodConfig, loadText, mistakes, onlyIssue, withConnector } from './load-text.ts';
 
 const over = (redis: string): string =>

@@ -1,7 +1,7 @@
 /** Servers whose certificate is expired, of another name, or of an unknown authority: nothing is said to them until it is mended. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { balance, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { doorTo, expectNoneBurned, login, sendThrough, startSender } from '../support/smtp-sender.ts';

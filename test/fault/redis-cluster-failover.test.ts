@@ -6,9 +6,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { OutboundMessage } from '../../src/message/schema.ts';
 import { shardsOf } from '../../src/queue/redis/shards.ts';
 import { balance, countable, settled, sink } from '../support/books.ts';
-import { insist } from '../support/own-redis.ts';
+import { ownCluster, sendUntilAccepted } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
-import { startRedisCluster } from '../support/redis-cluster.ts';
 import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
@@ -18,7 +17,7 @@ const shards = 6;
 const prefix = '{failover}';
 
 test('nothing is lost, what came twice is marked, and it goes on by itself', async () => {
-  const { urls, masterOf, replaced } = await startRedisCluster(['--min-replicas-to-write', '1']);
+  const { urls, masterOf, replaced } = await ownCluster(['--min-replicas-to-write', '1']);
   const redis = { cluster: { nodes: urls }, shards };
   const server = await sink();
   const names = Array.from({ length: connectorCount }, (_, i) => `c${i}`);
@@ -32,7 +31,8 @@ test('nothing is lost, what came twice is marked, and it goes on by itself', asy
     Array.from({ length: perConnector }, (_, i) => countable(`${name}-${i}`, { from: `${name}@example.com` })),
   );
   const accept = async (some: readonly OutboundMessage[]): Promise<void> => {
-    for (let start = 0; start < some.length; start += 20) await insist(producer, some.slice(start, start + 20), 60_000);
+    for (let start = 0; start < some.length; start += 20)
+      await sendUntilAccepted(producer, some.slice(start, start + 20), 60_000);
   };
   // Round the connectors, so that all have some at any time.
   const mixed = messages.toSorted((a, b) => Number(a.id!.split('-')[1]) - Number(b.id!.split('-')[1]));

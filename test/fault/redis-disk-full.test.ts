@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, type TestContext } from 'vitest';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
-import { insist, ownRedis } from '../support/own-redis.ts';
+import { sendUntilAccepted, ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { until } from '../../testkit/until.ts';
@@ -51,7 +51,7 @@ describe('a Redis whose disk is full', () => {
     const server = await sink();
     const connectors = { relay: { port: server.port, concurrency: 4 } };
     const before = countableMany(400, 'before');
-    await insist(producer, before);
+    await sendUntilAccepted(producer, before);
     const worker = await startWorkerProcess({ prefix, url: redis.url, connectors });
     await until(() => server.received.transactions.length > 50, { what: 'mail to be under way' });
     disk.fill();
@@ -62,7 +62,7 @@ describe('a Redis whose disk is full', () => {
     });
     disk.makeRoom();
     const after = [countable('refused'), ...countableMany(20, 'after')];
-    await insist(producer, after);
+    await sendUntilAccepted(producer, after);
     const rows = await settled(
       producer,
       [...before, ...after].map(({ id }) => id!),
@@ -97,7 +97,7 @@ describe('a Redis whose disk is full', () => {
     const producer = testProducer(prefix, { url: redis.url, timeoutMs: 1_000 });
     const server = await sink();
     const before = countableMany(100, 'before');
-    await insist(producer, before);
+    await sendUntilAccepted(producer, before);
     await startWorkerProcess({ prefix, url: redis.url, connectors: { relay: { port: server.port, concurrency: 4 } } });
     await until(() => server.received.transactions.length > 20, { what: 'mail to be under way' });
     disk.fill();
@@ -106,7 +106,7 @@ describe('a Redis whose disk is full', () => {
     disk.makeRoom();
     await redis.restart();
     const after = [countable('refused'), ...countableMany(20, 'after')];
-    await insist(producer, after);
+    await sendUntilAccepted(producer, after);
     const rows = await settled(
       producer,
       [...before, ...after].map(({ id }) => id!),

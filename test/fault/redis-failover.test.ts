@@ -3,10 +3,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { PrivateRedis } from '../../testkit/redis.ts';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
-import { insist } from '../support/own-redis.ts';
+import { ownCluster, ownSentinels, sendUntilAccepted } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
-import { startRedisCluster } from '../support/redis-cluster.ts';
-import { startSentinels } from '../support/redis-sentinel.ts';
 import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
@@ -20,7 +18,7 @@ interface Setup {
 const prefix = '{failover}';
 
 async function cluster(): Promise<Setup> {
-  const { urls, masterOf, replaced, nodes } = await startRedisCluster();
+  const { urls, masterOf, replaced, nodes } = await ownCluster();
   return {
     redis: { cluster: { nodes: urls } },
     master: () => masterOf(prefix),
@@ -33,7 +31,7 @@ async function cluster(): Promise<Setup> {
 }
 
 async function sentinel(): Promise<Setup> {
-  const { name, sentinels, master } = await startSentinels();
+  const { name, sentinels, master } = await ownSentinels();
   const another = async (from: PrivateRedis): Promise<boolean> => (await master()).port !== from.port;
   return {
     redis: { sentinel: { name, nodes: sentinels } },
@@ -60,7 +58,7 @@ test.each([
     const load = async (name: string): Promise<void> => {
       const messages = countableMany(150, name);
       ids.push(...messages.map(({ id }) => id!));
-      await insist(producer, messages);
+      await sendUntilAccepted(producer, messages);
     };
     const before = load('before-');
     await until(() => server.received.transactions.length > 20, { what: 'mail to be under way' });
@@ -90,8 +88,8 @@ test.each([
     await producer.send(countable('before'));
     const old = await master();
     // It stands still, and its connections stay open: the worst way to be away.
-    process.kill(old.pid, 'SIGSTOP');
-    onTestFinished(() => void process.kill(old.pid, 'SIGCONT'));
+    process.kill(old.pid(), 'SIGSTOP');
+    onTestFinished(() => void process.kill(old.pid(), 'SIGCONT'));
     const began = performance.now();
     await expect(producer.send(countable('during'))).rejects.toMatchObject({
       code: 'redis-unavailable',
@@ -99,7 +97,7 @@ test.each([
     });
     expect(performance.now() - began).toBeLessThan(1_500);
     await moved(old);
-    await insist(producer, [countable('during')]);
+    await sendUntilAccepted(producer, [countable('during')]);
     expect(await producer.send(countable('during'))).toEqual({ id: 'during', duplicate: true });
     expect((await producer.status('before'))?.state).toBe('queued');
   },

@@ -1,7 +1,7 @@
 /** Redis is out of memory under `noeviction`: it refuses every write, and takes them again once it has room. */
 import { describe, expect, test } from 'vitest';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
-import { insist, ownRedis, type OwnRedis } from '../support/own-redis.ts';
+import { sendUntilAccepted, ownRedis, type OwnRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { until } from '../../testkit/until.ts';
@@ -24,7 +24,7 @@ describe('a Redis that is full', () => {
     const server = await sink();
     const connectors = { relay: { port: server.port, concurrency: 4 } };
     const before = countableMany(600, 'before');
-    await insist(producer, before);
+    await sendUntilAccepted(producer, before);
     const worker = await startWorkerProcess({ prefix, url: redis.url, connectors });
     const routed = () => worker.events.filter(({ event }) => event === 'routed').length;
     await until(() => routed() > 100, { what: 'the intake to be under way' });
@@ -43,7 +43,7 @@ describe('a Redis that is full', () => {
     expect(refused('intake').length).toBeLessThan(150);
     await makeRoom(redis);
     const after = [countable('refused'), ...countableMany(20, 'after')];
-    await insist(producer, after);
+    await sendUntilAccepted(producer, after);
     const rows = await settled(
       producer,
       [...before, ...after].map(({ id }) => id!),

@@ -1,7 +1,7 @@
 /** Redis becomes a replica amid the work, as in a failover: it refuses every write until it, or another, is the primary. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
-import { insist, ownRedis } from '../support/own-redis.ts';
+import { sendUntilAccepted, ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
@@ -17,7 +17,7 @@ describe('a Redis that turns read-only', () => {
     const server = await sink();
     const connectors = { relay: { port: server.port, concurrency: 4 } };
     const before = countableMany(400, 'before');
-    await insist(producer, before);
+    await sendUntilAccepted(producer, before);
     const worker = await startWorkerProcess({ prefix, url: redis.url, connectors });
     await until(() => server.received.transactions.length > 50, { what: 'mail to be under way' });
     // A primary that nobody finds: it keeps its data and refuses writes.
@@ -26,7 +26,7 @@ describe('a Redis that turns read-only', () => {
     await expect(producer.send(countable('refused'))).rejects.toMatchObject({ id: 'refused' });
     await redis.admin.replicaof('NO', 'ONE');
     const after = [countable('refused'), ...countableMany(20, 'after')];
-    await insist(producer, after);
+    await sendUntilAccepted(producer, after);
     const rows = await settled(
       producer,
       [...before, ...after].map(({ id }) => id!),
@@ -64,7 +64,7 @@ test('another Redis takes over at the same address: workers and producers leave 
   const server = await sink();
   const worker = await startWorkerProcess({ prefix, url, connectors: { relay: { port: server.port } } });
   const before = countableMany(20, 'before');
-  await insist(producer, before);
+  await sendUntilAccepted(producer, before);
   await settled(
     producer,
     before.map(({ id }) => id!),
@@ -76,7 +76,7 @@ test('another Redis takes over at the same address: workers and producers leave 
   // The connections to the old one stay, and it refuses what it is told to write.
   await old.admin.replicaof('127.0.0.1', String(next.port));
   const after = countableMany(20, 'after');
-  await insist(producer, after);
+  await sendUntilAccepted(producer, after);
   const rows = await settled(
     producer,
     [...before, ...after].map(({ id }) => id!),

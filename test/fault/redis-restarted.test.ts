@@ -1,7 +1,7 @@
 /** Redis is killed (SIGKILL) and restarted from its append-only file, again and again, while producers and workers use it. */
 import { expect, test } from 'vitest';
 import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
-import { insist, ownRedis } from '../support/own-redis.ts';
+import { sendUntilAccepted, ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { until } from '../../testkit/until.ts';
@@ -21,7 +21,7 @@ test('killed and restarted under load: what was accepted is sent, and nothing tw
   for (let round = 0; round < rounds; round += 1) {
     const messages = countableMany(perRound, `r${round}-`);
     const taken = server.received.transactions.length;
-    const accepting = insist(producer, messages);
+    const accepting = sendUntilAccepted(producer, messages);
     await until(() => server.received.transactions.length > taken + 20, { what: 'mail to be under way' });
     await redis.kill();
     await redis.restart();
@@ -39,7 +39,7 @@ test('killed while a send is under way: the worker that made it still settles it
   const producer = testProducer(prefix, { url: redis.url, timeoutMs: 1_000 });
   const { server, asked, speak } = await quietServer('.');
   await startWorkerProcess({ prefix, url: redis.url, connectors: { relay: { port: server.port } } });
-  await insist(producer, [countable('m')]);
+  await sendUntilAccepted(producer, [countable('m')]);
   await until(asked, { what: 'the server to have the message' });
   await redis.kill();
   speak();

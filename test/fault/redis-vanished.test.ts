@@ -2,7 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { connectPatient } from '../../src/queue/redis/connection.ts';
 import { countable } from '../support/books.ts';
-import { insist } from '../support/own-redis.ts';
+import { sendUntilAccepted } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
@@ -31,7 +31,7 @@ test('a producer says so in time, and the next message is accepted by the other'
     code: 'redis-unavailable',
     id: 'lost',
   });
-  await insist(producer, [countable('lost')]);
+  await sendUntilAccepted(producer, [countable('lost')]);
 });
 
 test('a connection that waits for nothing is left alone', async () => {

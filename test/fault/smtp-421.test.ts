@@ -1,7 +1,7 @@
 /** Servers that say 421 at any phase: they close, so nobody's attempt is counted, the order is kept, and told times are obeyed. */
 import { beforeAll, expect, test } from 'vitest';
 import { balance, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import {

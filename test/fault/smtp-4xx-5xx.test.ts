@@ -1,7 +1,7 @@
 /** Servers that refuse, for now or for good, at every phase: before MAIL FROM no digit of theirs kills a message. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { balance, copiesOf, isUncertain, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import {

@@ -1,7 +1,7 @@
 /** Servers that end the connection, politely or by a reset, at every phase, and are well again later. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { balance, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { startSmtpServer } from '../../testkit/smtp/server.ts';

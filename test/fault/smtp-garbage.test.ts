@@ -1,7 +1,7 @@
 /** Servers that speak nonsense at every phase: noise, control characters, lines and replies without measure. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { balance, isUncertain, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { brokenDoor, handedOver, phases, sendThrough, startSender, type PhaseName } from '../support/smtp-sender.ts';

@@ -1,7 +1,7 @@
 /** Servers that fall silent at every phase: each silence is bounded by its own time, and no slot is lost to it. */
 import { beforeAll, expect, test } from 'vitest';
 import { balance, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { deafOnce } from '../support/deaf-door.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';

@@ -1,7 +1,7 @@
 /** Servers that never quite fall silent: a line every few milliseconds, for ever, which no timeout for silence notices. */
 import { beforeAll, expect, test } from 'vitest';
 import { balance, isUncertain, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import {

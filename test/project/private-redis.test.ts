@@ -57,21 +57,21 @@ test('has its data again after a crash and after a restart, on the same port', a
   const redis = await started({ appendfsync: 'always' });
   const client = connected(redis.url);
   await client.set('kept', 'yes');
-  const firstPid = redis.pid;
+  const firstPid = redis.pid();
   await redis.kill();
   expect(isAlive(firstPid)).toBe(false);
   await redis.restart();
   expect(await client.get('kept')).toBe('yes');
   await redis.restart();
   expect(await client.get('kept')).toBe('yes');
-  expect(redis.pid).not.toBe(firstPid);
+  expect(redis.pid()).not.toBe(firstPid);
 });
 
 test('leaves neither process nor folder behind when it is stopped', async () => {
   const redis = await startPrivateRedis();
   expect(existsSync(redis.dir)).toBe(true);
   await redis.stop();
-  expect(isAlive(redis.pid)).toBe(false);
+  expect(isAlive(redis.pid())).toBe(false);
   expect(existsSync(redis.dir)).toBe(false);
 });
 
@@ -101,7 +101,7 @@ test.each(['SIGKILL', 'SIGTERM'] as const)('ends with its starter, even if that 
   const program = `
     import { startPrivateRedis } from '${join(root, 'testkit/redis.ts')}';
     const redis = await startPrivateRedis();
-    console.log(JSON.stringify({ pid: redis.pid, dir: redis.dir }));
+    console.log(JSON.stringify({ pid: redis.pid(), dir: redis.dir }));
     setInterval(() => {}, 1000);`;
   const node = nodeFor(root, { development: true });
   const starter = spawn(node, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,6 +1,8 @@
-/** A Redis of the test's own, to be killed, filled and made read-only; and a source that does not give up on it. */
+/** Redis servers that belong to one test, to be killed, filled or cut off; and a source that keeps trying while they are away. */
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
+import { startRedisCluster, type RedisCluster } from '../../testkit/redis-cluster.ts';
+import { startRedisSentinels, type RedisSentinels } from '../../testkit/redis-sentinel.ts';
 import { startPrivateRedis, type PrivateRedis } from '../../testkit/redis.ts';
 import type { OutboundMessage } from '../../src/message/schema.ts';
 import type { Producer } from '../../src/producer/producer.ts';
@@ -11,7 +13,7 @@ export interface OwnRedis extends PrivateRedis {
   readonly admin: Redis;
 }
 
-/** Ends with the test. To be started before the workers, so that it ends after them. */
+/** Ends with the test. Start it before the workers, so that it ends after them. */
 export async function ownRedis(options: Parameters<typeof startPrivateRedis>[0] = {}): Promise<OwnRedis> {
   const server = await startPrivateRedis({ appendfsync: 'always', ...options });
   const admin = new Redis(server.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
@@ -20,14 +22,28 @@ export async function ownRedis(options: Parameters<typeof startPrivateRedis>[0] 
     admin.disconnect();
     await server.stop();
   });
-  return Object.defineProperty({ ...server, admin }, 'pid', { get: () => server.pid });
+  return { ...server, admin };
+}
+
+/** Ends with the test. `settings` go to every server. */
+export async function ownCluster(settings: readonly string[] = []): Promise<RedisCluster> {
+  const cluster = await startRedisCluster(settings);
+  onTestFinished(() => cluster.stop());
+  return cluster;
+}
+
+/** Ends with the test. `settings` go to every data server. */
+export async function ownSentinels(settings: readonly string[] = []): Promise<RedisSentinels> {
+  const sentinels = await startRedisSentinels(settings);
+  onTestFinished(() => sentinels.stop());
+  return sentinels;
 }
 
 /** Calls again with the same id until the message is accepted, as an application that must not lose it would. */
-export async function insist(
+export async function sendUntilAccepted(
   producer: Producer,
   messages: readonly OutboundMessage[],
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   let left = messages;
   const accepted = async (): Promise<boolean> => {

@@ -5,7 +5,7 @@ import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { SmtpSettings } from '../../src/transport/smtp/settings.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { countable, isUncertain, sink } from './books.ts';
-import type { Certificates } from '../../testkit/server-certificates.ts';
+import type { Certificates } from '../../testkit/certificates.ts';
 import { configOf, startWorker, type TestWorker } from './postlane.ts';
 import { smtpSettings } from './smtp-client.ts';
 import type { SmtpAnswer, SmtpServer, SmtpServerOptions } from '../../testkit/smtp/server.ts';

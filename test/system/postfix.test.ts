@@ -1,35 +1,35 @@
-/** Against a real Postfix: a gateway without login, submission with STARTTLS and login, implicit TLS with login. */
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+/** The SMTP transport against a real Postfix: a gateway without login, submission with STARTTLS and login, implicit TLS with login. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { SmtpSettings } from '../../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
-import { createCertificates } from '../../testkit/server-certificates.ts';
-import { login, postfixMissing, startPostfix, type Postfix } from '../../testkit/postfix.ts';
+import { createCertificates } from '../../testkit/certificates.ts';
+import { login, postfixRelayMissing, startPostfixRelay, type PostfixRelay } from '../../testkit/postfix-relay.ts';
 import { mailOf, sendBy, smtpSettings, summary } from '../support/smtp-client.ts';
 import { until } from '../../testkit/until.ts';
 
-const missing = postfixMissing();
-if (missing !== null) console.warn(missing);
+const missing = postfixRelayMissing();
+if (missing !== null) console.warn(`Postfix is not tested: ${missing}`);
 
-type Door = keyof Postfix['ports'];
+type Listener = keyof PostfixRelay['ports'];
 
 describe.skipIf(missing !== null)('Postfix', () => {
-  let postfix: Postfix;
+  let postfix: PostfixRelay;
   let ca: string;
   beforeAll(async () => {
     const certificates = await createCertificates();
     ca = certificates.ca;
-    postfix = await startPostfix(certificates.server);
-  }, 60_000);
-  afterAll(() => postfix?.stop(), 30_000);
+    postfix = await startPostfixRelay(certificates.server);
+  });
+  afterAll(() => postfix?.stop());
 
-  function transportTo(door: Door, change: Partial<Omit<SmtpSettings, 'timeouts'>> = {}): Transport {
+  function transportTo(listener: Listener, change: Partial<Omit<SmtpSettings, 'timeouts'>> = {}): Transport {
     const security = { gateway: 'none', submission: 'starttls', smtps: 'tls' } as const;
     const transport = createSmtpTransport({
-      settings: smtpSettings(postfix.ports[door], {
+      settings: smtpSettings(postfix.ports[listener], {
         host: 'localhost',
-        security: security[door],
-        auth: door === 'gateway' ? null : login,
+        security: security[listener],
+        auth: listener === 'gateway' ? null : login,
         tls: { ca, servername: null },
         ...change,
       }),
@@ -40,7 +40,7 @@ describe.skipIf(missing !== null)('Postfix', () => {
     return transport;
   }
 
-  /** The mail as it left Postfix, without the Received fields that it put on top. */
+  /** The message as Postfix handed it on, without the Received fields that Postfix added on top. */
   async function arrived(subject: string): Promise<{ bytes: string; from: string; to: readonly string[] }> {
     const found = await until(
       () => postfix.sink.received.transactions.find(({ bytes }) => bytes.includes(`Subject: ${subject}\r\n`)),
@@ -50,29 +50,29 @@ describe.skipIf(missing !== null)('Postfix', () => {
     return { bytes, from: found.from, to: found.to };
   }
 
-  const doors: Door[] = ['gateway', 'submission', 'smtps'];
+  const listeners: Listener[] = ['gateway', 'submission', 'smtps'];
 
-  it.for(doors)('takes a message by its %s door, and hands it on byte for byte', async (door) => {
-    const subject = `by ${door}`;
+  test.for(listeners)('Postfix takes a message at its %s listener and hands it on byte for byte', async (listener) => {
+    const subject = `by ${listener}`;
     const body = `.dot\r\n..two\r\n\r\n${'0123456789'.repeat(7)}\r\n`.repeat(2_000);
-    const head = `From: sales@example.com\r\nTo: a@example.net\r\nMessage-ID: <${door}@example.com>\r\n`;
+    const head = `From: sales@example.com\r\nTo: a@example.net\r\nMessage-ID: <${listener}@example.com>\r\n`;
     const bytes = Buffer.from(`${head}Date: Sun, 22 Nov 2026 12:00:00 +0000\r\nSubject: ${subject}\r\n\r\n${body}`);
     const to = ['a@example.net', 'b@example.net'];
-    expect(summary(await sendBy(transportTo(door), mailOf({ bytes, to })))).toBe('accepted accepted');
+    expect(summary(await sendBy(transportTo(listener), mailOf({ bytes, to })))).toBe('accepted accepted');
     expect(await arrived(subject)).toEqual({ bytes: bytes.toString('latin1'), from: 'sales@example.com', to });
   });
 
-  it.for<[Door, RegExp]>([
+  test.for<[Listener, RegExp]>([
     ['gateway', /not encrypted, without authentication/],
     ['submission', /STARTTLS \(TLSv1\.3\), authenticated as relay/],
     ['smtps', /TLS \(TLSv1\.3\), authenticated as relay/],
-  ])('answers check() at its %s door', async ([door, expected]) => {
-    const check = await transportTo(door).check(new AbortController().signal);
+  ])('check() reports encryption, login and size limit of the %s listener', async ([listener, expected]) => {
+    const check = await transportTo(listener).check(new AbortController().signal);
     expect(check).toMatchObject({ ok: true, detail: expect.stringMatching(expected) });
     expect(check).toMatchObject({ detail: expect.stringContaining('SIZE 4 MB') });
   });
 
-  it('sorts recipients: one delivered, one refused for good, one for now', async () => {
+  test('one recipient is delivered, one is rejected and one is deferred in the same transaction', async () => {
     const bytes = Buffer.from('Subject: sorted\r\n\r\nx\r\n');
     const to = ['gone@example.net', 'a@example.net', 'later@example.net'];
     const outcome = await sendBy(transportTo('gateway'), mailOf({ bytes, to }));
@@ -80,7 +80,7 @@ describe.skipIf(missing !== null)('Postfix', () => {
     expect((await arrived('sorted')).to).toEqual(['a@example.net']);
   });
 
-  it('sends many over few connections', async () => {
+  test('thirty messages at once go out over at most three connections', async () => {
     const transport = transportTo('submission');
     const sends = Array.from({ length: 30 }, (_, index) =>
       sendBy(transport, mailOf({ bytes: Buffer.from(`Subject: many ${index}\r\n\r\nx\r\n`) })),
@@ -89,7 +89,7 @@ describe.skipIf(missing !== null)('Postfix', () => {
     await arrived('many 29');
   });
 
-  it('refuses a wrong password, which is the connector’s fault', async () => {
+  test('a wrong password is a fault of the connector', async () => {
     const auth = { ...login, password: 'wrong' };
     expect(await sendBy(transportTo('submission', { auth }), mailOf())).toMatchObject({
       kind: 'connector-fault',
@@ -98,7 +98,7 @@ describe.skipIf(missing !== null)('Postfix', () => {
     });
   });
 
-  it('does not let the login send as somebody else, and the refusal names both', async () => {
+  test('a login that may not send as the From address gets a rejection that names both', async () => {
     expect(await sendBy(transportTo('smtps'), mailOf({ from: 'ceo@example.com' }))).toMatchObject({
       recipients: [
         {
@@ -110,22 +110,22 @@ describe.skipIf(missing !== null)('Postfix', () => {
     });
   });
 
-  it('refuses to submit without login: the configuration’s mistake', async () => {
+  test('submission without a login is a configuration fault', async () => {
     expect(summary(await sendBy(transportTo('submission', { auth: null }), mailOf()))).toBe('fault config');
   });
 
-  it('is not spoken to without its CA', async () => {
+  test('a server whose CA is not trusted gets no message', async () => {
     const transport = transportTo('smtps', { tls: { ca: null, servername: null } });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
   });
 
-  it('gets nothing that is larger than it announces', async () => {
+  test('a message above the announced SIZE is rejected as too large', async () => {
     const bytes = Buffer.from(`Subject: large\r\n\r\n${'x'.repeat(78)}\r\n`.repeat(60_000));
     const outcome = await sendBy(transportTo('gateway'), mailOf({ bytes }));
     expect(outcome).toMatchObject({ recipients: [{ outcome: 'rejected', tooLarge: true }] });
   });
 
-  it('takes local parts beyond ASCII, and 8-bit bodies', async () => {
+  test('a local part beyond ASCII and an 8-bit body arrive unchanged', async () => {
     const type = 'MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit';
     const bytes = Buffer.from(`Subject: utf8\r\n${type}\r\n\r\nGrüße\r\n`);
     const to = ['jürgen@example.net'];

@@ -6,7 +6,7 @@ import type { Contender } from './contender.ts';
 import type { EnqueueWay } from './enqueue.ts';
 import { connectorId, mailsOf, smallBytes, type BenchMail } from './mail.ts';
 import type { Part } from './processes.ts';
-import type { Scope } from './scope.ts';
+import type { Disposables } from '../../testkit/disposables.ts';
 import type { Lap, Sink } from './sink.ts';
 import type { Store } from './store.ts';
 import type { BenchConnector } from './worker.ts';
@@ -36,13 +36,16 @@ export interface PostlaneOptions {
 }
 
 /** Everything is in the queue before the first worker starts, so routing is in the time, too. */
-export async function postlane(scope: Scope, options: PostlaneOptions): Promise<Contender & { workers: Child[] }> {
+export async function postlane(
+  disposables: Disposables,
+  options: PostlaneOptions,
+): Promise<Contender & { workers: Child[] }> {
   const { name = 'Postlane', store, sink, connectors = tenConnectors(sink.port), bytes = smallBytes } = options;
   const workers: Child[] = [];
   for (let nth = 1; nth <= (options.workers ?? 1); nth += 1) {
-    workers.push(scope.add(await startChild('worker.ts', { name: `w${nth}`, redisUrl: store.url, connectors })));
+    workers.push(disposables.add(await startChild('worker.ts', { name: `w${nth}`, redisUrl: store.url, connectors })));
   }
-  const fill = options.fill ?? sendMany(scope, store.url, bytes);
+  const fill = options.fill ?? sendMany(disposables, store.url, bytes);
   const lap = async (messages: number, begins: () => Promise<void>): Promise<Lap> => {
     await fill(messages);
     await begins();
@@ -55,9 +58,14 @@ export async function postlane(scope: Scope, options: PostlaneOptions): Promise<
 }
 
 /** Enqueues through the public producer, in portions that leave the answer of one before the next is made. */
-export function sendMany(scope: Scope, url: string, bytes: number, senders = 10): (count: number) => Promise<void> {
+export function sendMany(
+  disposables: Disposables,
+  url: string,
+  bytes: number,
+  senders = 10,
+): (count: number) => Promise<void> {
   const producer = createProducer({ redis: { url }, timeoutMs: 60_000 });
-  scope.add({ stop: () => producer.close() });
+  disposables.defer('producer', () => producer.close());
   return async (count) => {
     for (const mails of portions(count, bytes, senders)) {
       const failed = (await producer.sendMany(mails)).find((result) => !result.ok);
@@ -71,13 +79,13 @@ function* portions(count: number, bytes: number, senders = 10): Generator<BenchM
   for (let start = 0; start < count; start += 500) yield all.slice(start, start + 500);
 }
 
-export async function pooled(scope: Scope, sink: Sink): Promise<Contender> {
-  const child = scope.add(await startChild('peers/pooled.ts', { port: sink.port }));
+export async function pooled(disposables: Disposables, sink: Sink): Promise<Contender> {
+  const child = disposables.add(await startChild('peers/pooled.ts', { port: sink.port }));
   return direct('nodemailer pool, no queue', child, sink, [50, 20, 10, 5]);
 }
 
-export async function wire(scope: Scope, sink: Sink): Promise<Contender> {
-  const child = scope.add(await startChild('peers/wire.ts', { port: sink.port }));
+export async function wire(disposables: Disposables, sink: Sink): Promise<Contender> {
+  const child = disposables.add(await startChild('peers/wire.ts', { port: sink.port }));
   return direct('bare SMTP client', child, sink, [5, 20, 50]);
 }
 
@@ -95,11 +103,11 @@ function direct(name: string, child: Child, sink: Sink, values: readonly number[
   };
 }
 
-export async function tutorial(scope: Scope, store: Store, sink: Sink): Promise<Contender> {
+export async function tutorial(disposables: Disposables, store: Store, sink: Sink): Promise<Contender> {
   const queue = 'mail';
   const settings = { port: sink.port, redisUrl: store.url, queue };
-  const child = scope.add(await startChild('peers/tutorial.ts', settings));
-  const fill = addBulk(scope, store, queue);
+  const child = disposables.add(await startChild('peers/tutorial.ts', settings));
+  const fill = addBulk(disposables, store, queue);
   return {
     name: 'tutorial worker',
     ours: false,
@@ -116,10 +124,10 @@ export async function tutorial(scope: Scope, store: Store, sink: Sink): Promise<
   };
 }
 
-export async function noop(scope: Scope, store: Store): Promise<Contender> {
+export async function noop(disposables: Disposables, store: Store): Promise<Contender> {
   const queue = 'noop';
-  const child = scope.add(await startChild('peers/noop.ts', { redisUrl: store.url, queue }));
-  const fill = addBulk(scope, store, queue);
+  const child = disposables.add(await startChild('peers/noop.ts', { redisUrl: store.url, queue }));
+  const fill = addBulk(disposables, store, queue);
   return {
     name: 'BullMQ, doing nothing',
     ours: false,
@@ -135,10 +143,10 @@ export async function noop(scope: Scope, store: Store): Promise<Contender> {
 }
 
 /** Options that a careful reader of BullMQ's guide would use. */
-function addBulk(scope: Scope, store: Store, name: string): (count: number) => Promise<void> {
+function addBulk(disposables: Disposables, store: Store, name: string): (count: number) => Promise<void> {
   const queue = new Queue(name, { connection: { url: store.url } });
   queue.on('error', () => undefined);
-  scope.add({ stop: () => queue.close() });
+  disposables.defer('queue', () => queue.close());
   const opts = { attempts: 5, backoff: { type: 'exponential', delay: 30_000 }, removeOnComplete: true };
   return async (count) => {
     for (const mails of portions(count, smallBytes)) {
@@ -148,8 +156,13 @@ function addBulk(scope: Scope, store: Store, name: string): (count: number) => P
 }
 
 /** One way of enqueuing into a Redis of its own. `clear` empties it before each lap. */
-export async function enqueuer(scope: Scope, way: EnqueueWay, store: Store, clear: boolean): Promise<Contender> {
-  const child = scope.add(await startChild('enqueue.ts', { way, redisUrl: store.url }));
+export async function enqueuer(
+  disposables: Disposables,
+  way: EnqueueWay,
+  store: Store,
+  clear: boolean,
+): Promise<Contender> {
+  const child = disposables.add(await startChild('enqueue.ts', { way, redisUrl: store.url }));
   return {
     name: way,
     ours: way === 'send' || way === 'sendMany',

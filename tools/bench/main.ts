@@ -19,7 +19,7 @@ import { pacing } from './rows/pacing.ts';
 import { peers } from './rows/peers.ts';
 import { processes } from './rows/processes.ts';
 import type { Finding, Row } from './rows/row.ts';
-import { createScope, type Scope } from './scope.ts';
+import { createDisposables, type Disposables } from '../../testkit/disposables.ts';
 import { sinkProgram } from './sink.ts';
 
 const rows: readonly Row[] = [peers, enqueue, backlog, large, latency, pacing, idle, connectors, processes];
@@ -70,10 +70,10 @@ async function measured(
   progress: (text: string) => void,
 ): Promise<Omit<Results['rows'][number], 'id'>> {
   if (row.sink && sinkProgram === null) return { findings: [instead(row, 'skipped', missing)], figures: [] };
-  const scope = createScope();
-  const ending = endOnSignal(scope);
+  const disposables = createDisposables();
+  const ending = endOnSignal(disposables);
   try {
-    return await row.run({ sizes, scope, progress });
+    return await row.run({ sizes, disposables, progress });
   } catch (error) {
     // What it ran on was stopped under it: nothing has failed.
     await ending.begun();
@@ -82,7 +82,7 @@ async function measured(
     return { findings: [instead(row, 'failed', why)], figures: [] };
   } finally {
     ending.forget();
-    await scope.close();
+    await disposables.close();
   }
 }
 
@@ -91,11 +91,11 @@ function instead({ title }: Row, verdict: 'skipped' | 'failed', note: string): F
 }
 
 /** Ctrl-C: what runs is stopped before this process ends. `begun` never comes back if that is under way. */
-function endOnSignal(scope: Scope): { begun(): Promise<void>; forget(): void } {
+function endOnSignal(disposables: Disposables): { begun(): Promise<void>; forget(): void } {
   let end: Promise<void> = Promise.resolve();
   const close = (signal: NodeJS.Signals): void => {
     process.stderr.write(`${signal}: stopping what runs\n`);
-    end = scope.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+    end = disposables.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.once(signal, close);

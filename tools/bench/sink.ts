@@ -7,7 +7,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort, startExternal } from './external.ts';
+import { startGuarded } from '../../testkit/guarded.ts';
+import { freePort } from '../../testkit/ports.ts';
 
 export interface Lap {
   readonly messages: number;
@@ -38,13 +39,13 @@ export async function startSink(): Promise<Sink> {
   // As root it insists on another user. By default it takes 256 sessions at once; connections beyond wait for nothing.
   const user = process.getuid?.() === 0 ? '-u postfix ' : '';
   const command = `exec ${sinkProgram} ${user}-c -m 10000 127.0.0.1:${port} 1000 >${counts}`;
-  const external = await startExternal(['sh', '-c', command], folder);
+  const guarded = await startGuarded(['sh', '-c', command], { folder });
   while (!(await listens(port))) await pause(pollMs);
   const file = openSync(counts, 'r');
   const count = (): number => lastCount(file);
   return {
     port,
-    pid: external.pid,
+    pid: guarded.pid,
     count,
     async lap(messages, begin) {
       const before = count();
@@ -66,7 +67,7 @@ export async function startSink(): Promise<Sink> {
     },
     async stop() {
       closeSync(file);
-      await external.stop();
+      await guarded.end();
     },
   };
 }

@@ -32,7 +32,7 @@ export async function startStore(): Promise<Store> {
   };
   return {
     url: server.url,
-    pid: server.pid,
+    pid: server.pid(),
     client,
     reads: () => field('stats', 'total_reads_processed'),
     async fill(work) {

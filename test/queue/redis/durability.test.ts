@@ -5,7 +5,7 @@ import { startPrivateRedis } from '../../../testkit/redis.ts';
 import { connectFailFast, whenReady, type RedisClient } from '../../../src/queue/redis/connection.ts';
 import { durabilityWarnings } from '../../../src/queue/redis/durability.ts';
 import type { RedisSettings } from '../../../src/queue/redis/settings.ts';
-import { startRedisCluster } from '../../support/redis-cluster.ts';
+import { ownCluster } from '../../support/own-redis.ts';
 
 async function connected(settings: RedisSettings): Promise<RedisClient> {
   const redis = connectFailFast(settings, 5_000, 'postlane-test');
@@ -32,7 +32,7 @@ test('a single server is told of what it is set to', async () => {
 });
 
 test('of a Cluster every master is asked, and the warning names those that are set so', async () => {
-  const { nodes, urls } = await startRedisCluster(['--min-replicas-to-write', '1']);
+  const { nodes, urls } = await ownCluster(['--min-replicas-to-write', '1']);
   const redis = await connected({ cluster: { nodes: urls } });
   expect(await named(redis)).toEqual([]);
   await nodes[1]!.admin.config('SET', 'appendonly', 'no');

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startPrivateRedis } from '../../../testkit/redis.ts';
 import { testProducer } from '../../support/postlane.ts';
 import { journey, untroubled } from '../../support/redis-journey.ts';
-import { startRedisCluster } from '../../support/redis-cluster.ts';
+import { ownCluster } from '../../support/own-redis.ts';
 
 const message = (id: string) => ({ id, from: 'x@example.com', to: 'a@example.net', text: 'x' });
 
@@ -36,18 +36,18 @@ test('without enough replicas send() rejects in time with the id, and the same i
   const producer = testProducer('{p}', { url: master.url, acknowledge, timeoutMs: 10_000 });
   const patient = testProducer('{p}', { url: master.url, acknowledge: { replicas: 1 }, timeoutMs: 40_000 });
   await patient.send(message('before'));
-  process.kill(replica.pid, 'SIGSTOP');
-  onTestFinished(() => void process.kill(replica.pid, 'SIGCONT'));
+  process.kill(replica.pid(), 'SIGSTOP');
+  onTestFinished(() => void process.kill(replica.pid(), 'SIGCONT'));
   const began = performance.now();
   await expect(producer.send(message('m'))).rejects.toMatchObject({ code: 'redis-unacknowledged', id: 'm' });
   expect(performance.now() - began).toBeLessThan(3_000);
   await expect(producer.send(message('m'))).rejects.toMatchObject({ code: 'redis-unacknowledged' });
-  process.kill(replica.pid, 'SIGCONT');
+  process.kill(replica.pid(), 'SIGCONT');
   expect(await patient.send(message('m'))).toEqual({ id: 'm', duplicate: true });
 });
 
 test('over a Cluster the replica of the intake’s master is asked', async () => {
-  const { urls } = await startRedisCluster();
+  const { urls } = await ownCluster();
   const redis = { cluster: { nodes: urls } };
   const roles = { producer: redis, worker: redis, operator: redis };
   const about = { prefix: '{postlane}', shards: 3, acknowledge: { replicas: 1 } };

@@ -8,7 +8,7 @@ import { startPrivateRedis } from '../../../testkit/redis.ts';
 import { cliConfigOver } from '../../support/cli-config.ts';
 import { project } from '../../support/cli.ts';
 import { testProducer } from '../../support/postlane.ts';
-import { freePair } from '../../support/redis-cluster.ts';
+import { freePort } from '../../../testkit/ports.ts';
 import { journey, untroubled } from '../../support/redis-journey.ts';
 
 const dayMs = 86_400_000;
@@ -25,7 +25,7 @@ async function tlsServer(askForCertificate: boolean) {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
   };
-  const tlsPort = await freePair();
+  const tlsPort = await freePort();
   const server = await startPrivateRedis({
     settings: [
       ['--tls-port', `${tlsPort}`],

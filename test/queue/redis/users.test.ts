@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startPrivateRedis } from '../../../testkit/redis.ts';
 import type { RedisSettings } from '../../../src/queue/redis/settings.ts';
 import { journey, untroubled } from '../../support/redis-journey.ts';
-import { startRedisCluster } from '../../support/redis-cluster.ts';
+import { ownCluster } from '../../support/own-redis.ts';
 import { textOf } from '../../support/source.ts';
 
 /** The deployed file, with an administrator besides, who stays away until the server is up. */
@@ -54,7 +54,7 @@ test('a single server with these users carries everything, and refuses nothing',
 });
 
 test('a Cluster with these users carries everything, and refuses nothing', async () => {
-  const { urls, nodes } = await startRedisCluster(['--aclfile', aclFile()]);
+  const { urls, nodes } = await ownCluster(['--aclfile', aclFile()]);
   const redis = { cluster: { nodes: urls } };
   expect(
     await journey({

@@ -5,7 +5,7 @@ import { createSessions, type Sessions } from '../../../src/queue/sessions/lease
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
 import type { SessionLease, LeaseProvider } from '../../../src/transport/smtp/lease-provider.ts';
 import type { Transport } from '../../../src/transport/transport.ts';
-import { createCertificates } from '../../../testkit/server-certificates.ts';
+import { createCertificates } from '../../../testkit/certificates.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 import { mailOf, sendBy, smtpSettings, summary } from '../../support/smtp-client.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';

@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startFakeGraph } from '../../../testkit/graph/fake-graph.ts';
 import { faults } from '../../../testkit/graph/faults.ts';
 import type { GoogleGrant, OAuthSettings } from '../../../src/transport/oauth/settings.ts';
-import { createCertificates, type Certificates } from '../../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../../testkit/certificates.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 
 const user = 'sales@example.com';

@@ -1,6 +1,6 @@
 /** Encryption and login: every kind works, nothing that is not verified is used, nothing is downgraded in silence. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createCertificates, type Certificates } from '../../../testkit/server-certificates.ts';
+import { createCertificates, type Certificates } from '../../../testkit/certificates.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import type { SmtpServerOptions } from '../../../testkit/smtp/server.ts';
 import type { SmtpSecurity } from '../../../src/transport/smtp/settings.ts';

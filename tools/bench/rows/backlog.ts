@@ -6,7 +6,7 @@ import { startChild } from '../child.ts';
 import { compare } from '../contender.ts';
 import { enqueuer, postlane, sendMany, tenConnectors } from '../contenders.ts';
 import { connectorId, mailOf, smallBytes } from '../mail.ts';
-import type { Scope } from '../scope.ts';
+import type { Disposables } from '../../../testkit/disposables.ts';
 import { startSink } from '../sink.ts';
 import { ratioOfMedians } from '../statistics.ts';
 import { startStore, type Store } from '../store.ts';
@@ -22,11 +22,11 @@ export const backlog: Row = {
   id: 'backlog',
   title: 'send and drain with 1,000,000 waiting (--quick: 100,000), against none waiting',
   sink: true,
-  async run({ sizes, scope, progress }) {
-    const sink = scope.add(await startSink());
+  async run({ sizes, disposables, progress }) {
+    const sink = disposables.add(await startSink());
     const stores = { empty: await startStore(), lane: await startStore(), intake: await startStore() };
-    for (const store of Object.values(stores)) scope.add(store);
-    const lane = await holdInLane(scope, stores.lane, sink);
+    for (const store of Object.values(stores)) disposables.add(store);
+    const lane = await holdInLane(disposables, stores.lane, sink);
     const intake = await holdInIntake(stores.intake);
     await stores.lane.fill(() => fillUp('a throttled lane', lane, sizes.backlog, progress));
     await stores.intake.fill(() => fillUp('the intake', intake, sizes.backlog, progress));
@@ -35,11 +35,11 @@ export const backlog: Row = {
     const options = { sink, connectors };
     const loop = { repetitions: sizes.repetitions, warmUp: sizes.warmUp, most: 20_000, tune: true, progress };
     const sending = [
-      await enqueuer(scope, 'send', stores.empty, true),
-      rename('send, full', await enqueuer(scope, 'send', stores.intake, false)),
+      await enqueuer(disposables, 'send', stores.empty, true),
+      rename('send, full', await enqueuer(disposables, 'send', stores.intake, false)),
     ];
     const drain = (name: string, store: Store): ReturnType<typeof postlane> =>
-      postlane(scope, { ...options, name, store, fill: sendMany(scope, store.url, smallBytes) });
+      postlane(disposables, { ...options, name, store, fill: sendMany(disposables, store.url, smallBytes) });
     const draining = [await drain('drain', stores.empty), await drain('drain, full', stores.lane)];
     const figures = new Map([
       ...(await compare(sending, { ...loop, lapMs: sizes.lapMs / 2 })),
@@ -81,9 +81,13 @@ export function withHeld(port: number, messagesPerMinute: number): ReturnType<ty
 }
 
 /** Lets a worker put messages into the throttled lane; the last of them is the template of a backlog there. */
-export async function holdInLane(scope: Scope, store: Store, sink: { readonly port: number }): Promise<Backlog> {
+export async function holdInLane(
+  disposables: Disposables,
+  store: Store,
+  sink: { readonly port: number },
+): Promise<Backlog> {
   const id = 'lane0000000';
-  const worker = scope.add(
+  const worker = disposables.add(
     await startChild('worker.ts', { name: 'holder', redisUrl: store.url, connectors: withHeld(sink.port, 1) }),
   );
   const producer = createProducer({ redis: { url: store.url } });

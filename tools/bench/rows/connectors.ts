@@ -38,16 +38,16 @@ export const connectors: Row = {
 };
 
 /** A process whose connectors have all sent one message. */
-async function worker({ scope, progress }: Bench, count: number): Promise<{ clients: number; heapMb: number }> {
+async function worker({ disposables, progress }: Bench, count: number): Promise<{ clients: number; heapMb: number }> {
   progress(`connectors: ${count}`);
   const taken: string[] = [];
-  const server = scope.add(await listen('take', (recipient) => taken.push(recipient)));
-  const store = scope.add(await startStore());
+  const server = disposables.add(await listen('take', (recipient) => taken.push(recipient)));
+  const store = disposables.add(await startStore());
   const list = Array.from({ length: count }, (_, nth): BenchConnector => {
     const id = `x${String(nth).padStart(2, '0')}`;
     return { id, port: server.port, concurrency: 2, messagesPerMinute: null };
   });
-  const child = scope.add(await startChild('worker.ts', { name: 'w1', redisUrl: store.url, connectors: list }));
+  const child = disposables.add(await startChild('worker.ts', { name: 'w1', redisUrl: store.url, connectors: list }));
   await child.ask('start');
   const producer = createProducer({ redis: { url: store.url } });
   const sent = await producer.sendMany(Array.from({ length: count }, (_, nth) => mailOf(nth, undefined, count)));

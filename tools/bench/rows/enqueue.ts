@@ -9,11 +9,11 @@ export const enqueue: Row = {
   id: 'enqueue',
   title: 'send and sendMany, against queue.add and queue.addBulk with the same payload',
   sink: false,
-  async run({ sizes, scope, progress }) {
-    const store = scope.add(await startStore());
+  async run({ sizes, disposables, progress }) {
+    const store = disposables.add(await startStore());
     const ways = ['send', 'add', 'sendMany', 'addBulk'] as const;
     const contenders = [];
-    for (const way of ways) contenders.push(await enqueuer(scope, way, store, true));
+    for (const way of ways) contenders.push(await enqueuer(disposables, way, store, true));
     const lapMs = sizes.lapMs / 2;
     const options = {
       lapMs,

@@ -15,15 +15,15 @@ export const idle: Row = {
   title:
     'processor time of worker and Redis with 100,000 waiting on a throttled lane (--quick: 25,000) and nothing else',
   sink: false,
-  async run({ sizes, scope, progress }) {
+  async run({ sizes, disposables, progress }) {
     const { waiting } = sizes;
-    const server = scope.add(await listen('take'));
-    const store = scope.add(await startStore());
+    const server = disposables.add(await listen('take'));
+    const store = disposables.add(await startStore());
     progress(`idle: ${waiting} messages into a lane of ${messagesPerMinute} a minute`);
-    const lane = await holdInLane(scope, store, server);
+    const lane = await holdInLane(disposables, store, server);
     await store.fill(() => lane.add(waiting));
     const connectors = withHeld(server.port, messagesPerMinute);
-    const worker = scope.add(await startChild('worker.ts', { name: 'w1', redisUrl: store.url, connectors }));
+    const worker = disposables.add(await startChild('worker.ts', { name: 'w1', redisUrl: store.url, connectors }));
     await worker.ask('start');
     // Its start, and the first sweep over all that waits.
     await pause(sizes.idleMs / 4);

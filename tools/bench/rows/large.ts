@@ -13,11 +13,11 @@ export const large: Row = {
   id: 'large',
   title: 'messages of 100 KiB per second, against 750 per second',
   sink: true,
-  async run({ sizes, scope, progress }) {
-    const sink = scope.add(await startSink());
-    const ours = await postlane(scope, {
+  async run({ sizes, disposables, progress }) {
+    const sink = disposables.add(await startSink());
+    const ours = await postlane(disposables, {
       name: 'Postlane, 100 KiB',
-      store: scope.add(await startStore()),
+      store: disposables.add(await startStore()),
       sink,
       bytes: largeBytes,
     });

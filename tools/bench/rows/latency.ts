@@ -4,7 +4,7 @@ import { createProducer, type Producer } from '../../../src/index.ts';
 import { startChild } from '../child.ts';
 import { listen } from '../listener.ts';
 import { mailOf } from '../mail.ts';
-import { createScope, type Scope } from '../scope.ts';
+import { createDisposables, type Disposables } from '../../../testkit/disposables.ts';
 import { median, percentile } from '../statistics.ts';
 import { startStore, type Store } from '../store.ts';
 import type { BenchConnector } from '../worker.ts';
@@ -22,12 +22,12 @@ export const latency: Row = {
   title: 'p99 from enqueue to 250 on 100 healthy lanes, beside a backlog, a hung and a busy server',
   sink: false,
   async run(bench) {
-    const { sizes, scope, progress } = bench;
-    const calm = scope.add(await startStore());
-    const troubled = scope.add(await startStore());
-    const ports = await troublePorts(scope);
+    const { sizes, disposables, progress } = bench;
+    const calm = disposables.add(await startStore());
+    const troubled = disposables.add(await startStore());
+    const ports = await troublePorts(disposables);
     progress(`latency: ${sizes.waiting} messages into a lane of ${troubles[heldId]} a minute`);
-    const lane = await holdInLane(scope, troubled, { port: ports[heldId] });
+    const lane = await holdInLane(disposables, troubled, { port: ports[heldId] });
     await troubled.fill(() => lane.add(sizes.waiting));
     await fillStuck(troubled);
 
@@ -62,9 +62,9 @@ export const latency: Row = {
   },
 };
 
-async function troublePorts(scope: Scope): Promise<Record<keyof typeof troubles, number>> {
+async function troublePorts(disposables: Disposables): Promise<Record<keyof typeof troubles, number>> {
   const [slow, hung, busy] = [await listen('take'), await listen('hang'), await listen('refuse')];
-  for (const server of [slow, hung, busy]) scope.add(server);
+  for (const server of [slow, hung, busy]) disposables.add(server);
   return { [heldId]: slow.port, hung: hung.port, busy: busy.port };
 }
 
@@ -80,11 +80,11 @@ async function fillStuck(store: Store): Promise<void> {
 
 /** → ms from the call of `send` to the 250, of every message of one run. */
 async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchConnector[]): Promise<number[]> {
-  const scope = createScope();
+  const disposables = createDisposables();
   const sentAt = new Map<string, number>();
   const tookMs: number[] = [];
   try {
-    const server = scope.add(
+    const server = disposables.add(
       await listen('take', (recipient, at) => {
         const from = sentAt.get(recipient);
         if (from !== undefined) tookMs.push(at - from);
@@ -95,9 +95,9 @@ async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchC
       return { id: `x${String(nth).padStart(2, '0')}`, port: server.port, concurrency: 5, messagesPerMinute: null };
     });
     const settings = { name: 'w1', redisUrl: store.url, connectors: [...healthy, ...troubled] };
-    const worker = scope.add(await startChild('worker.ts', settings));
+    const worker = disposables.add(await startChild('worker.ts', settings));
     const producer = createProducer({ redis: { url: store.url } });
-    scope.add({ stop: () => producer.close() });
+    disposables.defer('producer', () => producer.close());
     await worker.ask('start');
     // Code is compiled, sessions are open, and the broken servers are known by then.
     await sendEvenly(producer, sentAt, 1_500, 'warm');
@@ -106,7 +106,7 @@ async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchC
     await sendEvenly(producer, sentAt, sizes.latencyMs, 'm');
     await settled(sentAt);
   } finally {
-    await scope.close();
+    await disposables.close();
   }
   return tookMs;
 }

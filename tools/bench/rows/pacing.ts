@@ -17,18 +17,18 @@ export const pacing: Row = {
   id: 'pacing',
   title: 'a lane of 600 a minute over three processes, one killed: most in any window, and use of the limit',
   sink: false,
-  async run({ sizes, scope, progress }) {
+  async run({ sizes, disposables, progress }) {
     const times: number[] = [];
-    const server = scope.add(await listen('take', (_recipient, _at, startedAt) => times.push(startedAt)));
-    const store = scope.add(await startStore());
+    const server = disposables.add(await listen('take', (_recipient, _at, startedAt) => times.push(startedAt)));
+    const store = disposables.add(await startStore());
     // More than can be sent in the time.
     const perMs = messagesPerMinute / 60_000;
-    await sendMany(scope, store.url, 1_000, 1)(Math.ceil(perMs * sizes.pacingMs * 2));
+    await sendMany(disposables, store.url, 1_000, 1)(Math.ceil(perMs * sizes.pacingMs * 2));
     const paced: BenchConnector = { id: connectorId(0), port: server.port, concurrency: 5, messagesPerMinute };
     const workers: Child[] = [];
     for (const name of ['w1', 'w2', 'w3']) {
       const settings = { name, redisUrl: store.url, connectors: [paced] };
-      workers.push(scope.add(await startChild('worker.ts', settings)));
+      workers.push(disposables.add(await startChild('worker.ts', settings)));
     }
     progress(`pacing: three workers for ${sizes.pacingMs / 1_000} s, one is killed after a third`);
     await Promise.all(workers.map((worker) => worker.ask('start')));

@@ -1,7 +1,8 @@
 /** Row: from the queue to 250, against what could be used instead, and against the limits of the queue and of the wire. */
 import { compare } from '../contender.ts';
 import { noop, pooled, postlane, tutorial, wire } from '../contenders.ts';
-import { postfix, postfixMissing } from '../peers/postfix.ts';
+import { postfixMissing } from '../../../testkit/postfix.ts';
+import { postfix } from '../peers/postfix.ts';
 import { startSink } from '../sink.ts';
 import { ratioOfMedians, type Target } from '../statistics.ts';
 import { startStore } from '../store.ts';
@@ -11,16 +12,16 @@ export const peers: Row = {
   id: 'peers',
   title: 'queue to 250, 4 KiB, 10 connectors, beside nodemailer, a tutorial worker, Postfix, and the limits',
   sink: true,
-  async run({ sizes, scope, progress }) {
-    const sink = scope.add(await startSink());
-    const store = async (): ReturnType<typeof startStore> => scope.add(await startStore());
-    const ours = await postlane(scope, { store: await store(), sink });
-    const pool = await pooled(scope, sink);
-    const copied = await tutorial(scope, await store(), sink);
+  async run({ sizes, disposables, progress }) {
+    const sink = disposables.add(await startSink());
+    const store = async (): ReturnType<typeof startStore> => disposables.add(await startStore());
+    const ours = await postlane(disposables, { store: await store(), sink });
+    const pool = await pooled(disposables, sink);
+    const copied = await tutorial(disposables, await store(), sink);
     const missing = postfixMissing();
-    const mta = missing === null ? await postfix(scope, sink) : null;
-    const queue = await noop(scope, await store());
-    const bare = await wire(scope, sink);
+    const mta = missing === null ? await postfix(disposables, sink) : null;
+    const queue = await noop(disposables, await store());
+    const bare = await wire(disposables, sink);
     const contenders = [ours, pool, copied, ...(mta === null ? [] : [mta]), queue, bare];
     const options = {
       lapMs: sizes.lapMs,

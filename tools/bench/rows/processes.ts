@@ -11,10 +11,15 @@ export const processes: Row = {
   id: 'processes',
   title: 'two worker processes against one',
   sink: true,
-  async run({ sizes, scope, progress }) {
-    const sink = scope.add(await startSink());
-    const one = await postlane(scope, { name: 'one worker', store: scope.add(await startStore()), sink });
-    const two = await postlane(scope, { name: 'two workers', store: scope.add(await startStore()), sink, workers: 2 });
+  async run({ sizes, disposables, progress }) {
+    const sink = disposables.add(await startSink());
+    const one = await postlane(disposables, { name: 'one worker', store: disposables.add(await startStore()), sink });
+    const two = await postlane(disposables, {
+      name: 'two workers',
+      store: disposables.add(await startStore()),
+      sink,
+      workers: 2,
+    });
     const { lapMs, repetitions, warmUp } = sizes;
     const figures = await compare([one, two], { lapMs, repetitions, warmUp, most: 30_000, tune: true, progress });
     const [alone, both] = [figures.get(one.name)!, figures.get(two.name)!];

@@ -1,7 +1,7 @@
 /** What a row of the table is: what it needs, how it is run, and what it finds. */
 import type { Figures } from '../contender.ts';
 import type { Sizes } from '../options.ts';
-import type { Scope } from '../scope.ts';
+import type { Disposables } from '../../../testkit/disposables.ts';
 import { judge, type Target, type Verdict } from '../statistics.ts';
 
 export interface Finding {
@@ -25,7 +25,7 @@ interface RowResult {
 export interface Bench {
   readonly sizes: Sizes;
   /** Closed after the row: everything that a row starts goes in. */
-  readonly scope: Scope;
+  readonly disposables: Disposables;
   readonly progress: (text: string) => void;
 }
 
