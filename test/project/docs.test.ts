@@ -1,4 +1,4 @@
-/** Holds the documents to the repository: links lead somewhere, commands exist, and the tables of states are the code's. */
+/** Compares the documents with the repository: links and paths resolve, commands exist, tables and the tree match the code. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -38,6 +38,82 @@ describe('documents', () => {
   });
 });
 
+describe('paths', () => {
+  // What a document names in code marks begins with one of our folders; measurements are written there by a run.
+  const pathsOf = (text: string): string[] =>
+    [...text.matchAll(/`((?:src|testkit|tools|test|docs|examples|deploy|schema)\/[\w./-]*)`/g)]
+      .map(([, path = '']) => path)
+      .filter((path) => !path.startsWith('tools/bench/results/'));
+
+  test('every path that a document names exists', () => {
+    const missing = documents.flatMap((path) =>
+      pathsOf(textOf(path))
+        .filter((named) => !existsSync(join(root, named)))
+        .map((named) => `${path}: ${named}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  test('a path to nowhere is seen', () => {
+    expect(pathsOf('see `src/nowhere.ts` and `npm test`')).toEqual(['src/nowhere.ts']);
+  });
+
+  test('the reading map of docs/architecture.md is about as long as it says', () => {
+    const text = textOf('docs/architecture.md');
+    const [, places = '', lines = ''] = /(\d+) places, about ([\d,]+) lines/.exec(text) ?? [];
+    const map = [...text.matchAll(/^\| \d+ \| `([^`]+)` \|/gm)].map(([, path = '']) => path);
+    const length = map
+      .flatMap((path) => (path.endsWith('/') ? filesUnder(path.slice(0, -1)) : [path]))
+      .reduce((sum, path) => sum + textOf(path).trimEnd().split('\n').length, 0);
+    expect(map).toHaveLength(Number(places));
+    expect(Math.round(length / 500) * 500).toBe(Number(lines.replace(',', '')));
+  });
+});
+
+describe('CONTRIBUTING.md', () => {
+  const tree = /^## The tree\n+```\n([\s\S]*?)^```/m.exec(textOf('CONTRIBUTING.md'))?.[1] ?? '';
+  const listed = [...tree.matchAll(/^([\w./-]+)\/ +\S/gm)].map(([, folder = '']) => folder);
+
+  test('its tree lists only folders that exist', () => {
+    expect(listed.length).toBeGreaterThan(30);
+    expect(listed.filter((folder) => filesUnder(folder).length === 0)).toEqual([]);
+  });
+
+  test('its tree lists every folder of the repository, but for those of test that mirror another one', () => {
+    // Folders with a dot belong to tools, and may be there on one machine only.
+    const files = filesUnder('.').filter((path) => !path.startsWith('.') && !path.startsWith('tools/bench/results/'));
+    const folders = new Set(files.flatMap(foldersOf));
+    const mirrored = (folder: string): boolean => {
+      const [, inner] = /^test\/(.+)$/.exec(folder) ?? [];
+      return inner !== undefined && (folders.has(`src/${inner}`) || folders.has(inner));
+    };
+    expect([...folders].filter((folder) => !listed.includes(folder) && !mirrored(folder))).toEqual([]);
+  });
+});
+
+describe('docs/README.md', () => {
+  test('leads to every page', () => {
+    const linked = linksOf(textOf('docs/README.md')).map((link) => link.split('#')[0]);
+    const pages = documents.flatMap((path) => /^docs\/([\w-]+\.md)$/.exec(path)?.[1] ?? []);
+    expect(pages.filter((page) => page !== 'README.md' && !linked.includes(page))).toEqual([]);
+  });
+});
+
+describe('docs/decisions', () => {
+  const decisions = documents.filter((path) => /^docs\/decisions\/\d{4}-/.test(path)).toSorted();
+
+  test('are numbered without a gap, and each is in the index', () => {
+    const index = linksOf(textOf('docs/decisions/README.md'));
+    expect(index).toEqual(decisions.map((path) => path.slice('docs/decisions/'.length)));
+    expect(decisions.map((path) => Number(path.slice(15, 19)))).toEqual(decisions.map((_, i) => i + 1));
+  });
+
+  test('each have a context, a choice and a price', () => {
+    const headings = decisions.map((path) => [...textOf(path).matchAll(/^## (.+)$/gm)].map(([, heading]) => heading));
+    expect(headings).toEqual(decisions.map(() => ['Context', 'Choice', 'Price']));
+  });
+});
+
 describe('docs/states.md', () => {
   const text = textOf('docs/states.md');
   const rows = [...text.matchAll(/^\| `([^`]+)` \| (.+?) \|(.*)\|$/gm)].map(([, name = '', second = '']) => ({
@@ -69,6 +145,12 @@ describe('docs/operations.md', () => {
     expect([...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name)).toEqual([...waitReasons]);
   });
 });
+
+/** `a/b/c.ts` → `a`, `a/b`. */
+function foldersOf(path: string): string[] {
+  const parts = path.split('/').slice(0, -1);
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
+}
 
 /** Targets of inline links, outside of code blocks. */
 function linksOf(text: string): string[] {
