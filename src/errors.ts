@@ -13,6 +13,7 @@ export const errorCodes = {
   'not-found': 'No message, dead letter or connector with this id.',
   'attachment-missing': 'Stored content that a message refers to is gone from Redis, or is not what its hash says.',
   timeout: 'A wait ended before what it waited for happened.',
+  aborted: 'The signal that was passed to the call ended it; what was sent to Redis before is not taken back.',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

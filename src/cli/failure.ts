@@ -36,6 +36,7 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
   'not-found': { exit: 1, next: null },
   'attachment-missing': { exit: 1, next: null },
   timeout: { exit: 1, next: null },
+  aborted: { exit: 1, next: null },
 };
 
 /** Tells the error and gives the exit code. With --json it is one document on stderr: stdout holds results only. */

@@ -2,14 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
 import { asError, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { Message } from '../message/message.ts';
-import { parseMessage, type OutboundMessage } from '../message/schema.ts';
+import type { OutboundMessage } from '../message/outbound.ts';
+import { parseMessage } from '../message/schema.ts';
 import type { MessageStatus, Producer } from '../producer/producer.ts';
-import { terminalStates } from '../queue/ledger/ledger.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { tooLargeForGraph } from '../transport/graph/large.ts';
@@ -74,47 +73,38 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   const producer = openProducer(config);
   try {
     const { id, duplicate } = await producer.send(message);
-    const status =
-      options.wait === true ? await follow(producer, id, options.timeout, call) : await producer.status(id);
+    const wait = options.wait === true;
+    const ended = wait ? await settledStatus(producer, id, options.timeout, call) : null;
+    const status = ended === null ? await producer.status(id) : ended.status;
     const state = status?.state ?? 'queued';
-    const ended = options.wait === true && status !== null ? statusJson(status) : {};
-    call.terminal.result({ ...ended, id, duplicate, state }, () => [
+    call.terminal.result({ ...(wait && status !== null ? statusJson(status) : {}), id, duplicate, state }, () => [
       `${id}  ${state}${duplicate ? '  (this id was enqueued before; nothing new was sent)' : ''}`,
-      ...(options.wait === true && status !== null && state !== 'sent'
-        ? statusLines(status, call.terminal).slice(1)
-        : []),
+      ...(wait && status !== null && state !== 'sent' ? statusLines(status, call.terminal).slice(1) : []),
     ]);
-    if (options.wait !== true || state === 'sent') return 0;
-    if (isOver(status)) return 1;
-    const next = `\`postlane status ${id}\` tells how it goes on; is a worker running?`;
-    throw new PostlaneError('timeout', `The message is still ${state} after ${options.timeout} ms. ${next}`);
+    if (!wait || state === 'sent') return 0;
+    if (ended?.timeout != null) throw ended.timeout;
+    return 1;
   } finally {
     await producer.close();
   }
 }
 
-/** A held message waits for an operator: nothing more will happen by itself. */
-function isOver(status: MessageStatus | null): boolean {
-  return status !== null && (terminalStates.has(status.state) || status.state === 'held');
+interface Ended {
+  /** null where the wait ended early and Redis cannot be asked. */
+  readonly status: MessageStatus | null;
+  readonly timeout: PostlaneError | null;
 }
 
-/** The last status that was seen, when it is over or the time is up. Redis may go and come back meanwhile. */
-async function follow(producer: Producer, id: string, timeoutMs: number, call: Call): Promise<MessageStatus | null> {
-  const end = performance.now() + timeoutMs;
-  let last: MessageStatus | null = null;
-  for (let delayMs = 20; ; delayMs = Math.min(delayMs * 1.5, 500)) {
-    try {
-      last = await producer.status(id);
-    } catch (thrown) {
-      call.terminal.progress(asError(thrown).message);
-    }
-    const left = end - performance.now();
-    if (isOver(last) || left <= 0) {
-      call.terminal.progress('');
-      return last;
-    }
-    call.terminal.progress(`${id}  ${last?.state ?? 'queued'}  ${Math.round((timeoutMs - left) / 1_000)} s`);
-    await pause(Math.min(delayMs, left));
+/** The status once the message is over or the time is up, so that a wait that was too short still shows how far it is. */
+async function settledStatus(producer: Producer, id: string, timeoutMs: number, { terminal }: Call): Promise<Ended> {
+  terminal.progress(`${id}  waiting for a worker to send it`);
+  try {
+    return { status: await producer.waitFor(id, { timeoutMs }), timeout: null };
+  } catch (thrown) {
+    if (!(thrown instanceof PostlaneError) || thrown.code !== 'timeout') throw thrown;
+    return { status: await producer.status(id).catch(() => null), timeout: thrown };
+  } finally {
+    terminal.progress('');
   }
 }
 

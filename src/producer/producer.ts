@@ -1,36 +1,44 @@
-/** The producer: validates a message, stores what is too large to travel, enqueues it, and tells where it stands. */
-import { randomBytes } from 'node:crypto';
-import type { Job, Queue } from 'bullmq';
+/** The producer: validates a message, stores what is too large to travel, enqueues it, and reports where it stands. */
+import type { Job } from 'bullmq';
 import { PostlaneError } from '../errors.ts';
-import { newMessageId } from '../message/identity.ts';
 import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
-import { parseMessage, type OutboundMessage } from '../message/schema.ts';
+import type { OutboundMessage } from '../message/outbound.ts';
+import { parseMessage } from '../message/schema.ts';
+import { connectFailFast, redisError } from '../queue/redis/connection.ts';
 import { createAcknowledger } from '../queue/redis/replication.ts';
-import { connectFailFast, reasonOf, redisError, whenReady } from '../queue/redis/connection.ts';
 import { refsOf } from '../queue/ledger/content.ts';
-import { encodeWire, jobPriorities, messageIdOf } from '../queue/jobs.ts';
-import type { HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
+import { encodeWire, jobPriorities } from '../queue/jobs.ts';
 import { defaultPrefix, intakeName, jobName } from '../queue/redis/keys.ts';
-import { openQueues } from '../queue/open.ts';
+import { openQueues, type OpenQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
+import { acceptMessage } from './accept.ts';
+import { createCalls, type CallOptions } from './calls.ts';
 import { storeLargeContent } from './large-content.ts';
+import { intakeJob, readStatus, type MessageStatus } from './status.ts';
+import { createWaitFor, type WaitOptions } from './wait.ts';
 
 export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/settings.ts';
+export type { CallOptions } from './calls.ts';
+export type { HistoryEntry, MessageState, MessageStatus, RecipientState } from './status.ts';
+export type { WaitOptions } from './wait.ts';
+
+/** Where the queues are. `prefix` and `shards` must be those of the workers. */
+export type ProducerRedis = RedisSettings & {
+  /** Begins every key. Default `{postlane}`. */
+  readonly prefix?: string;
+  /** Number of shards. Default 1. */
+  readonly shards?: number;
+};
 
 export interface ProducerOptions {
-  readonly redis: RedisSettings & {
-    /** Key prefix; must be that of the workers. Default `{postlane}`. */
-    readonly prefix?: string;
-    /** Number of shards; must be that of the workers. Default 1. */
-    readonly shards?: number;
-  };
-  /** Limits that `send` applies; the workers apply their own. Default 500 recipients, 25 MiB. */
+  readonly redis: ProducerRedis;
+  /** Limits that `send` applies; the workers apply their own. Default: 500 recipients, 25 MiB. */
   readonly message?: Partial<MessageLimits>;
-  /** Every call answers within this time, in ms. Default 5,000. */
+  /** Every call but `waitFor` answers within this time, in ms. Default 5,000. */
   readonly timeoutMs?: number;
   /**
-   * `send` resolves only when so many replicas have the message too (WAIT), within `timeoutMs`, by default half of that of a
-   * call. A failover then loses nothing that was accepted, unless a replica is promoted that is not one of these.
+   * `send` resolves only when this many replicas have the message too (WAIT), within `timeoutMs`, by default half of the
+   * time of a call. A failover then loses nothing that was accepted, unless a replica is promoted that is not one of these.
    */
   readonly acknowledge?: { readonly replicas: number; readonly timeoutMs?: number };
   /** How long the row of a cancelled message is kept, in ms. Default 7 days. */
@@ -39,7 +47,7 @@ export interface ProducerOptions {
 
 export interface SendResult {
   readonly id: string;
-  /** The id was taken already: nothing was stored, the earlier message stands. */
+  /** The id was in use: nothing was stored, the earlier message stands. */
   readonly duplicate: boolean;
 }
 
@@ -47,84 +55,58 @@ export type SendManyResult =
   | ({ readonly ok: true } & SendResult)
   | { readonly ok: false; readonly error: PostlaneError };
 
-export interface MessageStatus {
-  readonly id: string;
-  readonly state: LedgerState;
-  readonly connector: string | null;
-  /** Attempts that a connector answered or may have answered; waiting for a broken connector is none. */
-  readonly attempts: number;
-  readonly recipients: readonly RecipientState[];
-  readonly history: readonly HistoryEntry[];
-  readonly messageId: string | null;
-  readonly reason: string | null;
-  /** ms since the epoch, or null. */
-  readonly retryAt: number | null;
-}
-
+/**
+ * Enqueues messages and reports on them. Every method rejects with a `PostlaneError` and nothing else; after `close()`
+ * with `producer-closed`. Where Redis cannot be reached in time, that is `redis-unavailable`; where it answers with an
+ * error, `redis-refused`.
+ */
 export interface Producer {
   /**
-   * Resolves when the message is in Redis. Rejects with a PostlaneError: `message-invalid` (nothing stored), or
-   * `redis-unavailable` / `redis-refused`, which carry `id`: call again with that id and nothing is sent twice.
+   * Resolves when the message is in Redis. Rejects with `message-invalid` (nothing was stored), `attachment-missing`,
+   * `redis-unavailable`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last four carry the message's `id`: call
+   * again with that id, and the message is not sent twice.
    */
-  send(message: OutboundMessage): Promise<SendResult>;
-  /** One result per message, in order; a bad one fails alone. Never rejects for a message's sake. */
-  sendMany(messages: readonly OutboundMessage[]): Promise<SendManyResult[]>;
-  /** Where the message stands; null if its id is not known (any more). */
-  status(id: string): Promise<MessageStatus | null>;
-  /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
-  cancel(id: string): Promise<boolean>;
+  send(message: OutboundMessage, options?: CallOptions): Promise<SendResult>;
+  /** One result per message, in order. A message that fails does not affect the others, and never rejects the whole. */
+  sendMany(messages: readonly OutboundMessage[], options?: CallOptions): Promise<SendManyResult[]>;
+  /** Where the message stands; null if its id is unknown, or its row was removed after `retention.ledger`. */
+  status(id: string, options?: CallOptions): Promise<MessageStatus | null>;
+  /**
+   * Resolves when nothing more happens to the message by itself: its state is `sent`, `partial`, `dead`, `cancelled`, or
+   * `held`, which an operator has to resolve. Rejects with `timeout` after `timeoutMs` (default 60,000), with `aborted` when
+   * the signal is aborted, with `not-found` if the id is unknown, and with `producer-closed` when the producer is closed
+   * meanwhile. A Redis that is away for a while does not end the wait.
+   */
+  waitFor(id: string, options?: WaitOptions): Promise<MessageStatus>;
+  /** true if the message will not be sent: no attempt was under way, and no recipient has received it. */
+  cancel(id: string, options?: CallOptions): Promise<boolean>;
+  /**
+   * Refuses new calls, lets those under way finish for at most `timeoutMs`, and closes the connection. Ends `waitFor` at
+   * once.
+   */
   close(): Promise<void>;
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** How many messages `sendMany` has under way at once. */
 const batchSize = 200;
 
+const weekMs = 7 * 24 * 3_600_000;
+
 /** Opens one connection to Redis. Does not wait for it: a Redis that is away makes `send` reject, not this. */
 export function createProducer(options: ProducerOptions): Producer {
-  const timeoutMs = options.timeoutMs ?? 5_000;
-  const retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
+  const { timeoutMs = 5_000, retentionMs = weekMs, acknowledge } = options;
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
   const prefix = options.redis.prefix ?? defaultPrefix;
   const redis = connectFailFast(options.redis, timeoutMs);
-  // Every call says itself that Redis is away, and why; without a listener the event would end the process.
-  let trouble: Error | null = null;
-  redis.on('error', (error: Error) => {
-    trouble = error;
-  });
-  redis.on('ready', () => {
-    trouble = null;
-  });
-  const open = openQueues(redis, { ...options.redis, prefix, failFast: true });
-  const { keys, intake, ledger, contents } = open;
-  const acknowledge =
-    options.acknowledge === undefined
+  const queues = openQueues(redis, { ...options.redis, prefix, failFast: true });
+  const { keys, intake, ledger, contents } = queues;
+  const acknowledged =
+    acknowledge === undefined
       ? null
-      : createAcknowledger(redis, keys, { timeoutMs: Math.ceil(timeoutMs / 2), ...options.acknowledge });
-  let closed = false;
-  let readying: Promise<void> | null = null;
-
-  /** One wait for the connection, however many calls need it. */
-  const ready = (): Promise<void> => {
-    readying ??= whenReady(redis, timeoutMs).finally(() => {
-      readying = null;
-    });
-    return readying;
-  };
-
-  /** Runs one call: Redis must be there, and an answer comes in time, whatever happens. */
-  const call = <T>(work: () => Promise<T>, id?: string): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const fail = (error: unknown): void => reject(redisError(error, id));
-      if (closed) return fail(new PostlaneError('producer-closed', 'The producer is closed'));
-      const late = (): void => {
-        const why = trouble === null ? '' : ` (${reasonOf(trouble)})`;
-        fail(new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms${why}`));
-      };
-      const timer = setTimeout(late, timeoutMs);
-      const attempt = redis.status === 'ready' ? work() : ready().then(work);
-      // What comes after the time changes nothing: the caller has had the answer.
-      attempt.then(resolve, fail).finally(() => clearTimeout(timer));
-    });
+      : createAcknowledger(redis, keys, { timeoutMs: Math.ceil(timeoutMs / 2), ...acknowledge });
+  const { call, step, close, closing } = createCalls(redis, timeoutMs);
 
   const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
     if (broughtId) {
@@ -142,110 +124,82 @@ export function createProducer(options: ProducerOptions): Producer {
     return { id, duplicate: false };
   };
 
-  const send = async (input: OutboundMessage): Promise<SendResult> => {
-    const parsed = parseMessage(input, limits);
-    if (!parsed.ok) throw invalid(parsed.issues);
-    const broughtId = parsed.message.id !== undefined;
-    const id = parsed.message.id ?? newMessageId(Date.now(), randomBytes(10));
-    return call(async () => {
-      const result = await enqueue(id, { ...parsed.message, id }, broughtId);
-      // One that is there already may be there for want of an acknowledgement.
-      if (acknowledge !== null) await acknowledge(id);
+  const send = async (input: OutboundMessage, { signal }: CallOptions = {}): Promise<SendResult> => {
+    const { id, message, broughtId } = acceptMessage(input, limits);
+    const store = async (): Promise<SendResult> => {
+      const result = await enqueue(id, message, broughtId);
+      // A duplicate too: it may be one because an earlier call was not acknowledged.
+      await acknowledged?.(id);
       return result;
-    }, id);
+    };
+    return step(store, { id, signal });
   };
 
-  return {
-    send,
+  const read = (id: string, signal?: AbortSignal): Promise<MessageStatus | null> =>
+    step(() => readStatus(id, ledger, intake), { signal });
+  const waitFor = createWaitFor(read, closing);
 
-    async sendMany(messages) {
-      const results: SendManyResult[] = [];
-      for (let start = 0; start < messages.length; start += batchSize) {
-        const batch = messages.slice(start, start + batchSize).map(async (message): Promise<SendManyResult> => {
-          try {
-            return { ok: true, ...(await send(message)) };
-          } catch (error) {
-            return { ok: false, error: error instanceof PostlaneError ? error : redisError(error) };
-          }
-        });
-        results.push(...(await Promise.all(batch)));
+  return {
+    send: (message, options) => call(() => send(message, options)),
+    sendMany: (messages, options) => call(() => sendEach(messages, (message) => send(message, options))),
+    status: (id, { signal } = {}) => call(() => read(id, signal)),
+    waitFor: (id, options) => call(() => waitFor(id, options)),
+    cancel: (id, { signal } = {}) => call(() => step(() => cancel(id, queues, { limits, retentionMs }), { signal })),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A batch at a time, so that a hundred thousand messages are not all in memory twice. */
+export async function sendEach(
+  messages: readonly OutboundMessage[],
+  send: (message: OutboundMessage) => Promise<SendResult>,
+): Promise<SendManyResult[]> {
+  const results: SendManyResult[] = [];
+  for (let start = 0; start < messages.length; start += batchSize) {
+    const batch = messages.slice(start, start + batchSize).map(async (message): Promise<SendManyResult> => {
+      try {
+        return { ok: true, ...(await send(message)) };
+      } catch (error) {
+        return { ok: false, error: error instanceof PostlaneError ? error : redisError(error) };
       }
-      return results;
-    },
-
-    status: (id) =>
-      call(async () => {
-        const row = await ledger.read(id);
-        if (row !== null) return statusOf(row);
-        const job = await intakeJob(intake, id);
-        return job === null ? null : waitingStatus(id, job);
-      }),
-
-    cancel: (id) =>
-      call(async () => {
-        const job = await intakeJob(intake, id);
-        if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
-        // From here on nothing will be sent; taking the job away early only saves the router and the lane the work.
-        const row = await ledger.read(id);
-        const connector = row?.connector ?? null;
-        const lane = connector === null ? null : open.laneQueue(connector);
-        for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id);
-        return true;
-      }),
-
-    async close() {
-      if (closed) return;
-      closed = true;
-      redis.disconnect();
-    },
-  };
-
-  /** Removes a job that nobody works on, and its contents. One that is being worked on ends by itself: the row says so. */
-  async function removeWaiting(job: Job | null, id: string): Promise<void> {
-    if (job === null) return;
-    try {
-      await job.remove();
-    } catch {
-      return;
-    }
-    const message = (job.data as { message?: unknown } | null)?.message;
-    const parsed = parseMessage(message, limits);
-    if (parsed.ok) await contents.release(id, refsOf(parsed.message));
+    });
+    results.push(...(await Promise.all(batch)));
   }
+  return results;
 }
 
-function invalid(issues: readonly { field: string; rule: string; message: string }[]): PostlaneError {
-  const lines = issues.slice(0, 5).map(({ field, message }) => `${field === '' ? 'message' : field}: ${message}`);
-  const more = issues.length > 5 ? ` (and ${issues.length - 5} more)` : '';
-  return new PostlaneError('message-invalid', `The message was refused: ${lines.join('; ')}${more}`, { issues });
+interface CancelOptions {
+  readonly limits: MessageLimits;
+  readonly retentionMs: number;
 }
 
-/** The intake job of a message. Ids of the form auto-<n>-<time> stand for jobs that BullMQ numbered. */
-async function intakeJob(intake: Queue, id: string): Promise<Job | null> {
-  const numbered = /^auto-(\d+)-(\d+)$/.exec(id);
-  const job = await intake.getJob(numbered?.[1] ?? id);
-  if (job === undefined || job === null) return null;
-  return messageIdOf(String(job.id), job.timestamp) === id ? job : null;
+async function cancel(id: string, queues: OpenQueues, { limits, retentionMs }: CancelOptions): Promise<boolean> {
+  const { intake, ledger } = queues;
+  const job = await intakeJob(intake, id);
+  if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
+  // From here on nothing is sent; removing the job early only saves the router and the lane the work.
+  const row = await ledger.read(id);
+  const connector = row?.connector ?? null;
+  const lane = connector === null ? null : queues.laneQueue(connector);
+  for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id, queues, limits);
+  return true;
 }
 
-function statusOf(row: LedgerRow): MessageStatus {
-  const { id, state, connector, attempts, recipients, history, messageId, reason, retryAt } = row;
-  return { id, state, connector, attempts, recipients, history, messageId, reason, retryAt };
-}
-
-function waitingStatus(id: string, job: Job): MessageStatus {
-  const data = job.data as { message?: Partial<Message> } | null;
-  const to = data?.message?.envelope?.to;
-  const recipients = Array.isArray(to) ? (to as unknown[]).map(String) : [];
-  return {
-    id,
-    state: job.delay > 0 ? 'scheduled' : 'queued',
-    connector: null,
-    attempts: 0,
-    recipients: recipients.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
-    history: [{ at: job.timestamp, event: 'accepted' }],
-    messageId: null,
-    reason: null,
-    retryAt: job.delay > 0 ? job.timestamp + job.delay : null,
-  };
+/** Removes a job that no worker works on, and its contents. One that is being worked on ends there: the row says so. */
+async function removeWaiting(
+  job: Job | null,
+  id: string,
+  { contents }: OpenQueues,
+  limits: MessageLimits,
+): Promise<void> {
+  if (job === null) return;
+  try {
+    await job.remove();
+  } catch {
+    return;
+  }
+  const message = (job.data as { message?: unknown } | null)?.message;
+  const parsed = parseMessage(message, limits);
+  if (parsed.ok) await contents.release(id, refsOf(parsed.message));
 }

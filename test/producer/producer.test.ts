@@ -2,24 +2,15 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startPrivateRedis } from '../../testkit/redis.ts';
-import { PostlaneError } from '../../src/errors.ts';
 import { createContentStore } from '../../src/queue/ledger/content.ts';
 import { keysOf } from '../../src/queue/redis/keys.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
+import { rejection } from '../support/rejection.ts';
 import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
 import { until } from '../../testkit/until.ts';
 
 const message = { from: 'x@example.com', to: 'a@example.net', text: 'x' };
-
-async function rejection(work: Promise<unknown>): Promise<PostlaneError> {
-  const error = await work.then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(PostlaneError);
-  return error as PostlaneError;
-}
 
 describe('without Redis', () => {
   test('at start send() rejects in time with the id to call again with, and works once Redis is there', async () => {
@@ -70,14 +61,6 @@ describe('without Redis', () => {
     await admin.config('SET', 'maxmemory', '0');
     expect(await producer.status('full')).toBeNull();
     expect(await producer.send({ ...message, id: 'full' })).toEqual({ id: 'full', duplicate: false });
-  });
-
-  test('close() ends every later call with producer-closed', async () => {
-    const producer = testProducer(testPrefix());
-    await producer.close();
-    await producer.close();
-    expect((await rejection(producer.send(message))).code).toBe('producer-closed');
-    expect((await rejection(producer.status('x'))).code).toBe('producer-closed');
   });
 });
 

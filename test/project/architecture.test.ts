@@ -19,7 +19,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // The wire knows neither connectors nor protocols: producers load it, and must not load SMTP with it.
   queue: ['message', 'async'],
   // Applications embed the producer: it knows messages and Redis, and never which connector will send.
-  producer: ['queue', 'message'],
+  producer: ['queue', 'message', 'async'],
   worker: ['queue', 'routing', 'transport', 'message', 'async'],
   // Rooms own their settings, the configuration composes them; so no room may need the configuration back.
   config: ['routing', 'transport', 'message'],

@@ -1,0 +1,112 @@
+/** Bounds every call of a producer: it answers in time, heeds the caller's signal, and ends before the producer closes. */
+import { within } from '../async/timeout.ts';
+import { PostlaneError } from '../errors.ts';
+import { reasonOf, redisError, whenReady, type RedisClient } from '../queue/redis/connection.ts';
+
+export interface CallOptions {
+  /**
+   * Ends the call early: it rejects with `aborted`, whose `cause` is the signal's reason. What was already sent to Redis
+   * is not taken back.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What one step is about: the id goes into its errors. */
+export interface StepOptions extends CallOptions {
+  readonly id?: string;
+}
+
+export interface Calls {
+  /** Runs one call of a caller. Refused with `producer-closed` after close(). */
+  call<T>(start: () => Promise<T>): Promise<T>;
+  /** Runs one step of a call once Redis can be reached; it ends within the timeout. Rejects with a PostlaneError. */
+  step<T>(work: () => Promise<T>, options?: StepOptions): Promise<T>;
+  /** Refuses new calls, waits for those under way, at most the timeout, and disconnects. */
+  close(): Promise<void>;
+  /** Aborted as soon as close() is called. */
+  readonly closing: AbortSignal;
+}
+
+export function createCalls(redis: RedisClient, timeoutMs: number): Calls {
+  const running = new Set<Promise<unknown>>();
+  const closing = new AbortController();
+  let closed: Promise<void> | null = null;
+  let disconnected = false;
+  let readying: Promise<void> | null = null;
+  // Each call reports that Redis is away, and why. Without a listener the event would end the process.
+  let trouble: Error | null = null;
+  redis.on('error', (error: Error) => {
+    trouble = error;
+  });
+  redis.on('ready', () => {
+    trouble = null;
+  });
+
+  /** One wait for the connection, shared by all calls. */
+  const ready = (): Promise<void> => {
+    readying ??= whenReady(redis, timeoutMs).finally(() => {
+      readying = null;
+    });
+    return readying;
+  };
+
+  const late = (): PostlaneError => {
+    const why = trouble === null ? '' : ` (${reasonOf(trouble)})`;
+    return new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms${why}`);
+  };
+
+  return {
+    closing: closing.signal,
+
+    async call(start) {
+      if (closed !== null) throw closedError();
+      const work = start();
+      running.add(work);
+      try {
+        return await work;
+      } finally {
+        running.delete(work);
+      }
+    },
+
+    step: (work, { id, signal } = {}) =>
+      new Promise((resolve, reject) => {
+        const done = (): void => {
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', onAbort);
+        };
+        // What comes after the first answer changes nothing: the caller has it.
+        const fail = (error: unknown): void => {
+          done();
+          reject(redisError(disconnected ? closedError(error) : error, id));
+        };
+        const onAbort = (): void => fail(abortedError(signal));
+        const timer = setTimeout(() => fail(late()), timeoutMs);
+        if (disconnected || signal?.aborted === true) return onAbort();
+        signal?.addEventListener('abort', onAbort, { once: true });
+        const attempt = redis.status === 'ready' ? work() : ready().then(work);
+        attempt.then((value) => {
+          done();
+          resolve(value);
+        }, fail);
+      }),
+
+    close() {
+      closed ??= within(Promise.allSettled(running), timeoutMs).then(() => {
+        disconnected = true;
+        redis.disconnect();
+      });
+      closing.abort();
+      return closed;
+    },
+  };
+}
+
+export function closedError(cause?: unknown): PostlaneError {
+  return new PostlaneError('producer-closed', 'The producer is closed; create a new one', { cause });
+}
+
+export function abortedError(signal: AbortSignal | undefined, id?: string): PostlaneError {
+  const text = 'The call was aborted by its signal; what was sent to Redis before is not taken back';
+  return new PostlaneError('aborted', text, { cause: signal?.reason, ...(id === undefined ? {} : { id }) });
+}

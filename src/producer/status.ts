@@ -1,0 +1,90 @@
+/** Where a message stands: from its row in the ledger, or, before a worker has routed it, from its job in the intake. */
+import type { Job, Queue } from 'bullmq';
+import type { Message } from '../message/message.ts';
+import { messageIdOf } from '../queue/jobs.ts';
+import type { HistoryEntry, Ledger, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
+import { terminalStates } from '../queue/ledger/ledger.ts';
+
+export type { HistoryEntry, RecipientState } from '../queue/ledger/ledger.ts';
+
+/**
+ * Where a message stands.
+ * - `queued`: waits for a worker. `scheduled`: waits for its `sendAt`. `sending`: an attempt is under way.
+ * - `deferred`: a temporary failure; the next attempt is at `retryAt`.
+ * - `held`: it may have been sent, and an operator decides (`postlane resolve`).
+ * - Terminal: `sent` (every recipient accepted), `partial` (some accepted, the rest dead), `dead`, `cancelled`.
+ */
+export type MessageState = LedgerState;
+
+export interface MessageStatus {
+  readonly id: string;
+  readonly state: MessageState;
+  /** Id of the connector that sends it; null until it is routed. */
+  readonly connector: string | null;
+  /** Attempts that a connector answered or may have answered. Waiting for a connector that cannot send is no attempt. */
+  readonly attempts: number;
+  readonly recipients: readonly RecipientState[];
+  /** What happened, oldest first. */
+  readonly history: readonly HistoryEntry[];
+  /** The Message-ID header, with its angle brackets; null until it is routed, and for `raw` messages. */
+  readonly messageId: string | null;
+  /** Why it is dead: the reason of its dead letter; null otherwise. */
+  readonly reason: string | null;
+  /** When the next attempt is due, in ms since 1970; null if none is planned. */
+  readonly retryAt: number | null;
+}
+
+/** Nothing more happens to the message until an operator acts: it is settled, or held. */
+export function isOver({ state }: MessageStatus): boolean {
+  return terminalStates.has(state) || state === 'held';
+}
+
+/** null if the id is not known (any more). */
+export async function readStatus(id: string, ledger: Ledger, intake: Queue): Promise<MessageStatus | null> {
+  const row = await ledger.read(id);
+  if (row !== null) return statusOf(row);
+  const job = await intakeJob(intake, id);
+  if (job !== null) return waitingStatus(id, job);
+  // A worker writes the row and then removes the job: between the two reads, the message may have gone from one to the other.
+  const routed = await ledger.read(id);
+  return routed === null ? null : statusOf(routed);
+}
+
+/** The intake job of a message. Ids of the form auto-<n>-<time> stand for jobs that BullMQ numbered. */
+export async function intakeJob(intake: Queue, id: string): Promise<Job | null> {
+  const numbered = /^auto-(\d+)-(\d+)$/.exec(id);
+  const job = await intake.getJob(numbered?.[1] ?? id);
+  if (job === undefined || job === null) return null;
+  return messageIdOf(String(job.id), job.timestamp) === id ? job : null;
+}
+
+function statusOf(row: LedgerRow): MessageStatus {
+  const { id, state, connector, attempts, recipients, history, messageId, reason, retryAt } = row;
+  return { id, state, connector, attempts, recipients, history, messageId, reason, retryAt };
+}
+
+function waitingStatus(id: string, job: Job): MessageStatus {
+  const data = job.data as { message?: Partial<Message> } | null;
+  const to = data?.message?.envelope?.to;
+  const recipients = Array.isArray(to) ? (to as unknown[]).map(String) : [];
+  return {
+    ...queuedStatus(id, recipients, job.timestamp),
+    state: job.delay > 0 ? 'scheduled' : 'queued',
+    retryAt: job.delay > 0 ? job.timestamp + job.delay : null,
+  };
+}
+
+/** The status of a message that no worker has seen. `acceptedAt` in ms since 1970. */
+export function queuedStatus(id: string, recipients: readonly string[], acceptedAt: number): MessageStatus {
+  return {
+    id,
+    state: 'queued',
+    connector: null,
+    attempts: 0,
+    recipients: recipients.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
+    history: [{ at: acceptedAt, event: 'accepted' }],
+    messageId: null,
+    reason: null,
+    retryAt: null,
+  };
+}
