@@ -1,17 +1,33 @@
-/** The public surface: what an application needs to enqueue, and what the author of a transport, or of its tests, needs. */
+/** The public surface: what an application needs to enqueue messages and to follow them. */
 export {
   createProducer,
+  type CallOptions,
+  type HistoryEntry,
+  type MessageState,
   type MessageStatus,
   type Producer,
   type ProducerOptions,
+  type ProducerRedis,
+  type RecipientState,
   type RedisSentinel,
   type RedisSettings,
   type RedisTls,
   type SendManyResult,
   type SendResult,
+  type WaitOptions,
 } from './producer/producer.ts';
-export { type OutboundMessage } from './message/schema.ts';
-export { type Envelope, type Mailbox, type MessageLimits } from './message/message.ts';
+export type {
+  EnvelopeInput,
+  InlineAttachment,
+  InlineContent,
+  MailboxInput,
+  MessageIdList,
+  OutboundMessage,
+  StoredAttachment,
+  StoredContent,
+  TimeInput,
+} from './message/outbound.ts';
+export type { Attachment, Content, Envelope, Mailbox, Message, MessageLimits, Priority } from './message/message.ts';
 export { errorCodes, PostlaneError, type ErrorCode, type Issue } from './errors.ts';
 export { createRecordingTransport, type RecordingStep, type RecordingTransport } from './transport/recording.ts';
 export type {
@@ -25,6 +41,7 @@ export type {
   Scope,
   SendContext,
   StopReason,
+  Structured,
   Transport,
   Verification,
   VerifyContext,

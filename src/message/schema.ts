@@ -6,20 +6,6 @@ import type { Attachment, Mailbox, Message, MessageLimits } from './message.ts';
 import { readRawHeader } from './raw.ts';
 import { toIssues, unknownKey, type MessageIssue, type MessageRule } from './rules.ts';
 
-/** Callers' arrays may be readonly and their bytes of any buffer (a Node.js Buffer): nothing of theirs is ever written to. */
-type Given<T> = T extends Uint8Array
-  ? Uint8Array
-  : T extends Date
-    ? Date
-    : T extends readonly (infer Element)[]
-      ? readonly Given<Element>[]
-      : T extends object
-        ? { readonly [Key in keyof T]: Given<T[Key]> }
-        : T;
-
-/** What a caller may hand over. */
-export type OutboundMessage = Given<z.input<typeof messageSchema>>;
-
 export type ParsedMessage =
   | { readonly ok: true; readonly message: Message }
   | { readonly ok: false; readonly issues: readonly MessageIssue[] };

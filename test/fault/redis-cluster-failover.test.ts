@@ -3,7 +3,7 @@
  * settings under which a master that is cut off accepts nothing. CONNECTORS and PER_CONNECTOR make it as large as one likes.
  */
 import { expect, onTestFinished, test } from 'vitest';
-import type { OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
 import { shardsOf } from '../../src/queue/redis/shards.ts';
 import { balance, countable, settled, sink } from '../support/books.ts';
 import { ownCluster, sendUntilAccepted } from '../support/own-redis.ts';

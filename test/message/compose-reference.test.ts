@@ -11,7 +11,8 @@ import {
   type Mailbox,
   type Message,
 } from '../../src/message/message.ts';
-import { parseMessage, type OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
+import { parseMessage } from '../../src/message/schema.ts';
 
 const messageId = '<019a0000-0000-7000-8000-000000000000@example.com>';
 const date = new Date('2026-01-02T03:04:05.678Z');

@@ -8,7 +8,8 @@ import { inlineBytes } from '../../src/message/content.ts';
 import { decodeEncodedWords } from '../../src/message/encoded-words.ts';
 import { defaultMessageLimits, type Content } from '../../src/message/message.ts';
 import { readHeaderBlock } from '../../src/message/raw.ts';
-import { parseMessage, type OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
+import { parseMessage } from '../../src/message/schema.ts';
 
 function contentOf(content: Content): Buffer {
   const bytes = inlineBytes(content);

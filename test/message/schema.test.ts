@@ -1,9 +1,12 @@
 /** The message schema: the normal form, the refusals, and what holds for any input. */
 import * as fc from 'fast-check';
 import { describe, expect, expectTypeOf, test } from 'vitest';
+import type { z } from 'zod';
+import type { messageSchema } from '../../src/message/fields.ts';
 import { defaultMessageLimits, type Message } from '../../src/message/message.ts';
 import { messageRules } from '../../src/message/rules.ts';
-import { parseMessage, type OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
+import { parseMessage } from '../../src/message/schema.ts';
 
 const limits = defaultMessageLimits;
 const minimal = { from: 'Sales <sales@example.com>', to: 'a@example.net', subject: 'Hi', text: 'Hello' };
@@ -315,6 +318,24 @@ test('the normal form has the type of an input', () => {
         : T;
   expectTypeOf<Mutable<Message>>().toExtend<OutboundMessage>();
 });
+
+test('the hand-written type of a message is exactly what the schema takes', () => {
+  expectTypeOf<OutboundMessage>().toEqualTypeOf<Given<z.input<typeof messageSchema>>>();
+  expectTypeOf<Given<z.input<typeof messageSchema>>>().toEqualTypeOf<OutboundMessage>();
+  // Equal keys: an optional key that only one of the two has would still let each extend the other.
+  expectTypeOf<keyof OutboundMessage>().toEqualTypeOf<keyof z.input<typeof messageSchema>>();
+});
+
+/** The schema's input as callers have it: arrays readonly, bytes of any buffer. */
+type Given<T> = T extends Uint8Array
+  ? Uint8Array
+  : T extends Date
+    ? Date
+    : T extends readonly (infer Element)[]
+      ? readonly Given<Element>[]
+      : T extends object
+        ? { readonly [Key in keyof T]: Given<T[Key]> }
+        : T;
 
 test('takes readonly arrays and Buffers, as callers have them', () => {
   const to: readonly string[] = ['a@example.net'];

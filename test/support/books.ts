@@ -1,7 +1,7 @@
 /** The books of a fault test: what the source was told is accepted, what the servers took, and what the ledger says of it. */
 import { onTestFinished } from 'vitest';
 import type { MessageStatus, Producer } from '../../src/producer/producer.ts';
-import type { OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
 import { until } from '../../testkit/until.ts';
 

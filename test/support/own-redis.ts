@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 import { startRedisCluster, type RedisCluster } from '../../testkit/redis-cluster.ts';
 import { startRedisSentinels, type RedisSentinels } from '../../testkit/redis-sentinel.ts';
 import { startPrivateRedis, type PrivateRedis } from '../../testkit/redis.ts';
-import type { OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
 import type { Producer } from '../../src/producer/producer.ts';
 import { until } from '../../testkit/until.ts';
 

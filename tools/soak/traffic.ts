@@ -1,7 +1,7 @@
 /** The soak's producer: a steady stream of messages of all kinds, and an exact account of what was accepted. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { PostlaneError } from '../../src/errors.ts';
-import type { OutboundMessage } from '../../src/message/schema.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
 import type { Producer } from '../../src/producer/producer.ts';
 import type { Chance } from './chance.ts';
 import { habits } from './servers.ts';

@@ -4,7 +4,7 @@ import { simpleParser } from 'mailparser';
 import { describe, expect, test } from 'vitest';
 import { bccLeaks } from '../../../testkit/graph/evidence.ts';
 import type { Delivery } from '../../../testkit/graph/outbox.ts';
-import type { OutboundMessage } from '../../../src/message/schema.ts';
+import type { OutboundMessage } from '../../../src/message/outbound.ts';
 import { settled } from '../../support/books.ts';
 import { graphPair } from '../../support/graph-client.ts';
 import { configOf, startWorker, testProducer } from '../../support/postlane.ts';

@@ -1,0 +1,132 @@
+/**
+ * The message as a caller writes it: every field with its unit, default, limit, and the rules that can refuse it.
+ *
+ * `fields.ts` holds the schema that validates it; a type test proves that the two are equal. Arrays may be readonly and
+ * bytes may be any `Uint8Array`, such as a `Buffer`: nothing that a caller passes is ever written to.
+ */
+import type { Priority } from './message.ts';
+
+/** One mailbox: `"Name <user@example.com>"`, `"user@example.com"`, or its two parts. An address has at most 254 bytes. */
+export type MailboxInput =
+  | string
+  | {
+      /** Display name, at most 256 bytes. */
+      readonly name?: string | undefined;
+      /** `local-part@domain`. International domains may be written in Unicode. */
+      readonly address: string;
+    };
+
+/** Message-IDs: an array, or one text with spaces between them. Angle brackets are optional. */
+export type MessageIdList = string | readonly string[];
+
+/** A point in time: a `Date`, an ISO 8601 text with a time zone (`2030-01-31T08:00:00Z`), or milliseconds since 1970. */
+export type TimeInput = string | number | Date;
+
+/** Content that travels with the message. */
+export interface InlineContent {
+  /** Text, bytes, or base64 text if `encoding` says so. */
+  readonly content: string | Uint8Array;
+  /** What a `content` of text is. Default: `utf8`. */
+  readonly encoding?: 'utf8' | 'base64' | undefined;
+}
+
+/** Content that is in Redis already, stored by an earlier message. */
+export interface StoredContent {
+  /** SHA-256 of the bytes: 64 lower-case hexadecimal digits. Unknown content: `attachment-missing`. */
+  readonly ref: string;
+  /** Number of bytes. */
+  readonly size: number;
+}
+
+interface AttachmentFields {
+  /** Name that the recipient sees, at most 255 characters. Default: `attachment-1` and so on, with an extension. */
+  readonly filename?: string | undefined;
+  /** Media type such as `application/pdf`, at most 255 characters. Default: guessed from `filename`. */
+  readonly contentType?: string | undefined;
+  /** Content-ID for `cid:` links of the HTML body: 1 to 200 printable ASCII characters. */
+  readonly cid?: string | undefined;
+  /** Default: `inline` if there is a `cid`, else `attachment`. */
+  readonly disposition?: 'attachment' | 'inline' | undefined;
+}
+
+/** A file to send along, with its content: no path and no URL is ever opened (rule `attachment-by-path`). */
+export interface InlineAttachment extends AttachmentFields, InlineContent {}
+
+/** A file to send along whose content is in Redis already. */
+export interface StoredAttachment extends AttachmentFields, StoredContent {}
+
+/** What the servers are told (RFC 5321 section 3.3) where it differs from the header. */
+export interface EnvelopeInput {
+  /** Reverse-path: where bounces go. `''` is the null reverse-path. Default: the From address. */
+  readonly from?: string | undefined;
+  /** Who receives the message, instead of `to`, `cc` and `bcc`. */
+  readonly to?: string | readonly string[] | undefined;
+}
+
+/**
+ * One outbound e-mail. It needs a recipient in `to`, `cc`, `bcc`, `envelope.to` or the header of `raw`; everything else
+ * is optional. A message that breaks a rule is refused with `message-invalid`, whose `issues` name each field and rule.
+ */
+export interface OutboundMessage {
+  /**
+   * Id and idempotency key: a second message with the same id is not sent. 1 to 128 characters of `A-Z a-z 0-9 _ -`, and
+   * not a number. Default: a new UUIDv7. Rules: `id`, `id-integer`.
+   */
+  readonly id?: string | undefined;
+  /**
+   * Decides which connector sends. Default: the `unmonitoredAddress` of the workers' configuration; if that is not set
+   * either, the message becomes a dead letter `no-route`. Rule: `address`.
+   */
+  readonly from?: MailboxInput | undefined;
+  /**
+   * Recipients. `to`, `cc` and `bcc` together have at most 500, or what `message.maxRecipients` says. Rules: `address`,
+   * `no-recipient`, `too-many-recipients`.
+   */
+  readonly to?: MailboxInput | readonly MailboxInput[] | undefined;
+  /** Recipients of a copy. */
+  readonly cc?: MailboxInput | readonly MailboxInput[] | undefined;
+  /** Recipients of a blind copy: they are in the envelope only, never in the header. */
+  readonly bcc?: MailboxInput | readonly MailboxInput[] | undefined;
+  /** Where replies go. Default: no Reply-To field, so to `from`. */
+  readonly replyTo?: MailboxInput | readonly MailboxInput[] | undefined;
+  /** One line of text. Default: no Subject field. Rules: `control-character`, `line-length`. */
+  readonly subject?: string | undefined;
+  /** Body as plain text. With `html`, recipients choose. Line ends of any kind. Rule: `control-character` (NUL). */
+  readonly text?: string | undefined;
+  /** Body as HTML. Rule: `control-character` (NUL). */
+  readonly html?: string | undefined;
+  /**
+   * Files with their content. Content of more than 64 KiB is stored in Redis once and referenced. Rules: `base64`,
+   * `content-type`, `cid`, `content-ref`, `control-character` (filename).
+   */
+  readonly attachments?: readonly (InlineAttachment | StoredAttachment)[] | undefined;
+  /**
+   * Further header fields, name to value or values. Fields that have a property here (`From`, `Subject`, …) and those of
+   * the mail system (`Received`, `DKIM-Signature`, `Content-*`, …) are refused. Rules: `header-name`, `header-value`,
+   * `header-owned`, `control-character`, `line-length`.
+   */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  /** Message-ID of the message that this one answers. Rule: `message-id`. */
+  readonly inReplyTo?: string | undefined;
+  /** Message-IDs of the conversation, oldest first. Rule: `message-id`. */
+  readonly references?: MessageIdList | undefined;
+  /**
+   * A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references. Its
+   * Bcc fields are removed. From and recipients are read from its header unless they are given beside it. Rules:
+   * `raw-excludes`, `raw-header`, `base64`, `content-ref`.
+   */
+  readonly raw?: string | Uint8Array | InlineContent | StoredContent | undefined;
+  /** What the servers are told, where it differs from the header. Rule: `address`. */
+  readonly envelope?: EnvelopeInput | undefined;
+  /** Place in the queue. Default: `normal`. */
+  readonly priority?: Priority | undefined;
+  /** Not sent before this time. Default: at once. A number is in milliseconds since 1970. Rule: `date`. */
+  readonly sendAt?: TimeInput | undefined;
+  /**
+   * Not sent after this time: what is left then becomes a dead letter `expired`. Must be after `sendAt`. Default: the
+   * `retry.lifetime` of the workers' configuration, 24 hours after acceptance. Rules: `date`, `date-order`.
+   */
+  readonly expiresAt?: TimeInput | undefined;
+  /** Your own notes, kept with the message and never sent: at most 50 keys and 4,096 bytes in all. Rule: `metadata`. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+}
