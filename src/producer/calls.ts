@@ -1,5 +1,5 @@
 /** Bounds every call of a producer: it answers in time, heeds the caller's signal, and ends before the producer closes. */
-import { within } from '../async/timeout.ts';
+import { settlesWithin } from '../async/timeout.ts';
 import { PostlaneError } from '../errors.ts';
 import { reasonOf, redisError, whenReady, type RedisClient } from '../queue/redis/connection.ts';
 
@@ -92,7 +92,7 @@ export function createCalls(redis: RedisClient, timeoutMs: number): Calls {
       }),
 
     close() {
-      closed ??= within(Promise.allSettled(running), timeoutMs).then(() => {
+      closed ??= settlesWithin(Promise.allSettled(running), timeoutMs).then(() => {
         disconnected = true;
         redis.disconnect();
       });
