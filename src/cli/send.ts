@@ -82,7 +82,7 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
       ...(wait && status !== null && state !== 'sent' ? statusLines(status, call.terminal).slice(1) : []),
     ]);
     if (!wait || state === 'sent') return 0;
-    if (ended?.timeout != null) throw ended.timeout;
+    if (ended !== null && ended.timeout !== null) throw ended.timeout;
     return 1;
   } finally {
     await producer.close();

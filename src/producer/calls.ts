@@ -1,5 +1,6 @@
 /** Bounds every call of a producer: it answers in time, heeds the caller's signal, and ends before the producer closes. */
-import { settlesWithin } from '../async/timeout.ts';
+import { abortable } from '../async/abort.ts';
+import { settlesWithin, withTimeout } from '../async/timeout.ts';
 import { PostlaneError } from '../errors.ts';
 import { reasonOf, redisError, whenReady, type RedisClient } from '../queue/redis/connection.ts';
 
@@ -12,17 +13,17 @@ export interface CallOptions {
 }
 
 /** What one step is about: the id goes into its errors. */
-export interface StepOptions extends CallOptions {
+interface StepOptions extends CallOptions {
   readonly id?: string;
 }
 
 export interface Calls {
   /** Runs one call of a caller. Refused with `producer-closed` after close(). */
-  call<T>(start: () => Promise<T>): Promise<T>;
+  readonly call: <T>(start: () => Promise<T>) => Promise<T>;
   /** Runs one step of a call once Redis can be reached; it ends within the timeout. Rejects with a PostlaneError. */
-  step<T>(work: () => Promise<T>, options?: StepOptions): Promise<T>;
+  readonly step: <T>(work: () => Promise<T>, options?: StepOptions) => Promise<T>;
   /** Refuses new calls, waits for those under way, at most the timeout, and disconnects. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
   /** Aborted as soon as close() is called. */
   readonly closing: AbortSignal;
 }
@@ -55,6 +56,12 @@ export function createCalls(redis: RedisClient, timeoutMs: number): Calls {
     return new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms${why}`);
   };
 
+  const drain = async (): Promise<void> => {
+    await settlesWithin(Promise.allSettled(running), timeoutMs);
+    disconnected = true;
+    redis.disconnect();
+  };
+
   return {
     closing: closing.signal,
 
@@ -69,33 +76,23 @@ export function createCalls(redis: RedisClient, timeoutMs: number): Calls {
       }
     },
 
-    step: (work, { id, signal } = {}) =>
-      new Promise((resolve, reject) => {
-        const done = (): void => {
-          clearTimeout(timer);
-          signal?.removeEventListener('abort', onAbort);
+    async step(work, { id, signal } = {}) {
+      const attempt = (): ReturnType<typeof work> => (redis.status === 'ready' ? work() : ready().then(work));
+      try {
+        if (disconnected) throw closedError();
+        if (signal === undefined) return await withTimeout(attempt, timeoutMs, late);
+        if (signal.aborted) throw abortedError(signal);
+        const aborted = (): never => {
+          throw abortedError(signal);
         };
-        // What comes after the first answer changes nothing: the caller has it.
-        const fail = (error: unknown): void => {
-          done();
-          reject(redisError(disconnected ? closedError(error) : error, id));
-        };
-        const onAbort = (): void => fail(abortedError(signal));
-        const timer = setTimeout(() => fail(late()), timeoutMs);
-        if (disconnected || signal?.aborted === true) return onAbort();
-        signal?.addEventListener('abort', onAbort, { once: true });
-        const attempt = redis.status === 'ready' ? work() : ready().then(work);
-        attempt.then((value) => {
-          done();
-          resolve(value);
-        }, fail);
-      }),
+        return await withTimeout(() => abortable(attempt(), signal, aborted), timeoutMs, late);
+      } catch (error) {
+        throw redisError(disconnected ? closedError(error) : error, id);
+      }
+    },
 
     close() {
-      closed ??= settlesWithin(Promise.allSettled(running), timeoutMs).then(() => {
-        disconnected = true;
-        redis.disconnect();
-      });
+      closed ??= drain();
       closing.abort();
       return closed;
     },
@@ -106,7 +103,7 @@ export function closedError(cause?: unknown): PostlaneError {
   return new PostlaneError('producer-closed', 'The producer is closed; create a new one', { cause });
 }
 
-export function abortedError(signal: AbortSignal | undefined, id?: string): PostlaneError {
+export function abortedError(signal: AbortSignal, id?: string): PostlaneError {
   const text = 'The call was aborted by its signal; what was sent to Redis before is not taken back';
-  return new PostlaneError('aborted', text, { cause: signal?.reason, ...(id === undefined ? {} : { id }) });
+  return new PostlaneError('aborted', text, { cause: signal.reason, ...(id === undefined ? {} : { id }) });
 }

@@ -151,7 +151,7 @@ export function createProducer(options: ProducerOptions): Producer {
 }
 
 /** A batch at a time, so that a hundred thousand messages are not all in memory twice. */
-export async function sendEach(
+async function sendEach(
   messages: readonly OutboundMessage[],
   send: (message: OutboundMessage) => Promise<SendResult>,
 ): Promise<SendManyResult[]> {

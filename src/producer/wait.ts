@@ -105,7 +105,7 @@ export function createWaitFor(read: (id: string) => Promise<MessageStatus | null
         resolve: end(resolve),
         reject: end(reject),
       };
-      const onAbort = (): void => wait.reject(abortedError(signal, id));
+      const onAbort = (): void => wait.reject(abortedError(signal!, id));
       const onClose = (): void => wait.reject(closedError());
       const timeout =
         timeoutMs > maxTimerMs ? undefined : setTimeout(() => wait.reject(tooLong(wait, timeoutMs)), timeoutMs);

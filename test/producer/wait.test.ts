@@ -92,7 +92,7 @@ describe('waitFor()', () => {
     const reads = async (): Promise<number> =>
       Number(/cmdstat_hgetall:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0);
     const before = { count: await reads(), at: performance.now() };
-    const waits = sent.map((each) => (each.ok ? rejection(producer.waitFor(each.id, { timeoutMs: 2_500 })) : null));
+    const waits = sent.flatMap((each) => (each.ok ? rejection(producer.waitFor(each.id, { timeoutMs: 2_500 })) : []));
     const errors = await Promise.all(waits);
     const seconds = (performance.now() - before.at) / 1_000;
     expect(new Set(errors.map((error) => error?.code))).toEqual(new Set(['timeout']));
