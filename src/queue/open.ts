@@ -66,7 +66,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     deadLetters: createDeadLetters(redis, keys),
     async recoverStalled(connectorId, stalledMs) {
       const about = { lockMs: stalledMs, stalledMs, maxStalledCount: 10 };
-      const worker = shared[i]!.laneWorker(laneName(connectorId), async () => undefined, about);
+      const worker = shared[i]!.laneWorker(laneName(connectorId), async () => null, about);
       await worker.recoverStalled();
       await worker.close();
     },

@@ -35,11 +35,13 @@ export function shardLedger(ledgers: readonly Ledger[], shards: Shards, placemen
     // A job in a lane has its row beside it.
     fence: async (row, attempt) => at(shards.of(row.connector ?? '')).fence(row, attempt),
 
-    async settle(row, token, settlement, carry) {
-      const beside = row.connector !== null && (token !== null || carry !== undefined);
+    async settle(row, token, settlement) {
+      const beside = row.connector !== null && token !== null;
       const shard = beside ? shards.of(row.connector) : (await search(row.id)).shard;
-      return at(shard).settle(row, token, settlement, carry);
+      return at(shard).settle(row, token, settlement);
     },
+
+    settleAddOn: (row, token, settlement) => at(shards.of(row.connector ?? '')).settleAddOn(row, token, settlement),
 
     async cancel(id, now, retentionMs, inIntake) {
       for (let chase = 1; chase <= chases; chase += 1) {

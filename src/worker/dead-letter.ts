@@ -1,43 +1,31 @@
-/** Dead letters that are no delivery's result: jobs that cannot be read, messages that nobody may send, jobs that stalled for good. */
+/** Dead letters that no delivery results in: unreadable jobs, messages without a route, jobs that stalled too often. */
 import { printable, type Issue } from '../errors.ts';
+import type { Message } from '../message/message.ts';
 import { encodeWire } from '../queue/jobs.ts';
 import type { DeadReason } from '../queue/ledger/dead-letters.ts';
-import type { Ledger, NewRow, RecipientState } from '../queue/ledger/ledger.ts';
-import type { Message } from '../message/message.ts';
-import type { Listener } from './events.ts';
+import type { RecipientState } from '../queue/ledger/ledger.ts';
+import { commit, type LedgerTools, type LedgerWrite } from './ledger-write.ts';
 
-export interface BuryTools {
-  readonly ledger: Ledger;
-  readonly emit: Listener;
-  readonly now: () => number;
-  readonly retentionMs: number;
-}
-
-/** Buries a job as it was found. What is wrong with it is in the dead letter's reply. */
-export async function buryInvalid(
+/** Dead-letters a job as it was found. What is wrong with it is in the dead letter's reply. */
+export async function deadLetterInvalid(
   { id, issues }: { readonly id: string; readonly issues: readonly Issue[] },
   data: unknown,
   enqueuedAtMs: number,
-  tools: BuryTools,
+  tools: LedgerTools,
 ): Promise<void> {
   tools.emit({ event: 'invalid', id, issues });
   const why = issues.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`)).join('; ');
-  await bury(
-    { id, data, recipients: [], acceptedAt: enqueuedAtMs, messageId: '' },
-    'invalid-message',
-    null,
-    why,
-    tools,
-  );
+  const body = { id, data, recipients: [], acceptedAt: enqueuedAtMs, messageId: '' };
+  await commit(deadLetter(body, 'invalid-message', null, why, tools), tools);
 }
 
-/** Buries a readable message that was not sent. */
-export async function buryMessage(
+/** Dead-letters a readable message that was not sent. */
+export async function deadLetterMessage(
   message: Message & { readonly id: string },
   about: { readonly acceptedAt: number; readonly messageId: string; readonly connector: string | null },
   reason: DeadReason,
   why: string,
-  tools: BuryTools,
+  tools: LedgerTools,
 ): Promise<void> {
   const { id, envelope } = message;
   const recipients = envelope.to.map((address): RecipientState => ({
@@ -46,7 +34,8 @@ export async function buryMessage(
     code: null,
     reply: why,
   }));
-  await bury({ id, data: encodeWire(message), recipients, ...about }, reason, about.connector, why, tools);
+  const body = { id, data: encodeWire(message), recipients, ...about };
+  await commit(deadLetter(body, reason, about.connector, why, tools), tools);
 }
 
 interface Body {
@@ -57,42 +46,32 @@ interface Body {
   readonly messageId: string;
 }
 
-async function bury(
+function deadLetter(
   { id, data, recipients, acceptedAt, messageId }: Body,
   reason: DeadReason,
   connector: string | null,
   why: string,
-  { ledger, emit, now, retentionMs }: BuryTools,
-): Promise<void> {
+  { now, retentionMs }: LedgerTools,
+): LedgerWrite {
   const at = now();
   const reply = printable(why, 1_000);
-  const row: NewRow = { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at };
-  const answer = await ledger.settle(row, null, {
-    state: 'dead',
-    recipients,
-    entry: {
-      at,
-      event: 'dead',
-      detail: `${reason}: ${printable(why, 300)}`,
-      ...(connector === null ? {} : { connector }),
-    },
-    retryAt: null,
-    reason,
-    retentionMs,
-    deadLetter: {
-      id,
+  const detail = `${reason}: ${printable(why, 300)}`;
+  const dead = recipients.map(({ address, code }) => ({ address, code, reply }));
+  return {
+    row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at },
+    token: null,
+    settlement: {
+      state: 'dead',
+      recipients,
+      entry: { at, event: 'dead', detail, ...(connector === null ? {} : { connector }) },
+      retryAt: null,
       reason,
-      connector,
-      recipients: recipients.map(({ address, code }) => ({ address, code, reply })),
-      at,
-      reply,
-      attempts: 0,
-      acceptedAt,
-      data,
+      retentionMs: retentionMs(),
+      deadLetter: { id, reason, connector, recipients: dead, at, reply, attempts: 0, acceptedAt, data },
+      countAttempt: false,
+      connectorWorks: false,
     },
-    countAttempt: false,
-    connectorWorks: false,
-  });
-  if (answer === 'late') return;
-  emit({ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply });
+    events: [{ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply }],
+    unneeded: [],
+  };
 }

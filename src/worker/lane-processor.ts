@@ -1,18 +1,20 @@
-/** What happens to a job of a lane: decode it, deliver it, and translate the answer into BullMQ's terms. Nothing else does that. */
+/** What happens to a job of a lane: decode it, deliver it, write the result, and tell BullMQ where it goes. Nothing else does that. */
 import { DelayedError, Worker, WaitingError, type Job } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
-import type { Riding } from '../queue/bullmq/shared-queues.ts';
-import type { ConnectorConfig } from './settings.ts';
+import type { MessageLimits } from '../message/message.ts';
+import type { Completion } from '../queue/bullmq/shared-queues.ts';
 import { decodeLane } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
+import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import { laneName, type Keys } from '../queue/redis/keys.ts';
 import type { Transport } from '../transport/transport.ts';
-import { buryInvalid } from './dead-letter.ts';
-import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { deliver } from './attempt/deliver.ts';
-import type { Delivery, DeliverTools } from './attempt/task.ts';
 import { faultPauses, longestHoldMs } from './attempt/retry-policy.ts';
-import type { MessageLimits } from '../message/message.ts';
+import type { Delivery, DeliverTools, Next } from './attempt/task.ts';
+import { bytesHeld, type ByteBudget } from './byte-budget.ts';
+import { deadLetterInvalid } from './dead-letter.ts';
+import { commit, conclude, type LedgerWrite } from './ledger-write.ts';
+import type { ConnectorConfig } from './settings.ts';
 
 export interface LaneTools extends DeliverTools {
   /** The keys of the connector's shard. */
@@ -22,99 +24,108 @@ export interface LaneTools extends DeliverTools {
   readonly transport: (connectorId: string) => Transport | null;
   readonly pauseScale: number;
   readonly budget: ByteBudget;
+  /** Called when a connector that had faults took a mail, or one that throttles took enough of them. */
+  readonly recovered: (connectorId: string, how: 'recovered' | 'raised') => Promise<void>;
+}
+
+/** One job, as the lane's worker took it. */
+export interface LaneTask {
+  readonly job: Job;
+  /** Of the job's lock. */
+  readonly token: string;
+  readonly signal: AbortSignal;
+  readonly connector: ConnectorConfig;
 }
 
 /** After an error of our own or of Redis that no rule foresees: long enough not to spin, short enough not to be noticed. */
 const tryAgainMs = 5_000;
 
-export async function processLaneJob(
-  job: Job,
-  token: string,
-  signal: AbortSignal,
-  connector: ConnectorConfig,
-  riding: Riding,
-  tools: LaneTools,
-): Promise<void> {
-  const id = String(job.id);
+/** → what is committed with the end of the job; null if nothing is. Throws BullMQ's errors for a job that does not end. */
+export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<Completion | null> {
+  const { job, token, connector } = task;
   const report = (thrown: unknown): string => {
     const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id, where: laneName(connector.id), detail });
+    tools.emit({ event: 'error', id: String(job.id), where: laneName(connector.id), detail });
     return detail;
   };
-  let delivery: Delivery;
+  let delivery: Delivery | null;
   try {
-    const decoded = decodeLane(id, job.data, tools.limits());
-    if (!decoded.ok) {
-      await buryInvalid(decoded, job.data, job.timestamp, tools);
-      return;
-    }
-    const transport = tools.transport(connector.id);
-    if (transport === null) {
-      delivery = { kind: 'hand-back', why: 'stopping' };
-    } else {
-      const key = tools.keysOf(connector.id).queue(laneName(connector.id), `${id}:lock`);
-      // Before its contents are read, and long before the fence: who waits here has done nothing yet.
-      const bytes = bytesHeld(decoded.job.message, transport.wholeBytes);
-      const release = await tools.budget.acquire(connector.id, bytes, signal);
-      if (release === null) {
-        delivery = { kind: 'hand-back', why: 'stopping' };
-      } else {
-        const task = {
-          // The lane that a job is in says who sends it, whatever the job says.
-          job: { ...decoded.job, connector: connector.id },
-          transport,
-          policy: connector.retry,
-          limits: connector.limits,
-          lock: { key, token },
-          rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
-          signal,
-          carry: riding.carry,
-        };
-        delivery = await deliver(task, tools).finally(release);
-        if (delivery.kind === 'finished' && delivery.ending !== undefined) {
-          riding.until(
-            delivery.ending.catch((thrown: unknown) => {
-              report(thrown);
-              throw thrown;
-            }),
-          );
-        }
-      }
-    }
+    delivery = await deliverJob(task, tools);
   } catch (thrown) {
     report(thrown);
     throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
-  let verdict: Error | null;
-  try {
-    verdict = await translate(delivery, job, token, connector, tools);
-  } catch (thrown) {
-    // Redis refused. An error of any other kind would fail the job for good, and nothing is wrong with the message.
-    verdict = new WaitingError(report(thrown));
+  if (delivery === null) return null;
+  const { write, next } = delivery;
+  // An attempt that ended the message: its result goes with the end of the job. Before that there is only the pause.
+  const atEnd = next.kind === 'done' && write !== null && write.token !== null ? write : null;
+  const [paused, written] = await Promise.allSettled([
+    // First, so that no process begins another message while this one writes its result.
+    pauseLane(next, task, tools),
+    atEnd !== null || write === null ? null : commitAlone(write, connector.id, tools),
+  ]);
+  const pauseRefused = paused.status === 'rejected' ? report(paused.reason) : null;
+  if (written.status === 'rejected') {
+    report(written.reason);
+    throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
-  if (verdict !== null) throw verdict;
+  switch (next.kind) {
+    case 'done':
+      return atEnd === null ? null : completionOf(atEnd, connector.id, tools, report);
+    case 'retry':
+      throw await moveToDelayed(job, token, next.at);
+    case 'postpone':
+    case 'wait':
+      // Back to the front of the lane: order is kept and no attempt is burned. Where Redis refused the pause, the job stays active
+      // until it is found abandoned. An error of any other kind would fail it for good, and nothing is wrong with the message.
+      throw pauseRefused === null ? Worker.RateLimitError() : new WaitingError(pauseRefused);
+    case 'hand-back':
+      throw await handBack(job, token, next, connector.id, tools, report);
+    default:
+      return unreachable(next);
+  }
 }
 
-/** → the error by which BullMQ is told where the job has gone; null if it is done. */
-async function translate(
-  delivery: Delivery,
-  job: Job,
-  token: string,
-  connector: ConnectorConfig,
-  { lanes, emit, pauseScale }: LaneTools,
-): Promise<Error | null> {
+/** → null if the job was unreadable: it is a dead letter now. */
+async function deliverJob({ job, token, signal, connector }: LaneTask, tools: LaneTools): Promise<Delivery | null> {
   const id = String(job.id);
-  switch (delivery.kind) {
-    case 'finished':
-      if (delivery.slowDownMs !== undefined)
-        await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale, 'slow-down');
-      return null;
+  const decoded = decodeLane(id, job.data, tools.limits());
+  if (!decoded.ok) {
+    await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
+    return null;
+  }
+  const stopping: Delivery = { write: null, next: { kind: 'hand-back', why: 'stopping' } };
+  const transport = tools.transport(connector.id);
+  if (transport === null) return stopping;
+  // Before the contents are read, and long before the fence: a message that waits here has done nothing yet.
+  const bytes = bytesHeld(decoded.job.message, transport.wholeBytes);
+  const release = await tools.budget.acquire(connector.id, bytes, signal);
+  if (release === null) return stopping;
+  const key = tools.keysOf(connector.id).queue(laneName(connector.id), `${id}:lock`);
+  const attempt = {
+    // The lane that a job is in says who sends it, whatever the job says.
+    job: { ...decoded.job, connector: connector.id },
+    transport,
+    policy: connector.retry,
+    limits: connector.limits,
+    lock: { key, token },
+    rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
+    signal,
+  };
+  return deliver(attempt, tools).finally(release);
+}
+
+/** Pauses the lane for all workers where the server, a fault or a quota asks for it. */
+async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTools): Promise<void> {
+  const { lanes, emit, pauseScale } = tools;
+  const about = { id: String(job.id), connector: connector.id };
+  switch (next.kind) {
+    case 'done':
     case 'retry':
-      if (delivery.slowDownMs !== null)
-        await lanes.postpone(connector.id, delivery.slowDownMs * pauseScale, 'slow-down');
-      return moveToDelayed(job, token, delivery.at);
+      if (next.slowDownMs !== null) await lanes.postpone(connector.id, next.slowDownMs * pauseScale, 'slow-down');
+      return;
     case 'postpone': {
-      const { fault, reply, toldMs } = delivery.decision;
+      const { fault, reply, toldMs } = next.decision;
       const text = reply.text ?? '';
       const { pauseMs, faults, concurrency } = await lanes.fault(connector.id, {
         kind: fault,
@@ -127,8 +138,7 @@ async function translate(
       });
       emit({
         event: 'connector-fault',
-        connector: connector.id,
-        id,
+        ...about,
         fault,
         faults,
         pauseMs,
@@ -137,21 +147,74 @@ async function translate(
         reply: text,
       });
       await lanes.postpone(connector.id, pauseMs, 'fault');
-      // Back to the front of the lane: order is kept and no attempt is burned.
-      return Worker.RateLimitError();
+      return;
     }
     case 'wait':
-      emit({ event: 'quota-full', connector: connector.id, id, quota: delivery.quota, waitMs: delivery.waitMs });
-      await lanes.postpone(connector.id, delivery.waitMs, delivery.quota);
-      return Worker.RateLimitError();
-    case 'hand-back': {
-      emit({ event: 'handed-back', id, connector: connector.id, why: delivery.why });
-      // Without the lock the job is somebody else's already.
-      if (delivery.why !== 'lock lost') await job.moveToWait(token);
-      return new WaitingError();
-    }
+      emit({ event: 'quota-full', ...about, quota: next.quota, waitMs: next.waitMs });
+      return lanes.postpone(connector.id, next.waitMs, next.quota);
+    case 'hand-back':
+      return;
     default:
-      return unreachable(delivery);
+      return unreachable(next);
+  }
+}
+
+async function commitAlone(write: LedgerWrite, connectorId: string, tools: LaneTools): Promise<void> {
+  await reportRecovery(await commit(write, tools), connectorId, tools);
+}
+
+async function reportRecovery(answer: SettleAnswer, connectorId: string, { recovered }: LaneTools): Promise<void> {
+  if (answer === 'recovered' || answer === 'raised') await recovered(connectorId, answer);
+}
+
+/** The result and the end of the job are one step: atomic, and a round trip less. If that is refused, the result is written first. */
+function completionOf(
+  write: LedgerWrite,
+  connectorId: string,
+  tools: LaneTools,
+  report: (thrown: unknown) => string,
+): Completion {
+  return {
+    addOn: tools.ledger.settleAddOn(write.row, write.token, write.settlement),
+    async committed(reply) {
+      const answer = settleAnswerOf(reply);
+      try {
+        if (answer === null) await commitAlone(write, connectorId, tools);
+        else {
+          await conclude(write, answer, tools);
+          await reportRecovery(answer, connectorId, tools);
+        }
+      } catch (thrown) {
+        report(thrown);
+      }
+    },
+    async detached() {
+      try {
+        await commitAlone(write, connectorId, tools);
+        return true;
+      } catch (thrown) {
+        report(thrown);
+        return false;
+      }
+    },
+  };
+}
+
+async function handBack(
+  job: Job,
+  token: string,
+  { why }: Next & { kind: 'hand-back' },
+  connectorId: string,
+  { emit }: LaneTools,
+  report: (thrown: unknown) => string,
+): Promise<Error> {
+  emit({ event: 'handed-back', id: String(job.id), connector: connectorId, why });
+  try {
+    // Without the lock the job belongs to another worker already.
+    if (why !== 'lock lost') await job.moveToWait(token);
+    return new WaitingError();
+  } catch (thrown) {
+    return new WaitingError(report(thrown));
   }
 }
 

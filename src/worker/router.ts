@@ -8,7 +8,6 @@
 import { DelayedError, WaitingError, type Job } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
 import type { Mailbox, Message } from '../message/message.ts';
-import type { ContentStore } from '../queue/ledger/content.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import { decodeIntake, headerOf, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type NewRow, type Standing } from '../queue/ledger/ledger.ts';
@@ -16,7 +15,8 @@ import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import type { RouteTable } from '../routing/table.ts';
-import { buryInvalid, buryMessage, type BuryTools } from './dead-letter.ts';
+import { deadLetterInvalid, deadLetterMessage } from './dead-letter.ts';
+import type { LedgerTools } from './ledger-write.ts';
 import { deadlineOf } from './attempt/deliver.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
@@ -28,9 +28,8 @@ export interface Routing {
   readonly table: RouteTable;
 }
 
-export interface RouterTools extends BuryTools {
+export interface RouterTools extends LedgerTools {
   readonly lanes: Lanes;
-  readonly contents: ContentStore;
   readonly routing: () => Routing;
 }
 
@@ -61,7 +60,7 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const { config } = tools.routing();
   const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
   if (!decoded.ok) {
-    await unlessTaken(decoded.id, null, tools, () => buryInvalid(decoded, job.data, job.timestamp, tools));
+    await unlessTaken(decoded.id, null, tools, () => deadLetterInvalid(decoded, job.data, job.timestamp, tools));
     return null;
   }
   const { id, acceptedAt } = decoded.job;
@@ -74,7 +73,7 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
     const field = message.raw === undefined ? 'attachments' : 'raw';
     const issue = { field, rule: 'stored', message: `there is no stored content ${missing[0]!.slice(0, 12)}…` };
     const issues = [issue];
-    await unlessTaken(id, message, tools, () => buryInvalid({ id, issues }, job.data, job.timestamp, tools));
+    await unlessTaken(id, message, tools, () => deadLetterInvalid({ id, issues }, job.data, job.timestamp, tools));
     return null;
   }
   await choose(message, { kind: 'new' });
@@ -85,10 +84,10 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
     const found = connectorFor(message, expected, tools.routing());
     if ('why' in found) {
       const about = { acceptedAt, messageId: '', connector: null };
-      const bury = (): Promise<void> => buryMessage(message, about, 'no-route', found.why, tools);
-      if (expected.kind === 'released') return bury();
+      const end = (): Promise<void> => deadLetterMessage(message, about, 'no-route', found.why, tools);
+      if (expected.kind === 'released') return end();
       // A message that an operator sends by a connector of his choice needs no route.
-      return unlessTaken(id, message, tools, bury, (released) => choose(message, released));
+      return unlessTaken(id, message, tools, end, (released) => choose(message, released));
     }
     const standing = await enterLane(message, acceptedAt, found, expected, tools);
     if (standing.kind === 'taken') return taken(id, message, standing, tools);

@@ -4,8 +4,8 @@
  *
  * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
  */
-import { WaitingError, type Job } from 'bullmq';
-import { IntakeWorker, type LaneWorker } from '../queue/bullmq/shared-queues.ts';
+import { WaitingError } from 'bullmq';
+import { IntakeWorker, type LaneProcessor, type LaneWorker } from '../queue/bullmq/shared-queues.ts';
 import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/redis/connection.ts';
 import { durabilityWarnings } from '../queue/redis/durability.ts';
 import { intakeName } from '../queue/redis/keys.ts';
@@ -106,9 +106,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     now,
     random: options.random ?? Math.random,
     worker: options.name,
-    get retentionMs() {
-      return routing.config.retention.ledgerMs;
-    },
+    retentionMs: () => routing.config.retention.ledgerMs,
     lateResultMs: timing.lateResultMs,
     quota: open.quota,
     pauseScale: timing.pauseScale,
@@ -127,7 +125,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const laneWorker = (connectorId: string): LaneWorker => {
     const known = laneWorkers.get(connectorId);
     if (known !== undefined) return known;
-    const process = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
+    const process: LaneProcessor = async (job, token, signal) => {
       const connector = connectorOf(connectorId);
       if (connector === undefined) {
         // Removed between the claim and the fetch: back it goes, and the sweep will route it again.
@@ -138,7 +136,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const rate = connector.limits.messagesPerMinute;
       // Where it fails, BullMQ's own interval holds.
       if (rate !== null) open.pacer(connectorId, rate).catch(() => undefined);
-      await processLaneJob(job, token ?? '', signal ?? stopping.signal, connector, made.riding(job), laneTools);
+      return processLaneJob({ job, token, signal: signal ?? stopping.signal, connector }, laneTools);
     };
     const { lockMs, maintenanceMs } = timing;
     const made = open.laneWorker(connectorId, process, { lockMs, stalledMs: maintenanceMs, maxStalledCount });
@@ -165,9 +163,6 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
 
   const maintenanceTools: MaintenanceTools = {
     ...laneTools,
-    get retentionMs() {
-      return routing.config.retention.ledgerMs;
-    },
     redis,
     keys,
     parts: open.parts,

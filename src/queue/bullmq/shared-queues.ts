@@ -17,20 +17,20 @@ import {
   type WorkerOptions,
 } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
-import { createStepRunner, SteppedBackend, type Rider } from './steps.ts';
+import { createStepRunner, SteppedBackend, type Attachment, type ScriptAddOn } from './steps.ts';
 import { run } from '../lua/script.ts';
 import { createTurns, liftArgs, liftScript, type Turns } from './priority-fairness.ts';
 
 export interface SharedQueues {
   queue(name: string): Queue;
-  /** Adds a job to a queue in one step with a script of ours. → that one's answer. */
+  /** Adds a job to a queue in one step with a script of ours. → the script's answer. */
   addWith(
     queue: Queue,
     job: { readonly name: string; readonly data: unknown; readonly opts: JobsOptions },
-    rider: Rider,
+    addOn: ScriptAddOn,
   ): Promise<unknown>;
   /** A worker that fetches only when told to. */
-  laneWorker(name: string, processor: Processor, options: LaneOptions): LaneWorker;
+  laneWorker(name: string, processor: LaneProcessor, options: LaneOptions): LaneWorker;
 }
 
 interface LaneOptions {
@@ -75,12 +75,12 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
       if (backend !== undefined) backends.set(made, backend);
       return made;
     },
-    async addWith(queue, { name, data, opts }, rider) {
+    async addWith(queue, { name, data, opts }, addOn) {
       // BullMQ has defined its scripts on the connection once it is ready.
       await queue.waitUntilReady();
       const backend = backends.get(queue);
       if (backend === undefined) throw new TypeError(`the queue ${queue.name} is not of this connection`);
-      return backend.addWith(new Job(queue, name, data, opts, opts.jobId), rider);
+      return backend.addWith(new Job(queue, name, data, opts, opts.jobId), addOn);
     },
     laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) => {
       const lists = [queueKeys.toKey(name, 'wait'), queueKeys.toKey(name, 'prioritized')];
@@ -126,33 +126,53 @@ export class IntakeWorker extends Worker {
   }
 }
 
-/** What a processor of a lane may do about the end of its job. */
-export interface Riding {
-  readonly carry: (rider: Rider) => Promise<unknown>;
-  readonly until: (ending: Promise<unknown>) => void;
+/** What is committed in the step that ends a job, and what follows once it is known whether that step has run. */
+export interface Completion {
+  readonly addOn: ScriptAddOn;
+  /** Called with the add-on's answer after both have run. */
+  readonly committed: (answer: unknown) => Promise<void>;
+  /** Called once if the add-on has not run: the step was refused, or the job did not end here. → whether the job may end without it. */
+  readonly detached: () => Promise<boolean>;
+}
+
+/** → what is to be committed with the end of the job; null if nothing is. */
+export type LaneProcessor = (job: Job, token: string, signal: AbortSignal | undefined) => Promise<Completion | null>;
+
+/** The end of one run of a job. */
+interface Ending {
+  readonly completion: Completion;
+  readonly attachment: Attachment;
+  /** Set once the completion was detached. */
+  detached: Promise<boolean> | null;
 }
 
 /** One lane's fetching and processing, by BullMQ's own code: locks, their renewal, stalled and failed jobs are all native. */
 export class LaneWorker extends Worker {
   readonly #stepped: SteppedBackend;
-  /** Whether what runJob waits for has come to a good end. */
-  readonly #endings = new Map<string, Promise<boolean>>();
-  /** Jobs whose end was refused together with their result. */
-  readonly #refused = new Set<string>();
+  readonly #endings: WeakMap<Job, Ending>;
   readonly #turns: Turns;
 
   constructor(
     name: string,
-    processor: Processor,
+    processor: LaneProcessor,
     options: WorkerOptions,
     factory: BackendFactory<SteppedBackend>,
     turns: Turns,
   ) {
     let stepped: SteppedBackend | undefined;
-    super(name, processor, options, (...args) => {
+    const endings = new WeakMap<Job, Ending>();
+    // BullMQ passes a signal to a processor of three parameters only.
+    const process: Processor = async (job, token, signal) => {
+      const completion = await processor(job, token ?? '', signal);
+      if (completion === null) return;
+      const attachment = stepped!.attachToCompletion(String(job.id), completion.addOn);
+      endings.set(job, { completion, attachment, detached: null });
+    };
+    super(name, process, options, (...args) => {
       stepped ??= factory(...args);
       return stepped;
     });
+    this.#endings = endings;
     this.#stepped = stepped!;
     this.#turns = turns;
     // A lane that fails must not end the process: the scheduler listens, and without a listener 'error' would throw.
@@ -176,54 +196,36 @@ export class LaneWorker extends Worker {
    * so once the job is completed: BullMQ fetches it in the step that ends this one, which saves a round trip.
    */
   async runJob(job: Job, token: string, more: () => boolean): Promise<Job | undefined> {
-    const id = String(job.id);
     // On its way before the step that ends this job and fetches the next, or any other fetch.
     this.#turns.began();
     try {
       return (await this.processJob(job, token, more)) ?? undefined;
     } finally {
-      this.#stepped.leaveBehind(id);
-      await this.#endings.get(id);
-      this.#endings.delete(id);
-      this.#refused.delete(id);
+      await this.#conclude(job);
     }
   }
 
-  /**
-   * Lets a processor write its result in the step that ends its job. It must not wait for that: the step comes after it.
-   * `until` names what runJob waits for besides. Where the end was refused, the job ends only if that has not failed.
-   */
-  riding(job: Job): Riding {
-    const id = String(job.id);
-    return {
-      carry: async (rider) => {
-        try {
-          return await this.#stepped.ride(id, rider);
-        } catch (error) {
-          this.#refused.add(id);
-          throw error;
-        }
-      },
-      until: (ending) =>
-        void this.#endings.set(
-          id,
-          ending.then(
-            () => true,
-            () => false,
-          ),
-        ),
-    };
+  async #conclude(job: Job): Promise<void> {
+    const ending = this.#endings.get(job);
+    if (ending === undefined) return;
+    const { completion, attachment } = ending;
+    if (typeof attachment.outcome === 'object') await completion.committed(attachment.outcome.answer);
+    else await this.#detach(job, ending);
+  }
+
+  #detach(job: Job, ending: Ending): Promise<boolean> {
+    this.#stepped.detach(String(job.id), ending.attachment);
+    return (ending.detached ??= ending.completion.detached());
   }
 
   /** After anything but success the lane may wait, and the job may come again at once: fetched anew, under another token. */
   protected override async handleFailed(error: Error, job: Job, token: string): Promise<Job> {
-    const id = String(job.id);
-    if (!this.#refused.has(id)) return super.handleFailed(error, job, token, () => false);
-    // Redis refused the job's end together with the result. The job has not failed: it ends once the result is written.
-    this.lockManager.trackJob(id, token, Date.now());
-    // Without its result it must not go: it is left to be found abandoned, and its row then says what is known.
-    const written = (await this.#endings.get(id)) === true;
-    if (written) await job.moveToCompleted(undefined, token, false);
+    const ending = this.#endings.get(job);
+    if (ending?.attachment.outcome !== 'refused') return super.handleFailed(error, job, token, () => false);
+    // Redis refused the job's end together with the result. The job has not failed: it ends once the result is written. Without
+    // its result it must not end: it is left to be found abandoned, and its row then says what is known.
+    this.lockManager.trackJob(String(job.id), token, Date.now());
+    if (await this.#detach(job, ending)) await job.moveToCompleted(undefined, token, false);
     return undefined as unknown as Job;
   }
 

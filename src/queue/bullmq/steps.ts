@@ -1,6 +1,6 @@
 /**
- * One step of BullMQ's and one of ours as a single script: a job enters its lane together with its row, and leaves it
- * together with its result. That is atomic, where two scripts leave a gap for a crash, and saves a round trip each.
+ * One step of BullMQ's and one of ours as a single script: a job enters its lane together with its row, and leaves it together
+ * with its result. That is atomic, where two scripts leave a gap for a crash, and saves a round trip each.
  *
  * BullMQ's own Lua runs unchanged, as a function with KEYS and ARGV of its own. Beyond its documented parts this relies on
  * `execCommand` and `addJobToTransaction` of its backend and on the scripts that it defines on the connection; `bullmq` is
@@ -11,21 +11,23 @@ import type { RedisClient } from '../redis/connection.ts';
 import { run, script, type Script } from '../lua/script.ts';
 
 /** Lua of ours, in which `bullmq()` runs BullMQ's step, once, and returns its result. It returns a table: our answer, then BullMQ's. */
-export interface Rider {
+export interface ScriptAddOn {
   readonly lua: string;
   readonly keys: readonly string[];
   readonly args: readonly (string | number)[];
 }
 
-interface Passenger extends Rider {
-  readonly arrived: (answer: unknown) => void;
-  readonly refused: (error: unknown) => void;
+/** An add-on that is to run with the end of a job, and what has become of it. */
+export interface Attachment {
+  readonly addOn: ScriptAddOn;
+  /** `pending`: the job has not ended here. `refused`: Redis refused both steps together. Else the add-on's answer. */
+  outcome: 'pending' | 'refused' | { readonly answer: unknown };
 }
 
 type Args = Parameters<RedisQueueBackend['execCommand']>[2];
 type Client = Parameters<RedisQueueBackend['execCommand']>[0];
 
-export type StepRunner = (command: string, args: Args, rider: Rider) => Promise<unknown[]>;
+export type StepRunner = (command: string, args: Args, addOn: ScriptAddOn) => Promise<unknown[]>;
 
 /** Runs steps over this connection, on which BullMQ has defined its scripts. */
 export function createStepRunner(redis: RedisClient): StepRunner {
@@ -65,21 +67,21 @@ ${ours}`);
 /** The place of the job's id among the arguments of moveToFinished-14.lua: the first after its keys. */
 const finishedId = 14;
 
-/** A backend whose steps may carry one of ours. */
+/** A backend whose steps may run an add-on of ours. */
 export class SteppedBackend extends RedisQueueBackend {
   readonly #runStep: StepRunner;
-  readonly #passengers = new Map<string, Passenger>();
+  readonly #attached = new Map<string, Attachment>();
 
   constructor(runStep: StepRunner, ...rest: ConstructorParameters<typeof RedisQueueBackend>) {
     super(...rest);
     this.#runStep = runStep;
   }
 
-  /** Adds a job in one step with the rider. → the rider's answer. */
-  async addWith(job: Job, rider: Rider): Promise<unknown> {
+  /** Adds a job in one step with the add-on. → the add-on's answer. */
+  async addWith(job: Job, addOn: ScriptAddOn): Promise<unknown> {
     let answer: unknown;
     const runCommand = async (command: string, args: Args): Promise<unknown> => {
-      const [ours, theirs] = await this.#runStep(command, args, rider);
+      const [ours, theirs] = await this.#runStep(command, args, addOn);
       answer = ours;
       return theirs;
     };
@@ -87,35 +89,33 @@ export class SteppedBackend extends RedisQueueBackend {
     return answer;
   }
 
-  /** The rider goes with the step that ends the job, whatever its result. → its answer; rejects if that step is refused. */
-  ride(jobId: string, rider: Rider): Promise<unknown> {
-    return new Promise((arrived, refused) => {
-      this.#passengers.set(jobId, { ...rider, arrived, refused });
-    });
+  /** The add-on runs with the step that ends the job, whatever the job's result, until it has run or is detached. */
+  attachToCompletion(jobId: string, addOn: ScriptAddOn): Attachment {
+    const attachment: Attachment = { addOn, outcome: 'pending' };
+    this.#attached.set(jobId, attachment);
+    return attachment;
   }
 
-  /** Tells a rider whose job did not come to its end here that it has not been carried. */
-  leaveBehind(jobId: string): void {
-    this.#passengers.get(jobId)?.refused(new Error('the job was not ended here'));
-    this.#passengers.delete(jobId);
+  /** From now on the job ends without the add-on. */
+  detach(jobId: string, attachment: Attachment): void {
+    if (this.#attached.get(jobId) === attachment) this.#attached.delete(jobId);
   }
 
   override execCommand(client: Client, commandName: string, args: Args): unknown {
-    if (commandName !== 'moveToFinished') return super.execCommand(client, commandName, args);
     const id = String(args[finishedId]);
-    const passenger = this.#passengers.get(id);
-    if (passenger === undefined) return super.execCommand(client, commandName, args);
-    this.#passengers.delete(id);
-    return this.#carry(`${commandName}:${this.version}`, args, passenger);
+    const attachment = commandName === 'moveToFinished' ? this.#attached.get(id) : undefined;
+    if (attachment === undefined) return super.execCommand(client, commandName, args);
+    return this.#finishWith(id, `${commandName}:${this.version}`, args, attachment);
   }
 
-  async #carry(command: string, args: Args, { arrived, refused, ...rider }: Passenger): Promise<unknown> {
+  async #finishWith(jobId: string, command: string, args: Args, attachment: Attachment): Promise<unknown> {
     try {
-      const [ours, theirs] = await this.#runStep(command, args, rider);
-      arrived(ours);
+      const [answer, theirs] = await this.#runStep(command, args, attachment.addOn);
+      attachment.outcome = { answer };
+      this.detach(jobId, attachment);
       return theirs;
     } catch (error) {
-      refused(error);
+      attachment.outcome = 'refused';
       throw error;
     }
   }

@@ -10,9 +10,9 @@
  * does not know whether the mail was taken.
  */
 import type { RedisClient } from '../redis/connection.ts';
-import type { Rider } from '../bullmq/steps.ts';
+import type { ScriptAddOn } from '../bullmq/steps.ts';
 import type { Keys } from '../redis/keys.ts';
-import { cancelScript, fenceScript, releaseScript, rowScript, settleRider, settleScript } from './scripts.ts';
+import { cancelScript, fenceScript, releaseScript, rowScript, settleAddOn, settleScript } from './scripts.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
 import { run, type Script } from '../lua/script.ts';
 
@@ -95,7 +95,11 @@ export interface Settlement {
   readonly connectorWorks: boolean;
 }
 
-type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised';
+/**
+ * `late`: another result stands. `recovered`: written, and it ended the connector's faults. `raised`: written, and one more message
+ * may be on its way at once.
+ */
+export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised';
 
 /** `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not ours. Else the row's state. */
 export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
@@ -105,9 +109,6 @@ export type Standing =
   | { readonly kind: 'new' }
   | { readonly kind: 'taken'; readonly state: LedgerState }
   | { readonly kind: 'released'; readonly via: string | null; readonly deadline: number };
-
-/** Has a step of the ledger's run together with another one. → its answer. */
-export type Carry = (rider: Rider) => Promise<unknown>;
 
 export interface Ledger {
   /** The row, or null. */
@@ -121,12 +122,10 @@ export interface Ledger {
     row: NewRow,
     attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean; attempts: number },
   ): Promise<FenceAnswer>;
-  /**
-   * Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. `late`: somebody
-   * else's result stands. `recovered`: written, and it ended the connector's faults. `raised`: written, and one more
-   * may be on its way at once. `carry` takes it along with another step.
-   */
-  settle(row: NewRow, token: string | null, settlement: Settlement, carry?: Carry): Promise<SettleAnswer>;
+  /** Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. */
+  settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
+  /** The same as an add-on to the end of the message's job; `settleAnswerOf` reads its answer. */
+  settleAddOn(row: NewRow, token: string | null, settlement: Settlement): ScriptAddOn;
   /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
   cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
   /**
@@ -139,11 +138,42 @@ export interface Ledger {
   ): Promise<boolean>;
 }
 
+type StepInput = Omit<ScriptAddOn, 'lua'>;
+
 export function createLedger(redis: RedisClient, keys: Keys): Ledger {
-  /** The row is there but after a crash, so its fields travel only when they are asked for. */
-  const runWithRow = async (step: Script, at: string[], args: (string | number)[], row: NewRow): Promise<unknown> => {
+  /** The row is missing only after a crash, so its fields travel only when they are asked for. */
+  const runWithRow = async (step: Script, { keys: at, args }: StepInput, row: NewRow): Promise<unknown> => {
     const answer = await run(redis, step, at, args);
     return answer === 'no-row' ? run(redis, step, at, [...args, ...rowFields(row)]) : answer;
+  };
+  const stepOf = (row: NewRow, token: string | null, settlement: Settlement): StepInput => {
+    const letter = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
+    const at = [
+      keys.ledger(row.id),
+      keys.unsettled,
+      keys.deadLetter(row.id),
+      keys.dead,
+      keys.connector(settlement.entry.connector ?? ''),
+      keys.connectorStats(row.connector ?? ''),
+    ];
+    const args = [
+      row.id,
+      token ?? '',
+      settlement.state,
+      settlement.entry.at,
+      settlement.retentionMs ?? '',
+      JSON.stringify(settlement.recipients),
+      settlement.retryAt ?? '',
+      settlement.reason ?? '',
+      JSON.stringify(settlement.entry),
+      settlement.countAttempt ? 1 : 0,
+      settlement.connectorWorks ? 1 : 0,
+      settlement.reached ?? 0,
+      row.deadline,
+      letter.length,
+      ...letter,
+    ];
+    return { keys: at, args };
   };
   return {
     async read(id) {
@@ -168,41 +198,13 @@ export function createLedger(redis: RedisClient, keys: Keys): Ledger {
       const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
       const fenceKeys = [keys.ledger(row.id), keys.unsettled, lockKey];
       const args = [row.id, token, open, overOpen ? 1 : 0, row.deadline, now, JSON.stringify(uncertain), attempts];
-      return (await runWithRow(fenceScript, fenceKeys, args, row)) as FenceAnswer;
+      return (await runWithRow(fenceScript, { keys: fenceKeys, args }, row)) as FenceAnswer;
     },
 
-    async settle(row, token, settlement, carry) {
-      const letter = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
-      const settleKeys = [
-        keys.ledger(row.id),
-        keys.unsettled,
-        keys.deadLetter(row.id),
-        keys.dead,
-        keys.connector(settlement.entry.connector ?? ''),
-        keys.connectorStats(row.connector ?? ''),
-      ];
-      const args = [
-        row.id,
-        token ?? '',
-        settlement.state,
-        settlement.entry.at,
-        settlement.retentionMs ?? '',
-        JSON.stringify(settlement.recipients),
-        settlement.retryAt ?? '',
-        settlement.reason ?? '',
-        JSON.stringify(settlement.entry),
-        settlement.countAttempt ? 1 : 0,
-        settlement.connectorWorks ? 1 : 0,
-        settlement.reached ?? 0,
-        row.deadline,
-        letter.length,
-        ...letter,
-      ];
-      const carried = await carry?.({ lua: settleRider, keys: settleKeys, args });
-      const answer =
-        carried === undefined || carried === 'no-row' ? await runWithRow(settleScript, settleKeys, args, row) : carried;
-      return answer as SettleAnswer;
-    },
+    settle: async (row, token, settlement) =>
+      (await runWithRow(settleScript, stepOf(row, token, settlement), row)) as SettleAnswer,
+
+    settleAddOn: (row, token, settlement) => ({ lua: settleAddOn, ...stepOf(row, token, settlement) }),
 
     async cancel(id, now, retentionMs, inIntake) {
       const entry: HistoryEntry = { at: now, event: 'cancelled' };
@@ -215,6 +217,11 @@ export function createLedger(redis: RedisClient, keys: Keys): Ledger {
       return (await run(redis, releaseScript, [keys.ledger(id), keys.unsettled], args)) === 'ok';
     },
   };
+}
+
+/** What the add-on answered; null if the row is not there yet, and nothing was written. */
+export function settleAnswerOf(reply: unknown): SettleAnswer | null {
+  return reply === 'no-row' ? null : (reply as SettleAnswer);
 }
 
 /** What a router makes of these fields of a row. */

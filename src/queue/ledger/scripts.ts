@@ -124,7 +124,7 @@ return settle()
 `);
 
 /** The same, in one step with the end of the message's job. */
-export const settleRider = `${settleLua}
+export const settleAddOn = `${settleLua}
 local answer = settle()
 return { answer, bullmq() }
 `;

@@ -1,21 +1,21 @@
 /**
- * One attempt as one straight line: who is left → compose → (session ready) fence → send → decide → ledger. Returns what
- * the queue must do. Knows neither BullMQ nor lanes.
+ * One attempt as one straight line: who is left → compose → (session ready) fence → send → decide. Returns what is to be written
+ * and where the job goes. Knows neither BullMQ nor lanes.
  */
-import { asError, PostlaneError, printable, unreachable } from '../../errors.ts';
-import { composeMail } from '../../message/compose.ts';
-import { contentSize } from '../../message/content.ts';
-import { refsOf } from '../../queue/ledger/content.ts';
+import { asError, printable, unreachable } from '../../errors.ts';
 import { headerOf, type LaneJob } from '../../queue/jobs.ts';
+import { refsOf } from '../../queue/ledger/content.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
-import type { OutgoingMail, Outcome } from '../../transport/transport.ts';
-import { allow, tooLargeFor } from './quota.ts';
-import { resolveDoubt } from './verify.ts';
-import { createFence, type Fence } from './fence.ts';
-import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
+import type { Outcome } from '../../transport/transport.ts';
+import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
-import { deferMessage, settleMessage, takeBack, type Settled } from './settlement.ts';
-import type { Delivery, DeliverTask, DeliverTools } from './task.ts';
+import { createFence, type Fence } from './fence.ts';
+import { composeFor } from './outgoing-mail.ts';
+import { reserveQuota, tooLargeFor } from './quota.ts';
+import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
+import { deferred, settled, takenBack, type Attempted } from './settlement.ts';
+import type { Delivery, DeliverTask, DeliverTools, HandBackReason } from './task.ts';
+import { verifyAttempt } from './verify.ts';
 
 export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<Delivery> {
   const { job, policy } = task;
@@ -25,116 +25,105 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   }
   const row = rowOf(task, before);
   const attempts = before?.attempts ?? 0;
-  const settled = (token: string | null, durationMs = 0): Settled => {
-    return { job, row, token, durationMs, attempts: token === null ? attempts : attempts + 1 };
-  };
-  const early = await beforeAttempt(row, before, policy, settled(null), tools);
+  const notBegun: Attempted = { job, row, token: null, attempts, durationMs: 0, at: tools.now() };
+  const early = beforeAttempt(notBegun, before, policy, tools);
   if (early !== null) return early;
 
   const left = row.recipients.filter((recipient) => isLeft(recipient, policy));
-  const mail = await compose(task, left, tools);
-  if ('missing' in mail) {
-    await settleMessage(settled(null), giveUp(row.recipients, 'invalid-message', mail.missing), tools);
-    return { kind: 'finished' };
-  }
+  const mail = await composeFor(task, left, tools);
+  if ('missing' in mail) return ended(notBegun, giveUp(row.recipients, 'invalid-message', mail.missing), tools);
   const tooLarge = tooLargeFor(mail, task.limits);
-  if (tooLarge !== null) {
-    await settleMessage(settled(null), giveUp(row.recipients, 'too-large', tooLarge), tools);
-    return { kind: 'finished' };
-  }
+  if (tooLarge !== null) return ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools);
 
   const overOpen = (before?.open ?? null) !== null;
   if (before !== null && policy.onUncertain === 'verify' && (overOpen || left.some(isUncertain))) {
-    const { transport, signal } = task;
-    const doubt = { transport, mail, row, before, settled: settled(null), policy, signal };
-    const found = await resolveDoubt(doubt, tools);
-    if (found !== 'send') return found;
+    const verified = await verifyAttempt({ task, mail, before, attempted: notBegun }, tools);
+    if (verified !== 'send') return verified;
   }
-  const allowance = await allow(job.connector, mail, task.limits, task.transport, tools);
-  if (allowance.kind === 'wait') return allowance;
+  const reservation = await reserveQuota(job.connector, mail, task.limits, task.transport, tools);
+  if (reservation.kind === 'wait') return { write: null, next: reservation };
   const { now, worker } = tools;
   const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
-  // What the server has answered must be kept even where Redis refuses this: the booking then stays as it is.
-  await allowance.settle(outcome, fence.token() !== null).catch((thrown: unknown) => {
+  const token = fence.token();
+  // The server's answer must be kept even if Redis refuses this: the reservation then stays as it is.
+  await reservation.settle(outcome, token !== null).catch((thrown: unknown) => {
     tools.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
   });
   if (fence.error() !== null) throw fence.error()!;
+  const at = tools.now();
   const decision = decide({
     outcome,
     recipients: row.recipients,
     attempt: attempts + 1,
-    now: tools.now(),
+    now: at,
     deadline: row.deadline,
     policy,
     random: tools.random,
   });
-  return act(task, tools, { decision, outcome, fence, settled: settled(fence.token(), tools.now() - startedAt) });
+  const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at };
+  return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
 }
 
-/** What the ledger decides already, before anything is composed: an open attempt, a time that has not come, a deadline. */
-async function beforeAttempt(
-  row: NewRow,
+/** What the ledger decides before anything is composed: an open attempt, a time in the future, a deadline in the past. */
+function beforeAttempt(
+  notBegun: Attempted,
   before: LedgerRow | null,
   policy: SendPolicy,
-  settled: Settled,
   tools: DeliverTools,
-): Promise<Delivery | null> {
-  const now = tools.now();
+): Delivery | null {
+  const { row, job, at: now } = notBegun;
   const open = before?.open ?? null;
   if (open !== null) {
-    const wait = open.at + tools.lateResultMs;
-    if (now < wait) return { kind: 'retry', at: wait, slowDownMs: null };
+    const lateAt = open.at + tools.lateResultMs;
+    if (now < lateAt) return retryAt(lateAt);
     const detail = `the attempt of ${open.worker} ended without a result`;
-    tools.emit({ event: 'uncertain', id: row.id, connector: settled.job.connector, detail });
+    tools.emit({ event: 'uncertain', id: row.id, connector: job.connector, detail });
     if (policy.onUncertain === 'hold' || now >= row.deadline) {
-      await settleMessage(settled, leaveUncertain(row.recipients, detail, policy, now >= row.deadline), tools);
-      return { kind: 'finished' };
+      return ended(notBegun, leaveUncertain(row.recipients, detail, policy, now >= row.deadline), tools);
     }
   }
-  if (now >= row.deadline) {
-    await settleMessage(settled, expire(row.recipients), tools);
-    return { kind: 'finished' };
-  }
-  // The worker died between the ledger's «deferred» and the queue's: the time stands. A second is no reason to wait again.
+  if (now >= row.deadline) return ended(notBegun, expire(row.recipients), tools);
+  // The worker died after it had written the retry into the ledger, and before the queue had it. A second is not worth another wait.
   if (before?.state === 'deferred' && before.retryAt !== null && before.retryAt > now + 1_000) {
-    return { kind: 'retry', at: before.retryAt, slowDownMs: null };
+    return retryAt(before.retryAt);
   }
   return null;
 }
 
-interface Acted {
+interface Followed {
   readonly decision: Decision;
   readonly outcome: Outcome;
   readonly fence: Fence;
-  readonly settled: Settled;
+  readonly attempted: Attempted;
 }
 
-async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promise<Delivery> {
-  const { decision, outcome, fence, settled } = acted;
+async function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Promise<Delivery> {
+  const { decision, outcome, fence, attempted } = followed;
   switch (decision.kind) {
-    case 'settle': {
-      const { carry } = task;
-      if (carry === undefined || settled.token === null) {
-        await settleMessage(settled, decision, tools);
-        return finished(outcome);
-      }
-      return { ...finished(outcome), ending: settleMessage({ ...settled, carry }, decision, tools) };
-    }
+    case 'settle':
+      return {
+        write: settled(attempted, decision, tools.retentionMs()),
+        next: { kind: 'done', slowDownMs: slowDownOf(outcome) },
+      };
     case 'retry':
-      await deferMessage(settled, decision, tools);
-      return { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome) };
-    case 'postpone':
-      await takeBack(settled, `${decision.fault}: ${decision.reply.text ?? ''}`, tools);
-      return { kind: 'postpone', decision };
+      return {
+        write: deferred(attempted, decision),
+        next: { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome) },
+      };
+    case 'postpone': {
+      const why = `${decision.fault}: ${decision.reply.text ?? ''}`;
+      return { write: takenBack(attempted, why), next: { kind: 'postpone', decision } };
+    }
     case 'stopped': {
-      await takeBack(settled, decision.why, tools);
+      const write = takenBack(attempted, decision.why);
       const answer = fence.answer();
-      if (decision.why === 'no-session') return { kind: 'hand-back', why: 'no session' };
-      if (answer === 'lost') return { kind: 'hand-back', why: 'lock lost' };
-      // An attempt that was open all the time, or a state that ends the message: the next run looks again, or it is done.
-      if (answer === null || answer === 'go' || answer === 'open') return { kind: 'hand-back', why: 'stopping' };
+      if (decision.why === 'no-session') return handBack(write, 'no session');
+      if (answer === 'lost') return handBack(write, 'lock lost');
+      // The stop came before or after a fence that opened the attempt, or the ledger has an open attempt that this worker did not
+      // know of: the next run reads the row.
+      if (answer === null || answer === 'go' || answer === 'open') return handBack(write, 'stopping');
       return dropped(task, tools, answer);
     }
     default:
@@ -142,9 +131,16 @@ async function act(task: DeliverTask, tools: DeliverTools, acted: Acted): Promis
   }
 }
 
-function finished(outcome: Outcome): Delivery & { kind: 'finished' } {
-  const slowDownMs = slowDownOf(outcome);
-  return slowDownMs === null ? { kind: 'finished' } : { kind: 'finished', slowDownMs };
+function ended(attempted: Attempted, decision: Decision & { kind: 'settle' }, tools: DeliverTools): Delivery {
+  return { write: settled(attempted, decision, tools.retentionMs()), next: { kind: 'done', slowDownMs: null } };
+}
+
+function retryAt(at: number): Delivery {
+  return { write: null, next: { kind: 'retry', at, slowDownMs: null } };
+}
+
+function handBack(write: LedgerWrite | null, why: HandBackReason): Delivery {
+  return { write, next: { kind: 'hand-back', why } };
 }
 
 /** The ledger says that nothing is to be sent: the job ends. */
@@ -152,10 +148,10 @@ async function dropped(task: DeliverTask, tools: DeliverTools, state: string): P
   const { id, connector, message } = task.job;
   tools.emit({ event: 'dropped', id, connector, state });
   if (state === 'sent' || state === 'cancelled') await tools.contents.release(id, refsOf(message));
-  return { kind: 'finished' };
+  return { write: null, next: { kind: 'done', slowDownMs: null } };
 }
 
-/** Who gets this attempt. Where policy holds, an uncertain recipient waits for an operator and not for a retry. */
+/** The recipients of this attempt. Under `hold`, an uncertain recipient waits for an operator and not for a retry. */
 function isLeft({ outcome }: RecipientState, { onUncertain }: SendPolicy): boolean {
   return outcome === 'pending' || outcome === 'deferred' || (outcome === 'uncertain' && onUncertain !== 'hold');
 }
@@ -164,7 +160,7 @@ function isUncertain({ outcome }: RecipientState): boolean {
   return outcome === 'uncertain';
 }
 
-/** The message as the ledger knows it, or as it begins. */
+/** The message as the ledger knows it, or as it starts. */
 function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
   const { id, connector, rule, acceptedAt, message } = job;
   const messageId = headerOf(job);
@@ -176,7 +172,7 @@ function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
   return { id, connector, rule, messageId, recipients: [...known.values()], acceptedAt, deadline };
 }
 
-/** No attempt begins at or after this time: `expiresAt`, else the lifetime from acceptance or from `sendAt`. ms since the epoch. */
+/** No attempt begins at or after this time, in ms since the epoch: `expiresAt`, else the lifetime from acceptance or from `sendAt`. */
 export function deadlineOf(
   { message, acceptedAt }: Pick<LaneJob, 'message' | 'acceptedAt'>,
   lifetimeMs: number,
@@ -184,33 +180,6 @@ export function deadlineOf(
   if (message.expiresAt !== undefined) return Date.parse(message.expiresAt);
   const from = message.sendAt === undefined ? acceptedAt : Math.max(acceptedAt, Date.parse(message.sendAt));
   return from + lifetimeMs;
-}
-
-async function compose(
-  { job: { id, message, messageId, acceptedAt }, transport: { wholeBytes = Infinity } }: DeliverTask,
-  left: readonly RecipientState[],
-  { contents }: DeliverTools,
-): Promise<OutgoingMail | { readonly missing: string }> {
-  try {
-    const { attachments, raw } = message;
-    const contentOf = contents.read.bind(contents);
-    const options = { messageId, date: new Date(acceptedAt), boundarySeed: id, contentOf };
-    const from = message.envelope.from ?? message.from?.address ?? '';
-    const envelope = { from, to: left.map(({ address }) => address) };
-    // A raw message has no parts that could be told apart: whoever takes large ones only in parts cannot take it.
-    if (raw !== undefined) return { id, envelope, bytes: await composeMail(message, options) };
-    const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
-    // Encoding only adds to this. What is sent in parts is never in memory as a whole, and is looked at beforehand.
-    const size = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
-    if (size <= wholeBytes) return { id, envelope, bytes: await composeMail(message, options), structured };
-    for (const attachment of attachments) await contents.verify(attachment);
-    const { html: _html, ...rest } = message;
-    const bytes = await composeMail({ ...rest, text: '', attachments: [] }, options);
-    return { id, envelope, bytes, headerOnly: true, structured };
-  } catch (error) {
-    if (error instanceof PostlaneError && error.code === 'attachment-missing') return { missing: error.message };
-    throw error;
-  }
 }
 
 function slowDownOf(outcome: Outcome): number | null {

@@ -6,7 +6,7 @@ export interface Fence {
   /** What the transport calls. Never rejects: an error of Redis means no, and is kept. */
   readonly ask: () => Promise<boolean>;
   readonly answer: () => FenceAnswer | null;
-  /** The token of the attempt that is open in the ledger since, or null. */
+  /** The token of the attempt that is open in the ledger since; null if the fence did not open one. */
   readonly token: () => string | null;
   readonly error: () => Error | null;
 }

@@ -1,10 +1,11 @@
-/** What a connector's own limits say of one attempt: too large for it, its day or its window is full, or booked. */
+/** What a connector's own limits say about one attempt: the mail is too large, the day or the window is full, or it is reserved. */
 import { contentSize } from '../../message/content.ts';
-import type { Demand, Quota, QuotaKind } from '../../queue/lanes/quota.ts';
+import type { Demand, QuotaKind } from '../../queue/lanes/quota.ts';
 import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
 import type { ConnectorLimits } from '../settings.ts';
+import type { DeliverTools } from './task.ts';
 
-/** A refusal in words if the mail is larger than the connector may send; null if it is not. */
+/** The refusal, in words, of a mail that is larger than the connector may send; null if it is not. */
 export function tooLargeFor(mail: OutgoingMail, { maxBytes = null }: ConnectorLimits): string | null {
   if (maxBytes === null) return null;
   const size = sizeOf(mail);
@@ -13,33 +14,31 @@ export function tooLargeFor(mail: OutgoingMail, { maxBytes = null }: ConnectorLi
     : `the message has ${size} bytes, and the connector may send ${maxBytes} (limits.maxSize)`;
 }
 
-/** Attachments that were not composed would be lines of base64: 78 bytes for 57 (RFC 2045 section 6.8). */
+/** Attachments that were not composed will be lines of base64: 78 bytes for 57 (RFC 2045 section 6.8). */
 function sizeOf({ bytes, headerOnly, structured }: OutgoingMail): number {
   const apart = headerOnly === true ? (structured?.message.attachments ?? []) : [];
   return bytes.length + apart.reduce((sum, attachment) => sum + Math.ceil((contentSize(attachment) * 78) / 57), 0);
 }
 
-export type Allowance =
+export type QuotaReservation =
   | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
-  /** `settle` gives back what the attempt did not use. `began`: the fence let it begin, so its bytes may have gone out. */
-  | { readonly kind: 'go'; readonly settle: (outcome: Outcome, began: boolean) => Promise<void> };
-
-interface AllowTools {
-  readonly quota: Quota;
-  readonly now: () => number;
-}
+  /** `settle` gives back what the attempt did not use. `begun`: the fence let it begin, so its bytes may have gone out. */
+  | { readonly kind: 'reserved'; readonly settle: (outcome: Outcome, begun: boolean) => Promise<void> };
 
 const dayMs = 86_400_000;
-const free: Allowance = { kind: 'go', settle: async () => undefined };
+const unlimited: QuotaReservation = { kind: 'reserved', settle: async () => undefined };
 
-/** Books an attempt against the connector's day and window, in one step. A worker that dies keeps its booking: never too much. */
-export async function allow(
+/**
+ * Reserves an attempt's share of the connector's day and window, in one step. A worker that dies leaves its reservation behind:
+ * the connector then sends less than it may, never more.
+ */
+export async function reserveQuota(
   connectorId: string,
   mail: OutgoingMail,
   { recipientsPerDay = null, bytesPerWindow = null }: ConnectorLimits,
   { countedBytes = sizeOf }: Pick<Transport, 'countedBytes'>,
-  { quota, now }: AllowTools,
-): Promise<Allowance> {
+  { quota, now }: Pick<DeliverTools, 'quota' | 'now'>,
+): Promise<QuotaReservation> {
   const demands: Demand[] = [];
   const { length: count } = mail.envelope.to;
   if (recipientsPerDay !== null) {
@@ -49,16 +48,16 @@ export async function allow(
     const { bytes, windowMs } = bytesPerWindow;
     demands.push({ kind: 'bytes', amount: countedBytes(mail), limit: bytes, windowMs });
   }
-  if (demands.length === 0) return free;
+  if (demands.length === 0) return unlimited;
   const taken = await quota.take(connectorId, demands);
   if ('waitMs' in taken) return { kind: 'wait', waitMs: taken.waitMs, quota: taken.kind };
-  const bookedAt = now();
+  const reservedAt = now();
   return {
-    kind: 'go',
-    async settle(outcome, began) {
+    kind: 'reserved',
+    async settle(outcome, begun) {
       const used = (kind: QuotaKind): number =>
-        kind === 'recipients-per-day' ? reachedBy(outcome) : began ? Infinity : 0;
-      await quota.settle(connectorId, taken.booking, used, Math.max(0, now() - bookedAt));
+        kind === 'recipients-per-day' ? reachedBy(outcome) : begun ? Infinity : 0;
+      await quota.settle(connectorId, taken.booking, used, Math.max(0, now() - reservedAt));
     },
   };
 }

@@ -1,13 +1,12 @@
-/** The types of one delivery attempt: what it is given, what it works with, and what the queue must do afterwards. */
+/** The types of one delivery attempt: what it is given, what it works with, and what follows from it. */
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
-import type { Carry } from '../../queue/ledger/ledger.ts';
 import type { Transport } from '../../transport/transport.ts';
+import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
 import type { ConnectorLimits, SendPolicy } from '../settings.ts';
 import type { Decision } from './retry-policy.ts';
-import type { SettleTools } from './settlement.ts';
 
-export interface DeliverTools extends SettleTools {
+export interface DeliverTools extends LedgerTools {
   readonly random: () => number;
   /** Name of this worker, for the ledger. */
   readonly worker: string;
@@ -28,20 +27,23 @@ export interface DeliverTask {
   /** The job was started before, here or elsewhere: the ledger knows more than the job. */
   readonly rerun: boolean;
   readonly signal: AbortSignal;
-  /** Takes a result along with the end of the job, which comes after this delivery has returned. */
-  readonly carry?: Carry;
 }
 
-/** What the queue must do with the job. */
-export type Delivery =
-  /**
-   * `slowDownMs`: the lane should pause all the same, as a server may take a message and ask for patience. `ending`: the
-   * result goes with the end of the job, and this is done some time after that.
-   */
-  | { readonly kind: 'finished'; readonly slowDownMs?: number; readonly ending?: Promise<void> }
+/** What follows from an attempt: what is to be written into the ledger, if anything, and where the job goes then. */
+export interface Delivery {
+  readonly write: LedgerWrite | null;
+  readonly next: Next;
+}
+
+export type Next =
+  /** The job ends. `slowDownMs`: the server took the message, and asked for a pause. */
+  | { readonly kind: 'done'; readonly slowDownMs: number | null }
   | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
+  /** The connector has a fault: the lane pauses, and the job goes back to its front. */
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
-  /** The connector's day or window is full: the lane waits. */
+  /** The connector's day or window is full: the lane waits, and the job goes back to its front. */
   | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
-  /** Give it back untouched: this worker stops, may not send, or has no session for it. */
-  | { readonly kind: 'hand-back'; readonly why: 'stopping' | 'lock lost' | 'no session' };
+  /** The job goes back untouched: this worker stops, may not send, or has no session for it. */
+  | { readonly kind: 'hand-back'; readonly why: HandBackReason };
+
+export type HandBackReason = 'stopping' | 'lock lost' | 'no session';

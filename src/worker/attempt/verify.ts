@@ -1,67 +1,74 @@
 /**
- * What follows an attempt without a result where the far side can be asked: look, and settle by what is found. Looks are
- * spaced like retries and bounded; when they come to nothing, `onUnverified` decides.
+ * What follows an attempt without a result at a server that can be asked: verify whether it sent the mail, and settle by the
+ * answer. Verifications are spaced like retries and bounded; if they stay inconclusive, `onUnverified` decides.
  */
 import { unreachable } from '../../errors.ts';
-import type { LedgerRow, NewRow, RecipientState } from '../../queue/ledger/ledger.ts';
-import type { OutgoingMail, Transport, Verification } from '../../transport/transport.ts';
-import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
+import type { LedgerRow, RecipientState } from '../../queue/ledger/ledger.ts';
+import type { OutgoingMail, Verification } from '../../transport/transport.ts';
 import type { SendPolicy } from '../settings.ts';
-import { deferUnverified, settleMessage, type Settled } from './settlement.ts';
-import type { Delivery, DeliverTools } from './task.ts';
+import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
+import { settled, unverified, type Attempted } from './settlement.ts';
+import type { Delivery, DeliverTask, DeliverTools } from './task.ts';
 
-export interface Doubt {
-  readonly transport: Transport;
+export interface InDoubt {
+  readonly task: DeliverTask;
   readonly mail: OutgoingMail;
-  readonly row: NewRow;
+  /** The row as it was read before this attempt. */
   readonly before: LedgerRow;
-  readonly settled: Settled;
-  readonly policy: SendPolicy;
-  readonly signal: AbortSignal;
+  readonly attempted: Attempted;
 }
 
-/** With the default schedule the last look comes half an hour after the attempt: mail systems are rarely further behind. */
-const maxLooks = 6;
+/** With the default schedule the last verification comes half an hour after the attempt: mail systems are rarely further behind. */
+const maxVerifications = 6;
 
-/** `send`: nothing was sent, or policy says to make the attempt again. Otherwise what the queue must do with the job. */
-export async function resolveDoubt(doubt: Doubt, tools: DeliverTools): Promise<Delivery | 'send'> {
-  const { row, before, settled, policy } = doubt;
-  const result = await look(doubt);
-  tools.emit({ event: 'verified', id: row.id, connector: settled.job.connector, result });
+/** → `send`: nothing was sent, or policy says to make the attempt again. Otherwise, what follows. */
+export async function verifyAttempt(doubt: InDoubt, tools: DeliverTools): Promise<Delivery | 'send'> {
+  const { task, before } = doubt;
+  const result = await verify(doubt);
+  const attempted = { ...doubt.attempted, at: tools.now() };
+  const { row } = attempted;
+  tools.emit({ event: 'verified', id: row.id, connector: task.job.connector, result });
   switch (result) {
     case 'sent':
-      await settleMessage(settled, foundSent(row.recipients), tools);
-      return { kind: 'finished' };
+      return {
+        write: settled(attempted, foundSent(row.recipients), tools.retentionMs()),
+        next: { kind: 'done', slowDownMs: null },
+      };
     case 'not-sent':
       return 'send';
     case 'unknown': {
-      const looks = before.history.filter(({ event }) => event === 'unverified').length + 1;
-      const at = tools.now() + retryDelayMs(looks, policy, tools.random);
-      if (looks >= maxLooks || at >= row.deadline) return giveUpLooking(doubt, 'nothing was found out in time', tools);
-      await deferUnverified(settled, markUncertain(row.recipients), at, tools);
-      return { kind: 'retry', at, slowDownMs: null };
+      const verifications = before.history.filter(({ event }) => event === 'unverified').length + 1;
+      const at = attempted.at + retryDelayMs(verifications, task.policy, tools.random);
+      if (verifications >= maxVerifications || at >= row.deadline) {
+        return leaveUnverified(attempted, task.policy, 'nothing was found out in time', tools);
+      }
+      return {
+        write: unverified(attempted, markUncertain(row.recipients), at),
+        next: { kind: 'retry', at, slowDownMs: null },
+      };
     }
     case 'forbidden':
-      return giveUpLooking(doubt, 'the connector may not read the mailbox', tools);
+      return leaveUnverified(attempted, task.policy, 'the connector may not read the mailbox', tools);
     default:
       return unreachable(result);
   }
 }
 
-async function look({ transport, mail, before, signal }: Doubt): Promise<Verification> {
+async function verify({ task: { transport, signal }, mail, before }: InDoubt): Promise<Verification> {
   const noted = before.history.findLast(({ event }) => event === 'uncertain');
   const attemptedAt = before.open?.at ?? noted?.at ?? before.updatedAt;
   return transport.verify === undefined ? 'forbidden' : transport.verify(mail, { signal, attemptedAt });
 }
 
-async function giveUpLooking(
-  { row, settled, policy }: Doubt,
+function leaveUnverified(
+  attempted: Attempted,
+  policy: SendPolicy,
   why: string,
   tools: DeliverTools,
-): Promise<Delivery | 'send'> {
+): Delivery | 'send' {
   if (policy.onUnverified === 'retry') return 'send';
-  await settleMessage(settled, leaveUncertain(row.recipients, why, policy, false), tools);
-  return { kind: 'finished' };
+  const decision = leaveUncertain(attempted.row.recipients, why, policy, false);
+  return { write: settled(attempted, decision, tools.retentionMs()), next: { kind: 'done', slowDownMs: null } };
 }
 
 function markUncertain(recipients: readonly RecipientState[]): RecipientState[] {

@@ -3,91 +3,96 @@
  * here, wherever it is: in a paused lane, at a broken connector, or held for an operator who never answered.
  */
 import { decodeLane } from '../../queue/jobs.ts';
-import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
-import type { LedgerRow, NewRow } from '../../queue/ledger/ledger.ts';
+import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
+import type { LedgerRow, NewRow, Settlement } from '../../queue/ledger/ledger.ts';
 import { intakeName } from '../../queue/redis/keys.ts';
 import { expire } from '../attempt/retry-policy.ts';
-import { settleMessage } from '../attempt/settlement.ts';
+import { settled } from '../attempt/settlement.ts';
+import { commit, type LedgerWrite } from '../ledger-write.ts';
 import { page, type MaintenanceTools } from './tools.ts';
 
 /** Workers settle the messages they hold; this long after the deadline they have had the chance to. */
 const graceMs = 30_000;
 
-/** → how many messages it settled. */
-export async function settleOverdue(tools: MaintenanceTools, graceOverMs = graceMs): Promise<number> {
+export async function enforceDeadlines(tools: MaintenanceTools): Promise<void> {
   const { redis, parts, now } = tools;
-  let settled = 0;
   for (const { keys, ledger, deadLetters } of parts) {
-    for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceOverMs, 'LIMIT', 0, page)) {
+    for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceMs, 'LIMIT', 0, page)) {
       const row = await ledger.read(id);
       if (row === null) await redis.zrem(keys.unsettled, id);
-      else if (await settleRow(row, { ...tools, ledger, deadLetters })) settled += 1;
+      else await settleExpired(row, { ...tools, ledger, deadLetters });
     }
   }
-  return settled;
 }
 
-async function settleRow(row: LedgerRow, tools: MaintenanceTools): Promise<boolean> {
+async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<void> {
   const { lanes, redis, keys, deadLetters } = tools;
   const letter = await deadLetters.get(row.id);
   // Held, or a replay that crashed before the job was enqueued: the dead letter has the message.
-  if (letter !== null) return endWithLetter(row, { ...letter, at: tools.now() }, tools);
-  // On its way to a lane, where it will be found overdue.
-  if ((await redis.exists(keys.queue(intakeName, row.id))) > 0) return false;
+  if (letter !== null) return void (await commit(endWithLetter(row, letter, tools), tools));
+  // On its way to a lane, where it will be found expired.
+  if ((await redis.exists(keys.queue(intakeName, row.id))) > 0) return;
   const job = row.connector === null ? undefined : await lanes.queue(row.connector).getJob(row.id);
-  if (job === undefined || job === null) return endLost(row, tools);
-  if ((await job.getState()) === 'active') return false;
+  if (job === undefined || job === null) return void (await commit(endLost(row, tools), tools));
+  if ((await job.getState()) === 'active') return;
   const decoded = decodeLane(row.id, job.data, tools.routing().config.message);
-  if (!decoded.ok) return false;
-  const settled = {
+  if (!decoded.ok) return;
+  const attempted = {
     job: { ...decoded.job, connector: row.connector ?? '' },
     row: rowOf(row),
     token: null,
+    attempts: row.attempts,
     durationMs: 0,
+    at: tools.now(),
   };
-  await settleMessage({ ...settled, attempts: row.attempts }, expire(row.recipients), tools);
+  await commit(settled(attempted, expire(row.recipients), tools.retentionMs()), tools);
   // A worker that takes the job at this moment finds the message settled, and ends the job.
   await job.remove().catch(() => undefined);
-  return true;
 }
 
-async function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceTools): Promise<boolean> {
-  const { ledger, emit, now, retentionMs } = tools;
-  const accepted = row.recipients.some(({ outcome }) => outcome === 'accepted');
-  const state = accepted ? 'partial' : 'dead';
-  await ledger.settle(rowOf(row), null, {
-    state,
-    recipients: row.recipients,
-    entry: { at: now(), event: state, detail: 'nobody decided before the deadline' },
-    retryAt: null,
-    reason: letter.reason,
-    retentionMs,
-    deadLetter: letter,
-    countAttempt: true,
-    connectorWorks: false,
-  });
+function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceTools): LedgerWrite {
+  const at = tools.now();
   const { id, reason, connector, recipients, reply } = letter;
-  emit({ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply });
-  return true;
+  const state = endOf(row);
+  const entry = { at, event: state, detail: 'nobody decided before the deadline' };
+  return {
+    ...ending(row, reason, entry, { ...letter, at }, tools),
+    events: [{ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply }],
+  };
 }
 
 /** In the ledger, but in no queue: Redis has lost the job (a crash between two fsyncs). The row and the log must say so. */
-async function endLost(row: LedgerRow, tools: MaintenanceTools): Promise<boolean> {
-  const { ledger, emit, now, retentionMs } = tools;
+function endLost(row: LedgerRow, tools: MaintenanceTools): LedgerWrite {
   const detail = 'the message is in no queue; Redis has lost it';
-  await ledger.settle(rowOf(row), null, {
-    state: row.recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead',
+  return {
+    ...ending(row, 'stalled', { at: tools.now(), event: 'dead', detail }, null, tools),
+    events: [{ event: 'error', id: row.id, where: 'maintenance of overdue messages', detail }],
+  };
+}
+
+function ending(
+  row: LedgerRow,
+  reason: DeadReason,
+  entry: Settlement['entry'],
+  deadLetter: DeadLetter | null,
+  { retentionMs }: MaintenanceTools,
+): Omit<LedgerWrite, 'events'> {
+  const settlement: Settlement = {
+    state: endOf(row),
     recipients: row.recipients,
-    entry: { at: now(), event: 'dead', detail },
+    entry,
     retryAt: null,
-    reason: 'stalled',
-    retentionMs,
-    deadLetter: null,
+    reason,
+    retentionMs: retentionMs(),
+    deadLetter,
     countAttempt: true,
     connectorWorks: false,
-  });
-  emit({ event: 'error', id: row.id, where: 'maintenance of overdue messages', detail });
-  return true;
+  };
+  return { row: rowOf(row), token: null, settlement, unneeded: [] };
+}
+
+function endOf({ recipients }: LedgerRow): 'partial' | 'dead' {
+  return recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead';
 }
 
 function rowOf(row: LedgerRow): NewRow {

@@ -13,7 +13,7 @@ import { sleep } from '../../async/timeout.ts';
 import { asError } from '../../errors.ts';
 import type { Listener } from '../events.ts';
 import { trimContents } from './contents.ts';
-import { settleOverdue } from './deadlines.ts';
+import { enforceDeadlines } from './deadlines.ts';
 import { repairLanes } from './lane-repair.ts';
 import { moveToHomeShards } from './orphans.ts';
 import { trimDeadLetters } from './retention.ts';
@@ -29,7 +29,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   await guarded('lanes', tools, () => repairLanes(tools, signal));
   if (signal.aborted) return true;
   await moveToHomeShards(tools);
-  await guarded('overdue messages', tools, () => settleOverdue(tools));
+  await guarded('overdue messages', tools, () => enforceDeadlines(tools));
   await guarded('dead letters', tools, () => trimDeadLetters(tools));
   await guarded('contents', tools, () => trimContents(tools));
   return true;

@@ -2,7 +2,7 @@
 import type { Job } from 'bullmq';
 import { decodeLane } from '../../queue/jobs.ts';
 import type { ShardParts } from '../../queue/open.ts';
-import { buryInvalid, buryMessage } from '../dead-letter.ts';
+import { deadLetterInvalid, deadLetterMessage } from '../dead-letter.ts';
 import { connectorFor, enterLane, type Routing } from '../router.ts';
 import { guarded, page, type MaintenanceTools } from './tools.ts';
 
@@ -61,7 +61,7 @@ async function reroute(job: Job, connectorId: string, routing: Routing, tools: M
   const { config } = routing;
   const decoded = decodeLane(id, job.data, config.message);
   if (!decoded.ok) {
-    await buryInvalid(decoded, job.data, job.timestamp, tools);
+    await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
     return true;
   }
   const { message, acceptedAt, messageId } = decoded.job;
@@ -84,7 +84,7 @@ async function reroute(job: Job, connectorId: string, routing: Routing, tools: M
   const found = connectorFor(message, { kind: 'new' }, routing);
   if ('why' in found) {
     const about = { acceptedAt, messageId, connector: null };
-    await buryMessage({ ...message, id }, about, 'no-route', found.why, tools);
+    await deadLetterMessage({ ...message, id }, about, 'no-route', found.why, tools);
   } else {
     await enterLane({ ...message, id }, acceptedAt, found, { kind: 'released', via: null, deadline }, tools);
   }

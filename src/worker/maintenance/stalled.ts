@@ -2,7 +2,7 @@
 import type { Queue } from 'bullmq';
 import { printable } from '../../errors.ts';
 import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
-import { buryInvalid, buryMessage } from '../dead-letter.ts';
+import { deadLetterInvalid, deadLetterMessage } from '../dead-letter.ts';
 import { page, type MaintenanceTools } from './tools.ts';
 
 /** Dead-letters the failed jobs of a queue. `connectorId` is null for the intake. */
@@ -23,9 +23,9 @@ export async function deadLetterStalled(
       const { message, acceptedAt } = decoded.job;
       const messageId = 'messageId' in decoded.job ? decoded.job.messageId : '';
       const about = { acceptedAt, messageId, connector: connectorId };
-      await buryMessage({ ...message, id: decoded.job.id }, about, 'stalled', why, tools);
+      await deadLetterMessage({ ...message, id: decoded.job.id }, about, 'stalled', why, tools);
     } else {
-      await buryInvalid(decoded, job.data, job.timestamp, tools);
+      await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
     }
     await job.remove();
   }

@@ -6,11 +6,10 @@ import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
 import type { ShardParts } from '../../queue/open.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';
 import type { Keys } from '../../queue/redis/keys.ts';
-import type { SettleTools } from '../attempt/settlement.ts';
 import type { Listener } from '../events.ts';
 import type { RouterTools } from '../router.ts';
 
-export interface MaintenanceTools extends RouterTools, SettleTools {
+export interface MaintenanceTools extends RouterTools {
   readonly redis: RedisClient;
   /** Of the first shard, which has all that belongs to no connector. */
   readonly keys: Keys;

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { DelayedError, WaitingError, Worker, type Job } from 'bullmq';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { shareConnection, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
+import { shareConnection, type LaneProcessor, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
 import { createLanes } from '../../../src/queue/lanes/lanes.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
@@ -18,12 +18,11 @@ function setUp(process: Process = async () => undefined, lockMs = 5_000) {
   const shared = shareConnection(redis, prefix);
   const lanes = createLanes(redis, keys, shared);
   const worker = (): LaneWorker => {
-    // Three parameters: BullMQ gives a signal only to processors that declare one.
-    const made = shared.laneWorker('lane-x', (job, token, signal) => process(job, token, signal), {
-      lockMs,
-      stalledMs: 50,
-      maxStalledCount: 1,
-    });
+    const run: LaneProcessor = async (job, token, signal) => {
+      await process(job, token, signal);
+      return null;
+    };
+    const made = shared.laneWorker('lane-x', run, { lockMs, stalledMs: 50, maxStalledCount: 1 });
     onTestFinished(() => made.close());
     return made;
   };

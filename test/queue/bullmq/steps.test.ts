@@ -1,7 +1,7 @@
-/** What src/queue/bullmq/steps.ts takes for granted about BullMQ: its steps can carry one of ours, in one script. */
+/** What src/queue/bullmq/steps.ts assumes about BullMQ: its steps can run an add-on of ours, in one script. */
 import { DelayedError, type Job, type Queue } from 'bullmq';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { shareConnection, type LaneWorker, type Riding } from '../../../src/queue/bullmq/shared-queues.ts';
+import { shareConnection, type Completion, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 
 const lane = { lockMs: 30_000, stalledMs: 30_000, maxStalledCount: 3 };
@@ -16,12 +16,12 @@ return { 'ours', theirs }`,
   args: ['x'],
 });
 
-function setUp(work: (job: Job, riding: Riding) => void | Promise<void>) {
+function setUp(work: (job: Job) => Completion | null | Promise<Completion | null>) {
   const redis = testConnection();
   const prefix = testPrefix();
   const shared = shareConnection(redis, prefix);
   const queue: Queue = shared.queue('lane-x');
-  const worker: LaneWorker = shared.laneWorker('lane-x', async (job) => work(job, worker.riding(job)), lane);
+  const worker: LaneWorker = shared.laneWorker('lane-x', async (job) => work(job), lane);
   onTestFinished(() => worker.close());
   const add = (id: string, opts: object = {}) =>
     shared.addWith(
@@ -37,8 +37,8 @@ describe('adding a job', () => {
     ['to wait', {}, 'waiting'],
     ['with a priority', { priority: 10 }, 'prioritized'],
     ['for later', { delay: 60_000 }, 'delayed'],
-  ])('%s carries a step of ours around BullMQ’s, and gives its answer', async (_title, opts, state) => {
-    const { add, queue, log } = setUp(() => undefined);
+  ])('%s runs an add-on of ours around BullMQ’s step, and returns its answer', async (_title, opts, state) => {
+    const { add, queue, log } = setUp(() => null);
     expect(await add('one', opts)).toBe('ours');
     expect(await queue.getJobState('one')).toBe(state);
     expect((await queue.getJob('one'))?.data).toEqual({ id: 'one' });
@@ -46,7 +46,7 @@ describe('adding a job', () => {
   });
 
   test('works again after Redis has forgotten all scripts', async () => {
-    const { add, queue, redis } = setUp(() => undefined);
+    const { add, queue, redis } = setUp(() => null);
     await add('one');
     await redis.script('FLUSH');
     expect(await add('two')).toBe('ours');
@@ -54,7 +54,7 @@ describe('adding a job', () => {
   });
 
   test('by jobs at the same time gives each its own answer, and keeps their order', async () => {
-    const { add, queue, log } = setUp(() => undefined);
+    const { add, queue, log } = setUp(() => null);
     const ids = Array.from({ length: 50 }, (_each, i) => `job-${i}`);
     expect(new Set(await Promise.all(ids.map((id) => add(id))))).toEqual(new Set(['ours']));
     expect((await queue.getJobs(['wait'], 0, -1, true)).map(({ id }) => id)).toEqual(ids);
@@ -62,21 +62,31 @@ describe('adding a job', () => {
   });
 });
 
+/** A completion that notes what becomes of it. */
+function noting(addOn: Completion['addOn'], notes: unknown[], mayEnd = true): Completion {
+  return {
+    addOn,
+    committed: async (answer) => void notes.push(answer),
+    async detached() {
+      notes.push('detached');
+      return mayEnd;
+    },
+  };
+}
+
 describe('the end of a job', () => {
-  test('carries a step of ours, once, and fetches the next job in the same one', async () => {
-    const answers: unknown[] = [];
-    const { add, worker, queue, log, redis, prefix } = setUp((job, { carry, until }) => {
-      until(carry(counting(`${prefix}:log`)).then((answer) => void answers.push(job.id, answer)));
-    });
+  test('runs an add-on of ours, once, and fetches the next job in the same step', async () => {
+    const notes: unknown[] = [];
+    const { add, worker, queue, log, redis, prefix } = setUp(() => noting(counting(`${prefix}:log`), notes));
     await add('one');
     await add('two');
     await redis.del(`${prefix}:log`);
     const next = await worker.runJob((await worker.fetch('t'))!, 't', () => true);
-    expect(answers).toEqual(['one', 'ours']);
+    expect(notes).toEqual(['ours']);
     expect(next?.id).toBe('two');
     expect(await log()).toEqual(['x before', 'x after']);
     expect(await worker.runJob(next!, 't', () => true)).toBeUndefined();
-    expect(answers).toEqual(['one', 'ours', 'two', 'ours']);
+    expect(notes).toEqual(['ours', 'ours']);
     expect(await queue.getJobCounts('wait', 'active', 'completed', 'failed')).toEqual({
       wait: 0,
       active: 0,
@@ -85,49 +95,40 @@ describe('the end of a job', () => {
     });
   });
 
-  test('that does not come, as the processor gave the job back, tells the rider so', async () => {
-    const errors: string[] = [];
-    const { add, worker, prefix } = setUp(async (job, { carry, until }) => {
-      until(
-        carry(counting(`${prefix}:log`)).then(
-          () => undefined,
-          (error: Error) => void errors.push(error.message),
-        ),
-      );
+  test('does not run it for a job that was given back without a completion', async () => {
+    const { add, worker, log, redis, prefix } = setUp(async (job) => {
       await job.moveToDelayed(Date.now() + 60_000, 't');
       throw new DelayedError();
     });
     await add('one');
+    await redis.del(`${prefix}:log`);
     expect(await worker.runJob((await worker.fetch('t'))!, 't', () => true)).toBeUndefined();
-    expect(errors).toEqual(['the job was not ended here']);
+    expect(await log()).toEqual([]);
   });
 
-  test('under a lost lock still carries the step of ours, and leaves the job to its new owner', async () => {
-    const answers: unknown[] = [];
-    const { add, worker, redis, prefix, queue } = setUp(async (job, { carry, until }) => {
-      await redis.set(`${prefix}:lane-x:${job.id}:lock`, 'somebody else');
-      until(carry(counting(`${prefix}:log`)).then((answer) => void answers.push(answer)));
+  test('under a lost lock still runs the add-on, and leaves the job to its new owner', async () => {
+    const notes: unknown[] = [];
+    const { add, worker, redis, prefix, queue } = setUp(async (job) => {
+      await redis.set(`${prefix}:lane-x:${job.id}:lock`, 'another worker');
+      return noting(counting(`${prefix}:log`), notes);
     });
     await add('one');
     await worker.runJob((await worker.fetch('t'))!, 't', () => true);
-    expect(answers).toEqual(['ours']);
+    expect(notes).toEqual(['ours']);
     expect(await queue.getJobState('one')).toBe('active');
   });
 
-  test('that was refused with a step of ours comes once that is done otherwise, and not before', async () => {
+  test.each([
+    ['follows once that is done otherwise', true, 'unknown'],
+    ['does not come if that fails too', false, 'active'],
+  ])('that was refused together with the add-on %s', async (_title, mayEnd, state) => {
+    const notes: unknown[] = [];
     const refused = { lua: `return redis.error_reply('ERR refused')`, keys: [], args: [] };
-    const { add, worker, queue } = setUp((job, { carry, until }) => {
-      const carried = carry(refused);
-      until(job.id === 'done' ? carried.catch(() => undefined) : carried);
-    });
-    for (const [id, state] of [
-      ['done', 'unknown'],
-      ['lost', 'active'],
-    ] as const) {
-      await add(id);
-      expect(await worker.runJob((await worker.fetch('t'))!, 't', () => true)).toBeUndefined();
-      expect(await queue.getJobState(id)).toBe(state);
-    }
+    const { add, worker, queue } = setUp(() => noting(refused, notes, mayEnd));
+    await add('one');
+    expect(await worker.runJob((await worker.fetch('t'))!, 't', () => true)).toBeUndefined();
+    expect(notes).toEqual(['detached']);
+    expect(await queue.getJobState('one')).toBe(state);
   });
 
   test('is followed by no other job where it is not a success', async () => {

@@ -1,6 +1,6 @@
-/** Insisting on a write: which refusals pass, and which errors end it. */
+/** Repeating a write that Redis refuses: which refusals are temporary, and which errors end it. */
 import { expect, test } from 'vitest';
-import { insist } from '../../../src/worker/attempt/retry-write.ts';
+import { retryWhileRefused } from '../../src/worker/retry-write.ts';
 
 /** Fails with these, one after the other, then answers. */
 function refusing(...messages: readonly string[]): { write: () => Promise<string>; tries: () => number } {
@@ -22,22 +22,22 @@ test.for([
   'MISCONF Errors writing to the AOF file: No space left on device',
   'LOADING Redis is loading the dataset in memory',
   "ERR Error running script (call to f_1a2b): @user_script:7: @user_script: 7: -OOM command not allowed when used memory > 'maxmemory'.",
-])('goes on after: %s', async (message) => {
-  const told: string[] = [];
+])('repeats a write after: %s', async (message) => {
+  const reported: string[] = [];
   const { write, tries } = refusing(message, message);
-  expect(await insist(write, (error) => told.push(error.message))).toBe('written');
+  expect(await retryWhileRefused(write, (error) => reported.push(error.message))).toBe('written');
   expect(tries()).toBe(3);
   // Once, however long it lasts.
-  expect(told).toEqual([message]);
+  expect(reported).toEqual([message]);
 });
 
 test.for(['Connection is closed.', 'ERR wrong number of arguments', 'WRONGTYPE Operation against a key'])(
-  'ends at once with: %s',
+  'gives up at once after: %s',
   async (message) => {
-    const told: string[] = [];
+    const reported: string[] = [];
     const { write, tries } = refusing(message);
-    await expect(insist(write, (error) => told.push(error.message))).rejects.toThrow(message);
+    await expect(retryWhileRefused(write, (error) => reported.push(error.message))).rejects.toThrow(message);
     expect(tries()).toBe(1);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
   },
 );
