@@ -1,13 +1,13 @@
 /**
- * One HTTPS request, and how far it got. Not `fetch`: that does not tell whether the body had left when the connection died,
- * which is the difference between «try again» and «may have been sent».
+ * One HTTPS request, and how far it got. Not `fetch`, which does not tell whether the body had left when the connection died:
+ * the difference between "try again" and "may have been sent".
  */
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { printable } from '../errors.ts';
 
-/** `connect`: nothing of the request was on the wire. `part`: not all of its body. `whole`: all of it, and no answer came. */
-export type HttpStage = 'connect' | 'part' | 'whole';
+/** `connect`: nothing of the request was on the wire. `partial`: not all of its body. `complete`: all of it, but no answer came. */
+export type HttpStage = 'connect' | 'partial' | 'complete';
 
 export class HttpFailure extends Error {
   readonly stage: HttpStage;
@@ -28,7 +28,7 @@ interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Buffer | null;
   readonly signal: AbortSignal;
-  /** Until the whole answer is there, in ms. */
+  /** Until the answer is complete, in ms. */
   readonly timeoutMs: number;
 }
 
@@ -40,19 +40,19 @@ export interface HttpAnswer {
 }
 
 export interface HttpClient {
-  /** Rejects with HttpFailure. Redirects are answers like any other: a token goes to no host that is not configured. */
+  /** Rejects with HttpFailure. Follows no redirect, so that a token goes only to a configured host. */
   request(request: HttpRequest): Promise<HttpAnswer>;
   close(): void;
 }
 
-/** A host that does not take a connection within this is not there. */
+/** How long a host may take to accept a connection. */
 const connectMs = 30_000;
-/** A connection that the server is about to close would take a request with it, and leave a message in doubt. */
+/** A request on a connection that the server is about to close would leave its message in doubt. */
 const idleMs = 5_000;
-/** Answers are small: a page of ids, or an error. What is longer is cut. */
+/** Answers are small: a page of ids, or an error. Longer ones are cut. */
 const maxAnswerBytes = 1024 * 1024;
 
-/** Opens nothing before the first request. `ca`: PEM text that replaces the public CAs. */
+/** Connects when the first request comes. `ca`: PEM text that replaces the public CAs. */
 export function createHttpClient(ca: string | null, maxConnections: number): HttpClient {
   const agent = new https.Agent({
     keepAlive: true,
@@ -62,7 +62,7 @@ export function createHttpClient(ca: string | null, maxConnections: number): Htt
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     ...(ca === null ? {} : { ca }),
-    // Node's 250 ms for each address of a host would never reach a far one.
+    // Node's default of 250 ms for each address would never reach a distant server.
     autoSelectFamilyAttemptTimeout: 2_000,
   });
   return {
@@ -105,7 +105,7 @@ function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer>
 
     sent.on('socket', (socket) => {
       const begun = (): void => {
-        if (stage === 'connect') stage = 'part';
+        if (stage === 'connect') stage = 'partial';
       };
       if (sent.reusedSocket) begun();
       else (socket as TLSSocket).once('secureConnect', begun);
@@ -114,7 +114,7 @@ function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer>
     sent.on('response', (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
-      // The status is the answer. What is missing of its text changes nothing, so that a connection that dies here is no failure.
+      // The status is the answer. A connection that dies amid the text is no failure, as the missing text changes nothing.
       const done = (): void => {
         if (!settle()) return;
         const text = Buffer.concat(chunks).toString('utf8');
@@ -137,13 +137,13 @@ function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer>
         }, timeoutMs),
       );
     });
-    // Once the last byte is with the operating system, it may be with the server. Not the event `finish`, which comes for a
-    // write that failed as well.
-    const whole = (error?: Error | null): void => {
-      if (error === null || error === undefined) stage = 'whole';
+    // Once the operating system has the last byte, the server may have it. Not the event `finish`, which also follows a
+    // write that failed.
+    const onBodySent = (error?: Error | null): void => {
+      if (error === null || error === undefined) stage = 'complete';
     };
-    if (length === 0) sent.once('finish', whole);
-    else sent.write(body, whole);
+    if (length === 0) sent.once('finish', onBodySent);
+    else sent.write(body, onBodySent);
     sent.end();
   });
 }

@@ -1,7 +1,8 @@
-/** A transport that sends nothing: it remembers every mail and plays a script of outcomes. For tests, here and at users'. */
+/** A transport that sends nothing: it records every mail and plays a script of outcomes. For tests, in this repository and in applications. */
+import { askFence, createAttempts } from './attempts.ts';
 import type { CheckResult, Outcome, OutgoingMail, RecipientOutcome, SendContext, Transport } from './transport.ts';
 
-/** One step: the whole outcome, or what happens to every recipient, or a function of the mail. */
+/** One step: a whole outcome, the outcome of every recipient, or a function of the mail. */
 export type RecordingStep =
   | Outcome
   | RecipientOutcome['outcome']
@@ -9,27 +10,25 @@ export type RecordingStep =
 
 export interface RecordingTransport extends Transport {
   readonly kind: 'recording';
-  /** Mails whose fence said yes, in order. */
+  /** Mails that passed the fence, in order. */
   readonly mails: readonly OutgoingMail[];
   readonly closed: boolean;
 }
 
 /**
- * `script` is played one step per send; after its end everything is accepted. A step that is a function may wait, and
- * has the signal to heed. `check` is what check() answers, by default that all is well.
+ * Plays one step of `script` per send, and accepts everything after its end. A step that is a function may wait, and should
+ * heed the signal. `check` is the result of check(), by default a success.
  */
 export function createRecordingTransport(
   options: { readonly script?: readonly RecordingStep[]; readonly check?: CheckResult } = {},
 ): RecordingTransport {
   const mails: OutgoingMail[] = [];
   const steps = [...(options.script ?? [])];
-  const running = new Set<Promise<unknown>>();
-  let closed = false;
+  const attempts = createAttempts();
 
   const play = async (mail: OutgoingMail, context: SendContext): Promise<Outcome> => {
-    if (closed || context.signal.aborted) return { kind: 'stopped', why: 'signal' };
-    if (!(await context.fence().catch(() => false))) return { kind: 'stopped', why: 'fence' };
-    if (context.signal.aborted) return { kind: 'stopped', why: 'signal' };
+    const stop = await askFence(context);
+    if (stop !== null) return stop;
     mails.push(mail);
     const step = steps.shift() ?? 'accepted';
     if (typeof step === 'string') return everyRecipient(mail, step);
@@ -40,27 +39,19 @@ export function createRecordingTransport(
     kind: 'recording',
     mails,
     get closed() {
-      return closed;
+      return attempts.closed;
     },
-    async send(mail, context) {
-      const sending = play(mail, context);
-      running.add(sending);
-      try {
-        return await sending;
-      } catch {
-        // A script that throws is a mistake of the test; the contract still holds.
-        return everyRecipient(mail, 'deferred');
-      } finally {
-        running.delete(sending);
-      }
-    },
+    // A script that throws is a mistake in the test; send() must not reject even then.
+    send: (mail, context) =>
+      attempts.run(
+        context.signal,
+        () => play(mail, context),
+        () => everyRecipient(mail, 'deferred'),
+      ),
     async check() {
       return options.check ?? { ok: true, detail: 'recording' };
     },
-    async close() {
-      closed = true;
-      await Promise.allSettled(running);
-    },
+    close: () => attempts.close(),
   };
 }
 

@@ -1,10 +1,10 @@
-/** The transport contract: how a composed mail leaves, and everything that an attempt to send it can come to. */
+/** The transport contract: how a composed mail is sent, and every possible result of an attempt. */
 import type { Content, Envelope, Message } from '../message/message.ts';
 
 /** Whom a failure concerns. */
 export type Scope = 'connector' | 'message' | 'recipient';
 
-/** What the server said, or the socket did. `reply` is safe to print and bounded; null where nobody answered. */
+/** The reply of the server, or the fault of the socket. `text` is safe to print and bounded; null without an answer. */
 export interface Reply {
   /** SMTP reply code or HTTP status as text, or the socket's error code (`ECONNREFUSED`); null if unknown. */
   readonly code: string | null;
@@ -13,27 +13,27 @@ export interface Reply {
   readonly text: string | null;
 }
 
-/** What an attempt came to for one recipient. `accepted` is the server's own word for it; nothing else ever means sent. */
+/** The result of an attempt for one recipient. `accepted` is the server's own word; nothing else ever means sent. */
 export interface RecipientOutcome {
   readonly address: string;
   readonly outcome: 'accepted' | 'deferred' | 'rejected' | 'uncertain';
   readonly scope: Scope;
   readonly reply: Reply;
-  /** Set on `rejected` when the cause is size, so that the dead letter says `too-large`. */
+  /** Set on `rejected` if the cause is size, so that the dead letter says `too-large`. */
   readonly tooLarge?: boolean;
-  /** Delay that the server asked for, in ms; it wins over the retry schedule. */
+  /** The delay that the server asked for, in ms; it overrides the retry schedule. */
   readonly retryAfterMs?: number;
 }
 
-/** Why a connector cannot send at all. `auth` latches, `throttled` and `quota` wait as told, the rest backs off. */
+/** Why a connector cannot send at all. `auth` latches, `throttled` and `quota` wait as told, the others back off. */
 export type FaultClass = 'unreachable' | 'tls' | 'auth' | 'throttled' | 'quota' | 'blocked' | 'config';
 
 /**
  * The result of one attempt.
- * - `settled`: every recipient has an outcome of its own.
+ * - `settled`: every recipient has its own outcome.
  * - `connector-fault`: the connector failed before the message was handed over. No recipient got it; no attempt is burned.
- * - `stopped`: nothing was sent, and nobody failed: the fence said no, the signal came before the transaction began, or all
- *   sessions that the connector may have are open in other processes.
+ * - `stopped`: nothing was sent and nothing failed: the fence refused, the signal came before the transaction began, or other
+ *   processes hold all sessions that the connector may have.
  */
 export type Outcome =
   | { readonly kind: 'settled'; readonly recipients: readonly RecipientOutcome[]; readonly slowDownMs?: number }
@@ -42,15 +42,15 @@ export type Outcome =
 
 export type StopReason = 'fence' | 'signal' | 'no-session';
 
-/** One mail, ready to go: envelope and RFC 5322 bytes with CRLF line ends and no Bcc. */
+/** One mail, ready to send: envelope and RFC 5322 bytes with CRLF line ends and no Bcc. */
 export interface OutgoingMail {
-  /** The message's id (for logs, never on the wire). */
+  /** The id of the message, for logs; never on the wire. */
   readonly id: string;
   readonly envelope: Envelope;
   readonly bytes: Buffer;
-  /** `bytes` ends with the header: only with `structured`, and for a transport whose `wholeBytes` the mail exceeds. */
+  /** `bytes` is the header alone: only with `structured`, and if the mail exceeds the transport's `maxInMemoryBytes`. */
   readonly headerOnly?: true;
-  /** What the bytes were composed of, where somebody composed them: Graph takes a large message only in parts. */
+  /** What the bytes were composed from, unless they came finished: Graph takes a large message only in parts. */
   readonly structured?: Structured;
 }
 
@@ -58,16 +58,16 @@ export interface OutgoingMail {
 export interface Structured {
   readonly message: Message;
   readonly contentOf: (content: Content) => Buffer | Promise<Buffer>;
-  /** Bytes from `start` up to, but not including, `end`: of content that is too large to be held as a whole. */
+  /** Bytes from `start` up to, but not including, `end`, for content that is too large for memory. */
   readonly rangeOf: (content: Content, start: number, end: number) => Buffer | Promise<Buffer>;
 }
 
 export interface SendContext {
-  /** Aborts the attempt. Before the transaction begins it means `stopped`; later, whatever is known by then. */
+  /** Aborts the attempt. Before the transaction begins the result is `stopped`; later it is what is known by then. */
   readonly signal: AbortSignal;
   /**
    * Called once, when a session is ready and before anything of this mail is on the wire. It resolves to false if this
-   * worker may not send any more (lost lock, cancelled); the transport then answers `stopped`.
+   * worker may no longer send (lost lock, cancelled message); the result is then `stopped`.
    */
   readonly fence: () => Promise<boolean>;
 }
@@ -77,47 +77,47 @@ export type CheckResult =
   | { readonly ok: false; readonly fault: FaultClass; readonly reply: Reply };
 
 /**
- * What became of an attempt without a result.
- * - `sent`: the copy was found. `not-sent`: there is none, late enough for one to show, and none will come of what was left.
- * - `unknown`: nothing can be said yet; look again later.
- * - `forbidden`: the connector may not look.
+ * What verification found about an attempt without a result.
+ * - `sent`: a copy exists. `not-sent`: there is none, enough time has passed for one to appear, and none can come any more.
+ * - `unknown`: nothing is known yet; verify again later.
+ * - `forbidden`: the connector may not read the mailbox.
  */
 export type Verification = 'sent' | 'not-sent' | 'unknown' | 'forbidden';
 
 export interface VerifyContext {
   readonly signal: AbortSignal;
-  /** When the attempt began, in ms since the epoch: what is still on its way looks like what was left behind. */
+  /** When the attempt began, in ms since the epoch: a mail still on its way looks like one left behind. */
   readonly attemptedAt: number;
 }
 
-/** A place on a session that the next send() takes. */
+/** A place on a session, which the next send() takes. */
 export interface Reservation {
-  /** Gives the place back, unless a send has taken it. */
+  /** Gives the place back, unless a send() has taken it. */
   cancel(): void;
 }
 
-/** One connector's way to send. Never throws: whatever happens is an Outcome. */
+/** One connector's way to send. Never throws: every result is an Outcome. */
 export interface Transport {
   readonly kind: 'smtp' | 'graph' | 'recording';
   /**
-   * Set where larger mails are sent part by part: one whose contents have more bytes than this need not be composed, and its
+   * Set if larger mails are sent part by part: a mail whose contents have more bytes than this need not be composed, and its
    * `bytes` may be its header alone.
    */
-  readonly wholeBytes?: number;
-  /** Bytes of a mail as the far side counts them against a limit of bytes. Default: those of the mail. */
+  readonly maxInMemoryBytes?: number;
+  /** The bytes of a mail as the server counts them against a limit. Default: the bytes of the mail. */
   countedBytes?(mail: OutgoingMail): number;
   send(mail: OutgoingMail, context: SendContext): Promise<Outcome>;
   /**
-   * Makes sure of a session for a message that is not known yet, so that nobody takes one who could not send it; with
-   * `connect` the session is open afterwards, so that a message which is paced can leave as soon as it is taken. What fails
-   * here is the next send()'s outcome. Null: no session is to be had in this process, or the signal came.
+   * Secures a session before a message is taken from the queue, so that no process takes one that it could not send. With
+   * `connect` the session is open afterwards, so that a paced message can leave as soon as it is taken. A failure here becomes
+   * the outcome of the next send(). Null: this process can get no session, or the signal came.
    */
   reserve?(signal: AbortSignal, connect: boolean): Promise<Reservation | null>;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
   /**
-   * Looks once whether an attempt without a result has sent the mail after all; clears away what it left unfinished. Absent
-   * where the far side cannot be asked. As long as a copy may still show, that there is none is `unknown`.
+   * Looks once whether an attempt without a result has sent the mail, and removes what it left unfinished. Absent if the
+   * server cannot be asked. While a copy may still appear, a missing one is `unknown`.
    */
   verify?(mail: OutgoingMail, context: VerifyContext): Promise<Verification>;
   /** Lets running sends finish, closes idle sessions, refuses new sends. */

@@ -108,11 +108,11 @@ export function createByteBudget(capacity: () => number, end: AbortSignal): Byte
 
 /**
  * Bytes of a message once it is composed, known without reading its contents: attachments become lines of base64 (78 bytes for
- * 57, RFC 2045 section 6.8), text may. `wholeBytes`: what is larger is sent part by part, and only so much is held.
+ * 57, RFC 2045 section 6.8), text may. `maxInMemoryBytes`: what is larger is sent part by part, and only so much is held.
  */
-export function bytesHeld({ raw, text = '', html = '', attachments }: Message, wholeBytes = Infinity): number {
+export function bytesHeld({ raw, text = '', html = '', attachments }: Message, maxInMemoryBytes = Infinity): number {
   if (raw !== undefined) return contentSize(raw);
   const attached = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
-  const size = Buffer.byteLength(text) + Buffer.byteLength(html) + Math.min(attached, wholeBytes);
+  const size = Buffer.byteLength(text) + Buffer.byteLength(html) + Math.min(attached, maxInMemoryBytes);
   return Math.ceil((size * 78) / 57);
 }

@@ -98,7 +98,7 @@ async function deliverJob({ job, token, signal, connector }: LaneTask, tools: La
   const transport = tools.transport(connector.id);
   if (transport === null) return stopping;
   // Before the contents are read, and long before the fence: a message that waits here has done nothing yet.
-  const bytes = bytesHeld(decoded.job.message, transport.wholeBytes);
+  const bytes = bytesHeld(decoded.job.message, transport.maxInMemoryBytes);
   const release = await tools.budget.acquire(connector.id, bytes, signal);
   if (release === null) return stopping;
   const key = tools.keysOf(connector.id).queue(laneName(connector.id), `${id}:lock`);

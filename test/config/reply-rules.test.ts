@@ -65,7 +65,7 @@ describe('reply rules', () => {
   test('say what is wrong in words', async () => {
     const { message } = await onlyIssue(general('  - { text: "(a|b)+", class: quota }'));
     expect(message).toBe(
-      'must not repeat a group: a hostile reply could keep it busy for ever; repeat single characters or classes',
+      'must not repeat a group: a hostile reply could make it run for ever; repeat single characters or classes',
     );
   });
 });

@@ -1,4 +1,4 @@
-/** Proves token and mailbox without sending: what `check --connect` says of a Graph connector. */
+/** Proves token and mailbox without sending anything: what `check --connect` reports of a Graph connector. */
 import type { GraphClient } from './client.ts';
 import { isForbidden } from './lookup.ts';
 import { faultOf } from './outcome.ts';
@@ -9,7 +9,7 @@ import type { CheckResult } from '../transport.ts';
 export interface CheckTask {
   readonly client: GraphClient;
   readonly tokens: TokenSource;
-  /** Null where the connector sends for patterns only, and no mailbox is known. */
+  /** Null if the connector sends for patterns only, so that no mailbox is known. */
   readonly mailbox: string | null;
   readonly requestMs: number;
   readonly now: number;
@@ -25,8 +25,8 @@ export async function checkGraph(task: CheckTask): Promise<CheckResult> {
     return { ok: false, fault, reply };
   }
   if (mailbox === null) return { ok: true, detail: 'token granted; no mailbox was tried, as the connector names none' };
-  // A message to nobody: who may send through this mailbox is told that recipients are missing, everybody else is refused
-  // before. Mail.Send alone reads nothing, so there is no other question that it can answer.
+  // A message without recipients: an application that may send through this mailbox is told that recipients are missing; any
+  // other is refused first. Mail.Send alone reads nothing, so no other request could prove it.
   const body = { message: { toRecipients: [] }, saveToSentItems: false };
   const asked = await client.call({ method: 'POST', path: ['users', mailbox, 'sendMail'], body, timeoutMs }, signal);
   const fault = faultOf(asked, now);

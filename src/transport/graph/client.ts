@@ -1,9 +1,9 @@
 /**
  * Calls Microsoft Graph. The only file that touches @microsoft/microsoft-graph-client.
  *
- * The SDK's own chain of middleware would repeat a POST that Graph answered with 429, 503 or 504 (the last of which may have
- * sent the mail), drop Retry-After and the cause of a failure, and follow redirects. So the chain is ours: token, then HTTP.
- * The SDK encodes nothing either: every value goes into a path or a query through `segment` and `odataText`.
+ * The SDK's own middleware would repeat a POST that Graph answered with 429, 503 or 504 (the last of which may have sent the
+ * mail), drop Retry-After and the cause of a failure, and follow redirects. So the chain here is: token, then HTTP. The SDK
+ * encodes nothing either: every value enters a path or a query through `encode` and `odataText`.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -20,11 +20,11 @@ import type { TokenSource } from '../oauth/token-source.ts';
 
 export interface GraphCall {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** Segments behind the version, each encoded here: `['users', mailbox, 'sendMail']`. */
+  /** Segments after the version, each encoded here: `['users', mailbox, 'sendMail']`. */
   readonly path: readonly string[];
   /** Values are encoded here. */
   readonly query?: Readonly<Record<string, string>>;
-  /** Text goes out as `text/plain`, anything else as JSON. Left out: an empty body. */
+  /** Text is sent as `text/plain`, anything else as JSON. Default: an empty body. */
   readonly body?: string | object;
   readonly timeoutMs: number;
 }
@@ -35,17 +35,17 @@ export type GraphAnswer =
   | { readonly kind: 'no-token'; readonly failure: TokenFailure };
 
 export interface GraphClient {
-  /** Never rejects. Makes one request, and a second one only where the first was refused for its token. */
+  /** Never rejects for what Graph or the connection does. Makes a second request only if the first was refused for its token. */
   call(call: GraphCall, signal: AbortSignal): Promise<GraphAnswer>;
 }
 
-/** What passes through the SDK as it is; errors of any other class lose their cause on the way. */
+/** Passes through the SDK unchanged; errors of any other class lose their cause there. */
 class Passing extends GraphClientError {
   readonly reason: HttpFailure | TokenFailure;
 
   constructor(reason: HttpFailure | TokenFailure) {
     super(reason.message);
-    // The SDK sets the prototype back to its own.
+    // The SDK's constructor sets the prototype to its own.
     Object.setPrototypeOf(this, Passing.prototype);
     this.reason = reason;
   }
@@ -67,7 +67,7 @@ export function createGraphClient(baseUrl: string, tokens: TokenSource, http: Ht
         .options({ signal, timeoutMs })
         .headers({
           'client-request-id': randomUUID(),
-          // Else the id of a draft changes when it is sent, and nobody finds it again.
+          // Without it the id of a draft changes when it is sent, and the draft cannot be found again.
           // https://learn.microsoft.com/graph/outlook-immutable-id
           Prefer: 'IdType="ImmutableId"',
           ...(typeof body === 'string' ? { 'Content-Type': 'text/plain' } : {}),
@@ -104,7 +104,7 @@ function send(request: GraphRequest, method: GraphCall['method'], body: GraphCal
   }
 }
 
-/** Nothing that a path or a query reads as a separator, nor OData as a key in parentheses, is left. */
+/** Leaves nothing that separates parts of a path or a query, or that OData reads as a key in parentheses. */
 function encode(value: string): string {
   const code = (char: string): string => `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
   return encodeURIComponent(value.toWellFormed()).replaceAll(/[!'()*]/g, code);
@@ -137,7 +137,7 @@ function tokenMiddleware(tokens: TokenSource): Middleware {
         const token = await tokens.get(signal);
         await run(context, token);
         if (context.response?.status !== 401) return;
-        // The token may have been revoked, or the key behind it rolled. A 401 is a request that was not looked at.
+        // The token may have been revoked, or its key rolled. Graph has not looked at a request that it answers with 401.
         const fresh = await tokens.renew(token, signal);
         if (fresh !== token) await run(context, fresh);
       } catch (error) {
@@ -158,7 +158,7 @@ function httpMiddleware(http: HttpClient): Middleware {
         const url = String(context.request);
         const answer = await http.request({ url, method, headers, body: body ?? null, signal, timeoutMs });
         const empty = answer.status === 204 || answer.status === 304 || answer.text === '';
-        // `Response` knows no status outside of 200 to 599; nothing that speaks HTTP answers with one.
+        // `Response` takes a status from 200 to 599 only; no HTTP server answers with another one.
         const status = answer.status >= 200 && answer.status <= 599 ? answer.status : 599;
         context.response = new Response(empty ? null : answer.text, { status, headers: answer.headers });
       } catch (error) {

@@ -1,4 +1,4 @@
-/** A message as Graph's JSON has it: for drafts, which take attachments one by one, and for sending without a copy. Pure. */
+/** A message in Graph's JSON: for drafts, which take attachments one by one, and for sending without a copy. Pure. */
 import { routingKey } from '../../message/address.ts';
 import type { Attachment, Mailbox, Message } from '../../message/message.ts';
 
@@ -10,9 +10,9 @@ interface Recipient {
 const maxHeaders = 5;
 
 /**
- * Exactly the recipients of the envelope: those whom To and Cc name stay there, the rest gets a blind copy. What Graph has no
- * property for is left out: header fields that do not begin with X-, In-Reply-To and References; and of text beside HTML only the
- * HTML is taken, from which Exchange makes the text.
+ * Addressed to exactly the recipients of the envelope: those that To and Cc name stay there, the others get a blind copy. What
+ * Graph has no property for is left out: header fields that do not begin with X-, In-Reply-To and References. Of text beside
+ * HTML only the HTML is used, from which Exchange generates the text.
  */
 export function draftOf(
   message: Message,
@@ -48,7 +48,7 @@ function recipientOf({ name, address }: Mailbox): Recipient {
   return { emailAddress: name === undefined ? { address } : { address, name } };
 }
 
-/** An attachment as one request. */
+/** An attachment for one request. */
 export function fileAttachmentOf(attachment: Attachment, bytes: Buffer): Record<string, unknown> {
   const { cid, disposition } = attachment;
   return {
@@ -61,7 +61,7 @@ export function fileAttachmentOf(attachment: Attachment, bytes: Buffer): Record<
   };
 }
 
-/** What an upload session is opened with. */
+/** The request that opens an upload session. */
 export function attachmentItemOf(attachment: Attachment, size: number): Record<string, unknown> {
   const { cid, contentType, disposition } = attachment;
   return {
@@ -76,7 +76,7 @@ export function attachmentItemOf(attachment: Attachment, size: number): Record<s
   };
 }
 
-/** Graph takes no attachment without a name. */
+/** Graph refuses an attachment without a name. */
 function nameOf({ filename }: Attachment): string {
   return filename === undefined || filename === '' ? 'attachment' : filename;
 }

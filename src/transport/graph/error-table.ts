@@ -1,8 +1,8 @@
 /**
- * What answers of Microsoft Graph mean: rows of data, the first that matches wins, each with the page it comes from.
+ * What answers of Microsoft Graph mean: rows of data, of which the first match wins, each with the page it comes from.
  *
- * A code says more than the status beside it, as gateways and versions of Exchange differ in statuses. Where an answer leaves
- * open whether the mail was taken, it is `uncertain`: 500, 502 and 504 come from behind the point where Exchange takes it.
+ * A code is more precise than the status beside it, because gateways and versions of Exchange differ in statuses. An answer
+ * that leaves open whether the mail was accepted is `uncertain`: 500, 502 and 504 may come after Exchange has accepted it.
  */
 import type { FaultClass, Scope } from '../transport.ts';
 
@@ -13,13 +13,13 @@ export type GraphVerdict =
       readonly kind: 'rejected';
       readonly scope: Scope;
       readonly tooLarge?: boolean;
-      /** The mailbox may not use this sender; whoever reports it names both. */
+      /** The mailbox may not use this sender; the outcome's text names both. */
       readonly sendAs?: boolean;
     }
   | { readonly kind: 'deferred'; readonly scope: Scope }
   | { readonly kind: 'uncertain' };
 
-/** A row matches if all that it names matches. `retryAfter`: the answer has to carry that header. */
+/** A row matches if everything it names matches. `retryAfter`: the answer has that header. */
 export interface GraphRule {
   readonly status?: readonly [from: number, to: number];
   readonly codes?: readonly string[];
@@ -51,7 +51,7 @@ const uncertain: GraphVerdict = { kind: 'uncertain' };
 export const graphRules: readonly GraphRule[] = [
   { status: [202, 202], verdict: { kind: 'accepted' }, source: sendMail },
 
-  // Throttled: refused before it was looked at.
+  // Throttled: refused unread.
   {
     status: [429, 429],
     codes: ['ErrorSubmissionQuotaExceeded', 'ErrorExceededMessageLimit', 'ErrorExceededHourlyMessageLimit'],
@@ -73,7 +73,7 @@ export const graphRules: readonly GraphRule[] = [
   { status: [503, 503], retryAfter: true, verdict: fault('throttled', 'Graph asks for a pause'), source: throttling },
   { status: [509, 509], verdict: fault('throttled', 'Graph throttles the application', minute), source: errorsPage },
 
-  // The mailbox has used up what it may send, or is full of its own sent items.
+  // The mailbox has used up its quota, or is full of its own sent items.
   {
     codes: ['ErrorSubmissionQuotaExceeded', 'ErrorExceededMessageLimit', 'ErrorExceededHourlyMessageLimit'],
     verdict: fault('quota', 'the mailbox has used up what it may send', hour),
@@ -154,14 +154,14 @@ export const graphRules: readonly GraphRule[] = [
     source: exchangeCodes,
   },
 
-  // The draft is gone: sent, or deleted by whoever looked what had become of it.
+  // The draft is gone: sent, or deleted by a verification.
   {
     codes: ['ErrorItemNotFound'],
     verdict: uncertain,
     source: 'https://learn.microsoft.com/graph/outlook-immutable-id',
   },
 
-  // Passing faults of Exchange that come before anything is stored.
+  // Temporary faults of Exchange before anything is stored.
   {
     codes: [
       'ErrorMailboxMoveInProgress',

@@ -1,4 +1,4 @@
-/** The way of a message that is too large for one request: a draft, its attachments one by one, and then the order to send it. */
+/** Sends a message that is too large for one request: a draft, its attachments one by one, and then the request to send it. */
 import { contentSize } from '../../message/content.ts';
 import type { Attachment, Message } from '../../message/message.ts';
 import type { GraphAnswer, GraphCall, GraphClient } from './client.ts';
@@ -19,11 +19,11 @@ export interface LargeTask {
   readonly rangeOf: Structured['rangeOf'];
   readonly messageId: string | null;
   readonly graphBaseUrl: string;
-  /** Its signal ends everything: the caller's, or the end of the attempt's time. */
+  /** Their signal ends everything: the caller's, or the end of the attempt's time. */
   readonly tools: UploadTools;
 }
 
-/** Why no way of Graph can carry a message; null if there is a way. Known before anything of it is composed. */
+/** Why Graph cannot carry a message in any way; null if it can. Known before anything of the message is composed. */
 export function tooLargeForGraph(message: Message): string | null {
   const { raw, attachments, envelope } = message;
   if (raw !== undefined) return finishedTooLarge(contentSize(raw));
@@ -34,16 +34,16 @@ export function tooLargeForGraph(message: Message): string | null {
   return `the text of the message has ${size} bytes, and Graph takes ${jsonBytes} beside attachments`;
 }
 
-/** The same of a finished message of `size` bytes. */
+/** The same for a finished message of `size` bytes. */
 export function finishedTooLarge(size: number): string | null {
   if (size <= rawMimeBytes) return null;
   return `the message has ${size} bytes; Graph takes finished messages of up to ${rawMimeBytes}, and larger ones only in parts`;
 }
 
-/** Every step but the last leaves nobody a copy, so that the attempt may end anywhere; a draft that is left is deleted. */
+/** No step but the last sends a copy, so the attempt may end anywhere; a draft that is left is deleted. */
 export async function sendLarge(task: LargeTask): Promise<Outcome> {
   const { facts, message, messageId, tools } = task;
-  // What an earlier attempt left would be a second copy, if somebody sent it by hand or it were still on its way.
+  // A draft left by an earlier attempt would be a second copy if a person sent it, or if it were still on its way.
   if (messageId !== null) await clearDrafts(task.client, facts.mailbox, messageId, tools.requestMs, tools.signal);
   const created = await call(task, { method: 'POST', path: [], body: draftOf(message, messageId, facts.recipients) });
   const draft = created.kind === 'answer' && created.status === 201 ? objectOf(created.text)?.['id'] : null;
@@ -61,7 +61,7 @@ export async function sendLarge(task: LargeTask): Promise<Outcome> {
   }
 }
 
-/** Null if the attachment is there. */
+/** Null once the draft has the attachment. */
 async function attach(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
   const { facts, tools, rangeOf } = task;
   const size = contentSize(attachment);
@@ -74,7 +74,7 @@ async function attach(task: LargeTask, draft: string, attachment: Attachment): P
   const url = opened.kind === 'answer' && opened.status === 201 ? objectOf(opened.text)?.['uploadUrl'] : null;
   if (typeof url !== 'string') return failed(opened, facts);
   if (!isUploadHost(url, task.graphBaseUrl)) {
-    const text = `Graph wants the attachment at ${URL.parse(url)?.host ?? 'no address'}, which is no host of its own`;
+    const text = `Graph names ${URL.parse(url)?.host ?? 'no address'} for the attachment, which is not one of its hosts`;
     return { kind: 'connector-fault', fault: 'config', reply: { code: null, enhancedCode: null, text } };
   }
   const source = { size, range: async (start: number, end: number) => rangeOf(attachment, start, end) };
@@ -89,7 +89,7 @@ async function attach(task: LargeTask, draft: string, attachment: Attachment): P
   return settled(facts, 'deferred', 'message', reply);
 }
 
-/** The attachment's bytes, or why they cannot be had now. */
+/** The attachment's bytes, or why they cannot be read now. */
 export async function readContent(
   contentOf: Structured['contentOf'],
   attachment: Attachment,
@@ -101,7 +101,7 @@ export async function readContent(
   }
 }
 
-/** Where exactly Graph draws the line is not documented; it says so by this code. */
+/** The exact minimum is not documented; Graph reports it by this code. */
 const tooSmallForSession = 'ErrorAttachmentSizeShouldNotBeLessThanMinimumSize';
 
 async function attachWhole(task: LargeTask, draft: string, attachment: Attachment): Promise<Outcome | null> {
@@ -117,7 +117,7 @@ async function attachWhole(task: LargeTask, draft: string, attachment: Attachmen
   return added.kind === 'answer' && added.status === 201 ? null : failed(added, task.facts);
 }
 
-/** A step that did not come to what it should. An answer of success that is none is a passing fault. */
+/** A step without the expected result. An answer of success that lacks what it should contain is a temporary fault. */
 function failed(answer: GraphAnswer, facts: AttemptFacts): Outcome {
   return outcomeOf(answer, 'prepare', facts);
 }
@@ -127,11 +127,11 @@ function call({ client, facts, tools }: LargeTask, request: Omit<GraphCall, 'tim
   return client.call({ ...request, path, timeoutMs: tools.requestMs }, tools.signal);
 }
 
-/** A draft that stays does no harm but to order; it is looked for again before the next attempt. */
+/** A draft that stays only clutters the mailbox; the next attempt looks for it again. */
 const removeMs = 10_000;
 
 async function remove({ client, facts }: LargeTask, draft: string): Promise<void> {
   const path = ['users', facts.mailbox, 'messages', draft];
-  // The attempt's own signal may be what ended it.
+  // The attempt's own signal may have ended it.
   await client.call({ method: 'DELETE', path, timeoutMs: removeMs }, AbortSignal.timeout(removeMs));
 }

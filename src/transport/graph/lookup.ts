@@ -1,4 +1,4 @@
-/** Looks for copies and drafts of a message by its Message-ID, and deletes drafts that nobody will send any more. */
+/** Finds copies and drafts of a message by its Message-ID, and deletes drafts that will not be sent any more. */
 import { routingKey } from '../../message/address.ts';
 import { odataText, type GraphAnswer, type GraphClient } from './client.ts';
 import { objectOf } from '../http-reply.ts';
@@ -8,9 +8,9 @@ import type { Verification } from '../transport.ts';
 interface Found {
   readonly id: string;
   readonly isDraft: boolean;
-  /** ms since the epoch; null for what was never sent. */
+  /** ms since the epoch; null if it was never sent. */
   readonly sentAt: number | null;
-  /** Compare forms of all recipients that the copy names. */
+  /** The routing keys of all recipients that the copy names. */
   readonly recipients: ReadonlySet<string>;
 }
 
@@ -19,18 +19,18 @@ export interface VerifyTask {
   readonly mailbox: string;
   readonly messageId: string;
   readonly recipients: readonly string[];
-  /** Sent items are kept: that none is found means something. */
+  /** Sent items are kept, so that finding none is evidence. */
   readonly keepsCopies: boolean;
   /** ms since the epoch. */
   readonly attemptedAt: number;
   readonly now: number;
-  /** How late a copy may show, and how long a draft may be on its way before it counts as left behind. */
+  /** How late a copy may appear, and how long a draft may be on its way before it counts as left behind. */
   readonly patience: { readonly copyMs: number; readonly draftMs: number };
   readonly requestMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Clocks of two machines, and the time an attempt takes until it is given up. */
+/** The difference between two machines' clocks, and the time until an attempt is given up. */
 const clockSkewMs = 5 * 60_000;
 
 export async function verify(task: VerifyTask): Promise<Verification> {
@@ -40,7 +40,7 @@ export async function verify(task: VerifyTask): Promise<Verification> {
   if (found.some((copy) => !copy.isDraft && isOurs(copy, task))) return 'sent';
   const drafts = found.filter(({ isDraft }) => isDraft);
   const age = task.now - task.attemptedAt;
-  // Exchange parks what it has accepted among the drafts until it is on its way.
+  // Exchange keeps what it has accepted among the drafts until it is on its way.
   if (age < task.patience.copyMs || (drafts.length > 0 && age < task.patience.draftMs)) return 'unknown';
   for (const { id } of drafts) {
     if (!(await remove(client, mailbox, id, requestMs, signal))) return 'unknown';
@@ -49,16 +49,16 @@ export async function verify(task: VerifyTask): Promise<Verification> {
 }
 
 /**
- * The same Message-ID may have gone to other recipients before: a dead letter that is replayed for those who were left. A copy
- * counts if it names everybody of this attempt; or if it is as young as the attempt and names as many, as Exchange may show a
- * recipient by another of his addresses.
+ * The same Message-ID may have gone to other recipients before: a replayed dead letter goes to the remaining ones. A copy
+ * counts if it names every recipient of this attempt, or if it is as recent as the attempt and names as many recipients,
+ * because Exchange may show a recipient by another address.
  */
 function isOurs({ recipients, sentAt }: Found, task: VerifyTask): boolean {
   if (task.recipients.every((address) => recipients.has(routingKey(address)))) return true;
   return recipients.size === task.recipients.length && sentAt !== null && sentAt >= task.attemptedAt - clockSkewMs;
 }
 
-/** Deletes drafts with this Message-ID, as far as that can be done now. */
+/** Deletes drafts with this Message-ID, as far as that is possible now. */
 export async function clearDrafts(
   client: GraphClient,
   mailbox: string,
@@ -88,7 +88,7 @@ async function lookUp(
   return Array.isArray(value) ? value.flatMap(readFound) : 'unknown';
 }
 
-/** Without a permission to read: 403 with a code that says so, and not a tenant or network that refuses everything. */
+/** The permission to read is missing: 403 with a code that says so, unlike a tenant or network that refuses everything. */
 export function isForbidden(answer: GraphAnswer): boolean {
   if (answer.kind !== 'answer' || answer.status !== 403) return false;
   const { verdict } = readAnswer(answer, 0);

@@ -1,10 +1,10 @@
 /**
- * The bytes that Graph is given: it has no envelope and sends to whom the header names, so the header is made to name exactly
- * those whom this attempt is for. Pure.
+ * Makes the header name exactly the recipients of this attempt, because Graph has no envelope and sends to whom the header
+ * names. Pure.
  *
- * Recipients whom no To or Cc field names become a Bcc field, which Exchange takes off before anybody sees it. Recipients who
- * are named but not for this attempt (they have their copy, or another connector sends it) are taken out of To and Cc: the
- * price is a header that does not name them, and the alternative would be a second copy.
+ * Recipients that no To or Cc field names go into a Bcc field, which Exchange removes before delivery. Recipients that are
+ * named but not part of this attempt (they have their copy, or another connector sends it) are removed from To and Cc: the
+ * price is a header that does not name them; the alternative would be a second copy.
  */
 import MimeNode from 'nodemailer/lib/mime-node';
 import { parseMailboxList, routingKey } from '../../message/address.ts';
@@ -36,7 +36,7 @@ export function addressTo(bytes: Buffer, recipients: readonly string[]): Address
     for (const { address } of kept) wanted.delete(routingKey(address));
     if (untouched) continue;
     parts.push(bytes.subarray(position, field.start));
-    // A group without members («undisclosed-recipients:;») goes too: Graph refuses it.
+    // A group without members ("undisclosed-recipients:;") is removed, too: Graph refuses it.
     if (kept.length > 0) parts.push(Buffer.from(fieldOf(field.name, kept)));
     position = field.end;
   }

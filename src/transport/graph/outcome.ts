@@ -1,17 +1,14 @@
-/** Turns what Graph answered, or did not, into the outcome of the attempt: Graph takes or refuses a mail as a whole. Pure. */
+/** Turns the answer of Graph, or its absence, into the outcome of the attempt: Graph takes or refuses a mail as a whole. Pure. */
 import { unreachable } from '../../errors.ts';
 import type { GraphAnswer } from './client.ts';
 import { readAnswer } from './response.ts';
 import { classifySocketFault } from '../socket-fault.ts';
 import type { CheckResult, FaultClass, Outcome, RecipientOutcome, Reply, Scope } from '../transport.ts';
 
-/**
- * What a request is for: `submit` hands the mail over for sending; `prepare` is a step before that, which leaves nobody a copy
- * whatever becomes of it.
- */
+/** What a request is for: `submit` hands the mail over for sending; `prepare` is an earlier step, which never sends a copy. */
 export type Purpose = 'submit' | 'prepare';
 
-/** What is the same for all requests of one attempt. */
+/** The same for all requests of one attempt. */
 export interface AttemptFacts {
   readonly recipients: readonly string[];
   /** For the text of a Send As refusal. */
@@ -31,10 +28,10 @@ export function outcomeOf(answer: GraphAnswer, purpose: Purpose, facts: AttemptF
       const { stage, code, message } = answer.failure;
       const reply = { code, enhancedCode: null, text: message };
       if (stage === 'connect') return connectorFault(classifySocketFault(code), reply);
-      if (stage === 'whole' && purpose === 'submit') {
+      if (stage === 'complete' && purpose === 'submit') {
         return settled(facts, 'uncertain', 'message', { ...reply, text: `no answer after the message: ${message}` });
       }
-      // Graph has no whole message, so it has sent none. It may be this one that the connection dies of.
+      // Graph has no complete message, so it has sent none. This message may be what makes the connection fail.
       return settled(facts, 'deferred', 'message', {
         ...reply,
         text: `no answer after a part of the message: ${message}`,
@@ -51,7 +48,7 @@ function byAnswer(answer: Extract<GraphAnswer, { kind: 'answer' }>, purpose: Pur
   const { verdict, reply, retryAfterMs } = readAnswer(answer, facts.now);
   switch (verdict.kind) {
     case 'accepted': {
-      // Taken, and asked to be slower from here on.
+      // Accepted, with the request to slow down.
       const slowDown = retryAfterMs === null ? {} : { slowDownMs: retryAfterMs };
       return { ...settled(facts, purpose === 'submit' ? 'accepted' : 'deferred', 'message', reply), ...slowDown };
     }
@@ -86,7 +83,7 @@ function connectorFault(fault: FaultClass, reply: Reply, pauseMs?: number): Outc
   return { kind: 'connector-fault', fault, reply, ...(pauseMs === undefined ? {} : { pauseMs }) };
 }
 
-/** The same for everybody. */
+/** The same outcome for every recipient. */
 export function settled(
   { recipients }: Pick<AttemptFacts, 'recipients'>,
   outcome: RecipientOutcome['outcome'],
@@ -97,7 +94,7 @@ export function settled(
   return { kind: 'settled', recipients: recipients.map((address) => ({ address, outcome, scope, reply, ...more })) };
 }
 
-/** A refusal of our own, before anything is on the wire. */
+/** A refusal made here, before anything is on the wire. */
 export function refusedHere(
   facts: Pick<AttemptFacts, 'recipients'>,
   text: string,
@@ -111,7 +108,7 @@ function namingBoth(reply: Reply, { mailbox, sender }: AttemptFacts): Reply {
   return { ...reply, text };
 }
 
-/** What an answer says of the connector, where no mail is concerned; null if it is no fault. */
+/** The fault of the connector in an answer that concerns no mail; null if there is none. */
 export function faultOf(answer: GraphAnswer, now: number): Extract<CheckResult, { ok: false }> | null {
   const outcome = outcomeOf(answer, 'prepare', { recipients: ['-'], mailbox: '', sender: '', now });
   return outcome.kind === 'connector-fault' ? { ok: false, fault: outcome.fault, reply: outcome.reply } : null;

@@ -1,4 +1,4 @@
-/** Reads an answer of Microsoft Graph: its codes, its delay, its text, and what they mean by the table. Pure. */
+/** Reads an answer of Microsoft Graph: its codes, its delay, its text, and their meaning by the table. Pure. */
 import { printable } from '../../errors.ts';
 import { graphRules, type GraphRule, type GraphVerdict } from './error-table.ts';
 import { mapOf, objectOf, readRetryAfter } from '../http-reply.ts';
@@ -7,7 +7,7 @@ import type { Reply } from '../transport.ts';
 export interface ReadAnswer {
   readonly verdict: GraphVerdict;
   readonly reply: Reply;
-  /** What the answer asks for by Retry-After, in ms; null without that header. */
+  /** The delay of its Retry-After, in ms; null without that header. */
   readonly retryAfterMs: number | null;
 }
 
@@ -41,15 +41,15 @@ export function readAnswer(
   };
 }
 
-/** By codes first, the most specific of them first: a general one above it says less. Then by status alone. */
+/** By codes first, beginning with the most specific one, then by status alone. */
 function ruleFor(status: number, codes: readonly string[], asksForPause: boolean): GraphRule | undefined {
   const fits = ({ status: range, retryAfter }: GraphRule): boolean =>
     (range === undefined || (status >= range[0] && status <= range[1])) && (retryAfter === undefined || asksForPause);
-  // No error's code makes a yes of it, nor a no of a 202.
+  // No error code turns a 202 into a refusal, or a failure into a success.
   if (status >= 200 && status <= 299) return graphRules.find((rule) => rule.codes === undefined && fits(rule));
   for (const code of codes) {
     const found = graphRules.find((rule) => rule.codes?.includes(code) === true && fits(rule));
-    // A pause that is asked for in so many words wins over what the code says in general.
+    // An explicit request for a pause wins over the general meaning of the code.
     if (found !== undefined) return found;
   }
   return graphRules.find((rule) => rule.codes === undefined && fits(rule));
@@ -78,10 +78,10 @@ function errorOf(text: string): GraphErrorBody | null {
   return { codes, message, requestId };
 }
 
-/** Gateways answer in HTML, or say nothing: the title is what a person would read of it. */
+/** Gateways answer in HTML or not at all: the title is what a person would read of a page. */
 function saidBy(status: number, text: string): string {
   if (status === 202) return 'accepted';
   const title = /<title>([^<]{1,200})/i.exec(text.slice(0, 10_000))?.[1];
   if (title !== undefined) return `${status} ${title}`;
-  return text.trim() === '' ? `${status} without a text` : `${status} with a text that is not Graph’s`;
+  return text.trim() === '' ? `${status} without a text` : `${status} with a text that is not from Graph`;
 }

@@ -4,18 +4,18 @@ import type { CredentialSettings } from '../oauth/settings.ts';
 /** In ms. */
 export interface GraphTimeouts {
   readonly tokenMs: number;
-  /** One request to Graph, body and answer. */
+  /** One request to Graph, with its body and answer. */
   readonly requestMs: number;
-  /** One large message with everything it needs. */
+  /** One large message with all its requests. */
   readonly uploadMs: number;
-  /** How late a copy may show in Sent Items. Until then, that none is there says nothing of an attempt without a result. */
+  /** How late a copy may appear in Sent Items. Until then, a missing copy proves nothing about an attempt without a result. */
   readonly sentItemsMs: number;
 }
 
 /**
- * A token takes some 200 ms; a slow one holds a slot. A request that carries 4 MB over a slow line needs its minutes, and
- * giving up after its body leaves the message uncertain. 150 MB in ranges of 3 MB within Exchange's 150 MB in 5 minutes.
- * Sent Items are seen within seconds mostly; https://learn.microsoft.com/graph/outlook-immutable-id says they may lag.
+ * A token takes some 200 ms; a slow one holds a slot. A request that carries 4 MB over a slow line needs minutes, and giving
+ * up after its body leaves the message uncertain. An upload has 150 MB at most, and Exchange allows 150 MB in 5 minutes. Sent
+ * Items mostly appear within seconds; https://learn.microsoft.com/graph/outlook-immutable-id says they may lag.
  */
 export const graphTimeouts: GraphTimeouts = {
   tokenMs: 20_000,
@@ -42,11 +42,11 @@ export interface GraphSettings {
   readonly tenantId: string;
   readonly clientId: string;
   readonly credential: CredentialSettings;
-  /** Origins, without a path: the version is the transport's to add. */
+  /** Origins without a path; the transport adds the version. */
   readonly cloud: { readonly graphBaseUrl: string; readonly authorityHost: string };
-  /** Mailbox that everything is sent through, with Send As; null is the From address of each message. */
+  /** The mailbox to send everything through, with Send As; null: the mailbox of each message's From address. */
   readonly mailbox: string | null;
-  /** False makes small messages go out without a copy; Graph has no such choice for those that go out as MIME or as drafts. */
+  /** False sends small messages without a copy; Graph offers no such choice for MIME and drafts. */
   readonly saveToSentItems: boolean;
   /** `ca`: PEM text of private CAs that replace the public ones. */
   readonly tls: { readonly ca: string | null };

@@ -1,7 +1,7 @@
 /**
- * Sends one attachment through an upload session: range after range, and after a cut from where the server says.
+ * Sends one attachment through an upload session: range after range, and after an interruption from where the server says.
  *
- * The address of a session is a secret of its own, at another host: no token goes there.
+ * The URL of a session, at another host, is its own credential: no token is sent there.
  * https://learn.microsoft.com/graph/outlook-large-attachments
  */
 import { HttpFailure, type HttpAnswer, type HttpClient } from '../http.ts';
@@ -10,7 +10,7 @@ import { objectOf, readRetryAfter } from '../http-reply.ts';
 
 export type Uploaded =
   | { readonly kind: 'done' }
-  /** The session is no more; another one may do. */
+  /** The session no longer exists; another one may succeed. */
   | { readonly kind: 'session-lost'; readonly text: string }
   | { readonly kind: 'failed'; readonly status: number | null; readonly code: string | null; readonly text: string };
 
@@ -23,13 +23,13 @@ export interface UploadTools {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** In a row, without a byte of progress. With the delays between them: a minute of a dead line. */
+/** In a row, without a byte of progress. With the delays between them: a minute without a connection. */
 const maxFailures = 6;
 const firstDelayMs = 1_000;
-/** A longer pause is the lane's to make, not an open session's. */
+/** A longer pause is a matter of the lane, not of an open session. */
 const maxDelayMs = 30_000;
 
-/** What is uploaded; read range by range, so that it need not be in memory as a whole. */
+/** The content to upload, read range by range so that it is never in memory as a whole. */
 export interface UploadSource {
   /** Bytes. */
   readonly size: number;
@@ -97,7 +97,7 @@ async function put(
   return request(tools, { url, method: 'PUT', headers, body: bytes });
 }
 
-/** Where the session stands. */
+/** Asks how far the session has got. */
 function ask(url: string, tools: UploadTools): Promise<HttpAnswer | HttpFailure> {
   return request(tools, { url, method: 'GET', headers: {}, body: null });
 }
@@ -114,7 +114,7 @@ async function request(
   }
 }
 
-/** `{ nextExpectedRanges: ["2097152-"] }`; the keys come in two spellings. Null if it says nothing that can be followed. */
+/** `{ nextExpectedRanges: ["2097152-"] }`; the keys come in two spellings. Null if the answer names no usable position. */
 function nextPosition({ text }: HttpAnswer, length: number): number | null {
   const body = objectOf(text);
   const ranges = body?.['nextExpectedRanges'] ?? body?.['NextExpectedRanges'];

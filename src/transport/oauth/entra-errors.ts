@@ -1,8 +1,8 @@
-/** What a refusal of Microsoft Entra means, and what to do about it: a table of its codes. Pure. */
+/** What a refusal by Microsoft Entra means and what to do about it: a table of its codes. Pure. */
 import { printable } from '../../errors.ts';
 import type { FaultClass, Reply } from '../transport.ts';
 
-/** No token: the connector cannot send, and `reply` says why. Stays within this room. */
+/** There is no token, so the connector cannot send; `reply` says why. Never leaves the transport. */
 export class TokenFailure extends Error {
   readonly fault: FaultClass;
   readonly reply: Reply;
@@ -33,11 +33,11 @@ const consent = 'https://learn.microsoft.com/entra/identity/enterprise-apps/gran
 const secrets = 'https://learn.microsoft.com/entra/identity-platform/how-to-add-credentials';
 
 export const tokenRules: readonly TokenRule[] = [
-  // Entra's own trouble.
+  // Entra's own faults.
   {
     codes: [90006, 90012, 90024, 90033, 90090, 90091, 70012, 50000],
     fault: 'unreachable',
-    hint: 'Entra has a passing fault',
+    hint: 'Entra has a temporary fault',
     source: codesPage,
   },
   { codes: [90055], fault: 'throttled', hint: 'Entra throttles the tenant', pauseMs: 60_000, source: codesPage },
@@ -51,32 +51,32 @@ export const tokenRules: readonly TokenRule[] = [
   {
     codes: [700024],
     fault: 'auth',
-    hint: 'the signed assertion is outside of its time: check the clock of this machine',
+    hint: 'the signed assertion is outside its validity: check the clock of this machine',
     source: certificates,
   },
   // The secret or the certificate.
   {
     codes: [7000222],
     fault: 'auth',
-    hint: 'the client secret has expired: create a new one under «Certificates & secrets» of the app registration',
+    hint: 'the client secret has expired: create a new one under "Certificates & secrets" of the app registration',
     source: secrets,
   },
   {
     codes: [7000215],
     fault: 'auth',
-    hint: 'the client secret is wrong: take the secret’s value, not its id',
+    hint: 'the client secret is wrong: use the value of the secret, not its id',
     source: secrets,
   },
   {
     codes: [7000216, 7000218, 70002],
     fault: 'auth',
-    hint: 'the application has not proved who it is: check the credential',
+    hint: 'the application has not proved its identity: check the credential',
     source: codesPage,
   },
   {
     codes: [700027],
     fault: 'auth',
-    hint: 'the certificate is not one of the app registration’s: upload it under «Certificates & secrets»',
+    hint: 'the certificate is not one of the app registration’s: upload it under "Certificates & secrets"',
     source: certificates,
   },
   {
@@ -114,21 +114,21 @@ export const tokenRules: readonly TokenRule[] = [
   {
     codes: [65001, 90094],
     fault: 'config',
-    hint: 'an administrator has not consented: grant admin consent under «API permissions»',
+    hint: 'an administrator has not consented: grant admin consent under "API permissions"',
     source: consent,
   },
   {
     codes: [53003],
     fault: 'config',
-    hint: 'a Conditional Access policy for workload identities keeps this application, or this address, out',
+    hint: 'a Conditional Access policy for workload identities blocks this application, or this address',
     source: conditionalAccess,
   },
 ];
 
-/** Longest part of Entra's own words that is kept. */
+/** How much of Entra's own text is kept. */
 const maxTextLength = 300;
 
-/** What an error of @azure/identity means. Whatever is not known counts as passing: nothing is lost by trying later. */
+/** What an error of @azure/identity means. An unknown one counts as temporary: trying later loses nothing. */
 export function readTokenError(thrown: unknown, secrets: readonly string[] = []): TokenFailure {
   if (thrown instanceof TokenFailure) return thrown;
   const text = secrets
@@ -152,11 +152,11 @@ export function readTokenError(thrown: unknown, secrets: readonly string[] = [])
 function withoutCode(thrown: unknown, text: string): TokenFailure {
   const said = printable(text, maxTextLength);
   const reply = { code: socketCode(thrown), enhancedCode: null, text: `no token from Entra: ${said}` };
-  // Constructors complain of what is missing; a certificate that cannot be read is found when it is first used.
+  // A constructor throws for a missing value; an unreadable certificate fails when it is first used.
   if (/"alg" parameter for "ec" key/.test(text)) {
     return new TokenFailure('auth', {
       ...reply,
-      text: 'the client certificate cannot be used: Entra takes RSA keys only',
+      text: 'the client certificate cannot be used: Entra accepts RSA keys only',
     });
   }
   if (/certificate|PEM|private key|passphrase|decrypt/i.test(text) && !/network|self.signed|unable to/i.test(text)) {

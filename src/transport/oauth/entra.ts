@@ -1,9 +1,9 @@
 /**
  * Asks Microsoft Entra for one token. The only file that touches @azure/identity.
  *
- * Every call makes a credential of its own, and the token is kept elsewhere. An instance that is kept answers from its cache
- * after a 401, and for a minute or an hour after a failure without asking anybody (msal-node's ThrottlingUtils), so that a
- * repaired secret would not be noticed. The price is one request for the discovery document per token, so per hour.
+ * Every call creates its own credential, and the token is kept elsewhere. A credential that is kept would answer from its
+ * cache after a 401, and for a minute or an hour after a failure without a request (msal-node's ThrottlingUtils), so a
+ * repaired secret would go unnoticed. The price is one request for the discovery document per token, so per hour.
  */
 import type { AccessToken, TokenCredential } from '@azure/identity';
 import { unreachable } from '../../errors.ts';
@@ -15,14 +15,14 @@ export interface Token {
   readonly expiresAt: number;
 }
 
-/** Hosts whose metadata the library knows; any other would be looked up at login.microsoft.com, a host nobody configured. */
+/** Hosts whose metadata the library knows. It would look up any other at login.microsoft.com, a host that is not configured. */
 const knownAuthorities: ReadonlySet<string> = new Set([
   'login.microsoftonline.com',
   'login.microsoftonline.us',
   'login.chinacloudapi.cn',
 ]);
 
-/** Rejects with whatever the library throws; `readTokenError` knows what it means. Loads the library when first called. */
+/** Rejects with the library's own errors, which `readTokenError` reads. Loads the library when first called. */
 export async function requestToken(identity: IdentitySettings, scope: string, signal: AbortSignal): Promise<Token> {
   const credential = await createCredential(identity);
   const answer: AccessToken | null = await credential.getToken(scope, { abortSignal: signal });
@@ -31,13 +31,13 @@ export async function requestToken(identity: IdentitySettings, scope: string, si
 }
 
 async function createCredential(identity: IdentitySettings): Promise<TokenCredential> {
-  // A quarter of a second and 30 MB, which only those pay who use it.
+  // Costs a quarter of a second and 30 MB, so only connectors that need it load it.
   const azure = await import('@azure/identity');
   const { tenantId, clientId, credential, authorityHost, ca } = identity;
   const options = {
     authorityHost,
     disableInstanceDiscovery: !knownAuthorities.has(new URL(authorityHost).hostname),
-    // The queue repeats; a second layer of retries would only hold a slot for longer.
+    // The queue retries; a second layer of retries would only hold a slot for longer.
     retryOptions: { maxRetries: 0 },
     ...(ca === null ? {} : { tlsOptions: { ca } }),
   };
@@ -47,7 +47,7 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
     case 'clientCertificate': {
       const { certificate, password } = credential;
       const pem = { certificate, ...(password === null ? {} : { certificatePassword: password }) };
-      // The chain lets Entra trust by subject and issuer, so that a renewed certificate needs no new registration.
+      // With the chain Entra can trust subject and issuer, so a renewed certificate needs no new registration.
       return new azure.ClientCertificateCredential(tenantId, clientId, pem, {
         ...options,
         sendCertificateChain: true,
@@ -79,14 +79,14 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
   }
 }
 
-/** What must never be shown. */
+/** Values that must never be shown. */
 export function secretsOf(credential: CredentialSettings): readonly string[] {
   if (credential.kind === 'clientSecret') return [credential.clientSecret];
   if (credential.kind === 'clientCertificate') return [credential.certificate, credential.password ?? ''];
   return [];
 }
 
-/** Without a value the credential takes it from the environment that the cluster gives. */
+/** A value left out is taken from the environment that the cluster provides. */
 function idsOf({ tenantId, clientId }: IdentitySettings): { tenantId?: string; clientId?: string } {
   return { ...(tenantId === '' ? {} : { tenantId }), ...(clientId === '' ? {} : { clientId }) };
 }

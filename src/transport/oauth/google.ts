@@ -13,12 +13,12 @@ import type { FaultClass } from '../transport.ts';
 
 type GoogleSettings = Extract<OAuthSettings, { provider: 'google' }>;
 
-/** All of SMTP, IMAP and POP; there is none for SMTP alone. */
+/** For SMTP, IMAP and POP together; there is none for SMTP alone. */
 const scope = 'https://mail.google.com/';
-/** The longest that Google takes. */
+/** The longest validity that Google accepts. */
 const assertionSeconds = 3_600;
 
-/** `user`: whom a service account acts for. `now`: ms since the epoch. Rejects with TokenFailure. */
+/** `user`: the account that a service account acts for. `now`: ms since the epoch. Rejects with TokenFailure. */
 export async function requestGoogleToken(
   { grant, tokenUrl, ca, tokenMs }: GoogleSettings,
   user: string,
@@ -47,7 +47,7 @@ export async function requestGoogleToken(
   }
 }
 
-/** What must never be shown. */
+/** Values that must never be shown. */
 export function googleSecrets(grant: GoogleGrant): readonly string[] {
   return grant.kind === 'refreshToken' ? [grant.clientSecret, grant.refreshToken] : [grant.privateKey];
 }

@@ -20,25 +20,25 @@ export type GoogleGrant =
   /** A service account with domain-wide delegation, which acts for the user. `privateKey` is PEM text. */
   | { readonly kind: 'serviceAccount'; readonly clientEmail: string; readonly privateKey: string };
 
-/** How an application proves to Microsoft Entra who it is. */
+/** How an application proves its identity to Microsoft Entra. */
 export type CredentialSettings =
   | { readonly kind: 'clientSecret'; readonly clientSecret: string }
   /** PEM text of the certificate and its private key; `password` opens an encrypted key. */
   | { readonly kind: 'clientCertificate'; readonly certificate: string; readonly password: string | null }
-  /** `clientId` names a user-assigned identity; null is the machine's own. */
+  /** `clientId` names a user-assigned identity; null: the machine's own. */
   | { readonly kind: 'managedIdentity'; readonly clientId: string | null }
-  /** `tokenFile` null: where the cluster's environment says. */
+  /** `tokenFile` null: the file that the cluster's environment names. */
   | { readonly kind: 'workloadIdentity'; readonly tokenFile: string | null }
   | { readonly kind: 'default' };
 
-/** An application of Microsoft Entra, and where to ask for its tokens. Ids may be empty where the credential brings its own. */
+/** An application of Microsoft Entra, and where to ask for its tokens. Ids may be empty if the credential has its own. */
 export interface IdentitySettings {
   readonly tenantId: string;
   readonly clientId: string;
   readonly credential: CredentialSettings;
   /** `https://login.microsoftonline.com`. */
   readonly authorityHost: string;
-  /** PEM text of private CAs that replace the public ones, for a proxy that looks into TLS or a server of your own. */
+  /** PEM text of private CAs that replace the public ones, for a TLS-inspecting proxy or a private server. */
   readonly ca: string | null;
   /** How long a request for a token may take as a whole, in ms. */
   readonly tokenMs: number;

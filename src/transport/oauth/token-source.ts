@@ -1,15 +1,15 @@
-/** The token of one connector: asked for once at a time, kept, renewed before it ends, thrown away when it is refused. */
+/** The access token of one connector: requested once at a time, kept, renewed before it expires, discarded when it is refused. */
 import { abortable } from '../../async/abort.ts';
 import { withTimeout } from '../../async/timeout.ts';
 import type { Token } from './entra.ts';
 import { readTokenError, TokenFailure } from './entra-errors.ts';
 
 export interface TokenSource {
-  /** A token that is good now. Rejects with TokenFailure. The signal ends the waiting, not the request that others share. */
+  /** A valid token. Rejects with TokenFailure. The signal ends the wait, not the request, which other callers share. */
   get(signal: AbortSignal): Promise<string>;
-  /** The server refused `token`: another one. Whoever comes later with the same refused token gets what the first got. */
+  /** Another token, because the server refused this one. Later callers with the same refused token get the same result. */
   renew(token: string, signal: AbortSignal): Promise<string>;
-  /** A text of the far side, without a token that it repeats. */
+  /** A text of the server, without the tokens that it repeats. */
   hide(text: string): string;
 }
 
@@ -19,14 +19,14 @@ export interface TokenSourceOptions {
   readonly timeoutMs: number;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** Never part of an error's text, even if the far side repeats them. */
+  /** Never part of an error's text, even if the server repeats them. */
   readonly secrets?: readonly string[];
 }
 
-/** Tokens live for 60 to 90 minutes; one that ends while a request is on its way would be refused. */
+/** Tokens live for 60 to 90 minutes; one that expires while a request is on its way would be refused. */
 const earlyMs = 10 * 60_000;
 const tooLateMs = 60_000;
-/** An early renewal that fails, and a token that is short-lived, must not make a request for each message. */
+/** Neither a failing early renewal nor a short-lived token may cause a request per message. */
 const betweenEarlyMs = 60_000;
 
 export function createTokenSource({ request, timeoutMs, now, secrets = [] }: TokenSourceOptions): TokenSource {
@@ -60,7 +60,7 @@ export function createTokenSource({ request, timeoutMs, now, secrets = [] }: Tok
         if (left > tooLateMs) {
           if (now() < earlyAt) return kept.token;
           earlyAt = now() + betweenEarlyMs;
-          // Nobody waits for this one: should it fail, the token that is there is good for a while.
+          // No caller waits for this one: if it fails, the current token is still valid for a while.
           ask().catch(() => undefined);
           return kept.token;
         }

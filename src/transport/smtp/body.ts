@@ -1,9 +1,12 @@
 /** The bytes of a message on their way out: what DATA carries, and how much of it may have left. */
 
-/** How much of a body may have left: nothing; a part, which the server must discard (RFC 5321 section 4.1.1.4); all, with the final dot. */
-export type BodyProgress = 'none' | 'part' | 'whole';
+/**
+ * How much of a body may have left: nothing; a part, which the server must discard (RFC 5321 section 4.1.1.4); all of it, with
+ * the end of data.
+ */
+export type BodyProgress = 'none' | 'partial' | 'complete';
 
-/** As much is handed to the socket at a time; the final dot follows only once the socket has taken what is before it. */
+/** The socket gets this much at a time. The end of data follows only once the socket has taken what comes before it. */
 const chunkBytes = 64 * 1024;
 
 const lf = 0x0a;
@@ -13,13 +16,13 @@ const dot = 0x2e;
 const dotLine = Buffer.from('\n.', 'latin1');
 
 export interface WireBody {
-  /** The next bytes for the socket; the last ones end with the final dot. Null after those. */
+  /** The next bytes for the socket; the last ones contain the end of data. Null after those. */
   next(): { readonly bytes: Buffer; readonly isLast: boolean } | null;
 }
 
 /**
- * The message as DATA carries it: lines that begin with a dot get another (RFC 5321 section 4.5.2), and a bare CR or LF becomes
- * CRLF. A server that takes either for a line end would else find a final dot amid the message: SMTP smuggling.
+ * The message as DATA carries it: lines that begin with a dot get another one (RFC 5321 section 4.5.2), and a bare CR or LF
+ * becomes CRLF. A server that takes either for a line end would otherwise find an end of data amid the message: SMTP smuggling.
  */
 export function wireBody(message: Buffer): WireBody {
   let start = 0;
@@ -36,19 +39,19 @@ export function wireBody(message: Buffer): WireBody {
   };
 }
 
-/** The last line is ended if it is not. */
+/** Ends the last line first if it has no line end. */
 function terminator(message: Buffer): Buffer {
   const last = message.at(-1);
   return Buffer.from(last === lf ? '.\r\n' : last === cr ? '\n.\r\n' : '\r\n.\r\n', 'latin1');
 }
 
-/** A range of the message, itself where nothing is to be inserted. */
+/** A range of the message; the same bytes if nothing has to be inserted. */
 function stuffed(message: Buffer, start: number, end: number): Buffer {
   const before = start === 0 ? lf : message[start - 1];
   const plain = message.subarray(start, end);
   const beginsWithDot = before === lf && plain[0] === dot;
   if (!beginsWithDot && !plain.includes(dotLine) && !hasBareLineEnd(message, start, end)) return plain;
-  // At most two bytes more for each.
+  // At most two bytes are added for each.
   const out = Buffer.allocUnsafe((end - start) * 3);
   let length = 0;
   let previous = before;
@@ -75,7 +78,7 @@ function stuffed(message: Buffer, start: number, end: number): Buffer {
 
 const bareLineEnd = /\r(?!\n)|(?<!\r)\n/;
 
-/** A CR at the end of the range is judged with the next one, or by the terminator. */
+/** A CR at the end of the range is judged with the next range, or by the terminator. */
 function hasBareLineEnd(message: Buffer, start: number, end: number): boolean {
   const startsInCrlf = start > 0 && message[start - 1] === cr;
   if (startsInCrlf && message[start] !== lf) return true;

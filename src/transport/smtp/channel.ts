@@ -1,8 +1,8 @@
-/** The connection of a session that is past its login: writes, hands each reply to whoever waits for it, and knows when it is over. */
+/** The connection of a session after its start: writes, hands each reply to the exchange that waits for it, and knows when it is over. */
 import type net from 'node:net';
 import { createReplyReader } from './reader.ts';
 
-/** Why a connection is over. `code` is the socket's, null where it was ended here; `rest` what the server had begun to say. */
+/** Why a connection is over. `code` is the socket's, null if this client ended it; `rest` is what had come of the next reply. */
 interface ChannelEnd {
   readonly code: string | null;
   readonly text: string;
@@ -11,7 +11,7 @@ interface ChannelEnd {
 
 interface ChannelListener {
   reply(text: string): void;
-  /** The socket has taken all that was written. */
+  /** The socket has taken everything written so far. */
   drained(): void;
   /** Called once; nothing follows. */
   ended(end: ChannelEnd): void;
@@ -20,26 +20,26 @@ interface ChannelListener {
 export interface SmtpChannel {
   /** False once the connection is gone, or what comes next could not be trusted. */
   readonly usable: boolean;
-  /** One exchange at a time; null when it is over. A reply that nobody waits for ends the connection. */
+  /** One exchange at a time; null when it is over. A reply that no exchange waits for ends the connection. */
   listen(listener: ChannelListener | null): void;
   /** False if `drained` will say when more may be written. */
   write(bytes: Buffer | string): boolean;
-  /** Silence for so long ends the connection while somebody listens; 0 is for ever. */
-  setSilence(silenceMs: number): void;
+  /** An exchange ends the connection if nothing comes for so long; 0 is without a limit. */
+  setIdleTimeout(ms: number): void;
   end(code: string | null, text: string): void;
   /** Says QUIT, and closes once the server has answered, or after a while. */
   quit(): void;
 }
 
-const unasked = 'the server says what nobody has asked';
-/** A server that does not answer QUIT is not waited for longer. */
+const unsolicited = 'the server sends a reply that no command asked for';
+/** How long to wait for the reply to QUIT. */
 const quitMs = 2_000;
 
-/** `early` is what the server has said beyond its last reply. The socket has no other listeners for data. */
-export function createChannel(socket: net.Socket, silenceMs: number, early: Buffer): SmtpChannel {
+/** `early`: what the server has sent beyond its last reply. The socket has no other listeners for data. */
+export function createChannel(socket: net.Socket, idleTimeoutMs: number, early: Buffer): SmtpChannel {
   const reader = createReplyReader();
   let usable = true;
-  let leaving = false;
+  let quitting = false;
   let over: ChannelEnd | null = null;
   let listener: ChannelListener | null = null;
 
@@ -56,13 +56,13 @@ export function createChannel(socket: net.Socket, silenceMs: number, early: Buff
   const onData = (chunk: Buffer): void => {
     if (over !== null) return;
     const replies = reader.take(chunk);
-    if (replies === null) return finish('EPROTOCOL', 'the server says more than any reply needs');
+    if (replies === null) return finish('EPROTOCOL', 'the reply of the server is too long');
     for (const reply of replies) {
-      if (leaving) {
+      if (quitting) {
         socket.end();
         return;
       }
-      if (listener === null) return finish('EPROTOCOL', unasked);
+      if (listener === null) return finish('EPROTOCOL', unsolicited);
       listener.reply(reply);
     }
   };
@@ -74,9 +74,9 @@ export function createChannel(socket: net.Socket, silenceMs: number, early: Buff
   socket.on('end', () => finish('ECONNRESET', 'the server closed the connection'));
   socket.on('close', () => finish('ECONNRESET', 'the server closed the connection'));
   socket.on('timeout', () => {
-    if (listener !== null) finish('ETIMEDOUT', 'the server is silent');
+    if (listener !== null) finish('ETIMEDOUT', 'the server does not answer');
   });
-  socket.setTimeout(silenceMs);
+  socket.setTimeout(idleTimeoutMs);
   if (early.length > 0) onData(early);
 
   return {
@@ -85,23 +85,23 @@ export function createChannel(socket: net.Socket, silenceMs: number, early: Buff
     },
     listen(next) {
       listener = null;
-      // What has come without being asked for would be taken for the answer to the next command.
-      if (next !== null && reader.rest() !== '') finish('EPROTOCOL', unasked);
+      // An unsolicited reply would be taken for the answer to the next command.
+      if (next !== null && reader.rest() !== '') finish('EPROTOCOL', unsolicited);
       if (over === null) listener = next;
-      // It ended while nobody listened, perhaps only just; what the server had begun to say then is no answer either.
+      // It ended while nothing listened; what the server had begun to send then is no answer either.
       else next?.ended({ ...over, rest: '' });
     },
     write(bytes) {
       if (over !== null) return false;
       return typeof bytes === 'string' ? socket.write(bytes, 'utf8') : socket.write(bytes);
     },
-    setSilence: (ms) => void socket.setTimeout(ms),
+    setIdleTimeout: (ms) => void socket.setTimeout(ms),
     end: finish,
     quit() {
-      if (leaving) return;
+      if (quitting) return;
       if (!usable || over !== null) return finish('ECONNRESET', 'the session is over');
       usable = false;
-      leaving = true;
+      quitting = true;
       socket.write('QUIT\r\n');
       const timer = setTimeout(() => socket.destroy(), quitMs);
       timer.unref();

@@ -1,4 +1,4 @@
-/** The commands of a transaction (RFC 5321 section 4.1.1), as bytes for the wire. Nothing in an address can end one of them. */
+/** The commands of a transaction (RFC 5321 section 4.1.1), as bytes for the wire. No address can break out of one. */
 import type { SmtpExtensions } from './extensions.ts';
 
 export interface SmtpEnvelope {
@@ -10,7 +10,7 @@ export interface SmtpEnvelope {
   readonly use8BitMime: boolean;
 }
 
-/** Whether an address stays within its angle brackets on the wire: no controls, blanks or brackets. */
+/** Whether an address stays within its angle brackets on the wire: no control characters, spaces or brackets. */
 export function isPath(address: string): boolean {
   // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
   return !/[\u0000-\u0020\u007f-\u00a0\u2028\u2029<>]/.test(address);
@@ -23,7 +23,7 @@ export function isAscii(text: string): boolean {
 
 export function mailCommand({ from, to, size, use8BitMime }: SmtpEnvelope, extensions: SmtpExtensions): string {
   let command = `MAIL FROM:<${path(from)}>`;
-  // RFC 6531 section 3.4: for any address of the envelope that is not ASCII.
+  // RFC 6531 section 3.4: needed for every envelope address beyond ASCII.
   if (extensions.smtpUtf8 && !(isAscii(from) && to.every(isAscii))) command += ' SMTPUTF8';
   if (extensions.eightBitMime && use8BitMime) command += ' BODY=8BITMIME';
   if (extensions.size && size > 0) command += ` SIZE=${size}`;
@@ -37,8 +37,8 @@ export function rcptCommand(address: string): string {
 
 export const dataCommand = 'DATA\r\n';
 
-/** Those who send refuse such addresses before; here none gets through whoever calls. */
+/** Callers refuse such addresses earlier; this holds whatever the caller does. */
 function path(address: string): string {
-  if (!isPath(address)) throw new TypeError('an address that would not stay within its brackets');
+  if (!isPath(address)) throw new TypeError('an address that would not stay within its angle brackets');
   return address;
 }

@@ -1,29 +1,29 @@
 /**
- * Opens the TCP connection, and for implicit TLS the TLS session, that an SMTP session then runs on.
+ * Opens the TCP connection of an SMTP session and, for implicit TLS, its TLS session.
  *
- * nodemailer could do it, but asks DNS servers first and the hosts file last, keeps what it found for five minutes in a
- * process-wide cache whatever the TTL, and takes the time for connecting and for greeting out of one purse. Here the
- * system's resolver is asked (hosts file, search domains, container DNS) and each phase has its own time. The price: the
- * resolver blocks one of libuv's four threads while it waits, which `UV_THREADPOOL_SIZE` widens; `connectMs` bounds what the sender waits.
+ * nodemailer could do it, but it asks DNS servers before the hosts file, caches the result for five minutes whatever the TTL,
+ * and shares one time limit between connecting and the greeting. Here the system's resolver is asked (hosts file, search
+ * domains, container DNS) and each phase has its own limit. The price: the resolver blocks one of libuv's four threads while
+ * it waits (`UV_THREADPOOL_SIZE` sets their number); `connectMs` bounds how long the sender waits.
  */
 import net from 'node:net';
 import tls from 'node:tls';
 import { SmtpFailure } from './failure.ts';
 import type { SmtpSettings } from './settings.ts';
 
-/** What every TLS session of a connector is verified with. TLS 1.2 at least: RFC 8996 ends 1.0 and 1.1. */
+/** How every TLS session of a connector is verified. TLS 1.2 at least: RFC 8996 ends 1.0 and 1.1. */
 export function tlsOptions(settings: SmtpSettings): tls.ConnectionOptions {
   const name = settings.tls.servername ?? settings.host;
   return {
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
     ...(settings.tls.ca === null ? {} : { ca: settings.tls.ca }),
-    // SNI carries names only (RFC 6066 section 3); an address is verified against the certificate all the same.
+    // SNI carries names only (RFC 6066 section 3); an IP address is still verified against the certificate.
     ...(net.isIP(name) === 0 ? { servername: name } : {}),
   };
 }
 
-/** A connection attempt per address gets this long, before the next address of the host is tried. */
+/** How long one address of the host is tried before the next. */
 const perAddressMs = 2_000;
 
 /** The socket, connected (and secured, with `security: tls`); rejects with SmtpFailure. */
@@ -34,7 +34,7 @@ export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.S
       port: settings.port,
       noDelay: true,
       keepAlive: true,
-      // Node gives up the earlier address when it tries the next, so its 250 ms would never reach a far server.
+      // Node gives up one address when it tries the next, so its default of 250 ms would never reach a distant server.
       autoSelectFamilyAttemptTimeout: Math.max(10, Math.min(perAddressMs, Math.floor(settings.timeouts.connectMs / 4))),
     };
     const secure = settings.security === 'tls';

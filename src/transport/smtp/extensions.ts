@@ -13,11 +13,11 @@ export interface SmtpExtensions {
   readonly authMechanisms: readonly string[] | null;
 }
 
-/** `reply` holds the lines of the reply to EHLO, joined by line feeds. A reply to HELO has one line and offers nothing. */
+/** `reply`: the lines of the reply to EHLO, joined by line feeds. A reply to HELO has one line and offers nothing. */
 export function readExtensions(reply: string): SmtpExtensions {
   const keywords = new Map<string, string[]>();
   for (const line of reply.split(/\r?\n/).slice(1)) {
-    // `AUTH=LOGIN` is how Exchange 5.5 said it, and some servers still do.
+    // Exchange 5.5 wrote `AUTH=LOGIN`, and some servers still do.
     const [keyword = '', ...parameters] = line
       .slice(4)
       .trim()

@@ -1,4 +1,4 @@
-/** Why an SMTP session could not go on: an error that stays within this room, to be turned into an outcome at its border. */
+/** Why an SMTP session could not go on: an error that stays within this folder, where it becomes an outcome. */
 import { printable } from '../../errors.ts';
 import { parseReply } from './replies.ts';
 import type { SmtpPhase } from './reply-table.ts';
@@ -6,11 +6,11 @@ import type { FaultClass, Reply } from '../transport.ts';
 
 export class SmtpFailure extends Error {
   readonly phase: SmtpPhase;
-  /** `code` is the socket's where nobody answered. */
+  /** `code` is the socket's if the server did not answer. */
   readonly reply: Reply;
-  /** The server said this itself. */
+  /** The reply is the server's own. */
   readonly answered: boolean;
-  /** Known where it was made; else the reply or the socket's code says it. */
+  /** Set where the cause is known; else the reply or the socket's code tells it. */
   readonly fault: FaultClass | undefined;
   readonly pauseMs: number | undefined;
 
@@ -40,7 +40,7 @@ function socketCode(error: NodemailerError): string | null {
   return error.originalCode ?? error.code ?? null;
 }
 
-/** `known` is given where the caller knows the phase better than the error does. */
+/** `known`: the phase, where the caller knows it better than the error does. */
 export function failureBeforeMail(error: NodemailerError, known: 'auth' | null, auth: Shown | null): SmtpFailure {
   const phase: SmtpPhase =
     known ??
@@ -55,7 +55,7 @@ export function failureBeforeMail(error: NodemailerError, known: 'auth' | null, 
   return new SmtpFailure(phase, { server: withoutSecrets(error.response, auth) });
 }
 
-/** What the server has been shown, and may repeat: a user with a password or an access token. */
+/** What the server has been shown and may repeat: a user with a password or an access token. */
 export interface Shown {
   readonly user: string;
   readonly secret: string;
@@ -66,7 +66,7 @@ export function xoauth2(user: string, token: string): string {
   return `user=${user}\u0001auth=Bearer ${token}\u0001\u0001`;
 }
 
-/** Some servers repeat the command they did not like, credentials and all; replies end up in logs. */
+/** Some servers repeat the command they refuse, credentials included, and replies end up in logs. */
 function withoutSecrets(text: string, auth: Shown | null): string {
   if (auth === null) return text;
   const { user, secret } = auth;

@@ -1,4 +1,4 @@
-/** What to do about refusals of a login that do not say it themselves: a table. Pure. */
+/** What to do about a refused login, where the reply does not say so itself: a table. Pure. */
 import type { Reply } from '../transport.ts';
 
 interface Hint {
@@ -19,7 +19,7 @@ const appPasswords = 'https://support.google.com/mail/answer/7126229';
 const hints: readonly Hint[] = [
   {
     enhanced: /^5\.7\.30$/,
-    hint: 'Exchange Online takes no passwords any more: use smtp.auth.oauth2, or graph',
+    hint: 'Exchange Online no longer accepts passwords: use smtp.auth.oauth2, or graph',
     source: basicAuthEnd,
   },
   {
@@ -29,7 +29,7 @@ const hints: readonly Hint[] = [
   },
   {
     enhanced: /^5\.7\.139$/,
-    hint: 'Entra refuses the login: security defaults or Conditional Access keep passwords out; use smtp.auth.oauth2, or graph',
+    hint: 'Entra refuses the login: security defaults or Conditional Access block passwords; use smtp.auth.oauth2, or graph',
     source: submission,
   },
   {
@@ -45,7 +45,7 @@ const hints: readonly Hint[] = [
   },
 ];
 
-/** The reply with the hint for it, if there is one. */
+/** The reply, with its hint if there is one. */
 export function withHint(reply: Reply): Reply {
   const found = hints.find(
     ({ enhanced, text }) =>

@@ -1,4 +1,4 @@
-/** What an SMTP session logs in with: the password, or a token that is asked for, kept, and replaced once it is refused. */
+/** The credentials of an SMTP login: the password, or an access token that is requested, kept, and replaced once it is refused. */
 import type { OAuthSettings } from '../oauth/settings.ts';
 import type { SmtpAuth } from './settings.ts';
 import { SmtpFailure } from './failure.ts';
@@ -14,9 +14,9 @@ export interface Login {
 }
 
 export interface Logins {
-  /** Null where nobody logs in. Rejects with SmtpFailure if there is no token. */
+  /** Null for a connector without a login. Rejects with SmtpFailure if no token can be had. */
   next(signal: AbortSignal): Promise<Login | null>;
-  /** The server refused the last one: a token is not shown a second time. */
+  /** The server refused the last login: its token is not presented again. */
   refused(): void;
 }
 

@@ -1,4 +1,4 @@
-/** Turns what happened in a session into the outcome of the attempt: pure, and every recipient appears exactly once. */
+/** Turns what happened in a session into the outcome of the attempt. Pure; every recipient appears exactly once. */
 import type { SmtpFailure } from './failure.ts';
 import { withHint } from './hints.ts';
 import { classifySocketFault } from '../socket-fault.ts';
@@ -10,17 +10,17 @@ import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport.
 export interface OutcomeInput {
   /** All recipients of the mail, each once, in the order of the envelope. */
   readonly recipients: readonly string[];
-  /** Those that were refused here and never offered to the server. */
+  /** Those that were refused here, without asking the server. */
   readonly refusedHere: ReadonlyMap<string, RecipientOutcome>;
   readonly transaction: Transaction;
-  /** For the text of a Send As refusal: who is logged in (null is nobody), and the sender. */
+  /** For the text of a Send As refusal: the login (null if there is none) and the sender. */
   readonly account: string | null;
   readonly sender: string;
-  /** The operator's rules, asked before the table. */
+  /** The operator's rules, tried before the table. */
   readonly rules: readonly ReplyRule[];
 }
 
-/** The fault of a session that could not be made ready. */
+/** The fault of a session that could not be opened. */
 export function faultOf(
   failure: SmtpFailure,
   rules: readonly ReplyRule[],
@@ -51,10 +51,10 @@ export function outcomeOf(input: OutcomeInput): Outcome {
   const judged = input.recipients.map((address) => judge(address, input));
   const recipients = judged.map(({ outcome }) => outcome);
   const faults = judged.flatMap(({ fault, outcome }) => (fault === null ? [] : [{ ...fault, reply: outcome.reply }]));
-  // A fault is nobody's outcome: the message waits as it is. Unless somebody was refused for good or accepted; what the
-  // server has said of them stands, and the rest is deferred.
-  const final = recipients.some(({ outcome }) => outcome === 'accepted' || outcome === 'rejected');
-  if (faults[0] !== undefined && !final) return { kind: 'connector-fault', ...faults[0] };
+  // A connector's fault is not the outcome of a recipient: the message waits unchanged. But if the server accepted or refused
+  // some recipients for good, that stands, and the others are deferred.
+  const isDecided = recipients.some(({ outcome }) => outcome === 'accepted' || outcome === 'rejected');
+  if (faults[0] !== undefined && !isDecided) return { kind: 'connector-fault', ...faults[0] };
   const pauses = judged.flatMap(({ slowDownMs, fault }) => slowDownMs ?? fault?.pauseMs ?? []);
   return { kind: 'settled', recipients, ...(pauses.length === 0 ? {} : { slowDownMs: Math.max(...pauses) }) };
 }
@@ -67,25 +67,25 @@ function judge(address: string, input: OutcomeInput): Judged {
   if (refused !== undefined) return byReply(address, 'rcpt', refused.reply, input);
   const { failure, reply, body } = transaction;
   if (failure === null) {
-    if (reply !== null && body === 'whole' && transaction.taken.has(address)) {
+    if (reply !== null && body === 'complete' && transaction.taken.has(address)) {
       const said = parseReply(reply);
-      return said.code === null ? unclear(address, said) : byReply(address, 'final', said, input);
+      return said.code === null ? unclear(address, said) : byReply(address, 'end-of-data', said, input);
     }
     return unknown(address, 'the server answered before the message had ended');
   }
   if (failure.answered) {
-    // What comes after the final dot and is no refusal (noise, a reply that belongs elsewhere) leaves open what became of it.
-    if (body === 'whole' && failure.phase === 'final' && !/^[45]/.test(failure.reply.code ?? '')) {
+    // A reply to the end of data that is no refusal (noise, the reply to something else) leaves the result open.
+    if (body === 'complete' && failure.phase === 'end-of-data' && !/^[45]/.test(failure.reply.code ?? '')) {
       return unclear(address, failure.reply);
     }
     const judged = byReply(address, failure.phase, failure.reply, input);
-    // A failure whose reply is a yes is no result at all.
+    // A failure whose reply is positive is no result at all.
     return judged.outcome.outcome === 'accepted' ? unknown(address, 'the server contradicts itself') : judged;
   }
-  if (body === 'whole') {
-    return plain({ address, outcome: 'uncertain', scope: 'message', reply: after('the final dot', failure) });
+  if (body === 'complete') {
+    return plain({ address, outcome: 'uncertain', scope: 'message', reply: after('the end of data', failure) });
   }
-  // Nothing whole was handed over. Where a body had begun, it may be this body that the server dies of.
+  // The server has no complete message. If a body had begun, this body may be what makes the server fail.
   return body === 'none'
     ? plain({
         address,
@@ -141,6 +141,6 @@ function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Outcome
 }
 
 function namingBoth(reply: Reply, { account, sender }: OutcomeInput): Reply {
-  const who = account === null ? 'without a login nobody' : `the account ${account}`;
+  const who = account === null ? 'an unauthenticated session' : `the account ${account}`;
   return { ...reply, text: `${who} may not send as ${sender === '' ? '<>' : sender}: ${reply.text ?? ''}` };
 }

@@ -1,189 +1,119 @@
 /**
- * The sessions of one connector: opened when first needed, never more than allowed, reused while they are warm.
+ * The sessions of one connector: opened when first needed, never more than allowed, reused while they are idle.
  *
- *   slot     the right to one connection; waits in line for it
- *   idle     a session that waits for its next message; ends after `idleMs`
- *   lease    the right to one connection of those that the connector may have over all processes; ends with the connection
- *   trial    the first session, opened alone: a wrong password or a dead server costs one attempt and not one per slot,
- *            and providers lock accounts after some ten refused log-ins
+ *   slot          the right to one connection of this process; callers wait in line for it
+ *   lease         the right to one of the connections that all processes together may have; ends with the connection
+ *   reservation   a slot made ready, with its lease or its session, before the message is known
  */
-import { abortable } from '../../async/abort.ts';
-import { leasedSessions, type OpenSession } from './leased-sessions.ts';
-import { NoLease, type SessionLease, type LeaseProvider } from './lease-provider.ts';
+import { createWaiters } from '../../async/waiters.ts';
 import { SmtpFailure } from './failure.ts';
+import { createIdleSessions } from './idle-sessions.ts';
+import { leasedSessions, type OpenSession } from './leased-sessions.ts';
+import { NoLease, type LeaseProvider } from './lease-provider.ts';
+import { createSessionOpener, type ReservedLease } from './session-opener.ts';
 import type { SmtpSession } from './session.ts';
 import type { Reservation } from '../transport.ts';
 
 export interface PoolOptions {
   readonly open: OpenSession;
   readonly maxConnections: number;
-  /** Null where nobody else connects. */
+  /** Null if no other process connects for this connector. */
   readonly leases: LeaseProvider | null;
 }
 
-interface Held {
+interface HeldSession {
   readonly session: SmtpSession;
+  /** It carried a message before, so the server may have closed it meanwhile. */
   readonly reused: boolean;
 }
 
 interface SessionOptions {
-  /** Not one that has been used. */
+  /** Opens a new session even if one is idle. */
   readonly fresh?: boolean;
-  /** For a lease. */
+  /** How long to wait for a lease. */
   readonly waitMs?: number;
-  /** A lease that is held already. */
-  readonly right?: Right;
-}
-
-/** A lease until a connection takes it over. */
-interface Right {
-  lease: SessionLease | null;
+  readonly reserved?: ReservedLease;
 }
 
 export interface SmtpSlot {
-  /** A warm session, or a new one. `reused` tells that the server may have closed it meanwhile. Rejects with SmtpFailure or NoLease. */
-  session(signal: AbortSignal, options?: SessionOptions): Promise<Held>;
-  /** Gives the slot back, with the session if there is one that can go on. */
+  /** An idle session, or a new one. Rejects with SmtpFailure or NoLease. */
+  session(signal: AbortSignal, options?: SessionOptions): Promise<HeldSession>;
+  /** Gives the slot back, with the session if it can carry another message. */
   release(session: SmtpSession | null): void;
 }
 
 export interface SmtpPool {
-  /** One that was reserved, else one that is free. Null if the signal came first. */
+  /** The slot that was reserved first, else a free one. Null if the signal comes first. */
   slot(signal: AbortSignal): Promise<SmtpSlot | null>;
   /**
-   * A slot for the next slot(), with the lease for its session; with `connect` the session itself, or its failure. Null if
-   * no session is to be had now.
+   * Reserves a slot for the next caller of slot(), with the lease for its session; with `connect` also the session itself, or
+   * its failure. Null if no session can be had now.
    */
   reserve(signal: AbortSignal, connect: boolean, limitMs: number): Promise<Reservation | null>;
   /** Ends idle sessions now, and the others when they come back. */
   close(): void;
 }
 
-/** Servers end idle sessions after minutes (RFC 5321 section 4.5.3.2.7: 5); some after 30 s. Ending first avoids the race. */
-const idleMs = 30_000;
-/** Servers limit messages per session (Exchange Online, Postfix with smtpd_client limits); 100 spreads the cost of TLS and AUTH well enough. */
-const maxMessages = 100;
-/** How long a message that is under way waits until another process ends an idle session. */
+/** How long a message waits for another process to end an idle session. */
 const leaseWaitMs = 3_000;
+
+const nothingReserved: Reservation = { cancel: () => undefined };
 
 export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): SmtpPool {
   const sessions = leasedSessions(open, leases);
-  const idle: { session: SmtpSession; timer: NodeJS.Timeout }[] = [];
-  /** Each takes the slot that it is handed, or makes one. */
-  const waiting: ((place?: SmtpSlot) => void)[] = [];
+  const idle = createIdleSessions((session) => sessions.quit(session));
+  const opener = createSessionOpener(sessions, () => holding > 0 || idle.count > 0);
+  const unsubscribe = leases?.onRecall((which) => idle.end(which));
+  const waiting = createWaiters<SmtpSlot>();
+  const reserved: SmtpSlot[] = [];
+  /** Slots that are taken or reserved. */
   let busy = 0;
   /** Slots that hold a session. */
-  let using = 0;
-  let trial: { readonly session: Promise<SmtpSession>; readonly signal: AbortSignal } | null = null;
-  let closed = false;
-  /** The last session that was to be opened failed. */
-  let failing = false;
-  const reserved: SmtpSlot[] = [];
-  const leave = (): void => {
-    busy -= 1;
-    waiting.shift()?.();
-  };
+  let holding = 0;
 
-  const keep = (session: SmtpSession): void => {
-    if (closed || !session.usable || session.messages >= maxMessages) return sessions.quit(session);
-    const entry = {
-      session,
-      timer: setTimeout(() => {
-        idle.splice(idle.indexOf(entry), 1);
-        sessions.quit(session);
-      }, idleMs),
-    };
-    entry.timer.unref();
-    idle.push(entry);
-  };
-
-  /** The session used last: the others get to end, and its server has had the least time to close it. */
-  const warm = (): SmtpSession | undefined => {
-    const entry = idle.pop();
-    clearTimeout(entry?.timer);
-    return entry?.session;
-  };
-
-  const openNow = async (signal: AbortSignal, waitMs: number, right: Right): Promise<SmtpSession> => {
-    const lease = right.lease ?? (await sessions.lease(signal, waitMs));
-    right.lease = null;
-    try {
-      const session = await sessions.open(lease, signal);
-      failing = false;
-      return session;
-    } catch (error) {
-      failing = true;
-      throw error;
-    }
-  };
-
-  /** Opens at once while other sessions prove that the server takes us; otherwise one alone, whose failure is everybody's. */
-  const openOne = async (signal: AbortSignal, waitMs: number, right: Right): Promise<SmtpSession> => {
-    if (using > 0 || idle.length > 0) return openNow(signal, waitMs, right);
-    const other = trial;
-    if (other === null) {
-      const mine = { session: openNow(signal, waitMs, right), signal };
-      trial = mine;
-      try {
-        return await mine.session;
-      } finally {
-        trial = null;
-      }
-    }
-    try {
-      await unlessAborted(other.session, signal);
-    } catch (error) {
-      // That somebody else was stopped says nothing about the server; that the server used up his time does.
-      const timedOut = error instanceof SmtpFailure && error.reply.code === 'ETIMEDOUT';
-      if (!other.signal.aborted || signal.aborted || timedOut) throw error;
-    }
-    // The trial's owner takes its session first; from then on everybody may open.
-    await Promise.resolve();
-    return openOne(signal, waitMs, right);
-  };
-
-  const slot = (): SmtpSlot => {
+  const createSlot = (): SmtpSlot => {
     busy += 1;
-    let held = true;
-    let has = false;
-    const take = (session: SmtpSession): SmtpSession => {
-      if (!has) using += 1;
-      has = true;
+    let released = false;
+    let holds = false;
+    const hold = (session: SmtpSession): SmtpSession => {
+      if (!holds) holding += 1;
+      holds = true;
       return session;
     };
     return {
-      async session(signal, { fresh = false, waitMs = leaseWaitMs, right = { lease: null } } = {}) {
+      async session(signal, { fresh = false, waitMs = leaseWaitMs, reserved: lease = { lease: null } } = {}) {
         try {
-          for (let found = fresh ? undefined : warm(); found !== undefined; found = warm()) {
-            if (await found.clear(signal)) return { session: take(found), reused: true };
+          for (let found = fresh ? undefined : idle.take(); found !== undefined; found = idle.take()) {
+            if (await found.clear(signal)) return { session: hold(found), reused: true };
             sessions.quit(found);
           }
-          return { session: take(await openOne(signal, waitMs, right)), reused: false };
+          return { session: hold(await opener.open(signal, waitMs, lease)), reused: false };
         } finally {
-          right.lease?.release();
-          right.lease = null;
+          lease.lease?.release();
+          lease.lease = null;
         }
       },
       release(session) {
-        if (!held) return;
-        held = false;
-        if (has) using -= 1;
-        if (session !== null) keep(session);
-        leave();
+        if (released) return;
+        released = true;
+        if (holds) holding -= 1;
+        if (session !== null) idle.keep(session);
+        busy -= 1;
+        if (waiting.length > 0) waiting.give(createSlot());
       },
     };
   };
 
   const reserve = async (signal: AbortSignal, connect: boolean): Promise<Reservation | null> => {
-    const place = slot();
-    const right: Right = { lease: null };
-    let ready: Held | SmtpFailure | null = null;
+    const slot = createSlot();
+    const reservedLease: ReservedLease = { lease: null };
+    let ready: HeldSession | SmtpFailure | null = null;
     try {
-      if (connect || idle.length > 0) ready = await place.session(signal, { waitMs: 0 });
-      else right.lease = await sessions.lease(signal, 0);
+      if (connect || idle.count > 0) ready = await slot.session(signal, { waitMs: 0 });
+      else reservedLease.lease = await sessions.lease(signal, 0);
     } catch (error) {
       if (!(error instanceof SmtpFailure)) {
-        place.release(null);
+        slot.release(null);
         if (error instanceof NoLease) return null;
         throw error;
       }
@@ -191,21 +121,19 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
     }
     const entry: SmtpSlot = {
       session(ownSignal, options) {
-        const mine = ready;
+        const held = ready;
         ready = null;
-        if (mine instanceof SmtpFailure) return Promise.reject(mine);
-        return mine === null ? place.session(ownSignal, { ...options, right }) : Promise.resolve(mine);
+        if (held instanceof SmtpFailure) return Promise.reject(held);
+        return held === null ? slot.session(ownSignal, { ...options, reserved: reservedLease }) : Promise.resolve(held);
       },
       release(session) {
-        right.lease?.release();
-        right.lease = null;
-        place.release(session);
+        reservedLease.lease?.release();
+        reservedLease.lease = null;
+        slot.release(session);
       },
     };
-    // Who came meanwhile and waits for a slot goes first: whoever reserved this one may be waiting for him.
-    const next = waiting.shift();
-    if (next === undefined) reserved.push(entry);
-    else next(entry);
+    // A caller that came meanwhile goes first: whatever reserved this slot may be waiting for that caller's message to end.
+    if (!waiting.give(entry)) reserved.push(entry);
     return {
       cancel() {
         const index = reserved.indexOf(entry);
@@ -216,57 +144,26 @@ export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): S
     };
   };
 
-  const end = (which: 'one' | 'all'): void => {
-    // The one used longest ago: nobody will miss it.
-    for (const entry of idle.splice(0, which === 'one' ? 1 : idle.length)) {
-      clearTimeout(entry.timer);
-      sessions.quit(entry.session);
-    }
-  };
-  const forget = leases?.onRecall(end);
-
   return {
     reserve(signal, connect, limitMs) {
       if (signal.aborted) return Promise.resolve(null);
-      // As many sends as the connector may have are under way: there is nothing to get ready.
-      // Where sessions fail, only a message that was taken may try: all processes together take one at a time then.
-      const ahead = connect && !failing;
+      // While sessions fail, only a message that was taken may try, so that all processes together try one at a time.
+      const ahead = connect && !opener.failing;
+      // With all slots in use there is nothing to make ready.
       if (busy >= maxConnections || (leases === null && !ahead)) return Promise.resolve(nothingReserved);
-      // A warm session needs no time, nor does a lease; signals cost more than they do.
-      const quick = !ahead || idle.length > 0;
+      // An idle session and a lease need no time limit, and the signals for one cost more than they do.
+      const quick = !ahead || idle.count > 0;
       return reserve(quick ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]), ahead);
     },
     slot(signal) {
       if (signal.aborted) return Promise.resolve(null);
-      const place = reserved.shift();
-      if (place !== undefined) return Promise.resolve(place);
-      if (busy < maxConnections) return Promise.resolve(slot());
-      return new Promise((resolve) => {
-        const enter = (ready = slot()): void => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(ready);
-        };
-        const onAbort = (): void => {
-          waiting.splice(waiting.indexOf(enter), 1);
-          resolve(null);
-        };
-        waiting.push(enter);
-        signal.addEventListener('abort', onAbort, { once: true });
-      });
+      const slot = reserved.shift();
+      if (slot !== undefined) return Promise.resolve(slot);
+      return busy < maxConnections ? Promise.resolve(createSlot()) : waiting.wait(signal);
     },
     close() {
-      closed = true;
-      forget?.();
-      end('all');
+      unsubscribe?.();
+      idle.close();
     },
   };
-}
-
-const nothingReserved: Reservation = { cancel: () => undefined };
-
-/** Waiting for a session that another message opens. */
-function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
-  return abortable(work, signal, () => {
-    throw new SmtpFailure('connect', { code: 'ETIMEDOUT', text: 'no session could be opened in time' });
-  });
 }

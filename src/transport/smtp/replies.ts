@@ -1,13 +1,13 @@
-/** Reads SMTP replies and says what they mean, by the table. Pure; it decides nothing about retries. */
+/** Reads SMTP replies and classifies them by the table. Pure; it decides nothing about retries. */
 import { printable } from '../../errors.ts';
 import { askedDelayMs } from '../retry-hint.ts';
 import { replyRules, type ReplyRule, type SmtpPhase, type Verdict } from './reply-table.ts';
 import type { Reply } from '../transport.ts';
 
 /**
- * What a reply means in its phase: by the first of the operator's rules that matches, else by the table. Total: whatever is
- * unknown is temporary, and only 2xx to the final dot is `accepted`. A delay in the text wins over the table's, but not over
- * one that the operator's rule names.
+ * What a reply means in its phase, by the first of the operator's rules that matches, else by the table. Total: an unknown
+ * reply is temporary, and only 2xx to the end of data is `accepted`. A delay in the text wins over the table's, but not over
+ * one that an operator's rule names.
  */
 export function classify(phase: SmtpPhase, reply: Reply, own: readonly ReplyRule[] = []): Verdict {
   const ruled = own.find((row) => matches(row, phase, reply));
@@ -50,7 +50,7 @@ const maxTextLength = 500;
 
 /**
  * Reads a reply: `550-5.1.1 first line\n550 5.1.1 second line`. What does not begin with a code is kept as text, and so is
- * a reply whose lines disagree on the code (RFC 5321 section 4.2.1): whoever reads another line reads another answer.
+ * a reply whose lines disagree on the code (RFC 5321 section 4.2.1), because each line would be a different answer.
  */
 export function parseReply(raw: string): Reply {
   const lines = raw.split(/\r?\n/, 50);

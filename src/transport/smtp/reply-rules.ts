@@ -1,52 +1,53 @@
 /**
- * Rules that an operator adds to the reply table: data as the configuration writes them, what makes one invalid, and the
- * rows of the table that they become.
+ * Rules that an operator adds to the reply table: their data in the words of the configuration, what makes one invalid, and
+ * the rows of the table that they become.
  *
- *   class    what the reply means: a fault of the connector, or what becomes of the message or recipient
- *   phase    when it was said; a rule without phases is for all in which its class makes sense
+ *   class    what the reply means: a fault of the connector, or the outcome of the message or recipient
+ *   phase    when the reply was given; a rule without phases applies in all phases in which its class makes sense
  */
-import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
+import type { ReplyRule, Verdict } from './reply-table.ts';
 import { readTextPattern } from './text-pattern.ts';
 
-/** In the order of a session. `final` is the reply to the final dot. */
+/** In the order of a session, in the words of the configuration: `final` is the phase `end-of-data`. */
 export const replyPhases = ['connect', 'tls', 'greeting', 'ehlo', 'auth', 'mail', 'rcpt', 'data', 'final'] as const;
 
-/** Faults of the connector: they postpone all of its mail and dead-letter nothing. */
+/** Faults of the connector: they postpone all its mail and make no dead letter. */
 const faultClasses = ['unreachable', 'throttled', 'quota', 'blocked', 'auth', 'config'] as const;
 
-/** `accepted` is not among them: only the server can say that. */
+/** `accepted` is not among them: only the server decides that. */
 export const replyClasses = ['deferred', 'rejected', 'too-large', ...faultClasses] as const;
 
+type RulePhase = (typeof replyPhases)[number];
 type ReplyClass = (typeof replyClasses)[number];
 
-/** One rule, as plain data. All patterns that it names must match; null names none. */
+/** One rule, as plain data. All patterns that are not null must match. */
 export interface ReplyRuleSettings {
-  /** Regular expression, looked for anywhere in the first 500 characters of the text, without regard to case. */
+  /** Regular expression, searched for in the first 500 characters of the text, ignoring case. */
   readonly text: string | null;
   /** `450`, `45x` or `4xx`. */
   readonly code: string | null;
   /** `4.7.1` or `4.7.x`. */
   readonly enhanced: string | null;
   /** Empty: all in which the class makes sense. */
-  readonly phases: readonly SmtpPhase[];
+  readonly phases: readonly RulePhase[];
   readonly class: ReplyClass;
-  /** Of `deferred` and `rejected`; null: the recipient in answer to RCPT, else the message. */
+  /** For `deferred` and `rejected`. null: the recipient in the phase `rcpt`, else the message. */
   readonly scope: 'recipient' | 'message' | null;
-  /** Of faults and of `deferred`: how long the connector's lane pauses, in ms. null: as the table of faults says. */
+  /** For faults and `deferred`: how long the connector's lane pauses, in ms. null: as the table of faults says. */
   readonly pauseMs: number | null;
-  /** Of `deferred`: when the message is tried again, in ms. null: as the server or the schedule says. */
+  /** For `deferred`: when the message is tried again, in ms. null: as the server or the schedule says. */
   readonly retryAfterMs: number | null;
 }
 
-/** What is wrong with a rule: the key, and a sentence that begins with «must» or «has». */
+/** What is wrong with a rule: the key, and a sentence that begins with "must" or "has". */
 export interface ReplyRuleProblem {
   readonly key: 'text' | 'code' | 'enhanced' | 'phase' | 'scope' | 'pause' | 'retryAfter' | null;
   readonly must: string;
 }
 
-const transaction: readonly SmtpPhase[] = ['mail', 'rcpt', 'data', 'final'];
+const transaction: readonly RulePhase[] = ['mail', 'rcpt', 'data', 'final'];
 
-/** Everything that keeps a rule from being used, empty if it is good. */
+/** Everything that makes a rule invalid; empty if it is valid. */
 export function problemsOfRule(rule: ReplyRuleSettings): ReplyRuleProblem[] {
   const problems: ReplyRuleProblem[] = [];
   const add = (key: ReplyRuleProblem['key'], must: string): void => void problems.push({ key, must });
@@ -61,7 +62,7 @@ export function problemsOfRule(rule: ReplyRuleSettings): ReplyRuleProblem[] {
   }
   const fault = isFault(rule.class);
   if (!fault && phases.some((phase) => !transaction.includes(phase))) {
-    const must = `must be ${transaction.join(', ')} for the class ${rule.class}: before, a reply says nothing about a message`;
+    const must = `must be ${transaction.join(', ')} for the class ${rule.class}: earlier replies say nothing about a message`;
     add('phase', must);
   }
   if (rule.scope !== null && rule.class !== 'deferred' && rule.class !== 'rejected') {
@@ -76,7 +77,7 @@ export function problemsOfRule(rule: ReplyRuleSettings): ReplyRuleProblem[] {
   return problems;
 }
 
-/** The rows that these rules become, in order. Rules that problemsOfRule() refuses must not get here: they throw. */
+/** The rows that these rules become, in order. Throws for a rule that problemsOfRule() refuses. */
 export function compileRules(rules: readonly ReplyRuleSettings[]): ReplyRule[] {
   return rules.flatMap((rule, index) => {
     const [problem] = problemsOfRule(rule);
@@ -85,13 +86,13 @@ export function compileRules(rules: readonly ReplyRuleSettings[]): ReplyRule[] {
     const found = text === null ? null : readTextPattern(text);
     const patterns = {
       ...(found !== null && 'pattern' in found ? { text: found.pattern } : {}),
-      // A rule never sees anything but a refusal: a 2xx stays the server's word, and noise stays unknown.
+      // A rule applies to refusals only: 2xx remains the server's word, and noise remains unknown.
       code: code === null ? /^[45]\d\d$/ : codePattern(code)!,
       ...(enhanced === null ? {} : { enhanced: enhancedPattern(enhanced)! }),
     };
     const source = `replyRules[${index}]`;
     return phasesOf(rule).map((phase): ReplyRule => ({
-      phases: [phase],
+      phases: [phase === 'final' ? 'end-of-data' : phase],
       ...patterns,
       verdict: verdictOf(rule, phase),
       source,
@@ -99,12 +100,12 @@ export function compileRules(rules: readonly ReplyRuleSettings[]): ReplyRule[] {
   });
 }
 
-function phasesOf({ phases, class: kind }: ReplyRuleSettings): readonly SmtpPhase[] {
+function phasesOf({ phases, class: kind }: ReplyRuleSettings): readonly RulePhase[] {
   if (phases.length > 0) return phases;
   return isFault(kind) ? replyPhases : transaction;
 }
 
-function verdictOf(rule: ReplyRuleSettings, phase: SmtpPhase): Verdict {
+function verdictOf(rule: ReplyRuleSettings, phase: RulePhase): Verdict {
   const { class: kind, pauseMs, retryAfterMs } = rule;
   if (isFault(kind)) return { kind: 'fault', fault: kind, ...(pauseMs === null ? {} : { pauseMs }) };
   if (kind === 'too-large') return { kind: 'outcome', outcome: 'rejected', scope: 'message', tooLarge: true };

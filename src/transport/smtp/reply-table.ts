@@ -1,15 +1,15 @@
 /**
- * What SMTP replies mean: rows of data, the first that matches wins, each with the page it comes from. The phase comes
+ * What SMTP replies mean: rows of data, of which the first match wins, each with the page it comes from. The phase comes
  * before the code.
  *
- * Until MAIL FROM a failure concerns the connector, whatever its digit says. After it, it concerns the message or one
- * recipient, but for the replies by which a provider throttles, exhausts or blocks the account: those look like refusals
+ * Until MAIL FROM a failure concerns the connector, whatever its digit says. After that it concerns the message or one
+ * recipient, except for the replies by which a provider throttles, exhausts or blocks the account: those look like refusals
  * of a message, and would fill the dead letters with mail that has nothing wrong with it.
  */
 import type { FaultClass, Scope } from '../transport.ts';
 
-/** `final` is the reply to the final dot. */
-export type SmtpPhase = 'connect' | 'tls' | 'greeting' | 'ehlo' | 'auth' | 'mail' | 'rcpt' | 'data' | 'final';
+/** When a reply was given. `data`: before the message. `end-of-data`: after it (RFC 5321 section 4.1.1.4). */
+export type SmtpPhase = 'connect' | 'tls' | 'greeting' | 'ehlo' | 'auth' | 'mail' | 'rcpt' | 'data' | 'end-of-data';
 
 export type Verdict =
   | { readonly kind: 'fault'; readonly fault: FaultClass; readonly pauseMs?: number }
@@ -18,10 +18,10 @@ export type Verdict =
       readonly outcome: 'accepted' | 'deferred' | 'rejected';
       readonly scope: Scope;
       readonly retryAfterMs?: number;
-      /** The connector should pause for this long, although the message has an outcome of its own. */
+      /** The connector should pause for this long, in addition to the outcome of the message. */
       readonly slowDownMs?: number;
       readonly tooLarge?: boolean;
-      /** The login may not use this sender; whoever reports it names both. */
+      /** The login may not use this sender; the outcome's text names both. */
       readonly sendAs?: boolean;
     };
 
@@ -50,11 +50,11 @@ const minute = 60 * second;
 const hour = 60 * minute;
 
 const session: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth'];
-const transaction: readonly SmtpPhase[] = ['mail', 'rcpt', 'data', 'final'];
+const transaction: readonly SmtpPhase[] = ['mail', 'rcpt', 'data', 'end-of-data'];
 const auth: readonly SmtpPhase[] = ['auth'];
 const rcpt: readonly SmtpPhase[] = ['rcpt'];
-const final: readonly SmtpPhase[] = ['final'];
-const wholeMessage: readonly SmtpPhase[] = ['mail', 'data', 'final'];
+const endOfData: readonly SmtpPhase[] = ['end-of-data'];
+const wholeMessage: readonly SmtpPhase[] = ['mail', 'data', 'end-of-data'];
 
 const fault = (fault: FaultClass, pauseMs?: number): Verdict =>
   pauseMs === undefined ? { kind: 'fault', fault } : { kind: 'fault', fault, pauseMs };
@@ -88,11 +88,11 @@ export const replyRules: readonly ReplyRule[] = [
   rule(session, {}, fault('unreachable'), 'RFC 5321 section 4.5.4.1'),
 
   // The answer that matters.
-  rule(final, { code: /^2\d\d$/ }, accepted, 'RFC 5321 section 4.2.5'),
+  rule(endOfData, { code: /^2\d\d$/ }, accepted, 'RFC 5321 section 4.2.5'),
 
   // The account is throttled, exhausted, blocked or not logged in.
   rule(
-    final,
+    endOfData,
     { code: /^421$/ },
     { kind: 'outcome', outcome: 'deferred', scope: 'connector', slowDownMs: minute },
     'RFC 5321 section 3.8',
@@ -106,7 +106,7 @@ export const replyRules: readonly ReplyRule[] = [
   ),
   rule(transaction, { code: /^[45]/, enhanced: /^5\.4\.5$/ }, fault('quota', hour), gmailCodes),
   rule(transaction, { code: /^[45]/, enhanced: /^5\.(?:1\.90|7\.23[23])$/ }, fault('quota', hour), exchangeCodes),
-  // The mailbox that sends is full: of its own sent items. «554 5.2.2» alone would be the recipient's.
+  // The sending mailbox is full, of its own sent items. "554 5.2.2" alone would be the recipient's.
   rule(
     transaction,
     { code: /^5/, text: /STOREDRV\.(?:Submission|ClientSubmit).{0,40}QuotaExceededException/i },
@@ -194,7 +194,7 @@ export const replyRules: readonly ReplyRule[] = [
     'RFC 5321 section 4.2.2: bad sequence, which a new session does not have',
   ),
 
-  // The sender is not this login's to use.
+  // The login may not use this sender.
   rule(transaction, { code: /^5/, enhanced: /^5\.7\.60$|^5\.2\.252$/ }, sendAs, exchangeCodes),
   rule(
     transaction,
@@ -229,7 +229,7 @@ export const replyRules: readonly ReplyRule[] = [
     deferred('recipient'),
     'RFC 5321 section 4.5.3.1.10',
   ),
-  // The enhanced code knows better than the 552 beside it: a full mailbox, or content that is not wanted.
+  // The enhanced code is more precise than the 552 beside it: a full mailbox, or unwanted content.
   rule(
     wholeMessage,
     { code: /^552$/, enhanced: /^5\.(?:2\.[0-2]|[14-7]\.\d+)$/ },

@@ -1,10 +1,10 @@
 /**
- * One SMTP session: connected, secured, authenticated by nodemailer, and then one transaction of ours after the other.
+ * One SMTP session: nodemailer connects, secures and authenticates it, and then it carries one transaction after the other.
  *
  * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on three things,
- * held by test/transport/smtp/contract.test.ts (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO when
- * connect() calls back; `_socket` is the current socket, and its listeners have names of their own, so that they can be taken
- * off; `_responseQueue` and `_remainder` are what the server has said beyond the last reply.
+ * which test/transport/smtp/contract.test.ts verifies (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO
+ * when connect() calls back; `_socket` is the current socket, and its listeners are properties, so that they can be removed;
+ * `_responseQueue` and `_remainder` hold what the server has sent beyond the last reply.
  */
 import type net from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -30,11 +30,11 @@ export interface SmtpSession {
   /** False once the connection is gone or cannot be trusted any more. */
   readonly usable: boolean;
   /**
-   * Never rejects. The signal ends the connection; what is known by then is in the result. `onWhole` is called when the
-   * final dot may have left: from then on an end brought about here would leave the message uncertain.
+   * Never rejects. The signal ends the connection; the result has what is known by then. `onBodySent` is called when the end
+   * of data may have left: to abort after that would leave the message uncertain.
    */
-  transact(envelope: SmtpEnvelope, bytes: Buffer, signal: AbortSignal, onWhole: () => void): Promise<Transaction>;
-  /** Ends an open transaction, if a refusal has left one; false if the session is no use any more. */
+  transact(envelope: SmtpEnvelope, bytes: Buffer, signal: AbortSignal, onBodySent: () => void): Promise<Transaction>;
+  /** Ends a transaction that a refusal has left open; false if the session cannot be used any more. */
   clear(signal: AbortSignal): Promise<boolean>;
   /** Says QUIT and closes. */
   quit(): void;
@@ -66,7 +66,7 @@ export async function openSession(
     tls: tlsOptions(settings),
     greetingTimeout: timeouts.greetingMs,
     socketTimeout: timeouts.commandMs,
-    // The time to connect is over; this would cut the greeting and the TLS upgrade short.
+    // The connection exists already; this limit would cut the greeting and the TLS upgrade short.
     connectionTimeout: timeouts.totalMs,
   });
 
@@ -89,7 +89,7 @@ export async function openSession(
     current().destroy();
   };
 
-  /** Runs one exchange with nodemailer; the first of callback, connection fault and signal settles it. */
+  /** Runs one exchange with nodemailer. The first of its callback, a connection fault and the signal settles it. */
   const exchange = <T>(begin: (done: Done<T>) => void): Promise<T | undefined> =>
     interruptible(
       signal,
@@ -97,7 +97,7 @@ export async function openSession(
       () =>
         new Promise<T | undefined>((resolve, reject) => {
           fail = reject;
-          // What is aborted already sends nothing more.
+          // An aborted session sends nothing more.
           if (signal.aborted) return;
           begin((error, value) => (error === null || error === undefined ? resolve(value) : reject(error)));
         }),
@@ -145,14 +145,14 @@ export async function openSession(
   return createSession(takeOver(connection, secured, timeouts.commandMs), protocol, extensions, timeouts);
 }
 
-/** The connection without nodemailer, which has done its part. */
-function takeOver(connection: SMTPConnection, socket: net.Socket, silenceMs: number): SmtpChannel {
+/** Takes the connection away from nodemailer. */
+function takeOver(connection: SMTPConnection, socket: net.Socket, idleTimeoutMs: number): SmtpChannel {
   const inner = connection as unknown as NodemailerInside;
   socket.off('data', inner._onSocketData).off('timeout', inner._onSocketTimeout).off('error', inner._onSocketError);
   socket.off('close', inner._onSocketClose).off('end', inner._onSocketEnd);
   const unread = inner._responseQueue.map((reply) => `${reply}\r\n`).join('') + inner._remainder;
   inner._responseQueue = [];
-  return createChannel(socket, silenceMs, Buffer.from(unread, 'latin1'));
+  return createChannel(socket, idleTimeoutMs, Buffer.from(unread, 'latin1'));
 }
 
 interface NodemailerInside {
@@ -202,16 +202,16 @@ function createSession(
       if (!cleared) channel.end('EPROTOCOL', 'the session could not be reset');
       return cleared && channel.usable;
     },
-    async transact(envelope, bytes, signal, onWhole) {
+    async transact(envelope, bytes, signal, onBodySent) {
       messages += 1;
       const { dataTerminationMs, commandMs } = timeouts;
-      const task = { envelope, bytes, extensions, dataTerminationMs, onWhole };
+      const task = { envelope, bytes, extensions, dataTerminationMs, onBodySent };
       const transaction = await unlessAborted(signal, () => transact(channel, task));
       const { failure, refused, body } = transaction;
-      // A reply before the end of the message leaves the server amid one that will never end.
-      if (body === 'part') channel.end('EPROTOCOL', 'the server answered before the end of the message');
-      else if (body === 'whole') channel.setSilence(commandMs);
-      mustClear = failure !== null && failure.phase !== 'final';
+      // After a reply amid the message, the server still waits for an end of data that will never come.
+      if (body === 'partial') channel.end('EPROTOCOL', 'the server answered before the end of the message');
+      else if (body === 'complete') channel.setIdleTimeout(commandMs);
+      mustClear = failure !== null && failure.phase !== 'end-of-data';
       const last = failure !== null && endsSession(failure);
       if (channel.usable && (last || [...refused.values()].some(endsSession))) channel.quit();
       return transaction;
@@ -219,7 +219,7 @@ function createSession(
   };
 }
 
-/** RSET; false if the server does not say yes. */
+/** RSET; false if the server does not accept it. */
 function reset(channel: SmtpChannel): Promise<boolean> {
   return new Promise((resolve) => {
     const done = (cleared: boolean): void => {
@@ -235,7 +235,7 @@ function reset(channel: SmtpChannel): Promise<boolean> {
   });
 }
 
-/** What nodemailer asks of a generator of tokens: it shows the one it is given, and once more after a refusal by 334. */
+/** The token generator that nodemailer expects: it presents the given token, and once more after a refusal by 334. */
 function tokenLogin(user: string, token: string): { user: string; method: string; oauth2: XOAuth2 } {
   const generator = {
     getToken: (_again: boolean, done: (error: null, token: string) => void) => done(null, token),
@@ -245,8 +245,8 @@ function tokenLogin(user: string, token: string): { user: string; method: string
 }
 
 /**
- * 421 says that the session ends; 503 that client and server disagree about where they are (RFC 5321 section 4.2.2). After a
- * reply that is no refusal either, nobody knows what the next one would be the answer to.
+ * 421 says that the session ends; 503 that client and server disagree about its state (RFC 5321 section 4.2.2). After a reply
+ * that is neither a yes nor a refusal, it is unknown which command the next one would answer.
  */
 function endsSession({ answered, reply }: SmtpFailure): boolean {
   return answered && (!/^[45]/.test(reply.code ?? '') || reply.code === '421' || reply.code === '503');

@@ -1,21 +1,21 @@
 /**
- * Regular expressions that an operator writes for the text of a reply, which a hostile server writes: compiled only if no
- * text can keep them busy for long.
+ * Regular expressions that an operator writes for the text of a reply, which a hostile server may write: compiled only if no
+ * text can make them slow.
  *
- * JavaScript's engine backtracks, so `(a+)+$` takes years over forty letters. The steps that a pattern can need are bounded
- * from above by the number of ways in which its parts can match: each open quantifier has as many as the text has
- * characters, `{n,m}` has m-n+1, each `?` and each `|` doubles them. Their product is held below a limit. That is sound
- * only where quantifiers do not nest, so a group may carry no quantifier but `?`, and references and look-arounds are
- * refused. The price: a few harmless patterns are refused too.
+ * JavaScript's engine backtracks, so `(a+)+$` takes years over forty letters. The number of ways in which the parts of a
+ * pattern can match bounds its steps from above: each open quantifier has as many as the text has characters, `{n,m}` has
+ * m-n+1, and each `?` and each `|` doubles them. Their product is held below a limit. That is sound only if quantifiers do
+ * not nest, so `?` is the only quantifier that a group may have, and references and look-arounds are refused. The price: a
+ * few harmless patterns are refused, too.
  */
 
-/** Longest text that a pattern is ever tried on: replies are cut there. */
+/** The longest text that a pattern is applied to: replies are cut there. */
 const textLength = 500;
 const maxPatternLength = 200;
-/** Two open quantifiers and one choice, or one and nine. Over every start within the text: some tenths of a second at the very worst. */
+/** Two open quantifiers and one choice, or one and nine. From every start in the text, this takes some tenths of a second at worst. */
 const maxWays = textLength * textLength * 2;
 
-/** The pattern, or why it is refused: a sentence that begins with «must» or «has». */
+/** The pattern, or why it is refused: a sentence that begins with "must" or "has". */
 export function readTextPattern(source: string): { readonly pattern: RegExp } | { readonly must: string } {
   if (source === '') return { must: 'must not be empty' };
   if (source.length > maxPatternLength) return { must: `must not be longer than ${maxPatternLength} characters` };
@@ -24,7 +24,7 @@ export function readTextPattern(source: string): { readonly pattern: RegExp } | 
     pattern = new RegExp(source, 'i');
   } catch {
     return {
-      must: 'must be a regular expression; put a backslash before any of . * + ? ( ) [ ] { } | that is meant as it stands',
+      must: 'must be a regular expression; put a backslash before each of . * + ? ( ) [ ] { } | that is meant literally',
     };
   }
   if (pattern.test('')) return { must: 'must not match an empty text, as it would match every reply' };
@@ -40,30 +40,30 @@ function slowness(source: string): string | null {
   for (const token of tokensOf(source)) {
     const quantifier = quantifierOf(token);
     if (token === '?' && afterQuantifier) {
-      // `a*?` only changes the order of the tries.
+      // `a*?` changes only the order in which matches are tried.
       afterQuantifier = false;
       continue;
     }
     if (quantifier !== null && afterGroup && token !== '?') {
-      return 'must not repeat a group: a hostile reply could keep it busy for ever; repeat single characters or classes';
+      return 'must not repeat a group: a hostile reply could make it run for ever; repeat single characters or classes';
     }
     if (/^\\[1-9k]/.test(token) || /^\(\?[^:]/.test(token)) {
-      return 'must not have references, names or look-arounds: a hostile reply could keep them busy for ever';
+      return 'must not have references, names or look-arounds: a hostile reply could make them run for ever';
     }
     if (quantifier !== null) ways *= quantifier;
     if (token === '|') ways *= 2;
     afterGroup = token === ')';
     afterQuantifier = quantifier !== null;
   }
-  return ways > maxWays ? 'has too many of * + ? {} and |, so that a hostile reply could keep it busy for long' : null;
+  return ways > maxWays ? 'has too many of * + ? {} and |, so a hostile reply could make it slow' : null;
 }
 
-/** Escapes, classes, quantifiers with braces and openings of groups in one piece each; everything else by the character. */
+/** Escapes, classes, quantifiers with braces and openings of groups as one token each; everything else character by character. */
 function tokensOf(source: string): readonly string[] {
   return source.match(/\\[\s\S]|\[(?:\\[\s\S]|[^\]\\])*\]|\{\d+(?:,\d*)?\}|\(\?<?[\s\S]|[\s\S]/g) ?? [];
 }
 
-/** In how many ways the quantifier can match, or null for a token that is none. */
+/** In how many ways the quantifier can match; null for any other token. */
 function quantifierOf(token: string): number | null {
   if (token === '*' || token === '+') return textLength;
   if (token === '?') return 2;

@@ -9,7 +9,7 @@ import type { DeliverTask } from './task.ts';
 
 /** → the mail, or in words which stored content is missing. */
 export async function composeFor(
-  { job: { id, message, messageId, acceptedAt }, transport: { wholeBytes = Infinity } }: DeliverTask,
+  { job: { id, message, messageId, acceptedAt }, transport: { maxInMemoryBytes = Infinity } }: DeliverTask,
   left: readonly RecipientState[],
   { contents }: Pick<LedgerTools, 'contents'>,
 ): Promise<OutgoingMail | { readonly missing: string }> {
@@ -24,7 +24,7 @@ export async function composeFor(
     const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
     // Encoding only adds to this. A mail that is sent in parts is never in memory as a whole; its contents are verified first.
     const size = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
-    if (size <= wholeBytes) return { id, envelope, bytes: await composeMail(message, options), structured };
+    if (size <= maxInMemoryBytes) return { id, envelope, bytes: await composeMail(message, options), structured };
     for (const attachment of attachments) await contents.verify(attachment);
     const { html: _html, ...rest } = message;
     const bytes = await composeMail({ ...rest, text: '', attachments: [] }, options);

@@ -239,7 +239,7 @@ describe('the server', () => {
         .request({ url, method: 'POST', headers: {}, body, signal, timeoutMs: 5_000 })
         .catch((error: HttpFailure) => stages.push(error.stage));
     }
-    expect(stages).toEqual(['part', 'whole']);
+    expect(stages).toEqual(['partial', 'complete']);
     http.close();
   });
 

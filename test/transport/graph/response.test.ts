@@ -99,7 +99,7 @@ describe('what an answer to a message means', () => {
 });
 
 describe('no answer', () => {
-  const broke = (stage: 'connect' | 'part' | 'whole', code: string | null, purpose: Purpose = 'submit'): string =>
+  const broke = (stage: 'connect' | 'partial' | 'complete', code: string | null, purpose: Purpose = 'submit'): string =>
     brief(outcomeOf({ kind: 'no-answer', failure: new HttpFailure(stage, code, 'broke') }, purpose, facts));
 
   test('before the connection stands it is the connector’s fault', () => {
@@ -108,10 +108,10 @@ describe('no answer', () => {
   });
 
   test('after a part of the message it is safe, after the whole of it uncertain', () => {
-    expect(broke('part', 'ECONNRESET')).toBe('deferred');
-    expect(broke('whole', 'ECONNRESET')).toBe('uncertain');
-    expect(broke('whole', 'ETIMEDOUT')).toBe('uncertain');
-    expect(broke('whole', 'ECONNRESET', 'prepare')).toBe('deferred');
+    expect(broke('partial', 'ECONNRESET')).toBe('deferred');
+    expect(broke('complete', 'ECONNRESET')).toBe('uncertain');
+    expect(broke('complete', 'ETIMEDOUT')).toBe('uncertain');
+    expect(broke('complete', 'ECONNRESET', 'prepare')).toBe('deferred');
   });
 });
 

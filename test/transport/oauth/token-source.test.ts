@@ -103,7 +103,7 @@ describe('a refusal of Entra', () => {
     [90002, 'config', 'no such tenant'],
     [65001, 'config', 'grant admin consent'],
     [53003, 'config', 'Conditional Access'],
-    [90033, 'unreachable', 'passing fault'],
+    [90033, 'unreachable', 'temporary fault'],
     [90055, 'throttled', 'throttles'],
     [99999999, 'unreachable', 'It is so'],
   ])('AADSTS%i is %s', (code, fault, text) => {

@@ -11,7 +11,7 @@ const a = 'a@example.net';
 const b = 'b@example.net';
 const nothing: Transaction = { taken: new Set(), refused: new Map(), failure: null, reply: null, body: 'none' };
 const answered = (phase: SmtpPhase, server: string): SmtpFailure => new SmtpFailure(phase, { server });
-const silent = new SmtpFailure('final', { code: 'ECONNRESET', text: 'reset' });
+const silent = new SmtpFailure('end-of-data', { code: 'ECONNRESET', text: 'reset' });
 
 function outcome(transaction: Partial<Transaction>) {
   const input = {
@@ -27,17 +27,21 @@ function outcome(transaction: Partial<Transaction>) {
 describe('the outcome of a transaction', () => {
   it.for<[string, Partial<Transaction>, string]>([
     ['a lost connection before the body', { failure: silent }, 'deferred deferred'],
-    ['a lost connection amid the body', { failure: silent, body: 'part', taken: new Set([a, b]) }, 'deferred deferred'],
+    [
+      'a lost connection amid the body',
+      { failure: silent, body: 'partial', taken: new Set([a, b]) },
+      'deferred deferred',
+    ],
     [
       'a lost connection after the final dot',
-      { failure: silent, body: 'whole', taken: new Set([a, b]) },
+      { failure: silent, body: 'complete', taken: new Set([a, b]) },
       'uncertain uncertain',
     ],
     [
       'a lost connection after the final dot, where one was refused',
       {
         failure: silent,
-        body: 'whole',
+        body: 'complete',
         taken: new Set([b]),
         refused: new Map([[a, answered('rcpt', '550 5.1.1 no')]]),
       },
@@ -54,14 +58,14 @@ describe('the outcome of a transaction', () => {
     ],
     [
       'an exhausted quota',
-      { failure: answered('final', '550 5.4.5 Daily limit'), body: 'whole', taken: new Set([a, b]) },
+      { failure: answered('end-of-data', '550 5.4.5 Daily limit'), body: 'complete', taken: new Set([a, b]) },
       'fault quota',
     ],
     [
       'an exhausted quota, where one was refused before',
       {
-        failure: answered('final', '550 5.4.5 Daily limit'),
-        body: 'whole',
+        failure: answered('end-of-data', '550 5.4.5 Daily limit'),
+        body: 'complete',
         taken: new Set([b]),
         refused: new Map([[a, answered('rcpt', '550 5.1.1 no')]]),
       },
@@ -71,7 +75,7 @@ describe('the outcome of a transaction', () => {
       'a throttled recipient beside a delivered one',
       {
         reply: '250 ok',
-        body: 'whole',
+        body: 'complete',
         taken: new Set([a]),
         refused: new Map([[b, answered('rcpt', '451 4.7.500 Server busy')]]),
       },
@@ -79,15 +83,15 @@ describe('the outcome of a transaction', () => {
     ],
     [
       'a yes before the end of the body',
-      { reply: '250 ok', body: 'part', taken: new Set([a, b]) },
+      { reply: '250 ok', body: 'partial', taken: new Set([a, b]) },
       'deferred deferred',
     ],
-    ['a yes that forgets one', { reply: '250 ok', body: 'whole', taken: new Set([a]) }, 'accepted deferred'],
+    ['a yes that forgets one', { reply: '250 ok', body: 'complete', taken: new Set([a]) }, 'accepted deferred'],
   ])('after %s', ([, transaction, expected]) => expect(summary(outcome(transaction))).toBe(expected));
 
   it('says for how long the connector should pause, where a message is settled all the same', () => {
     const refused = new Map([[b, answered('rcpt', '451 4.7.500 Server busy, try again in 7 seconds')]]);
-    expect(outcome({ reply: '250 ok', body: 'whole', taken: new Set([a]), refused })).toMatchObject({
+    expect(outcome({ reply: '250 ok', body: 'complete', taken: new Set([a]), refused })).toMatchObject({
       slowDownMs: 7_000,
       recipients: [{}, { retryAfterMs: 7_000, scope: 'connector' }],
     });
@@ -108,7 +112,7 @@ describe('the outcome of a transaction', () => {
       '',
     );
     const failures = fc.oneof(
-      fc.record({ phase: fc.constantFrom<SmtpPhase>('mail', 'rcpt', 'data', 'final'), server: replies }),
+      fc.record({ phase: fc.constantFrom<SmtpPhase>('mail', 'rcpt', 'data', 'end-of-data'), server: replies }),
       fc.record({ code: fc.option(fc.string()), text: fc.string() }),
     );
     const found = fc.check(
@@ -117,7 +121,7 @@ describe('the outcome of a transaction', () => {
         fc.array(fc.boolean()),
         fc.option(failures),
         fc.option(replies),
-        fc.constantFrom<Transaction['body']>('none', 'part', 'whole'),
+        fc.constantFrom<Transaction['body']>('none', 'partial', 'complete'),
         replies,
         (recipients, taken, failed, reply, body, refusal) => {
           const failure =
@@ -147,7 +151,7 @@ describe('the outcome of a transaction', () => {
           });
           if (result.kind !== 'settled') return true;
           const once = result.recipients.map(({ address }) => address).join() === recipients.join();
-          const whole = body === 'whole';
+          const whole = body === 'complete';
           const yes = whole && transaction.reply?.startsWith('250') === true;
           return (
             once &&
@@ -169,14 +173,14 @@ describe('after the final dot', () => {
     '«%s» is neither a yes nor a refusal, so the result is not known',
     (reply) => {
       const taken = new Set([a, b]);
-      const said = outcome({ taken, failure: answered('final', reply), body: 'whole' });
+      const said = outcome({ taken, failure: answered('end-of-data', reply), body: 'complete' });
       expect(summary(said)).toBe('uncertain uncertain');
     },
   );
 
   it('a yes and a no in one reply are neither', () => {
     const taken = new Set([a, b]);
-    const said = outcome({ taken, reply: '250-2.0.0 queued\n554 5.6.0 refused', body: 'whole' });
+    const said = outcome({ taken, reply: '250-2.0.0 queued\n554 5.6.0 refused', body: 'complete' });
     expect(summary(said)).toBe('uncertain uncertain');
   });
 });

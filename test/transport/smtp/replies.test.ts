@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { classify, parseReply } from '../../../src/transport/smtp/replies.ts';
 import { replyRules, type SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
 
-const phases: SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth', 'mail', 'rcpt', 'data', 'final'];
+const phases: SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth', 'mail', 'rcpt', 'data', 'end-of-data'];
 
 function said(phase: SmtpPhase, reply: string): string {
   const verdict = classify(phase, parseReply(reply));
@@ -49,8 +49,8 @@ describe('replies before MAIL FROM concern the connector, whatever their digit',
 
 describe('replies within the transaction', () => {
   it.for<[SmtpPhase, string, string]>([
-    ['final', '250 2.0.0 Ok: queued as 4F1B2', 'accepted message'],
-    ['final', '250 OK', 'accepted message'],
+    ['end-of-data', '250 2.0.0 Ok: queued as 4F1B2', 'accepted message'],
+    ['end-of-data', '250 OK', 'accepted message'],
     [
       'rcpt',
       '550 5.1.1 <x@example.net>: Recipient address rejected: User unknown in virtual mailbox table',
@@ -96,12 +96,12 @@ describe('replies within the transaction', () => {
     ],
     ['mail', '550 5.7.60 SMTP; Client does not have permissions to send as this sender', 'rejected message send-as'],
     [
-      'final',
+      'end-of-data',
       '554 5.2.252 SendAsDenied; relay@example.com not allowed to send as sales@example.com',
       'rejected message send-as',
     ],
     [
-      'final',
+      'end-of-data',
       '554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied',
       'rejected message send-as',
     ],
@@ -115,64 +115,64 @@ describe('replies within the transaction', () => {
       '432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information.',
       'throttled 60000',
     ],
-    ['final', '432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded', 'throttled 60000'],
+    ['end-of-data', '432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded', 'throttled 60000'],
     ['mail', '450 4.7.1 Error: too much mail from 192.0.2.1', 'throttled 60000'],
-    ['final', '454 Throttling failure: Maximum sending rate exceeded.', 'throttled 5000'],
-    ['final', '454 Throttling failure: Daily message quota exceeded.', 'quota 3600000'],
+    ['end-of-data', '454 Throttling failure: Maximum sending rate exceeded.', 'throttled 5000'],
+    ['end-of-data', '454 Throttling failure: Daily message quota exceeded.', 'quota 3600000'],
     [
       'data',
       '550-5.4.5 Daily user sending limit exceeded.\n550 5.4.5 https://support.google.com/a/answer/166852',
       'quota 3600000',
     ],
     [
-      'final',
+      'end-of-data',
       "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients",
       'quota 3600000',
     ],
     [
-      'final',
+      'end-of-data',
       '554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message',
       'quota 3600000',
     ],
-    ['final', '550 5.1.8 Access denied, bad outbound sender AS(42003)', 'blocked'],
+    ['end-of-data', '550 5.1.8 Access denied, bad outbound sender AS(42003)', 'blocked'],
     ['mail', '550 5.7.501 Access denied, spam abuse detected.', 'blocked'],
     ['mail', '550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP.', 'blocked'],
     [
-      'final',
+      'end-of-data',
       '550 5.7.509 Access denied, sending domain example.com does not pass DMARC verification',
       'rejected message',
     ],
     [
-      'final',
+      'end-of-data',
       '550-5.7.26 Unauthenticated email from example.com is not accepted due to domain’s DMARC policy.',
       'rejected message',
     ],
     ['mail', '552 5.3.4 Message size exceeds fixed limit', 'rejected message too-large'],
-    ['final', '552 5.2.3 Message size exceeds maximum permitted', 'rejected message too-large'],
-    ['final', '552 5.3.4 Error: message file too big', 'rejected message too-large'],
+    ['end-of-data', '552 5.2.3 Message size exceeds maximum permitted', 'rejected message too-large'],
+    ['end-of-data', '552 5.3.4 Error: message file too big', 'rejected message too-large'],
     ['data', '523 the message is too large', 'rejected message too-large'],
-    ['final', '552 exceeded', 'rejected message too-large'],
-    ['final', '554 5.6.0 Invalid message content', 'rejected message'],
-    ['final', '554 5.7.1 Spam message rejected', 'rejected message'],
-    ['final', '451 4.3.5 Server configuration problem', 'deferred message'],
-    ['final', '421 4.3.0 shutting down', 'deferred connector slow 60000'],
+    ['end-of-data', '552 exceeded', 'rejected message too-large'],
+    ['end-of-data', '554 5.6.0 Invalid message content', 'rejected message'],
+    ['end-of-data', '554 5.7.1 Spam message rejected', 'rejected message'],
+    ['end-of-data', '451 4.3.5 Server configuration problem', 'deferred message'],
+    ['end-of-data', '421 4.3.0 shutting down', 'deferred connector slow 60000'],
     ['data', '421 4.3.0 shutting down', 'throttled 60000'],
     [
-      'final',
+      'end-of-data',
       '554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded',
       'quota 3600000',
     ],
     [
-      'final',
+      'end-of-data',
       "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email to external recipients",
       'quota 3600000',
     ],
     ['rcpt', '550 5.7.64 TenantAttribution; Relay Access Denied', 'config'],
-    ['final', '452 4.3.1 Insufficient system resources', 'throttled 300000'],
+    ['end-of-data', '452 4.3.1 Insufficient system resources', 'throttled 300000'],
     ['rcpt', '550 5.4.1 Recipient address rejected: Access denied.', 'rejected recipient'],
-    ['final', '552 5.2.2 The email account that you tried to reach is over quota', 'rejected message'],
+    ['end-of-data', '552 5.2.2 The email account that you tried to reach is over quota', 'rejected message'],
     [
-      'final',
+      'end-of-data',
       '552-5.7.0 This message was blocked because its content presents a potential\n552-5.7.0 security issue.',
       'rejected message',
     ],
@@ -181,20 +181,20 @@ describe('replies within the transaction', () => {
     ['rcpt', '450 4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary error.', 'throttled 300000'],
     ['mail', '550 5.7.1 Invalid credentials for relay [192.0.2.1].', 'config'],
     ['mail', '550 5.7.0 Mail relay denied [192.0.2.1].', 'config'],
-    ['final', '554 Message rejected: Sending paused for this account.', 'blocked'],
+    ['end-of-data', '554 Message rejected: Sending paused for this account.', 'blocked'],
     [
-      'final',
+      'end-of-data',
       "554 Access denied: User `arn:aws:iam::1:user/a' is not authorized to perform `ses:SendRawEmail' on resource `arn:aws:ses:x'",
       'rejected message send-as',
     ],
-    ['final', '554 Message rejected: Email address is not verified.', 'rejected message'],
+    ['end-of-data', '554 Message rejected: Email address is not verified.', 'rejected message'],
     ['rcpt', '554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org', 'blocked'],
     ['rcpt', '504 5.5.2 <x>: Helo command rejected: need fully-qualified hostname', 'config'],
     ['mail', '503 5.5.1 Error: nested MAIL command', 'deferred connector'],
     ['mail', '550 5.7.1 Sender rejected', 'rejected message'],
     ['mail', '499 what?', 'deferred message'],
-    ['final', '299 what?', 'accepted message'],
-    ['final', '354 go on', 'deferred message'],
+    ['end-of-data', '299 what?', 'accepted message'],
+    ['end-of-data', '354 go on', 'deferred message'],
     ['rcpt', 'garbage', 'deferred recipient'],
   ])('%s: %s → %s', ([phase, reply, expected]) => expect(said(phase, reply)).toBe(expected));
 });
@@ -211,7 +211,7 @@ describe('classification', () => {
       fc.property(fc.constantFrom(...phases), anyReply, (phase, reply) => {
         const verdict = classify(phase, reply);
         if (verdict.kind === 'fault') return true;
-        if (verdict.outcome === 'accepted') return phase === 'final' && /^2\d\d$/.test(reply.code ?? '');
+        if (verdict.outcome === 'accepted') return phase === 'end-of-data' && /^2\d\d$/.test(reply.code ?? '');
         return verdict.outcome === 'deferred' || reply.code?.startsWith('5') === true;
       }),
       { numRuns: 500 },
@@ -257,7 +257,7 @@ describe('parseReply', () => {
     fc.assert(fc.property(fc.string(), (text) => void parseReply(text)));
     const before = performance.now();
     parseReply(`550 ${'5.5.'.repeat(250_000)}`);
-    classify('final', { code: '550', enhancedCode: null, text: 'not allowed to send '.repeat(20_000) });
+    classify('end-of-data', { code: '550', enhancedCode: null, text: 'not allowed to send '.repeat(20_000) });
     expect(performance.now() - before).toBeLessThan(1_000);
   });
 });

@@ -13,6 +13,7 @@ import type { SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
 import { readTextPattern } from '../../../src/transport/smtp/text-pattern.ts';
 
 const minute = 60_000;
+const smtpPhases = replyPhases.map((phase): SmtpPhase => (phase === 'final' ? 'end-of-data' : phase));
 const session: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth'];
 
 function rule(change: Partial<ReplyRuleSettings>): ReplyRuleSettings {
@@ -41,7 +42,7 @@ const outcome = (kind: string, scope: string, more = {}) => ({ kind: 'outcome', 
 
 describe('a rule', () => {
   it.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string, object]>([
-    ['by text', { text: 'hourly quota', class: 'quota' }, 'final', '550 Hourly Quota used up', fault('quota')],
+    ['by text', { text: 'hourly quota', class: 'quota' }, 'end-of-data', '550 Hourly Quota used up', fault('quota')],
     ['by code', { code: '550', class: 'deferred' }, 'rcpt', '550 5.1.1 no', outcome('deferred', 'recipient')],
     ['by codes', { code: '55x', class: 'deferred' }, 'mail', '554 no', outcome('deferred', 'message')],
     ['by class of codes', { code: '4xx', class: 'rejected' }, 'rcpt', '451 no', outcome('rejected', 'recipient')],
@@ -55,6 +56,7 @@ describe('a rule', () => {
     ['by enhanced codes', { enhanced: '5.7.x', class: 'blocked' }, 'rcpt', '550 5.7.26 no', fault('blocked')],
     ['by all of enhanced', { enhanced: '5.x.x', class: 'config' }, 'rcpt', '550 5.7.26 no', fault('config')],
     ['by phase', { code: '554', phases: ['greeting'], class: 'throttled' }, 'greeting', '554 busy', fault('throttled')],
+    ['by `final`', { code: '554', phases: ['final'], class: 'throttled' }, 'end-of-data', '554 x', fault('throttled')],
     [
       'with a pause',
       { code: '554', class: 'throttled', pauseMs: 5 * minute },
@@ -72,7 +74,7 @@ describe('a rule', () => {
     [
       'for size',
       { text: 'enormous', class: 'too-large' },
-      'final',
+      'end-of-data',
       '550 enormous',
       outcome('rejected', 'message', { tooLarge: true }),
     ],
@@ -134,9 +136,9 @@ describe('a rule', () => {
 
   it('whatever it says: takes no acceptance away, makes none, and blames no message before MAIL FROM', () => {
     const lies = fc.check(
-      fc.property(goodRules, fc.constantFrom(...replyPhases), anyReply, (rules, phase, reply) => {
+      fc.property(goodRules, fc.constantFrom(...smtpPhases), anyReply, (rules, phase, reply) => {
         const said = classify(phase, reply, compileRules(rules));
-        const yes = phase === 'final' && /^2\d\d$/.test(reply.code ?? '');
+        const yes = phase === 'end-of-data' && /^2\d\d$/.test(reply.code ?? '');
         if (said.kind === 'fault') return !yes;
         return (said.outcome === 'accepted') === yes && !session.includes(phase);
       }),
