@@ -27,22 +27,5 @@ export type {
   StoredContent,
   TimeInput,
 } from './message/outbound.ts';
-export type { Attachment, Content, Envelope, Mailbox, Message, MessageLimits, Priority } from './message/message.ts';
+export type { MessageLimits, Priority } from './message/message.ts';
 export { errorCodes, PostlaneError, type ErrorCode, type Issue } from './errors.ts';
-export { createRecordingTransport, type RecordingStep, type RecordingTransport } from './transport/recording.ts';
-export type {
-  CheckResult,
-  FaultClass,
-  Outcome,
-  OutgoingMail,
-  RecipientOutcome,
-  Reply,
-  Reservation,
-  Scope,
-  SendContext,
-  StopReason,
-  Structured,
-  Transport,
-  Verification,
-  VerifyContext,
-} from './transport/transport.ts';

@@ -3,13 +3,19 @@ import { PostlaneError } from '../errors.ts';
 import { inlineContentLimitBytes, type Attachment, type Content, type Message } from '../message/message.ts';
 import type { ContentStore } from '../queue/ledger/content.ts';
 
+/** What storing needs of the content store. */
+export type ContentSink = Pick<ContentStore, 'put' | 'link'>;
+
 /** The same message with every large content replaced by a reference. Storing comes before enqueueing: a job never refers to nothing. */
-export async function storeLargeContent(message: Message, id: string, contents: ContentStore): Promise<Message> {
+export async function storeLargeContent(message: Message, id: string, contents: ContentSink): Promise<Message> {
   const store = async <T extends Content>(content: T): Promise<T> => {
     if ('ref' in content) {
       const [missing] = await contents.link(id, [content.ref]);
       if (missing === undefined) return content;
-      throw new PostlaneError('attachment-missing', `There is no stored content ${missing.slice(0, 12)}…`);
+      throw new PostlaneError(
+        'attachment-missing',
+        `No content is stored under ${missing.slice(0, 12)}…; send the content itself`,
+      );
     }
     // The text itself is at least as long as its bytes divided by 3 (UTF-8) or times 4/3 (base64): cheap to rule out.
     if (content.content.length * 3 <= inlineContentLimitBytes) return content;

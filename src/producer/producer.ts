@@ -151,7 +151,7 @@ export function createProducer(options: ProducerOptions): Producer {
 }
 
 /** A batch at a time, so that a hundred thousand messages are not all in memory twice. */
-async function sendEach(
+export async function sendEach(
   messages: readonly OutboundMessage[],
   send: (message: OutboundMessage) => Promise<SendResult>,
 ): Promise<SendManyResult[]> {

@@ -75,7 +75,7 @@ function waitingStatus(id: string, job: Job): MessageStatus {
 }
 
 /** The status of a message that no worker has seen. `acceptedAt` in ms since 1970. */
-function queuedStatus(id: string, recipients: readonly string[], acceptedAt: number): MessageStatus {
+export function queuedStatus(id: string, recipients: readonly string[], acceptedAt: number): MessageStatus {
   return {
     id,
     state: 'queued',

@@ -15,13 +15,14 @@ export interface RecordingTransport extends Transport {
   readonly closed: boolean;
 }
 
-/**
- * Plays one step of `script` per send, and accepts everything after its end. A step that is a function may wait, and should
- * heed the signal. `check` is the result of check(), by default a success.
- */
-export function createRecordingTransport(
-  options: { readonly script?: readonly RecordingStep[]; readonly check?: CheckResult } = {},
-): RecordingTransport {
+export interface RecordingTransportOptions {
+  /** One step per send; after its end everything is accepted. A step that is a function may wait, and should heed the signal. */
+  readonly script?: readonly RecordingStep[];
+  /** The result of check(). Default: a success. */
+  readonly check?: CheckResult;
+}
+
+export function createRecordingTransport(options: RecordingTransportOptions = {}): RecordingTransport {
   const mails: OutgoingMail[] = [];
   const steps = [...(options.script ?? [])];
   const attempts = createAttempts();

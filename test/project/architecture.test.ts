@@ -28,7 +28,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // The composition root: the one place that knows all.
   cli: ['config', 'worker', 'producer', 'admin', 'observability', 'queue', 'routing', 'transport', 'message', 'async'],
   // The public surface: what an application or a transport's author needs, nothing of the worker.
-  index: ['producer', 'message', 'transport'],
+  index: ['producer', 'message'],
+  // Doubles and the contract suite: for tests of applications and of transports.
+  testing: ['producer', 'message', 'transport'],
 };
 
 /** Room → rooms whose types (not values) it may import. Logs and metrics subscribe to the worker's events. */

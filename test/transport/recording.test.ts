@@ -1,11 +1,15 @@
 /** The recording transport: the contract, and its script. */
-import { describe, expect, it } from 'vitest';
-import { createRecordingTransport, type RecordingStep } from '../../src/transport/recording.ts';
-import { transportContract, type Scene } from './transport-contract.ts';
+import { describe, expect, test } from 'vitest';
+import {
+  createRecordingTransport,
+  transportContract,
+  type ContractScene,
+  type RecordingStep,
+} from '../../src/testing.ts';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
 
 const reply = { code: null, enhancedCode: null, text: null };
-const steps: Readonly<Record<Scene, RecordingStep>> = {
+const steps: Readonly<Record<ContractScene, RecordingStep>> = {
   accepts: 'accepted',
   'refuses-all': 'rejected',
   'not-now': 'deferred',
@@ -22,17 +26,18 @@ const steps: Readonly<Record<Scene, RecordingStep>> = {
   unreachable: { kind: 'connector-fault', fault: 'unreachable', reply },
 };
 
-transportContract('recording', {
-  setup: async (scene) => {
-    // Nothing is reached, so nothing can be unreachable before the fence.
-    if (scene === 'unreachable') return null;
+transportContract(
+  'recording',
+  async (scene) => {
     const transport = createRecordingTransport({ script: [steps[scene]] });
     return { transport, begun: () => transport.mails.length };
   },
-});
+  // Nothing is reached, so nothing can be unreachable before the fence.
+  { harness: { describe, test }, unsupported: ['unreachable'] },
+);
 
 describe('the recording transport', () => {
-  it('plays its script one step per send, and then accepts', async () => {
+  test('plays its script one step per send, and then accepts', async () => {
     const transport = createRecordingTransport({ script: ['deferred', 'rejected'] });
     const said = [];
     for (const id of ['1', '2', '3']) said.push(summary(await sendBy(transport, mailOf({ id }))));
@@ -40,12 +45,12 @@ describe('the recording transport', () => {
     expect(transport.mails.map(({ id }) => id)).toEqual(['1', '2', '3']);
   });
 
-  it('never throws: a step that fails defers everybody', async () => {
+  test('never throws: a step that fails defers everybody', async () => {
     const transport = createRecordingTransport({ script: [() => Promise.reject(new Error('mistake'))] });
     expect(summary(await sendBy(transport, mailOf()))).toBe('deferred');
   });
 
-  it('answers check() as told', async () => {
+  test('answers check() as told', async () => {
     const check = { ok: false, fault: 'auth', reply } as const;
     expect(await createRecordingTransport({ check }).check(new AbortController().signal)).toEqual(check);
   });

@@ -1,12 +1,12 @@
 /** The SMTP transport keeps the contract, against a scripted server; and nodemailer still does what the session relies on. */
 import type net from 'node:net';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
-import { describe, expect, it } from 'vitest';
-import { transportContract, type Scene } from '../transport-contract.ts';
+import { describe, expect, test } from 'vitest';
+import { transportContract, type ContractScene } from '../../../src/testing.ts';
 import { smtpPair } from '../../support/smtp-client.ts';
 import type { SmtpServerOptions } from '../../../testkit/smtp/server.ts';
 
-const scripts: Readonly<Record<Exclude<Scene, 'unreachable'>, SmtpServerOptions['script']>> = {
+const scripts: Readonly<Record<Exclude<ContractScene, 'unreachable'>, SmtpServerOptions['script']>> = {
   accepts: {},
   'second-refused': { RCPT: [undefined as never, '550 5.1.1 no such user'] },
   'refuses-all': { RCPT: () => '550 5.1.1 no such user' },
@@ -14,17 +14,19 @@ const scripts: Readonly<Record<Exclude<Scene, 'unreachable'>, SmtpServerOptions[
   'silent-after-body': { '.': 'hang' },
 };
 
-transportContract('smtp', {
-  setup: async (scene) => {
+transportContract(
+  'smtp',
+  async (scene) => {
     const script = scene === 'unreachable' ? {} : scripts[scene];
     const { server, transport } = await smtpPair({ script: script ?? {} }, { timeouts: { dataTerminationMs: 200 } });
     if (scene === 'unreachable') await server.stop();
     return { transport, begun: () => server.received.commands.filter((line) => line.startsWith('MAIL')).length };
   },
-});
+  { harness: { describe, test } },
+);
 
 describe('nodemailer, pinned exactly, still', () => {
-  it('shows the reply to EHLO when connect() calls back, and its socket', async () => {
+  test('shows the reply to EHLO when connect() calls back, and its socket', async () => {
     const { server } = await smtpPair({ extensions: ['SIZE 1234', 'SMTPUTF8'] });
     const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
     await new Promise<void>((resolve, reject) => {
@@ -36,7 +38,7 @@ describe('nodemailer, pinned exactly, still', () => {
     connection.close();
   });
 
-  it.for<[string, SmtpServerOptions['extensions']]>([
+  test.for<[string, SmtpServerOptions['extensions']]>([
     ['250 ok', []],
     ['421 4.7.0 idle', ['PIPELINING']],
   ])(

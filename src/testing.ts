@@ -1,0 +1,39 @@
+/** `postlane/testing`: doubles for an application's tests, and the contract suite for the author of a transport. */
+export {
+  createRecordingProducer,
+  type RecordedMessage,
+  type RecordingProducer,
+  type RecordingProducerOptions,
+  type SendFailure,
+  type SendStep,
+} from './producer/recording.ts';
+export {
+  createRecordingTransport,
+  type RecordingStep,
+  type RecordingTransport,
+  type RecordingTransportOptions,
+} from './transport/recording.ts';
+export {
+  transportContract,
+  type ContractHarness,
+  type ContractOptions,
+  type ContractScene,
+  type ContractSetup,
+} from './transport/transport-contract.ts';
+export type {
+  CheckResult,
+  FaultClass,
+  Outcome,
+  OutgoingMail,
+  RecipientOutcome,
+  Reply,
+  Reservation,
+  Scope,
+  SendContext,
+  StopReason,
+  Structured,
+  Transport,
+  Verification,
+  VerifyContext,
+} from './transport/transport.ts';
+export type { Attachment, Content, Envelope, Mailbox, Message, MessageLimits, Priority } from './message/message.ts';
