@@ -64,7 +64,7 @@ describe('connectors, pause, resume', () => {
     const worker = await here.worker();
     expect(await here.callJson(['pause', 'relay'])).toMatchObject({ code: 0, values: [{ id: 'relay', paused: true }] });
     await send(here, 'one');
-    await worker.said('routed');
+    await worker.logged('routed');
     const row = await rowOf(here, 'relay');
     expect(row).toMatchObject({ waiting: 1, paused: true });
     expect(row?.oldestWaitingMs).toBeGreaterThan(0);
@@ -73,7 +73,7 @@ describe('connectors, pause, resume', () => {
       code: 0,
       values: [{ id: 'relay', paused: false }],
     });
-    await worker.said('sent');
+    await worker.logged('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ waiting: 0, paused: false, sent: 1 });
   });
 
@@ -82,13 +82,13 @@ describe('connectors, pause, resume', () => {
     const here = project(server.config(testPrefix()));
     const worker = await here.worker();
     await send(here, 'one');
-    await worker.said('connector-fault');
+    await worker.logged('connector-fault');
     const row = await rowOf(here, 'relay');
     expect(row).toMatchObject({ waiting: 1, breaker: { state: 'open', faults: 1 } });
     expect(row?.breaker.untilMs).toBeGreaterThan(0);
     expect(row?.breaker.reply).toContain('maintenance');
     await here.call(['resume', 'relay']);
-    await worker.said('sent');
+    await worker.logged('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ breaker: { state: 'closed', fault: null } });
   });
 
@@ -112,8 +112,8 @@ describe('connectors, pause, resume', () => {
       await from(address, 10);
     }
     await from('bulky@example.com', 100_000);
-    await worker.said('sent', 3);
-    await worker.said('quota-full');
+    await worker.logged('sent', 3);
+    await worker.logged('quota-full');
     const rows = (await here.callJson(['connectors'])).values;
     const row = (id: string): unknown => rows.find((each) => each['id'] === id);
     const duration = expect.any(Number) as number;
@@ -139,7 +139,7 @@ describe('connectors, pause, resume', () => {
     const worker = await here.worker();
     await here.call(['pause', 'old']);
     await send(here, 'one');
-    await worker.said('routed');
+    await worker.logged('routed');
     await worker.end();
     here.write('postlane.yaml', server.config(prefix));
     expect(await rowOf(here, 'old')).toMatchObject({ direction: null, transport: null, limits: null, waiting: 1 });
@@ -158,13 +158,13 @@ describe('dead letters', () => {
     const here = project(server.config(prefix, { other, archive }));
     const worker = await here.worker();
     await send(here, 'one');
-    await worker.said('dead', 1);
+    await worker.logged('dead', 1);
     await send(here, 'two');
     const connection = testConnection();
     const queue = new Queue('outbound', { connection, prefix });
     onTestFinished(() => queue.close());
     await queue.add('message', { v: 1, message: { subject: 'no recipients\u001b[2J' } }, { jobId: 'bad' });
-    await worker.said('dead', 3);
+    await worker.logged('dead', 3);
     return { here, server, accept: () => (state.refuse = false) };
   }
 
@@ -236,9 +236,9 @@ describe('dead letters', () => {
     const here = project(config);
     const worker = await here.worker();
     await send(here, 'arrived');
-    await worker.said('held', 1);
+    await worker.logged('held', 1);
     await send(here, 'lost');
-    await worker.said('held', 2);
+    await worker.logged('held', 2);
     expect(await here.callJson(['dead', 'replay', 'lost'])).toMatchObject({ code: 1, values: [{ result: 'held' }] });
     expect(await here.callJson(['dead', 'replay', '--all'])).toMatchObject({
       code: 0,
@@ -247,7 +247,7 @@ describe('dead letters', () => {
     expect(await here.callJson(['dead', 'resolve', 'arrived', '--as', 'sent'])).toMatchObject({ code: 0 });
     expect((await here.callJson(['status', 'arrived'])).values[0]).toMatchObject({ state: 'sent' });
     expect(await here.callJson(['dead', 'resolve', 'lost', '--as', 'retry'])).toMatchObject({ code: 0 });
-    await worker.said('sent');
+    await worker.logged('sent');
     expect(server.received.transactions.filter(({ accepted }) => accepted)).toHaveLength(1);
     expect(await here.callJson(['dead', 'resolve', 'lost', '--as', 'drop'])).toMatchObject({ code: 1 });
     expect((await here.callJson(['dead', 'list'])).values).toEqual([]);

@@ -51,7 +51,7 @@ test('finishes the send that runs when SIGTERM comes, hands the rest back, and e
   await arrived.promise;
   await here.call(message('waiting'));
   worker.child.kill('SIGTERM');
-  await worker.said('draining');
+  await worker.logged('draining');
   letGo.resolve('250 ok');
   expect(await worker.ended()).toBe(0);
   expect(await stateOf(here, 'running')).toBe('sent');
@@ -66,7 +66,7 @@ test('a second signal ends it at once, with 1', async () => {
   await here.call(message('stuck'));
   await until(() => server.received.transactions.length === 1, { what: 'the message at the server' });
   worker.child.kill('SIGTERM');
-  await worker.said('draining');
+  await worker.logged('draining');
   expect(await worker.end('SIGINT')).toBe(1);
 });
 
@@ -89,18 +89,18 @@ test('SIGHUP: a new connector works, a bad file keeps the old configuration, an 
   const here = project(relay.config(prefix));
   const worker = await here.worker();
   worker.child.kill('SIGHUP');
-  await worker.said('config-unchanged');
+  await worker.logged('config-unchanged');
 
   const added = `{ address: sales@example.com, direction: outgoing, smtp: { host: 127.0.0.1, port: ${sales.port}, security: none } }`;
   here.write('postlane.yaml', relay.config(prefix, { sales: added }));
   worker.child.kill('SIGHUP');
-  await worker.said('config-applied');
+  await worker.logged('config-applied');
   expect(await here.callJson([...message('by-sales', 'sales@example.com'), '--wait'])).toMatchObject({ code: 0 });
   expect(sales.received.transactions).toHaveLength(1);
 
   here.write('postlane.yaml', relay.config(prefix, { sales: '{ direction: sideways, smtp: { host: a b } }' }));
   worker.child.kill('SIGHUP');
-  const { mistakes } = await worker.said('config-rejected');
+  const { mistakes } = await worker.logged('config-rejected');
   const keys = (mistakes as { key: string; line: number }[]).map(({ key }) => key);
   expect(keys).toEqual(expect.arrayContaining(['connectors.sales.direction', 'connectors.sales.smtp.host']));
 
@@ -117,7 +117,7 @@ test('a changed file is read by itself, and a connector moves to its new server'
   const worker = await here.worker();
   await here.call([...message('one'), '--wait']);
   here.write('postlane.yaml', after.config(prefix));
-  await worker.said('config-applied');
+  await worker.logged('config-applied');
   await here.call([...message('two'), '--wait']);
   expect([before.received.transactions.length, after.received.transactions.length]).toEqual([1, 1]);
 });
@@ -129,7 +129,7 @@ test('settings that need a restart are named when they change', async () => {
   const worker = await here.worker();
   here.write('postlane.yaml', server.config(prefix, {}, ['worker: { slots: 3 }']));
   worker.child.kill('SIGHUP');
-  expect(await worker.said('restart-needed')).toMatchObject({ keys: ['worker.slots'], level: 'warn' });
+  expect(await worker.logged('restart-needed')).toMatchObject({ keys: ['worker.slots'], level: 'warn' });
 });
 
 test('the health check answers while it serves, on the loopback', async () => {
@@ -137,7 +137,7 @@ test('the health check answers while it serves, on the loopback', async () => {
   const port = await freePort();
   const here = project(server.config(testPrefix(), {}, [`worker: { health: { port: ${port} } }`]));
   const worker = await here.worker();
-  expect(await worker.said('health-listening')).toMatchObject({ host: '127.0.0.1', port });
+  expect(await worker.logged('health-listening')).toMatchObject({ host: '127.0.0.1', port });
   const ask = async (path: string): Promise<{ status: number; body: unknown }> => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`);
     return { status: response.status, body: await response.json() };
@@ -157,8 +157,10 @@ test('a health port that is taken ends it with 1 and says so', async () => {
   const server = await startTestServer();
   const here = project(server.config(testPrefix(), {}, [`worker: { health: { port: ${port} } }`]));
   const worker = await here.worker({ wait: false });
-  expect(await worker.said('start-failed')).toMatchObject({ detail: expect.stringContaining('EADDRINUSE') as string });
-  expect(await worker.said('stopped')).toBeTruthy();
+  expect(await worker.logged('start-failed')).toMatchObject({
+    detail: expect.stringContaining('EADDRINUSE') as string,
+  });
+  expect(await worker.logged('stopped')).toBeTruthy();
   expect(await worker.ended()).toBe(1);
 });
 
@@ -177,9 +179,9 @@ test('waits for a Redis that is away, says so without flooding the log, and serv
   const server = await startTestServer();
   const here = project(server.config('{postlane}'));
   const worker = await here.worker({ wait: false, env: { REDIS_URL: redis.url } });
-  await worker.said('redis-error');
+  await worker.logged('redis-error');
   await redis.restart();
-  await worker.said('ready');
+  await worker.logged('ready');
   expect(worker.of('redis-error')).toHaveLength(1);
   expect(await worker.end()).toBe(0);
 });
@@ -190,7 +192,7 @@ test('SIGTERM while Redis is away ends it with 0: there was nothing to drain', a
     wait: false,
     env: { REDIS_URL: 'redis://127.0.0.1:1' },
   });
-  await worker.said('redis-error');
+  await worker.logged('redis-error');
   expect(await worker.end()).toBe(0);
   expect(worker.lines().at(-1)).toMatchObject({ event: 'stopped' });
 });
@@ -216,7 +218,7 @@ test('attack: neither a password, nor a body, a subject or the list of recipient
   // A job that is no message is logged too: by what is wrong with it, not by what it says.
   here.write('postlane.yaml', config.replace('hostname: mail.example.com', 'hostname: other.example.com'));
   worker.child.kill('SIGHUP');
-  await worker.said('config-applied');
+  await worker.logged('config-applied');
   await worker.end();
   expect(worker.of('sent')).toHaveLength(1);
   expect(worker.of('dead')).toHaveLength(1);

@@ -136,7 +136,7 @@ describe('a clock that jumps while a message waits', () => {
     expect(dead.map(({ state, reason, attempts }) => `${state} ${reason} ${attempts}`)).toEqual(
       Array(5).fill('dead expired 0'),
     );
-    await wrong.kill9();
+    await wrong.kill();
     await startWorkerProcess(options);
     await operator.lanes.resume('relay');
     const now = Date.now();

@@ -15,7 +15,8 @@ import { testProducer } from '../support/postlane.ts';
 import { quietServer } from '../support/quiet-server.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../../testkit/until.ts';
-import { startProcess, startWorkerProcess, type RunningProcess } from '../support/worker-process.ts';
+import { startProcess, startWorkerProcess } from '../support/worker-process.ts';
+import type { JsonProcess } from '../../testkit/json-process.ts';
 
 interface Installed {
   readonly prefix: string;
@@ -26,13 +27,7 @@ interface Installed {
 }
 
 /** `postlane worker` with a configuration file, as an operator starts it. */
-async function startInstalled({
-  prefix,
-  port,
-  url,
-  drain = '10s',
-  concurrency = 4,
-}: Installed): Promise<RunningProcess> {
+async function startInstalled({ prefix, port, url, drain = '10s', concurrency = 4 }: Installed): Promise<JsonProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'postlane-drain-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'postlane.yaml');
@@ -53,7 +48,7 @@ connectors:
   );
   const { REDIS_URL: _, ...env } = process.env;
   const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-  const running = startProcess(program, ['worker', '--config', file], env);
+  const running = startProcess([program, 'worker', '--config', file], env);
   await running.waitFor('ready');
   return running;
 }

@@ -69,7 +69,7 @@ describe('a message that Graph accepts, with 504 as its answer', () => {
     expect(row).toMatchObject({ state: 'held' });
     expect(seen(graph)).toEqual(once);
     expect(worker.of('verified').map(({ result }) => result)).toEqual(['forbidden']);
-    expect(await worker.said('held')).toMatchObject({ reply: 'the connector may not read the mailbox' });
+    expect(await worker.logged('held')).toMatchObject({ reply: 'the connector may not read the mailbox' });
   });
 
   test('is sent again where that was asked for, and says so', async () => {
@@ -102,7 +102,7 @@ describe('a worker that is killed', () => {
     const producer = testProducer(prefix);
     await producer.send(mail);
     await until(() => graph.requests.some(({ fault }) => fault?.startsWith('hang') === true), { what: 'the hang' });
-    await first.kill9();
+    await first.kill();
     await startSender(graph, prefix);
     const [row] = await settled(producer, ['m']);
     expect(row).toMatchObject({ state: 'sent' });

@@ -126,7 +126,7 @@ describe('at the server, with four workers', () => {
       const endsAt = performance.now() + seconds * 1_000;
       for (let turn = 0; performance.now() < endsAt; turn += 1) {
         await pause(everyMs);
-        await workers[turn % processes]!.kill9();
+        await workers[turn % processes]!.kill();
         workers[turn % processes] = await start();
       }
       const rows = await settled(producer, ids, 60_000 + seconds * 1_000);

@@ -18,7 +18,7 @@ interface Figures {
   readonly findings: readonly unknown[];
   readonly crashes: readonly string[];
   readonly drainedMs: number | null;
-  readonly misfortunes: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Record<string, number>>;
 }
 
 test(
@@ -36,7 +36,7 @@ test(
     expect(figures.drainedMs).not.toBeNull();
     // A soak without load or without trouble proves nothing.
     expect(figures.deliveredOnce).toBeGreaterThan(seconds * 5);
-    expect(Object.values(figures.misfortunes).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(seconds / 10);
+    expect(Object.values(figures.faults).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(seconds / 10);
     expect(code).toBe(0);
   },
   (seconds + 180) * 1_000,

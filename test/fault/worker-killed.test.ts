@@ -50,7 +50,7 @@ async function killAtEveryStep(onUncertain: 'retry' | 'hold') {
     await producer.send(countable(step, { from: `${step.toLowerCase()}@example.com`, text }));
   }
   for (const [step, { reached }] of stages) await until(reached, { what: `the worker to be at ${step}` });
-  await first.kill9();
+  await first.kill();
   const second = await startWorkerProcess(options);
   const rows = await settled(producer, steps);
   const servers = [...stages.values()].map(({ server }) => server);
@@ -113,7 +113,7 @@ describe('a worker killed between the 250 of the server and the ledger', () => {
     const knowing = await startWorkerProcess({ ...options, url: `redis://127.0.0.1:${proxy.port}` });
     await producer.send(countable('m'));
     expect(await knowing.waitFor('outcome', 'm')).toMatchObject({ kind: 'settled' });
-    await knowing.kill9();
+    await knowing.kill();
     // Its connections end, as the kernel would see to: Redis must not go on waking a dead client.
     proxy.restore();
     expect(knowing.events.filter(({ event }) => event === 'sent')).toEqual([]);
@@ -162,7 +162,7 @@ describe('a worker killed', () => {
     const first = await startWorkerProcess(options);
     const routed = () => first.events.filter(({ event }) => event === 'routed').length;
     await until(() => routed() >= 400, { what: 'the router to be half-way' });
-    await first.kill9();
+    await first.kill();
     expect(routed()).toBeLessThan(1_000);
     await startWorkerProcess(options);
     const rows = await settled(
@@ -181,7 +181,7 @@ describe('a worker killed', () => {
     const first = await startWorkerProcess(options);
     await producer.send(countable('m'));
     await first.waitFor('deferred', 'm');
-    await first.kill9();
+    await first.kill();
     const retryAt = (await producer.status('m'))?.retryAt ?? 0;
     expect(retryAt).toBeGreaterThan(Date.now());
     await startWorkerProcess(options);

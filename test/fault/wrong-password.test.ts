@@ -15,7 +15,7 @@ import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import { balance, countableMany, settled, sink } from '../support/books.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
-import { smtpSettings } from '../support/smtp-client.ts';
+import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import { expectNoneBurned, login } from '../support/smtp-sender.ts';
 import { until } from '../../testkit/until.ts';
 

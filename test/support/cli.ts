@@ -1,5 +1,6 @@
-/** Owns running the command line as a real process: a folder with a configuration, single commands, and whole workers. */
+/** Runs the command line for a test: a folder with a configuration, single commands, and whole workers. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +8,9 @@ import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
 import { run as runHere } from '../../src/cli/program.ts';
+import { startJsonProcess, type ProcessEvent } from '../../testkit/json-process.ts';
 import { redisUrl } from './redis.ts';
 import { root } from './source.ts';
-import { until } from '../../testkit/until.ts';
 
 const program = join(root, 'src/cli/main.ts');
 
@@ -21,12 +22,7 @@ interface Ended {
 
 type JsonRow = Readonly<Record<string, unknown>>;
 
-interface LogLine {
-  readonly event: string;
-  readonly level: string;
-  readonly time: string;
-  readonly [field: string]: unknown;
-}
+type LogLine = ProcessEvent & { readonly level: string; readonly time: string };
 
 interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -35,11 +31,11 @@ interface RunOptions {
 
 export interface WorkerProcess {
   readonly child: ChildProcess;
-  /** Everything it has said on stdout so far, parsed; a line that is no JSON fails the test. */
+  /** Everything it has logged so far, parsed; a line that is not JSON fails the test. */
   lines(): LogLine[];
   of(event: string): LogLine[];
-  /** Waits until `count` lines of the event are there; gives the last of them. */
-  said(event: string, count?: number): Promise<LogLine>;
+  /** Waits until `count` lines of the event are there. → the last of them. */
+  logged(event: string, count?: number): Promise<LogLine>;
   /** Waits for the end. → exit code. */
   ended(): Promise<number | null>;
   /** Sends the signal and waits for the end. → exit code. */
@@ -51,7 +47,7 @@ export interface Project {
   readonly folder: string;
   write(name: string, text: string | Buffer): string;
   run(args: readonly string[], options?: RunOptions): Promise<Ended>;
-  /** The same within this process, without starting one: quicker, and as good for what needs no signals. */
+  /** The same within this process: faster, and equivalent for everything but signals. */
   call(args: readonly string[], options?: RunOptions): Promise<Ended>;
   /** As `run`, with --json; stdout must hold nothing but JSON lines. */
   json(args: readonly string[], options?: RunOptions): Promise<Ended & { readonly values: JsonRow[] }>;
@@ -72,20 +68,22 @@ export function project(config: string): Project {
   };
   write('postlane.yaml', config);
 
-  const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess => {
+  const environmentOf = (env: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => {
     const { POSTLANE_CONFIG: _config, NO_COLOR: _colour, ...inherited } = process.env;
-    const environment = { ...inherited, REDIS_URL: redisUrl(), ...env };
-    return spawn(process.execPath, [program, ...args], { cwd: folder, env: environment, stdio: 'pipe' });
+    return { ...inherited, REDIS_URL: redisUrl(), ...env };
   };
 
   const run: Project['run'] = async (args, { env, input } = {}) => {
-    const child = start(args, env);
+    const child = spawn(process.execPath, [program, ...args], {
+      cwd: folder,
+      env: environmentOf(env),
+      stdio: 'pipe',
+    });
     onTestFinished(() => void child.kill('SIGKILL'));
-    child.stdin?.end(input);
-    const stdout = collect(child, 'stdout');
-    const stderr = collect(child, 'stderr');
-    const code = await closed(child);
-    return { code, stdout: stdout(), stderr: stderr() };
+    const closed = once(child, 'close') as Promise<[number | null]>;
+    child.stdin.end(input);
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+    return { code, stdout, stderr };
   };
 
   const call: Project['call'] = async (args, { env = {}, input = '' } = {}) => {
@@ -105,61 +103,35 @@ export function project(config: string): Project {
     json: async (args, options) => withValues(await run([...args, '--json'], options)),
     callJson: async (args, options) => withValues(await call([...args, '--json'], options)),
     async worker({ env, wait = true } = {}) {
-      const child = start(['worker'], env);
-      const output = collect(child, 'stdout');
-      const errors = collect(child, 'stderr');
-      const ended = closed(child);
+      const running = startJsonProcess([program, 'worker'], { cwd: folder, env: environmentOf(env) });
       onTestFinished(async () => {
-        child.kill('SIGKILL');
-        await ended;
+        await running.kill();
       });
-      const lines = (): LogLine[] =>
-        output()
-          .split('\n')
-          .slice(0, -1)
-          .map((line) => JSON.parse(line) as LogLine);
-      const of = (event: string): LogLine[] => lines().filter((line) => line.event === event);
+      const ended = async (): Promise<number | null> => (await running.exited).code;
+      const lines = (): LogLine[] => {
+        const strange = running.of('not-json');
+        if (strange.length > 0) throw new Error(`the log has a line that is not JSON: ${JSON.stringify(strange)}`);
+        return running.events as LogLine[];
+      };
       const worker: WorkerProcess = {
-        child,
+        child: running.child,
         lines,
-        of,
-        ended: () => ended,
-        output: () => output() + errors(),
-        async said(event, count = 1) {
-          await until(() => of(event).length >= count || child.exitCode !== null, {
-            what: `the worker to say ${event}`,
-            timeoutMs: 20_000,
-          });
-          const found = of(event)[count - 1];
-          if (found === undefined) throw new Error(`the worker ended without ${event}: ${output()}${errors()}`);
-          return found;
-        },
-        async end(signal = 'SIGTERM') {
-          child.kill(signal);
-          return ended;
+        of: (event) => lines().filter((line) => line.event === event),
+        logged: (event, count = 1) => running.waitFor(event, undefined, count) as Promise<LogLine>,
+        ended,
+        output: () => running.output(),
+        end(signal = 'SIGTERM') {
+          running.signal(signal);
+          return ended();
         },
       };
-      if (wait) await worker.said('ready');
+      if (wait) await worker.logged('ready');
       return worker;
     },
   };
 }
 
-function collect(child: ChildProcess, stream: 'stdout' | 'stderr'): () => string {
-  const chunks: Buffer[] = [];
-  child[stream]?.on('data', (chunk: Buffer) => chunks.push(chunk));
-  return () => Buffer.concat(chunks).toString();
-}
-
-function closed(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    // Not `exit`: the pipes may still hold what it said last.
-    child.once('close', (code) => resolve(code));
-  });
-}
-
-/** Throws if anything on stdout is no JSON line. */
+/** @throws SyntaxError if a line of stdout is not JSON. */
 function withValues(ended: Ended): Ended & { readonly values: JsonRow[] } {
   const lines = ended.stdout.split('\n').filter((line) => line !== '');
   return { ...ended, values: lines.map((line) => JSON.parse(line) as JsonRow) };

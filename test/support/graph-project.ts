@@ -1,8 +1,9 @@
-/** A configuration file that sends through a fake Graph, for whole programs: one connector for each mailbox. */
+/** A configuration file for programs that send through a fake Graph: one connector for each mailbox. */
 import { onTestFinished } from 'vitest';
+import { graphSection } from '../../testkit/graph/configuration.ts';
 import { startFakeGraph, type FakeGraph, type FakeGraphOptions } from '../../testkit/graph/fake-graph.ts';
 
-/** A fake that ends with the test. */
+/** Ends with the test. */
 export async function fakeGraph(options: FakeGraphOptions = {}): Promise<FakeGraph> {
   const graph = await startFakeGraph(options);
   onTestFinished(() => graph.stop());
@@ -11,7 +12,7 @@ export async function fakeGraph(options: FakeGraphOptions = {}): Promise<FakeGra
 
 export interface GraphProject {
   readonly prefix: string;
-  /** Addresses that have a connector each, named by their local part. Default: `sales@example.com`. */
+  /** Addresses; each has a connector named by its local part. Default: `sales@example.com`. */
   readonly mailboxes?: readonly string[];
   /** Further keys of each connector. */
   readonly connector?: Readonly<Record<string, unknown>>;
@@ -29,15 +30,7 @@ export function graphConfig(fake: FakeGraph, options: GraphProject): string {
     {
       address,
       direction: 'outgoing',
-      graph: {
-        tenantId: fake.tenantId,
-        clientId: fake.app.clientId,
-        credential: { clientSecret: fake.app.clientSecret },
-        graphBaseUrl: fake.graphBaseUrl,
-        authorityHost: fake.authorityHost,
-        tls: { ca: fake.ca },
-        ...graph,
-      },
+      graph: { ...graphSection(fake), ...graph },
       ...connector,
     },
   ]);

@@ -1,9 +1,9 @@
 /** What SMTP tests share: settings for the scripted server, mails, and a send with a fence that counts. */
 import { onTestFinished } from 'vitest';
 import { unreachable } from '../../src/errors.ts';
-import { smtpTimeouts, type SmtpSettings, type SmtpTimeouts } from '../../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Outcome, OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
+import { smtpSettings, type SmtpSettingsChange } from '../../testkit/smtp/settings.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 export interface SmtpPair {
@@ -11,28 +11,10 @@ export interface SmtpPair {
   readonly transport: Transport;
 }
 
-export function smtpSettings(
-  port: number,
-  change: Partial<Omit<SmtpSettings, 'timeouts'>> & { timeouts?: Partial<SmtpTimeouts> } = {},
-): SmtpSettings {
-  const { timeouts, ...rest } = change;
-  return {
-    host: '127.0.0.1',
-    port,
-    security: 'none',
-    auth: null,
-    allowInsecureAuth: false,
-    tls: { ca: null, servername: null },
-    replyRules: [],
-    ...rest,
-    timeouts: { ...smtpTimeouts, ...timeouts },
-  };
-}
-
 /** A scripted server and a transport that sends to it; both end with the test. */
 export async function smtpPair(
   server: SmtpServerOptions = {},
-  settings: Parameters<typeof smtpSettings>[1] = {},
+  settings: SmtpSettingsChange = {},
   maxConnections = 2,
 ): Promise<SmtpPair> {
   const running = await startSmtpServer(server);

@@ -7,7 +7,7 @@ import type { Timing } from '../../src/worker/worker.ts';
 import { countable, isUncertain, sink } from './books.ts';
 import type { Certificates } from '../../testkit/certificates.ts';
 import { configOf, startWorker, type TestWorker } from './postlane.ts';
-import { smtpSettings } from './smtp-client.ts';
+import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import type { SmtpAnswer, SmtpServer, SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 /** A connector and its server. It sends for `<id>@example.com`. */

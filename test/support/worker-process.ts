@@ -1,14 +1,12 @@
 /**
- * Workers as processes of their own, which a test can kill, suspend, block and move in time. Each ends with its test.
+ * Worker processes for one test, with a small configuration. Each ends with its test.
  *
  * Times are short, so that a test sees in seconds what takes minutes in production: the order of the events is the same.
  */
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { startJsonProcess, type JsonProcess } from '../../testkit/json-process.ts';
+import { startWorkerProcess as startConfigured } from '../../testkit/worker-process.ts';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import type { GraphSettings } from '../../src/transport/graph/settings.ts';
 import type { SmtpTimeouts } from '../../src/transport/smtp/settings.ts';
@@ -16,9 +14,7 @@ import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker
 import type { Timing } from '../../src/worker/worker.ts';
 import { configOf } from './postlane.ts';
 import { redisUrl, shardCount } from './redis.ts';
-import { smtpSettings } from './smtp-client.ts';
-import { until } from '../../testkit/until.ts';
-import type { WorkerMainSettings } from './worker-main.ts';
+import { smtpSettings } from '../../testkit/smtp/settings.ts';
 
 export interface ProcessConnector {
   /** Of a server on the loopback. */
@@ -48,31 +44,9 @@ export interface WorkerProcessOptions {
   readonly worker?: Partial<WorkerConfig['worker']>;
 }
 
-/** One line of the process: a WorkerEvent, or `outcome`, `told` and `unblocked` of test/support/worker-main.ts. */
-type ProcessEvent = { readonly event: string } & Readonly<Record<string, unknown>>;
-
-interface Exit {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
-export interface RunningProcess {
-  readonly events: readonly ProcessEvent[];
-  readonly exited: Promise<Exit>;
-  /** The first event of that name, and of that message if one is named. */
-  waitFor(event: string, id?: string): Promise<ProcessEvent>;
-  signal(signal: NodeJS.Signals): void;
-  /** A line on its stdin. */
-  tell(line: string): void;
-  /** SIGKILL: nothing is finished, nobody is told. Resolves when it is gone. */
-  kill9(): Promise<Exit>;
-  /** SIGTERM: a drain. Resolves when it is gone. */
-  stop(): Promise<Exit>;
-}
-
-export interface WorkerProcess extends RunningProcess {
+export interface WorkerProcess extends JsonProcess {
   readonly name: string;
-  /** SIGSTOP: it stands still, and its connections stay open. */
+  /** SIGSTOP: the process stands still, and its connections stay open. */
   pause(): void;
   /** SIGCONT. */
   resume(): void;
@@ -82,76 +56,40 @@ export interface WorkerProcess extends RunningProcess {
 const defaultTiming = { lockMs: 2_000, maintenanceMs: 250, lateResultMs: 400 };
 const defaultRetry: SendPolicy = { firstDelayMs: 50, maxDelayMs: 200, lifetimeMs: 3_600_000, onUncertain: 'retry' };
 
-/** A program that prints JSON lines, ended at the latest when the test ends. */
-export function startProcess(
-  file: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = process.env,
-): RunningProcess {
-  // Halves the time that a worker needs to start, which is most of what these tests wait for.
-  const NODE_COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/compile', import.meta.url));
-  const child = spawn(process.execPath, [file, ...args], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: { NODE_COMPILE_CACHE, ...env },
-  });
-  const events: ProcessEvent[] = [];
-  const complaints: string[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => events.push(JSON.parse(line) as ProcessEvent));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => complaints.push(text));
-  // Writing to one that has just ended is no fault of the test.
-  child.stdin.on('error', () => undefined);
-  const exited: Promise<Exit> = once(child, 'close').then(([code, signal]) => ({ code, signal }));
-  const kill9 = (): Promise<Exit> => {
-    child.kill('SIGKILL');
-    return exited;
-  };
-  onTestFinished(async () => {
-    await kill9();
-  });
-  return {
-    events,
-    exited,
-    waitFor: (name, id) =>
-      until(
-        () => {
-          const found = events.find(({ event, ...rest }) => event === name && (id === undefined || rest['id'] === id));
-          if (found === undefined && complaints.length > 0) throw new Error(complaints.join(''));
-          return found;
-        },
-        { what: `the event ${name} of a process`, timeoutMs: 20_000 },
-      ),
-    signal: (signal) => void child.kill(signal),
-    tell: (line) => void child.stdin.write(`${line}\n`),
-    kill9,
-    stop() {
-      child.kill('SIGTERM');
-      return exited;
-    },
-  };
+/** Ends with the test. The program prints JSON lines. */
+export function startProcess(args: readonly string[], env?: NodeJS.ProcessEnv): JsonProcess {
+  return endWithTest(startJsonProcess(args, env === undefined ? {} : { env }));
 }
 
-/** Starts a worker process; resolves once it serves. */
+/** Starts a worker process, which ends with the test; resolves once it serves. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const name = `p-${randomBytes(4).toString('hex')}`;
   const entries = Object.entries(options.connectors);
-  const settings: WorkerMainSettings = {
-    redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
-    name,
-    config: configFor(options),
-    smtp: Object.fromEntries(
-      entries.flatMap(([id, connector]) =>
-        'port' in connector ? [[id, smtpSettings(connector.port, { timeouts: connector.timeouts ?? {} })]] : [],
+  const running = endWithTest(
+    startConfigured({
+      redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
+      name,
+      config: configFor(options),
+      smtp: Object.fromEntries(
+        entries.flatMap(([id, connector]) =>
+          'port' in connector ? [[id, smtpSettings(connector.port, { timeouts: connector.timeouts ?? {} })]] : [],
+        ),
       ),
-    ),
-    graph: Object.fromEntries(
-      entries.flatMap(([id, connector]) => ('graph' in connector ? [[id, connector.graph]] : [])),
-    ),
-    timing: { ...defaultTiming, ...options.timing },
-  };
-  const program = fileURLToPath(new URL('worker-main.ts', import.meta.url));
-  const running = startProcess(program, [JSON.stringify(settings)]);
+      graph: Object.fromEntries(
+        entries.flatMap(([id, connector]) => ('graph' in connector ? [[id, connector.graph]] : [])),
+      ),
+      timing: { ...defaultTiming, ...options.timing },
+    }),
+  );
   await running.waitFor('ready');
   return { ...running, name, pause: () => running.signal('SIGSTOP'), resume: () => running.signal('SIGCONT') };
+}
+
+function endWithTest(running: JsonProcess): JsonProcess {
+  onTestFinished(async () => {
+    await running.kill();
+  });
+  return running;
 }
 
 function configFor({ connectors, retry, worker }: WorkerProcessOptions): WorkerConfig {

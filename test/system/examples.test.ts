@@ -54,7 +54,7 @@ test('a message of foreign-producer.mjs, which only knows the wire, arrives', as
     code: 0,
     stdout: 'foreign-1\n',
   });
-  expect(await worker.said('sent')).toMatchObject({ id: 'foreign-1', connector: 'relay' });
+  expect(await worker.logged('sent')).toMatchObject({ id: 'foreign-1', connector: 'relay' });
   expect(server.received.transactions[0]?.bytes.toString()).toContain('Sent by a foreign producer.');
   expect((await here.callJson(['status', 'foreign-1'])).values[0]).toMatchObject({ state: 'sent' });
 });
@@ -62,7 +62,7 @@ test('a message of foreign-producer.mjs, which only knows the wire, arrives', as
 test('a bad message of a foreign producer becomes a dead letter invalid-message that says what is wrong', async () => {
   const { server, worker, prefix, here } = await setUp();
   await runExample('foreign-producer.mjs', ['no address'], { POSTLANE_PREFIX: prefix, MESSAGE_ID: 'foreign-2' });
-  await worker.said('dead');
+  await worker.logged('dead');
   const { values } = await here.callJson(['dead', 'show', 'foreign-2']);
   expect(values[0]).toMatchObject({ reason: 'invalid-message', data: { v: 1, message: { to: ['no address'] } } });
   expect(values[0]?.['reply']).toMatch(/to.*no @/);

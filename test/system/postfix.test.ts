@@ -5,7 +5,8 @@ import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { createCertificates } from '../../testkit/certificates.ts';
 import { login, postfixRelayMissing, startPostfixRelay, type PostfixRelay } from '../../testkit/postfix-relay.ts';
-import { mailOf, sendBy, smtpSettings, summary } from '../support/smtp-client.ts';
+import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
+import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import { until } from '../../testkit/until.ts';
 
 const missing = postfixRelayMissing();

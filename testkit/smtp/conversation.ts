@@ -1,4 +1,4 @@
-/** One connection of the scripted server: cuts what arrives into lines and bodies, and answers one after the other. */
+/** One connection of the scripted server: splits the input into lines and bodies, and answers them one after the other. */
 import type net from 'node:net';
 import tls from 'node:tls';
 import { readBody, type BodyReader } from './body.ts';
@@ -6,7 +6,7 @@ import type { SmtpAnswer, SmtpReceived, SmtpServerOptions } from './script.ts';
 
 const defaultExtensions = ['PIPELINING', '8BITMIME', 'SMTPUTF8', 'SIZE 36700160'];
 
-/** `uses` counts how often each list of the script was used, over all connections. */
+/** `uses` counts how often each list of the script was used, by all connections. */
 export function converse(
   plain: net.Socket,
   connection: number,
@@ -14,6 +14,7 @@ export function converse(
   received: SmtpReceived,
   uses: Map<string, number>,
 ): void {
+  const { hostname = 'scripted.test', record = true } = options;
   let socket: net.Socket = plain;
   let input: Buffer = Buffer.alloc(0);
   let body: BodyReader | null = null;
@@ -52,7 +53,7 @@ export function converse(
     }
   };
 
-  /** What the script says for a verb, or undefined. */
+  /** The script's answer to a verb, or undefined. */
   const scripted = async (verb: string, line: string): Promise<SmtpAnswer | undefined> => {
     const entry = options.script?.[verb];
     if (typeof entry === 'function') return entry({ line, connection, from, to });
@@ -76,7 +77,7 @@ export function converse(
   };
 
   const ehlo = (): string => {
-    const lines = ['scripted.test', ...(options.extensions ?? defaultExtensions)];
+    const lines = [hostname, ...(options.extensions ?? defaultExtensions)];
     if (options.tls !== undefined && !secure) lines.push('STARTTLS');
     if (options.auth !== undefined && (options.tls === undefined || secure)) {
       lines.push(`AUTH ${(options.auth.mechanisms ?? ['PLAIN', 'LOGIN']).join(' ')}`);
@@ -137,7 +138,7 @@ export function converse(
   };
 
   const command = async (line: string): Promise<void> => {
-    received.commands.push(line);
+    if (record) received.commands.push(line);
     const verb = (/^[a-z]+/i.exec(line)?.[0] ?? '').toUpperCase();
     switch (verb) {
       case 'EHLO':
@@ -146,7 +147,7 @@ export function converse(
         return;
       case 'HELO':
         forget();
-        await reply(verb, line, '250 scripted.test');
+        await reply(verb, line, `250 ${hostname}`);
         return;
       case 'STARTTLS':
         return startTls(line);
@@ -194,7 +195,7 @@ export function converse(
     }
   };
 
-  /** Takes what has arrived of a body; true once the final dot is in. */
+  /** Reads what has arrived of a body; true once its end is there. */
   const takeBody = async (): Promise<boolean> => {
     if (body === null) return false;
     const { bytes, rest } = body.take(input);
@@ -206,9 +207,11 @@ export function converse(
     }
     if (bytes === null) return false;
     body = null;
-    const transaction = { connection, from: from ?? '', to: [...to], parameters: [...parameters], secure, user };
+    const envelope = { connection, from: from ?? '', to: [...to], parameters: [...parameters], secure, user };
     const said = await reply('.', '.', `250 2.0.0 queued as ${connection}-${received.transactions.length + 1}`);
-    received.transactions.push({ ...transaction, bytes, accepted: said?.startsWith('2') === true });
+    const transaction = { ...envelope, bytes, accepted: said?.startsWith('2') === true };
+    if (record) received.transactions.push(transaction);
+    if (transaction.accepted) options.onMessage?.(transaction);
     forget();
     return true;
   };
@@ -242,5 +245,5 @@ export function converse(
   } else {
     listen(plain);
   }
-  void reply('CONNECT', '', '220 scripted.test ESMTP');
+  void reply('CONNECT', '', `220 ${hostname} ESMTP`);
 }

@@ -1,10 +1,10 @@
 /**
- * What a test tells the scripted SMTP server to do, and what the server remembers.
+ * What the scripted SMTP server is told to do, and what it records.
  *
- * `script` maps a verb to what is said instead of the default:
+ * `script` maps a verb to the answer that replaces the default:
  *
  *   CONNECT    the greeting                     EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT    that command
- *   .          the reply to the final dot       BODY    when body bytes arrive (see `bodyBytesBefore`)
+ *   .          the reply to the end of data     BODY    when body bytes arrive (see `bodyBytesBefore`)
  *
  * An answer is a reply text (several lines joined by \n; a 421 also closes), an action, a list (one entry per use, then
  * the default again), or a function of the context, which may return undefined for the default and may be asynchronous.
@@ -22,7 +22,7 @@ export type SmtpAnswer =
 
 export interface SmtpContext {
   readonly line: string;
-  /** Counts from 1: which connection of this server it is. */
+  /** The number of the connection, from 1. */
   readonly connection: number;
   readonly from: string | null;
   readonly to: readonly string[];
@@ -42,25 +42,27 @@ interface SmtpTransaction {
   /** The message after dot-unstuffing, with its last CRLF. */
   readonly bytes: Buffer;
   readonly secure: boolean;
-  /** Who was logged in; null is nobody. */
+  /** The login; null without one. */
   readonly user: string | null;
-  /** The server said 2xx to the final dot. */
+  /** The reply to the end of data was 2xx. */
   readonly accepted: boolean;
 }
 
 export interface SmtpReceived {
-  /** Every message whose final dot arrived, in order. */
+  /** Every message whose end of data arrived, in order. */
   readonly transactions: SmtpTransaction[];
-  /** Every command line as it came, over all connections. */
+  /** Every command line as it came, of all connections. */
   readonly commands: string[];
   readonly authAttempts: { mechanism: string; user: string; password: string }[];
   connections: number;
   openConnections: number;
-  /** Most connections that were open at once. */
+  /** The most connections that were open at once. */
   highWater: number;
 }
 
 export interface SmtpServerOptions {
+  /** Of the greeting and the reply to EHLO. */
+  readonly hostname?: string;
   readonly script?: Readonly<Record<string, SmtpScriptEntry>>;
   /** EHLO keywords beside STARTTLS and AUTH, which follow from `tls` and `auth`. Default: PIPELINING 8BITMIME SMTPUTF8 SIZE. */
   readonly extensions?: readonly string[];
@@ -77,4 +79,8 @@ export interface SmtpServerOptions {
   /** Body bytes to swallow before `BODY` of the script is played. Default 1. */
   readonly bodyBytesBefore?: number;
   readonly port?: number;
+  /** Called with each message that the server accepts, when its reply is written. */
+  readonly onMessage?: (transaction: SmtpTransaction) => void;
+  /** False keeps neither commands nor messages, for servers that get very many. Default true. */
+  readonly record?: boolean;
 }

@@ -1,5 +1,5 @@
 /**
- * A scripted SMTP server for tests: says exactly what a test wants, byte for byte, and remembers all it was told.
+ * A scripted SMTP server: answers exactly what the script says, byte for byte, and records everything it receives.
  *
  * It runs on raw sockets, because library servers neither break the rules on demand nor answer without delay.
  */
@@ -12,7 +12,7 @@ export type { SmtpAnswer, SmtpContext, SmtpScriptEntry, SmtpServerOptions } from
 export interface SmtpServer {
   readonly port: number;
   readonly received: SmtpReceived;
-  /** Ends every connection at once, as a restart would. */
+  /** Destroys every connection, as a restart would. */
   dropConnections(): void;
   stop(): Promise<void>;
 }
@@ -34,7 +34,7 @@ export async function startSmtpServer(options: SmtpServerOptions = {}): Promise<
     received.openConnections += 1;
     received.highWater = Math.max(received.highWater, received.openConnections);
     socket.once('close', () => sockets.delete(socket));
-    // Its end is heard before a connection that was made after it; `close` comes a turn of the event loop later.
+    // `end` comes before a connection that was made after it; `close` comes a turn of the event loop later.
     let open = true;
     const onEnd = (): void => {
       if (open) received.openConnections -= 1;
@@ -45,7 +45,7 @@ export async function startSmtpServer(options: SmtpServerOptions = {}): Promise<
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+    server.listen({ port: options.port ?? 0, host: '127.0.0.1', backlog: 4_096 }, resolve);
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');

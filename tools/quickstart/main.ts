@@ -2,6 +2,7 @@
  * The quick start: sets up everything on this machine, sends the example set through it, and checks what arrived.
  * Ends with 0 only if every check holds.
  */
+import { createDisposables } from '../../testkit/disposables.ts';
 import { createProducer, type MessageStatus, type Producer } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import type { DeadLetterSummary } from '../../src/queue/ledger/dead-letters.ts';
@@ -11,13 +12,13 @@ import type { Evidence, Sent } from './evidence.ts';
 import { exampleSet, type Example } from './messages.ts';
 import { readOptions, usage, type QuickstartOptions } from './options.ts';
 import { checkLines, createScreen, deliveryTable, type Screen } from './report.ts';
-import { createCurtain, setStage, type Stage } from './stage.ts';
+import { startAll, type Setup } from './setup.ts';
 import { tryNext } from './try-next.ts';
 import { verify } from './verify.ts';
 
-/** Longer than any of it takes on a slow machine; what is not settled by then is reported as it stands. */
+/** Longer than a slow machine takes; messages that are not settled by then are reported as they stand. */
 const settleTimeoutMs = (count: number): number => 45_000 + count * 50;
-/** How far ahead the messages are sent that wait for their time. */
+/** How far ahead `sendAt` is, for the messages that have one. */
 const laterMs = 2_000;
 const batchSize = 100;
 
@@ -43,40 +44,45 @@ async function run(options: QuickstartOptions, screen: Screen): Promise<number> 
   const onSignal = (signal: NodeJS.Signals): void => stop.abort(new Error(`stopped by ${signal}`));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
 
-  const curtain = createCurtain();
+  const started = createDisposables();
   let outcome: 'good' | 'bad' | 'stopped' = 'bad';
   try {
     screen.line('Setting up');
-    const stage = await setStage(curtain, screen, () => outcome === 'bad');
+    const setup = await startAll(started, screen, () => outcome === 'bad');
     stop.signal.throwIfAborted();
-    outcome = (await play(options, stage, screen, stop.signal)) ? 'good' : 'bad';
-    if (options.keep) await keepOpen(stage, screen, stop.signal);
+    outcome = (await sendAndVerify(options, setup, screen, stop.signal)) ? 'good' : 'bad';
+    if (options.keep) await keepOpen(setup, screen, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) outcome = 'stopped';
     screen.line(error instanceof Error ? error.message : String(error));
   }
-  const failures = await curtain.fall();
+  const failures = await started.close();
   for (const failure of failures) screen.line(`At the end, ${failure}`);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);
   return outcome === 'good' && failures.length === 0 ? 0 : 1;
 }
 
-/** Sends, waits, shows and checks. → whether all checks hold. */
-async function play(options: QuickstartOptions, stage: Stage, screen: Screen, signal: AbortSignal): Promise<boolean> {
+/** Sends the example set, waits, prints and checks. → whether all checks hold. */
+async function sendAndVerify(
+  options: QuickstartOptions,
+  setup: Setup,
+  screen: Screen,
+  signal: AbortSignal,
+): Promise<boolean> {
   const startedAt = Date.now();
-  const producer = createProducer({ redis: stage.redis });
+  const producer = createProducer({ redis: setup.redis });
   try {
     screen.line(`\nSending ${options.count} messages`);
     const set = exampleSet(options.count, new Date(Date.now() + laterMs));
     const sent = await sendAll(set, producer, screen, signal);
-    const statuses = await untilSettled(sent, { producer, stage, screen, signal });
+    const statuses = await untilSettled(sent, { producer, setup, screen, signal });
     const seconds = ((Date.now() - startedAt) / 1_000).toFixed(1);
-    screen.line(`${sent.length} messages, ${stage.servers.received.length} deliveries, ${seconds} s\n`);
+    screen.line(`${sent.length} messages, ${setup.servers.received.length} deliveries, ${seconds} s\n`);
     for (const line of deliveryTable(sent, statuses)) screen.line(line);
 
     screen.line('\nWhat the servers have, against what was sent');
-    const { plans, servers } = stage;
-    const evidence: Evidence = { plans, sent, received: servers.received, statuses, dead: await deadLetters(stage) };
+    const { plans, servers } = setup;
+    const evidence: Evidence = { plans, sent, received: servers.received, statuses, dead: await deadLetters(setup) };
     const checks = await verify(evidence);
     for (const line of checkLines(checks)) screen.line(line);
     const failed = checks.filter(({ problems }) => problems.length > 0).length;
@@ -114,23 +120,23 @@ async function sendOne(example: Example, producer: Producer): Promise<Sent> {
 
 interface Waiting {
   readonly producer: Producer;
-  readonly stage: Stage;
+  readonly setup: Setup;
   readonly screen: Screen;
   readonly signal: AbortSignal;
 }
 
-/** Asks the ledger until every message is settled, or the time is up. → what the ledger says. */
+/** Reads the ledger until every message is settled, or the time is up. → what the ledger says. */
 async function untilSettled(
   sent: readonly Sent[],
-  { producer, stage, screen, signal }: Waiting,
+  { producer, setup, screen, signal }: Waiting,
 ): Promise<Map<string, MessageStatus>> {
   const statuses = new Map<string, MessageStatus>();
   const deadline = Date.now() + settleTimeoutMs(sent.length);
   let workerEnded = false;
-  void stage.worker.ended.then(() => (workerEnded = true));
+  void setup.worker.ended.then(() => (workerEnded = true));
   for (;;) {
     signal.throwIfAborted();
-    if (workerEnded) throw new Error('The worker has ended before its work.');
+    if (workerEnded) throw new Error('The worker ended before the messages were settled.');
     const open = sent.filter(({ id }) => !isSettled(statuses.get(id)));
     if (open.length === 0 || Date.now() > deadline) return statuses;
     for (let start = 0; start < open.length; start += batchSize) {
@@ -148,7 +154,7 @@ function isSettled(status: MessageStatus | undefined): boolean {
   return status !== undefined && terminalStates.has(status.state);
 }
 
-async function deadLetters({ redis }: Stage): Promise<DeadLetterSummary[]> {
+async function deadLetters({ redis }: Setup): Promise<DeadLetterSummary[]> {
   const operator = await openOperator({ redis, timeoutMs: 5_000, limits: defaultMessageLimits });
   try {
     const letters: DeadLetterSummary[] = [];
@@ -159,10 +165,10 @@ async function deadLetters({ redis }: Stage): Promise<DeadLetterSummary[]> {
   }
 }
 
-async function keepOpen(stage: Stage, screen: Screen, signal: AbortSignal): Promise<void> {
-  for (const line of tryNext(stage)) screen.line(line);
+async function keepOpen(setup: Setup, screen: Screen, signal: AbortSignal): Promise<void> {
+  for (const line of tryNext(setup)) screen.line(line);
   const end = new AbortController();
-  await Promise.race([stage.worker.ended, pause(2 ** 31 - 1, AbortSignal.any([signal, end.signal]))]);
+  await Promise.race([setup.worker.ended, pause(2 ** 31 - 1, AbortSignal.any([signal, end.signal]))]);
   end.abort();
   screen.line(signal.aborted ? 'Stopping' : 'The worker has ended; stopping');
 }

@@ -1,13 +1,12 @@
-/** The servers of the quick start: one per connector that sends, on the loopback, remembering all that they take. */
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { SMTPServer, type SMTPServerAddress } from 'smtp-server';
+/** The servers of the quick start: one per sending connector, on the loopback, which keep everything they accept. */
 import { startFakeGraph, type FakeGraph } from '../../testkit/graph/fake-graph.ts';
 import { faults } from '../../testkit/graph/faults.ts';
 import type { Delivery } from '../../testkit/graph/outbox.ts';
-import { createAuthority, localNames } from '../../testkit/certificates.ts';
+import { createCertificates, type KeyAndCertificate } from '../../testkit/certificates.ts';
+import { createDisposables } from '../../testkit/disposables.ts';
+import { startSmtpServer, type SmtpServer } from '../../testkit/smtp/server.ts';
 
-/** A mail as a server took it. */
+/** A message as a server accepted it. */
 export interface Received {
   /** The connector whose server it is. */
   readonly server: string;
@@ -15,13 +14,13 @@ export interface Received {
   readonly to: readonly string[];
   readonly bytes: Buffer;
   readonly secure: boolean;
-  /** Who was logged in; null is nobody. */
+  /** The login; null without one. */
   readonly user: string | null;
   /** ms since the epoch. */
   readonly at: number;
 }
 
-/** How a server wants to be talked to. */
+/** What a server requires of its clients. */
 export interface ServerPlan {
   readonly connector: string;
   readonly by: 'smtp' | 'graph';
@@ -29,10 +28,10 @@ export interface ServerPlan {
   readonly login: { readonly user: string; readonly password: string } | null;
 }
 
-/** The application that the mailbox `support` is used as. */
+/** Client id of the application that sends through the mailbox `support`. */
 const supportClientId = '0b6f3a52-8f35-4f4e-9a51-3f1b7f0f7a22';
 
-/** The servers that the example set is sent to. Passwords are made up for one run. */
+/** The servers that the example set is sent to. `password` makes one up for this run. */
 export function serverPlans(password: () => string): ServerPlan[] {
   return [
     { connector: 'relay', by: 'smtp', security: 'none', login: null },
@@ -49,53 +48,28 @@ export interface Servers {
   /** Connector → port on 127.0.0.1. */
   readonly ports: ReadonlyMap<string, number>;
   readonly received: readonly Received[];
-  /** Where the plan by Graph is served. */
+  /** Where the fake Graph is. */
   readonly graph: Pick<FakeGraph, 'graphBaseUrl' | 'authorityHost' | 'tenantId' | 'ca'>;
   stop(): Promise<void>;
 }
 
 export async function startServers(plans: readonly ServerPlan[], now: Date): Promise<Servers> {
-  const authority = await createAuthority('Postlane quick start CA', now);
-  const dayMs = 24 * 60 * 60 * 1000;
-  const tls = await authority.sign({
-    commonName: 'localhost',
-    names: localNames,
-    notBefore: new Date(now.getTime() - dayMs),
-    notAfter: new Date(now.getTime() + dayMs),
-  });
+  const { ca, server: tls } = await createCertificates(now);
+  const started = createDisposables();
   const received: Received[] = [];
-  const running: SMTPServer[] = [];
+  const take = (mail: Received): void => void received.push(mail);
   const ports = new Map<string, number>();
-  const graph = await startGraph(
-    plans.filter(({ by }) => by === 'graph'),
-    (mail) => received.push(mail),
-  );
-  for (const plan of plans) {
-    if (plan.by === 'graph') {
-      ports.set(plan.connector, graph.port);
-      continue;
-    }
-    const server = createServer(plan, tls, (mail) => received.push(mail));
-    running.push(server);
-    const listener = server.listen(0, '127.0.0.1');
-    await once(listener, 'listening');
-    ports.set(plan.connector, (listener.address() as AddressInfo).port);
+  const graphPlans = plans.filter(({ by }) => by === 'graph');
+  const graph = started.add(await startGraph(graphPlans, take));
+  for (const { connector } of graphPlans) ports.set(connector, graph.port);
+  for (const plan of plans.filter(({ by }) => by === 'smtp')) {
+    const { port } = started.add(await startSmtp(plan, tls, take));
+    ports.set(plan.connector, port);
   }
-  return {
-    ca: authority.ca,
-    ports,
-    received,
-    graph,
-    async stop() {
-      await Promise.all([
-        graph.stop(),
-        ...running.map((server) => new Promise<void>((resolve) => server.close(resolve))),
-      ]);
-    },
-  };
+  return { ca, ports, received, graph, stop: async () => void (await started.close()) };
 }
 
-/** A Microsoft 365 of one's own, with a mailbox for each plan. It has its moods, too. */
+/** A fake Microsoft 365 with a mailbox for each plan. It fails twice, in ways that Graph does. */
 async function startGraph(plans: readonly ServerPlan[], take: (mail: Received) => void): Promise<FakeGraph> {
   const addresses = new Map(plans.map(({ connector }) => [`${connector}@example.com`, connector]));
   const graph: FakeGraph = await startFakeGraph({
@@ -105,7 +79,7 @@ async function startGraph(plans: readonly ServerPlan[], take: (mail: Received) =
     mailboxes: [...addresses.keys()],
     onAccepted: (copies) => take(receivedOf(copies)),
   });
-  // One message goes out although its answer is an error of a gateway; one later is told to wait for a second.
+  // One message goes out although the answer is a gateway's error; a later one is throttled for a second.
   graph.script('sendMail', faults.acceptThen(504), null, null, null, faults.throttled(1));
   return graph;
 
@@ -117,7 +91,7 @@ async function startGraph(plans: readonly ServerPlan[], take: (mail: Received) =
       from: mailbox,
       to: copies.map(({ recipient }) => recipient),
       bytes: mime ?? Buffer.alloc(0),
-      // Nothing else is served.
+      // The fake serves HTTPS only.
       secure: true,
       user: request?.app ?? null,
       at,
@@ -125,61 +99,26 @@ async function startGraph(plans: readonly ServerPlan[], take: (mail: Received) =
   }
 }
 
-function createServer(
+function startSmtp(
   { connector, security, login }: ServerPlan,
-  { key, cert }: { readonly key: string; readonly cert: string },
+  tls: KeyAndCertificate,
   take: (mail: Received) => void,
-): SMTPServer {
+): Promise<SmtpServer> {
   const seenBefore = new Set<string>();
-  const server = new SMTPServer({
-    name: `${connector}.example.com`,
-    banner: 'quick start',
-    secure: security === 'tls',
-    hideSTARTTLS: security === 'none',
-    ...(security === 'none' ? {} : { key, cert }),
-    authOptional: login === null,
-    ...(login === null ? { disabledCommands: ['AUTH'] } : {}),
-    disableReverseLookup: true,
-    // The enhanced codes are part of the replies below.
-    hideENHANCEDSTATUSCODES: true,
-    size: 30 * 1024 * 1024,
-    closeTimeout: 500,
-    logger: false,
-    onAuth({ username, password }, _session, answer) {
-      if (login !== null && username === login.user && password === login.password) answer(null, { user: username });
-      else answer(refusal(535, '5.7.8 Authentication credentials invalid'));
-    },
-    onRcptTo({ address }, _session, answer) {
-      if (address.startsWith('gone-')) return answer(refusal(550, '5.1.1 There is nobody of that name here'));
-      if (address.startsWith('greylisted-') && !seenBefore.has(address)) {
+  return startSmtpServer({
+    hostname: `${connector}.example.com`,
+    ...(security === 'none' ? {} : { tls, implicitTls: security === 'tls' }),
+    ...(login === null ? {} : { auth: login }),
+    script: {
+      RCPT({ line }) {
+        const address = /<([^>]+)>/.exec(line)?.[1] ?? '';
+        if (address.startsWith('gone-')) return '550 5.1.1 There is no mailbox of that name';
+        if (!address.startsWith('greylisted-') || seenBefore.has(address)) return undefined;
         seenBefore.add(address);
-        return answer(refusal(450, '4.7.1 Greylisted, please try again in 1 second'));
-      }
-      return answer();
+        return '450 4.7.1 Greylisted, please try again in 1 second';
+      },
     },
-    onData(stream, session, answer) {
-      const chunks: Buffer[] = [];
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.once('end', () => {
-        const { mailFrom, rcptTo } = session.envelope;
-        take({
-          server: connector,
-          from: mailFrom === false ? '' : mailFrom.address,
-          to: rcptTo.map(({ address }: SMTPServerAddress) => address),
-          bytes: Buffer.concat(chunks),
-          secure: session.secure,
-          user: typeof session.user === 'string' ? session.user : null,
-          at: Date.now(),
-        });
-        answer(null, '2.0.0 Taken');
-      });
-    },
+    onMessage: ({ from, to, bytes, secure, user }) =>
+      take({ server: connector, from, to, bytes, secure, user, at: Date.now() }),
   });
-  // A client that goes away in the middle is not the server's failure.
-  server.on('error', () => undefined);
-  return server;
-}
-
-function refusal(responseCode: number, text: string): Error & { responseCode: number } {
-  return Object.assign(new Error(text), { responseCode });
 }

@@ -1,7 +1,7 @@
 /** What `--keep` says to try next: commands that work as they stand. */
-import type { Stage } from './stage.ts';
+import type { Setup } from './setup.ts';
 
-export function tryNext({ configFile, logFile, redis }: Pick<Stage, 'configFile' | 'logFile' | 'redis'>): string[] {
+export function tryNext({ configFile, logFile, redis }: Pick<Setup, 'configFile' | 'logFile' | 'redis'>): string[] {
   const postlane = (rest: string): string => `  npm run -s postlane -- ${rest} --config ${configFile}`;
   return [
     '',

@@ -1,16 +1,16 @@
-/** What happens to workers, Redis and servers while the soak runs: one misfortune every few seconds, by the dice. */
+/** The faults of workers, Redis and servers while the soak runs: one every few seconds, at random. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PrivateRedis } from '../../testkit/redis.ts';
 import type { Operator } from '../../src/admin/operator.ts';
-import type { Chance } from './chance.ts';
 import type { Fleet } from './fleet.ts';
-import { habits, type MailServers } from './servers.ts';
+import type { SeededRandom } from './seeded-random.ts';
+import { profiles, type MailServers } from './servers.ts';
 
-/** How often each kind happened. */
-export type Misfortunes = Record<string, number>;
+/** How often each kind of fault was injected, and each action of the operator taken. */
+export type FaultCounts = Record<string, number>;
 
 export interface ChaosOptions {
-  readonly chance: Chance;
+  readonly random: SeededRandom;
   readonly fleet: Fleet;
   readonly workers: number;
   readonly redis: PrivateRedis;
@@ -20,54 +20,54 @@ export interface ChaosOptions {
   readonly log: (line: string) => void;
 }
 
-/** Resolves soon after the signal, when everything that was taken away is back. */
-export async function wreak(options: ChaosOptions, counts: Misfortunes): Promise<void> {
-  const { chance, signal, workers, fleet, redis, servers, log } = options;
+/** Resolves soon after the signal, once everything that was taken away is back. */
+export async function injectChaos(options: ChaosOptions, counts: FaultCounts): Promise<void> {
+  const { random, signal, workers, fleet, redis, servers, log } = options;
   const kinds = {
-    'worker killed': async () => fleet.kill(chance.between('whom', 0, workers - 1)),
-    'worker stopped': async () => void (await fleet.replace(chance.between('whom', 0, workers - 1))),
-    'worker frozen': async () =>
-      fleet.freeze(chance.between('whom', 0, workers - 1), chance.between('how long', 1_000, 9_000)),
+    'worker killed': async () => fleet.kill(random.between('which worker', 0, workers - 1)),
+    'worker stopped': async () => void (await fleet.replace(random.between('which worker', 0, workers - 1))),
+    'worker suspended': async () =>
+      fleet.suspend(random.between('which worker', 0, workers - 1), random.between('how long', 1_000, 9_000)),
     'redis killed': async () => {
       await redis.kill();
-      await wait(chance.between('redis away', 0, 2_000), signal);
+      await wait(random.between('redis away', 0, 2_000), signal);
       await redis.restart();
     },
     'redis restarted': async () => redis.restart(),
     'server away': async () => {
-      const { id } = chance.pick('server', habits);
+      const { id } = random.pick('server', profiles);
       await servers.vanish(id);
-      await wait(chance.between('server away', 500, 4_000), signal);
+      await wait(random.between('server away', 500, 4_000), signal);
       await servers.comeBack(id);
     },
     'password wrong': async () => {
       servers.lock('locked', true);
-      await wait(chance.between('locked', 500, 4_000), signal);
+      await wait(random.between('locked', 500, 4_000), signal);
       servers.lock('locked', false);
     },
   };
-  // Kills are what this is about: they come as often as all the rest.
+  // Half of the faults are kills: they are what this is about.
   const odds: [keyof typeof kinds, ...(keyof typeof kinds)[]] = [
     ...(['worker killed', 'worker killed', 'worker killed', 'redis killed', 'redis killed'] as const),
-    ...(['worker stopped', 'worker frozen', 'redis restarted', 'server away', 'password wrong'] as const),
+    ...(['worker stopped', 'worker suspended', 'redis restarted', 'server away', 'password wrong'] as const),
   ];
-  const attending = attend(options, counts);
+  const operating = operate(options, counts);
   while (!signal.aborted) {
-    await wait(chance.between('until next', 500, 4_000), signal);
+    await wait(random.between('until next', 500, 4_000), signal);
     if (signal.aborted) break;
-    const kind = chance.pick('misfortune', odds);
+    const kind = random.pick('fault', odds);
     counts[kind] = (counts[kind] ?? 0) + 1;
     log(kind);
     await kinds[kind]();
   }
-  await attending;
+  await operating;
 }
 
 /**
- * An operator who now and then resumes a connector, replays a dead letter, and settles a held message. The pauses after a
- * fault grow to an hour, which is right for a server that is down and would leave a soak of minutes with nothing to do.
+ * An operator who now and then resumes a connector, replays a dead letter, and resolves a held message. The pauses after
+ * a fault grow to an hour, which is right for a server that is down and would leave a soak of minutes without traffic.
  */
-async function attend({ chance, operator, signal }: ChaosOptions, counts: Misfortunes): Promise<void> {
+async function operate({ random, operator, signal }: ChaosOptions, counts: FaultCounts): Promise<void> {
   const count = (kind: string): void => void (counts[kind] = (counts[kind] ?? 0) + 1);
   const how = (): { now: number; lifetimeMs: number; retentionMs: number } => {
     return { now: Date.now(), lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
@@ -75,11 +75,11 @@ async function attend({ chance, operator, signal }: ChaosOptions, counts: Misfor
   while (!signal.aborted) {
     await wait(1_500, signal);
     try {
-      await operator.lanes.resume(chance.pick('mended', habits).id);
+      await operator.lanes.resume(random.pick('resumed', profiles).id);
       for await (const { id, reason } of operator.deadLetters.list({ since: Date.now() - 20_000 })) {
-        if (!chance.is('attends', 0.1)) continue;
+        if (!random.is('handles', 0.1)) continue;
         if (reason === 'uncertain') {
-          const as = chance.pick<'sent' | 'retry' | 'drop'>('resolves', ['sent', 'retry', 'drop']);
+          const as = random.pick<'sent' | 'retry' | 'drop'>('resolves', ['sent', 'retry', 'drop']);
           if (await operator.resolve(id, as, how())) count(`resolved as ${as}`);
         } else if ((await operator.replay(id, { via: null, ...how() })) === 'replayed') {
           count('replayed');

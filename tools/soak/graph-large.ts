@@ -1,17 +1,17 @@
 /**
- * node tools/soak/graph-large.ts: attachments of 1 to 149 MB through Graph, each upload cut twice, then four of 149 MB at once; what
- * arrived is compared byte for byte, and the memory of the worker is watched. One of 151 MB has to be refused.
+ * node tools/soak/graph-large.ts: sends attachments of 1 to 149 MB through Graph, cutting each upload twice, then four of
+ * 149 MB at once. Compares what arrived byte for byte, and watches the memory of the worker. One of 151 MB must be refused.
  *
- * Needs 3 GB of memory: Redis, the producer and the fake hold everything, only the worker must not.
+ * Needs 3 GB of memory: Redis, the producer and the fake hold everything; only the worker must not.
  */
-import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { startCliWorker, type CliWorker } from '../../testkit/cli-worker.ts';
+import { createDisposables } from '../../testkit/disposables.ts';
+import { graphSection } from '../../testkit/graph/configuration.ts';
 import { faults } from '../../testkit/graph/faults.ts';
 import { startFakeGraph, type FakeGraph } from '../../testkit/graph/fake-graph.ts';
 import { startPrivateRedis } from '../../testkit/redis.ts';
@@ -20,7 +20,7 @@ import { createProducer, type MessageStatus, type Producer } from '../../src/pro
 const megabyte = 1024 * 1024;
 const mostMegabytes = 400;
 const maxBytes = 400 * megabyte;
-/** What Redis needs for 150 MB that come as one command. */
+/** Redis takes 150 MB as one command. */
 const patienceMs = 120_000;
 const ends: readonly string[] = ['sent', 'partial', 'dead', 'held'];
 
@@ -28,35 +28,34 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'postlane-large-'));
-  const redis = await startPrivateRedis();
-  const graph = await startFakeGraph();
-  const worker = startWorker(folder, redis.url, graph);
-  const producer = createProducer({ redis: { url: redis.url }, message: { maxBytes }, timeoutMs: patienceMs });
+  const started = createDisposables();
+  started.defer('the folder', () => rmSync(folder, { recursive: true, force: true }));
   const results: boolean[] = [];
   const report = (good: boolean, text: string): void => {
     results.push(good);
     process.stdout.write(`${good ? '✓' : '✗'} ${text}\n`);
   };
   try {
-    await worker.ready;
-    process.stdout.write(`worker ${worker.pid} has ${worker.memory().now} MB at its start\n`);
+    const redis = started.add(await startPrivateRedis());
+    const graph = started.add(await startFakeGraph());
+    const producer = createProducer({ redis: { url: redis.url }, message: { maxBytes }, timeoutMs: patienceMs });
+    started.defer('the producer', () => producer.close());
+    const worker = started.add(await startWorker(folder, redis.url, graph));
+    const memory = (): ReturnType<typeof memoryOf> => memoryOf(worker.pid);
+    process.stdout.write(`worker ${worker.pid} has ${memory().now} MB at its start\n`);
     for (const size of [1, 2.9, 3.1, 20, 149]) {
       await sendAtOnce({ graph, producer, report }, [size]);
-      process.stdout.write(`  worker: ${worker.memory().now} MB, ${worker.memory().most} MB at most\n`);
+      process.stdout.write(`  worker: ${memory().now} MB, ${memory().most} MB at most\n`);
     }
     await sendAtOnce({ graph, producer, report }, [149, 149, 149, 149]);
-    const { most } = worker.memory();
+    const { most } = memory();
     report(most < mostMegabytes, `worker: ${most} MB at most with four of 149 MB at once`);
     const { row } = await send(producer, 'too-large', Buffer.alloc(151 * megabyte));
     const reply = row.recipients[0]?.reply;
     report(row.state === 'dead' && row.reason === 'too-large', `151 MB: ${row.state}, ${row.reason}: ${reply}`);
-    report(worker.memory().most < mostMegabytes, `worker: ${worker.memory().most} MB at most after all`);
+    report(memory().most < mostMegabytes, `worker: ${memory().most} MB at most at the end`);
   } finally {
-    await worker.stop();
-    await producer.close();
-    await graph.stop();
-    await redis.stop();
-    rmSync(folder, { recursive: true, force: true });
+    await started.close();
   }
   return results.every(Boolean) ? 0 : 1;
 }
@@ -67,7 +66,7 @@ interface Tools {
   readonly report: (good: boolean, text: string) => void;
 }
 
-/** One message for each size, all on their way at once, each upload cut twice. */
+/** One message for each size, all at once, each upload cut twice. */
 async function sendAtOnce({ graph, producer, report }: Tools, sizes: readonly number[]): Promise<void> {
   const before = graph.requests.length;
   const cuts = new Map<string, number>();
@@ -117,53 +116,32 @@ async function send(
   }
 }
 
-function startWorker(folder: string, url: string, graph: FakeGraph) {
+/** Resident memory of a process: now, and its maximum so far. As the kernel counts, in MB. */
+function memoryOf(pid: number): { readonly now: number; readonly most: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const megabytes = (field: string): number =>
+    Math.round(Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024);
+  return { now: megabytes('VmRSS'), most: megabytes('VmHWM') };
+}
+
+function startWorker(folder: string, url: string, graph: FakeGraph): Promise<CliWorker> {
+  const configFile = join(folder, 'postlane.yaml');
   const config = {
     redis: { url },
     hostname: 'large.example.com',
     systemDefaultGateway: 'sales',
     message: { maxSize: maxBytes },
     connectors: {
-      sales: {
-        direction: 'outgoing',
-        address: 'sales@example.com',
-        graph: {
-          tenantId: graph.tenantId,
-          clientId: graph.app.clientId,
-          credential: { clientSecret: graph.app.clientSecret },
-          graphBaseUrl: graph.graphBaseUrl,
-          authorityHost: graph.authorityHost,
-          tls: { ca: graph.ca },
-        },
-      },
+      sales: { direction: 'outgoing', address: 'sales@example.com', graph: graphSection(graph) },
     },
   };
-  const file = join(folder, 'postlane.yaml');
-  writeFileSync(file, JSON.stringify(config));
-  const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-  const child = spawn(process.execPath, [program, 'worker', '--config', file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ready = Promise.withResolvers<void>();
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const { event, level } = JSON.parse(line) as { event: string; level: string };
-    if (event === 'ready') ready.resolve();
-    if (level === 'warn' || level === 'error') process.stdout.write(`  ${line}\n`);
-  });
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  void ended.then(() => ready.reject(new Error('the worker has ended')));
-  const megabytes = (field: string): number => {
-    const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-    return Math.round(Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024);
-  };
-  return {
-    pid: child.pid,
-    ready: ready.promise,
-    /** Resident: now, and the most that it ever was. As the kernel counts, in MB. */
-    memory: () => ({ now: megabytes('VmRSS'), most: megabytes('VmHWM') }),
-    async stop(): Promise<void> {
-      child.kill('SIGTERM');
-      await ended;
+  writeFileSync(configFile, JSON.stringify(config));
+  return startCliWorker({
+    configFile,
+    logFile: join(folder, 'worker.log'),
+    folder,
+    onLine(line) {
+      if (/"level":"(?:warn|error)"/.test(line)) process.stdout.write(`  ${line}\n`);
     },
-  };
+  });
 }

@@ -1,8 +1,8 @@
 /**
  * npm run soak -- [--minutes N] [--seed S] [--fsync always|everysec] [--messages-per-second R] [--workers W] [--json]
  *
- * Exit code 0 if nothing was lost, every further copy is one that the ledger calls uncertain, and all was settled at the
- * end; 1 if not, and then the logs are kept; 2 for a mistake in the arguments.
+ * Exit code 0 if nothing was lost, every extra copy follows an attempt that the ledger calls uncertain, and everything was
+ * settled at the end; 1 if not, and then the logs are kept; 2 for a mistake in the arguments.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ async function main(): Promise<number> {
   if (json) process.stdout.write(`${JSON.stringify({ good, ...figures, violations }, withMaps)}\n`);
   else process.stdout.write(`${report(result).join('\n')}\n`);
   if (good) rmSync(folder, { recursive: true, force: true });
-  else process.stderr.write(`logs, the sink's record and the violations: ${folder}\n`);
+  else process.stderr.write(`logs, deliveries and violations: ${folder}\n`);
   return good ? 0 : 1;
 }
 
@@ -83,7 +83,7 @@ function readOptions(): Options | string {
 }
 
 function report(result: SoakResult): string[] {
-  const { violations, crashes, misfortunes, drainedMs } = result;
+  const { violations, crashes, faults, drainedMs } = result;
   const rows: [string, unknown][] = [
     ['accepted', result.accepted],
     ['delivered once', result.deliveredOnce],
@@ -100,7 +100,7 @@ function report(result: SoakResult): string[] {
     ['recipients with a copy', result.recipientsDelivered],
     ['send() rejected, Redis away', result.rejections],
     ['settled after the load within', drainedMs === null ? 'never' : `${(drainedMs / 1_000).toFixed(1)} s`],
-    ...Object.entries(misfortunes),
+    ...Object.entries(faults),
     ['workers that crashed', crashes.length],
   ];
   return [

@@ -1,4 +1,4 @@
-/** One soak from the first message to the verdict: load and chaos for a time, then calm until everything is settled, then the count. */
+/** One soak from the first message to the verdict: load and faults for a time, then a drain until everything is settled, then the count. */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -12,13 +12,14 @@ import type { Finding } from '../../src/admin/doctor/findings.ts';
 import { createLedger } from '../../src/queue/ledger/ledger.ts';
 import { defaultPrefix, intakeName, keysOf } from '../../src/queue/redis/keys.ts';
 import { openOperator } from '../../src/admin/operator.ts';
-import { createChance } from './chance.ts';
-import { wreak, type Misfortunes } from './chaos.ts';
+import { injectChaos, type FaultCounts } from './chaos.ts';
+import { createDeliveryLog } from './delivery-log.ts';
 import { startFleet } from './fleet.ts';
-import { habits, startServers } from './servers.ts';
-import { createSink } from './sink.ts';
+import { createSeededRandom } from './seeded-random.ts';
+import { profiles, startServers } from './servers.ts';
 import { startTraffic, type Offer } from './traffic.ts';
 import { judge, type Evidence, type Verdict } from './verdict.ts';
+import { workerSettings } from './worker-settings.ts';
 
 export interface SoakOptions {
   readonly durationMs: number;
@@ -26,34 +27,34 @@ export interface SoakOptions {
   readonly fsync: 'always' | 'everysec';
   readonly messagesPerSecond: number;
   readonly workers: number;
-  /** Where logs and the sink's record are written. */
+  /** Where logs and the record of deliveries are written. */
   readonly folder: string;
-  /** Told every few seconds how far it is. */
+  /** Called every few seconds with the state of the run. */
   readonly progress: (line: string) => void;
   /** Ends the load early. */
   readonly signal: AbortSignal;
 }
 
 export interface SoakResult extends Verdict {
-  readonly misfortunes: Misfortunes;
-  /** Workers that ended although nobody asked them to. */
+  readonly faults: FaultCounts;
+  /** Workers that ended without being told to. */
   readonly crashes: readonly string[];
-  /** Calls of `send` that were rejected, as Redis was away. */
+  /** Calls of `send` that were rejected because Redis was away. */
   readonly rejections: number;
   readonly recipientsDelivered: number;
-  /** What the doctor finds when all is over; there should be nothing. */
+  /** What the doctor finds at the end; must be empty. */
   readonly findings: readonly Finding[];
   /** From the end of the load until everything was settled, in ms; null if it never was. */
   readonly drainedMs: number | null;
 }
 
-/** What is left has this long to be settled: locks end, late results are waited for, retries come. */
-const drainLimitMs = 90_000;
+/** Locks end, late results are waited for and retries come within seconds; a busy machine needs more. */
+const drainLimitMs = 150_000;
 
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { durationMs, seed, fsync, messagesPerSecond, workers, folder, progress } = options;
-  const chance = createChance(seed);
-  const sink = createSink(join(folder, 'sink.jsonl'));
+  const random = createSeededRandom(seed);
+  const deliveries = createDeliveryLog(join(folder, 'deliveries.jsonl'));
   const redis = await startPrivateRedis({ appendfsync: fsync, dir: join(folder, 'redis') });
   const at = { url: redis.url, prefix: defaultPrefix };
   const keys = keysOf(at.prefix);
@@ -65,40 +66,40 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const ledger = createLedger(connection, keys);
   const deadLetters = createDeadLetters(connection, keys);
   const operator = await openOperator({ redis: at, timeoutMs: 5_000, limits: defaultMessageLimits });
-  const servers = await startServers(chance, sink);
-  const fleet = startFleet(workers, { redis: at, ports: servers.ports }, join(folder, 'workers.log'));
+  const servers = await startServers(random, deliveries);
+  const fleet = startFleet(workers, workerSettings(at, servers.ports), join(folder, 'workers.log'));
   const producer = createProducer({ redis: at, timeoutMs: 3_000 });
-  const misfortunes: Misfortunes = {};
+  const faults: FaultCounts = {};
   const end = new AbortController();
   const signal = AbortSignal.any([options.signal, end.signal]);
   const log = (line: string): void => appendFileSync(join(folder, 'chaos.log'), `${Date.now()} ${line}\n`);
-  const traffic = startTraffic(producer, chance, messagesPerSecond);
+  const traffic = startTraffic(producer, random, messagesPerSecond);
   const startedAt = Date.now();
 
-  /** Unsettled messages that nobody holds for an operator, and what is in the intake. */
+  /** Unsettled messages that are not held for an operator, and what is in the intake. */
   const unsettled = async (): Promise<number> => {
     const ids = await connection.zrange(keys.unsettled, 0, '-1');
     const states = await Promise.all(ids.map((id) => connection.hget(keys.ledger(id), 'state')));
     const { wait = 0, prioritized = 0, delayed = 0, active = 0 } = await intake.getJobCounts();
     return states.filter((state) => state !== 'held').length + wait + prioritized + delayed + active;
   };
-  const tell = async (phase: string): Promise<void> => {
+  const report = async (phase: string): Promise<void> => {
     const open = await unsettled().catch(() => '?');
     const accepted = traffic.offers.filter((offer) => offer.accepted).length;
     const seconds = Math.round((Date.now() - startedAt) / 1_000);
-    const mishaps = Object.values(misfortunes).reduce((sum, count) => sum + count, 0);
+    const injected = Object.values(faults).reduce((sum, count) => sum + count, 0);
     progress(
-      `${seconds} s ${phase}: ${accepted} accepted, ${sink.delivered()} recipients served, ${open} open, ${mishaps} misfortunes`,
+      `${seconds} s ${phase}: ${accepted} accepted, ${deliveries.delivered()} recipients served, ${open} open, ${injected} faults`,
     );
   };
-  const telling = setInterval(() => void tell(end.signal.aborted ? 'drain' : 'load'), 5_000);
+  const reporting = setInterval(() => void report(end.signal.aborted ? 'drain' : 'load'), 5_000);
 
   try {
-    const chaos = wreak({ chance, fleet, workers, redis, servers, operator, signal, log }, misfortunes);
+    const chaos = injectChaos({ random, fleet, workers, redis, servers, operator, signal, log }, faults);
     await Promise.race([pause(durationMs, undefined, { signal }).catch(() => undefined), chaos]);
     end.abort();
     await chaos;
-    await servers.calmDown();
+    await servers.recover();
     await whenReady(connection, 15_000);
     await traffic.stop();
     const drainedMs = await drain();
@@ -107,16 +108,16 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const verdict = judge(await Promise.all(traffic.offers.map(evidenceOf)));
     return {
       ...verdict,
-      misfortunes,
+      faults,
       findings,
       crashes: fleet.crashes,
       rejections: traffic.rejections(),
-      recipientsDelivered: sink.delivered(),
+      recipientsDelivered: deliveries.delivered(),
       drainedMs,
     };
   } finally {
     end.abort();
-    clearInterval(telling);
+    clearInterval(reporting);
     await traffic.stop();
     await fleet.stop();
     await servers.stop();
@@ -126,11 +127,11 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await redis.stop();
   }
 
-  /** Waits until everything is settled; resumes the lanes, as a server that is back would have them resumed in an hour. */
+  /** Waits until everything is settled. Resumes the lanes, whose pauses would otherwise last up to an hour. */
   async function drain(): Promise<number | null> {
     const from = Date.now();
     while (Date.now() - from < drainLimitMs) {
-      for (const { id } of habits) await operator.lanes.resume(id);
+      for (const { id } of profiles) await operator.lanes.resume(id);
       if ((await unsettled()) === 0) return Date.now() - from;
       await pause(1_000);
     }
@@ -139,7 +140,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 
   /** Beside the workers, as an operator would. */
   async function examine(): Promise<Finding[]> {
-    const senders = habits.map(({ id }) => id);
+    const senders = profiles.map(({ id }) => id);
     const options = { fix: false, now: Date.now, senders, lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
     const findings: Finding[] = [];
     for await (const finding of operator.diagnose(options)) findings.push(finding);
@@ -154,8 +155,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       row,
       letter,
       inIntake: job !== undefined && job !== null,
-      copies: new Map(offer.to.map((address) => [address, sink.copies(address)])),
-      contents: sink.contents(offer.tag).size,
+      copies: new Map(offer.to.map((address) => [address, deliveries.copies(address)])),
+      contents: deliveries.contents(offer.tag).size,
     };
   }
 }

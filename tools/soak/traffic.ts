@@ -1,41 +1,41 @@
-/** The soak's producer: a steady stream of messages of all kinds, and an exact account of what was accepted. */
+/** The soak's producer: a steady stream of messages of all kinds, and a record of what was accepted. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { PostlaneError } from '../../src/errors.ts';
 import type { OutboundMessage } from '../../src/message/outbound.ts';
 import type { Producer } from '../../src/producer/producer.ts';
-import type { Chance } from './chance.ts';
-import { habits } from './servers.ts';
+import type { SeededRandom } from './seeded-random.ts';
+import { profiles } from './servers.ts';
 
 /** A message that was handed to `send`. */
 export interface Offer {
   readonly tag: string;
   readonly to: readonly string[];
   readonly sendAt: number | null;
-  /** Known from the first answer on, be it an error. */
+  /** Known from the first answer on, even if that is an error. */
   id: string | null;
   /** `send` resolved. */
   accepted: boolean;
-  /** `cancel` said that it will not be sent. */
+  /** `cancel` answered that it will not be sent. */
   cancelled: boolean;
 }
 
 export interface Traffic {
   readonly offers: readonly Offer[];
-  /** `send` calls that were rejected because of Redis; each was repeated, or given up. */
+  /** Calls of `send` rejected because of Redis; each was repeated or given up. */
   readonly rejections: () => number;
-  /** No new messages; resolves when every call under way has had its answer. */
+  /** No new messages; resolves when every call under way has its answer. */
   stop(): Promise<void>;
 }
 
-/** What becomes an attachment in the content store: larger than what travels in jobs. */
+/** Larger than what travels in jobs, so it goes to the content store. */
 const large = Buffer.alloc(70_000, 'postlane ').toString('base64');
 
-export function startTraffic(producer: Producer, chance: Chance, perSecond: number): Traffic {
+export function startTraffic(producer: Producer, random: SeededRandom, perSecond: number): Traffic {
   const offers: Offer[] = [];
   const running = new Set<Promise<void>>();
   let rejections = 0;
 
-  /** Calls again with the same id for as long as Redis is away, as an application would; one in ten gives up. */
+  /** Calls again with the same id while Redis is away, as an application would; one in ten gives up. */
   const send = async (offer: Offer, message: OutboundMessage): Promise<void> => {
     for (;;) {
       try {
@@ -47,24 +47,24 @@ export function startTraffic(producer: Producer, chance: Chance, perSecond: numb
         if (!(error instanceof PostlaneError) || error.code === 'message-invalid') throw error;
         rejections += 1;
         offer.id = error.id ?? offer.id;
-        if (chance.is('gives up', 0.1)) return;
+        if (random.is('gives up', 0.1)) return;
         await pause(200);
       }
     }
   };
 
   const offer = async (): Promise<void> => {
-    const { offer: made, message } = invent(offers.length, chance);
+    const { offer: made, message } = nextMessage(offers.length, random);
     offers.push(made);
     await send(made, message);
     if (!made.accepted) return;
-    // The same id once more, now or in the middle of its way: nothing must come of it.
-    if (made.id !== null && chance.is('twice', 0.05)) {
-      await pause(chance.between('twice after', 0, 3_000));
+    // The same id again, at once or while the message is under way: it must change nothing.
+    if (made.id !== null && random.is('twice', 0.05)) {
+      await pause(random.between('twice after', 0, 3_000));
       await producer.send({ ...message, id: made.id }).catch(() => undefined);
     }
-    if (made.id !== null && chance.is('cancel', 0.03)) {
-      await pause(chance.between('cancel after', 0, 500));
+    if (made.id !== null && random.is('cancel', 0.03)) {
+      await pause(random.between('cancel after', 0, 500));
       made.cancelled = await producer.cancel(made.id).catch(() => false);
     }
   };
@@ -84,23 +84,23 @@ export function startTraffic(producer: Producer, chance: Chance, perSecond: numb
   };
 }
 
-function invent(count: number, chance: Chance): { offer: Offer; message: OutboundMessage } {
+function nextMessage(count: number, random: SeededRandom): { offer: Offer; message: OutboundMessage } {
   const tag = `t${count}`;
-  const { id: connector } = chance.pick('connector', habits);
-  const recipients = chance.is('many recipients', 0.2) ? chance.between('recipients', 2, 6) : 1;
+  const { id: connector } = random.pick('connector', profiles);
+  const recipients = random.is('many recipients', 0.2) ? random.between('recipients', 2, 6) : 1;
   const to = Array.from({ length: recipients }, (_, n) => `${tag}.${n}@${connector}.sink.test`);
-  const sendAt = chance.is('later', 0.05) ? Date.now() + chance.between('how much later', 500, 4_000) : null;
-  const expiresAt = chance.is('expires', 0.03) ? Date.now() + chance.between('when', 5_000, 15_000) : null;
+  const sendAt = random.is('later', 0.05) ? Date.now() + random.between('how much later', 500, 4_000) : null;
+  const expiresAt = random.is('expires', 0.03) ? Date.now() + random.between('when', 5_000, 15_000) : null;
   const message: OutboundMessage = {
     from: `app@${connector}.test`,
     to,
     subject: `soak ${tag}`,
     text: `This is ${tag}.\n.\nAll of it.`,
-    priority: chance.pick('priority', ['high', 'normal', 'low']),
-    ...(chance.is('own id', 0.5) ? { id: `own-${tag}` } : {}),
+    priority: random.pick('priority', ['high', 'normal', 'low']),
+    ...(random.is('own id', 0.5) ? { id: `own-${tag}` } : {}),
     ...(sendAt === null ? {} : { sendAt: new Date(sendAt).toISOString() }),
     ...(expiresAt === null ? {} : { expiresAt: new Date(expiresAt).toISOString() }),
-    ...(chance.is('large', 0.05)
+    ...(random.is('large', 0.05)
       ? {
           attachments: [
             {

@@ -1,10 +1,10 @@
-/** The invariants: holds what was accepted against what the servers took and what the ledger says. Pure. */
+/** The soak's judge: compares what was accepted with what the servers have and what the ledger says. Pure. */
 import type { DeadLetterSummary } from '../../src/queue/ledger/dead-letters.ts';
 import { terminalStates, type LedgerRow } from '../../src/queue/ledger/ledger.ts';
-import type { Copy } from './sink.ts';
+import type { Copy } from './delivery-log.ts';
 import type { Offer } from './traffic.ts';
 
-/** All that is known of one message at the end. */
+/** Everything known about one message at the end. */
 export interface Evidence {
   readonly offer: Offer;
   readonly row: LedgerRow | null;
@@ -13,11 +13,11 @@ export interface Evidence {
   readonly inIntake: boolean;
   /** Copies by recipient. */
   readonly copies: ReadonlyMap<string, readonly Copy[]>;
-  /** How many different contents the copies had. */
+  /** How many different contents the copies have. */
   readonly contents: number;
 }
 
-/** A message of which something is not as it was promised. */
+/** A message for which a promise is broken, and which promises. */
 export interface Violation {
   readonly what: readonly string[];
   readonly evidence: Evidence;
@@ -27,7 +27,7 @@ export interface Violation {
 export interface Verdict {
   readonly accepted: number;
   readonly deliveredOnce: number;
-  /** Some recipient has more than one copy; each is marked as uncertain, or is a violation. */
+  /** Some recipient has more than one copy; each follows an uncertain attempt, or is a violation. */
   readonly deliveredMore: number;
   readonly dead: Readonly<Record<string, number>>;
   /** Some recipients have it, the others are dead. */
@@ -59,7 +59,7 @@ export function judge(all: readonly Evidence[]): Verdict {
   const violations: Violation[] = [];
   for (const evidence of all) {
     const { offer, row } = evidence;
-    const what = offences(evidence);
+    const what = violationsOf(evidence);
     if (what.length > 0) violations.push({ what, evidence });
     const most = Math.max(0, ...[...evidence.copies.values()].map((copies) => copies.length));
     if (most > 1) verdict.deliveredMore += 1;
@@ -75,18 +75,18 @@ export function judge(all: readonly Evidence[]): Verdict {
   return { ...verdict, dead, violations };
 }
 
-/** Nobody has it and nobody answers for it. A message that waits in a queue is not lost. */
+/** No server has it, no dead letter and no queue. */
 function isLost({ row, letter, inIntake, copies }: Evidence, address: string): boolean {
   if ((copies.get(address)?.length ?? 0) > 0) return false;
   if (row === null) return !inIntake;
   if (row.state === 'cancelled' || resolved(row, 'drop')) return false;
-  // The operator says that it arrived, and may be wrong: his word, not Postlane's.
+  // The operator claimed that it arrived, which may be wrong: not Postlane's claim.
   if (resolved(row, 'sent') && outcomeOf(row, address) === 'accepted') return false;
   if (!terminalStates.has(row.state) && row.state !== 'held') return false;
   return letter?.recipients.some((recipient) => recipient.address === address) !== true;
 }
 
-function offences(evidence: Evidence): string[] {
+function violationsOf(evidence: Evidence): string[] {
   const { offer, row, letter, copies, contents } = evidence;
   const found: string[] = [];
   const marks = uncertainMarks(row);
@@ -116,12 +116,12 @@ function outcomeOf(row: LedgerRow | null, address: string): string {
   return row?.recipients.find((recipient) => recipient.address === address)?.outcome ?? 'unknown';
 }
 
-/** An operator has decided so, who knows what nobody else knew. */
+/** An operator has settled the message. */
 function resolved(row: LedgerRow | null, as: 'sent' | 'drop'): boolean {
   return row?.history.some(({ event, detail }) => event === 'resolved' && detail === `as ${as}`) === true;
 }
 
-/** How many attempts of it ended without a known result, as the history tells: each may have given a copy. */
+/** How many attempts ended without a known result: each may have delivered a copy. */
 function uncertainMarks(row: LedgerRow | null): number {
   if (row === null) return 0;
   const marked = row.history.filter(({ event }) => event === 'uncertain' || event === 'held').length;

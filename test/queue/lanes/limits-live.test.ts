@@ -16,7 +16,7 @@ test('recipients, bytes, pace and concurrency follow the file, over two workers;
   const change = async (limits: string): Promise<void> => {
     here.write('postlane.yaml', withLimits(limits));
     changes += 1;
-    await Promise.all(workers.map((worker) => worker.said('config-applied', changes)));
+    await Promise.all(workers.map((worker) => worker.logged('config-applied', changes)));
   };
   const row = async () => (await here.callJson(['connectors'])).values[0]!;
   const sent = (): number => server.received.transactions.length;

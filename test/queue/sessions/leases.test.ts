@@ -7,7 +7,8 @@ import type { SessionLease, LeaseProvider } from '../../../src/transport/smtp/le
 import type { Transport } from '../../../src/transport/transport.ts';
 import { createCertificates } from '../../../testkit/certificates.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
-import { mailOf, sendBy, smtpSettings, summary } from '../../support/smtp-client.ts';
+import { mailOf, sendBy, summary } from '../../support/smtp-client.ts';
+import { smtpSettings } from '../../../testkit/smtp/settings.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';
 import { until } from '../../../testkit/until.ts';
 

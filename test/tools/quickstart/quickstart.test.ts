@@ -91,7 +91,7 @@ describe('npm run quickstart', { timeout: 60_000 }, () => {
     const [, pid] = /worker +process (\d+)/.exec(run.output()) ?? [];
     process.kill(Number(pid), 'SIGKILL');
     expect(await run.exit).toBe(1);
-    expect(run.output()).toContain('The worker has ended before its work.');
+    expect(run.output()).toContain('The worker ended before the messages were settled.');
     const folder = dirname(configOf(run));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     expect(run.output()).toContain(`Kept for a look: ${folder}`);

@@ -1,8 +1,9 @@
 /** Row: what very many connectors cost a worker process: its connections to Redis, and its memory. */
 import { createProducer } from '../../../src/index.ts';
 import { setTimeout as pause } from 'node:timers/promises';
+import { startSmtpServer } from '../../../testkit/smtp/server.ts';
+import { until } from '../../../testkit/until.ts';
 import { startChild } from '../child.ts';
-import { listen } from '../listener.ts';
 import { mailOf } from '../mail.ts';
 import { startStore } from '../store.ts';
 import type { BenchConnector } from '../worker.ts';
@@ -40,8 +41,8 @@ export const connectors: Row = {
 /** A process whose connectors have all sent one message. */
 async function worker({ disposables, progress }: Bench, count: number): Promise<{ clients: number; heapMb: number }> {
   progress(`connectors: ${count}`);
-  const taken: string[] = [];
-  const server = disposables.add(await listen('take', (recipient) => taken.push(recipient)));
+  let accepted = 0;
+  const server = disposables.add(await startSmtpServer({ record: false, onMessage: () => (accepted += 1) }));
   const store = disposables.add(await startStore());
   const list = Array.from({ length: count }, (_, nth): BenchConnector => {
     const id = `x${String(nth).padStart(2, '0')}`;
@@ -53,11 +54,7 @@ async function worker({ disposables, progress }: Bench, count: number): Promise<
   const sent = await producer.sendMany(Array.from({ length: count }, (_, nth) => mailOf(nth, undefined, count)));
   await producer.close();
   if (sent.some(({ ok }) => !ok)) throw new Error('not all messages were enqueued');
-  const deadline = performance.now() + 60_000;
-  while (taken.length < count) {
-    if (performance.now() > deadline) throw new Error(`${taken.length} of ${count} messages came within a minute`);
-    await pause(50);
-  }
+  await until(() => accepted >= count, { what: `${count} messages to arrive`, timeoutMs: 60_000 });
   await pause(500);
   const { bytes } = await child.ask<{ bytes: number }>('heap');
   // Redis' own list of its clients: all but this one are the worker's.

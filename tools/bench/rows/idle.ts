@@ -1,8 +1,8 @@
 /** Row: what a backlog costs that may not be sent yet: worker and Redis together, as a part of one processor. */
 import { setTimeout as pause } from 'node:timers/promises';
+import { startSmtpServer } from '../../../testkit/smtp/server.ts';
 import { startChild } from '../child.ts';
 import { redisPart } from '../contenders.ts';
-import { listen } from '../listener.ts';
 import { cpuMs, peakMb } from '../processes.ts';
 import { startStore } from '../store.ts';
 import { holdInLane, withHeld } from './backlog.ts';
@@ -17,7 +17,7 @@ export const idle: Row = {
   sink: false,
   async run({ sizes, disposables, progress }) {
     const { waiting } = sizes;
-    const server = disposables.add(await listen('take'));
+    const server = disposables.add(await startSmtpServer({ record: false }));
     const store = disposables.add(await startStore());
     progress(`idle: ${waiting} messages into a lane of ${messagesPerMinute} a minute`);
     const lane = await holdInLane(disposables, store, server);

@@ -1,8 +1,9 @@
 /** Row: how long healthy connectors' mail takes beside a backlog, a hung server and one that is always busy. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { createProducer, type Producer } from '../../../src/index.ts';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';
+import { until } from '../../../testkit/until.ts';
 import { startChild } from '../child.ts';
-import { listen } from '../listener.ts';
 import { mailOf } from '../mail.ts';
 import { createDisposables, type Disposables } from '../../../testkit/disposables.ts';
 import { median, percentile } from '../statistics.ts';
@@ -63,8 +64,11 @@ export const latency: Row = {
 };
 
 async function troublePorts(disposables: Disposables): Promise<Record<keyof typeof troubles, number>> {
-  const [slow, hung, busy] = [await listen('take'), await listen('hang'), await listen('refuse')];
-  for (const server of [slow, hung, busy]) disposables.add(server);
+  const start = async (script: SmtpServerOptions['script'] = {}): Promise<SmtpServer> =>
+    disposables.add(await startSmtpServer({ record: false, script }));
+  const slow = await start();
+  const hung = await start({ CONNECT: 'hang' });
+  const busy = await start({ CONNECT: '421 4.3.2 busy, come back later' });
   return { [heldId]: slow.port, hung: hung.port, busy: busy.port };
 }
 
@@ -85,10 +89,13 @@ async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchC
   const tookMs: number[] = [];
   try {
     const server = disposables.add(
-      await listen('take', (recipient, at) => {
-        const from = sentAt.get(recipient);
-        if (from !== undefined) tookMs.push(at - from);
-        sentAt.delete(recipient);
+      await startSmtpServer({
+        record: false,
+        onMessage({ to: [recipient = ''] }) {
+          const from = sentAt.get(recipient);
+          if (from !== undefined) tookMs.push(performance.now() - from);
+          sentAt.delete(recipient);
+        },
       }),
     );
     const healthy = Array.from({ length: lanes }, (_, nth): BenchConnector => {
@@ -127,9 +134,5 @@ async function sendEvenly(producer: Producer, sentAt: Map<string, number>, ms: n
 }
 
 async function settled(sentAt: ReadonlyMap<string, number>): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (sentAt.size > 0) {
-    if (performance.now() > deadline) throw new Error(`${sentAt.size} messages did not come within a minute`);
-    await pause(20);
-  }
+  await until(() => sentAt.size === 0, { what: 'every message to arrive', timeoutMs: 60_000 });
 }

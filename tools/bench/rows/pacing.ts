@@ -1,8 +1,8 @@
 /** Row: a paced lane over three worker processes, one of which is killed: never above its limit, and hardly below. */
 import { setTimeout as pause } from 'node:timers/promises';
+import { startSmtpServer } from '../../../testkit/smtp/server.ts';
 import { startChild, type Child } from '../child.ts';
 import { sendMany } from '../contenders.ts';
-import { listen } from '../listener.ts';
 import { connectorId } from '../mail.ts';
 import { mostInAnyWindow } from '../statistics.ts';
 import { startStore } from '../store.ts';
@@ -19,7 +19,8 @@ export const pacing: Row = {
   sink: false,
   async run({ sizes, disposables, progress }) {
     const times: number[] = [];
-    const server = disposables.add(await listen('take', (_recipient, _at, startedAt) => times.push(startedAt)));
+    const MAIL = (): undefined => void times.push(performance.now());
+    const server = disposables.add(await startSmtpServer({ record: false, script: { MAIL } }));
     const store = disposables.add(await startStore());
     // More than can be sent in the time.
     const perMs = messagesPerMinute / 60_000;

@@ -1,21 +1,21 @@
-/** The soak's dice: chances by a seed, one sequence per thing they are thrown for, so that the same seed means the same trouble. */
+/** Random decisions from a seed, one sequence per subject, so that the same seed means the same faults. */
 import { createHash } from 'node:crypto';
 
-export interface Chance {
+export interface SeededRandom {
   /** 0 ≤ n < 1; the next of the sequence of `about`. */
   next(about: string): number;
   /** True with this probability. */
   is(about: string, probability: number): boolean;
-  /** A whole number from `from` to `to`, both included. */
+  /** An integer from `from` to `to`, both included. */
   between(about: string, from: number, to: number): number;
   pick<T>(about: string, from: readonly [T, ...T[]]): T;
 }
 
 /**
- * Processes and sockets race, so no two runs are alike in time. What befalls a recipient or a server is the same all the
- * same: it depends on the seed, the name and how often it was asked before, not on who came first.
+ * Processes and sockets race, so no two runs are alike in time. What happens to a recipient or a server is still the
+ * same: it depends on the seed, the subject and how often it was asked before, not on which came first.
  */
-export function createChance(seed: number): Chance {
+export function createSeededRandom(seed: number): SeededRandom {
   const asked = new Map<string, number>();
   const next = (about: string): number => {
     const times = (asked.get(about) ?? 0) + 1;

@@ -1,4 +1,4 @@
-/** What the servers took: every copy of every recipient, written down before the server answers, so that no crash can unsay it. */
+/** What the servers accepted: every copy of every recipient, written to a file before the server answers, so that a crash cannot lose it. */
 import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 
@@ -7,15 +7,15 @@ export interface Copy {
   readonly server: string;
 }
 
-export interface Sink {
-  /** The server has taken a message for these recipients; whether its answer arrives is another matter. */
-  take(server: string, to: readonly string[]): void;
-  /** What was in it: all copies of one message must have the same bytes. */
-  content(to: readonly string[], bytes: Buffer): void;
+export interface DeliveryLog {
+  /** The server has accepted a message for these recipients, even if its reply is lost. */
+  add(server: string, to: readonly string[]): void;
+  /** Its content: all copies of one message must have the same bytes. */
+  addContent(to: readonly string[], bytes: Buffer): void;
   copies(address: string): readonly Copy[];
-  /** The different contents that were seen under a message's tag. */
+  /** The different contents seen under a message's tag. */
   contents(tag: string): ReadonlySet<string>;
-  /** Recipients that have a copy. */
+  /** How many recipients have a copy. */
   delivered(): number;
 }
 
@@ -24,16 +24,16 @@ function tagOf(address: string): string {
   return address.split('.', 1)[0] ?? '';
 }
 
-export function createSink(file: string): Sink {
+export function createDeliveryLog(file: string): DeliveryLog {
   const copies = new Map<string, Copy[]>();
   const contents = new Map<string, Set<string>>();
   return {
-    take(server, to) {
+    add(server, to) {
       const copy: Copy = { at: Date.now(), server };
       appendFileSync(file, `${JSON.stringify({ ...copy, to })}\n`);
       for (const address of to) copies.set(address, [...(copies.get(address) ?? []), copy]);
     },
-    content(to, bytes) {
+    addContent(to, bytes) {
       const [first] = to;
       if (first === undefined) return;
       const seen = contents.get(tagOf(first)) ?? new Set();
