@@ -37,7 +37,7 @@ transportContract(
 );
 
 describe('the recording transport', () => {
-  test('plays its script one step per send, and then accepts', async () => {
+  test('plays its script one step per send, and then accepts everything', async () => {
     const transport = createRecordingTransport({ script: ['deferred', 'rejected'] });
     const said = [];
     for (const id of ['1', '2', '3']) said.push(summary(await sendBy(transport, mailOf({ id }))));
@@ -45,12 +45,12 @@ describe('the recording transport', () => {
     expect(transport.mails.map(({ id }) => id)).toEqual(['1', '2', '3']);
   });
 
-  test('never throws: a step that fails defers everybody', async () => {
+  test('never rejects: a step that throws defers every recipient', async () => {
     const transport = createRecordingTransport({ script: [() => Promise.reject(new Error('mistake'))] });
     expect(summary(await sendBy(transport, mailOf()))).toBe('deferred');
   });
 
-  test('answers check() as told', async () => {
+  test('returns the configured result from check()', async () => {
     const check = { ok: false, fault: 'auth', reply } as const;
     expect(await createRecordingTransport({ check }).check(new AbortController().signal)).toEqual(check);
   });

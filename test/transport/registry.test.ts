@@ -1,5 +1,5 @@
 /** The registry: lazily built, replaced, closed once. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createRecordingTransport, type RecordingTransport } from '../../src/transport/recording.ts';
 import { createRegistry } from '../../src/transport/registry.ts';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
@@ -16,7 +16,7 @@ function setup(script: Parameters<typeof createRecordingTransport>[0] = {}) {
 }
 
 describe('the registry', () => {
-  it('builds a transport when it is first needed, and gives the same one again', () => {
+  test('builds a transport when it is first needed, and returns the same one afterwards', () => {
     const { registry, built } = setup();
     expect(built).toHaveLength(0);
     expect(registry.get('relay')).toBe(registry.get('relay'));
@@ -24,11 +24,11 @@ describe('the registry', () => {
     expect(built).toHaveLength(2);
   });
 
-  it('answers null for a connector without a transport', () => {
+  test('returns null for a connector without a transport', () => {
     expect(setup().registry.get('archive')).toBeNull();
   });
 
-  it('builds anew after a change, and closes the old one only after its running sends', async () => {
+  test('builds a new transport after a change, and closes the old one after its running sends', async () => {
     let finish = (): void => undefined;
     const gate = new Promise<void>((resolve) => {
       finish = resolve;
@@ -54,7 +54,7 @@ describe('the registry', () => {
     expect(built.map((transport) => transport.closed)).toEqual([true, true]);
   });
 
-  it('gives nothing after close()', async () => {
+  test('returns null after close()', async () => {
     const { registry } = setup();
     registry.get('relay');
     await registry.close();

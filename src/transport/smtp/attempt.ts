@@ -16,7 +16,7 @@ export interface AttemptTools {
   readonly pool: SmtpPool;
   /** Until the end of data; the reply to that has a time of its own. */
   readonly totalMs: number;
-  /** For the text of a Send As refusal: who is logged in, null if nobody. */
+  /** For the text of a Send As refusal: the login, null without one. */
   readonly account: string | null;
   readonly rules: readonly ReplyRule[];
 }

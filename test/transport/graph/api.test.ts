@@ -1,4 +1,4 @@
-/** Holds every request of the Graph transport to the description of the API: small and large messages, look-ups, checks. */
+/** Holds every request of the Graph transport to the description of the API: small and large messages, verifications, checks. */
 import { expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import type { FakeGraph } from '../../../testkit/graph/fake-graph.ts';
@@ -44,21 +44,21 @@ function calls({ requests }: FakeGraph): string[] {
   return [...new Set(requests.map(({ operation }) => operation))];
 }
 
-test('a small message, as MIME', async () => {
+test('a small message sent as MIME matches the API', async () => {
   const { graph, transport } = await graphPair();
   await transport.send(await mailWith([10]), freely);
   expect(graph.deliveries).toHaveLength(3);
   expect(apiProblems(graph.requests)).toEqual([]);
 });
 
-test('a small message without a copy, as JSON', async () => {
+test('a small message sent as JSON without a copy matches the API', async () => {
   const { graph, transport } = await graphPair({ settings: { saveToSentItems: false } });
   await transport.send(await mailWith([10]), freely);
   expect(graph.deliveries).toHaveLength(3);
   expect(apiProblems(graph.requests)).toEqual([]);
 });
 
-test('a large message, with uploads that are cut twice', async () => {
+test('a large message whose upload is interrupted twice matches the API', async () => {
   const { graph, transport } = await graphPair();
   graph.script('uploadRange', faults.reset('mid-body'), null, null, faults.reset('after-work'));
   const sizes = [1_000, 2_000_000, 3_500_000, 7_000_000];
@@ -74,7 +74,7 @@ test('a large message, with uploads that are cut twice', async () => {
   expect(apiProblems(graph.requests)).toEqual([]);
 });
 
-test('a look-up after doubt, and what it finds left behind', async () => {
+test('a verification, and the removal of what an attempt left behind, match the API', async () => {
   const { graph, transport } = await graphPair();
   const mail = await mailWith([10]);
   graph.script('sendMail', faults.acceptThen(504));
@@ -84,7 +84,7 @@ test('a look-up after doubt, and what it finds left behind', async () => {
   expect(apiProblems(graph.requests)).toEqual([]);
 });
 
-test('a check', async () => {
+test('a check matches the API', async () => {
   const { graph, transport } = await graphPair();
   expect(await transport.check(freely.signal)).toMatchObject({ ok: true });
   expect(graph.deliveries).toEqual([]);

@@ -19,7 +19,7 @@ transportContract(
     const { graph, transport } = await graphPair({ domains: ['example.com'] });
     if (scene === 'unreachable') await graph.stop();
     else graph.script('sendMail', () => scripts[scene as keyof typeof scripts] as never);
-    // What `check` asks is a message to nobody, which nobody gets.
+    // `check` sends a message without recipients, which Graph refuses.
     const begun = (): number =>
       graph.requests.filter(({ operation, body }) => operation === 'sendMail' && !body.includes('"toRecipients":[]'))
         .length;

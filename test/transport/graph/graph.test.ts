@@ -1,4 +1,4 @@
-/** Messages through Graph: who gets them, what they hold, what is asked of the server, and what is not. */
+/** Messages through Graph: who receives them, what they contain, and which requests the server sees. */
 import { readFileSync } from 'node:fs';
 import { simpleParser } from 'mailparser';
 import { describe, expect, test } from 'vitest';
@@ -38,7 +38,7 @@ describe('a message', () => {
     expect(Buffer.from(request?.body.toString() ?? '', 'base64').equals(bytes)).toBe(true);
   });
 
-  test('reaches everybody of the envelope, and nobody sees a Bcc', async () => {
+  test('reaches every recipient of the envelope, and no copy shows a Bcc', async () => {
     const { graph, transport } = await graphPair();
     const mail = mailTo(['to@example.net', 'hidden@example.net'], ['To: To <to@example.net>']);
     expect(await transport.send(mail, freely)).toMatchObject(accepted('to@example.net', 'hidden@example.net'));
@@ -49,14 +49,14 @@ describe('a message', () => {
     for (const { mime } of graph.deliveries) expect(mime?.toString()).not.toMatch(/hidden|^bcc/im);
   });
 
-  test('for the rest of its recipients gives no second copy to those who had one', async () => {
+  test('for its remaining recipients sends no second copy to the others', async () => {
     const { graph, transport } = await graphPair();
     const mail = mailTo(['b@example.net'], ['To: a@example.net, b@example.net', 'Cc: c@example.net']);
     expect(await transport.send(mail, freely)).toMatchObject(accepted('b@example.net'));
     expect(graph.deliveries.map(({ recipient }) => recipient)).toEqual(['b@example.net']);
   });
 
-  test('goes through the mailbox of its From, whatever the envelope’s reverse-path', async () => {
+  test('goes through the mailbox of its From, whatever the reverse-path', async () => {
     const { graph, transport } = await graphPair({ domains: ['example.com'] });
     const mail = { ...mailTo(['a@example.net'], ['To: a@example.net']), envelope: { from: '', to: ['a@example.net'] } };
     await transport.send(mail, freely);
@@ -81,7 +81,7 @@ describe('a message', () => {
     expect(graph.deliveries).toHaveLength(1);
   });
 
-  test('without a copy in Sent Items goes out as JSON, to the same recipients', async () => {
+  test('without a copy in Sent Items is sent as JSON, to the same recipients', async () => {
     const { graph, transport } = await graphPair({ settings: { saveToSentItems: false } });
     const message: Message = {
       from: { name: 'Sales, Inc. "x" @home', address: 'sales@example.com' },
@@ -132,7 +132,7 @@ describe('a message', () => {
     expect([graph.count('sendMail'), graph.deliveries.length]).toEqual([1, 500]);
   });
 
-  test('without From, or too large for a finished message, is refused before anything is on the wire', async () => {
+  test('without a From, or finished and too large, is refused before anything is on the wire', async () => {
     const { graph, transport } = await graphPair();
     const none = { id: 'x', envelope: { to: ['a@example.net'] }, bytes: Buffer.from('Subject: s\r\n\r\nx\r\n') };
     expect(await transport.send(none, freely)).toMatchObject({ recipients: [{ outcome: 'rejected' }] });
@@ -151,14 +151,14 @@ describe('attack: a sender that is a path', () => {
     ['%2e%2e%2f@example.com', '/v1.0/users/%252e%252e%252f%40example.com/sendMail'],
     ['"a b"@example.com', '/v1.0/users/%22a%20b%22%40example.com/sendMail'],
     ['zoë@example.com', '/v1.0/users/zo%C3%AB%40example.com/sendMail'],
-  ])('%s never changes the path', async (mailbox, path) => {
+  ])('a sender %s never changes the path', async (mailbox, path) => {
     const { graph, transport } = await graphPair({ domains: ['example.com'], settings: { mailbox } });
     await transport.send(mailTo(['a@example.net']), freely);
     const sent = graph.requests.filter(({ operation }) => operation !== 'token' && operation !== 'discovery');
     expect(sent.map((request) => request.path)).toEqual([path]);
   });
 
-  test('a/../b?x#y@example.com is no address, and nothing is asked for it', async () => {
+  test('a/../b?x#y@example.com is no address, and causes no request', async () => {
     const { graph, transport } = await graphPair({ domains: ['example.com'] });
     const bytes = Buffer.from('From: a/../b?x#y@example.com\r\nTo: a@example.net\r\n\r\nx\r\n');
     const outcome = await transport.send({ id: 'x', envelope: { to: ['a@example.net'] }, bytes }, freely);
@@ -181,7 +181,7 @@ describe('attack: a sender that is a path', () => {
 });
 
 describe('the server', () => {
-  test('is asked by no retries of the SDK: one request for each attempt', async () => {
+  test('gets one request per attempt, without retries of the SDK', async () => {
     const { graph, transport } = await graphPair();
     for (const fault of [faults.throttled(1), faults.unavailable(1), faults.gatewayTimeout(), faults.badGateway()]) {
       const before = graph.count('sendMail');
@@ -219,13 +219,13 @@ describe('the server', () => {
       faults.acceptAndSlowDown(9),
       { recipients: [{ outcome: 'accepted' }], slowDownMs: 9_000 },
     ],
-  ])('%s', async (_name, fault, expected) => {
+  ])('gives the outcome of its answer: %s', async (_name, fault, expected) => {
     const { graph, transport } = await graphPair();
     graph.script('sendMail', fault);
     expect(await transport.send(mailTo(['a@example.net']), freely)).toMatchObject(expected);
   });
 
-  test('that resets before the body has left has no whole message, which is told apart from one that has', async () => {
+  test('that resets before the body has left is told apart from one that resets after it', async () => {
     const { graph } = await graphPair();
     const http = createHttpClient(graph.ca, 1);
     const url = `${graph.graphBaseUrl}/v1.0/users/sales%40example.com/sendMail`;
@@ -243,14 +243,14 @@ describe('the server', () => {
     http.close();
   });
 
-  test('never sees more than four requests for a mailbox at once from one process', async () => {
+  test('never gets more than four requests at once for a mailbox from one process', async () => {
     const { graph, transport } = await graphPair({ maxConnections: 16 });
     const mails = Array.from({ length: 40 }, () => transport.send(mailTo(['a@example.net']), freely));
     for (const outcome of await Promise.all(mails)) expect(outcome).toMatchObject(accepted('a@example.net'));
     expect(graph.highWater('sales@example.com')).toBeLessThanOrEqual(4);
   });
 
-  test('with a certificate of nobody we know is a fault of TLS, and gets no token', async () => {
+  test('with an untrusted certificate is a TLS fault, and gets no token', async () => {
     const { graph } = await graphPair();
     const settings = { ...settingsFor(graph), tls: { ca: null } };
     const stranger = createGraphTransport({ settings, maxConnections: 1 });

@@ -1,4 +1,4 @@
-/** Messages too large for one request: drafts, attachments, upload sessions that are cut, and what stays behind. */
+/** Messages too large for one request: drafts, attachments, interrupted upload sessions, and what is left behind. */
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
@@ -34,7 +34,7 @@ describe('a large message', () => {
     },
   );
 
-  test('goes on from where the upload was cut, twice, and after an answer that was lost', async () => {
+  test('continues an interrupted upload twice, and after a lost answer', async () => {
     const { graph, transport } = await graphPair();
     const mail = largeMail([12 * megabyte]);
     graph.script('uploadRange', null, faults.reset('mid-body'), null, faults.reset('after-work'), faults.unavailable());
@@ -45,7 +45,7 @@ describe('a large message', () => {
     expect(hash(Buffer.concat(copy?.attachments[0]?.chunks ?? []))).toBe(hash(mail.contents[0] ?? Buffer.alloc(0)));
   });
 
-  test('shows its token to no upload address', async () => {
+  test('sends its token to no upload URL', async () => {
     const { graph, transport } = await graphPair();
     expect(await transport.send(largeMail([4 * megabyte]), freely)).toMatchObject(yes);
     const uploads = graph.requests.filter(({ operation }) => operation === 'uploadRange');
@@ -53,7 +53,7 @@ describe('a large message', () => {
     expect(uploads.filter(({ headers }) => headers['authorization'] !== undefined)).toEqual([]);
   });
 
-  test('is refused as too large beyond 150 MB, before anything is on the wire', async () => {
+  test('with an attachment above 150 MB is refused as too large before anything is on the wire', async () => {
     const { graph, transport } = await graphPair();
     const mail = largeMail([3 * megabyte]);
     const [attachment] = mail.structured.message.attachments;
@@ -81,7 +81,7 @@ describe('a large message', () => {
     expect(graph.deliveries).toEqual([]);
   });
 
-  test('whose upload never gets anywhere is deferred, and its draft deleted', async () => {
+  test('whose upload makes no progress is deferred, and its draft is deleted', async () => {
     const { graph, transport } = await graphPair();
     graph.script('uploadRange', () => faults.badGateway());
     const outcome = await transport.send(largeMail([4 * megabyte]), freely);
@@ -89,7 +89,7 @@ describe('a large message', () => {
     expect(graph.mailbox('sales@example.com').in('drafts')).toEqual([]);
   });
 
-  test('whose attachment cannot be read amid its upload is deferred, and its draft deleted', async () => {
+  test('whose attachment becomes unreadable during the upload is deferred, and its draft is deleted', async () => {
     const { graph, transport } = await graphPair();
     const mail = largeMail([8 * megabyte]);
     const { rangeOf } = mail.structured;
@@ -102,7 +102,7 @@ describe('a large message', () => {
     expect([graph.mailbox('sales@example.com').in('drafts'), graph.deliveries]).toEqual([[], []]);
   });
 
-  test('that is stopped amid its upload is not sent, and leaves no draft', async () => {
+  test('that is stopped during its upload is not sent, and leaves no draft', async () => {
     const { graph, transport } = await graphPair();
     const stop = new AbortController();
     graph.script('uploadRange', () => {
@@ -114,7 +114,7 @@ describe('a large message', () => {
     expect([graph.mailbox('sales@example.com').in('drafts'), graph.count('send')]).toEqual([[], 0]);
   });
 
-  test('is uploaded to no host but Microsoft’s and the configured one', async () => {
+  test('is uploaded only to hosts of Microsoft and the configured one', async () => {
     const { graph, transport } = await graphPair();
     const body = JSON.stringify({ uploadUrl: 'https://office.com.evil.example/x' });
     graph.script('createUploadSession', faults.answer(201, body, { 'content-type': 'application/json' }));
@@ -127,7 +127,7 @@ describe('a large message', () => {
 describe('postlane send', () => {
   const raw = (bytes: number): string => `From: sales@example.com\r\nTo: a@example.net\r\n\r\n${'x'.repeat(bytes)}\r\n`;
 
-  test('refuses at once what its Graph connector could never send, and nothing is enqueued', async () => {
+  test('refuses at once what its Graph connector can never send, and enqueues nothing', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     const here = project(graphConfig(graph, { prefix }));
     const ended = await here.call(['send', '--id', 'm', '--eml', here.write('large.eml', raw(3_000_001))]);
@@ -137,7 +137,7 @@ describe('postlane send', () => {
     expect(await testProducer(prefix).status('m')).toBeNull();
   });
 
-  test('takes the same for a connector of another kind, and less for Graph', async () => {
+  test('accepts the same message for another kind of connector, and a smaller one for Graph', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     const relay = { direction: 'outgoing', address: 'relay@example.com', smtp: { host: '127.0.0.1' } };
     const config = JSON.parse(graphConfig(graph, { prefix })) as { connectors: object };
@@ -157,12 +157,12 @@ describe('postlane send', () => {
       ],
       'an attachment has 157286401 bytes, and Graph takes 157286400',
     ],
-  ])('knows what attachments %j come to', (sizes, expected) => {
+  ])('judges attachments of the sizes %j', (sizes, expected) => {
     const attachments = sizes.map((content) => ({ ...content, disposition: 'attachment' as const }));
     expect(tooLargeForGraph({ ...largeMail([]).structured.message, attachments })).toBe(expected);
   });
 
-  test('knows that text has a limit of its own', () => {
+  test('judges the text by its own limit', () => {
     const message = { ...largeMail([]).structured.message, html: '🦄'.repeat(1_000_000) };
     expect(tooLargeForGraph(message)).toMatch(/^the text of the message has 4000\d+ bytes, and Graph takes 3900000/);
   });
@@ -171,19 +171,22 @@ describe('postlane send', () => {
 describe('through a whole worker', () => {
   const letter = { id: 'm', from: 'sales@example.com', to: 'a@example.net', text: 'x' };
 
-  test.each([3.1, 5])('an attachment of %d MB arrives byte for byte, its upload cut twice', async (size) => {
-    const prefix = testPrefix();
-    const { graph, transport } = await graphPair();
-    graph.script('uploadRange', faults.reset('mid-body'), faults.reset('after-body'));
-    await startWorker({ prefix, config: configOf({ graph: {} }), transports: { graph: transport } });
-    const producer = testProducer(prefix);
-    const content = randomBytes(Math.round(size * megabyte));
-    await producer.send({ ...letter, attachments: [{ filename: 'a.bin', content }] });
-    expect(await settled(producer, ['m'])).toMatchObject([{ state: 'sent', attempts: 1 }]);
-    const [copy] = graph.mailbox('sales@example.com').in('sentitems');
-    expect(hash(Buffer.concat(copy?.attachments[0]?.chunks ?? []))).toBe(hash(content));
-    expect(graph.deliveries).toHaveLength(1);
-  });
+  test.each([3.1, 5])(
+    'an attachment of %d MB arrives byte for byte although its upload is interrupted twice',
+    async (size) => {
+      const prefix = testPrefix();
+      const { graph, transport } = await graphPair();
+      graph.script('uploadRange', faults.reset('mid-body'), faults.reset('after-body'));
+      await startWorker({ prefix, config: configOf({ graph: {} }), transports: { graph: transport } });
+      const producer = testProducer(prefix);
+      const content = randomBytes(Math.round(size * megabyte));
+      await producer.send({ ...letter, attachments: [{ filename: 'a.bin', content }] });
+      expect(await settled(producer, ['m'])).toMatchObject([{ state: 'sent', attempts: 1 }]);
+      const [copy] = graph.mailbox('sales@example.com').in('sentitems');
+      expect(hash(Buffer.concat(copy?.attachments[0]?.chunks ?? []))).toBe(hash(content));
+      expect(graph.deliveries).toHaveLength(1);
+    },
+  );
 
   test.each([
     ['changed', 'not the ones'],

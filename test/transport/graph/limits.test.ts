@@ -23,11 +23,11 @@ const stored = (...sizes: number[]): Message => ({
   attachments: sizes.map((size) => ({ ref: 'f'.repeat(64), size, disposition: 'attachment' })),
 });
 
-test('a mail that goes as a whole counts as the base64 that it is sent as', () => {
+test('a mail in one request counts as the base64 that carries it', () => {
   expect(countedBytes(mail)).toBe(4_000);
 });
 
-test('of one that goes in parts, only what takes an upload session counts as it is', () => {
+test('of a mail in parts, only content in an upload session counts unencoded', () => {
   const unread = (): never => {
     throw new Error('nothing is read to count');
   };

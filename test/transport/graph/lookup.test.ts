@@ -1,4 +1,4 @@
-/** Attempts without a result: what a look into the mailbox finds, and what is left there afterwards. */
+/** Attempts without a result: what a look into the mailbox finds, and what stays there afterwards. */
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import type { GraphPair, GraphPairOptions } from '../../support/graph-client.ts';
@@ -18,8 +18,8 @@ const signal = freely.signal;
 const mail = mailTo(['a@example.net'], ['To: a@example.net']);
 const attemptedAt = start;
 
-describe('a look', () => {
-  test('finds what was accepted although the answer was 504', async () => {
+describe('a verification', () => {
+  test('finds a message that was accepted although the answer was 504', async () => {
     const { graph, transport, at } = await inDoubt();
     graph.script('sendMail', faults.acceptThen());
     expect(await transport.send(mail, freely)).toMatchObject({ recipients: [{ outcome: 'uncertain' }] });
@@ -27,7 +27,7 @@ describe('a look', () => {
     expect(await transport.verify?.(mail, { signal, attemptedAt })).toBe('sent');
   });
 
-  test('says «not sent» only once a copy would have shown', async () => {
+  test('reports "not-sent" only after the time in which a copy would have appeared', async () => {
     const { graph, transport, at } = await inDoubt();
     graph.script('sendMail', faults.gatewayTimeout());
     await transport.send(mail, freely);
@@ -37,7 +37,7 @@ describe('a look', () => {
     expect(await transport.verify?.(mail, { signal, attemptedAt })).toBe('not-sent');
   });
 
-  test('waits for a copy that is late, and for one that is parked among the drafts', async () => {
+  test('waits for a late copy, and for one that Exchange keeps among the drafts', async () => {
     const { graph, transport, at } = await inDoubt({ sentItems: 'in drafts' });
     graph.script('sendMail', faults.acceptThen());
     await transport.send(mail, freely);
@@ -48,7 +48,7 @@ describe('a look', () => {
     expect(await transport.verify?.(mail, { signal, attemptedAt })).toBe('sent');
   });
 
-  test('is not content with a copy that went to others before', async () => {
+  test('does not accept a copy that an earlier attempt sent to other recipients', async () => {
     const { transport, at } = await inDoubt();
     await transport.send(mail, freely);
     at(60 * minute);
@@ -56,7 +56,7 @@ describe('a look', () => {
     expect(await transport.verify?.(replay, { signal, attemptedAt: start + 57 * minute })).toBe('not-sent');
   });
 
-  test('is content with a young copy to as many, as Exchange may show an alias by its main address', async () => {
+  test('accepts a recent copy to as many recipients, as Exchange may show an alias by its main address', async () => {
     const { transport, at } = await inDoubt();
     await transport.send(mail, freely);
     at(minute);
@@ -66,7 +66,7 @@ describe('a look', () => {
     expect(await transport.verify?.(more, { signal, attemptedAt })).toBe('unknown');
   });
 
-  test('that may not be taken says so', async () => {
+  test('without the permission to read reports that', async () => {
     const { graph, transport, at } = await inDoubt();
     graph.mailbox('sales@example.com').permissions.read = false;
     at(5 * minute);
@@ -78,14 +78,14 @@ describe('a look', () => {
     ['a gateway’s page', faults.badGateway()],
     ['a reset', faults.reset('after-body')],
     ['no mailbox', faults.mailboxMissing()],
-  ])('that comes to nothing leaves it unknown: %s', async (_name, fault) => {
+  ])('that fails leaves the result unknown: %s', async (_name, fault) => {
     const { graph, transport, at } = await inDoubt();
     at(5 * minute);
     graph.script('listMessages', fault);
     expect(await transport.verify?.(mail, { signal, attemptedAt })).toBe('unknown');
   });
 
-  test('finds a message without a copy in Sent Items neither sent nor not sent', async () => {
+  test('leaves the result unknown for a message without a copy in Sent Items', async () => {
     const { transport, at } = await inDoubt({ settings: { saveToSentItems: false } });
     const large = { ...largeMail([10]), bytes: mail.bytes };
     at(60 * minute);
@@ -94,7 +94,7 @@ describe('a look', () => {
 });
 
 describe('a draft', () => {
-  test('whose sending is in doubt is found sent', async () => {
+  test('whose sending has no result is found among the sent items', async () => {
     const { graph, transport, at } = await inDoubt();
     const large = largeMail([3_100_000]);
     graph.script('send', faults.acceptThen());
@@ -104,7 +104,7 @@ describe('a draft', () => {
     expect(graph.deliveries).toHaveLength(2);
   });
 
-  test('that a crash has left behind is deleted, so that it is never sent beside the next', async () => {
+  test('left behind by a crash is deleted, so that it is never sent beside the next one', async () => {
     const { graph, transport, at } = await inDoubt();
     const large = largeMail([3_100_000]);
     graph.script('send', faults.reset('after-body'));
@@ -118,7 +118,7 @@ describe('a draft', () => {
     expect(mailbox.in('drafts')).toEqual([]);
   });
 
-  test('of an earlier attempt is gone before the next one is made', async () => {
+  test('of an earlier attempt is deleted before the next one is made', async () => {
     const { graph, transport } = await inDoubt();
     const large = largeMail([3_100_000]);
     graph.script('send', faults.reset('after-body'));

@@ -1,4 +1,4 @@
-/** Graph sends to whom the header names: the header is made to name exactly those whom the attempt is for. */
+/** Graph sends to whom the header names, so the header names exactly the recipients of the attempt. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addressTo } from '../../../src/transport/graph/mime.ts';
@@ -13,7 +13,7 @@ const addressed = (bytes: Buffer, recipients: string[]): string => {
 };
 
 describe('recipients in the header', () => {
-  test('leaves every byte as it is where To and Cc name exactly the recipients', () => {
+  test('leaves every byte unchanged if To and Cc name exactly the recipients', () => {
     const bytes = mail(
       'From: a@x.example',
       'To: "B, b" <B@x.example>,\r\n =?utf-8?q?=C3=A9?= <c@x.example>',
@@ -22,13 +22,13 @@ describe('recipients in the header', () => {
     expect(addressed(bytes, ['b@x.example', 'c@x.example', 'd@x.example'])).toBe(bytes.toString('utf8'));
   });
 
-  test('adds those whom no field names as a Bcc field, folded, before everything else', () => {
+  test('adds recipients that no field names in a folded Bcc field before all others', () => {
     const bytes = mail('From: a@x.example', 'To: b@x.example');
     const result = addressed(bytes, ['b@x.example', 'hidden@x.example', 'zwei@y.example']);
     expect(result).toBe(`Bcc: hidden@x.example,\r\n zwei@y.example\r\n${bytes.toString('utf8')}`);
   });
 
-  test('takes out those who are not for this attempt, so that nobody gets a second copy', () => {
+  test('removes addresses that are no recipients of this attempt, so that they get no second copy', () => {
     const bytes = mail('From: a@x.example', 'To: Ä <b@x.example>, Ö Ü <c@x.example>', 'Subject: s', 'Cc: d@x.example');
     const result = addressed(bytes, ['c@x.example']);
     expect(result).toContain('Subject: s');
@@ -37,26 +37,26 @@ describe('recipients in the header', () => {
     expect(parseMailboxList(to)).toEqual({ ok: true, value: [{ name: 'Ö Ü', address: 'c@x.example' }] });
   });
 
-  test('drops a group without members, which Graph refuses', () => {
+  test('removes a group without members, which Graph refuses', () => {
     const result = addressed(mail('To: undisclosed-recipients:;', 'From: a@x.example'), ['b@x.example']);
     expect(result).toMatch(/^Bcc: b@x\.example\r\nFrom: a@x\.example\r\n\r\n/);
   });
 
-  test('gives one copy to somebody who is named twice', () => {
+  test('sends one copy to a recipient who is named twice', () => {
     const result = addressed(mail('To: b@x.example', 'Cc: B@X.example'), ['b@x.example']);
     expect(result).not.toContain('Bcc: b');
     expect(result).not.toMatch(/^Cc:/m);
   });
 
-  test('refuses a To that cannot be read, instead of letting Graph guess', () => {
+  test('refuses an unreadable To instead of letting Graph guess', () => {
     expect(addressTo(mail('To: one@x.example two@x.example'), ['one@x.example'])).toMatchObject({ ok: false });
   });
 
-  test('refuses a Bcc field that is there already', () => {
+  test('refuses a message that already has a Bcc field', () => {
     expect(addressTo(mail('To: a@x.example', 'bcc: b@x.example'), ['a@x.example'])).toMatchObject({ ok: false });
   });
 
-  test('names exactly the recipients, whoever was in To and Cc', () => {
+  test('names exactly the recipients, whatever To and Cc contained', () => {
     const person = fc.constantFrom(...Array.from({ length: 12 }, (_, at) => `p${at}@x.example`));
     const people = fc.uniqueArray(person, { maxLength: 8 });
     fc.assert(

@@ -1,4 +1,4 @@
-/** Who gets what through Graph, which has no envelope: the hard cases of addressing, on each of the three ways that a message takes. */
+/** Who receives what through Graph, which has no envelope: the hard cases of addressing, in each of the three ways to send. */
 import { domainToASCII } from 'node:url';
 import { simpleParser } from 'mailparser';
 import { describe, expect, test } from 'vitest';
@@ -80,7 +80,7 @@ const raw = (lines: readonly string[]): Buffer =>
 
 const finished: readonly Case[] = [
   {
-    name: 'a finished message to «Undisclosed recipients:;» with Bcc fields',
+    name: 'a finished message to "Undisclosed recipients:;" with Bcc fields',
     mail: {
       raw: raw([
         'To: Undisclosed recipients:;',
@@ -92,7 +92,7 @@ const finished: readonly Case[] = [
     bcc: many(3, 'hidden'),
   },
   {
-    name: 'a finished message to «undisclosed-recipients: ;», with an envelope',
+    name: 'a finished message to "undisclosed-recipients: ;", with an envelope',
     mail: {
       raw: raw(['To: undisclosed-recipients: ;', 'Cc: "b@evil.example" <c@example.net>']),
       envelope: { from: 'sales@example.com', to: ['c@example.net', 'hidden@example.net'] },

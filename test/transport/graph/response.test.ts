@@ -1,4 +1,4 @@
-/** What answers of Graph come to, row by row, and how they are read. */
+/** What answers of Graph mean, row by row, and how they are read. */
 import { describe, expect, test } from 'vitest';
 import { graphRules } from '../../../src/transport/graph/error-table.ts';
 import { HttpFailure } from '../../../src/transport/http.ts';
@@ -70,29 +70,29 @@ describe('what an answer to a message means', () => {
     expect(graphRules.filter(({ source }) => !source.startsWith('https://'))).toEqual([]);
   });
 
-  test('no code in the body makes a success of an error, nor the other way round', () => {
+  test('no code in the body turns an error into a success, or a success into an error', () => {
     expect(came(202, 'ErrorInvalidRecipients')).toBe('accepted');
     expect(came(500, '202')).toBe('uncertain');
   });
 
-  test('Retry-After wins over the table’s pause, in seconds and as a date', () => {
+  test('Retry-After overrides the pause of the table, in seconds and as a date', () => {
     expect(came(429, '', { 'retry-after': '17' })).toBe('throttled 17000');
     expect(came(503, '', { 'retry-after': new Date(now + 90_000).toUTCString() })).toBe('throttled 90000');
     expect(came(503, 'ServiceUnavailable', { 'retry-after': '2' })).toBe('throttled 2000');
   });
 
-  test('an acceptance with Retry-After stays one, and slows the lane down', () => {
+  test('an acceptance with Retry-After remains one, and slows the lane down', () => {
     const outcome = outcomeOf(answer(202, '', { 'retry-after': '30' }), 'submit', facts);
     expect([brief(outcome), outcome]).toMatchObject(['accepted', { slowDownMs: 30_000 }]);
   });
 
-  test('a refusal of Send As names mailbox and address', () => {
+  test('a refusal of Send As names the mailbox and the address', () => {
     const outcome = outcomeOf(answer(403, errorText('ErrorSendAsDenied')), 'submit', facts);
     const text = outcome.kind === 'settled' ? outcome.recipients[0]?.reply.text : '';
     expect(text).toContain('the mailbox sales@x.example may not send as ceo@x.example');
   });
 
-  test('a step before the order to send leaves nothing in doubt', () => {
+  test('a step before the request to send is never uncertain', () => {
     for (const status of [200, 408, 500, 502, 504]) expect(came(status, '', {}, 'prepare')).toBe('deferred');
     expect(came(404, 'ErrorItemNotFound', {}, 'prepare')).toBe('deferred');
   });
@@ -102,12 +102,12 @@ describe('no answer', () => {
   const broke = (stage: 'connect' | 'partial' | 'complete', code: string | null, purpose: Purpose = 'submit'): string =>
     brief(outcomeOf({ kind: 'no-answer', failure: new HttpFailure(stage, code, 'broke') }, purpose, facts));
 
-  test('before the connection stands it is the connector’s fault', () => {
+  test('before the connection is established is a fault of the connector', () => {
     expect(broke('connect', 'ECONNREFUSED')).toBe('unreachable -');
     expect(broke('connect', 'SELF_SIGNED_CERT_IN_CHAIN')).toBe('tls -');
   });
 
-  test('after a part of the message it is safe, after the whole of it uncertain', () => {
+  test('after a part of the message is safe to retry, and after all of it is uncertain', () => {
     expect(broke('partial', 'ECONNRESET')).toBe('deferred');
     expect(broke('complete', 'ECONNRESET')).toBe('uncertain');
     expect(broke('complete', 'ETIMEDOUT')).toBe('uncertain');
@@ -116,7 +116,7 @@ describe('no answer', () => {
 });
 
 describe('reading an answer', () => {
-  test('the most specific of nested codes wins, whatever the spelling of innerError', () => {
+  test('prefers the most specific of nested codes, whatever the spelling of innerError', () => {
     const text = JSON.stringify({
       error: {
         code: 'UnknownError',
@@ -141,13 +141,13 @@ describe('reading an answer', () => {
     '{"error":7}',
     '{"error":{"code":7}}',
     '\u0000',
-  ])('makes do with a body that is not Graph’s: %j', (text) => {
+  ])('copes with a body that is not from Graph: %j', (text) => {
     const { verdict, reply } = readAnswer(answer(502, text), now);
     expect(verdict.kind).toBe('uncertain');
     expect(reply.text).not.toBe('');
   });
 
-  test('a body that nests for ever, or forges a log line, does no harm', () => {
+  test('attack: survives a body that nests for ever or forges a log line', () => {
     const deep = `${'{"error":{"innerError":'.repeat(5_000)}null${'}}'.repeat(5_000)}`;
     expect(readAnswer(answer(500, deep), now).verdict.kind).toBe('uncertain');
     expect(readAnswer(answer(400, errorText('X', 'a\nevent=ready')), now).reply.text).toBe('a event=ready');

@@ -1,4 +1,4 @@
-/** What a program with a Graph connector tells, and to whom it talks: no secret in any log at any level, no host but the configured ones. */
+/** A program with a Graph connector shows no secret in any log at any level, and connects to no host but the configured ones. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -33,7 +33,7 @@ async function scene() {
 }
 
 describe('a worker that sends through Graph in every way, with everything going wrong once', () => {
-  test('shows no secret, and connects to nobody but Redis, Entra, Graph and the host of uploads', async () => {
+  test('shows no secret, and connects only to Redis, Entra, Graph and the upload host', async () => {
     const { graph, prefix, here, file } = await scene();
     graph.script(
       'token',
@@ -89,7 +89,7 @@ describe('commands', () => {
     ['all is well', null],
     ['the secret has expired', faults.entra(7000222, 'The secret has expired.')],
     ['Entra answers with a page', faults.badGateway()],
-  ])('check --connect shows no secret where %s', async (_when, fault) => {
+  ])('check --connect shows no secret if %s', async (_when, fault) => {
     const { graph, here, file } = await scene();
     graph.script('token', ...(fault === null ? [] : [fault]));
     const NODE_OPTIONS = `--import ${join(root, 'test/support/connections.ts')}`;

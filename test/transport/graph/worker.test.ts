@@ -1,4 +1,4 @@
-/** Whole workers with Graph connectors: doubt settled, throttling obeyed, an expired secret outlived, nothing sent twice. */
+/** Whole workers with Graph connectors: they settle doubt, obey throttling, survive an expired secret, and send nothing twice. */
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import { createGraphTransport } from '../../../src/transport/graph/graph.ts';
@@ -27,7 +27,7 @@ async function scene(options: GraphPairOptions = {}, retry = policy) {
 }
 
 describe('accepted, then 504', () => {
-  test('four times in a row is one copy, and sent', async () => {
+  test('four times in a row ends with one copy and the state sent', async () => {
     const { graph, producer, stateOf } = await scene();
     graph.script('sendMail', faults.acceptThen(), faults.acceptThen(), faults.acceptThen(), faults.acceptThen());
     await producer.send(message);
@@ -36,7 +36,7 @@ describe('accepted, then 504', () => {
     expect(graph.mailbox('sales@example.com').in('sentitems')).toHaveLength(1);
   });
 
-  test('with the copy late, is looked for until it shows', async () => {
+  test('with a late copy is verified until the copy appears', async () => {
     const { graph, producer, stateOf, of } = await scene({
       sentItems: 'hidden',
       settings: { timeouts: { tokenMs: 5_000, requestMs: 5_000, uploadMs: 5_000, sentItemsMs: 60_000 } },
@@ -49,7 +49,7 @@ describe('accepted, then 504', () => {
     expect(graph.count('sendMail')).toBe(1);
   });
 
-  test('without a permission to look is held, with one copy', async () => {
+  test('without the permission to verify ends held, with one copy', async () => {
     const { graph, producer, stateOf } = await scene();
     graph.mailbox('sales@example.com').permissions.read = false;
     graph.script('sendMail', faults.acceptThen());
@@ -59,7 +59,7 @@ describe('accepted, then 504', () => {
   });
 });
 
-test('a 504 that sent nothing is followed by the message', async () => {
+test('a message whose 504 sent nothing is sent again', async () => {
   const { graph, producer, stateOf } = await scene();
   graph.script('sendMail', faults.gatewayTimeout(), faults.reset('after-body'), faults.badGateway());
   await producer.send(message);
@@ -67,7 +67,7 @@ test('a 504 that sent nothing is followed by the message', async () => {
   expect([graph.deliveries.length, graph.count('sendMail')]).toEqual([1, 4]);
 });
 
-test('a large message goes out in parts through a whole worker', async () => {
+test('a large message is sent in parts through a whole worker', async () => {
   const { graph, producer, stateOf } = await scene();
   const content = Buffer.alloc(5 * 1024 * 1024, 'attachment ');
   const filename = 'large.bin';
@@ -116,7 +116,7 @@ test('many messages over several mailboxes and workers: never a fifth request at
   }
 }, 60_000);
 
-test('an expired secret costs a handful of requests and no message', async () => {
+test('an expired secret costs a handful of requests and loses no message', async () => {
   const { graph, producer, stateOf, of } = await scene();
   graph.app.secretExpired = true;
   const ids = Array.from({ length: 50 }, (_, at) => `m${at}`);

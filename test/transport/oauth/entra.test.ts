@@ -1,4 +1,4 @@
-/** Credentials against the fake Entra: each kind gets its token, and what goes wrong says what to fix. No secret is shown. */
+/** Credentials against the fake Entra: each kind gets its token, and each failure says what to fix. No secret is shown. */
 import { generateKeyPairSync } from 'node:crypto';
 import { generate } from 'selfsigned';
 import { describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ const mail = mailTo(['a@example.net'], ['To: a@example.net']);
 const accepted = { recipients: [{ outcome: 'accepted' }] };
 
 describe('a token', () => {
-  test('is asked for once for many messages', async () => {
+  test('is requested once for many messages', async () => {
     const { graph, transport } = await graphPair();
     const sent = await Promise.all(Array.from({ length: 20 }, () => transport.send(mail, freely)));
     for (const outcome of sent) expect(outcome).toMatchObject(accepted);
@@ -24,7 +24,7 @@ describe('a token', () => {
     expect([graph.count('token'), graph.deliveries.length]).toEqual([2, 2]);
   });
 
-  test('that Graph refuses for ever is a fault, after two requests', async () => {
+  test('that Graph keeps refusing is a fault after two requests', async () => {
     const { graph, transport } = await graphPair();
     graph.script('sendMail', () => faults.invalidToken());
     expect(await transport.send(mail, freely)).toMatchObject({ kind: 'connector-fault', fault: 'auth' });
@@ -45,8 +45,8 @@ describe('a token', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  test('an expired secret is a fault that says what to do, and after its renewal all is well', async () => {
+describe('a failure', () => {
+  test('of an expired secret says what to do, and ends with its renewal', async () => {
     const { graph, transport } = await graphPair();
     graph.app.secretExpired = true;
     let asked = 0;
@@ -59,7 +59,7 @@ describe('what goes wrong', () => {
     expect(await transport.send(mail, freely)).toMatchObject(accepted);
   });
 
-  test('a fault of Entra passes without being remembered', async () => {
+  test('of Entra itself is not remembered', async () => {
     const { graph, transport } = await graphPair();
     graph.script('token', faults.entra(90033, 'Later.', 503), faults.answer(429, '', { 'retry-after': '3600' }));
     expect(await transport.send(mail, freely)).toMatchObject({ kind: 'connector-fault', fault: 'unreachable' });
@@ -67,7 +67,7 @@ describe('what goes wrong', () => {
     expect(await transport.send(mail, freely)).toMatchObject(accepted);
   });
 
-  test('an Entra that hangs is given up within the time for tokens', async () => {
+  test('of an Entra that does not answer comes within the time for tokens', async () => {
     const { graph, transport } = await graphPair({
       settings: { timeouts: { tokenMs: 200, requestMs: 5_000, uploadMs: 5_000, sentItemsMs: 1 } },
     });
@@ -76,7 +76,7 @@ describe('what goes wrong', () => {
     expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'unreachable', reply: { code: 'ETIMEDOUT' } });
   });
 
-  test('a certificate that is none is a fault of the credential', async () => {
+  test('of an unreadable certificate is a fault of the credential', async () => {
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const { transport } = await graphPair({
@@ -87,7 +87,7 @@ describe('what goes wrong', () => {
 });
 
 describe('check', () => {
-  test('says what the connector may do, and sends nothing', async () => {
+  test('reports what the connector may do, and sends nothing', async () => {
     const { graph, transport } = await graphPair();
     expect(await transport.check(freely.signal)).toEqual({
       ok: true,
@@ -100,7 +100,7 @@ describe('check', () => {
     expect(graph.deliveries).toEqual([]);
   });
 
-  test('finds what is missing', async () => {
+  test('reports what is missing', async () => {
     const { graph, transport } = await graphPair();
     graph.mailbox('sales@example.com').permissions.send = false;
     expect(await transport.check(freely.signal)).toMatchObject({ ok: false, fault: 'config' });

@@ -1,4 +1,4 @@
-/** The token of a connector: one request at a time, renewed early, replaced when refused, given up in time. */
+/** The token of a connector: one request at a time, renewed early, replaced when refused, with a time limit. */
 import { describe, expect, test } from 'vitest';
 import { readTokenError, TokenFailure, tokenRules } from '../../../src/transport/oauth/entra-errors.ts';
 import { createTokenSource } from '../../../src/transport/oauth/token-source.ts';
@@ -22,7 +22,7 @@ function source(timeoutMs = 60_000) {
 }
 
 describe('a token', () => {
-  test('is asked for once, however many want it', async () => {
+  test('is requested once, however many callers wait for it', async () => {
     const { tokens, asked, give } = source();
     const all = Promise.all(Array.from({ length: 50 }, () => tokens.get(signal)));
     give('one');
@@ -31,7 +31,7 @@ describe('a token', () => {
     expect(asked).toHaveLength(1);
   });
 
-  test('is renewed before it ends, and nobody waits for that', async () => {
+  test('is renewed before it expires, and no caller waits for that', async () => {
     const { tokens, asked, give, at } = source();
     const first = tokens.get(signal);
     give('one');
@@ -42,7 +42,7 @@ describe('a token', () => {
     await expect.poll(() => tokens.get(signal)).toBe('two');
   });
 
-  test('that cannot be renewed early is used to its end, without a request for each message', async () => {
+  test('that cannot be renewed early is used until it expires, without a request per message', async () => {
     const { tokens, asked, give, at } = source();
     const first = tokens.get(signal);
     give('one');
@@ -58,7 +58,7 @@ describe('a token', () => {
     await expect(late).rejects.toBeInstanceOf(TokenFailure);
   });
 
-  test('that was refused is replaced once for all who had it', async () => {
+  test('that was refused is replaced once for all callers that had it', async () => {
     const { tokens, asked, give } = source();
     const first = tokens.get(signal);
     give('one');
@@ -70,7 +70,7 @@ describe('a token', () => {
     expect(asked).toHaveLength(2);
   });
 
-  test('that never comes is given up, and asked for anew by the next', async () => {
+  test('that never comes is given up, and requested again by the next caller', async () => {
     const { tokens, asked, give } = source(10);
     await expect(tokens.get(signal)).rejects.toMatchObject({ fault: 'unreachable', reply: { code: 'ETIMEDOUT' } });
     const next = tokens.get(signal);
@@ -78,7 +78,7 @@ describe('a token', () => {
     expect([await next, asked.length]).toEqual(['two', 2]);
   });
 
-  test('is not waited for once the signal has come', async () => {
+  test('is not waited for after the signal', async () => {
     const { tokens, give } = source();
     const stop = new AbortController();
     const waiting = tokens.get(stop.signal);
@@ -106,14 +106,14 @@ describe('a refusal of Entra', () => {
     [90033, 'unreachable', 'temporary fault'],
     [90055, 'throttled', 'throttles'],
     [99999999, 'unreachable', 'It is so'],
-  ])('AADSTS%i is %s', (code, fault, text) => {
+  ])('with AADSTS%i is %s', (code, fault, text) => {
     const failure = readTokenError(refusal(code));
     expect([failure.fault, failure.reply.enhancedCode]).toEqual([fault, `AADSTS${code}`]);
     expect(failure.reply.text).toContain(text);
     expect(failure.reply.text).not.toMatch(/Trace ID|Timestamp/);
   });
 
-  test('no code is in two rows, and every row says what to do and where that is written', () => {
+  test('stands in one row only, which says what to do and names its source', () => {
     const codes = tokenRules.flatMap((rule) => rule.codes);
     expect(new Set(codes).size).toBe(codes.length);
     expect(tokenRules.filter(({ hint, source }) => hint === '' || !source.startsWith('https://'))).toEqual([]);
@@ -128,7 +128,7 @@ describe('a refusal of Entra', () => {
       'config',
     ],
     ['self-signed certificate in certificate chain', 'unreachable'],
-  ])('without a code: %s is %s', (text, fault) => {
+  ])('without a code is classified by its text: %s is %s', (text, fault) => {
     expect(readTokenError(new Error(text)).fault).toBe(fault);
   });
 });

@@ -1,4 +1,4 @@
-/** What DATA carries: the server reads the message and nothing else, whatever is in it. */
+/** What DATA carries: the server reads the message and nothing else, whatever it contains. */
 import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import * as fc from 'fast-check';
@@ -43,7 +43,7 @@ function cook({ head, unit, off, tail, times }: typeof recipe extends fc.Arbitra
 }
 
 describe('a message on the wire', () => {
-  test('arrives with CRLF line ends and is otherwise what it was', () => {
+  test('arrives with CRLF line ends and is otherwise unchanged', () => {
     fc.assert(
       fc.property(recipe, (how) => {
         const message = cook(how);
@@ -56,7 +56,7 @@ describe('a message on the wire', () => {
     );
   });
 
-  test('attack: no message holds a line end that is not CRLF, or a dot alone on a line before its end', () => {
+  test('attack: contains no line end but CRLF, and no dot alone on a line before its end', () => {
     fc.assert(
       fc.property(recipe, (how) => {
         const message = cook(how);
@@ -68,7 +68,7 @@ describe('a message on the wire', () => {
     );
   });
 
-  test('is what nodemailer makes of it', async () => {
+  test('equals what nodemailer sends', async () => {
     await fc.assert(
       fc.asyncProperty(recipe, async (how) => {
         const message = cook(how);
@@ -79,7 +79,7 @@ describe('a message on the wire', () => {
     );
   });
 
-  test('is handed over in pieces, without a copy of those that need no change', () => {
+  test('is handed over in pieces, and pieces that need no change are not copied', () => {
     const message = Buffer.from(`${'x'.repeat(78)}\r\n`.repeat(5_000));
     const chunks = chunksOf(message);
     expect(chunks.length).toBe(Math.ceil(message.length / (64 * 1024)));

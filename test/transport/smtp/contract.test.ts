@@ -1,4 +1,4 @@
-/** The SMTP transport keeps the contract, against a scripted server; and nodemailer still does what the session relies on. */
+/** The SMTP transport keeps the contract, against a scripted server, and nodemailer still does what the session relies on. */
 import type net from 'node:net';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import { describe, expect, test } from 'vitest';
@@ -26,7 +26,7 @@ transportContract(
 );
 
 describe('nodemailer, pinned exactly, still', () => {
-  test('shows the reply to EHLO when connect() calls back, and its socket', async () => {
+  test('exposes the reply to EHLO and its socket when connect() calls back', async () => {
     const { server } = await smtpPair({ extensions: ['SIZE 1234', 'SMTPUTF8'] });
     const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
     await new Promise<void>((resolve, reject) => {
@@ -42,7 +42,7 @@ describe('nodemailer, pinned exactly, still', () => {
     ['250 ok', []],
     ['421 4.7.0 idle', ['PIPELINING']],
   ])(
-    'lets go of its socket when its listeners are taken off, and keeps what it has not read: %s',
+    'releases its socket when its listeners are removed, and keeps what it has not read: %s',
     async ([more, extensions]) => {
       const { server } = await smtpPair({
         extensions: extensions ?? [],

@@ -1,6 +1,6 @@
-/** Servers that break off, fall silent or change their minds, at every phase: what is known, and what is not. */
+/** Servers that disconnect, stop answering or change their minds, at every phase: what is known then, and what is not. */
 import net from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import type { SmtpAnswer } from '../../../testkit/smtp/server.ts';
 
@@ -12,7 +12,7 @@ const large = Buffer.from(
 );
 
 describe.for<SmtpAnswer & string>(['close', 'reset', 'hang'])('a server that does this: %s', (action) => {
-  it.for<[string, string]>([
+  test.for<[string, string]>([
     ['CONNECT', 'fault unreachable'],
     ['EHLO', 'fault unreachable'],
     ['MAIL', 'deferred deferred'],
@@ -28,7 +28,7 @@ describe.for<SmtpAnswer & string>(['close', 'reset', 'hang'])('a server that doe
     expect(server.received.connections).toBe(2);
   });
 
-  it('at AUTH → fault unreachable', async () => {
+  test('at AUTH → fault unreachable', async () => {
     const auth = { user: 'u', password: 'p' };
     const { transport } = await smtpPair(
       { auth, script: { AUTH: () => action } },
@@ -38,8 +38,8 @@ describe.for<SmtpAnswer & string>(['close', 'reset', 'hang'])('a server that doe
   });
 });
 
-it.for<SmtpAnswer & string>(['close', 'reset'])(
-  'a server that does this amid the body: %s → deferred, as it must discard what did not end',
+test.for<SmtpAnswer & string>(['close', 'reset'])(
+  'a server that does this amid the body: %s → deferred, as it must discard an incomplete message',
   async (action) => {
     const { transport, server } = await smtpPair({ script: { BODY: action }, bodyBytesBefore: 100_000 });
     expect(summary(await sendBy(transport, mailOf({ bytes: large })))).toBe('deferred');
@@ -47,8 +47,8 @@ it.for<SmtpAnswer & string>(['close', 'reset'])(
   },
 );
 
-describe('silence', () => {
-  it('of a server that accepts connections and never reads is bounded, and the body is not whole', async () => {
+describe('a server that does not answer', () => {
+  test('and never reads is given up in bounded time, and the body is incomplete', async () => {
     const sockets: net.Socket[] = [];
     const deaf = net.createServer((socket) => {
       sockets.push(socket);
@@ -76,18 +76,18 @@ describe('silence', () => {
     expect(summary(await sendBy(transport, mailOf({ bytes: large })))).toBe('deferred');
   });
 
-  it.for<[string, string, string]>([
+  test.for<[string, string, string]>([
     ['EHLO', '250-still thinking', 'fault unreachable'],
     ['MAIL', '250-still thinking', 'deferred'],
     ['.', '250-still thinking', 'uncertain'],
-  ])('that is only a trickle at %s ends with the time of the attempt', async ([verb, line, expected]) => {
+  ])('but trickles at %s is given up with the time of the attempt', async ([verb, line, expected]) => {
     const late = { commandMs: 1_000, totalMs: 300 };
     const script = { [verb]: { trickle: line, everyMs: 20 } };
     const { transport } = await smtpPair({ script, extensions: [] }, { timeouts: { ...late, dataTerminationMs: 300 } });
     expect(summary(await sendBy(transport, mailOf()))).toBe(expected);
   });
 
-  it('after the final dot is not cut short by the time of the attempt', async () => {
+  test('to the end of data is not cut short by the time of the attempt', async () => {
     const answer = Promise.withResolvers<string>();
     const { transport } = await smtpPair({ script: { '.': () => answer.promise } }, { timeouts: { totalMs: 200 } });
     const sending = sendBy(transport, mailOf());
@@ -95,7 +95,7 @@ describe('silence', () => {
     expect(summary(await sending)).toBe('accepted');
   });
 
-  it('after the final dot has a time of its own, longer than that of a command', async () => {
+  test('to the end of data has its own time, longer than that of a command', async () => {
     let answer = (): void => undefined;
     const later = new Promise<string>((resolve) => {
       answer = () => resolve('250 2.0.0 at last');
@@ -107,30 +107,30 @@ describe('silence', () => {
   });
 });
 
-describe('a connection that does not come about', () => {
+describe('a connection that fails', () => {
   const quick = { timeouts: { connectMs: 300, greetingMs: 300 } };
 
-  it('because nothing listens', async () => {
+  test('because nothing listens', async () => {
     const { server, transport } = await smtpPair({}, quick);
     await server.stop();
     const outcome = await sendBy(transport, mailOf());
     expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'unreachable', reply: { code: 'ECONNREFUSED' } });
   });
 
-  it('because the name does not resolve, or nobody answers the resolver, takes no longer than the time to connect', async () => {
+  test('because the name does not resolve, or the resolver gets no answer, takes no longer than the time to connect', async () => {
     const { transport } = await smtpPair({}, { ...quick, host: 'does-not-exist.invalid' });
     const before = performance.now();
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault unreachable');
     expect(performance.now() - before).toBeLessThan(2_000);
   });
 
-  it('because a TLS handshake is never answered', async () => {
+  test('because a TLS handshake is never answered', async () => {
     const { transport } = await smtpPair({ script: { CONNECT: 'hang', '': 'hang' } }, { ...quick, security: 'tls' });
     const outcome = await sendBy(transport, mailOf());
     expect(outcome.kind).toBe('connector-fault');
   });
 
-  it('because the handshake after STARTTLS is never answered', async () => {
+  test('because the handshake after STARTTLS is never answered', async () => {
     const mute = net.createServer((socket) => {
       socket.on('error', () => undefined);
       socket.write('220 mute\r\n');
@@ -151,11 +151,11 @@ describe('a connection that does not come about', () => {
 });
 
 describe('the signal', () => {
-  it.for<[string, string]>([
+  test.for<[string, string]>([
     ['CONNECT', 'stopped signal'],
     ['MAIL', 'deferred'],
     ['.', 'uncertain'],
-  ])('that comes while the server is silent at %s → %s', async ([verb, expected]) => {
+  ])('that comes while the server does not answer at %s → %s', async ([verb, expected]) => {
     const stop = new AbortController();
     const script = {
       [verb]: (): SmtpAnswer => {
@@ -169,7 +169,7 @@ describe('the signal', () => {
 });
 
 describe('replies that end the session', () => {
-  it.for<[string, string, string]>([
+  test.for<[string, string, string]>([
     ['CONNECT', '421 4.7.0 too many', 'fault throttled'],
     ['CONNECT', '554 5.7.1 blocked', 'fault blocked'],
     ['EHLO', '421 4.7.0 too many', 'fault throttled'],
@@ -190,14 +190,14 @@ describe('replies that end the session', () => {
     expect(server.received.connections).toBe(2);
   });
 
-  it('keep what was said of recipients before: the refused stay refused', async () => {
+  test('keep earlier refusals of recipients', async () => {
     const { transport } = await smtpPair({ script: { RCPT: ['550 5.1.1 no', '421 4.7.0 too many'] } });
     const outcome = await sendBy(transport, mailOf({ to: ['a@example.net', 'b@example.net', 'c@example.net'] }));
     expect(summary(outcome)).toBe('rejected deferred deferred');
     expect(outcome).toHaveProperty('slowDownMs', 60_000);
   });
 
-  it('a refusal amid the body is the answer, and the session is given up', async () => {
+  test('take a refusal amid the body as the answer, and end the session', async () => {
     const { transport, server } = await smtpPair({ script: { BODY: '552 5.3.4 too large' }, bodyBytesBefore: 100_000 });
     const outcome = await sendBy(transport, mailOf({ bytes: large }));
     expect(outcome).toMatchObject({ recipients: [{ outcome: 'rejected', tooLarge: true }] });
@@ -205,7 +205,7 @@ describe('replies that end the session', () => {
     expect(server.received.connections).toBe(2);
   });
 
-  it('a yes amid the body is not believed', async () => {
+  test('do not take an acceptance amid the body as the answer', async () => {
     const { transport } = await smtpPair({ script: { BODY: '250 2.0.0 queued' }, bodyBytesBefore: 100_000 });
     expect(summary(await sendBy(transport, mailOf({ bytes: large })))).toBe('deferred');
   });
@@ -215,7 +215,7 @@ describe.for<[string, readonly string[]]>([
   ['with PIPELINING', ['PIPELINING']],
   ['without PIPELINING', []],
 ])('%s', ([, extensions]) => {
-  it.for<[string, string, string]>([
+  test.for<[string, string, string]>([
     ['MAIL', '550 5.7.1 no', 'rejected rejected'],
     ['MAIL', '451 4.3.0 later', 'deferred deferred'],
     ['RCPT', '550 5.1.1 no', 'rejected rejected'],
@@ -233,7 +233,7 @@ describe.for<[string, readonly string[]]>([
     expect(server.received.commands.includes('RSET')).toBe(verb !== '.');
   });
 
-  it('sorts the recipients by what the server said of each', async () => {
+  test('sorts the recipients by the reply to each', async () => {
     const script = {
       RCPT: ({ line }: { line: string }) =>
         line.includes('no@') ? '550 5.1.1 no' : line.includes('later@') ? '450 4.2.0 later' : undefined,

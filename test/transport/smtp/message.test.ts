@@ -1,6 +1,6 @@
-/** What is on the wire: the bytes, the envelope, the extensions; and nothing that a hostile address asks for. */
+/** What is on the wire: the bytes, the envelope and the extensions, and nothing that a hostile address asks for. */
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 
 const eightBit = Buffer.from(
@@ -8,7 +8,7 @@ const eightBit = Buffer.from(
 );
 
 describe('the message', () => {
-  it.for<[string, Buffer]>([
+  test.for<[string, Buffer]>([
     ['dots at the beginning of lines', Buffer.from('Subject: x\r\n\r\n.\r\n..\r\n.hidden\r\nx\r\n.\r\n')],
     ['no line end at the end', Buffer.from('Subject: x\r\n\r\nlast')],
     ['one megabyte', Buffer.from(`Subject: x\r\n\r\n${'.0123456789'.repeat(7)}\r\n`.repeat(13_000))],
@@ -20,7 +20,7 @@ describe('the message', () => {
     expect(server.received.transactions[0]?.bytes.equals(ended)).toBe(true);
   });
 
-  it('smuggling: a dot between bare line feeds does not end the message', async () => {
+  test('attack: does not end at a dot between bare line feeds (SMTP smuggling)', async () => {
     const evil =
       'Subject: x\r\n\r\nhello\n.\nMAIL FROM:<evil@example.com>\r.\rRCPT TO:<victim@example.net>\n.\r\nDATA\r\n';
     const { server, transport } = await smtpPair();
@@ -29,7 +29,7 @@ describe('the message', () => {
     expect(server.received.commands.filter((line) => line.includes('evil'))).toEqual([]);
   });
 
-  it('never opens a path or URL that a message names', async () => {
+  test('never opens a path or URL that it names', async () => {
     const asked: string[] = [];
     const { server, transport } = await smtpPair({ script: { CONNECT: ({ line }) => void asked.push(line) } });
     const bytes = Buffer.from(
@@ -40,7 +40,7 @@ describe('the message', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('goes out with the null reverse-path, and with the name for EHLO', async () => {
+  test('is sent with the null reverse-path, and with the configured name for EHLO', async () => {
     const { server, transport } = await smtpPair();
     await sendBy(transport, mailOf({ from: '' }));
     expect(server.received.commands.slice(0, 2)).toEqual(['EHLO client.test', expect.stringMatching(/^MAIL FROM:<> /)]);
@@ -49,14 +49,14 @@ describe('the message', () => {
 });
 
 describe('SIZE', () => {
-  it('is declared', async () => {
+  test('is declared', async () => {
     const { server, transport } = await smtpPair();
     const { bytes } = mailOf();
     await sendBy(transport, mailOf({ bytes }));
     expect(server.received.transactions[0]?.parameters).toEqual([`SIZE=${bytes.length}`]);
   });
 
-  it('above the server’s: nothing is sent, and everybody is told why', async () => {
+  test('above the server’s limit sends nothing, and every recipient gets the reason', async () => {
     const { server, transport } = await smtpPair({ extensions: ['SIZE 20', 'PIPELINING'] });
     const outcome = await sendBy(transport, mailOf({ to: ['a@example.net', 'b@example.net'] }));
     expect(outcome).toMatchObject({
@@ -68,7 +68,7 @@ describe('SIZE', () => {
     expect(server.received.commands).toEqual(['EHLO client.test']);
   });
 
-  it('of 0, or without a number, is no limit', async () => {
+  test('of 0, or without a number, sets no limit', async () => {
     for (const extensions of [['SIZE 0'], ['SIZE']]) {
       const { transport } = await smtpPair({ extensions });
       expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
@@ -77,7 +77,7 @@ describe('SIZE', () => {
 });
 
 describe('8BITMIME', () => {
-  it('offered: 8-bit bytes pass untouched, and are declared', async () => {
+  test('that is offered lets 8-bit bytes pass unchanged, and declares them', async () => {
     const { server, transport } = await smtpPair({ extensions: ['8BITMIME'] });
     await sendBy(transport, mailOf({ bytes: eightBit }));
     const [arrived] = server.received.transactions;
@@ -85,7 +85,7 @@ describe('8BITMIME', () => {
     expect(arrived?.bytes.equals(eightBit)).toBe(true);
   });
 
-  it('not offered: the message is made 7-bit and means the same', async () => {
+  test('that is not offered makes the message 7-bit without changing its meaning', async () => {
     const { server, transport } = await smtpPair({ extensions: [] });
     await sendBy(transport, mailOf({ bytes: eightBit }));
     const [arrived] = server.received.transactions;
@@ -94,13 +94,13 @@ describe('8BITMIME', () => {
     expect(arrived?.bytes.toString()).toContain('Gr=C3=BC=C3=9Fe');
   });
 
-  it('is not declared for 7-bit bytes', async () => {
+  test('is not declared for 7-bit bytes', async () => {
     const { server, transport } = await smtpPair({ extensions: ['8BITMIME'] });
     await sendBy(transport, mailOf());
     expect(server.received.transactions[0]?.parameters).toEqual([]);
   });
 
-  it('a server that knows HELO only gets 7-bit mail without parameters', async () => {
+  test('is not used with a server that knows only HELO', async () => {
     const { server, transport } = await smtpPair({ script: { EHLO: '502 5.5.1 what?' } });
     expect(summary(await sendBy(transport, mailOf({ bytes: eightBit })))).toBe('accepted');
     expect(server.received.transactions[0]?.parameters).toEqual([]);
@@ -109,14 +109,14 @@ describe('8BITMIME', () => {
 });
 
 describe('SMTPUTF8', () => {
-  it('offered: a local part beyond ASCII goes out as it is, declared', async () => {
+  test('that is offered sends a local part beyond ASCII unchanged, and declares it', async () => {
     const { server, transport } = await smtpPair();
     expect(summary(await sendBy(transport, mailOf({ to: ['jürgen@example.net'] })))).toBe('accepted');
     expect(server.received.transactions).toMatchObject([{ to: ['jürgen@example.net'] }]);
     expect(server.received.transactions[0]?.parameters).toContain('SMTPUTF8');
   });
 
-  it('not offered: only the recipients that need it are refused', async () => {
+  test('that is not offered refuses only the recipients that need it', async () => {
     const { server, transport } = await smtpPair({ extensions: [] });
     const outcome = await sendBy(transport, mailOf({ to: ['a@example.net', 'jürgen@example.net', 'b@example.net'] }));
     expect(summary(outcome)).toBe('accepted rejected accepted');
@@ -124,7 +124,7 @@ describe('SMTPUTF8', () => {
     expect(server.received.transactions).toMatchObject([{ to: ['a@example.net', 'b@example.net'] }]);
   });
 
-  it('not offered: nobody is served for a sender that needs it, and the session goes on', async () => {
+  test('that is not offered refuses every recipient of a sender that needs it, and keeps the session', async () => {
     const { server, transport } = await smtpPair({ extensions: [] });
     expect(summary(await sendBy(transport, mailOf({ from: 'jürgen@example.com' })))).toBe('rejected');
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
@@ -132,8 +132,8 @@ describe('SMTPUTF8', () => {
   });
 });
 
-describe('command injection', () => {
-  it.for([
+describe('attack: command injection', () => {
+  test.for([
     'a@example.net>\r\nRCPT TO:<evil@example.net',
     'a@example.net\r\nDATA',
     'a@example.net\nRSET',
@@ -155,7 +155,7 @@ describe('command injection', () => {
     ]);
   });
 
-  it.for(['x@example.com> SIZE=1\r\nRSET', 'x@example.com>\r\nRCPT TO:<evil@example.net', 'x@example.com AUTH=<>'])(
+  test.for(['x@example.com> SIZE=1\r\nRSET', 'x@example.com>\r\nRCPT TO:<evil@example.net', 'x@example.com AUTH=<>'])(
     'through the sender is refused before the wire: %j',
     async (from) => {
       const { server, transport } = await smtpPair();
@@ -164,7 +164,7 @@ describe('command injection', () => {
     },
   );
 
-  it('is impossible with any text: one RCPT per recipient taken, and not a line more', async () => {
+  test('is impossible with any text: there is one RCPT per accepted recipient, and no further line', async () => {
     const { server, transport } = await smtpPair({ extensions: ['SMTPUTF8', '8BITMIME'] });
     const hostile = fc.string({
       unit: fc.constantFrom('a', '@', '.', '<', '>', '\r', '\n', ' ', ':', '"', '\\', 'ü', '\u0085', '\u2028'),

@@ -1,4 +1,4 @@
-/** SMTP logins by access token: Exchange Online through Entra, Gmail by refresh token and by service account; and the hints. */
+/** SMTP logins by access token: Exchange Online through Entra, Gmail by refresh token and by service account, and their hints. */
 import { generateKeyPairSync, verify } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
@@ -40,7 +40,7 @@ describe('Exchange Online', () => {
     return { graph, oauth2 };
   }
 
-  test('is shown a token for Outlook, asked for once', async () => {
+  test('gets a token for Outlook, which is requested once', async () => {
     const { graph, oauth2 } = await entra();
     const { server, transport } = await pairFor(oauth2);
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
@@ -53,7 +53,7 @@ describe('Exchange Online', () => {
     expect(request?.body.toString()).toContain(encodeURIComponent('https://outlook.office365.com/.default'));
   });
 
-  test('that refuses a token gets another one the next time, and the text says what to set up', async () => {
+  test('that refuses a token gets another one next time, and the text says what to set up', async () => {
     const { graph, oauth2 } = await entra();
     const refusal = '535 5.7.3 Authentication unsuccessful';
     const { server, transport } = await pairFor(oauth2, { script: { AUTH: [refusal, '235 2.7.0 welcome'] } });
@@ -67,7 +67,7 @@ describe('Exchange Online', () => {
     expect(new Set(tokens).size).toBe(2);
   });
 
-  test('without a token is not even connected to', async () => {
+  test('is not connected to without a token', async () => {
     const { graph, oauth2 } = await entra();
     graph.script('token', faults.entra(7000222));
     const { server, transport } = await pairFor(oauth2);
@@ -76,13 +76,13 @@ describe('Exchange Online', () => {
     expect(server.received.connections).toBe(0);
   });
 
-  test('that offers no XOAUTH2 is a fault of the configuration', async () => {
+  test('without XOAUTH2 is a fault of the configuration', async () => {
     const { oauth2 } = await entra();
     const { transport } = await pairFor(oauth2, { auth: { user, password: 'p', mechanisms: ['PLAIN'] } });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault config');
   });
 
-  test('that repeats the token in its refusal does not put it into the log', async () => {
+  test('that repeats the token in its refusal does not get it into the log', async () => {
     const { graph, oauth2 } = await entra();
     const { transport } = await pairFor(oauth2, { script: { AUTH: ({ line }) => `535 5.7.8 cannot ${line}` } });
     const shown = JSON.stringify(await sendBy(transport, mailOf()));
@@ -98,7 +98,7 @@ describe('Exchange Online', () => {
     ['550 5.7.30 Basic authentication is not supported for Client Submission.', 'smtp.auth.oauth2'],
     ['535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.', 'Set-CASMailbox'],
     ['535 5.7.139 Authentication unsuccessful, basic authentication is disabled.', 'security defaults'],
-  ])('answers a password with «%s», and the text says what to do', async (reply, hint) => {
+  ])('answers a password with "%s", and the text says what to do', async (reply, hint) => {
     const { transport } = await smtpPair(
       { auth: { user, password: 'p' }, script: { AUTH: reply } },
       { auth: { user, password: 'p' }, allowInsecureAuth: true },
@@ -140,7 +140,7 @@ describe('Gmail', () => {
   const refreshToken: GoogleGrant = { kind: 'refreshToken', clientId: 'c', clientSecret: 's', refreshToken: 'r+/=' };
   const good = [200, { access_token: 'ya29.token', expires_in: 3599 }] as const;
 
-  test('is shown the token of a refresh token', async () => {
+  test('gets the token of a refresh token', async () => {
     const { forms, oauth2 } = await google(refreshToken, good);
     const { server, transport } = await pairFor(oauth2);
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
@@ -154,7 +154,7 @@ describe('Gmail', () => {
     });
   });
 
-  test('is shown the token of a service account that acts for the user', async () => {
+  test('gets the token of a service account that acts for the user', async () => {
     const keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const privateKey = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const grant: GoogleGrant = { kind: 'serviceAccount', clientEmail: 'bot@project.example', privateKey };
@@ -179,7 +179,7 @@ describe('Gmail', () => {
     [503, 'internal_failure', 'unreachable', '503'],
     [429, 'rate_limit_exceeded', 'throttled', '429'],
     [200, 'no token in it', 'auth', '200'],
-  ])('%i %s is a fault %s that says what to do', async (status, error, fault, hint) => {
+  ])('answers %i %s, which is a fault %s that says what to do', async (status, error, fault, hint) => {
     const { oauth2 } = await google(refreshToken, [status, { error }]);
     const { server, transport } = await pairFor(oauth2);
     const outcome = await sendBy(transport, mailOf());

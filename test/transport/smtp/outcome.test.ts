@@ -1,6 +1,6 @@
-/** Whatever happens in a session: every recipient appears exactly once, and nobody is accepted without the server's word. */
+/** Whatever happens in a session, every recipient appears exactly once, and none is accepted without the server's word. */
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
 import { outcomeOf } from '../../../src/transport/smtp/outcome.ts';
 import type { SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
@@ -25,7 +25,7 @@ function outcome(transaction: Partial<Transaction>) {
 }
 
 describe('the outcome of a transaction', () => {
-  it.for<[string, Partial<Transaction>, string]>([
+  test.for<[string, Partial<Transaction>, string]>([
     ['a lost connection before the body', { failure: silent }, 'deferred deferred'],
     [
       'a lost connection amid the body',
@@ -33,12 +33,12 @@ describe('the outcome of a transaction', () => {
       'deferred deferred',
     ],
     [
-      'a lost connection after the final dot',
+      'a lost connection after the end of data',
       { failure: silent, body: 'complete', taken: new Set([a, b]) },
       'uncertain uncertain',
     ],
     [
-      'a lost connection after the final dot, where one was refused',
+      'a lost connection after the end of data, with one recipient refused',
       {
         failure: silent,
         body: 'complete',
@@ -89,7 +89,7 @@ describe('the outcome of a transaction', () => {
     ['a yes that forgets one', { reply: '250 ok', body: 'complete', taken: new Set([a]) }, 'accepted deferred'],
   ])('after %s', ([, transaction, expected]) => expect(summary(outcome(transaction))).toBe(expected));
 
-  it('says for how long the connector should pause, where a message is settled all the same', () => {
+  test('says how long the connector should pause although the message is settled', () => {
     const refused = new Map([[b, answered('rcpt', '451 4.7.500 Server busy, try again in 7 seconds')]]);
     expect(outcome({ reply: '250 ok', body: 'complete', taken: new Set([a]), refused })).toMatchObject({
       slowDownMs: 7_000,
@@ -97,7 +97,7 @@ describe('the outcome of a transaction', () => {
     });
   });
 
-  it('names every recipient once, in order, and accepts only with a 2xx after the whole body', () => {
+  test('names every recipient once, in order, and accepts only with a 2xx after the complete body', () => {
     const addresses = fc.uniqueArray(
       fc.constantFrom('a', 'b', 'c', 'd', 'e').map((name) => `${name}@example.net`),
       { minLength: 1 },
@@ -168,9 +168,9 @@ describe('the outcome of a transaction', () => {
   });
 });
 
-describe('after the final dot', () => {
-  it.for(['what?', '354 go on', '220 welcome back', '25'])(
-    '«%s» is neither a yes nor a refusal, so the result is not known',
+describe('after the end of data', () => {
+  test.for(['what?', '354 go on', '220 welcome back', '25'])(
+    '"%s" is neither an acceptance nor a refusal, so the result is unknown',
     (reply) => {
       const taken = new Set([a, b]);
       const said = outcome({ taken, failure: answered('end-of-data', reply), body: 'complete' });
@@ -178,7 +178,7 @@ describe('after the final dot', () => {
     },
   );
 
-  it('a yes and a no in one reply are neither', () => {
+  test('an acceptance and a refusal in one reply are neither', () => {
     const taken = new Set([a, b]);
     const said = outcome({ taken, reply: '250-2.0.0 queued\n554 5.6.0 refused', body: 'complete' });
     expect(summary(said)).toBe('uncertain uncertain');

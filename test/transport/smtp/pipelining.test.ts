@@ -1,6 +1,6 @@
-/** What leaves in one write and what waits for a reply; replies however they arrive; servers that answer beside the question. */
+/** What leaves in one write and what waits for a reply, replies in any number of packets, and servers that answer something else. */
 import net from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 
 interface Told {
@@ -59,7 +59,7 @@ async function sendTo(told: Told, to = ['a@example.net', 'b@example.net']): Prom
 const ehlo = '250-teller\n250 PIPELINING\n';
 
 describe('with PIPELINING', () => {
-  it('a transaction is two writes: all commands, and the message with its final dot', async () => {
+  test('a transaction is two writes: all commands, and the message with its end', async () => {
     const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '250 queued\n']);
     expect(await sendTo(told)).toBe('accepted accepted');
     expect(told.heard.slice(1, 3)).toEqual([
@@ -68,7 +68,7 @@ describe('with PIPELINING', () => {
     ]);
   });
 
-  it('replies may come byte by byte, and of many lines', async () => {
+  test('replies may come byte by byte, and have many lines', async () => {
     const told = await teller(
       [ehlo, '250-2.1.0 a\n250 b\n250 ok\n550-5.1.1 no\n550 5.1.1 such user\n354 go\n', '250 queued\n'],
       {
@@ -78,7 +78,7 @@ describe('with PIPELINING', () => {
     expect(await sendTo(told)).toBe('accepted rejected');
   });
 
-  it('a 354 although nobody was taken is answered with the lone dot (RFC 2920 section 3.1), and the session goes on', async () => {
+  test('a 354 without an accepted recipient gets an empty message (RFC 2920 section 3.1), and the session continues', async () => {
     const script = { RCPT: ['550 5.1.1 no', '450 4.2.0 later'], DATA: ['354 go on'] };
     const { server, transport } = await smtpPair({ script });
     expect(summary(await sendBy(transport, mailOf({ to: ['a@example.net', 'b@example.net'] })))).toBe(
@@ -90,56 +90,53 @@ describe('with PIPELINING', () => {
     expect(server.received.connections).toBe(1);
   });
 
-  it('a 354 although the sender was refused ends the connection, without a message', async () => {
+  test('a 354 after a refused sender ends the connection without a message', async () => {
     const told = await teller([ehlo, '550 5.7.1 not you\n250 ok\n250 ok\n354 go\n']);
     expect(await sendTo(told)).toBe('rejected rejected');
     expect(told.heard.slice(2)).toEqual([]);
   });
 
-  it.for<[string, string, string]>([
+  test.for<[string, string, string]>([
     ['the sender', '421 4.7.0 enough\n', 'fault throttled'],
     ['a recipient', '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n', 'rejected deferred'],
     ['DATA', '250 ok\n250 ok\n250 ok\n421 4.7.0 enough\n', 'fault throttled'],
   ])(
-    'a 421 to %s in one packet with what was before, and the end of the connection right after it, is read',
+    'a 421 to %s is read although it shares a packet with earlier replies and the connection ends right after it',
     async ([, said, expected]) => {
       const told = await teller([ehlo, said], { close: true });
       expect(await sendTo(told)).toBe(expected);
     },
   );
 
-  it('a 421 to a recipient ends it at once, though the server neither says more nor closes', async () => {
+  test('a 421 to a recipient ends the transaction at once, even if the server neither answers further nor closes', async () => {
     const told = await teller([ehlo, '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n']);
     const { transport } = await smtpPair({}, { port: told.port, timeouts: { commandMs: 600_000 } });
     const to = ['a@example.net', 'b@example.net', 'c@example.net'];
     expect(summary(await sendBy(transport, mailOf({ to })))).toBe('rejected deferred deferred');
   });
 
-  it.for<[string, string]>([
+  test.for<[string, string]>([
     ['the sender', '250-yes\n2 or so\n250 ok\n250 ok\n354 go\n'],
     ['a recipient', '250 ok\n250-yes\n550 or no\n250 ok\n354 go\n'],
     ['every recipient', '250 ok\n250-cut\n2\n250-cut\n2\n354 go\n'],
     ['DATA', '250 ok\n250 ok\n250 ok\n354-go\nor not\n'],
-  ])(
-    'a server that says neither yes nor no to %s gets no message, not even an empty one: it may have taken everybody',
-    async ([, said]) => {
-      const told = await teller([ehlo, said, '250 queued\n']);
-      expect(await sendTo(told)).toBe('deferred deferred');
-      expect(told.heard.slice(2)).toEqual([]);
-    },
-  );
+  ])('a server that neither accepts nor refuses %s gets no message, not even an empty one', async ([, said]) => {
+    const told = await teller([ehlo, said, '250 queued\n']);
+    expect(await sendTo(told)).toBe('deferred deferred');
+    expect(told.heard.slice(2)).toEqual([]);
+  });
 
-  it('a refusal that the server did not get to end leaves open what became of a whole message', async () => {
+  test('a refusal that is cut off leaves the result of a complete message uncertain', async () => {
     const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '550 5.7.1 not'], { close: true });
     expect(await sendTo(told)).toBe('uncertain uncertain');
   });
 
-  it('a refusal that the server did not get to end is one, before the message', async () => {
+  test('a refusal that is cut off before the message counts as a refusal', async () => {
     const told = await teller([ehlo, '550 5.7.1 not'], { close: true });
     expect(await sendTo(told)).toBe('rejected rejected');
   });
 
-  it('a yes to the message counts although the server says 421 behind it; the session does not go on', async () => {
+  test('an acceptance of the message counts although a 421 follows it, and the session ends', async () => {
     const told = await teller([ehlo, '250 ok\n250 ok\n250 ok\n354 go\n', '250 queued\n421 4.7.0 enough\n'], {
       close: true,
     });
@@ -150,7 +147,7 @@ describe('with PIPELINING', () => {
     expect(told.connections).toBe(2);
   });
 
-  it('a yes too many is not taken for the answer to the next command', async () => {
+  test('a surplus acceptance is not taken for the reply to the next command', async () => {
     const told = await teller([
       ehlo,
       '250 ok\n250 ok\n354 go\n',
@@ -163,14 +160,14 @@ describe('with PIPELINING', () => {
     expect(told.connections).toBe(2);
   });
 
-  it('a yes whose lines disagree is no yes: nobody knows', async () => {
+  test('an acceptance whose lines disagree leaves the result uncertain', async () => {
     const told = await teller([ehlo, '250 ok\n250 ok\n354 go\n', '250-queued\n550 or not\n']);
     expect(await sendTo(told, ['a@example.net'])).toBe('uncertain');
   });
 });
 
 describe('without PIPELINING', () => {
-  it('each command waits for the reply to the one before', async () => {
+  test('each command waits for the reply to the one before', async () => {
     const told = await teller(['250 teller\n', '250 ok\n', '250 ok\n', '250 ok\n', '354 go\n', '250 queued\n']);
     expect(await sendTo(told)).toBe('accepted accepted');
     expect(told.heard.slice(1, 6)).toEqual([
@@ -182,7 +179,7 @@ describe('without PIPELINING', () => {
     ]);
   });
 
-  it('DATA is not said if nobody was taken, nor RCPT if the sender was not', async () => {
+  test('DATA is not sent without an accepted recipient, nor RCPT without an accepted sender', async () => {
     const nobody = await teller(['250 teller\n', '250 ok\n', '550 5.1.1 no\n']);
     expect(await sendTo(nobody, ['a@example.net'])).toBe('rejected');
     expect(nobody.heard.join('')).not.toContain('DATA');
@@ -192,19 +189,19 @@ describe('without PIPELINING', () => {
   });
 });
 
-it('what a server says before it is asked, behind its reply to EHLO, ends the session', async () => {
+test('a reply before any command, behind the reply to EHLO, ends the session', async () => {
   const told = await teller([`${ehlo}250 ok\n`, '250 ok\n250 ok\n354 go\n']);
   const { transport } = await smtpPair({}, { port: told.port });
   expect(summary(await sendBy(transport, mailOf()))).not.toContain('accepted');
   expect(told.heard.join('')).not.toContain('Subject');
 });
 
-it.for<[string, (socket: net.Socket) => void]>([
+test.for<[string, (socket: net.Socket) => void]>([
   ['ends', (socket) => socket.end()],
   ['is reset', (socket) => socket.resetAndDestroy()],
   ['says half a line', (socket) => socket.write('550 5.')],
   ['says goodbye', (socket) => socket.end('421 4.4.2 idle\r\n')],
-])('a warm session that %s while the fence is asked is found out, and another takes the message', async ([, act]) => {
+])('an idle session that %s while the fence answers is noticed, and another one takes the message', async ([, act]) => {
   const told = await teller([
     ehlo,
     '250 ok\n250 ok\n354 go\n',

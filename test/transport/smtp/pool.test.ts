@@ -1,19 +1,19 @@
-/** Sessions of a connector: reused, limited, replaced when the server has closed them, ended when nobody needs them. */
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+/** Sessions of a connector: reused, limited, replaced when the server has closed them, ended when they are not needed. */
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import { until } from '../../../testkit/until.ts';
 
 const verbs = (commands: readonly string[]): string => commands.map((line) => line.slice(0, 4)).join(' ');
 
 describe('the pool', () => {
-  it('sends one message after the other over one session, without RSET in between', async () => {
+  test('sends one message after the other over one session, without RSET between them', async () => {
     const { server, transport } = await smtpPair();
     for (const id of ['1', '2', '3']) expect(summary(await sendBy(transport, mailOf({ id })))).toBe('accepted');
     expect(server.received.connections).toBe(1);
     expect(verbs(server.received.commands)).toBe('EHLO MAIL RCPT DATA MAIL RCPT DATA MAIL RCPT DATA');
   });
 
-  it('never opens more connections than allowed, and everything arrives', async () => {
+  test('never opens more connections than allowed, and delivers everything', async () => {
     const { server, transport } = await smtpPair({}, {}, 3);
     const sends = Array.from({ length: 40 }, (_, index) => sendBy(transport, mailOf({ id: String(index) })));
     expect(new Set((await Promise.all(sends)).map(summary))).toEqual(new Set(['accepted']));
@@ -22,7 +22,7 @@ describe('the pool', () => {
     expect(server.received.connections).toBe(3);
   });
 
-  it('gives a slot that was reserved to a mail that already waits for one', async () => {
+  test('gives a reserved slot to a mail that already waits for one', async () => {
     const { transport } = await smtpPair({}, {}, 1);
     const reserving = transport.reserve!(new AbortController().signal, true);
     const sending = sendBy(transport, mailOf());
@@ -32,7 +32,7 @@ describe('the pool', () => {
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
   });
 
-  it('opens no session ahead of a mail while sessions fail, and does so again after one that did not', async () => {
+  test('opens no session ahead of a mail while sessions fail, and does so again after a success', async () => {
     let refused = true;
     const { server, transport } = await smtpPair({
       script: { EHLO: () => (refused ? '421 4.7.0 too many' : undefined) },
@@ -50,14 +50,14 @@ describe('the pool', () => {
     expect(server.received.connections).toBe(before + 1);
   });
 
-  it('ends a session after 100 messages', async () => {
+  test('ends a session after 100 messages', async () => {
     const { server, transport } = await smtpPair({}, {}, 1);
     for (let index = 0; index < 101; index += 1) await sendBy(transport, mailOf());
     expect(server.received.connections).toBe(2);
     expect(server.received.transactions.map(({ connection }) => connection).lastIndexOf(1)).toBe(99);
   });
 
-  it('replaces in silence a session that the server closed while idle: one fence, one copy', async () => {
+  test('replaces a session that the server closed while idle, with one fence and one copy', async () => {
     const { server, transport } = await smtpPair();
     await sendBy(transport, mailOf());
     server.dropConnections();
@@ -69,7 +69,7 @@ describe('the pool', () => {
     expect([server.received.connections, server.received.transactions.length]).toEqual([2, 2]);
   });
 
-  it('replaces it too when the end comes between the fence and the first command', async () => {
+  test('replaces it also if the server closes it between the fence and the first command', async () => {
     const { server, transport } = await smtpPair();
     await sendBy(transport, mailOf());
     const fence = (): Promise<boolean> => {
@@ -80,10 +80,10 @@ describe('the pool', () => {
     expect([server.received.connections, server.received.transactions.length]).toEqual([2, 2]);
   });
 
-  it.for<[string, string]>([
+  test.for<[string, string]>([
     ['a closed connection', 'close'],
     ['421', '421 4.4.2 idle too long'],
-  ])('replaces it when %s answers its first command, once and not for ever', async ([, answer]) => {
+  ])('replaces it once when %s answers its first command', async ([, answer]) => {
     const { server, transport } = await smtpPair({
       extensions: [],
       script: {
@@ -95,7 +95,7 @@ describe('the pool', () => {
     expect(server.received.connections).toBe(2);
   });
 
-  it('does not replace it for silence: that would wait twice', async () => {
+  test('does not replace it after a timeout, which would double the wait', async () => {
     const script = {
       MAIL: ({ connection }: { connection: number }) =>
         server.received.transactions.length === 0 || connection > 1 ? undefined : 'hang',
@@ -106,14 +106,14 @@ describe('the pool', () => {
     expect(server.received.connections).toBe(1);
   });
 
-  it('gives the session back when the fence says no', async () => {
+  test('keeps the session when the fence refuses', async () => {
     const { server, transport } = await smtpPair();
     expect(summary(await sendBy(transport, mailOf(), { fence: () => Promise.resolve(false) }))).toBe('stopped fence');
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
     expect(verbs(server.received.commands)).toBe('EHLO MAIL RCPT DATA');
   });
 
-  it('lets a send that waits for a connection go when its signal comes, and serves the others', async () => {
+  test('ends the wait for a connection when the signal comes, and serves the others', async () => {
     let release = (): void => undefined;
     const gate = new Promise<undefined>((resolve) => {
       release = () => resolve(undefined);
@@ -130,13 +130,13 @@ describe('the pool', () => {
     expect([summary(await first), summary(await third)]).toEqual(['accepted', 'accepted']);
   });
 
-  it('serves whoever waits when a connection could not be opened', async () => {
+  test('serves the waiting sends after a connection that failed', async () => {
     const { transport } = await smtpPair({ script: { CONNECT: ['close'] } }, {}, 1);
     const said = await Promise.all([sendBy(transport, mailOf()), sendBy(transport, mailOf())]);
     expect(said.map(summary)).toEqual(['fault unreachable', 'accepted']);
   });
 
-  it('ends a session that has been idle for 30 seconds', async () => {
+  test('ends a session that has been idle for 30 seconds', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const { server, transport } = await smtpPair();
@@ -149,7 +149,7 @@ describe('the pool', () => {
     expect(verbs(server.received.commands)).toBe('EHLO MAIL RCPT DATA MAIL RCPT DATA QUIT');
   });
 
-  it('says QUIT on close(), and leaves no connection', async () => {
+  test('says QUIT on close(), and leaves no connection', async () => {
     const { server, transport } = await smtpPair();
     await sendBy(transport, mailOf());
     await transport.close();
@@ -158,7 +158,7 @@ describe('the pool', () => {
     expect(summary(await sendBy(transport, mailOf()))).toBe('stopped signal');
   });
 
-  it('does not wait for ever for a server that ignores QUIT', async () => {
+  test('closes the connection to a server that ignores QUIT', async () => {
     const { server, transport } = await smtpPair({ script: { QUIT: 'hang' } });
     await sendBy(transport, mailOf());
     await transport.close();
@@ -166,7 +166,7 @@ describe('the pool', () => {
     expect(server.received.commands.at(-1)).toBe('QUIT');
   });
 
-  it('opens its first session alone: a wrong password costs one log-in, however many mails wait', async () => {
+  test('opens its first session alone, so that a wrong password costs one login however many mails wait', async () => {
     const { server, transport } = await smtpPair(
       { auth: { user: 'u', password: 'right' } },
       { auth: { user: 'u', password: 'wrong' }, allowInsecureAuth: true },
@@ -181,7 +181,7 @@ describe('the pool', () => {
     expect(server.received.authAttempts).toHaveLength(1);
   });
 
-  it('opens the others once the first one stands', async () => {
+  test('opens further sessions once the first one is open', async () => {
     let release = (): void => undefined;
     const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
     const { server, transport } = await smtpPair({ script: { '.': () => held } }, {}, 3);
@@ -193,7 +193,7 @@ describe('the pool', () => {
     expect(server.received.highWater).toBe(3);
   });
 
-  it('whose first session is given up by its owner lets the next mail open one', async () => {
+  test('lets the next mail open a session after the owner of the first has given up', async () => {
     let first = true;
     const { server, transport } = await smtpPair({
       script: {

@@ -1,4 +1,4 @@
-/** Replies are read the same however they arrive, and nothing that a server says is more than a reply or an end. */
+/** Replies are read the same however they arrive, and whatever a server sends is a reply or an end. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { codeOf, createReplyReader } from '../../../src/transport/smtp/reader.ts';
@@ -27,7 +27,7 @@ describe('a reply', () => {
     ['with digits that are no code', '2500-x\r\n25\r\n', ['2500-x', '25'], ''],
     ['with a bare carriage return inside', '250 a\rb\r\n', ['250 a\rb'], ''],
     ['in UTF-8', '550 grüße 🎉\r\n', ['550 grüße 🎉'], ''],
-  ])('%s', (_, text, replies, rest) => {
+  ])('%s is read', (_, text, replies, rest) => {
     expect(read([Buffer.from(text)])).toEqual({ replies, rest });
     expect(read(everyByte(text))).toEqual({ replies, rest });
   });
@@ -36,7 +36,7 @@ describe('a reply', () => {
     expect(read([Buffer.from('550 gr\xfc\xdfe\r\n', 'latin1')]).replies).toEqual(['550 gr\xfc\xdfe']);
   });
 
-  test('is the same however it is cut into chunks', () => {
+  test('is the same however its chunks are cut', () => {
     const pieces = fc.constantFrom('250', '-', ' ', '\r', '\n', '\r\n', '421 x', 'ü', '🎉', '\0', 'text');
     const cuts = fc.array(fc.nat(200), { maxLength: 8 });
     fc.assert(
@@ -53,14 +53,14 @@ describe('a reply', () => {
   test.each<[string, string, number]>([
     ['in one line', 'x'.repeat(10_000), 110],
     ['in lines that go on', '250-and so on\r\n'.repeat(1_000), 80],
-  ])('without end is given up: %s', (_, piece, times) => {
+  ])('attack: without an end is given up: %s', (_, piece, times) => {
     const reader = createReplyReader();
     const taken = Array.from({ length: times }, () => reader.take(Buffer.from(piece)));
     expect(taken[0]).toEqual([]);
     expect(taken.at(-1)).toBeNull();
   });
 
-  test('that trickles in byte by byte, or line by line, costs no more than linear time', () => {
+  test('attack: that trickles byte by byte, or line by line, takes linear time', () => {
     const reader = createReplyReader();
     const before = process.cpuUsage();
     const byte = Buffer.from('x');

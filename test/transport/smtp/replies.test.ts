@@ -1,6 +1,6 @@
-/** Real replies of real servers, and what they come to. */
+/** Real replies of real servers, and what they mean. */
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { classify, parseReply } from '../../../src/transport/smtp/replies.ts';
 import { replyRules, type SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
 
@@ -20,7 +20,7 @@ function said(phase: SmtpPhase, reply: string): string {
 }
 
 describe('replies before MAIL FROM concern the connector, whatever their digit', () => {
-  it.for<[SmtpPhase, string, string]>([
+  test.for<[SmtpPhase, string, string]>([
     ['greeting', '421 4.7.0 too many connections, try again later', 'throttled 60000'],
     ['greeting', '421 4.3.2 Service not available, try again in 300 seconds', 'throttled 300000'],
     ['greeting', '554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org', 'blocked'],
@@ -48,7 +48,7 @@ describe('replies before MAIL FROM concern the connector, whatever their digit',
 });
 
 describe('replies within the transaction', () => {
-  it.for<[SmtpPhase, string, string]>([
+  test.for<[SmtpPhase, string, string]>([
     ['end-of-data', '250 2.0.0 Ok: queued as 4F1B2', 'accepted message'],
     ['end-of-data', '250 OK', 'accepted message'],
     [
@@ -206,7 +206,7 @@ describe('classification', () => {
     text: fc.option(fc.string()),
   });
 
-  it('says accepted for nothing but 2xx to the final dot, and rejected for nothing but 5xx', () => {
+  test('is accepted only for 2xx to the end of data, and rejected only for 5xx', () => {
     const lies = fc.check(
       fc.property(fc.constantFrom(...phases), anyReply, (phase, reply) => {
         const verdict = classify(phase, reply);
@@ -219,13 +219,13 @@ describe('classification', () => {
     expect(lies.counterexample).toBeNull();
   });
 
-  it('names a source in every row', () => {
+  test('names its source in every row', () => {
     for (const { source } of replyRules) expect(source).toMatch(/^RFC \d{4}|^https:\/\/|^Exchange Online/);
   });
 });
 
 describe('parseReply', () => {
-  it('joins the lines without their codes', () => {
+  test('joins the lines without their codes', () => {
     expect(parseReply('550-5.1.1 No such\r\n550-5.1.1 user\r\n550 5.1.1 here')).toEqual({
       code: '550',
       enhancedCode: '5.1.1',
@@ -233,27 +233,27 @@ describe('parseReply', () => {
     });
   });
 
-  it('reads a reply without enhanced code, without text, and one that hides the code in the text', () => {
+  test('reads a reply without enhanced code, without text, and one that hides the code in the text', () => {
     expect(parseReply('250 OK')).toEqual({ code: '250', enhancedCode: null, text: 'OK' });
     expect(parseReply('250')).toEqual({ code: '250', enhancedCode: null, text: null });
     expect(parseReply('554 <a@b>[#5.7.1] refused').enhancedCode).toBe('5.7.1');
     expect(parseReply('550 host 192.5.1.1 is bad').enhancedCode).toBeNull();
   });
 
-  it('believes no code of a reply whose lines disagree, and keeps what was said', () => {
+  test('trusts no code of a reply whose lines disagree, and keeps the text', () => {
     expect(parseReply('250-2.0.0 queued\n554 5.6.0 or not')).toMatchObject({ code: null });
     expect(parseReply('450-later\r\n550 never').text).toMatch(/later.*never/);
     expect(parseReply('250-a\n250 b').code).toBe('250');
   });
 
-  it('keeps control characters out of logs, and stays short', () => {
+  test('removes control characters and cuts long texts', () => {
     const reply = parseReply(`550 5.1.1 \u001b[31mevil\u0007\u202e ${'x'.repeat(5000)}`);
     // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
     expect(reply.text).not.toMatch(/[\u0000-\u001f\u202e]/);
     expect(reply.text!.length).toBeLessThanOrEqual(500);
   });
 
-  it('takes any text without throwing, and in linear time', () => {
+  test('attack: reads any text without throwing, in linear time', () => {
     fc.assert(fc.property(fc.string(), (text) => void parseReply(text)));
     const before = performance.now();
     parseReply(`550 ${'5.5.'.repeat(250_000)}`);

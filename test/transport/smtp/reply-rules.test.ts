@@ -1,6 +1,6 @@
-/** Rules of an operator: what they can say, what they can never do, and expressions that would never end. */
+/** Rules of an operator: what they can express, what they can never change, and expressions that would never end. */
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   compileRules,
   problemsOfRule,
@@ -41,7 +41,7 @@ const fault = (kind: string, pauseMs?: number) => ({
 const outcome = (kind: string, scope: string, more = {}) => ({ kind: 'outcome', outcome: kind, scope, ...more });
 
 describe('a rule', () => {
-  it.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string, object]>([
+  test.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string, object]>([
     ['by text', { text: 'hourly quota', class: 'quota' }, 'end-of-data', '550 Hourly Quota used up', fault('quota')],
     ['by code', { code: '550', class: 'deferred' }, 'rcpt', '550 5.1.1 no', outcome('deferred', 'recipient')],
     ['by codes', { code: '55x', class: 'deferred' }, 'mail', '554 no', outcome('deferred', 'message')],
@@ -92,20 +92,20 @@ describe('a rule', () => {
       '450 try again in 900 seconds',
       outcome('deferred', 'recipient', { retryAfterMs: 900_000 }),
     ],
-  ])('%s', ([, change, phase, reply, expected]) => expect(verdict([change], phase, reply)).toEqual(expected));
+  ])('applies %s', ([, change, phase, reply, expected]) => expect(verdict([change], phase, reply)).toEqual(expected));
 
-  it.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string]>([
+  test.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string]>([
     ['another text', { text: 'quota', class: 'quota' }, 'rcpt', '550 5.1.1 no such user'],
     ['another code', { code: '550', class: 'quota' }, 'rcpt', '551 5.1.6 moved'],
     ['another enhanced code', { enhanced: '5.1.1', class: 'quota' }, 'rcpt', '550 5.1.10 no'],
     ['no enhanced code', { enhanced: '5.x.x', class: 'quota' }, 'rcpt', '550 no'],
     ['another phase', { code: '550', phases: ['mail', 'data'], class: 'quota' }, 'rcpt', '550 5.1.1 no'],
     ['one of two patterns', { code: '550', text: 'quota', class: 'quota' }, 'rcpt', '550 5.1.1 no'],
-  ])('does not fit %s, and the table decides', ([, change, phase, reply]) => {
+  ])('does not match %s, so the table decides', ([, change, phase, reply]) => {
     expect(verdict([change], phase, reply)).toEqual(classify(phase, parseReply(reply)));
   });
 
-  it('that comes first decides', () => {
+  test('that comes first wins', () => {
     const rules = [
       { text: 'locked', class: 'deferred' },
       { code: '550', class: 'quota' },
@@ -134,7 +134,7 @@ describe('a rule', () => {
     text: fc.option(fc.constantFrom('queued as a', 'a', 'b')),
   });
 
-  it('whatever it says: takes no acceptance away, makes none, and blames no message before MAIL FROM', () => {
+  test('never removes or makes an acceptance, and never blames a message before MAIL FROM', () => {
     const lies = fc.check(
       fc.property(goodRules, fc.constantFrom(...smtpPhases), anyReply, (rules, phase, reply) => {
         const said = classify(phase, reply, compileRules(rules));
@@ -149,7 +149,7 @@ describe('a rule', () => {
 });
 
 describe('a rule is refused', () => {
-  it.for<[string, Partial<ReplyRuleSettings>, string | null]>([
+  test.for<[string, Partial<ReplyRuleSettings>, string | null]>([
     ['without a pattern', { class: 'quota' }, null],
     ['with a code that is no refusal', { code: '250' }, 'code'],
     ['with a code of two digits', { code: '45' }, 'code'],
@@ -168,7 +168,7 @@ describe('a rule is refused', () => {
 });
 
 describe('an expression for texts', () => {
-  it.for([
+  test.for([
     'mailbox temporarily (?:locked|unavailable)',
     'too many (?:messages|mails|connections) from .* today',
     'quota.{0,40}exceeded',
@@ -177,9 +177,9 @@ describe('an expression for texts', () => {
     'a|b|c|d|e|f|g|h|i|j|k',
     '[*+?{}|]{2}',
     'try .*? later',
-  ])('takes %s', (source) => expect(readTextPattern(source)).toHaveProperty('pattern'));
+  ])('is accepted: %s', (source) => expect(readTextPattern(source)).toHaveProperty('pattern'));
 
-  it.for([
+  test.for([
     ['nested quantifiers', '(a+)+$'],
     ['nested by braces', '(?:a{1,50}){1,50}$'],
     ['alternatives repeated', '(?:a|a)*$'],
@@ -193,11 +193,11 @@ describe('an expression for texts', () => {
     ['a look-behind', '(?<=a.*)b'],
     ['a text for everything', 'a*'],
     ['too long a text', 'a'.repeat(201)],
-  ])('refuses %s', ([, source = '']) => expect(readTextPattern(source)).toHaveProperty('must'));
+  ])('is refused for %s', ([, source = '']) => expect(readTextPattern(source)).toHaveProperty('must'));
 
   // What the bound lets through at its limit, on texts made for it.
-  it.for(['.*.*(?:a|b)x', '[^x]*a*(?:a|a)y', `${'(?:a|a)'.repeat(9)}.*z`])(
-    'ends soon, even at the limit: %s',
+  test.for(['.*.*(?:a|b)x', '[^x]*a*(?:a|a)y', `${'(?:a|a)'.repeat(9)}.*z`])(
+    'attack: ends soon even at the limit: %s',
     (source) => {
       const read = readTextPattern(source);
       expect(read).toHaveProperty('pattern');

@@ -1,5 +1,5 @@
-/** Encryption and login: every kind works, nothing that is not verified is used, nothing is downgraded in silence. */
-import { beforeAll, describe, expect, it } from 'vitest';
+/** Encryption and login: every kind works, unverified sessions are never used, and nothing is silently downgraded. */
+import { beforeAll, describe, expect, test } from 'vitest';
 import { createCertificates, type Certificates } from '../../../testkit/certificates.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import type { SmtpServerOptions } from '../../../testkit/smtp/server.ts';
@@ -19,7 +19,7 @@ function secured(security: SmtpSecurity, which: Exclude<keyof Certificates, 'ca'
 }
 
 describe.for(kinds)('with security %s', (security) => {
-  it.for(['127.0.0.1', 'localhost'])('delivers over a verified session to %s, logged in', async (host) => {
+  test.for(['127.0.0.1', 'localhost'])('delivers over a verified, authenticated session to %s', async (host) => {
     const tls = { ca: certificates.ca, servername: null };
     const { server, transport } = await smtpPair(secured(security), { host, security, auth: login, tls });
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
@@ -27,13 +27,13 @@ describe.for(kinds)('with security %s', (security) => {
     expect(server.received.authAttempts).toEqual([{ mechanism: 'PLAIN', ...login }]);
   });
 
-  it('verifies the name that is configured instead of the host', async () => {
+  test('verifies the configured name instead of the host', async () => {
     const tls = { ca: certificates.ca, servername: 'other.example' };
     const { transport } = await smtpPair(secured(security, 'wrongName'), { security, auth: login, tls });
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
   });
 
-  it.for(['expired', 'wrongName', 'untrusted'] as const)('refuses a certificate that is %s', async (which) => {
+  test.for(['expired', 'wrongName', 'untrusted'] as const)('refuses a certificate that is %s', async (which) => {
     const tls = { ca: certificates.ca, servername: null };
     const { server, transport } = await smtpPair(secured(security, which), { security, auth: login, tls });
     const outcome = await sendBy(transport, mailOf());
@@ -49,13 +49,13 @@ describe.for(kinds)('with security %s', (security) => {
     expect(server.received.authAttempts).toEqual([]);
   });
 
-  it('refuses a private CA that is not configured', async () => {
+  test('refuses a private CA that is not configured', async () => {
     const { server, transport } = await smtpPair(secured(security), { security, auth: login });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
     expect(server.received.authAttempts).toEqual([]);
   });
 
-  it('refuses TLS below 1.2', async () => {
+  test('refuses TLS below 1.2', async () => {
     const old = { ...certificates.server, minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' } as const;
     const tls = { ca: certificates.ca, servername: null };
     const { transport } = await smtpPair({ ...secured(security), tls: old }, { security, auth: login, tls });
@@ -64,7 +64,7 @@ describe.for(kinds)('with security %s', (security) => {
     expect(summary(outcome)).toMatch(/^fault (?:tls|unreachable)$/);
   });
 
-  it('tells with check() how it got through', async () => {
+  test('reports from check() how the session is secured', async () => {
     const tls = { ca: certificates.ca, servername: null };
     const { server, transport } = await smtpPair(secured(security), { security, auth: login, tls });
     expect(await transport.check(signal())).toEqual({
@@ -75,32 +75,32 @@ describe.for(kinds)('with security %s', (security) => {
 });
 
 describe('no silent downgrade', () => {
-  it('sends nothing when STARTTLS has been stripped from the answer to EHLO', async () => {
+  test('sends nothing when STARTTLS was stripped from the reply to EHLO', async () => {
     const { server, transport } = await smtpPair({}, { security: 'starttls', auth: login });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
     expect(server.received.commands).not.toContainEqual(expect.stringMatching(/^(?:MAIL|AUTH)/));
   });
 
-  it('sends nothing when the server refuses STARTTLS', async () => {
+  test('sends nothing when the server refuses STARTTLS', async () => {
     const script = { STARTTLS: '454 4.7.0 TLS not available' };
     const { server, transport } = await smtpPair({ tls: certificates.server, script }, { security: 'starttls' });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
     expect(server.received.transactions).toEqual([]);
   });
 
-  it('says so when a plain port is addressed with TLS', async () => {
+  test('reports a TLS fault when a plain port is addressed with TLS', async () => {
     const { transport } = await smtpPair({}, { security: 'tls' });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
   });
 
-  it('does not give credentials to an unencrypted session, and does not even connect', async () => {
+  test('does not even connect with credentials for an unencrypted session', async () => {
     const { server, transport } = await smtpPair({ auth: login }, { auth: login });
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault config');
     expect(await transport.check(signal())).toMatchObject({ ok: false, fault: 'config' });
     expect(server.received.connections).toBe(0);
   });
 
-  it('gives them where that is allowed', async () => {
+  test('sends credentials over an unencrypted session if that is allowed', async () => {
     const { server, transport } = await smtpPair({ auth: login }, { auth: login, allowInsecureAuth: true });
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
     expect(server.received.authAttempts).toHaveLength(1);
@@ -110,22 +110,22 @@ describe('no silent downgrade', () => {
 describe('login', () => {
   const plain = { auth: login, allowInsecureAuth: true };
 
-  it('uses the mechanism that the server offers', async () => {
+  test('uses the mechanism that the server offers', async () => {
     const { server, transport } = await smtpPair({ auth: { ...login, mechanisms: ['XOAUTH2', 'LOGIN'] } }, plain);
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
     expect(server.received.authAttempts).toEqual([{ mechanism: 'LOGIN', ...login }]);
   });
 
-  it.for<[string, SmtpServerOptions]>([
+  test.for<[string, SmtpServerOptions]>([
     ['no AUTH', {}],
     ['no mechanism of ours', { auth: { ...login, mechanisms: ['XOAUTH2', 'GSSAPI'] } }],
-  ])('is a mistake of the configuration where the server offers %s', async ([, options]) => {
+  ])('is a fault of the configuration if the server offers %s', async ([, options]) => {
     const { server, transport } = await smtpPair(options, plain);
     expect(summary(await sendBy(transport, mailOf()))).toBe('fault config');
     expect(server.received.commands).not.toContainEqual(expect.stringMatching(/^(?:AUTH|MAIL)/));
   });
 
-  it('is tried once per send with a wrong password', async () => {
+  test('with a wrong password is tried once per send', async () => {
     const { server, transport } = await smtpPair(
       { auth: login },
       { ...plain, auth: { user: 'relay', password: 'wrong' } },
@@ -134,7 +134,7 @@ describe('login', () => {
     expect(server.received.authAttempts).toHaveLength(1);
   });
 
-  it('keeps the password out of the reply, even if the server repeats it', async () => {
+  test('keeps the password out of the outcome even if the server repeats it', async () => {
     const echo = { AUTH: ({ line }: { line: string }) => `535 5.7.8 cannot understand ${line} (${login.password})` };
     const { transport } = await smtpPair({ auth: login, script: echo }, plain);
     const outcome = JSON.stringify(await sendBy(transport, mailOf()));
@@ -142,7 +142,7 @@ describe('login', () => {
     expect(outcome).not.toContain(login.password);
   });
 
-  it('names the account and the sender when the account may not send as it', async () => {
+  test('names the account and the sender if the account may not send as that sender', async () => {
     const refusal = '553 5.7.1 <sales@example.com>: Sender address rejected: not owned by user relay';
     const { transport } = await smtpPair({ auth: login, script: { RCPT: () => refusal } }, plain);
     expect(await sendBy(transport, mailOf())).toMatchObject({
