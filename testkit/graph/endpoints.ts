@@ -1,6 +1,6 @@
-/** The mail endpoints: what is checked first for all of them, and what those on a whole mailbox do. */
+/** The mail endpoints: the checks that all of them share, and the endpoints on a whole mailbox. */
 import { empty, graphError, json } from './answers.ts';
-import type { OpenMailbox } from './mailbox.ts';
+import type { MailCall, MailContext, MailServices } from './mail-context.ts';
 import { messageEndpoints } from './message-endpoints.ts';
 import {
   completeContent,
@@ -12,41 +12,8 @@ import {
   type Json,
 } from './message-json.ts';
 import { fromBase64, readMime } from './mime.ts';
-import type { Outbox } from './outbox.ts';
 import { findMessages } from './queries.ts';
 import type { Answer, Operation } from './requests.ts';
-import type { Uploads } from './uploads.ts';
-
-export interface MailCall {
-  readonly operation: Operation;
-  /** Of the path, decoded. */
-  readonly parameters: Readonly<Record<string, string>>;
-  readonly query: ReadonlyMap<string, string>;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-  /** The body was longer than a request may be; what there is of it is useless. */
-  readonly tooLarge: boolean;
-}
-
-export interface MailRooms {
-  readonly mailboxOf: (user: string) => OpenMailbox | null;
-  readonly outbox: Outbox;
-  readonly uploads: Uploads;
-  readonly now: () => number;
-  /** What becomes of too large a request: 413, or, for MIME, 200 with nothing done. */
-  readonly oversize: 'refuse' | 'silent';
-  readonly origin: () => string;
-}
-
-/** All that a handler needs to know. */
-export interface MailContext extends MailRooms {
-  readonly call: MailCall;
-  readonly mailbox: OpenMailbox;
-  /** The body is a MIME message in base64. */
-  readonly isMime: boolean;
-  /** Ids in answers are immutable ones (https://learn.microsoft.com/graph/outlook-immutable-id). */
-  readonly immutable: boolean;
-}
 
 const right: Partial<Record<Operation, 'send' | 'read' | 'write'>> = {
   sendMail: 'send',
@@ -57,11 +24,11 @@ const right: Partial<Record<Operation, 'send' | 'read' | 'write'>> = {
   listAttachments: 'read',
 };
 
-export async function serveMail(call: MailCall, rooms: MailRooms): Promise<Answer> {
+export async function serveMail(call: MailCall, services: MailServices): Promise<Answer> {
   const { operation, parameters, headers } = call;
   if (operation === 'unknown') return graphError(400, 'BadRequest', 'Resource not found for the segment.');
   const user = parameters['user'] ?? '';
-  const mailbox = rooms.mailboxOf(user);
+  const mailbox = services.mailboxOf(user);
   if (mailbox === null) return graphError(404, 'ErrorInvalidUser', `The requested user '${user}' is invalid.`);
   if (!mailbox.permissions[right[operation] ?? 'write']) {
     return graphError(403, 'ErrorAccessDenied', 'Access is denied. Check credentials and try again.');
@@ -69,11 +36,11 @@ export async function serveMail(call: MailCall, rooms: MailRooms): Promise<Answe
   const isMime = /^text\/plain\b/i.test(headers['content-type'] ?? '');
   if (call.tooLarge) {
     // Seen in 2021: https://github.com/microsoftgraph/microsoft-graph-docs/issues/13979
-    if (rooms.oversize === 'silent' && isMime) return empty(200);
+    if (services.oversize === 'silent' && isMime) return empty(200);
     return graphError(413, 'RequestEntityTooLarge', 'The maximum request length supported is 4MB.');
   }
   const immutable = /\bIdType\s*=\s*"ImmutableId"/i.test(headers['prefer'] ?? '');
-  const context: MailContext = { ...rooms, call, mailbox, isMime, immutable };
+  const context: MailContext = { ...services, call, mailbox, isMime, immutable };
   try {
     const ofMailbox = mailboxEndpoints[operation];
     if (ofMailbox !== undefined) return await ofMailbox(context);

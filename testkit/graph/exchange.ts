@@ -23,7 +23,7 @@ export interface Work {
   readonly tooLarge: boolean;
 }
 
-export interface ExchangeRooms {
+export interface ExchangeContext {
   readonly port: 'graph' | 'upload';
   readonly requests: OpenRequest[];
   readonly script: Script;
@@ -39,26 +39,30 @@ export interface ExchangeRooms {
   readonly work: (work: Work) => Promise<Answer>;
 }
 
-export async function serveExchange(req: IncomingMessage, res: ServerResponse, rooms: ExchangeRooms): Promise<void> {
-  const { request, route } = record(req, rooms);
-  const leave = enter(request, res, rooms);
-  const fault = rooms.script.take(request);
+export async function serveExchange(
+  req: IncomingMessage,
+  res: ServerResponse,
+  context: ExchangeContext,
+): Promise<void> {
+  const { request, route } = record(req, context);
+  const leave = enter(request, res, context);
+  const fault = context.script.take(request);
   request.fault = fault?.name ?? null;
   req.on('error', () => undefined);
   res.on('error', () => undefined);
 
-  if (stopsAt(fault, 'before-body', req, rooms)) return;
-  const body = await readBody(req, rooms, fault);
+  if (stopsAt(fault, 'before-body', req, context)) return;
+  const body = await readBody(req, context, fault);
   if (body === null) return;
   request.body = request.operation === 'token' ? hideFormSecrets(body.bytes) : body.bytes;
-  if (stopsAt(fault, 'after-body', req, rooms)) return;
+  if (stopsAt(fault, 'after-body', req, context)) return;
 
   // With the token's name only: nobody who works on a request needs its value.
   const { headers } = request;
   const work = { request, route, headers, body: body.bytes, tooLarge: body.tooLarge };
-  const answer = leave.refused ? tooMany() : await workOrFault(work, fault, rooms);
-  if (stopsAt(fault, 'after-work', req, rooms)) return;
-  const shown = fault?.kind === 'after-work' ? fault.answer(rooms.now()) : answer;
+  const answer = leave.refused ? tooMany() : await workOrFault(work, fault, context);
+  if (stopsAt(fault, 'after-work', req, context)) return;
+  const shown = fault?.kind === 'after-work' ? fault.answer(context.now()) : answer;
   const extra = fault?.kind === 'add-headers' ? fault.headers : {};
   const final = {
     ...shown,
@@ -66,34 +70,34 @@ export async function serveExchange(req: IncomingMessage, res: ServerResponse, r
   };
   // Before the client can know of the answer: its next request must find room.
   leave();
-  send(final, req, res, fault, rooms);
-  request.answer = { ...final, body: hideAnswerSecrets(final.body), at: rooms.now() };
+  send(final, req, res, fault, context);
+  request.answer = { ...final, body: hideAnswerSecrets(final.body), at: context.now() };
 }
 
-async function workOrFault(work: Work, fault: Fault | null, rooms: ExchangeRooms): Promise<Answer> {
-  await rooms.delay?.(work.request);
-  return fault?.kind === 'instead' ? fault.answer(rooms.now()) : rooms.work(work);
+async function workOrFault(work: Work, fault: Fault | null, context: ExchangeContext): Promise<Answer> {
+  await context.delay?.(work.request);
+  return fault?.kind === 'instead' ? fault.answer(context.now()) : context.work(work);
 }
 
-function record(req: IncomingMessage, rooms: ExchangeRooms): { request: OpenRequest; route: Route } {
+function record(req: IncomingMessage, context: ExchangeContext): { request: OpenRequest; route: Route } {
   const [method, path] = [req.method ?? '', req.url ?? ''];
-  const route = routeOf(rooms.port, method, path);
+  const route = routeOf(context.port, method, path);
   const token = bearerToken(req.headers.authorization);
   const { user } = route.parameters;
   const request: OpenRequest = {
-    serial: rooms.requests.length + 1,
-    at: rooms.now(),
+    serial: context.requests.length + 1,
+    at: context.now(),
     operation: route.operation,
     method,
     path,
-    headers: recordedHeaders(req.headers, rooms.describeToken),
-    app: token === null ? null : rooms.appOf(token),
-    mailbox: user === undefined ? null : rooms.mailboxOf(user),
+    headers: recordedHeaders(req.headers, context.describeToken),
+    app: token === null ? null : context.appOf(token),
+    mailbox: user === undefined ? null : context.mailboxOf(user),
     body: Buffer.alloc(0),
     answer: null,
     fault: null,
   };
-  rooms.requests.push(request);
+  context.requests.push(request);
   return { request, route };
 }
 
@@ -101,7 +105,7 @@ function record(req: IncomingMessage, rooms: ExchangeRooms): { request: OpenRequ
 function enter(
   { app, mailbox }: FakeRequest,
   res: ServerResponse,
-  { concurrency }: ExchangeRooms,
+  { concurrency }: ExchangeContext,
 ): (() => void) & { refused: boolean } {
   if (app === null || mailbox === null) return Object.assign(() => undefined, { refused: false });
   const key = concurrencyKey(app, mailbox);
@@ -125,30 +129,30 @@ function tooMany(): Answer {
 }
 
 /** True if the request goes no further: it is reset, or left without an answer until the client or the test ends it. */
-function stopsAt(fault: Fault | null, at: ResetPoint, req: IncomingMessage, rooms: ExchangeRooms): boolean {
+function stopsAt(fault: Fault | null, at: ResetPoint, req: IncomingMessage, context: ExchangeContext): boolean {
   if ((fault?.kind !== 'reset' && fault?.kind !== 'hang') || fault.at !== at) return false;
-  if (fault.kind === 'reset') rooms.reset(req);
+  if (fault.kind === 'reset') context.reset(req);
   return true;
 }
 
 /** Null if the connection ended before the body did. Beyond the limit nothing is kept. */
 async function readBody(
   req: IncomingMessage,
-  rooms: ExchangeRooms,
+  context: ExchangeContext,
   fault: Fault | null,
 ): Promise<{ bytes: Buffer; tooLarge: boolean } | null> {
   const chunks: Buffer[] = [];
   let size = 0;
   try {
     for await (const chunk of req as AsyncIterable<Buffer>) {
-      if (stopsAt(fault, 'mid-body', req, rooms)) return null;
+      if (stopsAt(fault, 'mid-body', req, context)) return null;
       size += chunk.length;
-      if (size <= rooms.requestBytes) chunks.push(chunk);
+      if (size <= context.requestBytes) chunks.push(chunk);
     }
   } catch {
     return null;
   }
-  return { bytes: Buffer.concat(chunks), tooLarge: size > rooms.requestBytes };
+  return { bytes: Buffer.concat(chunks), tooLarge: size > context.requestBytes };
 }
 
 function send(
@@ -156,14 +160,14 @@ function send(
   req: IncomingMessage,
   res: ServerResponse,
   fault: Fault | null,
-  rooms: ExchangeRooms,
+  context: ExchangeContext,
 ): void {
   if (res.destroyed) return;
   const body = Buffer.from(answer.body);
   if (fault?.kind === 'reset' && fault.at === 'mid-response') {
     // More is promised than will come, and what there is has to be on the wire before the RST.
     res.writeHead(answer.status, { ...answer.headers, 'content-length': String(body.length + 1000) });
-    res.write(body.length > 0 ? body : ' ', () => rooms.reset(req));
+    res.write(body.length > 0 ? body : ' ', () => context.reset(req));
     return;
   }
   res.writeHead(answer.status, {

@@ -5,7 +5,7 @@ import { graphError } from './answers.ts';
 import { createConcurrency } from './concurrency.ts';
 import { serveMail } from './endpoints.ts';
 import { createEntra, type FakeApp } from './entra.ts';
-import { concurrencyKey, serveExchange, type ExchangeRooms, type Work } from './exchange.ts';
+import { concurrencyKey, serveExchange, type ExchangeContext, type Work } from './exchange.ts';
 import { listen } from './listener.ts';
 import { createMailbox, type FakeMailbox, type OpenMailbox } from './mailbox.ts';
 import { exchangeOnlineLimits, type FakeGraphOptions } from './options.ts';
@@ -88,7 +88,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
   const lifetimeSeconds = options.tokenLifetimeSeconds ?? 3599;
   const entra = createEntra({ tenantId, apps, origin: () => origin, lifetimeSeconds, now });
   const uploads = createUploads(() => uploadOrigin, limits, now);
-  const mailRooms = {
+  const mailServices = {
     mailboxOf: find,
     outbox,
     uploads,
@@ -113,7 +113,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
         challenge,
       );
     }
-    return serveMail({ operation, parameters, query, headers, body, tooLarge }, mailRooms);
+    return serveMail({ operation, parameters, query, headers, body, tooLarge }, mailServices);
   }
 
   function workOnUpload({ route, body, request, tooLarge }: Work): Promise<Answer> {
@@ -122,7 +122,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     return Promise.resolve(uploads.serve(route.operation, call));
   }
 
-  const rooms: Omit<ExchangeRooms, 'port' | 'reset' | 'work'> = {
+  const exchange: Omit<ExchangeContext, 'port' | 'reset' | 'work'> = {
     requests,
     script,
     concurrency,
@@ -134,10 +134,10 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     mailboxOf: (user) => find(user)?.address ?? user,
   };
   const graph = await listen(certificate, options.port ?? 0, (req, res) =>
-    serveExchange(req, res, { ...rooms, port: 'graph', reset: graph.reset, work: workOnGraph }),
+    serveExchange(req, res, { ...exchange, port: 'graph', reset: graph.reset, work: workOnGraph }),
   );
   const upload = await listen(certificate, options.uploadPort ?? 0, (req, res) =>
-    serveExchange(req, res, { ...rooms, port: 'upload', reset: upload.reset, work: workOnUpload }),
+    serveExchange(req, res, { ...exchange, port: 'upload', reset: upload.reset, work: workOnUpload }),
   );
   origin = `https://127.0.0.1:${graph.port}`;
   uploadOrigin = `https://127.0.0.1:${upload.port}`;

@@ -1,6 +1,6 @@
 /** The endpoints on one message: read, change, delete, attach, send. */
 import { empty, graphError, json } from './answers.ts';
-import type { MailContext } from './endpoints.ts';
+import type { MailContext } from './mail-context.ts';
 import type { StoredMessage } from './mailbox.ts';
 import { attachmentJson, messageJson, readAttachment, readMessage, readTyped } from './message-json.ts';
 import { pick } from './queries.ts';
