@@ -4,14 +4,14 @@ import { abortable } from '../async/abort.ts';
 import { asError } from '../errors.ts';
 import { formatIssues } from '../config/issues.ts';
 import type { Config, ConnectorConfig } from '../config/config.ts';
-import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
-import { durabilityWarnings, type DurabilityWarning } from '../queue/redis/durability.ts';
+import type { DurabilityWarning } from '../queue/redis/durability.ts';
 import type { CheckResult } from '../transport/transport.ts';
 import { eachBounded } from './bounded.ts';
 import type { Action, Call } from './command.ts';
-import { buildTransport, countMistakes, load, redisTimeoutMs } from './compose.ts';
+import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { table } from './table.ts';
+import { loadTransports, type BuildTransport } from './transports.ts';
 import { parseDuration } from './values.ts';
 
 interface CheckOptions {
@@ -81,6 +81,8 @@ interface RedisCheck {
 }
 
 async function checkRedis({ redis: settings }: Config): Promise<RedisCheck> {
+  const { connectFailFast, whenReady } = await import('../queue/redis/connection.ts');
+  const { durabilityWarnings } = await import('../queue/redis/durability.ts');
   const startedAt = performance.now();
   const redis = connectFailFast(settings, redisTimeoutMs, 'postlane-check');
   redis.on('error', () => undefined);
@@ -112,9 +114,10 @@ async function checkConnectors(
   timeoutMs: number,
   progress: (text: string) => void,
 ): Promise<ConnectorCheck[]> {
+  const build = await loadTransports(connectors);
   let done = 0;
   const rows = await eachBounded(connectors, atOnce, async (connector) => {
-    const row = await checkConnector(connector, hostname, timeoutMs);
+    const row = await checkConnector(connector, build, hostname, timeoutMs);
     done += 1;
     progress(`checked ${done} of ${connectors.length}`);
     return row === null ? [] : [row];
@@ -125,10 +128,11 @@ async function checkConnectors(
 
 async function checkConnector(
   connector: ConnectorConfig,
+  build: BuildTransport,
   hostname: string,
   timeoutMs: number,
 ): Promise<ConnectorCheck | null> {
-  const transport = buildTransport(connector, hostname);
+  const transport = build(connector, hostname);
   if (transport === null) return null;
   const startedAt = performance.now();
   const signal = AbortSignal.timeout(timeoutMs);

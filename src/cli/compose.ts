@@ -1,24 +1,20 @@
-/** Joins the rooms: the configuration of a command, and a connector's transport out of its settings. */
+/** Joins the rooms: the configuration of a command, and the producer or operator that it works with. */
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config, ConnectorConfig } from '../config/config.ts';
-import { loadConfig, type LoadResult } from '../config/load.ts';
+import type { LoadResult } from '../config/load.ts';
 import { nearest } from '../config/suggest.ts';
-import { createProducer, type Producer } from '../producer/producer.ts';
-import { openOperator as openAdminOperator, type Operator } from '../admin/operator.ts';
-import { sends } from '../routing/connector.ts';
-import { createGraphTransport } from '../transport/graph/graph.ts';
-import type { LeaseProvider } from '../transport/smtp/lease-provider.ts';
-import { createSmtpTransport } from '../transport/smtp/smtp.ts';
-import type { Transport } from '../transport/transport.ts';
-import { unreachable } from '../errors.ts';
+import type { Producer } from '../producer/producer.ts';
+import type { Operator } from '../admin/operator.ts';
 import type { Environment } from './command.ts';
 import { UsageError } from './failure.ts';
 
 /** How long a command waits for Redis before it says that it is away, in ms. */
 export const redisTimeoutMs = 5_000;
 
-export function load({ env, cwd }: Environment, file: string | undefined): Promise<LoadResult> {
+// Each command loads what it needs: `--help` no configuration, `explain` no client of Redis, nothing but a worker a protocol.
+export async function load({ env, cwd }: Environment, file: string | undefined): Promise<LoadResult> {
+  const { loadConfig } = await import('../config/load.ts');
   const read = (path: string): Promise<string> => readFile(path, 'utf8');
   return loadConfig({ env, cwd, readFile: read, ...(file === undefined ? {} : { file }) });
 }
@@ -37,12 +33,14 @@ export function countMistakes(file: string, count: number): string {
   return `${file}: ${count === 1 ? '1 mistake' : `${count} mistakes`} in the configuration`;
 }
 
-export function openProducer({ redis, message, retention }: Config): Producer {
+export async function openProducer({ redis, message, retention }: Config): Promise<Producer> {
+  const { createProducer } = await import('../producer/producer.ts');
   return createProducer({ redis, message, timeoutMs: redisTimeoutMs, retentionMs: retention.ledgerMs });
 }
 
-export function openOperator({ redis, message }: Config): Promise<Operator> {
-  return openAdminOperator({ redis, timeoutMs: redisTimeoutMs, limits: message });
+export async function openOperator({ redis, message }: Config): Promise<Operator> {
+  const admin = await import('../admin/operator.ts');
+  return admin.openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message });
 }
 
 /** The connector of that id, or a UsageError that names the one that was probably meant. */
@@ -53,28 +51,6 @@ export function requireConnector({ connectors }: Config, id: string): ConnectorC
   const near = nearest(id, ids);
   const hint = near === null ? `The configured ones: ${ids.join(', ') || 'none'}.` : `Did you mean ${near}?`;
   throw new UsageError(`there is no connector "${id}". ${hint}`);
-}
-
-/** null for a connector that only receives. Opens no connection. Without leases it may connect as if it were alone. */
-export function buildTransport(
-  connector: ConnectorConfig,
-  hostname: string,
-  leases: LeaseProvider | null = null,
-): Transport | null {
-  const { transport, limits, direction } = connector;
-  if (transport === null || !sends(direction)) return null;
-  switch (transport.kind) {
-    case 'smtp':
-      return createSmtpTransport({ settings: transport.smtp, hostname, maxConnections: limits.concurrency, leases });
-    case 'graph':
-      return createGraphTransport({
-        settings: transport.graph,
-        maxConnections: limits.concurrency,
-        addresses: connector.addresses,
-      });
-    default:
-      return unreachable(transport);
-  }
 }
 
 /** Connectors whose transport has to be built anew when `next` replaces `before`. */

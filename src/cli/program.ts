@@ -12,7 +12,7 @@ import { addResolve } from './resolve.ts';
 import { addSend } from './send.ts';
 import { addStatus } from './status.ts';
 import { createTerminal, type Streams } from './terminal.ts';
-import { addWorker } from './worker.ts';
+import { addWorker } from './worker-command.ts';
 
 export interface RunOptions extends Environment {
   /** Without the program's name. */

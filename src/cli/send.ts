@@ -7,11 +7,9 @@ import { asError, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { Message } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
-import { parseMessage } from '../message/schema.ts';
 import type { MessageStatus, Producer } from '../producer/producer.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
-import { tooLargeForGraph } from '../transport/graph/large.ts';
 import type { Action, Call } from './command.ts';
 import { openProducer, requireConfig } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
@@ -65,12 +63,13 @@ export function addSend(program: Command, action: Action): void {
 async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
   const message = await messageOf(call, options);
+  const { parseMessage } = await import('../message/schema.ts');
   const parsed = parseMessage(message, config.message);
   if (parsed.ok) {
     requireSender(parsed.message, config);
-    requireSize(parsed.message, config);
+    await requireSize(parsed.message, config);
   }
-  const producer = openProducer(config);
+  const producer = await openProducer(config);
   try {
     const { id, duplicate } = await producer.send(message);
     const wait = options.wait === true;
@@ -116,11 +115,16 @@ function requireSender({ from }: Message, { unmonitoredAddress }: Config): void 
 }
 
 /** The same of one that is too large for the connector that would send it. */
-function requireSize(message: Message, { connectors, systemDefaultGateway, unmonitoredAddress }: Config): void {
+async function requireSize(
+  message: Message,
+  { connectors, systemDefaultGateway, unmonitoredAddress }: Config,
+): Promise<void> {
   const from = (message.from ?? unmonitoredAddress)?.address ?? '';
   const { connector } = resolveRoute(buildRouteTable(connectors, systemDefaultGateway), from);
   const transport = connectors.find(({ id }) => id === connector)?.transport;
-  const problem = transport?.kind === 'graph' ? tooLargeForGraph(message) : null;
+  if (transport?.kind !== 'graph') return;
+  const { tooLargeForGraph } = await import('../transport/graph/large.ts');
+  const problem = tooLargeForGraph(message);
   if (problem === null) return;
   const field = message.raw === undefined ? 'attachments' : 'raw';
   const text = `${problem} (connector ${connector})`;

@@ -15,7 +15,7 @@ export function addStatus(program: Command, action: Action): void {
     .action(
       action(async (call, _options, [id = '']) => {
         const { config } = await requireConfig(call, call.configFile);
-        const producer = openProducer(config);
+        const producer = await openProducer(config);
         try {
           const status = await producer.status(id);
           if (status === null) {

@@ -2,7 +2,6 @@
 import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { randomBytes } from 'node:crypto';
-import type { Command } from 'commander';
 import { destination } from 'pino';
 import { settlesWithin } from '../async/timeout.ts';
 import { asError } from '../errors.ts';
@@ -13,23 +12,16 @@ import { watchConfig, type ConfigWatch } from '../config/watch.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import { createRegistry, type TransportRegistry } from '../transport/registry.ts';
 import { createWorker, type PostlaneWorker } from '../worker/worker.ts';
-import type { Action, Call } from './command.ts';
-import { buildTransport, changedTransports, load, requireConfig } from './compose.ts';
+import type { Call } from './command.ts';
+import { changedTransports, load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
+import { loadTransports } from './transports.ts';
 
 /** What still keeps the process alive so long after its last line (a socket that nobody answers) is not waited for. */
 const lingerMs = 2_000;
 
-export function addWorker(program: Command, action: Action): void {
-  program
-    .command('worker')
-    .description('routes and sends until SIGTERM or SIGINT; SIGHUP reads the configuration again')
-    .action(
-      action(async (call) => {
-        const loaded = await requireConfig(call, call.configFile);
-        return serve(call, loaded);
-      }),
-    );
+export async function runWorker(call: Call): Promise<ExitCode> {
+  return serve(call, await requireConfig(call, call.configFile));
 }
 
 type Loaded = Extract<LoadResult, { ok: true }>;
@@ -44,6 +36,7 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   for (const warning of loaded.warnings) log({ event: 'config-warning', ...warning });
 
   let config = loaded.config;
+  let buildTransport = await loadTransports(config.connectors);
   const registry = createRegistry((id) => {
     const connector = config.connectors.find((each) => each.id === id);
     if (connector === undefined) return null;
@@ -58,7 +51,11 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   });
   const watch = watchConfig({
     loaded,
-    load: () => load(call, call.configFile),
+    async load() {
+      const next = await load(call, call.configFile);
+      if (next.ok) buildTransport = await loadTransports(next.config.connectors);
+      return next;
+    },
     onChange(next, warnings) {
       for (const warning of warnings) log({ event: 'config-warning', ...warning });
       const before = config;

@@ -1,0 +1,15 @@
+/** The command `worker`. What it runs is loaded with it only: queues, transports and the logger. */
+import type { Command } from 'commander';
+import type { Action } from './command.ts';
+
+export function addWorker(program: Command, action: Action): void {
+  program
+    .command('worker')
+    .description('routes and sends messages until SIGTERM or SIGINT; SIGHUP reloads the configuration')
+    .action(
+      action(async (call) => {
+        const { runWorker } = await import('./worker.ts');
+        return runWorker(call);
+      }),
+    );
+}
