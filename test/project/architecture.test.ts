@@ -1,194 +1,68 @@
-/** Holds the shape of the code: who imports whom, and what every file looks like. The reason stands beside each rule. */
+/** Holds the shape of the code: who imports whom, how long files and functions are, and the tree in CONTRIBUTING.md. */
 import { describe, expect, test } from 'vitest';
-import { filesUnder, importsOf, textOf } from '../support/source.ts';
-import type { Import } from '../support/source.ts';
+import { filesUnder, textOf } from '../support/source.ts';
+import { treeDifferences, violationsOf } from './architecture-check.ts';
+import { workAtImport } from './parse.ts';
 
 /**
- * Room → the rooms it may import. errors.ts is open to all. Arrows go one way, so that each room can be understood, and
- * tested, with what is below it alone.
+ * Violations that still have to be removed. The list can only shrink: an entry that is no longer needed fails the test, and
+ * a new violation is a reason to change the code, not the list.
  */
-const arrows: Readonly<Record<string, readonly string[]>> = {
-  // What a mail is depends on nobody who moves it.
-  message: [],
-  // Races, waits and limits of promises: used everywhere, so it knows nothing.
-  async: [],
-  // Routing knows ids and addresses, not sockets or Redis: it stays pure and answers in microseconds.
-  routing: ['message'],
-  // A transport knows sockets, not queues: the CLI's `check` and a library user can use one without Redis.
-  transport: ['message', 'async'],
-  // The wire knows neither connectors nor protocols: producers load it, and must not load SMTP with it.
-  queue: ['message', 'async'],
-  // Applications embed the producer: it knows messages and Redis, and never which connector will send.
-  producer: ['queue', 'message', 'async'],
-  worker: ['queue', 'routing', 'transport', 'message', 'async'],
-  // Rooms own their settings, the configuration composes them; so no room may need the configuration back.
-  config: ['routing', 'transport', 'message'],
-  admin: ['queue', 'routing', 'transport', 'message'],
-  observability: ['message'],
-  // The composition root: the one place that knows all.
-  cli: ['config', 'worker', 'producer', 'admin', 'observability', 'queue', 'routing', 'transport', 'message', 'async'],
-  // The public surface: what an application or a transport's author needs, nothing of the worker.
-  index: ['producer', 'message'],
-  // Doubles and the contract suite: for tests of applications and of transports.
-  testing: ['producer', 'message', 'transport'],
-};
+const known: readonly string[] = [
+  'src/queue/sharded-lanes.ts is in no wing of queue',
+  'src/queue/sharded-ledger.ts is in no wing of queue',
+  'src/queue/sharded-letters.ts is in no wing of queue',
+  'src/queue/sharded-sessions.ts is in no wing of queue',
+  'src/worker/worker.ts imports src/queue/sharded-sessions.ts: it is no front door of queue',
+  'src/cli/send.ts imports src/transport/graph/large.ts: it is no front door of transport',
+  'testkit/graph/endpoints.ts, testkit/graph/message-endpoints.ts import each other in a circle',
+  'src/queue/lanes/lanes.ts: createLanes has more than 120 lines',
+  'src/queue/sessions/leases.ts: createSessions has more than 120 lines',
+  'src/worker/scheduler.ts: createScheduler has more than 120 lines',
+  'src/worker/worker.ts: createWorker has more than 120 lines',
+];
 
-/** Room → rooms whose types (not values) it may import. Logs and metrics subscribe to the worker's events. */
-const typeArrows: Readonly<Record<string, readonly string[]>> = { observability: ['worker'] };
-
-/** Package → the rooms that may import it. A package that is not listed is open to no room: adding one is a decision. */
-const packages: Readonly<Record<string, readonly string[]>> = {
-  // A queue library is replaced, or upgraded, where it is used; the fewer rooms, the better.
-  bullmq: ['queue', 'producer', 'worker'],
-  // Connections are made in one room, with one set of reasons for their options.
-  ioredis: ['queue'],
-  // MIME in, SMTP out; nobody else handles mail's bytes.
-  nodemailer: ['message', 'transport'],
-  // Tokens and Graph are for the transport, in one file each.
-  '@azure/identity': ['transport'],
-  '@microsoft/microsoft-graph-client': ['transport'],
-  // Schemas are where foreign data comes in: messages, the wire, and the configuration file.
-  zod: ['message', 'queue', 'transport', 'config'],
-  yaml: ['config'],
-  // Rooms report events; only the subscriber of the events, and its maker, know the logger.
-  pino: ['observability', 'cli'],
-  commander: ['cli'],
-};
-
-/** Rooms that may import a package's types only: they are handed a connection, and never make one. */
-const packageTypes: Readonly<Record<string, readonly string[]>> = {
-  ioredis: ['producer', 'worker', 'admin'],
-  bullmq: ['admin'],
-};
-
-const sources = filesUnder('src').filter((path) => path.endsWith('.ts'));
-const tooling = ['tools', 'testkit', 'examples', 'test/support']
+const code = ['src', 'testkit', 'tools', 'examples', 'test']
   .flatMap(filesUnder)
-  .filter((path) => /\.(ts|mjs)$/.test(path));
-const tests = filesUnder('test').filter((path) => path.endsWith('.test.ts'));
+  .filter((path) => /\.(ts|mjs)$/.test(path) && !path.startsWith('tools/bench/results/'));
+const files = new Map(code.map((path) => [path, textOf(path)]));
 
-/** `src/queue/jobs.ts` → `queue`, `src/errors.ts` → `errors`. */
-function roomOf(path: string): string {
-  return path.split('/')[1]?.replace(/\.ts$/, '') ?? '';
-}
+describe('architecture', () => {
+  const violations = violationsOf(files);
 
-describe('arrows', () => {
-  test('every room is known', () => {
-    const unknown = sources.filter((path) => roomOf(path) !== 'errors' && arrows[roomOf(path)] === undefined);
-    expect(unknown).toEqual([]);
+  test('the code keeps every rule of architecture-rules.ts', () => {
+    expect(violations.filter((violation) => !known.includes(violation))).toEqual([]);
   });
 
-  test('every room imports only rooms below it', () => {
-    expect(
-      offences(({ target, ours, typeOnly }, room) => {
-        if (!ours) return false;
-        const allowed = [room, 'errors', ...(arrows[room] ?? []), ...(typeOnly ? (typeArrows[room] ?? []) : [])];
-        return !target.startsWith('src/') || !allowed.includes(roomOf(target));
-      }),
-    ).toEqual([]);
+  test('every known violation still exists; remove those that do not from `known`', () => {
+    expect(known.filter((violation) => !violations.includes(violation))).toEqual([]);
   });
 
-  test('every room imports only its own packages', () => {
-    expect(
-      offences(({ target, ours, typeOnly }, room) => {
-        if (ours || target.startsWith('node:')) return false;
-        return ![...(packages[target] ?? []), ...(typeOnly ? (packageTypes[target] ?? []) : [])].includes(room);
-      }),
-    ).toEqual([]);
-  });
-
-  function offences(isWrong: (imported: Import, room: string) => boolean): string[] {
-    return sources.flatMap((path) =>
-      importsOf(path, textOf(path))
-        .filter((imported) => isWrong(imported, roomOf(path)))
-        .map(({ target }) => `${path} imports ${target}`),
+  test('the tree in CONTRIBUTING.md lists the folders of the repository', () => {
+    // Folders with a dot belong to tools, and may be there on one machine only; the tree lists those that git holds.
+    const paths = filesUnder('.').filter(
+      (path) => /^(\.ci|\.github)\//.test(path) || !(path.startsWith('.') || path.startsWith('tools/bench/results/')),
     );
-  }
-
-  test('sees every form of import', () => {
-    const text = [
-      "import { a } from 'bullmq';",
-      "import type { B } from '../worker/events.ts';",
-      'import {\n  c,\n  type D,\n} from "x";'.replaceAll('"', "'"),
-      "export { e } from './e.ts';",
-      "import 'side/effect.js';",
-      "  const f = await import('@scope/f/g.js');",
-      "import net, { type Socket } from 'node:net';",
-    ].join('\n');
-    expect(importsOf('src/queue/here.ts', text)).toEqual([
-      { target: 'bullmq', ours: false, typeOnly: false },
-      { target: 'src/worker/events.ts', ours: true, typeOnly: true },
-      { target: 'x', ours: false, typeOnly: false },
-      { target: 'src/queue/e.ts', ours: true, typeOnly: false },
-      { target: 'side', ours: false, typeOnly: false },
-      { target: '@scope/f', ours: false, typeOnly: false },
-      { target: 'node:net', ours: false, typeOnly: false },
-    ]);
+    expect(treeDifferences(textOf('CONTRIBUTING.md'), paths)).toEqual([]);
   });
 });
 
 describe('files', () => {
   // A reader opens a file to learn what it owns; the first sentence says so.
   test('every file starts with a sentence on what it owns', () => {
-    const silent = [...sources, ...tooling, ...tests].filter((path) => !/^(#!.*\n)?\/\*\*/.test(textOf(path)));
-    expect(silent).toEqual([]);
+    const silent = [...files].filter(([, text]) => !/^(#!.*\n)?\/\*\*/.test(text));
+    expect(silent.map(([path]) => path)).toEqual([]);
   });
 
-  // A long file hides several things in one. Tables of test cases may be longer.
-  test('no file is longer than 300 lines', () => {
-    const lengths = [...sources, ...tooling].map((path) => ({
-      path,
-      lines: textOf(path).trimEnd().split('\n').length,
-    }));
-    for (const { path, lines } of lengths)
-      if (lines > 250) console.warn(`${path} has ${lines} lines: think of splitting it`);
-    expect(lengths.filter(({ lines }) => lines > 300)).toEqual([]);
-  });
-
-  // Importing a module must be free of effects: whoever embeds the producer must not get a timer, a connection, or the
-  // environment's opinion with it. The CLI's main is a program, not a module.
-  test('no module does work when it is imported', () => {
-    const modules = sources.filter((path) => path !== 'src/cli/main.ts');
-    const working = modules.flatMap((path) => workAtImport(textOf(path)).map((line) => `${path}: ${line}`));
+  // Importing a module must be free of effects: an application that embeds the producer must not get a timer, a connection,
+  // or a look at its environment. The CLI's main is a program, not a module.
+  test('no module of src does work when it is imported', () => {
+    const modules = [...files].filter(([path]) => path.startsWith('src/') && path !== 'src/cli/main.ts');
+    const working = modules.flatMap(([path, text]) => workAtImport(path, text).map((line) => `${path}: ${line}`));
     expect(working).toEqual([]);
   });
 
-  test('sees work at import', () => {
-    const text = [
-      'await start();',
-      'export const client = await connect();',
-      'const level = process.env.LEVEL;',
-      'setInterval(tick, 1000);',
-      'let count = 0;',
-      'export async function start() {',
-      '  await run(process.env.LEVEL);',
-      '}',
-      '/** let me say that await is fine in comments */',
-      'const pattern = new Map([',
-      "  ['a', 1],",
-      ']);',
-      'const script = `',
-      "redis.call('DEL', KEYS[1])",
-      '`;',
-    ].join('\n');
-    expect(workAtImport(text)).toHaveLength(5);
-  });
-
-  /** Top-level lines that await, read the environment, call for the effect, or declare a variable (formatting puts them in column one). */
-  function workAtImport(text: string): string[] {
-    // Without comments and strings: a script in another language within a template is not our code.
-    const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g, "''");
-    const topLevel = code.split('\n').filter((line) => /^[A-Za-z_$]/.test(line));
-    return topLevel.filter(
-      (line) =>
-        /^await\b|^(export )?(const|let)\b.*=\s*await\b/.test(line) ||
-        (/\bprocess\.env\b/.test(line) && !/^(export )?(async )?function\b/.test(line)) ||
-        /^(?!function\b|if\b|for\b|switch\b|import\b)[\w$.]+\(/.test(line) ||
-        /^(export )?let\b/.test(line),
-    );
-  }
-
-  // A clone has to stand alone: what lies beside somebody's work tree is not there for anybody else.
+  // A clone stands alone: what lies beside one work tree is missing beside all others.
   test('nothing refers to files outside of the repository', () => {
     // The brackets keep this line from matching itself.
     const outside = /\.\.\/share[d]\b|\/wor[k]\/(main|shared)\b|\bdesig[n] \d\.\d/;

@@ -1,4 +1,4 @@
-/** Compares the documents with the repository: links and paths resolve, commands exist, tables and the tree match the code. */
+/** Compares the documents with the repository: links and paths resolve, commands exist, tables match the code. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -70,27 +70,6 @@ describe('paths', () => {
   });
 });
 
-describe('CONTRIBUTING.md', () => {
-  const tree = /^## The tree\n+```\n([\s\S]*?)^```/m.exec(textOf('CONTRIBUTING.md'))?.[1] ?? '';
-  const listed = [...tree.matchAll(/^([\w./-]+)\/ +\S/gm)].map(([, folder = '']) => folder);
-
-  test('its tree lists only folders that exist', () => {
-    expect(listed.length).toBeGreaterThan(30);
-    expect(listed.filter((folder) => filesUnder(folder).length === 0)).toEqual([]);
-  });
-
-  test('its tree lists every folder of the repository, but for those of test that mirror another one', () => {
-    // Folders with a dot belong to tools, and may be there on one machine only.
-    const files = filesUnder('.').filter((path) => !path.startsWith('.') && !path.startsWith('tools/bench/results/'));
-    const folders = new Set(files.flatMap(foldersOf));
-    const mirrored = (folder: string): boolean => {
-      const [, inner] = /^test\/(.+)$/.exec(folder) ?? [];
-      return inner !== undefined && (folders.has(`src/${inner}`) || folders.has(inner));
-    };
-    expect([...folders].filter((folder) => !listed.includes(folder) && !mirrored(folder))).toEqual([]);
-  });
-});
-
 describe('docs/README.md', () => {
   test('leads to every page', () => {
     const linked = linksOf(textOf('docs/README.md')).map((link) => link.split('#')[0]);
@@ -145,12 +124,6 @@ describe('docs/operations.md', () => {
     expect([...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name)).toEqual([...waitReasons]);
   });
 });
-
-/** `a/b/c.ts` → `a`, `a/b`. */
-function foldersOf(path: string): string[] {
-  const parts = path.split('/').slice(0, -1);
-  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
-}
 
 /** Targets of inline links, outside of code blocks. */
 function linksOf(text: string): string[] {

@@ -1,0 +1,178 @@
+/** Owns the rules of the architecture as data: rooms, wings, doors, packages. The reason stands beside each rule. */
+
+export interface Room {
+  /** The rooms that it may import. `errors.ts` is open to all. */
+  readonly imports: readonly string[];
+  /** Files of higher rooms whose types, not values, it may import. */
+  readonly types?: readonly string[];
+  /** The files that other rooms may import. Without a list: `<room>/<room>.ts`. */
+  readonly doors?: readonly string[];
+  /**
+   * The inside of a large room, from top to bottom. A wing is a folder or a file; `*` stands for the files that have no line
+   * of their own. A wing imports what is below it, and never its neighbours on the same floor.
+   */
+  readonly floors?: readonly (readonly string[])[];
+}
+
+const foundation = ['message', 'async'];
+const parts = ['queue', 'routing', 'transport', ...foundation];
+/** What the rooms of an entry to Postlane (HTTP, SMTP submission, webhooks) stand on. */
+const entry = ['producer', 'admin', 'observability', 'config', ...parts];
+
+/** Every room of src. Imports go one way, so that a room can be understood, and tested, with what is below it alone. */
+export const rooms: Readonly<Record<string, Room>> = {
+  // Codes and their meaning: open to all, so it depends on nothing.
+  'errors.ts': { imports: [] },
+  // Races, waits and limits of promises: used everywhere, so it knows nothing. All of it is a door.
+  async: { imports: [], doors: ['*'] },
+  // What a mail is does not depend on what moves it. Encodings and header lines are its own business.
+  message: {
+    imports: [],
+    doors: [
+      'address.ts',
+      'compose.ts',
+      'content.ts',
+      'identity.ts',
+      'message.ts',
+      'outbound.ts',
+      'raw.ts',
+      'schema.ts',
+      'transfer.ts',
+    ],
+  },
+  // Routing knows ids and addresses, not sockets or Redis: it stays pure and answers in microseconds.
+  routing: { imports: ['message'], doors: ['connector.ts', 'resolve.ts', 'table.ts'] },
+  // A transport knows sockets, not queues: the CLI's `check` and a library user can use one without Redis. One protocol
+  // never imports another: what both need stands below both. The contract is at the bottom, and imports none of them.
+  transport: {
+    imports: foundation,
+    doors: [
+      'transport.ts',
+      'registry.ts',
+      'recording.ts',
+      'transport-contract.ts',
+      'smtp/smtp.ts',
+      'smtp/settings.ts',
+      'smtp/reply-rules.ts',
+      'smtp/lease-provider.ts',
+      'graph/graph.ts',
+      'graph/settings.ts',
+      'oauth/settings.ts',
+    ],
+    floors: [['smtp', 'graph'], ['oauth'], ['*'], ['transport.ts']],
+  },
+  // The wire knows neither connectors nor protocols: producers load it, and must not load SMTP with it. open.ts hands out
+  // everything; the other doors have the types of what it hands out, and the names of queues. The doctor repairs with scripts
+  // of its own, so the loader of scripts is a door. Our scripts, BullMQ's internals and the locations of rows stay inside.
+  queue: {
+    imports: foundation,
+    doors: [
+      'open.ts',
+      'jobs.ts',
+      'ledger/ledger.ts',
+      'ledger/dead-letters.ts',
+      'ledger/content.ts',
+      'lanes/lanes.ts',
+      'lanes/quota.ts',
+      'lanes/snapshot.ts',
+      'lanes/wait-reasons.ts',
+      'sessions/leases.ts',
+      'bullmq/shared-queues.ts',
+      'redis/connection.ts',
+      'redis/durability.ts',
+      'redis/settings.ts',
+      'redis/shards.ts',
+      'redis/keys.ts',
+      'redis/replication.ts',
+      'lua/script.ts',
+    ],
+    floors: [['open.ts'], ['lanes'], ['ledger'], ['bullmq', 'sessions'], ['jobs.ts'], ['lua'], ['redis']],
+  },
+  // Applications embed the producer: it knows messages and Redis, and never which connector will send.
+  producer: { imports: ['queue', ...foundation], doors: ['producer.ts', 'recording.ts'] },
+  // The life cycle is on top; below it stands what works on one message, and at the bottom what it reports.
+  worker: {
+    imports: parts,
+    doors: ['worker.ts', 'events.ts', 'settings.ts'],
+    floors: [
+      ['worker.ts'],
+      ['maintenance'],
+      ['router.ts', 'lane-processor.ts'],
+      ['scheduler.ts', 'attempt', 'dead-letter.ts'],
+      ['*'],
+      ['events.ts', 'settings.ts'],
+    ],
+  },
+  // Rooms own their settings, and the configuration assembles them; so no room may need the configuration.
+  config: {
+    imports: ['routing', 'transport', 'message'],
+    doors: ['config.ts', 'issues.ts', 'load.ts', 'suggest.ts', 'watch.ts'],
+  },
+  // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
+  admin: { imports: parts, doors: ['operator.ts', 'doctor/findings.ts'], floors: [['*'], ['doctor']] },
+  // Logs and metrics subscribe to events; they never call what emits them.
+  observability: { imports: ['message'], types: ['src/worker/events.ts'], doors: ['health.ts', 'log.ts'] },
+  // Entries beside the command line. None of them imports another, and cli alone imports them.
+  http: { imports: entry, floors: [['http.ts', 'server.ts'], ['api', 'ui'], ['*']] },
+  submission: { imports: entry },
+  webhooks: { imports: entry },
+  outbox: { imports: entry },
+  nodemailer: { imports: entry },
+  bounces: { imports: entry },
+  // The composition root: the one room that knows all.
+  cli: {
+    imports: ['worker', 'http', 'submission', 'webhooks', 'outbox', 'nodemailer', 'bounces', ...entry],
+    doors: [],
+  },
+  // The public surface: what an application needs, nothing of the worker.
+  'index.ts': { imports: ['producer', 'message'] },
+  // Doubles and the contract suite, for tests of applications and of transports.
+  'testing.ts': { imports: ['producer', 'message', 'transport'] },
+};
+
+/** Top-level folder beside src → the folders that it may import. Product code never depends on tests or tools. */
+export const folders: Readonly<Record<string, readonly string[]>> = {
+  src: [],
+  testkit: ['src'],
+  tools: ['testkit', 'src'],
+  // An example shows what a user can do, who has the package alone.
+  examples: ['src/index.ts', 'src/testing.ts'],
+  test: ['testkit', 'tools', 'src', 'examples', 'vitest.config.ts'],
+};
+
+/** Files that run before the packages are installed: they import Node and each other, nothing else. */
+export const unpackaged = /^(tools\/setup\/.*|testkit\/(guard|redis-server))\.mjs$/;
+
+export interface PackageRule {
+  /** Paths whose files may import the package. */
+  readonly values: readonly string[];
+  /** Paths whose files may import its types: they are handed a connection, and never make one. */
+  readonly types?: readonly string[];
+}
+
+/** Package → the paths that may import it. A package that is not listed is open to no file: adding one is a decision. */
+export const packages: Readonly<Record<string, PackageRule>> = {
+  // A queue library is replaced, or upgraded, where it is used; the fewer places, the better.
+  bullmq: {
+    values: ['src/queue/bullmq/', 'src/worker/'],
+    types: ['src/queue/', 'src/producer/', 'src/admin/'],
+  },
+  // Connections are made in one place, with one set of reasons for their options.
+  ioredis: { values: ['src/queue/redis/'], types: ['src/queue/', 'src/producer/', 'src/worker/', 'src/admin/'] },
+  // MIME in, SMTP out; no other room handles the bytes of a mail.
+  nodemailer: { values: ['src/message/', 'src/transport/smtp/', 'src/transport/graph/'], types: ['src/nodemailer/'] },
+  // Tokens and Graph belong to the transport, each to its wing.
+  '@azure/identity': { values: ['src/transport/oauth/'] },
+  '@microsoft/microsoft-graph-client': { values: ['src/transport/graph/'] },
+  // Schemas are where foreign data comes in: messages and the configuration file.
+  zod: { values: ['src/message/', 'src/config/'] },
+  yaml: { values: ['src/config/'] },
+  // Rooms report events; only the subscriber of the events, and what creates it, know the logger.
+  pino: { values: ['src/observability/', 'src/cli/'] },
+  commander: { values: ['src/cli/'] },
+};
+
+/** A function longer than this hides several in one. It counts whole, with the functions that it encloses. */
+export const maxFunctionLines = 120;
+/** A long file hides several things in one. Tables of test cases may be longer. */
+export const maxFileLines = 300;
