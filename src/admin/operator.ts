@@ -115,18 +115,15 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
       // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
       const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits) : null;
-      const answer = await ledger.settle({ ...row, rule: row.rule ?? '', messageId: row.messageId ?? '' }, null, {
+      const closed = await ledger.close(row, {
         state,
         recipients,
         entry,
-        retryAt: null,
         reason: state === 'sent' ? null : as === 'sent' ? 'rejected' : 'uncertain',
         retentionMs,
         deadLetter: rest,
-        countAttempt: true,
-        connectorWorks: false,
       });
-      if (answer === 'late') return false;
+      if (!closed) return false;
       if (letter !== null && rest === null) await releaseContents(letter);
       return true;
     },

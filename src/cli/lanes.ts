@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { unreachable } from '../errors.ts';
 import type { Config, ConnectorConfig, Limits } from '../config/config.ts';
 import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
-import type { LaneFaults, LaneStatus } from '../queue/lanes/lanes.ts';
+import type { LaneFaults, LaneStatus } from '../queue/lanes/status.ts';
 import type { Operator } from '../admin/operator.ts';
 import { sends } from '../routing/connector.ts';
 import { eachBounded } from './bounded.ts';

@@ -110,7 +110,7 @@ export function createProducer(options: ProducerOptions): Producer {
 
   const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
     if (broughtId) {
-      const taken = await redis.exists(keys.ledger(id), keys.queue(intakeName, id), keys.place(id));
+      const taken = await redis.exists(keys.ledger(id), keys.queue(intakeName, id), keys.location(id));
       if (taken > 0) return { id, duplicate: true };
     }
     const data = encodeWire(await storeLargeContent(message, id, contents));
@@ -181,7 +181,7 @@ async function cancel(id: string, queues: OpenQueues, { limits, retentionMs }: C
   // From here on nothing is sent; removing the job early only saves the router and the lane the work.
   const row = await ledger.read(id);
   const connector = row?.connector ?? null;
-  const lane = connector === null ? null : queues.laneQueue(connector);
+  const lane = connector === null ? null : queues.lanes.queue(connector);
   for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id, queues, limits);
   return true;
 }

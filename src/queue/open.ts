@@ -1,44 +1,48 @@
-/** Opens what is in Redis over one connection: queues, lanes, ledger, dead letters, contents, quota, in one shard or several. */
+/**
+ * The only door of this room: opens what is in Redis over one connection. Queues, lanes, ledger, dead letters, contents, quota
+ * and session leases look the same whether there is one shard or many.
+ */
 import type { Queue } from 'bullmq';
+import { lockName } from './bullmq/layout.ts';
 import { shareConnection, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
-import type { RedisClient } from './redis/connection.ts';
+import { createLanes, type Lanes } from './lanes/lanes.ts';
+import { createQuota, type Quota } from './lanes/quota.ts';
+import { createPacer, type Pacer } from './lanes/rate.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
-import type { DurabilityWarning } from './redis/durability.ts';
-import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
-import { intakeName, laneName, type Keys } from './redis/keys.ts';
-import { createPacer } from './lanes/rate.ts';
-import { createPlacement } from './ledger/location.ts';
-import { createQuota, type Quota } from './lanes/quota.ts';
-import { shardLanes } from './sharded-lanes.ts';
-import { shardLedger } from './sharded-ledger.ts';
-import { shardLetters } from './sharded-letters.ts';
+import { createLocation } from './ledger/location.ts';
+import type { RedisClient } from './redis/connection.ts';
+import type { DurabilityWarning } from './redis/durability.ts';
+import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
 
-/** What a single shard has; only whoever looks at everything goes through them one by one. */
-export interface ShardParts {
-  readonly keys: Keys;
+/** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
+export interface ShardView {
+  readonly keys: ShardKeys;
   readonly lanes: Lanes;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
-  /** Puts jobs of a lane in this shard back whose worker has died; for lanes that are not at home here any more. */
+  /** Puts jobs of a lane in this shard back whose worker has died; for lanes that are at home in another shard now. */
   readonly recoverStalled: (connectorId: string, stalledMs: number) => Promise<void>;
 }
 
-/** As if there were one shard. */
-export interface OpenQueues extends Omit<ShardParts, 'recoverStalled'> {
+export interface OpenQueues {
+  readonly keys: HomeKeys;
   readonly shards: Shards;
-  readonly parts: readonly ShardParts[];
+  readonly views: readonly ShardView[];
   readonly intake: Queue;
+  readonly lanes: Lanes;
+  readonly ledger: Ledger;
+  readonly deadLetters: DeadLetters;
   readonly contents: ContentStore;
   readonly quota: Quota;
-  readonly pacer: ReturnType<typeof createPacer>;
+  readonly pacer: Pacer;
   /** Notes the number of shards; warns if workers were started with another one before. */
-  countWarnings(): Promise<DurabilityWarning[]>;
-  /** The lane's keys, which are in the connector's shard. */
-  keysOf(connectorId: string): Keys;
-  laneQueue(connectorId: string): Queue;
+  readonly countWarnings: () => Promise<DurabilityWarning[]>;
+  /** The key of a job in a lane, and that of its lock. */
+  readonly jobKey: (connectorId: string, jobId: string) => string;
+  readonly lockKey: (connectorId: string, jobId: string) => string;
   laneWorker(connectorId: string, ...about: LaneWorkerRest): LaneWorker;
 }
 
@@ -59,60 +63,59 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const { prefix, shards: count = 1, failFast = false, retentionMs = () => weekMs } = options;
   const shards = shardsOf(prefix, count);
   const shared = shards.prefixes.map((each) => shareConnection(redis, each, failFast));
-  const parts = shards.keys.map((keys, i): ShardParts => ({
-    keys,
-    lanes: createLanes(redis, keys, shared[i]!),
-    ledger: createLedger(redis, keys),
-    deadLetters: createDeadLetters(redis, keys),
-    async recoverStalled(connectorId, stalledMs) {
-      const about = { lockMs: stalledMs, stalledMs, maxStalledCount: 10 };
-      const worker = shared[i]!.laneWorker(laneName(connectorId), async () => null, about);
-      await worker.recoverStalled();
-      await worker.close();
-    },
-  }));
+  const { home } = shards;
+  const jobKey = (connectorId: string, jobId: string): string =>
+    shards.keysOf(connectorId).queue(laneName(connectorId), jobId);
   const intake = shared[0]!.queue(intakeName);
   intake.on('error', () => undefined);
-  const pacers = shards.keys.map((keys) => createPacer(redis, keys));
-  const rest = {
-    pacer: (connectorId: string, messagesPerMinute: number) =>
-      pacers[shards.of(connectorId)]!(connectorId, messagesPerMinute),
+  return {
+    ...rowsAndLanes(redis, shards, shared, retentionMs),
+    keys: home,
     shards,
-    parts,
+    views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs)),
     intake,
-    contents: createContentStore(redis, shards.home),
+    contents: createContentStore(redis, home),
+    quota: createQuota(redis, shards),
+    pacer: createPacer(redis, shards),
+    jobKey,
+    lockKey: (connectorId, jobId) => jobKey(connectorId, lockName(jobId)),
+
     async countWarnings() {
-      const before = await redis.set(shards.home.shardCount, parts.length, 'GET');
-      if (before === null || Number(before) === parts.length) return [];
-      const detail = `redis.shards was ${before} and is ${parts.length} now: start all workers and applications with the same number.`;
+      const now = shards.all.length;
+      const before = await redis.set(home.shardCount, now, 'GET');
+      if (before === null || Number(before) === now) return [];
+      const detail = `redis.shards was ${before} and is ${now} now: start all workers and applications with the same number.`;
       return [{ setting: 'redis.shards', detail }];
     },
-    keysOf: (connectorId: string): Keys => shards.keys[shards.of(connectorId)]!,
-    laneQueue: (connectorId: string): Queue => shared[shards.of(connectorId)]!.queue(laneName(connectorId)),
-    laneWorker: (connectorId: string, ...about: LaneWorkerRest): LaneWorker =>
-      shared[shards.of(connectorId)]!.laneWorker(laneName(connectorId), ...about),
+
+    laneWorker: (connectorId, ...about) => shared[shards.of(connectorId)]!.laneWorker(laneName(connectorId), ...about),
   };
-  // One shard costs nothing more than it would by itself.
-  if (parts.length === 1) return { ...parts[0]!, ...rest, quota: createQuota(redis, shards.home) };
-  const quotas = shards.keys.map((keys) => createQuota(redis, keys));
-  const quotaOf = (connectorId: string): Quota => quotas[shards.of(connectorId)]!;
-  const ledgers = parts.map(({ ledger }) => ledger);
-  const placement = createPlacement(redis, shards, retentionMs);
+}
+
+function rowsAndLanes(
+  redis: RedisClient,
+  shards: Shards,
+  queues: readonly SharedQueues[],
+  retentionMs: () => number,
+): Pick<OpenQueues, 'lanes' | 'ledger' | 'deadLetters'> {
+  const location = createLocation(redis, shards, retentionMs);
+  const ledger = createLedger(redis, shards, location);
   return {
-    ...rest,
+    ledger,
+    lanes: createLanes(redis, shards, queues, { ledger, location }),
+    deadLetters: createDeadLetters(redis, shards),
+  };
+}
+
+function viewOf(redis: RedisClient, shards: Shards, queues: SharedQueues, retentionMs: () => number): ShardView {
+  return {
+    ...rowsAndLanes(redis, shards, [queues], retentionMs),
     keys: shards.home,
-    lanes: shardLanes(
-      parts.map(({ lanes }) => lanes),
-      ledgers,
-      shards,
-      placement,
-    ),
-    ledger: shardLedger(ledgers, shards, placement),
-    deadLetters: shardLetters(parts.map(({ deadLetters }) => deadLetters)),
-    quota: {
-      take: (connectorId, demands) => quotaOf(connectorId).take(connectorId, demands),
-      settle: (connectorId, ...about) => quotaOf(connectorId).settle(connectorId, ...about),
-      used: (connectorId, windows) => quotaOf(connectorId).used(connectorId, windows),
+    async recoverStalled(connectorId, stalledMs) {
+      const about = { lockMs: stalledMs, stalledMs, maxStalledCount: 10 };
+      const worker = queues.laneWorker(laneName(connectorId), async () => null, about);
+      await worker.recoverStalled();
+      await worker.close();
     },
   };
 }

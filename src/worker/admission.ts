@@ -8,7 +8,7 @@ import type { Sessions } from '../queue/sessions/leases.ts';
 import type { Reservation, Transport } from '../transport/transport.ts';
 
 export interface AdmissionTools {
-  readonly lanes: Pick<Lanes, 'pass' | 'passedAt'>;
+  readonly lanes: Pick<Lanes, 'yieldLane' | 'queuedAt'>;
   readonly sessions: Pick<Sessions, 'recall'>;
   readonly transport: (connectorId: string) => Transport | null;
   /** The lane's messages are paced: a session is opened before one is taken. */
@@ -56,10 +56,10 @@ export function createAdmission(tools: AdmissionTools): Admission {
   const refuse = async (connectorId: string): Promise<void> => {
     clearTimeout(refused.get(connectorId));
     refused.set(connectorId, setTimeout(() => forget(connectorId), refusedMs).unref());
-    const at = await lanes.pass(connectorId);
+    const at = await lanes.yieldLane(connectorId);
     setTimeout(() => {
       const ask = async (): Promise<void> => {
-        if (!signal.aborted && (await lanes.passedAt(connectorId)) === at) await sessions.recall(connectorId);
+        if (!signal.aborted && (await lanes.queuedAt(connectorId)) === at) await sessions.recall(connectorId);
       };
       // A Redis that is away: the next refusal asks again.
       ask().catch(() => undefined);
@@ -72,7 +72,7 @@ export function createAdmission(tools: AdmissionTools): Admission {
       if (reserving === undefined) return free;
       const timer = setTimeout(() => {
         slow.add(connectorId);
-        lanes.pass(connectorId).catch(() => undefined);
+        lanes.yieldLane(connectorId).catch(() => undefined);
       }, quickMs);
       try {
         const reservation = await reserving;

@@ -6,7 +6,6 @@ import type { Completion } from '../queue/bullmq/shared-queues.ts';
 import { decodeLane } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
-import { laneName, type Keys } from '../queue/redis/keys.ts';
 import type { Transport } from '../transport/transport.ts';
 import { deliver } from './attempt/deliver.ts';
 import { faultPauses, longestHoldMs } from './attempt/retry-policy.ts';
@@ -18,7 +17,8 @@ import type { ConnectorConfig } from './settings.ts';
 
 export interface LaneTools extends DeliverTools {
   /** The keys of the connector's shard. */
-  readonly keysOf: (connectorId: string) => Keys;
+  /** The key of a job's lock in a connector's lane. */
+  readonly lockKey: (connectorId: string, jobId: string) => string;
   readonly lanes: Lanes;
   readonly limits: () => MessageLimits;
   readonly transport: (connectorId: string) => Transport | null;
@@ -45,7 +45,7 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
   const { job, token, connector } = task;
   const report = (thrown: unknown): string => {
     const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id: String(job.id), where: laneName(connector.id), detail });
+    tools.emit({ event: 'error', id: String(job.id), where: `the lane of ${connector.id}`, detail });
     return detail;
   };
   let delivery: Delivery | null;
@@ -101,14 +101,13 @@ async function deliverJob({ job, token, signal, connector }: LaneTask, tools: La
   const bytes = bytesHeld(decoded.job.message, transport.maxInMemoryBytes);
   const release = await tools.budget.acquire(connector.id, bytes, signal);
   if (release === null) return stopping;
-  const key = tools.keysOf(connector.id).queue(laneName(connector.id), `${id}:lock`);
   const attempt = {
     // The lane that a job is in says who sends it, whatever the job says.
     job: { ...decoded.job, connector: connector.id },
     transport,
     policy: connector.retry,
     limits: connector.limits,
-    lock: { key, token },
+    lock: { key: tools.lockKey(connector.id, id), token },
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
     signal,
   };
@@ -122,7 +121,7 @@ async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTo
   switch (next.kind) {
     case 'done':
     case 'retry':
-      if (next.slowDownMs !== null) await lanes.postpone(connector.id, next.slowDownMs * pauseScale, 'slow-down');
+      if (next.slowDownMs !== null) await lanes.holdFor(connector.id, next.slowDownMs * pauseScale, 'slow-down');
       return;
     case 'postpone': {
       const { fault, reply, toldMs } = next.decision;
@@ -146,12 +145,12 @@ async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTo
         code: reply.code,
         reply: text,
       });
-      await lanes.postpone(connector.id, pauseMs, 'fault');
+      await lanes.holdFor(connector.id, pauseMs, 'fault');
       return;
     }
     case 'wait':
       emit({ event: 'quota-full', ...about, quota: next.quota, waitMs: next.waitMs });
-      return lanes.postpone(connector.id, next.waitMs, next.quota);
+      return lanes.holdFor(connector.id, next.waitMs, next.quota);
     case 'hand-back':
       return;
     default:

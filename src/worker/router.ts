@@ -10,7 +10,7 @@ import { asError, printable, unreachable } from '../errors.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import { decodeIntake, headerOf, jobPriorities, laneJobOf } from '../queue/jobs.ts';
-import { terminalStates, type NewRow, type Standing } from '../queue/ledger/ledger.ts';
+import { terminalStates, type NewRow, type IdStatus } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
@@ -80,49 +80,49 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
   return null;
 
   /** Nearly every message is new: the step that puts it into its lane finds out if it is not. */
-  async function choose(message: Identified, expected: Standing): Promise<void> {
+  async function choose(message: Identified, expected: IdStatus): Promise<void> {
     const found = connectorFor(message, expected, tools.routing());
     if ('why' in found) {
       const about = { acceptedAt, messageId: '', connector: null };
       const end = (): Promise<void> => deadLetterMessage(message, about, 'no-route', found.why, tools);
-      if (expected.kind === 'released') return end();
+      if (expected.kind === 'requeued') return end();
       // A message that an operator sends by a connector of his choice needs no route.
-      return unlessTaken(id, message, tools, end, (released) => choose(message, released));
+      return unlessTaken(id, message, tools, end, (requeued) => choose(message, requeued));
     }
-    const standing = await enterLane(message, acceptedAt, found, expected, tools);
-    if (standing.kind === 'taken') return taken(id, message, standing, tools);
-    if (standing.kind === 'released') return choose(message, standing);
+    const status = await enterLane(message, acceptedAt, found, expected, tools);
+    if (status.kind === 'in-use') return taken(id, message, status, tools);
+    if (status.kind === 'requeued') return choose(message, status);
   }
 }
 
 type Identified = Message & { readonly id: string };
-type Released = Standing & { kind: 'released' };
+type Requeued = IdStatus & { kind: 'requeued' };
 
-/** Does what ends a message, but for one that is routed or settled already; and something else for a released one. */
+/** Does what ends a message, but for one that is routed or settled already; and something else for a requeued one. */
 async function unlessTaken(
   id: string,
   message: Identified | null,
   tools: RouterTools,
   end: () => Promise<void>,
-  released: (standing: Released) => Promise<void> = end,
+  requeued: (status: Requeued) => Promise<void> = end,
 ): Promise<void> {
-  const standing = await tools.ledger.standing(id);
-  switch (standing.kind) {
-    case 'taken':
-      return taken(id, message, standing, tools);
-    case 'released':
-      return released(standing);
+  const status = await tools.ledger.idStatus(id);
+  switch (status.kind) {
+    case 'in-use':
+      return taken(id, message, status, tools);
+    case 'requeued':
+      return requeued(status);
     case 'new':
       return end();
     default:
-      return unreachable(standing);
+      return unreachable(status);
   }
 }
 
 async function taken(
   id: string,
   message: Identified | null,
-  { state }: Standing & { kind: 'taken' },
+  { state }: IdStatus & { kind: 'in-use' },
   { emit, contents }: RouterTools,
 ): Promise<void> {
   emit({ event: 'duplicate', id, state });
@@ -139,11 +139,11 @@ export async function enterLane(
   message: Identified,
   acceptedAt: number,
   { connector, rule }: { readonly connector: string; readonly rule: string },
-  expected: Standing,
+  expected: IdStatus,
   tools: RouterTools,
-): Promise<Standing> {
+): Promise<IdStatus> {
   const { id } = message;
-  const known = expected.kind === 'released';
+  const known = expected.kind === 'requeued';
   const laneJob = laneJobOf(id, message, acceptedAt, { connector, rule, known });
   const { config, senders } = tools.routing();
   const { lifetimeMs } = senders.get(connector)?.retry ?? config.retry;
@@ -158,9 +158,9 @@ export async function enterLane(
     acceptedAt,
     deadline: known ? expected.deadline : deadlineOf(laneJob, lifetimeMs),
   };
-  const standing = await tools.lanes.enter(connector, { data: laneJob, opts }, row, known);
-  if (standing.kind === 'new') tools.emit({ event: 'routed', id, connector, rule });
-  return standing;
+  const status = await tools.lanes.enter(connector, { data: laneJob, opts }, row, known);
+  if (status.kind === 'new') tools.emit({ event: 'routed', id, connector, rule });
+  return status;
 }
 
 /** A message without From is the system's own mail. */
@@ -175,13 +175,13 @@ function withSender(message: Message, unmonitored: Mailbox | null): Message {
 /** The connector that an operator named, else the one of the From address, else why there is none. */
 export function connectorFor(
   message: Message,
-  standing: Standing,
+  status: IdStatus,
   { config, senders, table }: Routing,
 ): { readonly connector: string; readonly rule: string } | { readonly why: string } {
-  if (standing.kind === 'released' && standing.via !== null) {
-    if (senders.has(standing.via)) return { connector: standing.via, rule: 'via' };
-    const known = config.connectors.some(({ id }) => id === standing.via);
-    return { why: `the connector ${standing.via} that was asked for ${known ? 'never sends' : 'is not configured'}` };
+  if (status.kind === 'requeued' && status.via !== null) {
+    if (senders.has(status.via)) return { connector: status.via, rule: 'via' };
+    const known = config.connectors.some(({ id }) => id === status.via);
+    return { why: `the connector ${status.via} that was asked for ${known ? 'never sends' : 'is not configured'}` };
   }
   if (message.from === undefined) {
     return { why: 'the message has no From, and unmonitoredAddress is not configured' };

@@ -11,7 +11,6 @@ import { durabilityWarnings } from '../queue/redis/durability.ts';
 import { intakeName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
-import { shardSessions } from '../queue/sharded-sessions.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
@@ -87,10 +86,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   redis.on('error', (error) => emit({ event: 'redis-error', detail: reasonOf(error) }));
   const open = openQueues(redis, { ...options.redis, retentionMs: () => routing.config.retention.ledgerMs });
   const { keys, lanes, ledger, contents, intake } = open;
-  const sessions = shardSessions(
-    open.shards.keys.map((each) => createSessions({ redis, keys: each, worker: options.name })),
-    open.shards,
-  );
+  const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
 
   let routing: Routing = routingOf(options.config);
   let configuredAt = now();
@@ -98,7 +94,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
 
   const laneTools: LaneTools = {
-    keysOf: (connectorId) => open.keysOf(connectorId),
+    lockKey: open.lockKey,
     lanes,
     ledger,
     contents,
@@ -165,7 +161,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     ...laneTools,
     redis,
     keys,
-    parts: open.parts,
+    views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
     intake,
     deadLetters: open.deadLetters,
@@ -211,15 +207,15 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         emit({ event: 'redis-warning', ...warning });
       await setLimits();
       if (stopping.signal.aborted) return;
-      const sessionsChannels = open.shards.keys.map(({ sessionsChannel }) => sessionsChannel);
+      const sessionsChannels = open.shards.all.map(({ sessionsChannel }) => sessionsChannel);
       subscriber = subscriberOf(redis, `postlane-wake:${options.name}`);
       subscriber.on('error', () => undefined);
       subscriber.on('message', (channel, message) => {
         if (!sessionsChannels.includes(channel)) return scheduler.wake();
-        const freed = sessions.hear(message);
+        const freed = sessions.onMessage(message);
         if (freed !== null) admission.freed(freed);
       });
-      await subscriber.subscribe(...open.shards.keys.map(({ wake }) => wake), ...sessionsChannels);
+      await subscriber.subscribe(...open.shards.all.map(({ wake }) => wake), ...sessionsChannels);
       if (stopping.signal.aborted) return;
       router = startRouter();
       scheduler.start();
@@ -241,8 +237,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
         const old = before.get(id);
         if (old === undefined) continue;
         // New settings deserve a try at once: this is how a latched wrong password ends.
-        if (JSON.stringify(old.transport) !== JSON.stringify(transport)) await lanes.forgive(id);
-        else if (JSON.stringify(old.limits) !== JSON.stringify(limits)) await lanes.requota(id);
+        if (JSON.stringify(old.transport) !== JSON.stringify(transport)) await lanes.clearFaults(id);
+        else if (JSON.stringify(old.limits) !== JSON.stringify(limits)) await lanes.endQuotaHold(id);
       }
       await setLimits();
       emit({ event: 'config-applied', worker: options.name, connectors: config.connectors.length });

@@ -50,6 +50,7 @@ function shard() {
         {
           ...body,
           ...parts,
+          views: [{ ...body, ...parts }],
         },
         {
           ...about,
@@ -150,7 +151,7 @@ const cases: Readonly<Record<FindingKind, Case>> = {
     async mended({ intake, deadLetters, ledger }) {
       expect((await intake.getJob('m'))?.data).toMatchObject({ v: 1 });
       expect(await deadLetters.get('m')).toBeNull();
-      expect(await ledger.standing('m')).toMatchObject({ kind: 'released', via: 'relay' });
+      expect(await ledger.idStatus('m')).toMatchObject({ kind: 'requeued', via: 'relay' });
     },
   },
   'row-not-indexed': {

@@ -1,14 +1,13 @@
 /** status(): where a message stands, also in the moment in which it goes from the intake to its lane. */
 import type { Queue } from 'bullmq';
 import { expect, test } from 'vitest';
-import { createLedger } from '../../src/queue/ledger/ledger.ts';
-import { keysOf } from '../../src/queue/redis/keys.ts';
+import { openQueues } from '../../src/queue/open.ts';
 import { readStatus } from '../../src/producer/status.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
 
 test('a message that is routed between the reads of its row and of its job is not unknown', async () => {
   const redis = testConnection();
-  const ledger = createLedger(redis, keysOf(testPrefix()));
+  const ledger = openQueues(redis, { prefix: testPrefix() }).ledger;
   const row = {
     id: 'm',
     connector: 'relay',
@@ -28,7 +27,7 @@ test('a message that is routed between the reads of its row and of its job is no
 });
 
 test('an id that no message has is null', async () => {
-  const ledger = createLedger(testConnection(), keysOf(testPrefix()));
+  const ledger = openQueues(testConnection(), { prefix: testPrefix() }).ledger;
   const intake = { getJob: async () => undefined } as unknown as Queue;
   expect(await readStatus('m', ledger, intake)).toBeNull();
 });

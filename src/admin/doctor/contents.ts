@@ -2,7 +2,7 @@
 import type { Message } from '../../message/message.ts';
 import { contentGraceMs, refsOf } from '../../queue/ledger/content.ts';
 import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
-import { intakeName, laneName } from '../../queue/redis/keys.ts';
+import { intakeName } from '../../queue/redis/keys.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, pages, scan, unsettled } from './scan.ts';
 
@@ -12,10 +12,11 @@ export async function* suspectContents(body: Body, examination: Examination): As
 }
 
 async function* suspectUnneeded(body: Body, { now, looked }: Examination): AsyncGenerator<Suspicion[]> {
-  const { redis, keys, shards, contents, ledger } = body;
+  const { redis, shards, contents, ledger } = body;
+  const keys = shards.home;
   const needed = async (id: string): Promise<boolean> => {
     if ((await redis.exists(keys.queue(intakeName, id))) > 0) return true;
-    const letters = await Promise.all(shards.keys.map((each) => redis.exists(each.deadLetter(id))));
+    const letters = await Promise.all(shards.all.map((each) => redis.exists(each.deadLetter(id))));
     if (letters.includes(1)) return true;
     return unsettled((await ledger.read(id))?.state ?? null);
   };
@@ -44,7 +45,8 @@ async function* suspectUnneeded(body: Body, { now, looked }: Examination): Async
 }
 
 async function* suspectMissing(body: Body): AsyncGenerator<Suspicion[]> {
-  const { redis, keys } = body;
+  const { redis, shards } = body;
+  const keys = shards.home;
   for await (const page of referring(body)) {
     const suspicions = page.map(async ({ id, key, message }): Promise<Suspicion[]> => {
       const missing = async (): Promise<string | undefined> => {
@@ -82,14 +84,12 @@ async function* referring(body: Body): AsyncGenerator<Referring[]> {
       for await (const jobs of pages((from, to) => lanes.queue(connector).getJobs([type], from, to, true))) {
         yield jobs.flatMap(({ id, data }) => {
           const decoded = decodeLane(String(id), data, limits);
-          return decoded.ok
-            ? [{ ...decoded.job, key: body.keysOf(connector).queue(laneName(connector), String(id)) }]
-            : [];
+          return decoded.ok ? [{ ...decoded.job, key: body.jobKey(connector, String(id)) }] : [];
         });
       }
     }
   }
-  for (const part of body.parts) {
+  for (const part of body.views) {
     for await (const ids of scan(body, part.keys.deadLetter(''))) {
       const letters = await Promise.all(ids.map((id) => part.deadLetters.get(id)));
       yield letters.flatMap((letter) => {

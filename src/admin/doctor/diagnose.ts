@@ -7,7 +7,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { suspectContents } from './contents.ts';
-import type { Body, DiagnoseOptions, Finding, ShardLook } from './findings.ts';
+import type { Body, DiagnoseOptions, Finding } from './findings.ts';
 import { suspectJobs } from './jobs.ts';
 import { suspectLanes } from './lanes.ts';
 import { suspectLetters } from './letters.ts';
@@ -24,18 +24,18 @@ export async function* diagnose(body: Body, options: DiagnoseOptions): AsyncGene
   const examination = { ...options, looked };
   // Lanes first: a job that is mended there is found in its place by what comes later.
   const { ledger } = body;
-  const parts: readonly ShardLook[] = body.parts.length === 1 ? [body] : body.parts;
-  const looks = [
-    ...parts.flatMap((part) => [
-      suspectLanes({ ...body, ...part }, examination),
+  const { views } = body;
+  const scans = [
+    ...views.flatMap((view) => [
+      suspectLanes({ ...body, ...view }, examination),
       // Whoever asks where a message stands asks all shards; whoever looks at what is in a shard, that one.
-      suspectJobs({ ...body, ...part, ledger }, examination),
-      suspectLetters({ ...body, ...part, ledger }, examination),
-      suspectRows({ ...body, ...part }, examination),
+      suspectJobs({ ...body, ...view, ledger }, examination),
+      suspectLetters({ ...body, ...view, ledger }, examination),
+      suspectRows({ ...body, ...view }, examination),
     ]),
     suspectContents(body, examination),
   ];
-  for (const suspects of looks) {
+  for (const suspects of scans) {
     for await (const page of suspects) {
       if (page.length === 0) continue;
       await pause(lookAgainMs);

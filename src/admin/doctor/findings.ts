@@ -6,8 +6,8 @@ import type { ContentStore } from '../../queue/ledger/content.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
 import type { Lanes } from '../../queue/lanes/lanes.ts';
 import type { Ledger } from '../../queue/ledger/ledger.ts';
-import type { Keys } from '../../queue/redis/keys.ts';
-import type { ShardParts } from '../../queue/open.ts';
+import type { ShardKeys } from '../../queue/redis/keys.ts';
+import type { ShardView } from '../../queue/open.ts';
 import type { Shards } from '../../queue/redis/shards.ts';
 
 /** The closed list of what can disagree: what it means, and what `--fix` does about it; null: nothing that is safe. */
@@ -95,17 +95,17 @@ export interface Suspicion {
   readonly fix: (() => Promise<boolean>) | null;
 }
 
-/** A shard, as far as the doctor looks at it by itself. */
-export type ShardLook = Pick<ShardParts, 'keys' | 'lanes' | 'ledger' | 'deadLetters'>;
+/** A shard, as far as the doctor examines it by itself. */
+type ExaminedShard = Pick<ShardView, 'keys' | 'lanes' | 'ledger' | 'deadLetters'>;
 
 /** What the doctor looks at. */
 export interface Body {
   readonly redis: RedisClient;
-  readonly keys: Keys;
-  readonly shards: Pick<Shards, 'home' | 'keys'>;
-  readonly parts: readonly ShardLook[];
-  /** The keys of the shard that a connector is in. */
-  keysOf(connectorId: string): Keys;
+  readonly keys: ShardKeys;
+  readonly shards: Pick<Shards, 'home' | 'all'>;
+  readonly views: readonly ExaminedShard[];
+  /** The key of a job in a connector's lane. */
+  jobKey(connectorId: string, jobId: string): string;
   readonly intake: Queue;
   readonly lanes: Lanes;
   readonly ledger: Ledger;

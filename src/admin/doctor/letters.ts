@@ -6,13 +6,16 @@ import { run, script } from '../../queue/lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
 
-/** KEYS: dead letter, index. ARGV: id, its time of death. Only the letter that was looked at: a newer one may be the only copy. */
-const dropLetterScript = script(`
-if redis.call('HGET', KEYS[1], 'at') ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
+/** Only the letter that was looked at: a newer one may be the only copy. @lua */
+export const dropLetterScript = script(
+  { keys: ['letter', 'index'], args: ['id', 'at'] },
+  /* lua */ `
+if redis.call('HGET', letter, 'at') ~= at then return 0 end
+redis.call('DEL', letter)
+redis.call('ZREM', index, id)
 return 1
-`);
+`,
+);
 
 /** Dead letters: their message must be dead, in part or held, and the index must name just them. */
 export async function* suspectLetters(body: Body, { looked }: Examination): AsyncGenerator<Suspicion[]> {
@@ -77,7 +80,12 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
 
 /** false if it is another letter by now. */
 export async function dropLetter({ redis, keys }: Body, { id, at }: DeadLetter): Promise<boolean> {
-  return (await run(redis, dropLetterScript, [keys.deadLetter(id), keys.dead], [id, at])) === 1;
+  return (
+    (await run(redis, dropLetterScript, {
+      keys: { letter: keys.deadLetter(id), index: keys.dead },
+      args: { id, at },
+    })) === 1
+  );
 }
 
 /** Its message needs them no more. */

@@ -1,6 +1,6 @@
 /** What the doctor looks for in ledger rows: unsettled ones must be in a queue, or held, and in the index; settled ones not. */
 import { jobName } from '../../queue/redis/keys.ts';
-import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
+import { endStateOf, terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { dropLetter } from './letters.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
@@ -36,32 +36,10 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
         id,
         detail: `the ledger says ${found.state}, by ${connector ?? 'no connector'}`,
         holds: async () => (await same()) && (await deadLetters.get(id)) === null,
-        fix: async () => {
-          const entry = {
-            at: now(),
-            event: 'dead',
-            detail: 'the message is in no queue; Redis has lost it',
-          };
-          const answer = await ledger.settle(
-            {
-              ...found,
-              rule: found.rule ?? '',
-              messageId: found.messageId ?? '',
-            },
-            null,
-            {
-              recipients: found.recipients,
-              entry,
-              retryAt: null,
-              reason: 'stalled',
-              retentionMs,
-              deadLetter: null,
-              countAttempt: true,
-              connectorWorks: false,
-              state: found.recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead',
-            },
-          );
-          return answer !== 'late';
+        fix: () => {
+          const detail = 'the message is in no queue; Redis has lost it';
+          const entry = { at: now(), event: 'dead', detail };
+          return ledger.close(found, { state: endStateOf(found), entry, reason: 'stalled', retentionMs });
         },
       });
     } else if (found.state === 'queued') {
@@ -76,8 +54,8 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
             event: 'replayed',
             detail: 'a replay that was cut off',
           };
-          const standing = await ledger.standing(id);
-          const via = standing.kind === 'released' ? standing.via : null;
+          const status = await ledger.idStatus(id);
+          const via = status.kind === 'requeued' ? status.via : null;
           const release = {
             from: ['queued'],
             entry,

@@ -2,7 +2,7 @@
 import type { Job } from 'bullmq';
 import { mastersOf } from '../../queue/redis/connection.ts';
 import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
-import { intakeName, laneName } from '../../queue/redis/keys.ts';
+import { intakeName } from '../../queue/redis/keys.ts';
 import type { Body } from './findings.ts';
 
 const page = 200;
@@ -13,14 +13,14 @@ export function unsettled(state: LedgerState | null): boolean {
 
 /** In the order in which messages move, so that one on its way is seen. */
 export async function queued(body: Body, id: string, connector: string | null): Promise<boolean> {
-  const { redis, parts } = body;
+  const { redis, views } = body;
   const keys = body.shards.home;
   // Jobs that BullMQ numbered have their number in the intake.
   const number = /^auto-(\d+)-\d+$/.exec(id)?.[1];
   const numbered = number === undefined ? [] : [keys.queue(intakeName, number)];
   if ((await redis.exists(keys.queue(intakeName, id), ...numbered)) > 0) return true;
-  const others = connector === null ? (await Promise.all(parts.map(({ lanes }) => lanes.known()))).flat() : [connector];
-  const found = others.map((each) => redis.exists(body.keysOf(each).queue(laneName(each), id)));
+  const others = connector === null ? (await Promise.all(views.map(({ lanes }) => lanes.known()))).flat() : [connector];
+  const found = others.map((each) => redis.exists(body.jobKey(each, id)));
   return (await Promise.all(found)).includes(1);
 }
 

@@ -4,37 +4,47 @@
  * the first of low, if anything before them would keep them waiting. Within a class the order stays.
  */
 import { jobPriorities } from '../jobs.ts';
-import { script } from '../lua/script.ts';
+import { run, script } from '../lua/script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { priorityScoreFactor } from './layout.ts';
 
-type LiftedClass = 'normal' | 'low';
+type PromotedClass = 'normal' | 'low';
 
-/** BullMQ keeps the priority in the upper bits of the score, and a counter below (getPriorityScore.lua). */
-const lowestScoreOfLow = jobPriorities.low * 2 ** 32;
+const lowestScoreOfLow = jobPriorities.low * priorityScoreFactor;
 
 /**
  * Moves the first job of a class to the front of the list that BullMQ serves before all priorities, where it also puts jobs that
- * stalled; the job itself is not changed, and goes back to its class if it is returned. KEYS: wait, prioritized. ARGV: class,
- * lowest score of low. → 1, or 0 if there is none that others would keep waiting.
+ * stalled; the job itself is not changed, and goes back to its class if it is returned. → 1, or 0 if no job of the class would
+ * be kept waiting.
+ *
+ * @lua
  */
-export const liftScript = script(`
-local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+export const promoteScript = script(
+  { keys: ['wait', 'prioritized'], args: ['class', 'lowestOfLow'] },
+  /* lua */ `
+local first = redis.call('ZRANGE', prioritized, 0, 0, 'WITHSCORES')
 if not first[1] then return 0 end
-local unclassed = redis.call('LLEN', KEYS[1])
+local unclassed = redis.call('LLEN', wait)
 local id = first[1]
-if ARGV[1] == 'normal' then
-  if unclassed == 0 or tonumber(first[2]) >= tonumber(ARGV[2]) then return 0 end
+if class == 'normal' then
+  if unclassed == 0 or tonumber(first[2]) >= tonumber(lowestOfLow) then return 0 end
 else
-  id = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[2], '+inf', 'LIMIT', 0, 1)[1]
+  id = redis.call('ZRANGEBYSCORE', prioritized, lowestOfLow, '+inf', 'LIMIT', 0, 1)[1]
   if not id or (unclassed == 0 and id == first[1]) then return 0 end
 end
-redis.call('ZREM', KEYS[2], id)
-redis.call('RPUSH', KEYS[1], id)
+redis.call('ZREM', prioritized, id)
+redis.call('RPUSH', wait, id)
 return 1
-`);
+`,
+);
 
-/** Arguments of the script for a class. */
-export function liftArgs(lifted: LiftedClass): (string | number)[] {
-  return [lifted, lowestScoreOfLow];
+/** → whether a job of the class was moved ahead of others. */
+export async function promote(
+  redis: RedisClient,
+  keys: { readonly wait: string; readonly prioritized: string },
+  promoted: PromotedClass,
+): Promise<boolean> {
+  return (await run(redis, promoteScript, { keys, args: { class: promoted, lowestOfLow: lowestScoreOfLow } })) === 1;
 }
 
 /** A class of which nothing was kept waiting is not asked for again so soon, in ms: most lanes have but one. */
@@ -45,13 +55,13 @@ export interface Turns {
   began(): void;
 }
 
-/** `lift` → whether there was somebody to lift. Its failures are a turn lost, and nothing else. `now` in ms, monotonic. */
-export function createTurns(lift: (lifted: LiftedClass) => Promise<boolean>, now: () => number): Turns {
+/** `promote` → whether there was a job to move. A failure costs one turn. `now` in ms, monotonic. */
+export function createTurns(promote: (promoted: PromotedClass) => Promise<boolean>, now: () => number): Turns {
   let count = 0;
-  const restsUntil: Record<LiftedClass, number> = { normal: -Infinity, low: -Infinity };
-  const turn = async (lifted: LiftedClass): Promise<void> => {
+  const restsUntil: Record<PromotedClass, number> = { normal: -Infinity, low: -Infinity };
+  const turn = async (promoted: PromotedClass): Promise<void> => {
     try {
-      if (!(await lift(lifted))) restsUntil[lifted] = now() + restMs;
+      if (!(await promote(promoted))) restsUntil[promoted] = now() + restMs;
     } catch {
       // Redis is away, or refuses: whoever fetches the next job says so.
     }
@@ -59,9 +69,9 @@ export function createTurns(lift: (lifted: LiftedClass) => Promise<boolean>, now
   return {
     began() {
       count = (count + 1) % 10;
-      const lifted = count === 4 ? 'normal' : count === 9 ? 'low' : null;
-      if (lifted === null || now() < restsUntil[lifted]) return;
-      void turn(lifted);
+      const promoted = count === 4 ? 'normal' : count === 9 ? 'low' : null;
+      if (promoted === null || now() < restsUntil[promoted]) return;
+      void turn(promoted);
     },
   };
 }

@@ -18,8 +18,7 @@ import {
 } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
 import { createStepRunner, SteppedBackend, type Attachment, type ScriptAddOn } from './steps.ts';
-import { run } from '../lua/script.ts';
-import { createTurns, liftArgs, liftScript, type Turns } from './priority-fairness.ts';
+import { createTurns, promote, type Turns } from './priority-fairness.ts';
 
 export interface SharedQueues {
   queue(name: string): Queue;
@@ -83,9 +82,9 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
       return backend.addWith(new Job(queue, name, data, opts, opts.jobId), addOn);
     },
     laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) => {
-      const lists = [queueKeys.toKey(name, 'wait'), queueKeys.toKey(name, 'prioritized')];
+      const lists = { wait: queueKeys.toKey(name, 'wait'), prioritized: queueKeys.toKey(name, 'prioritized') };
       const turns = createTurns(
-        async (lifted) => (await run(redis, liftScript, lists, liftArgs(lifted))) === 1,
+        (promoted) => promote(redis, lists, promoted),
         () => performance.now(),
       );
       return new LaneWorker(

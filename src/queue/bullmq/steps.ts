@@ -8,13 +8,13 @@
  */
 import { RedisQueueBackend, type Job } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
-import { run, script, type Script } from '../lua/script.ts';
+import { hashed, runText, type HashedLua, type ScriptValue } from '../lua/script.ts';
 
 /** Lua of ours, in which `bullmq()` runs BullMQ's step, once, and returns its result. It returns a table: our answer, then BullMQ's. */
 export interface ScriptAddOn {
   readonly lua: string;
   readonly keys: readonly string[];
-  readonly args: readonly (string | number)[];
+  readonly args: readonly ScriptValue[];
 }
 
 /** An add-on that is to run with the end of a job, and what has become of it. */
@@ -32,7 +32,7 @@ export type StepRunner = (command: string, args: Args, addOn: ScriptAddOn) => Pr
 /** Runs steps over this connection, on which BullMQ has defined its scripts. */
 export function createStepRunner(redis: RedisClient): StepRunner {
   const defined = redis.scriptsSet as Record<string, { lua: string; numberOfKeys: number } | undefined>;
-  const steps = new Map<string, Map<string, Script>>();
+  const steps = new Map<string, Map<string, HashedLua>>();
   return async (command, args, { lua, keys, args: ours }) => {
     const theirs = defined[command];
     if (theirs === undefined) throw new Error(`BullMQ has not defined ${command}`);
@@ -43,13 +43,13 @@ export function createStepRunner(redis: RedisClient): StepRunner {
     let step = known.get(lua);
     if (step === undefined) known.set(lua, (step = combine(lua, theirs.lua, numberOfKeys, args.length - numberOfKeys)));
     const stepKeys = [...args.slice(0, numberOfKeys), ...keys] as string[];
-    return (await run(redis, step, stepKeys, [...args.slice(numberOfKeys), ...ours])) as unknown[];
+    return (await runText(redis, step, stepKeys, [...args.slice(numberOfKeys), ...ours])) as unknown[];
   };
 }
 
 /** BullMQ's keys and arguments come first; their numbers are constants of the script. */
-function combine(ours: string, theirs: string, keyCount: number, argCount: number): Script {
-  return script(`
+function combine(ours: string, theirs: string, keyCount: number, argCount: number): HashedLua {
+  return hashed(`
 local allKeys, allArgs = KEYS, ARGV
 local function part(list, from, to)
   local some = {}

@@ -7,7 +7,7 @@
  * dies leaves its booking behind, and the connector sends less, never more.
  */
 import type { RedisClient } from '../redis/connection.ts';
-import type { Keys } from '../redis/keys.ts';
+import type { Shards } from '../redis/shards.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
 /** A closed list: also why a lane waits. */
@@ -37,13 +37,17 @@ end
 `;
 
 /**
- * All or nothing. KEYS: a hash «end of bucket → amount» for each demand. ARGV: for each demand amount, limit, window ms,
+ * All or nothing, over a hash "end of bucket → amount" for each demand. Arguments: for each demand amount, limit, window ms,
  * bucket ms. → [ms to wait or 0, which demand (from 0) must wait the longest, the bucket of each].
+ *
+ * @lua
  */
-const takeScript = script(`${luaNow}${luaBooked}
+export const takeScript = script(
+  { keys: [], moreKeys: 'hashes', moreArgs: 'demands' },
+  /* lua */ `${luaNow}${luaBooked}
 local wait, which, buckets = 0, 0, {}
-for i, key in ipairs(KEYS) do
-  local amount, limit, windowMs, bucketMs = unpack(ARGV, i * 4 - 3, i * 4)
+for i, key in ipairs(hashes) do
+  local amount, limit, windowMs, bucketMs = unpack(demands, i * 4 - 3, i * 4)
   local sum, counts, stale = booked(key, tonumber(windowMs))
   for _, bucket in ipairs(stale) do redis.call('HDEL', key, bucket) end
   buckets[i] = (math.floor(now / bucketMs) + 1) * bucketMs
@@ -59,26 +63,32 @@ for i, key in ipairs(KEYS) do
   end
 end
 if wait > 0 then return { math.ceil(wait), which } end
-for i, key in ipairs(KEYS) do
-  local amount, limit, windowMs, bucketMs = unpack(ARGV, i * 4 - 3, i * 4)
+for i, key in ipairs(hashes) do
+  local amount, _, windowMs, bucketMs = unpack(demands, i * 4 - 3, i * 4)
   redis.call('HINCRBY', key, string.format('%.0f', buckets[i]), amount)
   redis.call('PEXPIRE', key, string.format('%.0f', windowMs + 2 * bucketMs))
   buckets[i] = string.format('%.0f', buckets[i])
 end
 return { 0, 0, unpack(buckets) }
-`);
+`,
+);
 
-/** KEYS as above. ARGV: windows in ms. → how much of each window is used. */
-const usedScript = script(`${luaNow}${luaBooked}
+/** Over the same hashes, with a window in ms for each. → how much of each window is used. @lua */
+export const usedScript = script(
+  { keys: [], moreKeys: 'hashes', moreArgs: 'windows' },
+  /* lua */ `${luaNow}${luaBooked}
 local used = {}
-for i, key in ipairs(KEYS) do used[i] = string.format('%.0f', (booked(key, tonumber(ARGV[i])))) end
+for i, key in ipairs(hashes) do used[i] = string.format('%.0f', (booked(key, tonumber(windows[i])))) end
 return used
-`);
+`,
+);
 
-/** KEYS as above. ARGV: for each the old bucket, what goes from it, the bucket ms, and what comes into the present one. */
-const correctScript = script(`${luaNow}
-for i, key in ipairs(KEYS) do
-  local bucket, less, bucketMs, more = unpack(ARGV, i * 4 - 3, i * 4)
+/** Over the same hashes, with four values for each: the old bucket, what goes from it, the bucket ms, and what comes into the present one. @lua */
+export const correctScript = script(
+  { keys: [], moreKeys: 'hashes', moreArgs: 'corrections' },
+  /* lua */ `${luaNow}
+for i, key in ipairs(hashes) do
+  local bucket, less, bucketMs, more = unpack(corrections, i * 4 - 3, i * 4)
   -- A hash that is gone was older than its window: nothing is left to give back.
   if redis.call('EXISTS', key) == 1 then
     redis.call('HINCRBY', key, bucket, '-' .. less)
@@ -87,7 +97,8 @@ for i, key in ipairs(KEYS) do
     end
   end
 end
-`);
+`,
+);
 
 /** What was booked for one attempt. */
 export interface Booking {
@@ -126,7 +137,8 @@ function bookedOf({ amount, limit }: Demand): number {
   return Math.min(amount, limit);
 }
 
-export function createQuota(redis: RedisClient, keys: Keys): Quota {
+export function createQuota(redis: RedisClient, shards: Shards): Quota {
+  const keyOf = (connectorId: string, kind: QuotaKind): string => shards.keysOf(connectorId).quota(connectorId, kind);
   return {
     async take(connectorId, demands) {
       if (demands.length === 0) return { booking: { parts: [] } };
@@ -134,8 +146,12 @@ export function createQuota(redis: RedisClient, keys: Keys): Quota {
         const { limit, windowMs } = demand;
         return [bookedOf(demand), limit, enforcedMs(windowMs), bucketMsOf(windowMs)];
       });
-      const hashes = demands.map(({ kind }) => keys.quota(connectorId, kind));
-      const [waitMs, which, ...buckets] = (await run(redis, takeScript, hashes, args)) as unknown[];
+      const hashes = demands.map(({ kind }) => keyOf(connectorId, kind));
+      const [waitMs, which, ...buckets] = (await run(redis, takeScript, {
+        keys: {},
+        moreKeys: hashes,
+        moreArgs: args,
+      })) as unknown[];
       if (Number(waitMs) > 0) return { waitMs: Number(waitMs), kind: demands[Number(which)]!.kind };
       return { booking: { parts: demands.map((demand, i) => ({ demand, bucket: String(buckets[i]) })) } };
     },
@@ -148,22 +164,18 @@ export function createQuota(redis: RedisClient, keys: Keys): Quota {
         const moves = elapsedMs >= bucketMs;
         const less = moves ? booked : booked - keep;
         if (less === 0) return [];
-        return [{ key: keys.quota(connectorId, demand.kind), args: [bucket, less, bucketMs, moves ? keep : 0] }];
+        return [{ key: keyOf(connectorId, demand.kind), args: [bucket, less, bucketMs, moves ? keep : 0] }];
       });
       if (changed.length === 0) return;
-      await run(
-        redis,
-        correctScript,
-        changed.map(({ key }) => key),
-        changed.flatMap(({ args }) => args),
-      );
+      const moreKeys = changed.map(({ key }) => key);
+      await run(redis, correctScript, { keys: {}, moreKeys, moreArgs: changed.flatMap(({ args }) => args) });
     },
 
     async used(connectorId, windows) {
       if (windows.length === 0) return [];
-      const hashes = windows.map(({ kind }) => keys.quota(connectorId, kind));
+      const hashes = windows.map(({ kind }) => keyOf(connectorId, kind));
       const spans = windows.map(({ windowMs }) => enforcedMs(windowMs));
-      return ((await run(redis, usedScript, hashes, spans)) as unknown[]).map(Number);
+      return ((await run(redis, usedScript, { keys: {}, moreKeys: hashes, moreArgs: spans })) as unknown[]).map(Number);
     },
   };
 }

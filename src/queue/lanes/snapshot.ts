@@ -1,9 +1,10 @@
-/** A look at many lanes at once: which of them need the sweep. A page of them is one round trip, so that thousands cost little. */
-import type { RedisClient } from '../redis/connection.ts';
-import { laneName, type Keys } from '../redis/keys.ts';
+/** A snapshot of many lanes at once: which of them need maintenance. A page of them is one round trip, so that thousands cost little. */
+import { metaFields } from '../bullmq/layout.ts';
 import { run, script } from '../lua/script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { laneName, type ShardKeys } from '../redis/keys.ts';
 
-export interface LaneLook {
+export interface LaneSnapshot {
   readonly connectorId: string;
   readonly active: number;
   readonly failed: number;
@@ -15,39 +16,47 @@ export interface LaneLook {
   readonly limits: { readonly concurrency: string; readonly max: string; readonly duration: string };
 }
 
-const types = ['active', 'failed', 'wait', 'prioritized', 'delayed', 'meta'] as const;
+const laneKeys = ['active', 'failed', 'wait', 'prioritized', 'delayed', 'meta'] as const;
 /** Lanes of one script: some milliseconds of Redis' time, in which it serves nobody else. */
 const page = 200;
 
-/** KEYS: ready, then six of each lane. ARGV: the connectors' ids. → seven values of each. */
-const lookScript = script(`
+/** The keys of each lane follow, six at a time, in the order of `laneKeys`. → seven values of each lane. @lua */
+export const snapshotScript = script(
+  { keys: ['ready'], moreKeys: 'laneKeys', moreArgs: 'connectors' },
+  /* lua */ `
 local found = {}
-local function say(value) found[#found + 1] = value end
-for i, id in ipairs(ARGV) do
-  local k = (i - 1) * 6 + 2
-  say(redis.call('LLEN', KEYS[k]))
-  say(redis.call('ZCARD', KEYS[k + 1]))
-  say(redis.call('LLEN', KEYS[k + 2]) + redis.call('ZCARD', KEYS[k + 3]) + redis.call('ZCARD', KEYS[k + 4]))
-  say(redis.call('ZSCORE', KEYS[1], id) and 1 or 0)
-  local meta = redis.call('HMGET', KEYS[k + 5], 'concurrency', 'max', 'duration')
-  for n = 1, 3 do say(meta[n] or '') end
+local function add(value) found[#found + 1] = value end
+for i, id in ipairs(connectors) do
+  local active, failed, wait, prioritized, delayed, meta = unpack(laneKeys, i * 6 - 5, i * 6)
+  add(redis.call('LLEN', active))
+  add(redis.call('ZCARD', failed))
+  add(redis.call('LLEN', wait) + redis.call('ZCARD', prioritized) + redis.call('ZCARD', delayed))
+  add(redis.call('ZSCORE', ready, id) and 1 or 0)
+  local limits = redis.call('HMGET', meta, '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
+  for n = 1, 3 do add(limits[n] or '') end
 end
 return found
-`);
+`,
+);
 
-export async function lookAtLanes(
+/** Lanes of one shard. */
+export async function snapshotOf(
   redis: RedisClient,
-  keys: Keys,
+  keys: ShardKeys,
   connectorIds: readonly string[],
-): Promise<LaneLook[]> {
-  const looks: LaneLook[] = [];
+): Promise<LaneSnapshot[]> {
+  const snapshots: LaneSnapshot[] = [];
   for (let start = 0; start < connectorIds.length; start += page) {
     const ids = connectorIds.slice(start, start + page);
-    const laneKeys = ids.flatMap((id) => types.map((type) => keys.queue(laneName(id), type)));
-    const found = (await run(redis, lookScript, [keys.ready, ...laneKeys], ids)) as (string | number)[];
+    const moreKeys = ids.flatMap((id) => laneKeys.map((name) => keys.queue(laneName(id), name)));
+    const found = (await run(redis, snapshotScript, {
+      keys: { ready: keys.ready },
+      moreKeys,
+      moreArgs: ids,
+    })) as (string | number)[];
     for (const [i, connectorId] of ids.entries()) {
       const [active, failed, waiting, ready, concurrency, max, duration] = found.slice(i * 7, i * 7 + 7);
-      looks.push({
+      snapshots.push({
         connectorId,
         active: Number(active),
         failed: Number(failed),
@@ -57,5 +66,5 @@ export async function lookAtLanes(
       });
     }
   }
-  return looks;
+  return snapshots;
 }

@@ -1,5 +1,6 @@
 /** What a lane waits for, and until when: the reason is written beside BullMQ's limiter, with the same end. */
 import type { QuotaKind } from './quota.ts';
+import { luaCloseLimiter, luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
 import { luaNow, script } from '../lua/script.ts';
 
 /** Why somebody made a lane wait for a time. */
@@ -24,40 +25,47 @@ export const waitReasons = [
 ] as const;
 export type WaitReason = (typeof waitReasons)[number];
 
-/** KEYS: limiter, reason. ARGV: pause ms, reason, BullMQ's count of a full limiter. A shorter pause does not end a longer one. */
-export const holdScript = script(`
-if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('PTTL', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[1])
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
+/** A shorter pause does not end a longer one. → 1 if this one holds. */
+export const holdLaneScript = script(
+  { keys: ['limiter', 'waitReason'], args: ['pauseMs', 'reason'] },
+  /* lua */ `${luaCloseLimiter}
+if redis.call('EXISTS', waitReason) == 1 and redis.call('PTTL', limiter) >= tonumber(pauseMs) then return 0 end
+closeLimiter(limiter, pauseMs)
+redis.call('SET', waitReason, reason, 'PX', pauseMs)
 return 1
-`);
+`,
+);
 
 /**
- * Forgets why the lane waits if it is one of the reasons of ARGV. KEYS[1] reason. The limiter is then one of the pace alone, and
- * the next setting of limits shortens it to an interval: at no moment is the lane faster than its pace.
+ * Forgets why the lane waits if it is one of `reasons`. The limiter is then one of the rate alone, and the next setting of limits
+ * shortens it to an interval: at no moment is the lane faster than its rate.
  */
-export const unholdScript = script(`
-local why = redis.call('GET', KEYS[1])
-for _, reason in ipairs(ARGV) do
-  if reason == why then return redis.call('DEL', KEYS[1]) end
+export const endHoldScript = script(
+  { keys: ['waitReason'], moreArgs: 'reasons' },
+  /* lua */ `
+local why = redis.call('GET', waitReason)
+for _, reason in ipairs(reasons) do
+  if reason == why then return redis.call('DEL', waitReason) end
 end
 return 0
-`);
+`,
+);
 
-/** KEYS: wait, prioritized, delayed, active, meta, limiter, reason. → [reason, ms until its end or -1, concurrency in force or -1]. */
-export const waitScript = script(`${luaNow}
-local meta = redis.call('HMGET', KEYS[5], 'paused', 'concurrency', 'max')
-local concurrency = tonumber(meta[2] or '-1')
-if meta[1] then return { 'pause', -1, concurrency } end
-if redis.call('LLEN', KEYS[1]) + redis.call('ZCARD', KEYS[2]) == 0 then
-  local delayed = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-  if not delayed[2] then return { 'work', -1, concurrency } end
-  -- BullMQ keeps a delayed job's time in the upper bits of its score.
-  return { 'retry', math.max(0, math.floor(tonumber(delayed[2]) / 4096) - now), concurrency }
+/** → [reason, ms until its end or -1, concurrency in force or -1]. */
+export const waitScript = script(
+  { keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter', 'waitReason'] },
+  /* lua */ `${luaNow}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
+local paused, concurrency, max = limitsOf(meta)
+local inForce = concurrency or -1
+if paused then return { 'pause', -1, inForce } end
+if waiting(wait, prioritized) == 0 then
+  local first = delayedUntil(delayed)
+  if not first then return { 'work', -1, inForce } end
+  return { 'retry', math.max(0, first - now), inForce }
 end
-if meta[3] and tonumber(redis.call('GET', KEYS[6]) or '0') >= tonumber(meta[3]) then
-  return { redis.call('GET', KEYS[7]) or 'rate', math.max(0, redis.call('PTTL', KEYS[6])), concurrency }
-end
-if meta[2] and redis.call('LLEN', KEYS[4]) >= concurrency then return { 'concurrency', -1, concurrency } end
-return { 'nothing', -1, concurrency }
-`);
+local limited = limitedFor(limiter, max)
+if limited then return { redis.call('GET', waitReason) or 'rate', limited, inForce } end
+if concurrency and redis.call('LLEN', active) >= concurrency then return { 'concurrency', -1, inForce } end
+return { 'nothing', -1, inForce }
+`,
+);

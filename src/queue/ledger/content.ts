@@ -8,28 +8,34 @@ import { createHash } from 'node:crypto';
 import type { RedisClient } from '../redis/connection.ts';
 import { PostlaneError } from '../../errors.ts';
 import type { Content, Message } from '../../message/message.ts';
-import type { Keys } from '../redis/keys.ts';
+import type { HomeKeys } from '../redis/keys.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
-/** KEYS: content, refs, contents. ARGV: hash, message id, bytes or nothing. → 1 if it is stored now. */
-const storeScript = script(`${luaNow}
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  if not ARGV[3] then return 0 end
-  redis.call('SET', KEYS[1], ARGV[3])
+/** The bytes are the only further argument, or missing. → 1 if the content is stored now. @lua */
+export const storeScript = script(
+  { keys: ['content', 'refs', 'contents'], args: ['hash', 'id'], moreArgs: 'given' },
+  /* lua */ `${luaNow}
+if redis.call('EXISTS', content) == 0 then
+  if not given[1] then return 0 end
+  redis.call('SET', content, given[1])
 end
-redis.call('SADD', KEYS[2], ARGV[2])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('SADD', refs, id)
+redis.call('ZADD', contents, now, hash)
 return 1
-`);
+`,
+);
 
-/** KEYS: content, refs, contents. ARGV: hash, message id. → 1 if that was the last one. */
-const releaseScript = script(`
-redis.call('SREM', KEYS[2], ARGV[2])
-if redis.call('SCARD', KEYS[2]) > 0 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2])
-redis.call('ZREM', KEYS[3], ARGV[1])
+/** → 1 if that was the last message that needed it. @lua */
+export const releaseScript = script(
+  { keys: ['content', 'refs', 'contents'], args: ['hash', 'id'] },
+  /* lua */ `
+redis.call('SREM', refs, id)
+if redis.call('SCARD', refs) > 0 then return 0 end
+redis.call('DEL', content, refs)
+redis.call('ZREM', contents, hash)
 return 1
-`);
+`,
+);
 
 export interface ContentStore {
   /** Stores bytes for a message; → the reference. The bytes travel only if Redis does not have them. */
@@ -63,8 +69,11 @@ export function refsOf(message: Message): string[] {
 /** Of one range: as much as costs a round trip little, and memory little. */
 const rangeBytes = 4 * 1024 * 1024;
 
-export function createContentStore(redis: RedisClient, keys: Keys): ContentStore {
-  const keysFor = (ref: string): string[] => [keys.content(ref), keys.contentRefs(ref), keys.contents];
+export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentStore {
+  const inputFor = (ref: string, id: string) => ({
+    keys: { content: keys.content(ref), refs: keys.contentRefs(ref), contents: keys.contents },
+    args: { hash: ref, id },
+  });
   const range = async (content: Content, start: number, end: number): Promise<Buffer> => {
     if (!('ref' in content)) return Buffer.from(content.content, content.encoding).subarray(start, end);
     const bytes = await redis.getrangeBuffer(keys.content(content.ref), start, end - 1);
@@ -86,14 +95,14 @@ export function createContentStore(redis: RedisClient, keys: Keys): ContentStore
 
     async put(messageId, bytes) {
       const ref = createHash('sha256').update(bytes).digest('hex');
-      if ((await run(redis, storeScript, keysFor(ref), [ref, messageId])) === 0) {
-        await run(redis, storeScript, keysFor(ref), [ref, messageId, bytes]);
+      if ((await run(redis, storeScript, inputFor(ref, messageId))) === 0) {
+        await run(redis, storeScript, { ...inputFor(ref, messageId), moreArgs: [bytes] });
       }
       return { ref, size: bytes.length };
     },
 
     async link(messageId, refs) {
-      const found = await Promise.all(refs.map((ref) => run(redis, storeScript, keysFor(ref), [ref, messageId])));
+      const found = await Promise.all(refs.map((ref) => run(redis, storeScript, inputFor(ref, messageId))));
       return refs.filter((_ref, i) => found[i] === 0);
     },
 
@@ -108,7 +117,7 @@ export function createContentStore(redis: RedisClient, keys: Keys): ContentStore
     },
 
     async release(messageId, refs) {
-      await Promise.all(refs.map((ref) => run(redis, releaseScript, keysFor(ref), [ref, messageId])));
+      await Promise.all(refs.map((ref) => run(redis, releaseScript, inputFor(ref, messageId))));
     },
 
     async olderThan(before, limit) {

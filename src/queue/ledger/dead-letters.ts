@@ -1,6 +1,7 @@
 /** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
 import type { RedisClient } from '../redis/connection.ts';
-import type { Keys } from '../redis/keys.ts';
+import type { ShardKeys } from '../redis/keys.ts';
+import type { Shards } from '../redis/shards.ts';
 
 /** The closed list of reasons. */
 export const deadReasons = [
@@ -76,68 +77,96 @@ export interface DeadLetters {
   overdue(bounds: { now: number; maxAgeMs: number; maxCount: number; limit: number }): Promise<string[]>;
 }
 
-export function createDeadLetters(redis: RedisClient, keys: Keys): DeadLetters {
+/** Each dead letter is in the shard that its message's row was in; lists are merged by the time of death. */
+export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLetters {
+  const over = <T>(ask: (keys: ShardKeys) => Promise<T>): Promise<T[]> => Promise.all(all.map(ask));
+  const count = async (): Promise<number> =>
+    (await over(({ dead }) => redis.zcard(dead))).reduce((sum, each) => sum + each, 0);
+  const oldest = async (limit: number): Promise<{ readonly id: string; readonly at: number }[]> => {
+    const found = await over(({ dead }) => redis.zrange(dead, 0, String(limit - 1), 'WITHSCORES'));
+    return found
+      .flatMap((flat) => flat.flatMap((id, i) => (i % 2 === 0 ? [{ id, at: Number(flat[i + 1]) }] : [])))
+      .sort((a, b) => a.at - b.at)
+      .slice(0, limit);
+  };
+  return {
+    count,
+    oldest,
+    list: (filter) => merged(all.map((keys) => listOf(redis, keys, filter))),
+
+    async get(id) {
+      const hashes = await over((keys) => redis.hgetall(keys.deadLetter(id)));
+      for (const hash of hashes) {
+        const row = parseSummary(id, hash);
+        if (row !== null) return { ...row, data: fromJson(hash['data']) };
+      }
+      return null;
+    },
+
+    async drop(id) {
+      const dropped = await over(async (keys) => {
+        const [[, removed] = []] = (await redis.multi().zrem(keys.dead, id).del(keys.deadLetter(id)).exec()) ?? [];
+        return removed === 1;
+      });
+      return dropped.includes(true);
+    },
+
+    async overdue({ now, maxAgeMs, maxCount, limit }) {
+      const old = await over(({ dead }) => redis.zrangebyscore(dead, '-inf', now - maxAgeMs, 'LIMIT', 0, limit));
+      const excess = (await count()) - maxCount;
+      const many = excess > 0 ? await oldest(Math.min(excess, limit)) : [];
+      return [...new Set([...old.flat(), ...many.map(({ id }) => id)])];
+    },
+  };
+}
+
+async function* listOf(
+  redis: RedisClient,
+  keys: ShardKeys,
+  { reason, connector, since, until }: DeadLetterFilter,
+): AsyncGenerator<DeadLetterSummary> {
   const summary = async (id: string): Promise<DeadLetterSummary | null> => {
     const values = await redis.hmget(keys.deadLetter(id), ...summaryFields);
     return parseSummary(id, Object.fromEntries(summaryFields.map((field, i) => [field, values[i] ?? ''])));
   };
-  return {
-    count: () => redis.zcard(keys.dead),
+  // Paged by score, not by rank: rows that are dropped meanwhile must not make the listing skip others.
+  let from: number = since ?? 0;
+  let seen = new Set<string>();
+  for (;;) {
+    const limit = pageSize + seen.size;
+    const flat = await redis.zrangebyscore(keys.dead, from, until ?? '+inf', 'WITHSCORES', 'LIMIT', 0, limit);
+    const page: [string, number][] = [];
+    for (let i = 0; i + 1 < flat.length; i += 2) page.push([flat[i]!, Number(flat[i + 1])]);
+    const fresh = page.filter(([id]) => !seen.has(id));
+    if (fresh.length === 0) return;
+    const rows = await Promise.all(fresh.map(([id]) => summary(id)));
+    for (const row of rows) {
+      if (row === null) continue;
+      if (reason !== undefined && row.reason !== reason) continue;
+      if (connector !== undefined && row.connector !== connector) continue;
+      yield row;
+    }
+    const last = fresh.at(-1)![1];
+    seen = new Set([...(last === from ? seen : []), ...fresh.filter(([, at]) => at === last).map(([id]) => id)]);
+    from = last;
+  }
+}
 
-    async *list({ reason, connector, since, until }) {
-      // Paged by score, not by rank: rows that are dropped meanwhile must not make the listing skip others.
-      let from: number = since ?? 0;
-      let seen = new Set<string>();
-      for (;;) {
-        const flat = await redis.zrangebyscore(
-          keys.dead,
-          from,
-          until ?? '+inf',
-          'WITHSCORES',
-          'LIMIT',
-          0,
-          pageSize + seen.size,
-        );
-        const page: [string, number][] = [];
-        for (let i = 0; i + 1 < flat.length; i += 2) page.push([flat[i]!, Number(flat[i + 1])]);
-        const fresh = page.filter(([id]) => !seen.has(id));
-        if (fresh.length === 0) return;
-        const rows = await Promise.all(fresh.map(([id]) => summary(id)));
-        for (const row of rows) {
-          if (row === null) continue;
-          if (reason !== undefined && row.reason !== reason) continue;
-          if (connector !== undefined && row.connector !== connector) continue;
-          yield row;
-        }
-        const last = fresh.at(-1)![1];
-        seen = new Set([...(last === from ? seen : []), ...fresh.filter(([, at]) => at === last).map(([id]) => id)]);
-        from = last;
-      }
-    },
-
-    async get(id) {
-      const hash = await redis.hgetall(keys.deadLetter(id));
-      const row = parseSummary(id, hash);
-      return row === null ? null : { ...row, data: fromJson(hash['data']) };
-    },
-
-    async drop(id) {
-      const [[, removed] = []] = (await redis.multi().zrem(keys.dead, id).del(keys.deadLetter(id)).exec()) ?? [];
-      return removed === 1;
-    },
-
-    async oldest(limit) {
-      const flat = await redis.zrange(keys.dead, 0, String(limit - 1), 'WITHSCORES');
-      return flat.flatMap((id, i) => (i % 2 === 0 ? [{ id, at: Number(flat[i + 1]) }] : []));
-    },
-
-    async overdue({ now, maxAgeMs, maxCount, limit }) {
-      const old = await redis.zrangebyscore(keys.dead, '-inf', now - maxAgeMs, 'LIMIT', 0, limit);
-      const over = (await redis.zcard(keys.dead)) - maxCount;
-      const many = over > 0 ? await redis.zrange(keys.dead, 0, String(Math.min(over, limit) - 1)) : [];
-      return [...new Set([...old, ...many])];
-    },
-  };
+/** Each is sorted; so is what comes out. */
+async function* merged(lists: AsyncGenerator<DeadLetterSummary>[]): AsyncGenerator<DeadLetterSummary> {
+  const heads = await Promise.all(lists.map((list) => list.next()));
+  for (;;) {
+    let first: number | null = null;
+    for (const [i, head] of heads.entries()) {
+      if (head.done === true) continue;
+      const best = first === null ? null : heads[first]!;
+      if (best === null || best.done === true || head.value.at < best.value.at) first = i;
+    }
+    if (first === null) return;
+    const head = heads[first]!;
+    if (head.done !== true) yield head.value;
+    heads[first] = await lists[first]!.next();
+  }
 }
 
 function parseSummary(id: string, hash: Record<string, string>): DeadLetterSummary | null {

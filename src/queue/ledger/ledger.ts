@@ -1,81 +1,32 @@
 /**
- * The ledger: a Redis hash per message that says where it stands, per recipient, with its history. It outlives the job.
+ * The ledger: reads and writes the rows of messages, each step one script in the shard that the row is in.
  *
- *   queued ──▶ sending ──▶ sent | partial | dead            terminal: kept for a configured time
- *     ▲  ▲        │
- *     │  └─ deferred (retry at) ◀─┘        cancelled         terminal
- *     └──── replay of a dead letter
- *
- * `open` is the fence: an attempt that was begun under a job's lock token and has no result yet. Whoever finds it set
- * does not know whether the mail was taken.
+ * A message with a job in a lane has its row beside it, in the connector's shard. Of every other one the location says where it
+ * is (location.ts); with a single shard that costs nothing.
  */
-import type { RedisClient } from '../redis/connection.ts';
 import type { ScriptAddOn } from '../bullmq/steps.ts';
-import type { Keys } from '../redis/keys.ts';
-import { cancelScript, fenceScript, releaseScript, rowScript, settleAddOn, settleScript } from './scripts.ts';
+import { bind, run, type ScriptValue } from '../lua/script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import type { ShardKeys } from '../redis/keys.ts';
+import type { Shards } from '../redis/shards.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
-import { run, type Script } from '../lua/script.ts';
+import type { Location } from './location.ts';
+import {
+  idStatusOf,
+  newRowOf,
+  parseRow,
+  routedEntry,
+  rowFields,
+  type HistoryEntry,
+  type IdStatus,
+  type LedgerRow,
+  type LedgerState,
+  type NewRow,
+  type RecipientState,
+} from './row.ts';
+import { cancelScript, fenceScript, releaseScript, rowScript, settleLua, settleScript } from './scripts.ts';
 
-export const ledgerStates = [
-  'queued',
-  'scheduled',
-  'sending',
-  'deferred',
-  'sent',
-  'partial',
-  'held',
-  'dead',
-  'cancelled',
-] as const;
-export type LedgerState = (typeof ledgerStates)[number];
-
-export const terminalStates: ReadonlySet<LedgerState> = new Set(['sent', 'partial', 'dead', 'cancelled']);
-
-/** Where one recipient stands. `pending` has had no attempt yet. */
-export interface RecipientState {
-  readonly address: string;
-  readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain';
-  readonly code: string | null;
-  readonly reply: string | null;
-}
-
-/** One fact in a message's life; `at` in ms since the epoch. */
-export interface HistoryEntry {
-  readonly at: number;
-  readonly event: string;
-  readonly connector?: string;
-  readonly attempt?: number;
-  readonly detail?: string;
-}
-
-export interface LedgerRow {
-  readonly id: string;
-  readonly state: LedgerState;
-  readonly connector: string | null;
-  readonly rule: string | null;
-  readonly messageId: string | null;
-  readonly attempts: number;
-  readonly recipients: readonly RecipientState[];
-  readonly acceptedAt: number;
-  readonly updatedAt: number;
-  readonly deadline: number;
-  readonly retryAt: number | null;
-  readonly reason: string | null;
-  /** An attempt that was begun and has no result yet. `at` in ms since the epoch. */
-  readonly open: { readonly at: number; readonly worker: string } | null;
-  readonly history: readonly HistoryEntry[];
-}
-
-export interface NewRow {
-  readonly id: string;
-  /** null where no connector was found. */
-  readonly connector: string | null;
-  readonly rule: string;
-  readonly messageId: string;
-  readonly recipients: readonly RecipientState[];
-  readonly acceptedAt: number;
-  readonly deadline: number;
-}
+export * from './row.ts';
 
 /** The result of an attempt, or of giving up. `retentionMs` is set for terminal states only. */
 export interface Settlement {
@@ -104,17 +55,40 @@ export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised';
 /** `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not ours. Else the row's state. */
 export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
 
-/** `taken`: the id belongs to a message that is routed or settled. `released`: an operator had it replayed. */
-export type Standing =
-  | { readonly kind: 'new' }
-  | { readonly kind: 'taken'; readonly state: LedgerState }
-  | { readonly kind: 'released'; readonly via: string | null; readonly deadline: number };
+/** The end of a message without an attempt. */
+interface Closing {
+  readonly state: LedgerState;
+  readonly entry: HistoryEntry;
+  readonly reason: string | null;
+  readonly retentionMs: number;
+  /** Default: as the row has them. */
+  readonly recipients?: readonly RecipientState[];
+  /** Default: none. */
+  readonly deadLetter?: DeadLetter | null;
+}
+
+/** The settlement of a message that ends without an attempt. */
+function closingOf(row: Pick<NewRow, 'recipients'>, closing: Closing): Settlement {
+  return {
+    recipients: row.recipients,
+    deadLetter: null,
+    ...closing,
+    retryAt: null,
+    countAttempt: true,
+    connectorWorks: false,
+  };
+}
+
+/** What a message ends as that will not be tried again: some of its recipients may have it. */
+export function endStateOf({ recipients }: Pick<NewRow, 'recipients'>): 'partial' | 'dead' {
+  return recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead';
+}
 
 export interface Ledger {
   /** The row, or null. */
   read(id: string): Promise<LedgerRow | null>;
-  /** What a router must know of an id before it routes a message under it. */
-  standing(id: string): Promise<Standing>;
+  /** What a router must know of an id before it routes a message under it. `shard`: where to look; default: where it is. */
+  idStatus(id: string, shard?: number): Promise<IdStatus>;
   /** Writes the row of a routed message. false if there is one already that is not waiting to be routed. */
   create(row: NewRow): Promise<boolean>;
   /** Opens an attempt if the job's lock still carries `token` and the message may be sent. */
@@ -126,7 +100,9 @@ export interface Ledger {
   settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
   /** The same as an add-on to the end of the message's job; `settleAnswerOf` reads its answer. */
   settleAddOn(row: NewRow, token: string | null, settlement: Settlement): ScriptAddOn;
-  /** true if the message will not be sent: it had no attempt under way and nobody has received it. */
+  /** Ends a message without an attempt. → false if it has ended meanwhile. */
+  close(row: LedgerRow, closing: Closing): Promise<boolean>;
+  /** true if the message will not be sent: it had no attempt under way and no recipient has received it. */
   cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
   /**
    * Makes a routed or dead message routable again, for re-routing and replay. A row that has expired begins anew. false if
@@ -138,83 +114,111 @@ export interface Ledger {
   ): Promise<boolean>;
 }
 
-type StepInput = Omit<ScriptAddOn, 'lua'>;
+/** A message that moves is cancelled where it arrives; this often the ledger looks where that is. */
+const maxCancelAttempts = 5;
 
-export function createLedger(redis: RedisClient, keys: Keys): Ledger {
-  /** The row is missing only after a crash, so its fields travel only when they are asked for. */
-  const runWithRow = async (step: Script, { keys: at, args }: StepInput, row: NewRow): Promise<unknown> => {
-    const answer = await run(redis, step, at, args);
-    return answer === 'no-row' ? run(redis, step, at, [...args, ...rowFields(row)]) : answer;
+export function createLedger(redis: RedisClient, shards: Shards, location: Location): Ledger {
+  const at = (shard: number): ShardKeys => shards.all[shard] ?? shards.home;
+  const rowIn = (keys: ShardKeys, id: string) => ({ rowKey: keys.ledger(id), unsettled: keys.unsettled });
+  const readIn = async (shard: number, id: string): Promise<LedgerRow | null> =>
+    parseRow(id, await redis.hgetall(at(shard).ledger(id)));
+
+  /** A row is in the shard of its location; while it moves, or where a crash left it, in the one that it came from. */
+  const search = async (id: string): Promise<{ readonly shard: number; readonly row: LedgerRow | null }> => {
+    const { shard, from } = await location.read(id);
+    for (const each of [shard, from]) {
+      const row = each === null ? null : await readIn(each, id);
+      if (row !== null) return { shard: each ?? shard, row };
+    }
+    return { shard, row: null };
   };
-  const stepOf = (row: NewRow, token: string | null, settlement: Settlement): StepInput => {
-    const letter = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
-    const at = [
-      keys.ledger(row.id),
-      keys.unsettled,
-      keys.deadLetter(row.id),
-      keys.dead,
-      keys.connector(settlement.entry.connector ?? ''),
-      keys.connectorStats(row.connector ?? ''),
-    ];
-    const args = [
-      row.id,
-      token ?? '',
-      settlement.state,
-      settlement.entry.at,
-      settlement.retentionMs ?? '',
-      JSON.stringify(settlement.recipients),
-      settlement.retryAt ?? '',
-      settlement.reason ?? '',
-      JSON.stringify(settlement.entry),
-      settlement.countAttempt ? 1 : 0,
-      settlement.connectorWorks ? 1 : 0,
-      settlement.reached ?? 0,
-      row.deadline,
-      letter.length,
-      ...letter,
-    ];
-    return { keys: at, args };
+
+  const statusIn = async (shard: number, id: string): Promise<IdStatus> => {
+    const fields = ['state', 'routed', 'via', 'deadline', 'moved'];
+    const [state, routed, via, deadline, moved] = await redis.hmget(at(shard).ledger(id), ...fields);
+    // On its way to another shard: it is to be routed, there.
+    return moved ? idStatusOf('queued', '', via, deadline) : idStatusOf(state, routed, via, deadline);
   };
+
+  const settle = async (row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer> => {
+    const beside = shards.all.length === 1 || (row.connector !== null && token !== null);
+    const keys = beside ? shards.keysOf(row.connector ?? '') : at((await search(row.id)).shard);
+    const input = settleInput(keys, row, token, settlement);
+    const answer = await run(redis, settleScript, input);
+    // The row is missing only after a crash, so its fields travel only when they are asked for.
+    if (answer !== 'no-row') return answer as SettleAnswer;
+    return (await run(redis, settleScript, {
+      ...input,
+      moreArgs: [...input.moreArgs, ...rowFields(row)],
+    })) as SettleAnswer;
+  };
+
   return {
-    async read(id) {
-      return parseRow(id, await redis.hgetall(keys.ledger(id)));
-    },
+    settle,
 
-    async standing(id) {
-      const fields = ['state', 'routed', 'via', 'deadline', 'moved'];
-      const [state, routed, via, deadline, moved] = await redis.hmget(keys.ledger(id), ...fields);
-      // On its way to another shard: it is to be routed, there.
-      return moved ? standingOf('queued', '', via, deadline) : standingOf(state, routed, via, deadline);
+    read: async (id) => (shards.all.length === 1 ? readIn(0, id) : (await search(id)).row),
+
+    async idStatus(id, only) {
+      if (only !== undefined) return statusIn(only, id);
+      const { shard, from } = await location.read(id);
+      const status = await statusIn(shard, id);
+      return status.kind === 'new' && from !== null ? statusIn(from, id) : status;
     },
 
     async create(row) {
-      const args = [row.id, row.deadline, routedEntry(row), ...rowFields(row)];
-      const answer = await run(redis, rowScript, [keys.ledger(row.id), keys.unsettled], args);
-      return answer === 'ok';
+      const { id, deadline } = row;
+      const shard = row.connector === null ? 0 : shards.of(row.connector);
+      const place = await location.claim(id, '', shard, null, deadline);
+      if (shards.all.length > 1 && place.shard !== shard) return false;
+      const args = { id, deadline, entry: routedEntry(row) };
+      return (await run(redis, rowScript, { keys: rowIn(at(shard), id), args, moreArgs: rowFields(row) })) === 'ok';
     },
 
     async fence(row, { lockKey, token, now, worker, overOpen, attempts }) {
-      const open = JSON.stringify({ token, at: now, worker });
-      const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
-      const fenceKeys = [keys.ledger(row.id), keys.unsettled, lockKey];
-      const args = [row.id, token, open, overOpen ? 1 : 0, row.deadline, now, JSON.stringify(uncertain), attempts];
-      return (await runWithRow(fenceScript, { keys: fenceKeys, args }, row)) as FenceAnswer;
+      const doubt: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
+      const input = {
+        // A job in a lane has its row beside it.
+        keys: { ...rowIn(shards.keysOf(row.connector ?? ''), row.id), lock: lockKey },
+        args: {
+          id: row.id,
+          token,
+          open: JSON.stringify({ token, at: now, worker }),
+          over: overOpen ? 1 : 0,
+          deadline: row.deadline,
+          now,
+          doubt: JSON.stringify(doubt),
+          known: attempts,
+        },
+      };
+      const answer = await run(redis, fenceScript, input);
+      if (answer !== 'no-row') return answer as FenceAnswer;
+      return (await run(redis, fenceScript, { ...input, moreArgs: rowFields(row) })) as FenceAnswer;
     },
 
-    settle: async (row, token, settlement) =>
-      (await runWithRow(settleScript, stepOf(row, token, settlement), row)) as SettleAnswer,
+    settleAddOn: (row, token, settlement) =>
+      bind(settleLua, settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement)),
 
-    settleAddOn: (row, token, settlement) => ({ lua: settleAddOn, ...stepOf(row, token, settlement) }),
+    close: async (row, closing) => (await settle(newRowOf(row), null, closingOf(row, closing))) !== 'late',
 
     async cancel(id, now, retentionMs, inIntake) {
       const entry: HistoryEntry = { at: now, event: 'cancelled' };
-      const args = [id, now, retentionMs, JSON.stringify(entry), inIntake ? 1 : 0];
-      return (await run(redis, cancelScript, [keys.ledger(id), keys.unsettled], args)) === 'ok';
+      const args = { id, now, retentionMs, entry: JSON.stringify(entry), inIntake: inIntake ? 1 : 0 };
+      for (let attempt = 1; attempt <= maxCancelAttempts; attempt += 1) {
+        const before = await location.read(id);
+        const answer = await run(redis, cancelScript, { keys: rowIn(at(before.shard), id), args });
+        // A router writes the location first and the row then: if the location is the same, the row is, or will be, there.
+        if ((await location.read(id)).at === before.at) return answer === 'ok';
+      }
+      return false;
     },
 
     async release(id, { from, entry, deadline, via }) {
-      const args = [id, entry.at, JSON.stringify(entry), deadline, via ?? '', ...from];
-      return (await run(redis, releaseScript, [keys.ledger(id), keys.unsettled], args)) === 'ok';
+      const { shard, row } = await search(id);
+      // Between the shards: a new row in its place would know nothing of the recipients who have their copy.
+      const moving = row === null ? (await location.read(id)).from : null;
+      if (moving !== null) await location.move(id, moving, shard);
+      const args = { id, now: entry.at, entry: JSON.stringify(entry), deadline, via: via ?? '' };
+      return (await run(redis, releaseScript, { keys: rowIn(at(shard), id), args, moreArgs: from })) === 'ok';
     },
   };
 }
@@ -224,76 +228,34 @@ export function settleAnswerOf(reply: unknown): SettleAnswer | null {
   return reply === 'no-row' ? null : (reply as SettleAnswer);
 }
 
-/** What a router makes of these fields of a row. */
-export function standingOf(
-  state: string | null | undefined,
-  routed: string | null | undefined,
-  via: string | null | undefined,
-  deadline: string | null | undefined,
-): Standing {
-  if (typeof state !== 'string') return { kind: 'new' };
-  if (state === 'queued' && routed === '') return { kind: 'released', via: via || null, deadline: Number(deadline) };
-  return { kind: 'taken', state: ledgerStates.find((name) => name === state) ?? 'queued' };
-}
-
-/** The first entry of a row's history. */
-export function routedEntry({ connector, rule }: NewRow): string {
-  const event = connector === null ? 'no-route' : 'routed';
-  const entry: HistoryEntry = { at: Date.now(), event, ...(connector === null ? {} : { connector }), detail: rule };
-  return JSON.stringify(entry);
-}
-
-/** A new row as a list of fields and values. */
-export function rowFields(row: NewRow): (string | number)[] {
-  return [
-    'connector',
-    row.connector ?? '',
-    'routed',
-    row.connector ?? '-',
-    'rule',
-    row.rule,
-    'messageId',
-    row.messageId,
-    'acceptedAt',
-    row.acceptedAt,
-    'deadline',
-    row.deadline,
-    'recipients',
-    JSON.stringify(row.recipients),
-  ];
-}
-
-function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
-  const state = ledgerStates.find((name) => name === hash['state']);
-  // What is left of a row that went to another shard is no row.
-  if (state === undefined || hash['moved'] !== undefined) return null;
-  const history = Object.entries(hash)
-    .filter(([field]) => /^h\d+$/.test(field))
-    .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
-    .flatMap(([, text]) => (fromJson(text) as HistoryEntry | null) ?? []);
+function settleInput(keys: ShardKeys, row: NewRow, token: string | null, settlement: Settlement) {
+  const { entry } = settlement;
+  const letter: ScriptValue[] = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
   return {
-    id,
-    state,
-    connector: hash['connector'] || null,
-    rule: hash['rule'] || null,
-    messageId: hash['messageId'] || null,
-    attempts: Number(hash['attempts'] ?? 0),
-    recipients: (fromJson(hash['recipients']) as RecipientState[] | null) ?? [],
-    acceptedAt: Number(hash['acceptedAt'] ?? 0),
-    updatedAt: Number(hash['updatedAt'] ?? 0),
-    deadline: Number(hash['deadline'] ?? 0),
-    retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
-    reason: hash['reason'] || null,
-    open: fromJson(hash['open']) as LedgerRow['open'],
-    history,
+    keys: {
+      rowKey: keys.ledger(row.id),
+      unsettled: keys.unsettled,
+      letterKey: keys.deadLetter(row.id),
+      letters: keys.dead,
+      faults: keys.connector(entry.connector ?? ''),
+      stats: keys.connectorStats(row.connector ?? ''),
+    },
+    args: {
+      id: row.id,
+      token: token ?? '',
+      state: settlement.state,
+      at: entry.at,
+      retentionMs: settlement.retentionMs ?? '',
+      recipients: JSON.stringify(settlement.recipients),
+      retryAt: settlement.retryAt ?? '',
+      reason: settlement.reason ?? '',
+      entry: JSON.stringify(entry),
+      countAttempt: settlement.countAttempt ? 1 : 0,
+      connectorWorks: settlement.connectorWorks ? 1 : 0,
+      reached: settlement.reached ?? 0,
+      deadline: row.deadline,
+      letterCount: letter.length,
+    },
+    moreArgs: letter,
   };
-}
-
-/** Written by us, but nothing that comes out of Redis may break a reader. */
-function fromJson(text: string | undefined): unknown {
-  try {
-    return text === undefined || text === '' ? null : (JSON.parse(text) as unknown);
-  } catch {
-    return null;
-  }
 }

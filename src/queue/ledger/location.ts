@@ -1,9 +1,9 @@
 /**
- * Where a message's row is, if there are several shards. A word in the home shard says so, `SHARD` or, while the row moves
- * from another one, `SHARD FROM`; no word means home. It is written before the row, and outlives it. Whoever cancels or
- * routes goes by it, so that of a message that moves there are never two rows that could both be sent:
+ * Where a message's row is, if there are several shards. A location entry in the home shard says so, `SHARD` or, while the row
+ * moves from another one, `SHARD FROM`; no entry means home. It is written before the row, and outlives it. Cancelling and
+ * routing follow it, so a message that moves never has two rows that could both be sent:
  *
- *   word «to from» ─▶ the old row is left as a dead one ─▶ copy of it in the new shard ─▶ job and row there
+ *   entry `TO FROM` ─▶ the old row is left as a dead one ─▶ copy of it in the new shard ─▶ job and row there
  *
  * A crash anywhere in between leaves the job where it was (intake, or the old lane), and all of it is done again.
  */
@@ -11,10 +11,10 @@ import type { RedisClient } from '../redis/connection.ts';
 import { run, script } from '../lua/script.ts';
 import type { Shards } from '../redis/shards.ts';
 
-/** How long the word outlives the row, and how long a row that has moved is in the way of a job that was left behind. */
+/** How long the entry outlives the row, and how long a row that has moved is in the way of a job that was left behind. */
 const graceMs = 24 * 3_600_000;
 
-/** `at` is the word as it stands. */
+/** `at` is the entry as it stands. */
 interface Place {
   readonly at: string;
   readonly shard: number;
@@ -22,73 +22,100 @@ interface Place {
   readonly from: number | null;
 }
 
-/** KEYS: word, row at home. ARGV: expected word, new word, time to live. → the word that stands; none where it is at home. */
-const placeScript = script(`
-local at = redis.call('GET', KEYS[1]) or ''
-if at ~= ARGV[1] then return at end
-if at == '' and ARGV[2]:match('^%d+$') then
-  if ARGV[2] == '0' or redis.call('EXISTS', KEYS[2]) == 1 then return '' end
+/** → the entry that stands; empty where the message is at home. @lua */
+export const locateScript = script(
+  { keys: ['entry', 'homeRow'], args: ['expected', 'target', 'ttlMs'] },
+  /* lua */ `
+local at = redis.call('GET', entry) or ''
+if at ~= expected then return at end
+if at == '' and target:match('^%d+$') then
+  if target == '0' or redis.call('EXISTS', homeRow) == 1 then return '' end
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return ARGV[2]
-`);
+redis.call('SET', entry, target, 'PX', ttlMs)
+return target
+`,
+);
 
 /**
- * KEYS: row, unsettled. ARGV: id, time to live. Takes a released row out of the game: what is left of it says «dead», so that
- * a job that is still about finds its end. → its fields, or the state that forbids it. A row that was taken before gives the
- * same once more; where there is none, a mark stays, against whoever is late.
+ * Retires a row that waits to be routed again: what is left of it says `dead`, so that a job that was left behind ends.
+ * → its fields, or the state that forbids it. A row that was taken before gives the same once more; where there is none, a
+ * mark stays against late writers.
+ *
+ * @lua
  */
-const takeScript = script(`
-local row = redis.call('HMGET', KEYS[1], 'state', 'routed', 'moved')
+export const takeScript = script(
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'ttlMs'] },
+  /* lua */ `
+local row = redis.call('HMGET', rowKey, 'state', 'routed', 'moved')
 if row[1] and not row[3] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
-local fields = redis.call('HGETALL', KEYS[1])
-redis.call('HSET', KEYS[1], 'moved', '1')
-if row[1] then redis.call('HSET', KEYS[1], 'state', 'dead', 'routed', '-') end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('ZREM', KEYS[2], ARGV[1])
+local fields = redis.call('HGETALL', rowKey)
+redis.call('HSET', rowKey, 'moved', '1')
+if row[1] then redis.call('HSET', rowKey, 'state', 'dead', 'routed', '-') end
+redis.call('PEXPIRE', rowKey, ttlMs)
+redis.call('ZREM', unsettled, id)
 return fields
-`);
+`,
+);
 
-/** KEYS: row, unsettled. ARGV: id, deadline, then the fields that were taken. A row that is there already stays. */
-const putScript = script(`
-if redis.call('HEXISTS', KEYS[1], 'state') == 1 and redis.call('HEXISTS', KEYS[1], 'moved') == 0 then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-redis.call('HDEL', KEYS[1], 'moved')
-redis.call('HSET', KEYS[1], 'state', 'queued', 'routed', '')
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+/** Writes the fields that were taken. A row that is there already stays. @lua */
+export const putScript = script(
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline'], moreArgs: 'fields' },
+  /* lua */ `
+if redis.call('HEXISTS', rowKey, 'state') == 1 and redis.call('HEXISTS', rowKey, 'moved') == 0 then return 0 end
+redis.call('DEL', rowKey)
+redis.call('HSET', rowKey, unpack(fields))
+redis.call('HDEL', rowKey, 'moved')
+redis.call('HSET', rowKey, 'state', 'queued', 'routed', '')
+redis.call('ZADD', unsettled, deadline, id)
 return 1
-`);
+`,
+);
 
-export interface Placement {
+export interface Location {
   read(id: string): Promise<Place>;
   /** Says where the message is to be, if `at` is still what stands. → what stands then. */
   claim(id: string, at: string, to: number, from: number | null, deadline: number): Promise<Place>;
-  /** Moves a released row. → false if it may not move (any more); true also where there is none. */
+  /** Moves a row that waits to be routed again. → false if it may not move; true also where there is none. */
   move(id: string, from: number, to: number): Promise<boolean>;
 }
 
-/** `keepMs`: how long a row is kept after its end. */
-export function createPlacement(redis: RedisClient, { keys, home }: Shards, keepMs: () => number): Placement {
+const home: Place = { at: '', shard: 0, from: null };
+
+/** `keepMs`: how long a row is kept after its end. With a single shard nothing is written or asked. */
+export function createLocation(redis: RedisClient, shards: Shards, keepMs: () => number): Location {
+  if (shards.all.length === 1) {
+    return { read: async () => home, claim: async () => home, move: async () => true };
+  }
+  const { all } = shards;
+  const { location, ledger } = shards.home;
   return {
-    async read(id) {
-      return parse((await redis.get(home.place(id))) ?? '');
-    },
+    read: async (id) => parse((await redis.get(location(id))) ?? ''),
 
     async claim(id, at, to, from, deadline) {
-      const word = from === null ? String(to) : `${to} ${from}`;
+      const entry = from === null ? String(to) : `${to} ${from}`;
       const ttlMs = Math.max(0, deadline - Date.now()) + keepMs() + graceMs;
-      return parse(String(await run(redis, placeScript, [home.place(id), home.ledger(id)], [at, word, ttlMs])));
+      const answer = await run(redis, locateScript, {
+        keys: { entry: location(id), homeRow: ledger(id) },
+        args: { expected: at, target: entry, ttlMs },
+      });
+      return parse(String(answer));
     },
 
     async move(id, from, to) {
-      const [old, next] = [keys[from] ?? home, keys[to] ?? home];
-      const fields = await run(redis, takeScript, [old.ledger(id), old.unsettled], [id, graceMs]);
+      const [old, next] = [all[from] ?? shards.home, all[to] ?? shards.home];
+      const fields = await run(redis, takeScript, {
+        keys: { rowKey: old.ledger(id), unsettled: old.unsettled },
+        args: { id, ttlMs: graceMs },
+      });
       if (!Array.isArray(fields)) return false;
       const row = fields as string[];
       if (!row.includes('state')) return true;
       const deadline = row[row.indexOf('deadline') + 1] ?? '0';
-      await run(redis, putScript, [next.ledger(id), next.unsettled], [id, deadline, ...row]);
+      await run(redis, putScript, {
+        keys: { rowKey: next.ledger(id), unsettled: next.unsettled },
+        args: { id, deadline },
+        moreArgs: row,
+      });
       return true;
     },
   };

@@ -19,8 +19,8 @@
 const holdPauses = 10;
 
 /** After a refusal, of `tried` that were on their way. Needs `now`. → the level. */
-export const luaLower = `
-local function lower(key, configured, tried, pause, longestHold)
+export const luaDecrease = `
+local function decrease(key, configured, tried, pause, longestHold)
   local row = redis.call('HMGET', key, 'level', 'bad', 'burst', 'hold', 'okAt')
   local level = math.min(tonumber(row[1] or configured), configured)
   local bad, burst, hold = tonumber(row[2] or '0'), tonumber(row[3] or '0'), tonumber(row[4] or '0')
@@ -45,8 +45,8 @@ end
 `;
 
 /** After a mail that was taken; ends the faults. → 'recovered' if there were any, 'raised' if one more may go, else 'ok'. */
-export const luaRise = `
-local function rise(key)
+export const luaIncrease = `
+local function increase(key)
   local row = redis.call('HMGET', key, 'faults', 'level', 'configured', 'bad', 'burst', 'holdUntil', 'served')
   if not row[2] then
     redis.call('DEL', key)

@@ -1,32 +1,126 @@
-/** Lua scripts in Redis: defined once as text, called by hash, loaded on demand. */
+/** Lua scripts in Redis: their keys and arguments have names, which become Lua locals and TypeScript types alike. */
 import { createHash } from 'node:crypto';
 import type { RedisClient } from '../redis/connection.ts';
 
-export interface Script {
-  readonly lua: string;
-  readonly sha: string;
+export type ScriptValue = string | number | Buffer;
+
+/** What a script is called with, in order. A position has one name, in Lua and in TypeScript. */
+export interface ScriptShape<Key extends string = string, Arg extends string = string> {
+  readonly keys: readonly Key[];
+  readonly args?: readonly Arg[];
+  /** Name of a Lua table with the keys that follow the named ones. */
+  readonly moreKeys?: string;
+  /** Name of a Lua table with the arguments that follow the named ones. */
+  readonly moreArgs?: string;
 }
+
+/** A piece of Lua with named inputs. On its own it is a script; with BullMQ's `bullmq()` it is a script add-on. */
+export interface Lua<Key extends string = string, Arg extends string = string> {
+  readonly shape: ScriptShape<Key, Arg>;
+  readonly lua: string;
+}
+
+export type Script<Key extends string = string, Arg extends string = string> = Lua<Key, Arg> & HashedLua;
 
 /** Redis time in ms as the local `now`: the clocks of workers may differ, that of Redis is one. */
 export const luaNow = `local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 `;
 
-export function script(lua: string): Script {
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+/** Lua whose named keys and arguments are locals at its top. */
+export function lua<const Key extends string, const Arg extends string = never>(
+  shape: ScriptShape<Key, Arg>,
+  text: string,
+): Lua<Key, Arg> {
+  const { keys, args = [], moreKeys, moreArgs } = shape;
+  const lines = [
+    ...locals('KEYS', keys),
+    ...locals('ARGV', args),
+    ...rest('KEYS', keys.length, moreKeys),
+    ...rest('ARGV', args.length, moreArgs),
+  ];
+  return { shape, lua: `${lines.join('\n')}\n${text}` };
 }
 
-/** Runs a script. A restarted Redis has forgotten it (NOSCRIPT): then its text is sent, which loads it again. */
-export async function run(
+function locals(list: string, names: readonly string[]): string[] {
+  if (names.length === 0) return [];
+  return [`local ${names.join(', ')} = ${names.map((_, i) => `${list}[${i + 1}]`).join(', ')}`];
+}
+
+/** A loop rather than `unpack`, which ends at some thousand values. */
+function rest(list: string, from: number, name: string | undefined): string[] {
+  return name === undefined
+    ? []
+    : [`local ${name} = {}`, `for i = ${from + 1}, #${list} do ${name}[i - ${from}] = ${list}[i] end`];
+}
+
+export function script<const Key extends string, const Arg extends string = never>(
+  shape: ScriptShape<Key, Arg>,
+  text: string,
+): Script<Key, Arg> {
+  const made = lua(shape, text);
+  return { ...made, ...hashed(made.lua) };
+}
+
+/** Lua as Redis knows it: by its SHA-1. */
+export interface HashedLua {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+export function hashed(text: string): HashedLua {
+  return { lua: text, sha: createHash('sha1').update(text).digest('hex') };
+}
+
+/** The values of named inputs, and of those that follow them. */
+export interface ScriptInput<Key extends string, Arg extends string> {
+  readonly keys: Readonly<Record<Key, string>>;
+  readonly args?: Readonly<Record<Arg, ScriptValue>>;
+  readonly moreKeys?: readonly string[];
+  readonly moreArgs?: readonly ScriptValue[];
+}
+
+/** The inputs in the order of the shape, as Redis takes them. */
+function positional<Key extends string, Arg extends string>(
+  { keys, args = [] }: ScriptShape<Key, Arg>,
+  input: ScriptInput<Key, Arg>,
+): { readonly keys: string[]; readonly args: ScriptValue[] } {
+  const named: Partial<Record<Arg, ScriptValue>> = input.args ?? {};
+  return {
+    keys: [...keys.map((name) => input.keys[name]), ...(input.moreKeys ?? [])],
+    args: [...args.map((name) => named[name]!), ...(input.moreArgs ?? [])],
+  };
+}
+
+/** Runs a script with named inputs. */
+export function run<Key extends string, Arg extends string>(
   redis: RedisClient,
-  { lua, sha }: Script,
+  called: Script<Key, Arg>,
+  input: ScriptInput<Key, Arg>,
+): Promise<unknown> {
+  const { keys, args } = positional(called.shape, input);
+  return runText(redis, called, keys, args);
+}
+
+/** Runs Lua by its hash. A restarted Redis has forgotten it (NOSCRIPT): then its text is sent, which loads it again. */
+export async function runText(
+  redis: RedisClient,
+  { lua: text, sha }: HashedLua,
   keys: readonly string[],
-  args: readonly (string | number | Buffer)[],
+  args: readonly ScriptValue[],
 ): Promise<unknown> {
   try {
     return await redis.evalsha(sha, keys.length, ...keys, ...args);
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return redis.eval(lua, keys.length, ...keys, ...args);
+    return redis.eval(text, keys.length, ...keys, ...args);
   }
+}
+
+/** Lua with its inputs in place, to be run together with a step of BullMQ's. */
+export function bind<Key extends string, Arg extends string>(
+  { shape, lua: text }: Lua<Key, Arg>,
+  input: ScriptInput<Key, Arg>,
+): { readonly lua: string; readonly keys: string[]; readonly args: ScriptValue[] } {
+  return { lua: text, ...positional(shape, input) };
 }

@@ -12,8 +12,11 @@ export function laneName(connectorId: string): string {
   return `${lanePrefix}${connectorId}`;
 }
 
-/** Keys beside the BullMQ queues. None can be taken for a queue's: queues are called `outbound` and `lane-…` only. */
-export interface Keys {
+/**
+ * Keys of one shard beside the BullMQ queues. None can be taken for a queue's: queues are called `outbound` and `lane-…` only.
+ * Everything that belongs to a connector is in the connector's shard.
+ */
+export interface ShardKeys {
   readonly prefix: string;
   /** ZSET connector id → time from which its lane may have something to do. */
   readonly ready: string;
@@ -23,64 +26,71 @@ export interface Keys {
   readonly unsettled: string;
   /** ZSET message id → time of death. */
   readonly dead: string;
-  /** ZSET hash → time of storing, of all stored contents. */
-  readonly contents: string;
   /** Pub/sub channel: a lane became ready. */
   readonly wake: string;
-  /** STRING number of shards that workers were last started with. */
-  readonly shardCount: string;
-  /** STRING that is written to see whether replicas follow. */
-  readonly acknowledged: string;
   /** ZSET worker → until when it counts as alive, of workers with sessions at servers. */
   readonly sessions: string;
   /** Pub/sub channel: a session has ended, or should. */
   readonly sessionsChannel: string;
-  /** When the lane's next message might be taken, where it is paced; µs of Redis' clock. */
-  pace(connectorId: string): string;
+  /** STRING when the lane's next message might be taken, where it has a rate; µs of Redis' clock. */
+  readonly plan: (connectorId: string) => string;
   /** HASH worker → sessions with a connector's server that it may have open. */
-  sessionsOf(connectorId: string): string;
-  ledger(id: string): string;
-  /** STRING the shard that a message's row is in, if there are several. */
-  place(id: string): string;
-  deadLetter(id: string): string;
-  content(sha256: string): string;
-  contentRefs(sha256: string): string;
+  readonly sessionsOf: (connectorId: string) => string;
+  readonly ledger: (id: string) => string;
+  readonly deadLetter: (id: string) => string;
   /** HASH of a connector's recent faults, shared by all workers. */
-  connector(connectorId: string): string;
+  readonly connector: (connectorId: string) => string;
   /** HASH of what a connector has done, over all workers; `sent` counts messages. */
-  connectorStats(connectorId: string): string;
+  readonly connectorStats: (connectorId: string) => string;
   /** STRING why a lane waits, with the same end as its limiter's. */
-  connectorWait(connectorId: string): string;
+  readonly connectorWait: (connectorId: string) => string;
   /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
-  quota(connectorId: string, kind: string): string;
+  readonly quota: (connectorId: string, kind: string) => string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
-  queue(queueName: string, type: string): string;
+  readonly queue: (queueName: string, type: string) => string;
 }
 
-export function keysOf(prefix: string): Keys {
+/** Keys of the first shard alone: what belongs to no connector. */
+export interface HomeKeys extends ShardKeys {
+  /** ZSET hash → time of storing, of all stored contents. */
+  readonly contents: string;
+  /** STRING number of shards that workers were last started with. */
+  readonly shardCount: string;
+  /** STRING that is written to see whether replicas follow. */
+  readonly acknowledged: string;
+  /** STRING which process had the last round of maintenance; it ends when the next is due. */
+  readonly maintenance: string;
+  /** STRING the shard that a message's row is in, if there are several. */
+  readonly location: (id: string) => string;
+  readonly content: (sha256: string) => string;
+  readonly contentRefs: (sha256: string) => string;
+}
+
+export function keysOf(prefix: string): HomeKeys {
   return {
     prefix,
     ready: `${prefix}:ready`,
     lanes: `${prefix}:lanes`,
     unsettled: `${prefix}:unsettled`,
     dead: `${prefix}:dead`,
-    contents: `${prefix}:contents`,
     wake: `${prefix}:wake`,
-    pace: (connectorId) => `${prefix}:connector:${connectorId}:pace`,
-    shardCount: `${prefix}:shards`,
-    acknowledged: `${prefix}:acknowledged`,
     sessions: `${prefix}:sessions`,
     sessionsChannel: `${prefix}:sessions:free`,
+    plan: (connectorId) => `${prefix}:connector:${connectorId}:pace`,
     sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,
     ledger: (id) => `${prefix}:ledger:${id}`,
-    place: (id) => `${prefix}:place:${id}`,
     deadLetter: (id) => `${prefix}:dead:${id}`,
-    content: (sha256) => `${prefix}:content:${sha256}`,
-    contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,
     connector: (connectorId) => `${prefix}:connector:${connectorId}`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
     connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
+    contents: `${prefix}:contents`,
+    shardCount: `${prefix}:shards`,
+    acknowledged: `${prefix}:acknowledged`,
+    maintenance: `${prefix}:sweep`,
+    location: (id) => `${prefix}:place:${id}`,
+    content: (sha256) => `${prefix}:content:${sha256}`,
+    contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,
   };
 }

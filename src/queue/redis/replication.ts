@@ -7,7 +7,7 @@
  */
 import { PostlaneError } from '../../errors.ts';
 import type { RedisClient } from './connection.ts';
-import { intakeName, type Keys } from './keys.ts';
+import { intakeName, type HomeKeys } from './keys.ts';
 
 interface Round {
   readonly ids: string[];
@@ -17,7 +17,7 @@ interface Round {
 /** `keys` are those of the shard that the intake is in. Rejects with `redis-unacknowledged` if there are too few in time. */
 export function createAcknowledger(
   redis: RedisClient,
-  keys: Keys,
+  keys: HomeKeys,
   { replicas, timeoutMs }: { readonly replicas: number; readonly timeoutMs: number },
 ): (id: string) => Promise<void> {
   let running: Promise<unknown> = Promise.resolve();
@@ -25,7 +25,7 @@ export function createAcknowledger(
 
   const ask = async (ids: readonly string[]): Promise<readonly [Error | null, unknown][]> => {
     const pipeline = redis.pipeline();
-    for (const id of ids) pipeline.exists(keys.ledger(id), keys.queue(intakeName, id), keys.place(id));
+    for (const id of ids) pipeline.exists(keys.ledger(id), keys.queue(intakeName, id), keys.location(id));
     return (await pipeline.set(keys.acknowledged, '1').wait(replicas, timeoutMs).exec()) ?? [];
   };
 

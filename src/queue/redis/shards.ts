@@ -2,22 +2,44 @@
  * Shards: the parts that connectors are spread over, each with a hash tag of its own, so that a Cluster can keep them on
  * different masters. The first one is the home of everything that has no connector: intake, contents, and where messages are.
  */
-import { keysOf, type Keys } from './keys.ts';
+import { keysOf, type HomeKeys, type ShardKeys } from './keys.ts';
 
 export interface Shards {
   readonly prefixes: readonly string[];
-  readonly keys: readonly Keys[];
+  readonly all: readonly ShardKeys[];
   /** The keys of the first shard. */
-  readonly home: Keys;
+  readonly home: HomeKeys;
   /** The number of the shard that a connector's lane, faults, quota, rows and dead letters are in. */
-  of(connectorId: string): number;
+  readonly of: (connectorId: string) => number;
+  /** The keys of a connector's shard. */
+  readonly keysOf: (connectorId: string) => ShardKeys;
+  /** One shard as if it were the only one: it then has every connector. For maintenance, which looks at shards one by one. */
+  readonly only: (shard: number) => Shards;
 }
 
 /** The same in every process that has the same prefix and count. */
 export function shardsOf(prefix: string, count: number): Shards {
   const prefixes = Array.from({ length: Math.max(1, count) }, (_, i) => prefixOf(prefix, i));
-  const keys = prefixes.map(keysOf);
-  return { prefixes, keys, home: keys[0]!, of: (connectorId) => fnv1a(connectorId) % prefixes.length };
+  return shardsWith(prefixes, prefixes.map(keysOf));
+}
+
+function shardsWith(prefixes: readonly string[], all: readonly HomeKeys[]): Shards {
+  // The hash of a connector is needed several times a message.
+  const known = new Map<string, number>();
+  const of = (connectorId: string): number => {
+    if (all.length === 1) return 0;
+    let shard = known.get(connectorId);
+    if (shard === undefined) known.set(connectorId, (shard = fnv1a(connectorId) % all.length));
+    return shard;
+  };
+  return {
+    prefixes,
+    all,
+    home: all[0]!,
+    of,
+    keysOf: (connectorId) => all[of(connectorId)]!,
+    only: (shard) => shardsWith([prefixes[shard]!], [all[shard]!]),
+  };
 }
 
 /** `{postlane}`, `{postlane1}`, `{postlane2}` …: the number goes into the tag, which is all that a Cluster hashes. */

@@ -22,10 +22,10 @@ export async function trimContents(tools: MaintenanceTools): Promise<void> {
 }
 
 /** A message in the intake, an unsettled one and a dead letter need their contents. */
-async function isNeeded(id: string, { redis, keys, parts, ledger }: MaintenanceTools): Promise<boolean> {
+async function isNeeded(id: string, { redis, keys, views, ledger }: MaintenanceTools): Promise<boolean> {
   const state = (await ledger.read(id))?.state ?? null;
   if (state !== null && !terminalStates.has(state)) return true;
   if ((await redis.exists(keys.queue(intakeName, id))) > 0) return true;
-  const letters = await Promise.all(parts.map((part) => redis.exists(part.keys.deadLetter(id))));
+  const letters = await Promise.all(views.map((view) => redis.exists(view.keys.deadLetter(id))));
   return letters.includes(1);
 }

@@ -15,8 +15,8 @@ import { page, type MaintenanceTools } from './tools.ts';
 const graceMs = 30_000;
 
 export async function enforceDeadlines(tools: MaintenanceTools): Promise<void> {
-  const { redis, parts, now } = tools;
-  for (const { keys, ledger, deadLetters } of parts) {
+  const { redis, views, now } = tools;
+  for (const { keys, ledger, deadLetters } of views) {
     for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceMs, 'LIMIT', 0, page)) {
       const row = await ledger.read(id);
       if (row === null) await redis.zrem(keys.unsettled, id);

@@ -1,6 +1,6 @@
 /** Maintenance of lanes: jobs whose worker died go back, a lane with work is in the ready set, and its limits are in force. */
-import { differs } from '../../queue/lanes/lanes.ts';
-import type { LaneLook } from '../../queue/lanes/snapshot.ts';
+import { differs } from '../../queue/lanes/limits.ts';
+import type { LaneSnapshot } from '../../queue/lanes/snapshot.ts';
 import { rerouteOrphans } from './orphans.ts';
 import { deadLetterStalled } from './stalled.ts';
 import { guarded, type MaintenanceTools } from './tools.ts';
@@ -8,13 +8,13 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** All lanes that ever had work. Most are as they should be, and cost no more than the snapshot. */
 export async function repairLanes(tools: MaintenanceTools, signal: AbortSignal): Promise<void> {
   const { lanes } = tools;
-  for (const lane of await lanes.look(await lanes.known())) {
+  for (const lane of await lanes.snapshot(await lanes.known())) {
     if (signal.aborted) return;
     await guarded(`lane ${lane.connectorId}`, tools, () => repairLane(lane, tools));
   }
 }
 
-async function repairLane(lane: LaneLook, tools: MaintenanceTools): Promise<void> {
+async function repairLane(lane: LaneSnapshot, tools: MaintenanceTools): Promise<void> {
   const { lanes } = tools;
   const { connectorId } = lane;
   if (lane.active > 0) await tools.laneWorker(connectorId).recoverStalled();

@@ -23,7 +23,7 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** One round, unless another process has had one within the interval. → whether this process did it. */
 export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Promise<boolean> {
   const { redis, keys, everyMs } = tools;
-  const turn = await redis.set(`${keys.prefix}:sweep`, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
+  const turn = await redis.set(keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('the intake', tools, () => deadLetterStalled(tools.intake, null, tools));
   await guarded('lanes', tools, () => repairLanes(tools, signal));

@@ -1,20 +1,20 @@
 /** Maintenance of orphans: messages in a lane whose connector is gone, or at home in another shard, are routed again. */
 import type { Job } from 'bullmq';
 import { decodeLane } from '../../queue/jobs.ts';
-import type { ShardParts } from '../../queue/open.ts';
+import type { ShardView } from '../../queue/open.ts';
 import { deadLetterInvalid, deadLetterMessage } from '../dead-letter.ts';
 import { connectorFor, enterLane, type Routing } from '../router.ts';
 import { guarded, page, type MaintenanceTools } from './tools.ts';
 
 /** After the number of shards has grown: moves what waits in the lanes of connectors that are at home in another shard now. */
 export async function moveToHomeShards(tools: MaintenanceTools): Promise<void> {
-  if (tools.parts.length === 1) return;
-  for (const [shard, part] of tools.parts.entries()) {
-    await guarded(`shard ${shard}`, tools, () => moveHome(shard, part, tools));
+  if (tools.views.length === 1) return;
+  for (const [shard, view] of tools.views.entries()) {
+    await guarded(`shard ${shard}`, tools, () => moveHome(shard, view, tools));
   }
 }
 
-async function moveHome(shard: number, { lanes, recoverStalled }: ShardParts, tools: MaintenanceTools): Promise<void> {
+async function moveHome(shard: number, { lanes, recoverStalled }: ShardView, tools: MaintenanceTools): Promise<void> {
   for (const connectorId of await lanes.known()) {
     if (tools.shardOf(connectorId) === shard) continue;
     const queue = lanes.queue(connectorId);
@@ -86,7 +86,7 @@ async function reroute(job: Job, connectorId: string, routing: Routing, tools: M
     const about = { acceptedAt, messageId, connector: null };
     await deadLetterMessage({ ...message, id }, about, 'no-route', found.why, tools);
   } else {
-    await enterLane({ ...message, id }, acceptedAt, found, { kind: 'released', via: null, deadline }, tools);
+    await enterLane({ ...message, id }, acceptedAt, found, { kind: 'requeued', via: null, deadline }, tools);
   }
   return true;
 }

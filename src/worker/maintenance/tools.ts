@@ -3,17 +3,17 @@ import type { Queue } from 'bullmq';
 import { asError, printable } from '../../errors.ts';
 import type { LaneWorker } from '../../queue/bullmq/shared-queues.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
-import type { ShardParts } from '../../queue/open.ts';
+import type { ShardView } from '../../queue/open.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';
-import type { Keys } from '../../queue/redis/keys.ts';
+import type { HomeKeys } from '../../queue/redis/keys.ts';
 import type { Listener } from '../events.ts';
 import type { RouterTools } from '../router.ts';
 
 export interface MaintenanceTools extends RouterTools {
   readonly redis: RedisClient;
   /** Of the first shard, which has all that belongs to no connector. */
-  readonly keys: Keys;
-  readonly parts: readonly ShardParts[];
+  readonly keys: HomeKeys;
+  readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
   readonly intake: Queue;
   readonly deadLetters: DeadLetters;

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { DelayedError, WaitingError, Worker, type Job } from 'bullmq';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { shareConnection, type LaneProcessor, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
-import { createLanes } from '../../../src/queue/lanes/lanes.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
@@ -16,7 +16,7 @@ function setUp(process: Process = async () => undefined, lockMs = 5_000) {
   const redis = testConnection({ connectionName: prefix });
   const keys = keysOf(prefix);
   const shared = shareConnection(redis, prefix);
-  const lanes = createLanes(redis, keys, shared);
+  const { lanes } = openQueues(redis, { prefix });
   const worker = (): LaneWorker => {
     const run: LaneProcessor = async (job, token, signal) => {
       await process(job, token, signal);
@@ -100,7 +100,7 @@ describe('a lane worker', () => {
     await queue.add('message', {}, { jobId: 'b' });
     const lane = worker();
     const job = await lane.fetch('t');
-    await lanes.postpone('x', 60_000, 'fault');
+    await lanes.holdFor('x', 60_000, 'fault');
     await lane.runJob(job!, 't', () => false);
     expect((await queue.getJobs(['wait'], 0, -1, true)).map(({ id, attemptsMade }) => [id, attemptsMade])).toEqual([
       ['a', 0],
@@ -172,7 +172,7 @@ describe('a lane as a queue', () => {
     expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 50_000)).toBeLessThan(2_000);
     await queue.add('message', {}, { jobId: 'now' });
     expect(await lanes.refresh('x', 'exact', false)).toBe(0);
-    await lanes.postpone('x', 30_000, 'fault');
+    await lanes.holdFor('x', 30_000, 'fault');
     expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 30_000)).toBeLessThan(2_000);
     await queue.pause();
     expect(await lanes.refresh('x', 'exact', false)).toBe(-1);

@@ -4,8 +4,7 @@ import type { Queue } from 'bullmq';
 import { shareConnection } from '../../../src/queue/bullmq/shared-queues.ts';
 import { jobPriorities, laneJobOf } from '../../../src/queue/jobs.ts';
 import { jobName, keysOf, laneName } from '../../../src/queue/redis/keys.ts';
-import { createTurns, liftArgs, liftScript } from '../../../src/queue/bullmq/priority-fairness.ts';
-import { run } from '../../../src/queue/lua/script.ts';
+import { createTurns, promote } from '../../../src/queue/bullmq/priority-fairness.ts';
 import type { Message, Priority } from '../../../src/message/message.ts';
 import type { Outcome } from '../../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
@@ -41,9 +40,9 @@ async function laneOf(prefix: string) {
       })),
     );
   };
-  const lift = async (lifted: 'normal' | 'low'): Promise<number> =>
-    Number(await run(redis, liftScript, [key('wait'), key('prioritized')], liftArgs(lifted)));
-  return { redis, queue, key, fill, lift };
+  const promoteFirst = async (promoted: 'normal' | 'low'): Promise<number> =>
+    Number(await promote(redis, { wait: key('wait'), prioritized: key('prioritized') }, promoted));
+  return { redis, queue, key, fill, promote: promoteFirst };
 }
 
 const names = (name: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${name}-${i}`);
@@ -130,30 +129,30 @@ describe('a lane', () => {
 
 describe('a job that is lifted', () => {
   test('is the first of its class, is still counted, and goes back to its class when the lane is held', async () => {
-    const { queue, fill, lift, key, redis } = await laneOf(testPrefix());
+    const { queue, fill, promote, key, redis } = await laneOf(testPrefix());
     await fill('low', ['low-0', 'low-1']);
     await fill('normal', ['normal-0', 'normal-1']);
     // Nothing is before normal, so it needs no turn of its own; low does.
-    expect(await lift('normal')).toBe(0);
-    expect(await lift('low')).toBe(1);
+    expect(await promote('normal')).toBe(0);
+    expect(await promote('low')).toBe(1);
     await fill('high', ['high-0']);
-    expect(await lift('normal')).toBe(1);
+    expect(await promote('normal')).toBe(1);
     expect(await redis.lrange(key('wait'), 0, -1)).toEqual(['high-0', 'low-0', 'normal-0']);
     expect(await queue.getJobCounts('wait', 'prioritized')).toEqual({ wait: 3, prioritized: 2 });
     expect(await (await queue.getJob('low-0'))?.getState()).toBe('waiting');
     await (await queue.getJob('normal-0'))?.remove();
     expect(await redis.lrange(key('wait'), 0, -1)).toEqual(['high-0', 'low-0']);
-    expect(await lift('low')).toBe(1);
+    expect(await promote('low')).toBe(1);
     // No low is left, and normal is there only behind high.
-    expect(await lift('low')).toBe(0);
+    expect(await promote('low')).toBe(0);
     expect(await redis.zrange(key('prioritized'), '0', '-1')).toEqual(['normal-1']);
   });
 
   test('nothing is lifted where nobody is kept waiting', async () => {
-    const { fill, lift } = await laneOf(testPrefix());
-    expect([await lift('normal'), await lift('low')]).toEqual([0, 0]);
+    const { fill, promote } = await laneOf(testPrefix());
+    expect([await promote('normal'), await promote('low')]).toEqual([0, 0]);
     await fill('high', ['high-0']);
-    expect([await lift('normal'), await lift('low')]).toEqual([0, 0]);
+    expect([await promote('normal'), await promote('low')]).toEqual([0, 0]);
   });
 
   const reply = { code: 'ECONNREFUSED', enhancedCode: null, text: 'nobody there' };
@@ -161,10 +160,10 @@ describe('a job that is lifted', () => {
 
   test('is returned before the others of its class when its lane is held', async () => {
     const prefix = testPrefix();
-    const { redis, key, fill, lift } = await laneOf(prefix);
+    const { redis, key, fill, promote } = await laneOf(prefix);
     await fill('low', ['low-0', 'low-1']);
     await fill('high', ['high-0']);
-    await lift('low');
+    await promote('low');
     const { of } = await startWorker({
       prefix,
       config: configOf({ relay: { limits: oneAtATime } }),

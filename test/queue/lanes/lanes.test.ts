@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { createRecordingTransport, type RecordingStep } from '../../../src/transport/recording.ts';
 import { openQueues } from '../../../src/queue/open.ts';
-import { catchUpMs, paceOf } from '../../../src/queue/lanes/rate.ts';
+import { toleranceMs, rateLimitOf } from '../../../src/queue/lanes/rate.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../../src/transport/transport.ts';
 import { shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
@@ -67,8 +67,8 @@ describe('limits', () => {
     const taken = events.flatMap(([id, fields]) => (fields[1] === 'active' ? [Number(id.split('-')[0])] : []));
     expect(taken).toHaveLength(12);
     // Never ahead of the schedule by more than what lateness may be made good, and not all at once.
-    const ahead = taken.map((time, i) => i * paceOf(600).intervalMs! - (time - taken[0]!));
-    expect(Math.max(...ahead)).toBeLessThanOrEqual(catchUpMs + 2);
+    const ahead = taken.map((time, i) => i * rateLimitOf(600).intervalMs! - (time - taken[0]!));
+    expect(Math.max(...ahead)).toBeLessThanOrEqual(toleranceMs + 2);
     expect(taken.at(-1)! - taken[0]!).toBeLessThan(11 * 102 + 250);
   });
 });
@@ -159,7 +159,7 @@ describe('a lane', () => {
     await lanes.pause('relay');
     await testProducer(prefix).send({ from: 'x@example.com', to: 'a@example.net', text: 'x' });
     await until(async () => (await lanes.status('relay')).waiting === 1, { what: 'the message to be in its lane' });
-    const keys = openQueues(redis, { prefix, shards: shardCount() }).keysOf('relay');
+    const keys = openQueues(redis, { prefix, shards: shardCount() }).shards.keysOf('relay');
     // From here on whoever writes a place is refused, and the sweep is, too.
     await redis.set(keys.lanes, 'no set');
     await lanes.queue('relay').resume();

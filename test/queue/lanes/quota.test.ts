@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createQuota, type Booking, type Demand } from '../../../src/queue/lanes/quota.ts';
-import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { openQueues } from '../../../src/queue/open.ts';
 import { createRecordingTransport } from '../../../src/transport/recording.ts';
 import type { Transport } from '../../../src/transport/transport.ts';
@@ -72,7 +72,7 @@ describe('recipients per day', () => {
     const send: Transport['send'] = async (mail, context) => {
       const outcome = await recording.send(mail, context);
       // From here on Redis refuses to count.
-      await redis.set(queues.keysOf('relay').quota('relay', 'recipients-per-day'), 'no hash');
+      await redis.set(queues.shards.keysOf('relay').quota('relay', 'recipients-per-day'), 'no hash');
       return outcome;
     };
     const worker = await startWorker({
@@ -89,9 +89,9 @@ describe('recipients per day', () => {
 
   test('leave the window bucket by bucket, and none before it is a day old', async () => {
     const redis = testConnection();
-    const keys = keysOf(testPrefix());
-    const quota = createQuota(redis, keys);
-    const key = keys.quota('c', 'recipients-per-day');
+    const shards = shardsOf(testPrefix(), 1);
+    const quota = createQuota(redis, shards);
+    const key = shards.home.quota('c', 'recipients-per-day');
     // A bucket is known by its end, and is enforced for one bucket longer than a day.
     const present = (Math.floor((await nowOf(redis)) / bucketMs) + 1) * bucketMs;
     const old = (buckets: number): string => String(present - buckets * bucketMs);
@@ -110,7 +110,7 @@ describe('recipients per day', () => {
   });
 
   test('let a message to more people than a day allows go alone, rather than never', async () => {
-    const quota = createQuota(testConnection(), keysOf(testPrefix()));
+    const quota = createQuota(testConnection(), shardsOf(testPrefix(), 1));
     expect(await quota.take('c', recipients(50, 10))).toHaveProperty('booking');
     expect(await quota.take('c', recipients(1, 10))).toMatchObject({
       waitMs: expect.any(Number),
@@ -122,12 +122,12 @@ describe('recipients per day', () => {
 describe('bytes within a window', () => {
   test('are never above the limit in any window of Redis’ clock, whoever asks, and most of it is used', async () => {
     const redis = testConnection();
-    const keys = keysOf(testPrefix());
+    const shards = shardsOf(testPrefix(), 1);
     const [limit, windowMs] = [1_000, 600];
     const taken: { amount: number; before: number; after: number }[] = [];
     const endsAt = (await nowOf(redis)) + 4 * windowMs;
     const taker = async (amount: number): Promise<void> => {
-      const quota = createQuota(redis, keys);
+      const quota = createQuota(redis, shards);
       for (;;) {
         const before = await nowOf(redis);
         if (before > endsAt) return;
@@ -148,8 +148,8 @@ describe('bytes within a window', () => {
 
   test('and recipients are booked in one step: where one is full the other is not touched', async () => {
     const redis = testConnection();
-    const keys = keysOf(testPrefix());
-    const quota = createQuota(redis, keys);
+    const shards = shardsOf(testPrefix(), 1);
+    const quota = createQuota(redis, shards);
     const both = (count: number, size: number): Demand[] => [...recipients(count, 10), bytes(size, 1_000, 60_000)];
     const windows = both(0, 0);
     const { booking } = (await quota.take('c', both(4, 900))) as { booking: Booking };
@@ -163,12 +163,12 @@ describe('bytes within a window', () => {
 
   test('of an attempt that took longer than a bucket count from its end', async () => {
     const redis = testConnection();
-    const keys = keysOf(testPrefix());
-    const quota = createQuota(redis, keys);
+    const shards = shardsOf(testPrefix(), 1);
+    const quota = createQuota(redis, shards);
     const demand = bytes(100, 1_000, 60_000);
     const booking = bookingOf(await quota.take('c', [demand]));
     const { bucket } = booking.parts[0]!;
-    const key = keys.quota('c', 'bytes');
+    const key = shards.home.quota('c', 'bytes');
     // As if it had been booked half a minute ago.
     const early = { parts: [{ demand, bucket: String(Number(bucket) - 30_000) }] };
     await redis.del(key);

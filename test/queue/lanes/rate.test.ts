@@ -1,17 +1,17 @@
 /** The pace of a lane as a calculation: what is promised of the server's side, from what Redis enforces on ours. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { catchUpMs, paceOf } from '../../../src/queue/lanes/rate.ts';
+import { toleranceMs, rateLimitOf } from '../../../src/queue/lanes/rate.ts';
 
 const rates = fc.integer({ min: 1, max: 200_000 });
 
 /** Most messages that can reach the server in any 60 s, if the way there takes up to `jitterMs` longer for some than for others. */
 function mostInAMinute(messagesPerMinute: number, jitterMs: number): number {
-  const { max, durationMs, intervalMs } = paceOf(messagesPerMinute);
+  const { max, durationMs, intervalMs } = rateLimitOf(messagesPerMinute);
   const spanMs = 60_000 + jitterMs;
   // Fixed windows that begin anywhere: all of one at its end, and all of the next at its beginning.
   if (intervalMs === null) return max * (Math.floor(spanMs / durationMs) + 1);
-  return Math.floor((spanMs + catchUpMs) / intervalMs) + 1;
+  return Math.floor((spanMs + toleranceMs) / intervalMs) + 1;
 }
 
 describe('a pace', () => {
@@ -19,7 +19,7 @@ describe('a pace', () => {
     fc.assert(
       fc.property(rates, (rate) => {
         // Windows of a second are for rates at which half a second means nothing.
-        expect(mostInAMinute(rate, paceOf(rate).intervalMs === null ? 0 : 499)).toBeLessThanOrEqual(rate);
+        expect(mostInAMinute(rate, rateLimitOf(rate).intervalMs === null ? 0 : 499)).toBeLessThanOrEqual(rate);
       }),
     );
   });
@@ -27,7 +27,7 @@ describe('a pace', () => {
   test('uses at least 98 % of the limit', () => {
     fc.assert(
       fc.property(rates, (rate) => {
-        const { max, durationMs, intervalMs } = paceOf(rate);
+        const { max, durationMs, intervalMs } = rateLimitOf(rate);
         const used = intervalMs === null ? (max * 60_000) / durationMs : 60_000 / intervalMs;
         expect(used).toBeGreaterThanOrEqual(0.98 * rate);
       }),
@@ -40,6 +40,6 @@ describe('a pace', () => {
     [1_200, { max: 1, durationMs: 51, intervalMs: 50.625 }],
     [122_000, { max: 2_000, durationMs: 1_000, intervalMs: null }],
   ])('of %i a minute is one per interval, and windows only where that is too fine', (rate, pace) => {
-    expect(paceOf(rate)).toEqual(pace);
+    expect(rateLimitOf(rate)).toEqual(pace);
   });
 });

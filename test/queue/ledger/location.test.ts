@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { openQueues, type OpenQueues } from '../../../src/queue/open.ts';
 import type { NewRow } from '../../../src/queue/ledger/ledger.ts';
 import type { LaneJob } from '../../../src/queue/jobs.ts';
-import { shardLedger } from '../../../src/queue/sharded-ledger.ts';
-import { createPlacement } from '../../../src/queue/ledger/location.ts';
+import { createLedger } from '../../../src/queue/ledger/ledger.ts';
+import { createLocation } from '../../../src/queue/ledger/location.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { redisUrl, testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
@@ -35,8 +35,8 @@ function parts() {
   const prefix = testPrefix();
   const redis = testConnection();
   const queues = openQueues(redis, { prefix, shards: 3 });
-  const placement = createPlacement(redis, queues.shards, () => 60_000);
-  return { redis, queues, placement };
+  const location = createLocation(redis, queues.shards, () => 60_000);
+  return { redis, queues, location };
 }
 
 const rowFor = (id: string, connector: string): NewRow => ({
@@ -53,7 +53,7 @@ const enter = (queues: OpenQueues, id: string, connector: string, released = fal
   queues.lanes.enter(connector, { data: {} as LaneJob, opts: {} }, rowFor(id, connector), released);
 
 /** Shards that have a row for it that could be sent, and lanes that have its job. */
-async function copies({ parts: all }: OpenQueues, id: string): Promise<{ rows: number[]; jobs: string[] }> {
+async function copies({ views: all }: OpenQueues, id: string): Promise<{ rows: number[]; jobs: string[] }> {
   const rows = await Promise.all(all.map(({ ledger }) => ledger.read(id)));
   const lanes = (
     await Promise.all(all.map((part) => part.lanes.known().then((ids) => ids.map((at) => ({ part, at })))))
@@ -160,10 +160,10 @@ describe('over three shards', () => {
 
 describe('a cancel', () => {
   test('before the row is written, though its place is said, keeps the message from its lane', async () => {
-    const { queues, placement } = parts();
-    await placement.claim('m', '', 1, null, Date.now() + 60_000);
+    const { queues, location } = parts();
+    await location.claim('m', '', 1, null, Date.now() + 60_000);
     expect(await queues.ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
-    expect(await enter(queues, 'm', first)).toMatchObject({ kind: 'taken', state: 'cancelled' });
+    expect(await enter(queues, 'm', first)).toMatchObject({ kind: 'in-use', state: 'cancelled' });
     expect((await copies(queues, 'm')).jobs).toEqual([]);
   });
 
@@ -171,24 +171,23 @@ describe('a cancel', () => {
     const { queues } = parts();
     expect(await queues.ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
     for (const connector of [home, first, second]) {
-      expect(await enter(queues, 'm', connector)).toMatchObject({ kind: 'taken', state: 'cancelled' });
+      expect(await enter(queues, 'm', connector)).toMatchObject({ kind: 'in-use', state: 'cancelled' });
     }
   });
 
   test('that looked for the message before it was routed finds it where it went', async () => {
-    const { queues, placement } = parts();
+    const { queues, location, redis } = parts();
     let looks = 0;
-    const overtaken: typeof placement = {
-      ...placement,
+    const overtaken: typeof location = {
+      ...location,
       async read(id) {
-        const place = await placement.read(id);
+        const place = await location.read(id);
         looks += 1;
         if (looks === 1) await enter(queues, id, first);
         return place;
       },
     };
-    const ledgers = queues.parts.map(({ ledger }) => ledger);
-    const ledger = shardLedger(ledgers, queues.shards, overtaken);
+    const ledger = createLedger(redis, queues.shards, overtaken);
     expect(await ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
     expect((await queues.ledger.read('m'))?.state).toBe('cancelled');
   });
@@ -216,35 +215,35 @@ describe('a message that moves from one shard to another', () => {
     await enter(queues, 'm', first);
     const entry = { at: 1, event: 'replayed' };
     await queues.ledger.release('m', { from: ['queued'], entry, deadline: Date.now() + 60_000, via: second });
-    await queues.laneQueue(first).remove('m');
+    await queues.lanes.queue(first).remove('m');
   };
 
   test.each(['the word', 'the old row', 'the copy'])(
     'is done again after a crash behind %s: one row, one job',
     async (step) => {
-      const { queues, placement, redis } = parts();
+      const { queues, location, redis } = parts();
       await released(queues);
-      const place = await placement.read('m');
-      await placement.claim('m', place.at, 2, 1, Date.now() + 60_000);
-      if (step !== 'the word') await placement.move('m', 1, 2);
+      const place = await location.read('m');
+      await location.claim('m', place.at, 2, 1, Date.now() + 60_000);
+      if (step !== 'the word') await location.move('m', 1, 2);
       // The copy was not made.
-      if (step === 'the old row') await redis.del(queues.shards.keys[2]!.ledger('m'));
-      expect(await queues.ledger.standing('m')).toMatchObject({ kind: 'released', via: second });
-      expect(await enter(queues, 'm', second)).toMatchObject({ kind: 'released' });
+      if (step === 'the old row') await redis.del(queues.shards.all[2]!.ledger('m'));
+      expect(await queues.ledger.idStatus('m')).toMatchObject({ kind: 'requeued', via: second });
+      expect(await enter(queues, 'm', second)).toMatchObject({ kind: 'requeued' });
       expect(await enter(queues, 'm', second, true)).toEqual({ kind: 'new' });
       expect(await copies(queues, 'm')).toEqual({ rows: [2], jobs: [second] });
       const row = await queues.ledger.read('m');
       expect(row?.history.map(({ event }) => event)).toEqual(['routed', 'replayed', 'routed']);
-      expect(await enter(queues, 'm', first, true)).toMatchObject({ kind: 'taken' });
+      expect(await enter(queues, 'm', first, true)).toMatchObject({ kind: 'in-use' });
     },
   );
 
   test('and is cancelled while it does so is not sent by either', async () => {
-    const { queues, placement } = parts();
+    const { queues, location } = parts();
     await released(queues);
-    await placement.claim('m', (await placement.read('m')).at, 2, 1, Date.now() + 60_000);
+    await location.claim('m', (await location.read('m')).at, 2, 1, Date.now() + 60_000);
     expect(await queues.ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
-    expect(await enter(queues, 'm', second, true)).toMatchObject({ kind: 'taken', state: 'cancelled' });
+    expect(await enter(queues, 'm', second, true)).toMatchObject({ kind: 'in-use', state: 'cancelled' });
     expect((await copies(queues, 'm')).jobs).toEqual([]);
   });
 
@@ -252,7 +251,7 @@ describe('a message that moves from one shard to another', () => {
     const { queues, redis } = parts();
     await released(queues);
     expect(await enter(queues, 'm', second, true)).toEqual({ kind: 'new' });
-    const lockKey = queues.keysOf(first).queue('lane-d', 'm:lock');
+    const lockKey = queues.shards.keysOf(first).queue('lane-d', 'm:lock');
     await redis.set(lockKey, 'token');
     const attempt = { lockKey, token: 'token', now: 1, worker: 'w', overOpen: true, attempts: 0 };
     expect(await queues.ledger.fence(rowFor('m', first), attempt)).toBe('dead');
@@ -260,9 +259,9 @@ describe('a message that moves from one shard to another', () => {
 });
 
 test('a message between two shards that is released once more keeps who has a copy', async () => {
-  const { redis, queues, placement } = parts();
+  const { redis, queues, location } = parts();
   await enter(queues, 'm', first);
-  const at = queues.keysOf(first).ledger('m');
+  const at = queues.shards.keysOf(first).ledger('m');
   const accepted = { address: 'a@example.net', outcome: 'accepted', code: '250', reply: null };
   await redis.hset(at, 'recipients', JSON.stringify([accepted]));
   const release = {
@@ -273,11 +272,11 @@ test('a message between two shards that is released once more keeps who has a co
   } as const;
   expect(await queues.ledger.release('m', release)).toBe(true);
   const [from, to] = [queues.shards.of(first), queues.shards.of(second)];
-  const { at: word } = await placement.read('m');
-  await placement.claim('m', word, to, from, Date.now() + 60_000);
-  await placement.move('m', from, to);
+  const { at: word } = await location.read('m');
+  await location.claim('m', word, to, from, Date.now() + 60_000);
+  await location.move('m', from, to);
   // As a crash leaves it: taken from the one, not yet put into the other.
-  await redis.del(queues.keysOf(second).ledger('m'));
+  await redis.del(queues.shards.keysOf(second).ledger('m'));
   expect(await queues.ledger.release('m', release)).toBe(true);
   expect((await queues.ledger.read('m'))?.recipients).toEqual([accepted]);
 });
@@ -287,7 +286,7 @@ test('sessions follow a server that throttles in every shard', async () => {
   const { worker } = await over(queues.shards.prefixes[0]!).worker();
   const { signal } = new AbortController();
   for (const connector of [home, first, second]) {
-    await redis.hset(queues.keysOf(connector).connector(connector), 'level', '1.000', 'configured', '3');
+    await redis.hset(queues.shards.keysOf(connector).connector(connector), 'level', '1.000', 'configured', '3');
     const leases = worker.sessions.of(connector, 3);
     const only = await leases.acquire(0, signal);
     expect(only).not.toBeNull();
@@ -325,7 +324,7 @@ test('lanes of all shards are claimed, in equal shares as long as each has some,
   const { queues } = parts();
   const names = Array.from({ length: 60 }, (_, i) => `c${i}`);
   await Promise.all(names.map((name, i) => enter(queues, `m${i}`, name)));
-  const shares = (connectors: string[]): number[] =>
+  const shares = (connectors: readonly string[]): number[] =>
     [0, 1, 2].map((shard) => connectors.filter((id) => queues.shards.of(id) === shard).length);
   const claimed: string[] = [];
   for (let i = 0; i < 4; i += 1) {

@@ -1,9 +1,7 @@
 /** Adaptive concurrency: a server that refuses more sessions than it bears is given as many, and more once it takes more. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { createLanes } from '../../../src/queue/lanes/lanes.ts';
-import { shareConnection } from '../../../src/queue/bullmq/shared-queues.ts';
-import { createLedger } from '../../../src/queue/ledger/ledger.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
 import { balance, countableMany, settled } from '../../support/books.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
@@ -138,8 +136,7 @@ async function rules() {
   const redis = testConnection();
   const prefix = testPrefix();
   const keys = keysOf(prefix);
-  const lanes = createLanes(redis, keys, shareConnection(redis, prefix));
-  const ledger = createLedger(redis, keys);
+  const { lanes, ledger } = openQueues(redis, { prefix });
   const limits = { concurrency: 10, messagesPerMinute: null };
   await lanes.setLimits('c', limits);
   const active = keys.queue('lane-c', 'active');

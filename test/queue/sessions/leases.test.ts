@@ -1,6 +1,7 @@
 /** Leases of sessions: how many connections a connector may have, counted in Redis over all workers. */
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { createSessions, type Sessions } from '../../../src/queue/sessions/leases.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
 import type { SessionLease, LeaseProvider } from '../../../src/transport/smtp/lease-provider.ts';
@@ -27,8 +28,8 @@ function fleet(prefix = testPrefix(), lifetimeMs = 600) {
   const join = async (): Promise<Member> => {
     const redis = testConnection();
     const subscriber = testConnection();
-    const sessions = createSessions({ redis, keys, worker: `w${(count += 1)}`, lifetimeMs });
-    subscriber.on('message', (_channel, message) => sessions.hear(message));
+    const sessions = createSessions({ redis, shards: shardsOf(prefix, 1), worker: `w${(count += 1)}`, lifetimeMs });
+    subscriber.on('message', (_channel, message) => sessions.onMessage(message));
     await subscriber.subscribe(keys.sessionsChannel);
     const die = (): void => {
       redis.disconnect();
@@ -224,7 +225,7 @@ describe('sessions at the server', () => {
     const { ca, server: tls } = await createCertificates();
     for (const options of [{ script: { CONNECT: '554 no' } }, { script: { EHLO: 'close' } }, { tls }]) {
       const { server, keys } = await pools(0, 1, options);
-      const sessions = createSessions({ redis, keys, worker: 'w' });
+      const sessions = createSessions({ redis, shards: shardsOf(keys.prefix, 1), worker: 'w' });
       const settings = smtpSettings(server.port, {
         security: 'tls' in options ? 'starttls' : 'none',
         tls: { ca, servername: 'localhost' },

@@ -1,14 +1,8 @@
 /** Results that come after somebody else has decided: what they may still change, and what not. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { createDeadLetters, type DeadLetter } from '../../../src/queue/ledger/dead-letters.ts';
-import {
-  createLedger,
-  type Ledger,
-  type NewRow,
-  type RecipientState,
-  type Settlement,
-} from '../../../src/queue/ledger/ledger.ts';
-import { keysOf } from '../../../src/queue/redis/keys.ts';
+import type { DeadLetter, DeadLetters } from '../../../src/queue/ledger/dead-letters.ts';
+import type { Ledger, NewRow, RecipientState, Settlement } from '../../../src/queue/ledger/ledger.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 
 type Outcome = RecipientState['outcome'];
@@ -65,15 +59,14 @@ function letter(reason: DeadLetter['reason']): DeadLetter {
 
 describe('the result of an attempt that is not the open one any more', () => {
   let ledger: Ledger;
-  let deadLetters: ReturnType<typeof createDeadLetters>;
+  let deadLetters: DeadLetters;
   /** `attempts`: how many it knows of; it goes over an open one. */
   let fence: (token: string, attempts?: number) => Promise<unknown>;
 
   beforeEach(() => {
     const prefix = testPrefix();
     const redis = testConnection();
-    ledger = createLedger(redis, keysOf(prefix));
-    deadLetters = createDeadLetters(redis, keysOf(prefix));
+    ({ ledger, deadLetters } = openQueues(redis, { prefix }));
     fence = async (token, attempts = 0) => {
       await redis.set(`${prefix}:lock`, token);
       const attempt = { lockKey: `${prefix}:lock`, token, now: 5, worker: 'w', overOpen: attempts > 0, attempts };

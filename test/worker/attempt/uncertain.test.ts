@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { createRecordingTransport } from '../../../src/transport/recording.ts';
 import type { Outcome, OutgoingMail, Verification } from '../../../src/transport/transport.ts';
-import { createLedger, type NewRow } from '../../../src/queue/ledger/ledger.ts';
-import { keysOf } from '../../../src/queue/redis/keys.ts';
+import type { NewRow } from '../../../src/queue/ledger/ledger.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
@@ -148,7 +148,7 @@ describe('the fence', () => {
     const redis = testConnection();
     const lockKey = `${prefix}:lock`;
     await redis.set(lockKey, 't1');
-    return { ledger: createLedger(redis, keysOf(prefix)), redis, lockKey };
+    return { ledger: openQueues(redis, { prefix }).ledger, redis, lockKey };
   }
 
   test('lets only the holder of the lock start', async () => {

@@ -1,0 +1,114 @@
+/**
+ * BullMQ's layout in Redis, as far as Postlane relies on it: keys, hash fields and score formulas, and the Lua that reads them.
+ * BullMQ documents none of it. Each row names the file of BullMQ that it comes from, and `test/queue/bullmq/layout.test.ts`
+ * holds it against the installed version, so an upgrade has one file to check.
+ */
+
+interface KeyRow {
+  /** As `TYPE` answers. */
+  readonly type: 'list' | 'zset' | 'set' | 'hash' | 'string' | 'stream';
+  readonly holds: string;
+  /** Path below bullmq/dist/esm. */
+  readonly source: string;
+}
+
+/** A queue's keys are `<prefix>:<queue>:<name>`. */
+export const queueKeys = {
+  wait: {
+    type: 'list',
+    holds: 'ids of jobs without a priority; taken from the right',
+    source: 'commands/includes/addJobInTargetList.lua',
+  },
+  prioritized: {
+    type: 'zset',
+    holds: 'ids of jobs with a priority, by their score',
+    source: 'commands/includes/addJobWithPriority.lua',
+  },
+  delayed: {
+    type: 'zset',
+    holds: 'ids of jobs whose time has not come, by their score',
+    source: 'commands/includes/addDelayedJob.lua',
+  },
+  active: { type: 'list', holds: 'ids of jobs that a worker has', source: 'commands/moveToActive-11.lua' },
+  failed: {
+    type: 'zset',
+    holds: 'ids of jobs that failed for good, by time',
+    source: 'commands/moveToFinished-14.lua',
+  },
+  meta: { type: 'hash', holds: 'limits and pause of the queue', source: 'commands/includes/isQueuePausedOrMaxed.lua' },
+  limiter: {
+    type: 'string',
+    holds: 'jobs taken in the window of the rate limit, which ends with the key',
+    source: 'commands/includes/getRateLimitTTL.lua',
+  },
+} as const satisfies Record<string, KeyRow>;
+
+export type QueueKey = keyof typeof queueKeys;
+
+/** Fields of `meta`. `paused` is there or not; the others are numbers. Source: isQueuePausedOrMaxed.lua, getTargetQueueList. */
+export const metaFields = { paused: 'paused', concurrency: 'concurrency', max: 'max', duration: 'duration' } as const;
+
+/** The id's counter is in the lower 12 bits of a delayed job's score, its time in ms above. Source: getDelayedScore.lua. */
+export const delayedScoreFactor = 0x1000;
+
+/** The priority is in the upper bits of a prioritized job's score, a counter in the lower 32. Source: getPriorityScore.lua. */
+export const priorityScoreFactor = 0x1_0000_0000;
+
+/** The count of a limiter that lets nothing pass until the key ends. Source: redis-queue-backend.js, `rateLimit`. */
+export const fullLimiter = Number.MAX_SAFE_INTEGER;
+
+/** The lock of a job stands beside its hash, and its value is the token of the worker. Source: prepareJobForProcessing.lua. */
+export function lockName(jobId: string): string {
+  return `${jobId}:lock`;
+}
+
+/** `waiting(wait, prioritized)` → jobs that could be taken now. */
+export const luaWaiting = `
+local function waiting(wait, prioritized)
+  return redis.call('LLEN', wait) + redis.call('ZCARD', prioritized)
+end
+`;
+
+/** `delayedUntil(delayed)` → the time of the first delayed job in ms, nil if there is none. */
+export const luaDelayedUntil = `
+local function delayedUntil(delayed)
+  local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
+  if first[2] then return math.floor(tonumber(first[2]) / ${delayedScoreFactor}) end
+  return nil
+end
+`;
+
+/** `limitsOf(meta)` → whether the queue is paused, jobs at once, jobs per window; nil where nothing is set. */
+export const luaLimitsOf = `
+local function limitsOf(meta)
+  local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}')
+  return set[1] and true or false, tonumber(set[2] or nil), tonumber(set[3] or nil)
+end
+`;
+
+/** `limitedFor(limiter, max)` → ms until the limiter lets a job pass again, nil if it does now. */
+export const luaLimitedFor = `
+local function limitedFor(limiter, max)
+  if not max or tonumber(redis.call('GET', limiter) or '0') < max then return nil end
+  return math.max(0, redis.call('PTTL', limiter))
+end
+`;
+
+/** `setConcurrency(meta, count)`, `setLimits(meta, count, max, duration)`. */
+export const luaSetConcurrency = `
+local function setConcurrency(meta, count)
+  redis.call('HSET', meta, '${metaFields.concurrency}', count)
+end
+`;
+export const luaSetLimits = `
+local function setLimits(meta, count, max, duration)
+  redis.call('HSET', meta, '${metaFields.concurrency}', count, '${metaFields.max}', max, '${metaFields.duration}', duration)
+end
+`;
+
+/** `closeLimiter(limiter, ms)`: nothing passes for so long. */
+export const luaCloseLimiter = `
+local function closeLimiter(limiter, ms)
+  redis.call('SET', limiter, '${fullLimiter}', 'PX', ms)
+end
+`;

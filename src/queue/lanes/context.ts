@@ -1,0 +1,54 @@
+/** What all functions of the lanes share: the connection, each lane's queue, and the keys of its shard. */
+import type { Queue } from 'bullmq';
+import type { SharedQueues } from '../bullmq/shared-queues.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { laneName, type ShardKeys } from '../redis/keys.ts';
+import type { Shards } from '../redis/shards.ts';
+import { dueKeys } from './scripts.ts';
+
+/** The keys of a lane's BullMQ queue that our scripts read. */
+type LaneKeys = Readonly<Record<(typeof dueKeys)[number], string>>;
+
+export interface LaneContext {
+  readonly redis: RedisClient;
+  readonly shards: Shards;
+  /** The lane's queue; made once. */
+  readonly queue: (connectorId: string) => Queue;
+  /** The queues of the connector's shard. */
+  readonly shared: (connectorId: string) => SharedQueues;
+  readonly shardKeys: (connectorId: string) => ShardKeys;
+  readonly laneKeys: (connectorId: string) => LaneKeys;
+}
+
+/** `queues`: of each shard. */
+export function createLaneContext(redis: RedisClient, shards: Shards, queues: readonly SharedQueues[]): LaneContext {
+  const made = new Map<string, Queue>();
+  const tables = new Map<string, LaneKeys>();
+  const shared = (connectorId: string): SharedQueues => queues[shards.of(connectorId)]!;
+  return {
+    redis,
+    shards,
+    shared,
+    shardKeys: (connectorId) => shards.keysOf(connectorId),
+
+    queue(connectorId) {
+      const known = made.get(connectorId);
+      if (known !== undefined) return known;
+      const queue = shared(connectorId).queue(laneName(connectorId));
+      // The owner of the connection hears its errors; without a listener here they would be thrown.
+      queue.on('error', () => undefined);
+      made.set(connectorId, queue);
+      return queue;
+    },
+
+    laneKeys(connectorId) {
+      const known = tables.get(connectorId);
+      if (known !== undefined) return known;
+      const keys = shards.keysOf(connectorId);
+      const entries = dueKeys.map((name) => [name, keys.queue(laneName(connectorId), name)]);
+      const table = Object.fromEntries(entries) as LaneKeys;
+      tables.set(connectorId, table);
+      return table;
+    },
+  };
+}

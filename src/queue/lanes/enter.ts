@@ -1,0 +1,71 @@
+/** A message enters its lane together with its ledger row: one step, so that there is neither without the other. */
+import type { JobsOptions } from 'bullmq';
+import type { LaneJob } from '../jobs.ts';
+import { idStatusOf, routedEntry, rowFields, type IdStatus, type Ledger, type NewRow } from '../ledger/ledger.ts';
+import type { Location } from '../ledger/location.ts';
+import { bind } from '../lua/script.ts';
+import { jobName } from '../redis/keys.ts';
+import type { LaneContext } from './context.ts';
+import { enterLua } from './scripts.ts';
+
+export interface LaneEntry {
+  readonly data: LaneJob;
+  readonly opts: JobsOptions;
+}
+
+/**
+ * Puts a message into a lane, with its row in the ledger. Does nothing if the id has a row already, but for one that waits to be
+ * routed again, if `requeued` says that it may. → what there was: `new` means that it is done.
+ *
+ * Over several shards the location is written first and the row then (see location.ts); each turn of the loop brings the
+ * message a step nearer.
+ */
+export async function enterLane(
+  context: LaneContext,
+  { ledger, location }: { readonly ledger: Pick<Ledger, 'idStatus'>; readonly location: Location },
+  connectorId: string,
+  entry: LaneEntry,
+  row: NewRow,
+  requeued: boolean,
+): Promise<IdStatus> {
+  const { shards } = context;
+  if (shards.all.length === 1) return enterHere(context, connectorId, entry, row, requeued);
+  const to = shards.of(connectorId);
+  for (;;) {
+    const place = await location.claim(row.id, '', to, null, row.deadline);
+    const { shard, from } = place;
+    if (from !== null && !(await location.move(row.id, from, shard))) return ledger.idStatus(row.id, from);
+    if (shard === to) return enterHere(context, connectorId, entry, row, requeued);
+    const status = await ledger.idStatus(row.id, shard);
+    if (status.kind === 'in-use' || (status.kind === 'requeued' && !requeued)) return status;
+    await location.claim(row.id, place.at, to, shard, row.deadline);
+  }
+}
+
+async function enterHere(
+  { queue, shared, shardKeys, laneKeys }: LaneContext,
+  connectorId: string,
+  { data, opts }: LaneEntry,
+  row: NewRow,
+  requeued: boolean,
+): Promise<IdStatus> {
+  const { id, deadline } = row;
+  const { unsettled, ready, lanes, wake, ledger } = shardKeys(connectorId);
+  const addOn = bind(enterLua, {
+    keys: { rowKey: ledger(id), unsettled, ready, lanes, ...laneKeys(connectorId) },
+    args: {
+      id,
+      deadline,
+      entry: routedEntry(row),
+      connector: connectorId,
+      channel: wake,
+      requeued: requeued ? 1 : 0,
+    },
+    moreArgs: rowFields(row),
+  });
+  const job = { name: jobName, data, opts: { ...opts, jobId: id } };
+  const answer = await shared(connectorId).addWith(queue(connectorId), job, addOn);
+  if (answer === 'ok') return { kind: 'new' };
+  const [state, routed, via, routedDeadline] = answer as (string | undefined)[];
+  return idStatusOf(state, routed, via, routedDeadline);
+}

@@ -1,0 +1,127 @@
+/** A lane's limits, pauses and faults, as BullMQ enforces them for all processes. */
+import { run } from '../lua/script.ts';
+import type { LaneContext } from './context.ts';
+import { rateLimitOf } from './rate.ts';
+import type { ReadyLanes } from './ready.ts';
+import { faultScript, limitsScript } from './scripts.ts';
+import type { LaneSnapshot } from './snapshot.ts';
+import { endHoldScript, holdLaneScript, type HoldReason } from './wait-reasons.ts';
+
+/** What BullMQ enforces in Redis for all processes. */
+export interface LaneLimits {
+  readonly concurrency: number;
+  readonly messagesPerMinute: number | null;
+}
+
+interface NewFault {
+  readonly kind: string;
+  readonly reply: string;
+  readonly toldMs: number | null;
+  readonly firstMs: number;
+  readonly longestMs: number;
+  /** The configured number of messages at once. */
+  readonly concurrency: number;
+  /** How long a number that was too much for a server is not tried again, at most. */
+  readonly longestHoldMs: number;
+}
+
+interface FaultPause {
+  readonly pauseMs: number;
+  /** Faults in a row. */
+  readonly faults: number;
+  /** Messages at once after the pause. */
+  readonly concurrency: number;
+}
+
+export interface LaneControls {
+  /** → the concurrency in force: that of the limits, unless the connector has faults or its server throttles. */
+  setLimits(connectorId: string, limits: LaneLimits): Promise<number>;
+  pause(connectorId: string): Promise<void>;
+  /** Also forgets faults and their pause: an operator has mended something. Maintenance gives the lane its limits back. */
+  resume(connectorId: string): Promise<void>;
+  /** Forgets faults and their pause, as the connector's settings have changed. */
+  clearFaults(connectorId: string): Promise<void>;
+  /** Holds the lane for a time, in order, without burning an attempt. A longer wait that is under way stays. */
+  holdFor(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
+  /** Ends a wait for a quota, as another one is in force; `setLimits` must follow. */
+  endQuotaHold(connectorId: string): Promise<void>;
+  /** Counts a fault. → for how long to pause, and what comes after the pause. */
+  fault(connectorId: string, fault: NewFault): Promise<FaultPause>;
+}
+
+/**
+ * BullMQ's `rateLimit(ms)`, which pauses a lane, works only where a rate limit is set (getRateLimitTTL.lua). So a lane
+ * without one gets one that nothing reaches.
+ */
+const unreachableRate = { max: 1_000_000, durationMs: 1_000 };
+
+/** As BullMQ has it, with a rate that nothing reaches where there is none. */
+function rateOf(messagesPerMinute: number | null): { readonly max: number; readonly durationMs: number } {
+  return messagesPerMinute === null ? unreachableRate : rateLimitOf(messagesPerMinute);
+}
+
+/** Whether a lane has other limits than these: it is new, its server was probed, or Redis has lost them. */
+export function differs({ limits: found }: LaneSnapshot, { concurrency, messagesPerMinute }: LaneLimits): boolean {
+  const { max, durationMs } = rateOf(messagesPerMinute);
+  return (
+    Number(found.concurrency) !== concurrency || Number(found.max) !== max || Number(found.duration) !== durationMs
+  );
+}
+
+export function createLaneControls(
+  { redis, queue, shardKeys, laneKeys }: LaneContext,
+  { refresh }: Pick<ReadyLanes, 'refresh'>,
+): LaneControls {
+  const clearFaults = async (connectorId: string): Promise<void> => {
+    const keys = shardKeys(connectorId);
+    await redis.del(keys.connector(connectorId), laneKeys(connectorId).limiter, keys.connectorWait(connectorId));
+  };
+  return {
+    clearFaults,
+
+    async setLimits(connectorId, { concurrency, messagesPerMinute }) {
+      const { max, durationMs } = rateOf(messagesPerMinute);
+      const keys = shardKeys(connectorId);
+      const { meta, limiter } = laneKeys(connectorId);
+      const inForce = await run(redis, limitsScript, {
+        keys: { meta, faults: keys.connector(connectorId), limiter, waitReason: keys.connectorWait(connectorId) },
+        args: { configured: concurrency, max, durationMs },
+      });
+      await refresh(connectorId, 'sooner', true);
+      return Number(inForce);
+    },
+
+    async pause(connectorId) {
+      await queue(connectorId).pause();
+      await refresh(connectorId, 'exact', false);
+    },
+
+    async resume(connectorId) {
+      await queue(connectorId).resume();
+      await clearFaults(connectorId);
+      await refresh(connectorId, 'sooner', true);
+    },
+
+    async holdFor(connectorId, pauseMs, why) {
+      const { limiter } = laneKeys(connectorId);
+      const waitReason = shardKeys(connectorId).connectorWait(connectorId);
+      const args = { pauseMs: Math.max(1, Math.ceil(pauseMs)), reason: why };
+      await run(redis, holdLaneScript, { keys: { limiter, waitReason }, args });
+    },
+
+    async endQuotaHold(connectorId) {
+      const moreArgs = ['recipients-per-day', 'bytes'] satisfies HoldReason[];
+      const waitReason = shardKeys(connectorId).connectorWait(connectorId);
+      await run(redis, endHoldScript, { keys: { waitReason }, moreArgs });
+    },
+
+    async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs, concurrency, longestHoldMs }) {
+      const { meta, active, wait, prioritized } = laneKeys(connectorId);
+      const answer = (await run(redis, faultScript, {
+        keys: { faults: shardKeys(connectorId).connector(connectorId), meta, active, wait, prioritized },
+        args: { firstMs, longestMs, toldMs: toldMs ?? '', kind, reply, configured: concurrency, longestHoldMs },
+      })) as unknown[];
+      return { pauseMs: Number(answer[0]), faults: Number(answer[1]), concurrency: Number(answer[2]) };
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** What an operator sees of a lane: its counts, its faults, and what it waits for. */
+import { run } from '../lua/script.ts';
+import type { LaneContext } from './context.ts';
+import { waitScript, type WaitReason } from './wait-reasons.ts';
+
+/** Faults of a connector that have not been followed by a success. `until` is the end of the pause, ms since the epoch. */
+export interface LaneFaults {
+  readonly faults: number;
+  readonly fault: string;
+  readonly reply: string;
+  readonly since: number;
+  readonly until: number;
+}
+
+export interface LaneStatus {
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  readonly failed: number;
+  /** Transactions of the connector that reached at least one recipient, since ever and over all workers. */
+  readonly sent: number;
+  readonly paused: boolean;
+  /** When the oldest waiting message was put into the lane; null if none waits. */
+  readonly oldestWaitingAt: number | null;
+  readonly faults: LaneFaults | null;
+  readonly waitingFor: WaitReason;
+  /** How long it still waits, in ms; null where that is not known. */
+  readonly untilMs: number | null;
+  /** Messages that may be on their way at once now; null before any worker has set it. */
+  readonly concurrency: number | null;
+}
+
+export async function laneStatus(
+  { redis, queue, shardKeys, laneKeys }: LaneContext,
+  connectorId: string,
+): Promise<LaneStatus> {
+  const lane = queue(connectorId);
+  const keys = shardKeys(connectorId);
+  const waitKeys = { ...laneKeys(connectorId), waitReason: keys.connectorWait(connectorId) };
+  const [counts, paused, oldest, faults, sent, wait] = await Promise.all([
+    lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
+    lane.isPaused(),
+    lane.getJobs(['wait', 'prioritized'], 0, 0, true),
+    redis.hgetall(keys.connector(connectorId)),
+    redis.hget(keys.connectorStats(connectorId), 'sent'),
+    run(redis, waitScript, { keys: waitKeys }) as Promise<[WaitReason, number, number]>,
+  ]);
+  const [waitingFor, untilMs, concurrency] = wait;
+  return {
+    waiting: (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0),
+    active: counts['active'] ?? 0,
+    delayed: counts['delayed'] ?? 0,
+    failed: counts['failed'] ?? 0,
+    sent: Number(sent ?? 0),
+    paused,
+    oldestWaitingAt: oldest.reduce<number | null>((min, job) => Math.min(min ?? Infinity, job.timestamp), null),
+    faults: parseFaults(faults),
+    waitingFor,
+    untilMs: untilMs < 0 ? null : untilMs,
+    concurrency: concurrency < 0 ? null : concurrency,
+  };
+}
+
+function parseFaults(hash: Record<string, string>): LaneFaults | null {
+  const faults = Number(hash['faults'] ?? 0);
+  if (faults === 0) return null;
+  return {
+    faults,
+    fault: hash['fault'] ?? '',
+    reply: hash['reply'] ?? '',
+    since: Number(hash['since'] ?? 0),
+    until: Number(hash['until'] ?? 0),
+  };
+}

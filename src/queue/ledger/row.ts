@@ -1,0 +1,158 @@
+/**
+ * A ledger row: a Redis hash per message that says where it stands, per recipient, with its history. It outlives the job.
+ *
+ *   scheduled ──▶ queued ──▶ sending ──▶ sent | partial | dead | cancelled      terminal: kept for a configured time
+ *                 ▲    ▲        │ │
+ *                 │    └─ deferred ◀┘ (retry at)
+ *                 │             └────▶ held (uncertain: an operator decides) ──▶ sent | partial | dead
+ *                 └──── replay of a dead letter
+ *
+ * `open` is the fence: an attempt that was begun under a job's lock token and has no result yet. A worker that finds it set
+ * does not know whether the mail was taken.
+ */
+
+export const ledgerStates = [
+  'queued',
+  'scheduled',
+  'sending',
+  'deferred',
+  'sent',
+  'partial',
+  'held',
+  'dead',
+  'cancelled',
+] as const;
+export type LedgerState = (typeof ledgerStates)[number];
+
+export const terminalStates: ReadonlySet<LedgerState> = new Set(['sent', 'partial', 'dead', 'cancelled']);
+
+/** Where one recipient stands. `pending` has had no attempt yet. */
+export interface RecipientState {
+  readonly address: string;
+  readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain';
+  readonly code: string | null;
+  readonly reply: string | null;
+}
+
+/** One fact in a message's life; `at` in ms since the epoch. */
+export interface HistoryEntry {
+  readonly at: number;
+  readonly event: string;
+  readonly connector?: string;
+  readonly attempt?: number;
+  readonly detail?: string;
+}
+
+export interface LedgerRow {
+  readonly id: string;
+  readonly state: LedgerState;
+  readonly connector: string | null;
+  readonly rule: string | null;
+  readonly messageId: string | null;
+  readonly attempts: number;
+  readonly recipients: readonly RecipientState[];
+  readonly acceptedAt: number;
+  readonly updatedAt: number;
+  readonly deadline: number;
+  readonly retryAt: number | null;
+  readonly reason: string | null;
+  /** An attempt that was begun and has no result yet. `at` in ms since the epoch. */
+  readonly open: { readonly at: number; readonly worker: string } | null;
+  readonly history: readonly HistoryEntry[];
+}
+
+export interface NewRow {
+  readonly id: string;
+  /** null where no connector was found. */
+  readonly connector: string | null;
+  readonly rule: string;
+  readonly messageId: string;
+  readonly recipients: readonly RecipientState[];
+  readonly acceptedAt: number;
+  readonly deadline: number;
+}
+
+/** What an id stands for. `in-use`: a message that is routed or settled. `requeued`: an operator had it replayed. */
+export type IdStatus =
+  | { readonly kind: 'new' }
+  | { readonly kind: 'in-use'; readonly state: LedgerState }
+  | { readonly kind: 'requeued'; readonly via: string | null; readonly deadline: number };
+
+/** The row of a message that exists already, in the form of a new one. */
+export function newRowOf(row: LedgerRow): NewRow {
+  return { ...row, rule: row.rule ?? 'none', messageId: row.messageId ?? '' };
+}
+
+/** What the fields of a row say of its id. */
+export function idStatusOf(
+  state: string | null | undefined,
+  routed: string | null | undefined,
+  via: string | null | undefined,
+  deadline: string | null | undefined,
+): IdStatus {
+  if (typeof state !== 'string') return { kind: 'new' };
+  if (state === 'queued' && routed === '') return { kind: 'requeued', via: via || null, deadline: Number(deadline) };
+  return { kind: 'in-use', state: ledgerStates.find((name) => name === state) ?? 'queued' };
+}
+
+/** The first entry of a row's history. */
+export function routedEntry({ connector, rule }: NewRow): string {
+  const event = connector === null ? 'no-route' : 'routed';
+  const entry: HistoryEntry = { at: Date.now(), event, ...(connector === null ? {} : { connector }), detail: rule };
+  return JSON.stringify(entry);
+}
+
+/** A new row as a list of fields and values. */
+export function rowFields(row: NewRow): (string | number)[] {
+  return [
+    'connector',
+    row.connector ?? '',
+    'routed',
+    row.connector ?? '-',
+    'rule',
+    row.rule,
+    'messageId',
+    row.messageId,
+    'acceptedAt',
+    row.acceptedAt,
+    'deadline',
+    row.deadline,
+    'recipients',
+    JSON.stringify(row.recipients),
+  ];
+}
+
+export function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
+  const state = ledgerStates.find((name) => name === hash['state']);
+  // What is left of a row that went to another shard is no row.
+  if (state === undefined || hash['moved'] !== undefined) return null;
+  const history = Object.entries(hash)
+    .filter(([field]) => /^h\d+$/.test(field))
+    .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
+    .flatMap(([, text]) => (fromJson(text) as HistoryEntry | null) ?? []);
+  return {
+    id,
+    state,
+    connector: hash['connector'] || null,
+    rule: hash['rule'] || null,
+    messageId: hash['messageId'] || null,
+    attempts: Number(hash['attempts'] ?? 0),
+    recipients: (fromJson(hash['recipients']) as RecipientState[] | null) ?? [],
+    acceptedAt: Number(hash['acceptedAt'] ?? 0),
+    updatedAt: Number(hash['updatedAt'] ?? 0),
+    deadline: Number(hash['deadline'] ?? 0),
+    retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
+    reason: hash['reason'] || null,
+    open: fromJson(hash['open']) as LedgerRow['open'],
+    history,
+  };
+}
+
+/** Written by us, but nothing that comes out of Redis may break a reader. */
+function fromJson(text: string | undefined): unknown {
+  try {
+    return text === undefined || text === '' ? null : (JSON.parse(text) as unknown);
+  } catch {
+    return null;
+  }
+}
