@@ -1,5 +1,9 @@
-/** What every transport does around its attempts: refuses new ones once closed, waits for running ones, and asks the fence. */
+/**
+ * What every transport does around its attempts: refuses new ones once closed, waits for running ones, asks the fence, and masks
+ * the connector's secrets in what leaves.
+ */
 import { asError } from '../errors.ts';
+import { maskOutcome, type Mask } from './mask.ts';
 import type { Outcome, SendContext } from './transport.ts';
 
 export const stopped: Outcome = { kind: 'stopped', why: 'signal' };
@@ -12,7 +16,7 @@ export interface Attempts {
   close(): Promise<void>;
 }
 
-export function createAttempts(): Attempts {
+export function createAttempts(mask: Mask): Attempts {
   const running = new Set<Promise<unknown>>();
   let closed = false;
   return {
@@ -24,9 +28,9 @@ export function createAttempts(): Attempts {
       const sending = attempt();
       running.add(sending);
       try {
-        return await sending;
+        return maskOutcome(await sending, mask);
       } catch (thrown) {
-        return onThrow(asError(thrown));
+        return maskOutcome(onThrow(asError(thrown)), mask);
       } finally {
         running.delete(sending);
       }

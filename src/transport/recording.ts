@@ -25,7 +25,7 @@ export interface RecordingTransportOptions {
 export function createRecordingTransport(options: RecordingTransportOptions = {}): RecordingTransport {
   const mails: OutgoingMail[] = [];
   const steps = [...(options.script ?? [])];
-  const attempts = createAttempts();
+  const attempts = createAttempts((text) => text);
 
   const play = async (mail: OutgoingMail, context: SendContext): Promise<Outcome> => {
     const stop = await askFence(context);

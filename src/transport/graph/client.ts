@@ -75,7 +75,7 @@ export function createGraphClient(baseUrl: string, tokens: TokenSource, http: Ht
       try {
         const response = (await send(request, method, body)) as Response;
         const { status, headers } = response;
-        return { kind: 'answer', status, headers, text: tokens.hide(await response.text()) };
+        return { kind: 'answer', status, headers, text: await response.text() };
       } catch (error) {
         if (error instanceof Passing) {
           const { reason } = error;

@@ -3,6 +3,7 @@ import { createKeyedSemaphore } from '../../async/semaphore.ts';
 import { sleep as defaultSleep } from '../../async/timeout.ts';
 import { askFence, createAttempts, stopped } from '../attempts.ts';
 import { createHttpClient } from '../http.ts';
+import { createMask, maskCheck } from '../mask.ts';
 import { requestToken, secretsOf } from '../oauth/entra.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
 import { createTokenSource } from '../oauth/token-source.ts';
@@ -42,14 +43,15 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
     request: (signal) => requestToken(identity, scope, signal),
     timeoutMs: timeouts.tokenMs,
     now,
-    secrets: secretsOf(credential),
   });
+  const ownSecrets = secretsOf(credential);
+  const mask = createMask(() => [...ownSecrets, ...tokens.secrets]);
   // A message makes one request at a time; a verification may run beside it.
   const http = createHttpClient(tls.ca, maxConnections + 1);
   const client = createGraphClient(graphBaseUrl, tokens, http);
   const tools = { client, http, graphBaseUrl, timeouts, now, sleep };
   const perMailbox = createKeyedSemaphore(Math.min(maxConnections, requestsPerMailbox));
-  const attempts = createAttempts();
+  const attempts = createAttempts(mask);
 
   const attempt = async (mail: OutgoingMail, context: SendContext): Promise<Outcome> => {
     const { signal } = context;
@@ -84,9 +86,10 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
         () => attempt(mail, context),
         (error) => unexpected(mail, error),
       ),
-    check: (signal) => {
+    async check(signal) {
       const mailbox = settings.mailbox ?? addresses.find((address) => !address.startsWith('*')) ?? null;
-      return checkGraph({ client, tokens, mailbox, requestMs: timeouts.requestMs, now: now(), signal });
+      const task = { client, tokens, mailbox, requestMs: timeouts.requestMs, now: now(), signal };
+      return maskCheck(await checkGraph(task), mask);
     },
     async verify(mail, { signal, attemptedAt }) {
       const plan = planOf(mail, settings, now());

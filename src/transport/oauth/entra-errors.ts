@@ -127,26 +127,29 @@ export const tokenRules: readonly TokenRule[] = [
 
 /** How much of Entra's own text is kept. */
 const maxTextLength = 300;
+/** How much of an error is read: the body of an answer may be part of it. */
+const maxReadLength = 10_000;
 
 /** What an error of @azure/identity means. An unknown one counts as temporary: trying later loses nothing. */
-export function readTokenError(thrown: unknown, secrets: readonly string[] = []): TokenFailure {
+export function readTokenError(thrown: unknown): TokenFailure {
   if (thrown instanceof TokenFailure) return thrown;
-  const text = secrets
-    .filter((secret) => secret !== '')
-    .reduce(
-      (clean, secret) => clean.replaceAll(secret, '***'),
-      thrown instanceof Error ? thrown.message : String(thrown),
-    );
+  const text = (thrown instanceof Error ? thrown.message : String(thrown)).slice(0, maxReadLength);
   const found = /AADSTS(\d{4,8})/.exec(text);
   if (found === null) return withoutCode(thrown, text);
   const code = `AADSTS${found[1]}`;
-  const said = printable(
-    /Description:\s*([\s\S]*?)\s*(?:-?\s*(?:Correlation|Trace) ID:|$)/.exec(text)?.[1] ?? text,
-    maxTextLength,
-  );
+  const said = printable(descriptionOf(text), maxTextLength);
   const rule = tokenRules.find(({ codes }) => codes.includes(Number(found[1])));
   const reply = { code: null, enhancedCode: code, text: rule === undefined ? said : `${rule.hint} (${said})` };
   return new TokenFailure(rule?.fault ?? 'unreachable', reply, rule?.pauseMs);
+}
+
+/** The error's description, without the ids of the request behind it. */
+function descriptionOf(text: string): string {
+  const begin = text.indexOf('Description:');
+  const rest = begin < 0 ? text : text.slice(begin + 'Description:'.length);
+  if (begin < 0) return rest;
+  const ends = ['Correlation ID:', 'Trace ID:'].map((label) => rest.indexOf(label)).filter((at) => at >= 0);
+  return rest.slice(0, Math.min(rest.length, ...ends)).replace(/[-\s]{0,20}$/, '');
 }
 
 function withoutCode(thrown: unknown, text: string): TokenFailure {

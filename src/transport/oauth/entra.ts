@@ -7,6 +7,7 @@
  */
 import type { AccessToken, TokenCredential } from '@azure/identity';
 import { unreachable } from '../../errors.ts';
+import { privateKeysOf } from '../mask.ts';
 import type { CredentialSettings, IdentitySettings } from './settings.ts';
 
 /** `expiresAt` in ms since the epoch. */
@@ -82,7 +83,8 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
 /** Values that must never be shown. */
 export function secretsOf(credential: CredentialSettings): readonly string[] {
   if (credential.kind === 'clientSecret') return [credential.clientSecret];
-  if (credential.kind === 'clientCertificate') return [credential.certificate, credential.password ?? ''];
+  if (credential.kind === 'clientCertificate')
+    return [...privateKeysOf(credential.certificate), credential.password ?? ''];
   return [];
 }
 

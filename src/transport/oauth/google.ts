@@ -6,6 +6,7 @@ import { createPrivateKey, sign } from 'node:crypto';
 import { printable } from '../../errors.ts';
 import { createHttpClient, HttpFailure, type HttpAnswer } from '../http.ts';
 import { objectOf, readRetryAfter } from '../http-reply.ts';
+import { privateKeysOf } from '../mask.ts';
 import type { GoogleGrant, OAuthSettings } from './settings.ts';
 import type { Token } from './entra.ts';
 import { TokenFailure } from './entra-errors.ts';
@@ -49,7 +50,7 @@ export async function requestGoogleToken(
 
 /** Values that must never be shown. */
 export function googleSecrets(grant: GoogleGrant): readonly string[] {
-  return grant.kind === 'refreshToken' ? [grant.clientSecret, grant.refreshToken] : [grant.privateKey];
+  return grant.kind === 'refreshToken' ? [grant.clientSecret, grant.refreshToken] : privateKeysOf(grant.privateKey);
 }
 
 function formOf(grant: GoogleGrant, user: string, audience: string, now: number): Record<string, string> {

@@ -9,8 +9,8 @@ export interface TokenSource {
   get(signal: AbortSignal): Promise<string>;
   /** Another token, because the server refused this one. Later callers with the same refused token get the same result. */
   renew(token: string, signal: AbortSignal): Promise<string>;
-  /** A text of the server, without the tokens that it repeats. */
-  hide(text: string): string;
+  /** The tokens that servers have seen lately, which must not be shown. */
+  readonly secrets: readonly string[];
 }
 
 export interface TokenSourceOptions {
@@ -19,8 +19,6 @@ export interface TokenSourceOptions {
   readonly timeoutMs: number;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** Never part of an error's text, even if the server repeats them. */
-  readonly secrets?: readonly string[];
 }
 
 /** Tokens live for 60 to 90 minutes; one that expires while a request is on its way would be refused. */
@@ -29,7 +27,7 @@ const tooLateMs = 60_000;
 /** Neither a failing early renewal nor a short-lived token may cause a request per message. */
 const betweenEarlyMs = 60_000;
 
-export function createTokenSource({ request, timeoutMs, now, secrets = [] }: TokenSourceOptions): TokenSource {
+export function createTokenSource({ request, timeoutMs, now }: TokenSourceOptions): TokenSource {
   let kept: Token | null = null;
   let refused: string | null = null;
   let running: Promise<Token> | null = null;
@@ -43,7 +41,7 @@ export function createTokenSource({ request, timeoutMs, now, secrets = [] }: Tok
       .then(
         (token) => (kept = token),
         (error: unknown) => {
-          throw readTokenError(error, secrets);
+          throw readTokenError(error);
         },
       )
       .finally(() => {
@@ -73,8 +71,9 @@ export function createTokenSource({ request, timeoutMs, now, secrets = [] }: Tok
       kept = null;
       return (await unlessAborted(ask(), signal)).token;
     },
-    hide: (text) =>
-      [kept?.token, refused].reduce<string>((shown, token) => (token ? shown.replaceAll(token, '…') : shown), text),
+    get secrets() {
+      return [kept?.token, refused].filter((token) => token !== undefined && token !== null);
+    },
   };
 }
 

@@ -41,7 +41,7 @@ function socketCode(error: NodemailerError): string | null {
 }
 
 /** `known`: the phase, where the caller knows it better than the error does. */
-export function failureBeforeMail(error: NodemailerError, known: 'auth' | null, auth: Shown | null): SmtpFailure {
+export function failureBeforeMail(error: NodemailerError, known: 'auth' | null): SmtpFailure {
   const phase: SmtpPhase =
     known ??
     (error.command === 'STARTTLS' || error.code === 'ETLS'
@@ -50,28 +50,12 @@ export function failureBeforeMail(error: NodemailerError, known: 'auth' | null, 
         ? 'ehlo'
         : 'greeting');
   if (error.response === undefined) {
-    return new SmtpFailure(phase, { code: socketCode(error), text: withoutSecrets(error.message, auth) });
+    return new SmtpFailure(phase, { code: socketCode(error), text: error.message });
   }
-  return new SmtpFailure(phase, { server: withoutSecrets(error.response, auth) });
-}
-
-/** What the server has been shown and may repeat: a user with a password or an access token. */
-export interface Shown {
-  readonly user: string;
-  readonly secret: string;
+  return new SmtpFailure(phase, { server: error.response });
 }
 
 /** https://developers.google.com/workspace/gmail/imap/xoauth2-protocol#initial_client_response */
 export function xoauth2(user: string, token: string): string {
   return `user=${user}\u0001auth=Bearer ${token}\u0001\u0001`;
-}
-
-/** Some servers repeat the command they refuse, credentials included, and replies end up in logs. */
-function withoutSecrets(text: string, auth: Shown | null): string {
-  if (auth === null) return text;
-  const { user, secret } = auth;
-  const base64 = (value: string): string => Buffer.from(value, 'utf8').toString('base64');
-  return [secret, base64(secret), base64(`\0${user}\0${secret}`), base64(xoauth2(user, secret))]
-    .filter((secret) => secret.length >= 3)
-    .reduce((clean, secret) => clean.replaceAll(secret, '***'), text);
 }

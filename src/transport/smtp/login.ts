@@ -18,17 +18,22 @@ export interface Logins {
   next(signal: AbortSignal): Promise<Login | null>;
   /** The server refused the last login: its token is not presented again. */
   refused(): void;
+  /** Everything that must not be shown. */
+  readonly secrets: readonly string[];
 }
 
 /** `now`: ms since the epoch. */
 export function createLogins(auth: SmtpAuth | null, now: () => number): Logins {
-  if (auth === null) return { next: () => Promise.resolve(null), refused: () => undefined };
+  if (auth === null) return { next: () => Promise.resolve(null), refused: () => undefined, secrets: [] };
   const { user } = auth;
   if (auth.password !== undefined) {
     const login: Login = { user, kind: 'password', secret: auth.password };
-    return { next: () => Promise.resolve(login), refused: () => undefined };
+    return { next: () => Promise.resolve(login), refused: () => undefined, secrets: [auth.password] };
   }
-  const tokens = tokensOf(user, auth.oauth2, now);
+  const { oauth2 } = auth;
+  const tokens = tokensOf(user, oauth2, now);
+  const ownSecrets =
+    oauth2.provider === 'microsoft' ? secretsOf(oauth2.identity.credential) : googleSecrets(oauth2.grant);
   let last: string | null = null;
   let wasRefused = false;
   return {
@@ -46,6 +51,9 @@ export function createLogins(auth: SmtpAuth | null, now: () => number): Logins {
     refused() {
       wasRefused = true;
     },
+    get secrets() {
+      return [...ownSecrets, ...tokens.secrets];
+    },
   };
 }
 
@@ -56,13 +64,11 @@ function tokensOf(user: string, oauth2: OAuthSettings, now: () => number): Token
       request: (signal) => requestToken(identity, scope, signal),
       timeoutMs: identity.tokenMs,
       now,
-      secrets: secretsOf(identity.credential),
     });
   }
   return createTokenSource({
     request: (signal) => requestGoogleToken(oauth2, user, now(), signal),
     timeoutMs: oauth2.tokenMs,
     now,
-    secrets: googleSecrets(oauth2.grant),
   });
 }

@@ -128,7 +128,7 @@ export async function openSession(
       );
     } catch (error) {
       leave();
-      throw failureBeforeMail(error as NodemailerError, 'auth', { user, secret });
+      throw failureBeforeMail(error as NodemailerError, 'auth');
     }
   };
 
@@ -136,7 +136,7 @@ export async function openSession(
     await exchange((done) => connection.connect((error) => done(error ?? null)));
   } catch (error) {
     destroy(error as Error);
-    throw failureBeforeMail(error as NodemailerError, null, null);
+    throw failureBeforeMail(error as NodemailerError, null);
   }
   const extensions = readExtensions(connection.lastServerResponse || '');
   if (login !== null) await authenticate(login);

@@ -1,6 +1,7 @@
 /** The SMTP transport of one connector: joins login, sessions, pool and attempts. */
 import type net from 'node:net';
 import { createAttempts } from '../attempts.ts';
+import { createMask, maskCheck } from '../mask.ts';
 import { attemptSmtp } from './attempt.ts';
 import { SmtpFailure } from './failure.ts';
 import type { LeaseProvider } from './lease-provider.ts';
@@ -46,7 +47,8 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   };
 
   const pool = createSmtpPool({ open, maxConnections, leases });
-  const attempts = createAttempts();
+  const mask = createMask(() => logins.secrets);
+  const attempts = createAttempts(mask);
   const tools = { pool, totalMs, account: settings.auth?.user ?? null, rules };
 
   return {
@@ -64,12 +66,12 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
       try {
         const session = await open(limited);
         session.quit();
-        return { ok: true, detail: describe(settings, session) };
+        return maskCheck({ ok: true, detail: describe(settings, session) }, mask);
       } catch (error) {
         const failure =
           error instanceof SmtpFailure ? error : new SmtpFailure('connect', { code: null, text: String(error) });
         const { fault, reply } = faultOf(failure, rules);
-        return { ok: false, fault, reply };
+        return maskCheck({ ok: false, fault, reply }, mask);
       }
     },
     async close() {
