@@ -1,4 +1,4 @@
-/** Holds the decisions of the set-up scripts: whether packages are stale, where Redis comes from, how a command is handed over. */
+/** Holds what the set-up scripts decide: whether packages are stale, where Redis comes from, how a command takes over. */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { staleReason } from '../../tools/setup/dependencies.mjs';
 import { chooseRedis, findOnPath } from '../../testkit/redis-server.mjs';
+import { until } from '../../testkit/until.ts';
 import { root } from '../support/source.ts';
 
 const run = promisify(execFile);
@@ -144,37 +145,80 @@ describe('the hand-over to a command', () => {
   const direct = [process.execPath, 'tools/setup/bootstrap.mjs', 'cli'] as const;
   const throughNpm = ['npm', 'run', '-s', 'postlane'] as const;
 
-  /** Starts the command of a new repository and waits until it has printed its first line, `ready`. */
-  async function started(program: string, [file, ...args]: typeof direct | typeof throughNpm): Promise<ChildProcess> {
-    const folder = repository(program);
-    const child = spawn(file, args, { cwd: folder, stdio: 'pipe' });
-    onTestFinished(() => void child.kill('SIGKILL'));
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
-    expect(line.toString()).toBe('ready\n');
-    return child;
+  interface Started {
+    readonly child: ChildProcess;
+    /** The lines that the command has printed after `ready`, when it and what started it have ended. */
+    readonly rest: () => Promise<readonly string[]>;
   }
 
-  test.each([
-    ['SIGTERM', 'directly', direct],
-    ['SIGINT', 'directly', direct],
-    ['SIGHUP', 'directly', direct],
-    ['SIGTERM', 'through npm', throughNpm],
-  ] as const)('passes %s on once %s, and waits for the end', async (signal, _, command) => {
-    const program = `
-      let count = 0;
-      process.on('${signal}', () => {
-        count++;
-        setTimeout(() => process.exit(10 + count), 50);
-      });
-      setInterval(() => {}, 1000);
-      console.log('ready');`;
-    const child = await started(program, command);
+  /** Starts the command of a new repository and waits until it has printed its first line, `ready`. */
+  async function started(
+    program: string,
+    [file, ...args]: typeof direct | typeof throughNpm,
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Started> {
+    const folder = repository(program);
+    const child = spawn(file, args, { cwd: folder, stdio: 'pipe', env: { ...process.env, ...env } });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let printed = '';
+    child.stdout.on('data', (text: Buffer) => (printed += text.toString()));
+    const ended = once(child.stdout, 'end');
+    await until(() => printed.startsWith('ready\n'), { what: 'the first line of the command' });
+    return {
+      child,
+      rest: async () => {
+        // The pipe ends when its last writer has: nothing that inherited it is left running.
+        await ended;
+        return printed.split('\n').slice(1, -1);
+      },
+    };
+  }
+
+  /** Counts `signal`, and ends with 10 + the count a moment after the first. */
+  const counting = (signal: string) => `
+    let count = 0;
+    process.on('${signal}', () => {
+      count++;
+      console.log('${signal} ' + count);
+      if (count === 1) setTimeout(() => process.exit(10 + count), 500);
+    });
+    setTimeout(() => process.exit(1), 20_000);
+    console.log('ready');`;
+
+  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('passes %s on once, and waits for the end', async (signal) => {
+    const { child, rest } = await started(counting(signal), direct);
     child.kill(signal);
     expect(await once(child, 'exit')).toEqual([11, null]);
+    expect(await rest()).toEqual([`${signal} 1`]);
+  });
+
+  /** A shell for npm that runs the script of `npm run` in one of the two ways that shells have. */
+  function shell(line: string): string {
+    const file = join(temporaryFolder(), 'sh');
+    writeFileSync(file, `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+    return file;
+  }
+
+  // dash waits for the script and does not pass SIGTERM on; npm reports the signal while the command still ends.
+  test('ends the command once, in order, when SIGTERM to npm has ended its shell', async () => {
+    const env = { npm_config_script_shell: shell('eval "$2"; exit $?') };
+    const { child, rest } = await started(counting('SIGTERM'), throughNpm, env);
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([null, 'SIGTERM']);
+    expect(await rest()).toEqual(['SIGTERM 1']);
+  });
+
+  // bash becomes the script, so npm passes SIGTERM to the command and reports how it ended.
+  test('keeps the exit code after SIGTERM to npm where its shell becomes the command', async () => {
+    const env = { npm_config_script_shell: shell('eval "exec $2"') };
+    const { child, rest } = await started(counting('SIGTERM'), throughNpm, env);
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([11, null]);
+    expect(await rest()).toEqual(['SIGTERM 1']);
   });
 
   test('ends by the signal that ended the command', async () => {
-    const child = await started(`console.log('ready'); setInterval(() => {}, 1000);`, direct);
+    const { child } = await started(`console.log('ready'); setTimeout(() => {}, 20_000);`, direct);
     child.kill('SIGTERM');
     expect(await once(child, 'exit')).toEqual([null, 'SIGTERM']);
   });

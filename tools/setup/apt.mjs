@@ -1,4 +1,4 @@
-/** Installs Debian packages without starting the services that they bring. */
+/** Installs Debian packages without starting their services. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 
@@ -8,11 +8,11 @@ const policyFile = '/usr/sbin/policy-rc.d';
 /**
  * @param {string[]} packages
  * @param {NodeJS.ProcessEnv} env
- * @param {string} [answers] to questions that they would ask, as debconf-set-selections reads them
+ * @param {string} [answers] to the questions of the packages, in the format of debconf-set-selections
  */
 export function aptInstall(packages, env, answers = '') {
   const quiet = { ...env, DEBIAN_FRONTEND: 'noninteractive' };
-  // A machine that has such a policy keeps its own.
+  // A policy that exists stays.
   const ours = !existsSync(policyFile);
   if (ours) writeFileSync(policyFile, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {

@@ -1,6 +1,6 @@
 /**
- * Makes a fresh clone run with one command. It runs on the Node that happens to be there (20 or later), without any
- * dependency, sees to what the command needs, and then hands over to the pinned Node.
+ * Makes a fresh clone run with one command. It runs on the installed Node (20 or later) without dependencies, installs what
+ * the command needs, and then hands over to the pinned Node.
  *
  * node tools/setup/bootstrap.mjs quickstart|test|check|soak|bench|fake-graph|cli [ARG…]
  */
@@ -11,7 +11,7 @@ import { ensureDependencies, nodeFor } from './dependencies.mjs';
 import { ensurePostfix } from './ensure-postfix.mjs';
 import { ensureRedis } from './ensure-redis.mjs';
 
-/** Command → what it runs, and what it needs. The CLI brings its own Redis address, so nothing is set up for it. */
+/** Command → what it runs, and what it needs. The CLI has its own setting for Redis, so it needs none here. */
 const commands = {
   quickstart: { program: 'tools/quickstart/main.ts', redis: true, development: true },
   test: { program: 'tools/check.ts', redis: true, development: true },
@@ -22,7 +22,12 @@ const commands = {
   cli: { program: 'src/cli/main.ts', redis: false, development: false },
 };
 
+/** How often to check that the process that started this one still exists. */
+const parentCheckMs = 200;
+
 const root = fileURLToPath(new URL('../..', import.meta.url));
+// Read before anything takes time: the installation of the packages may outlive npm.
+const parent = process.ppid;
 const [name = '', ...args] = process.argv.slice(2);
 
 try {
@@ -53,23 +58,20 @@ async function main() {
  * @param {string[]} argv
  */
 async function handOver(node, argv) {
+  if (isOrphan()) throw new Error('npm was stopped during the set-up; nothing was started.');
   const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH ?? ''].join(delimiter);
-  // npm goes to the repository's root and leaves the caller's folder in INIT_CWD; paths in the arguments are the caller's.
+  // npm changes to the root of the repository and keeps the caller's folder in INIT_CWD; the caller's paths are relative to it.
   const byNpm = resolve(process.cwd()) === resolve(root);
   const cwd = (byNpm ? process.env.INIT_CWD : undefined) ?? process.cwd();
   const child = spawn(node, argv, { stdio: 'inherit', cwd, env: { ...process.env, PATH } });
-  // A terminal sends these to the whole foreground group: the program has them already, and a second one means
-  // «at once» to it. Without a terminal somebody sent them to us alone.
-  const terminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
-  /** @type {[NodeJS.Signals, boolean][]} */
-  const passed = [
-    ['SIGTERM', true],
-    ['SIGINT', !terminal],
-    ['SIGHUP', true],
-    ['SIGQUIT', !terminal],
-    ['SIGUSR2', true],
-  ];
-  for (const [signal, passOn] of passed) process.on(signal, () => passOn && child.kill(signal));
+  let asked = false;
+  passSignals(child, () => (asked = true));
+  const parentCheck = setInterval(() => {
+    if (!isOrphan()) return;
+    clearInterval(parentCheck);
+    // A program takes a second signal as the request to end at once.
+    if (!asked) child.kill('SIGTERM');
+  }, parentCheckMs);
 
   await new Promise((settle, reject) => {
     child.once('error', reject);
@@ -81,5 +83,39 @@ async function handOver(node, argv) {
       process.exitCode = code ?? 1;
       settle(undefined);
     });
-  });
+  }).finally(() => clearInterval(parentCheck));
+}
+
+/**
+ * Whether npm's shell has ended before us. npm runs a script in a shell and sends SIGTERM to that shell alone. dash, the `sh`
+ * of Debian, ends by it and passes nothing on; the system then gives its child another parent. `exec` in the script would
+ * remove the shell, but cmd.exe has no `exec`. Windows does not give processes another parent.
+ */
+function isOrphan() {
+  const byNpm = process.env.npm_lifecycle_event !== undefined;
+  return byNpm && process.platform !== 'win32' && process.ppid !== parent;
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {() => void} onEnd called when a signal has asked the program to end
+ */
+function passSignals(child, onEnd) {
+  // A terminal sends these to the whole foreground group: the program has them already, and would take a second one as the
+  // request to end at once. Without a terminal, the sender addressed this process alone.
+  const terminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  /** @type {[NodeJS.Signals, boolean][]} */
+  const passed = [
+    ['SIGTERM', true],
+    ['SIGINT', !terminal],
+    ['SIGHUP', true],
+    ['SIGQUIT', !terminal],
+    ['SIGUSR2', true],
+  ];
+  for (const [signal, passOn] of passed) {
+    process.on(signal, () => {
+      if (signal !== 'SIGUSR2') onEnd();
+      if (passOn) child.kill(signal);
+    });
+  }
 }

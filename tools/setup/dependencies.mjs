@@ -1,4 +1,4 @@
-/** Owns what must be installed before anything else can run: the packages of package-lock.json, and a Node that runs TypeScript. */
+/** Installs what must exist before anything else can run: the packages of package-lock.json, and a Node that runs TypeScript. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -7,10 +7,10 @@ import { delimiter, join } from 'node:path';
 const oldestNode = { major: 22, minor: 18 };
 
 /**
- * Installs the packages if they are missing or not those of package-lock.json; otherwise says nothing and takes milliseconds.
+ * Installs the packages if they are missing or differ from package-lock.json; otherwise prints nothing and takes milliseconds.
  *
  * @param {string} root
- * @param {{ development: boolean }} needs whether the packages for development have to be there
+ * @param {{ development: boolean }} needs whether the development packages are needed
  */
 export function ensureDependencies(root, needs) {
   const installedLock = join(root, 'node_modules', '.package-lock.json');
@@ -21,16 +21,22 @@ export function ensureDependencies(root, needs) {
   process.stderr.write(`Installing dependencies with npm ci (${stale}).\n`);
   // stdout belongs to the command that runs afterwards.
   const stdio = /** @type {const} */ (['ignore', 2, 2]);
-  // --include=dev: a shell with NODE_ENV=production would otherwise leave out the tools, and this would never end.
+  // --include=dev: with NODE_ENV=production, npm would leave out the tools, and every run would install again.
   const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
-  const done = spawnSync('npm', args, { cwd: root, stdio: [...stdio], env: npmEnvironment(root) });
+  const done = spawnSync('npm', args, {
+    cwd: root,
+    stdio: [...stdio],
+    env: npmEnvironment(root),
+    // On Windows npm is a batch file, which only a shell can start.
+    shell: process.platform === 'win32',
+  });
   if (done.error !== undefined) throw new Error(`npm ci could not be started: ${done.error.message}`);
   if (done.status !== 0) throw new Error('npm ci failed; its output is above. Nothing else was tried.');
 }
 
 /**
- * npm as the user would call it: not by the Node inside node_modules, which npm is about to delete, and not as silent as
- * the `npm run -s` that called us.
+ * npm as the user would call it: not with the Node inside node_modules, which npm is about to delete, and not as silent as
+ * the `npm run -s` that started this process.
  *
  * @param {string} root
  */
@@ -42,8 +48,8 @@ function npmEnvironment(root) {
 }
 
 /**
- * Why node_modules is not what package-lock.json says, or null if it is. npm leaves in node_modules a lock of what it
- * installed; comparing the two finds changed, missing and left-over packages without looking at any of them.
+ * Why node_modules differs from package-lock.json, or null if it does not. npm writes a lock of what it installed into
+ * node_modules; comparing the two finds changed, missing and left-over packages without reading the packages.
  *
  * @param {string} wantedText package-lock.json
  * @param {string | null} installedText node_modules/.package-lock.json
@@ -58,7 +64,7 @@ export function staleReason(wantedText, installedText, needs) {
     if (path === '') continue;
     const found = installed[path];
     if (found === undefined) {
-      // Binaries for other systems, and peers that nobody asked for, are never installed.
+      // Binaries for other systems and optional peers are never installed.
       if (entry.optional || entry.devOptional || entry.peer) continue;
       if (entry.dev && !needs.development) continue;
       return `${path} is missing`;
@@ -78,14 +84,14 @@ function packagesOf(text) {
   try {
     return JSON.parse(text).packages ?? {};
   } catch {
-    // A lock cut off in the middle: whatever it was of, it has to be installed again.
+    // An installation was interrupted while it wrote its lock; it has to run again.
     return {};
   }
 }
 
 /**
- * The Node to run TypeScript with: the pinned one for development, so that everybody sees the same; any that is new
- * enough for the CLI, because that is what a user has.
+ * The Node that runs TypeScript: for development the pinned one, the same on every machine; for the CLI any that is new
+ * enough, because that is what a user has.
  *
  * @param {string} root
  * @param {{ development: boolean }} needs
@@ -95,7 +101,7 @@ export function nodeFor(root, needs) {
   const runningWill = runsTypeScript(process.versions.node);
   if (runningWill && !needs.development) return process.execPath;
   const pinned = join(root, 'node_modules', '.bin', 'node');
-  // Running it is the test: where install scripts are blocked it is missing, on Alpine it is there but does not start.
+  // The only proof is to run it: without install scripts it is missing, and on Alpine it exists but does not start.
   if (spawnSync(pinned, ['--version']).status === 0) return pinned;
   if (runningWill) return process.execPath;
   throw new Error(

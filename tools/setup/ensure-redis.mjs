@@ -1,10 +1,10 @@
-/** Sees to it that a Redis server can be started here: finds it, installs it, or says what to do. It starts none. */
+/** Finds a Redis server, installs one, or says what to do. It starts no server. */
 import { aptInstall, run } from './apt.mjs';
 import { chooseRedis, dockerAnswers, findOnPath, findRedisServer } from '../../testkit/redis-server.mjs';
 
 /**
  * @param {NodeJS.ProcessEnv} env
- * @throws Error that says what to do, if there is no way
+ * @throws Error that says what to do, if no way is found
  */
 export function ensureRedis(env) {
   const path = env.PATH ?? '';
@@ -21,15 +21,15 @@ export function ensureRedis(env) {
     case 'binary':
       return;
     case 'apt':
-      say('No Redis here: installing the package redis-server with apt-get. No service is started.');
+      say('Redis is missing: installing the package redis-server with apt-get. No service is started.');
       advised(() => aptInstall(['redis-server'], env));
       break;
     case 'brew':
-      say('No Redis here: installing it with Homebrew. No service is started.');
+      say('Redis is missing: installing it with Homebrew. No service is started.');
       advised(() => run('brew', ['install', 'redis'], env));
       break;
     case 'docker':
-      say('No Redis here: using the image redis:7 with Docker.');
+      say('Redis is missing: using the image redis:7 with Docker.');
       advised(() => run('docker', ['pull', 'redis:7'], env));
       return;
     case 'nothing':
@@ -38,10 +38,10 @@ export function ensureRedis(env) {
   if (findRedisServer(path) === null) throw new Error(`The installation left no redis-server on PATH.\n${advice}`);
 }
 
-const advice = `Postlane needs a Redis server, and there is no way to get one here. Do one of these:
+const advice = `Postlane needs a Redis server and found no way to install one. Do one of these:
   - install redis-server or valkey-server with your system's package manager (Debian: apt-get install redis-server);
   - start Docker;
-  - set REDIS_URL to a Redis that runs, for example REDIS_URL=redis://127.0.0.1:6379.`;
+  - set REDIS_URL to a running Redis, for example REDIS_URL=redis://127.0.0.1:6379.`;
 
 /** @param {() => void} install */
 function advised(install) {
