@@ -73,6 +73,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'ledger/dead-letters.ts',
       'ledger/content.ts',
       'lanes/lanes.ts',
+      'lanes/limits.ts',
+      'lanes/status.ts',
       'lanes/quota.ts',
       'lanes/snapshot.ts',
       'lanes/wait-reasons.ts',

@@ -9,17 +9,7 @@
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 import { createLeaseCalls } from './calls.ts';
-import { createShardLeases, type ShardLeases } from './shard-leases.ts';
-
-export interface SessionLease {
-  release(): void;
-}
-
-/** What the transport of a connector is handed. */
-export interface ConnectorLeases {
-  acquire(waitMs: number, signal: AbortSignal): Promise<SessionLease | null>;
-  onRecall(listener: (which: 'one' | 'all') => void): () => void;
-}
+import { createShardLeases, type ConnectorLeases, type ShardLeases } from './shard-leases.ts';
 
 export interface Sessions {
   /** The leases of a connector that may have `limit` connections over all workers. */

@@ -3,7 +3,6 @@
  * and who waits. `reconcile` brings this process and Redis together, one step after the other.
  */
 import type { LeaseCalls } from './calls.ts';
-import type { ConnectorLeases, SessionLease } from './leases.ts';
 
 /** How often a waiter asks again, in ms: a lease that is given back is announced at once, so this is for one that is not. */
 const pollMs = 500;
@@ -36,6 +35,16 @@ interface State {
   nextBeat: NodeJS.Timeout | undefined;
   /** Called when an account has given back its last lease. */
   onReturn: () => void;
+}
+
+interface SessionLease {
+  release(): void;
+}
+
+/** What the transport of a connector is handed. */
+export interface ConnectorLeases {
+  acquire(waitMs: number, signal: AbortSignal): Promise<SessionLease | null>;
+  onRecall(listener: (which: 'one' | 'all') => void): () => void;
 }
 
 export interface ShardLeases {
