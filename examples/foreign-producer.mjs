@@ -1,11 +1,11 @@
 /**
- * Enqueues a message with nothing but BullMQ: what a producer in any language has to know of Postlane.
+ * Enqueues a message with BullMQ alone: everything that a producer in any language needs to know about Postlane.
  *
  *   prefix {postlane} · queue `outbound` · job name `message` · data {"v":1,"message":{…}} · job id = message id
  *
  *   REDIS_URL=redis://127.0.0.1:6379 node examples/foreign-producer.mjs you@example.net
  *
- * The message's form is schema/message.schema.json. Nothing is checked here, so a mistake shows later, as a dead letter
+ * The form of the message is schema/message.schema.json. Nothing is validated here, so a mistake shows later, as a dead letter
  * `invalid-message` (`postlane dead list`).
  */
 import { randomUUID } from 'node:crypto';
@@ -17,12 +17,12 @@ const outbound = new Queue('outbound', {
   prefix: process.env.POSTLANE_PREFIX ?? '{postlane}',
 });
 
-// The id is an idempotency key: letters, digits, _ and -, but not a number alone.
+// The id is an idempotency key: letters, digits, _ and -, but not a number.
 const id = process.env.MESSAGE_ID ?? randomUUID();
 const message = { from: 'sales@example.com', to: [to], subject: 'Hello', text: 'Sent by a foreign producer.' };
 
 try {
-  // What is done must not stay: the ledger remembers it.
+  // A finished job must not stay: the ledger keeps the result.
   await outbound.add('message', { v: 1, message }, { jobId: id, removeOnComplete: true });
   console.log(id);
 } finally {

@@ -1,6 +1,6 @@
-/** Every error that Postlane gives to a caller: one table of codes, one class, and the safe handling of unknown values. */
+/** Errors for callers: the table of codes, the one error class, and the safe handling of unknown values. */
 
-/** Code → what it means. `docs/errors.md` carries the same table; a test compares the two. */
+/** Code → meaning. `docs/errors.md` has the same table; a test compares the two. */
 export const errorCodes = {
   'config-invalid': 'The configuration has mistakes; `issues` lists all of them.',
   'message-invalid': 'The message breaks a rule of the message schema; `issues` names each field and rule.',
@@ -45,14 +45,14 @@ export class PostlaneError extends Error {
   }
 }
 
-/** Whatever was thrown, as an Error, so that nothing else travels. */
+/** A thrown value as an Error. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(printable(String(thrown), 500));
 }
 
 /**
- * Foreign text (a server's reply, an error's message) made safe to print: control characters become spaces, so that it
- * cannot forge log lines or move a terminal's cursor, and it ends after `limit` characters.
+ * Makes foreign text (a server's reply, an error's message) safe to print: control characters become spaces, so that it
+ * cannot forge log lines or move the cursor of a terminal, and it is cut at `limit` characters.
  */
 export function printable(text: string, limit: number): string {
   // C0 and C1 controls, the line separators, and bidirectional overrides (Trojan Source).
@@ -61,7 +61,7 @@ export function printable(text: string, limit: number): string {
   return clean.length <= limit ? clean : `${clean.slice(0, limit - 1)}…`;
 }
 
-/** Marks a switch as exhaustive for the compiler; reaching it is a programmer's mistake. */
+/** Marks a switch as exhaustive for the compiler. Reaching it is a bug. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);
 }

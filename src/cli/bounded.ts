@@ -1,6 +1,6 @@
-/** Does the same with many things, a few at once. */
+/** Runs the same work for many items, a few at a time. */
 
-/** Results in the order of `items`. The first rejection rejects all; what is running then is not waited for. */
+/** Results in the order of `items`. Rejects with the first rejection, without waiting for work that is still running. */
 export async function eachBounded<Item, Result>(
   items: readonly Item[],
   atOnce: number,
@@ -8,7 +8,7 @@ export async function eachBounded<Item, Result>(
 ): Promise<Result[]> {
   const results = new Map<number, Result>();
   const entries = items.entries();
-  // One iterator for all of them: whoever is free takes the next.
+  // All share one iterator: each takes the next item when it is free.
   const lane = async (): Promise<void> => {
     for (const [index, item] of entries) results.set(index, await work(item));
   };

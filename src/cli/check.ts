@@ -1,4 +1,4 @@
-/** `check`: is the configuration right, and with --connect, do Redis and every connector answer? Sends nothing. */
+/** `check`: validates the configuration, and with --connect reaches Redis and every connector. Sends nothing. */
 import type { Command } from 'commander';
 import { abortable } from '../async/abort.ts';
 import { asError } from '../errors.ts';
@@ -19,14 +19,14 @@ interface CheckOptions {
   readonly timeout: number;
 }
 
-/** Enough to be quick with hundreds of connectors, few enough not to look like an attack to one server behind many of them. */
+/** Fast enough for hundreds of connectors, and not an attack on one server that many of them share. */
 const atOnce = 10;
 
 export function addCheck(program: Command, action: Action): void {
   program
     .command('check')
-    .description('validates the configuration; every mistake at once, with file, line and rule')
-    .option('--connect', 'also reach Redis, and reach and authenticate every connector that sends')
+    .description('validate the configuration and show every mistake with its file, line and rule')
+    .option('--connect', 'also reach Redis, and log in to every connector that sends')
     .option('--timeout <duration>', 'how long one connector may take', parseDuration, 30_000)
     .action(action<CheckOptions>((call, { connect = false, timeout }) => check(call, connect, timeout)));
 }

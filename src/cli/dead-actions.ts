@@ -1,4 +1,4 @@
-/** `dead replay` and `dead drop`: chooses dead letters by id or by filter, counts them, and then acts on one after the other. */
+/** `dead replay` and `dead drop`: select dead letters by id or by filter, count them, and act on one after the other. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
@@ -20,7 +20,7 @@ interface ActOptions extends FilterOptions {
 
 interface ReplayOptions extends ActOptions {
   readonly via?: string;
-  /** ms between two. */
+  /** Interval in ms. */
   readonly rate?: number;
 }
 
@@ -28,24 +28,24 @@ interface DropOptions extends ActOptions {
   readonly yes?: boolean;
 }
 
-/** People get a line per message up to so many, and beyond it the progress and a sum. */
+/** Up to this many messages have a line each; more have a progress line and a summary. */
 const maxLines = 20;
 
-/** A dead letter that is there, or an id that somebody asked for. */
+/** A dead letter, or an id on the command line that has none. */
 type Chosen = { readonly id: string; readonly letter: DeadLetterSummary | null };
 
 export function addDeadActions(dead: Command, action: Action, filters: (command: Command) => Command): void {
   filters(dead.command('replay').argument('[id...]', 'messages’ ids'))
-    .description('puts dead letters back into the queue; twice is once')
+    .description('put dead letters back into the queue; repeating it does nothing')
     .option('--all', 'all of them')
-    .option('--via <connector>', 'send by this connector instead of the From’s')
-    .option('--rate <n/s|n/m>', 'at most so many per second or minute', parseRate)
+    .option('--via <connector>', 'send through this connector instead of that of the From address')
+    .option('--rate <n/s|n/m>', 'replay at most this many per second or minute', parseRate)
     .option('--dry-run', 'count only')
     .action(action<ReplayOptions>((call, options, ids) => replay(call, options, ids)));
   filters(dead.command('drop').argument('[id...]', 'messages’ ids'))
-    .description('forgets dead letters for good')
+    .description('remove dead letters permanently')
     .option('--all', 'all of them')
-    .option('--yes', 'needed where no ids are given')
+    .option('--yes', 'confirm dropping without ids')
     .option('--dry-run', 'count only')
     .action(action<DropOptions>((call, options, ids) => drop(call, options, ids)));
 }
@@ -66,17 +66,19 @@ async function replay(call: Call, options: ReplayOptions, ids: readonly string[]
 async function drop(call: Call, options: DropOptions, ids: readonly string[]): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
   if (ids.length === 0 && options.yes !== true && options.dryRun !== true) {
-    throw new UsageError('what is dropped is gone: give ids, or --yes beside the filters (--dry-run counts first)');
+    throw new UsageError(
+      'a dropped message cannot be restored: pass ids, or add --yes to the filters (--dry-run counts first)',
+    );
   }
   const act = async (operator: Operator, { id }: Chosen): Promise<string> => {
-    // A held message is given up with its dead letter: its row would wait for an operator for ever.
+    // A held message is dropped with its dead letter; otherwise its row would wait for an operator forever.
     const given = await operator.resolve(id, 'drop', resolution(config, null));
     return given || (await operator.drop(id)) ? 'dropped' : 'not-found';
   };
   return each(call, config, options, ids, { verb: 'drop', betweenMs: 0, act });
 }
 
-/** What settling a held message needs to know. `connector` is the one that will send it, if it is sent again. */
+/** What settling a held message needs. `connector` sends it, if it is sent again. */
 export function resolution(
   config: Config,
   connector: string | null,
@@ -100,13 +102,13 @@ async function each(
   const { terminal } = call;
   const filter = selection(options, Date.now());
   const filtered = Object.keys(filter).length > 0;
-  if (ids.length > 0 && (filtered || options.all === true)) throw new UsageError('give ids or filters, not both');
+  if (ids.length > 0 && (filtered || options.all === true)) throw new UsageError('pass ids or filters, not both');
   if (ids.length === 0 && !filtered && options.all !== true) {
-    throw new UsageError(`which ones? Give ids, or filters (--reason --connector --since --until), or --all`);
+    throw new UsageError('pass ids, filters (--reason --connector --since --until), or --all');
   }
   const operator = await openOperator(config);
   try {
-    // All of them first: one that dies again while others are replayed must not be replayed for ever.
+    // Select all first: a message that dies again meanwhile must not be replayed forever.
     const chosen: Chosen[] =
       ids.length > 0
         ? await Promise.all([...new Set(ids)].map(async (id) => ({ id, letter: await operator.deadLetters.get(id) })))
@@ -128,13 +130,13 @@ async function each(
       terminal.note(`${count} to ${verb}`);
       let next = performance.now();
       for (const [index, one] of chosen.entries()) {
-        // From start to start: what the work itself takes does not slow the pace. Time that was lost is not made up for.
+        // The interval is from start to start, so that the work does not slow the pace. Lost time is not made up for.
         const waitMs = next - performance.now();
         if (waitMs > 0) await pause(waitMs);
         next = Math.max(next, performance.now()) + betweenMs;
         const result = await act(operator, one);
         counted.set(result, (counted.get(result) ?? 0) + 1);
-        // One by one: if it is broken off, what was done has been told.
+        // Reported one by one: if the command is interrupted, the output shows what was done.
         terminal.result({ id: one.id, result }, () => (chosen.length <= maxLines ? [`${one.id}  ${result}`] : []));
         if (chosen.length > maxLines) terminal.progress(`${index + 1} of ${chosen.length}`);
       }
@@ -144,7 +146,9 @@ async function each(
     }
     const held = verb === 'replay' ? (counted.get('held') ?? 0) : 0;
     if (held > 0) {
-      terminal.note(`${held} held: may have arrived; settle each by \`postlane resolve ID --as sent|retry|drop\``);
+      terminal.note(
+        `${held} held: they may have arrived; settle each with \`postlane resolve ID --as sent|retry|drop\``,
+      );
     }
     const missing = chosen.filter(({ letter }) => letter === null).map(({ id }) => `"${printable(id, 130)}"`);
     if (missing.length === 0) return held > 0 && ids.length > 0 ? 1 : 0;
@@ -154,7 +158,7 @@ async function each(
   }
 }
 
-/** A replayed message gets a whole lifetime again: that of the connector that will send it, as far as that is known. */
+/** A replayed message gets a full lifetime again: that of the connector that will send it, if known. */
 function lifetimeOf({ connectors, retry }: Config, connector: string | null): number {
   return (connectors.find(({ id }) => id === connector)?.retry ?? retry).lifetimeMs;
 }

@@ -1,4 +1,4 @@
-/** Which dead letters a command concerns: the options that choose them, and those that are chosen. */
+/** Selects the dead letters that a command applies to. */
 import { asError } from '../errors.ts';
 import type { DeadLetterFilter, DeadLetterSummary, DeadReason } from '../queue/ledger/dead-letters.ts';
 import type { Operator } from '../admin/operator.ts';
@@ -12,7 +12,7 @@ export interface FilterOptions {
   readonly until?: string;
 }
 
-/** `now`: where durations count back from, ms since the epoch. */
+/** Durations count back from `now`, in ms since 1970. */
 export function selection({ reason, connector, since, until }: FilterOptions, now: number): DeadLetterFilter {
   const filter = {
     ...(reason === undefined ? {} : { reason }),
@@ -21,7 +21,7 @@ export function selection({ reason, connector, since, until }: FilterOptions, no
     ...(until === undefined ? {} : { until: time('--until', until, now) }),
   };
   if (filter.since !== undefined && filter.until !== undefined && filter.since > filter.until) {
-    throw new UsageError('--since is after --until: nothing can be between them');
+    throw new UsageError('--since is after --until; swap them');
   }
   return filter;
 }

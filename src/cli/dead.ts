@@ -1,4 +1,4 @@
-/** `dead list|show`, and the group of all `dead` commands: the messages that will not be tried again by themselves. */
+/** `dead list|show`, and the group of the `dead` commands: messages that are not retried automatically. */
 import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
@@ -14,25 +14,28 @@ import { parseCount } from './values.ts';
 
 export function addDead(program: Command, action: Action): void {
   const dead = program.command('dead').description('dead letters: list, show, replay, drop, resolve');
-  filters(dead.command('list').description('lists dead letters, oldest first'))
-    .option('--limit <n>', 'at most so many', parseCount)
+  filters(dead.command('list').description('list dead letters, oldest first'))
+    .option('--limit <n>', 'how many at most', parseCount)
     .action(action<FilterOptions & { readonly limit?: number }>((call, options) => list(call, options)));
   dead
     .command('show')
-    .argument('<id...>', 'messages’ ids')
-    .description('shows dead letters whole, with the message')
+    .argument('<id...>', 'message ids')
+    .description('show dead letters in full, with the message')
     .action(action((call, _options, ids) => show(call, ids)));
   addDeadActions(dead, action, filters);
   addResolve(dead, action);
 }
 
-/** The options that choose dead letters, the same for each command. */
+/** The options that select dead letters, the same for each command. */
 function filters(command: Command): Command {
   return command
-    .addOption(new Option('--reason <reason>', 'only those that died of it').choices(deadReasons))
-    .option('--connector <id>', 'only those of a connector')
-    .option('--since <time>', 'only those that died at or after it: ISO 8601 with a zone, or a duration ago (2h, 7d)')
-    .option('--until <time>', 'only those that died at or before it');
+    .addOption(new Option('--reason <reason>', 'only dead letters with this reason').choices(deadReasons))
+    .option('--connector <id>', 'only dead letters of this connector')
+    .option(
+      '--since <time>',
+      'only dead letters since this time: ISO 8601 with a time zone, or a duration ago (2h, 7d)',
+    )
+    .option('--until <time>', 'only dead letters until this time');
 }
 
 async function list(call: Call, options: FilterOptions & { readonly limit?: number }): Promise<ExitCode> {
@@ -87,7 +90,7 @@ async function show(call: Call, ids: readonly string[]): Promise<ExitCode> {
     );
     if (missing.length === 0) return 0;
     const which = missing.map((id) => `"${printable(id, 130)}"`).join(', ');
-    throw new PostlaneError('not-found', `No dead letter has the id ${which}. \`postlane dead list\` lists them.`);
+    throw new PostlaneError('not-found', `No dead letter has the id ${which}. See \`postlane dead list\`.`);
   } finally {
     operator.close();
   }
@@ -110,16 +113,16 @@ function showLines(letter: DeadLetter, { bold }: Terminal): string[] {
       bold,
     ),
     '',
-    // JSON.stringify leaves C1 controls and bidirectional overrides as they are; a message is foreign text.
+    // JSON.stringify does not escape C1 controls and bidirectional overrides, and a message is foreign text.
     ...JSON.stringify(shortened(data), null, 2)
       .split('\n')
       .map((line) => line.slice(0, line.length - line.trimStart().length) + printable(line, 500)),
     '',
-    `To try again: postlane dead replay ${id}`,
+    `To send it again: postlane dead replay ${id}`,
   ];
 }
 
-/** For the eye: contents of attachments and raw messages are cut, and so is any text that fills a screen. */
+/** For people: contents of attachments and raw messages are cut, and so is any text that would fill a screen. */
 function shortened(value: unknown, key = ''): unknown {
   if (typeof value === 'string') {
     const limit = key === 'content' ? 60 : 400;

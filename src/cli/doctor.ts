@@ -1,4 +1,4 @@
-/** `doctor`: holds ledger, queues, dead letters and contents against each other, tells what disagrees, and mends it with --fix. */
+/** `doctor`: compares ledger, queues, dead letters and contents, reports inconsistencies, and repairs them with --fix. */
 import type { Command } from 'commander';
 import { findingKinds, type Finding } from '../admin/doctor/findings.ts';
 import { sends } from '../routing/connector.ts';
@@ -13,13 +13,13 @@ interface DoctorOptions {
 export function addDoctor(program: Command, action: Action): void {
   program
     .command('doctor')
-    .description('looks for what disagrees between ledger, queues and dead letters; may run beside workers')
-    .option('--fix', 'mend what can be mended safely')
+    .description('find inconsistencies between ledger, queues and dead letters; workers may be running')
+    .option('--fix', 'repair what can be repaired safely')
     .addHelpText('after', () => `\n${kindLines().join('\n')}`)
     .action(action<DoctorOptions>((call, { fix = false }) => examine(call, fix)));
 }
 
-/** 0 if nothing disagrees, or all of it is mended; else 1. */
+/** 0 if there is no inconsistency or all are repaired, otherwise 1. */
 async function examine(call: Call, fix: boolean): Promise<ExitCode> {
   const { terminal } = call;
   const { config } = await requireConfig(call, call.configFile);
@@ -36,7 +36,7 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
       retentionMs: config.retention.ledgerMs,
       onProgress(count) {
         looked = count;
-        terminal.progress(`looked at ${count}`);
+        terminal.progress(`checked ${count}`);
       },
     });
     for await (const finding of findings) {
@@ -47,8 +47,8 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
       terminal.result({ kind, id, detail, fixed: finding.fixed }, () => findingLines(finding, fix, terminal));
     }
     terminal.progress('');
-    const rest = found === 0 ? 'nothing disagrees' : `${found} found, ${fixed} mended`;
-    terminal.note(`Looked at ${looked} rows, jobs, dead letters, contents and lanes: ${rest}.`);
+    const rest = found === 0 ? 'no inconsistency' : `${found} found, ${fixed} repaired`;
+    terminal.note(`Checked ${looked} rows, jobs, dead letters, contents and lanes: ${rest}.`);
     return fixed === found ? 0 : 1;
   } finally {
     operator.close();
@@ -61,11 +61,17 @@ function findingLines(
   { bad, good }: Pick<Call['terminal'], 'bad' | 'good'>,
 ): string[] {
   const { means, fix: mending } = findingKinds[kind];
-  const next = fixed ? good('mended') : mending === null ? '' : fix ? bad('could not be mended') : `--fix ${mending}`;
+  const next = fixed
+    ? good('repaired')
+    : mending === null
+      ? ''
+      : fix
+        ? bad('could not be repaired')
+        : `--fix ${mending}`;
   return [`${bad(kind)}  ${id}  ${detail}`, `  ${means}${next === '' ? '' : ` ${next}`}`];
 }
 
-/** For the help: every kind, what it means, and what --fix does about it. */
+/** For the help: every kind, what it means, and what --fix does. */
 function kindLines(): string[] {
   return Object.entries(findingKinds).flatMap(([kind, { means, fix }]) => [
     `  ${kind}`,

@@ -10,8 +10,8 @@ import { requireConfig } from './compose.ts';
 import { UsageError } from './failure.ts';
 
 const because: Readonly<Record<RouteRule, string>> = {
-  exact: 'the address is one of its own',
-  domain: 'its pattern covers the whole domain',
+  exact: 'it has this address',
+  domain: 'its pattern matches the domain',
   default: 'no other connector matches, and it is the system default gateway',
   none: '',
 };
@@ -19,8 +19,8 @@ const because: Readonly<Record<RouteRule, string>> = {
 export function addExplain(program: Command, action: Action): void {
   program
     .command('explain')
-    .argument('<from>', 'a From address, with or without a name')
-    .description('tells which connector would send for a From address, and why')
+    .argument('<from>', 'From address, with or without a display name')
+    .description('show which connector would send for a From address, and why')
     .action(
       action(async (call, _options, [from = '']) => {
         const { config } = await requireConfig(call, call.configFile);
@@ -30,7 +30,7 @@ export function addExplain(program: Command, action: Action): void {
         const { connector, rule, passedOver } = route;
         call.terminal.result(route, () => [
           connector === null
-            ? `Nobody sends for ${route.from}: no connector matches, and systemDefaultGateway is disabled. It would become a dead letter (no-route).`
+            ? `No connector sends for ${route.from}: none matches, and systemDefaultGateway is disabled. A message would become a dead letter (no-route).`
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),
         ]);

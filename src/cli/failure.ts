@@ -1,4 +1,4 @@
-/** How a command ends: 0 done, 1 the operation failed, 2 usage or configuration error; and how an error is told. */
+/** How a command ends: 0 success, 1 the operation failed, 2 usage or configuration error; and how an error is reported. */
 import { CommanderError } from 'commander';
 import { asError, type ErrorCode, PostlaneError } from '../errors.ts';
 import { formatIssues, type ConfigIssue } from '../config/issues.ts';
@@ -6,7 +6,7 @@ import type { Terminal } from './terminal.ts';
 
 export type ExitCode = 0 | 1 | 2;
 
-/** A mistake of whoever typed the command, or of the configuration: exit code 2. `issues` go into the JSON as they are. */
+/** A mistake in the command or in the configuration: exit code 2. The JSON contains `issues` unchanged. */
 export class UsageError extends Error {
   readonly code: 'usage' | 'config-invalid';
   readonly issues: readonly ConfigIssue[];
@@ -19,17 +19,17 @@ export class UsageError extends Error {
   }
 }
 
-/** Code → exit code, and what to do next, for people. A message that is refused is a usage error: the same call fails again. */
+/** Code → exit code and what to do next. A message that is refused is a usage error: the same call fails again. */
 const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly next: string | null }>> = {
-  'config-invalid': { exit: 2, next: 'Correct the file; `postlane check` tells when it is right.' },
+  'config-invalid': { exit: 2, next: 'Correct the file, then run `postlane check`.' },
   'message-invalid': { exit: 2, next: null },
   'redis-unavailable': {
     exit: 1,
-    next: 'Is Redis up, and is it the one of `redis` or REDIS_URL? See `postlane check --connect`.',
+    next: 'Check that Redis is running and that `redis` or REDIS_URL points to it, with `postlane check --connect`.',
   },
   'redis-refused': {
     exit: 1,
-    next: 'Redis is there but refuses: look at its memory, its role (replica?) and its ACL.',
+    next: 'Redis answers with an error: check its memory, its role (replica?) and its ACL.',
   },
   'redis-unacknowledged': { exit: 1, next: null },
   'producer-closed': { exit: 1, next: null },
@@ -39,9 +39,9 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
   aborted: { exit: 1, next: null },
 };
 
-/** Tells the error and gives the exit code. With --json it is one document on stderr: stdout holds results only. */
+/** Reports the error and returns the exit code. With --json it is one document on stderr, as stdout has results only. */
 export function report(thrown: unknown, terminal: Terminal): ExitCode {
-  // Commander has told its own errors already, and help and version are no errors.
+  // Commander has already reported its own errors; help and version are not errors.
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
   if (thrown instanceof UsageError) {
     const lines = [thrown.message, ...formatIssues(thrown.issues).map((line) => `  ${line}`)];
@@ -56,7 +56,7 @@ export function report(thrown: unknown, terminal: Terminal): ExitCode {
   return tell(terminal, 1, 'failed', message, [], [message]);
 }
 
-/** A usage error that commander found, in the same form. */
+/** Reports a usage error that commander found, in the same form. */
 export function reportUsage(text: string, terminal: Terminal): void {
   const message = text.trim().replace(/^error: /, '');
   tell(terminal, 2, 'usage', message, [], [message]);

@@ -1,4 +1,4 @@
-/** `connectors`, `pause ID`, `resume ID`: the connectors and their lanes, as Redis has them now. */
+/** `connectors`, `pause ID`, `resume ID`: the connectors and the current state of their lanes. */
 import type { Command } from 'commander';
 import { unreachable } from '../errors.ts';
 import type { Config, ConnectorConfig, Limits } from '../config/config.ts';
@@ -16,33 +16,33 @@ import { ago, type Terminal } from './terminal.ts';
 /** A row of `connectors`. Numbers that end in Ms are durations. */
 interface ConnectorRow {
   readonly id: string;
-  /** null: not configured (any more), but its lane holds messages. */
+  /** null: not configured (any more), but its lane has messages. */
   readonly direction: string | null;
   readonly transport: string | null;
   readonly waiting: number;
   readonly active: number;
   readonly delayed: number;
-  /** Messages since the lane's beginning, over all workers. */
+  /** Messages since the lane was created, across all workers. */
   readonly sent: number;
   readonly paused: boolean;
   readonly limits: Limits | null;
   readonly waitingFor: WaitReason;
-  /** How long it still waits for that; null where nobody knows. */
+  /** Remaining time of that wait; null if unknown. */
   readonly untilMs: number | null;
-  /** As many messages may be on their way now: fewer than `limits.concurrency` after a fault, or while the server throttles. */
+  /** Messages that may be sent at once now: fewer than `limits.concurrency` after a fault, or while the server throttles. */
   readonly concurrency: number | null;
   readonly used: Used;
   readonly breaker: Breaker;
   readonly oldestWaitingMs: number | null;
 }
 
-/** What is booked within the window of each limit now; null where there is no such limit. */
+/** Current use within the window of each limit; null without such a limit. */
 interface Used {
   readonly recipientsPerDay: number | null;
   readonly bytesPerWindow: number | null;
 }
 
-/** `open`: the lane waits because of the fault, for `untilMs` more. `closed` with faults: it is being tried again. */
+/** `open`: the lane waits because of the fault, for another `untilMs`. `closed` with faults: it is being retried. */
 interface Breaker {
   readonly state: 'closed' | 'open';
   readonly fault: string | null;
@@ -57,17 +57,17 @@ const dayMs = 86_400_000;
 export function addLanes(program: Command, action: Action): void {
   program
     .command('connectors')
-    .description('lists the connectors: what waits, limits, faults')
+    .description('list the connectors with their queues, limits and faults')
     .action(action((call) => connectors(call)));
   program
     .command('pause')
-    .argument('<id>', 'a connector')
-    .description('holds a connector’s lane: nothing of it is sent, nothing is lost')
+    .argument('<id>', 'id of a connector')
+    .description('stop sending for a connector; its messages wait')
     .action(action((call, _options, [id = '']) => hold(call, id, true)));
   program
     .command('resume')
-    .argument('<id>', 'a connector')
-    .description('releases a lane, and tries again now what waits because of a fault')
+    .argument('<id>', 'id of a connector')
+    .description('send for a connector again, and retry a connector with a fault now')
     .action(action((call, _options, [id = '']) => hold(call, id, false)));
 }
 
@@ -84,7 +84,7 @@ async function connectors(call: Call): Promise<ExitCode> {
       const used = await usedOf(connector.id, 'limits' in connector ? connector.limits : null, operator);
       return rowOf(connector, status, used, now);
     });
-    // A lane outlives its connector; without messages it concerns nobody.
+    // A lane outlives its connector; without messages it does not matter.
     const shown = rows.filter((row) => row.direction !== null || row.waiting + row.active + row.delayed > 0);
     call.terminal.results(shown, () => connectorLines(shown, call.terminal));
     return 0;
@@ -186,28 +186,28 @@ function megabytes(bytes: number): string {
 
 function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker }: ConnectorRow): string {
   const { state, fault, faults, untilMs, reply } = breaker;
-  const until = waitMs === null ? '' : `, goes on in ${ago(waitMs)}`;
+  const until = waitMs === null ? '' : `, continues in ${ago(waitMs)}`;
   const parts: string[] = [];
   switch (waitingFor) {
     case 'pause':
       parts.push('paused');
       break;
     case 'recipients-per-day':
-      parts.push(`the day’s recipients are used up${until}`);
+      parts.push(`daily recipient limit reached${until}`);
       break;
     case 'bytes':
-      parts.push(`the window’s bytes are used up${until}`);
+      parts.push(`byte limit reached${until}`);
       break;
     case 'slow-down':
-      parts.push(`the server asked for patience${until}`);
+      parts.push(`slowed down by the server${until}`);
       break;
     case 'rate':
       parts.push(`paced${until}`);
       break;
     case 'concurrency':
-      parts.push(`${concurrency ?? 'all'} under way`);
+      parts.push(`${concurrency ?? 'all'} being sent`);
       break;
-    // The fault says it below; the rest waits for nothing that anybody should know of.
+    // A fault is described below; the others are no wait that an operator needs to know of.
     case 'fault':
     case 'retry':
     case 'work':
@@ -217,7 +217,7 @@ function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker }: Connec
       return unreachable(waitingFor);
   }
   if (fault !== null) {
-    const when = state === 'open' ? `next try in ${ago(untilMs ?? 0)}` : 'trying again';
+    const when = state === 'open' ? `next attempt in ${ago(untilMs ?? 0)}` : 'retrying';
     parts.push(`${fault} (${faults}×), ${when}${reply === null || reply === '' ? '' : `: ${reply}`}`);
   }
   return parts.length === 0 ? 'ok' : parts.join('; ');
@@ -231,8 +231,8 @@ async function hold(call: Call, id: string, pause: boolean): Promise<ExitCode> {
     await (pause ? operator.lanes.pause(id) : operator.lanes.resume(id));
     call.terminal.result({ id, paused: pause }, () => [
       pause
-        ? `${id} is paused: its messages wait until \`postlane resume ${id}\`. What is being sent now is finished.`
-        : `${id} goes on.`,
+        ? `${id} is paused: its messages wait until \`postlane resume ${id}\`. Attempts under way finish.`
+        : `${id} is resumed.`,
     ]);
     return 0;
   } finally {
@@ -242,5 +242,6 @@ async function hold(call: Call, id: string, pause: boolean): Promise<ExitCode> {
 
 function requireSending(config: Config, id: string): void {
   const connector = requireConnector(config, id);
-  if (!sends(connector.direction)) throw new UsageError(`"${id}" only receives: it has no lane to pause or resume`);
+  if (!sends(connector.direction))
+    throw new UsageError(`"${id}" only receives, so there is nothing to pause or resume`);
 }

@@ -1,4 +1,4 @@
-/** The command line as a whole: its commands and global options, and the way from arguments to an exit code. */
+/** The command line: its commands and global options, and how arguments become an exit code. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCheck } from './check.ts';
@@ -20,9 +20,9 @@ export interface RunOptions extends Environment {
   readonly streams: Streams;
 }
 
-/** Runs one command to its end. Never rejects: what went wrong has been told on stderr. */
+/** Runs one command to its end. Never rejects: errors are reported on stderr. */
 export async function run({ args, env, cwd, streams }: RunOptions): Promise<ExitCode> {
-  // Commander complains before options can be asked for; what follows `--` is no option.
+  // Commander reports usage errors before it has parsed the options; what follows `--` is not an option.
   const json = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length).includes('--json');
   const early = createTerminal(streams, { json, env });
   let terminal = early;
@@ -40,18 +40,18 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
 
   const program = new Command('postlane')
     .description(
-      'Sends an organisation’s outbound e-mail: from a queue in Redis, by the connector of its From address.',
+      'Sends an organisation’s outbound e-mail from a queue in Redis, each message through the connector of its From address.',
     )
     .version(version())
-    .option('--config <file>', 'configuration (default: $POSTLANE_CONFIG, else ./postlane.yaml)')
-    .option('--json', 'results as JSON on stdout, one document or one per line; errors as JSON on stderr')
+    .option('--config <file>', 'configuration file (default: $POSTLANE_CONFIG, otherwise ./postlane.yaml)')
+    .option('--json', 'print results as JSON on stdout, one document or one per line, and errors as JSON on stderr')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => streams.stdout.write(text),
       writeErr: (text) => streams.stderr.write(text),
       outputError: (text) => reportUsage(text, early),
     })
-    .addHelpText('after', '\nExit codes: 0 done, 1 the operation failed, 2 usage or configuration error.');
+    .addHelpText('after', '\nExit codes: 0 success, 1 the operation failed, 2 usage or configuration error.');
 
   const commands = [addWorker, addCheck, addExplain, addSend, addStatus, addLanes, addDead, addResolve, addDoctor];
   for (const add of commands) add(program, action);
@@ -65,13 +65,13 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
   }
 }
 
-/** Of the package, which is two folders up both in the repository and when it is installed. */
+/** The version of the package, whose manifest is two folders up in the repository and in an installation. */
 function version(): string {
   const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(manifest) as { version: string }).version;
 }
 
-/** Commander copies these settings only to commands that it makes itself after they were set; groups are made by others. */
+/** Commander copies these settings only to commands created after they were set, and not to the commands of a group. */
 function inherit(command: Command): void {
   for (const sub of command.commands) {
     sub.copyInheritedSettings(command);

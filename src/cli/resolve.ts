@@ -1,4 +1,4 @@
-/** `resolve`: settles held messages, whose last attempt has no known result and which nobody but an operator may send again. */
+/** `resolve`: settles held messages, whose last attempt has no known result, as an operator decides. */
 import { Option, type Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import type { Action, Call } from './command.ts';
@@ -8,14 +8,14 @@ import type { ExitCode } from './failure.ts';
 
 type As = 'sent' | 'retry' | 'drop';
 
-/** For the program, and for its group `dead`, among which held messages are listed. */
+/** For the program, and for its group `dead`, which lists held messages too. */
 export function addResolve(parent: Command, action: Action): void {
   parent
     .command('resolve')
     .argument('<id...>', 'ids of held messages')
-    .description('settles held messages, whose last attempt has no known result')
+    .description('settle held messages, whose last attempt has no known result')
     .addOption(
-      new Option('--as <result>', 'sent: they arrived; retry: send them again; drop: give them up')
+      new Option('--as <result>', 'sent: they arrived; retry: send them again; drop: do not send them')
         .choices(['sent', 'retry', 'drop'])
         .makeOptionMandatory(),
     )
@@ -34,7 +34,7 @@ async function resolve(call: Call, as: As, ids: readonly string[]): Promise<Exit
       else call.terminal.result({ id, result: as }, () => [`${id}  resolved as ${as}`]);
     }
     if (missing.length === 0) return 0;
-    throw new PostlaneError('not-found', `No message is held under the id ${missing.join(', ')}.`);
+    throw new PostlaneError('not-found', `No held message has the id ${missing.join(', ')}.`);
   } finally {
     operator.close();
   }

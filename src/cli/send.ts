@@ -1,4 +1,4 @@
-/** `send`: enqueues one message, and with --wait follows it to its end. */
+/** `send`: enqueues one message, and with --wait waits for its final state. */
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -35,28 +35,28 @@ interface SendOptions {
   readonly timeout: number;
 }
 
-const many = '(repeat it, or separate by commas)';
+const many = '(repeatable, or separated by commas)';
 
 export function addSend(program: Command, action: Action): void {
   program
     .command('send')
-    .description('enqueues a message; it is sent by a worker')
-    .option('--from <address>', 'the From; without it the unmonitored address of the configuration')
+    .description('enqueue a message for the workers to send')
+    .option('--from <address>', 'From address (default: the unmonitored address of the configuration)')
     .option('--to <address>', `recipient ${many}`, collect)
     .option('--cc <address>', `recipient of a copy ${many}`, collect)
-    .option('--bcc <address>', `recipient whom nobody sees ${many}`, collect)
-    .option('--reply-to <address>', `where replies go ${many}`, collect)
+    .option('--bcc <address>', `recipient of a blind copy ${many}`, collect)
+    .option('--reply-to <address>', `address for replies ${many}`, collect)
     .option('--subject <text>', 'subject')
     .option('--text <text>', 'body as plain text')
     .option('--html <html>', 'body as HTML')
     .option('--attach <file>', 'file to attach (repeatable)', collect)
-    .option('--header <field>', 'further header field, as "Name: value" (repeatable)', collect)
-    .option('--eml <file>', 'a finished message (RFC 5322) instead of subject, bodies and files; - is stdin')
-    .option('--id <id>', 'id and idempotency key: the same id is not sent twice')
-    .addOption(new Option('--priority <priority>', 'place in the queue').choices(['high', 'normal', 'low']))
-    .option('--send-at <time>', 'not before this time: ISO 8601 with a zone, or a duration from now (2h)')
-    .option('--wait', 'wait for the end; exit 0 only if it was sent')
-    .option('--timeout <duration>', 'how long --wait waits', parseDuration, 60_000)
+    .option('--header <field>', 'additional header field, as "Name: value" (repeatable)', collect)
+    .option('--eml <file>', 'complete RFC 5322 message instead of subject, bodies and files; - reads stdin')
+    .option('--id <id>', 'id and idempotency key: a second message with the same id is not sent')
+    .addOption(new Option('--priority <priority>', 'priority in the queue').choices(['high', 'normal', 'low']))
+    .option('--send-at <time>', 'do not send before this time: ISO 8601 with a time zone, or a duration from now (2h)')
+    .option('--wait', 'wait for the final state; exit code 0 only if the message was sent')
+    .option('--timeout <duration>', 'how long --wait waits at most', parseDuration, 60_000)
     .action(action<SendOptions>((call, options) => send(call, options)));
 }
 
@@ -77,7 +77,7 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
     const status = ended === null ? await producer.status(id) : ended.status;
     const state = status?.state ?? 'queued';
     call.terminal.result({ ...(wait && status !== null ? statusJson(status) : {}), id, duplicate, state }, () => [
-      `${id}  ${state}${duplicate ? '  (this id was enqueued before; nothing new was sent)' : ''}`,
+      `${id}  ${state}${duplicate ? '  (this id was enqueued before; nothing new was enqueued)' : ''}`,
       ...(wait && status !== null && state !== 'sent' ? statusLines(status, call.terminal).slice(1) : []),
     ]);
     if (!wait || state === 'sent') return 0;
@@ -107,14 +107,14 @@ async function settledStatus(producer: Producer, id: string, timeoutMs: number, 
   }
 }
 
-/** Producers know no connectors, so a worker would bury this message; here the configuration is at hand. */
+/** A producer knows no connectors, so a worker would dead-letter this message. The command has the configuration. */
 function requireSender({ from }: Message, { unmonitoredAddress }: Config): void {
   if (unmonitoredAddress !== null || from !== undefined) return;
-  const text = 'the message has no From, and `unmonitoredAddress` is not configured; give --from';
+  const text = 'the message has no From, and `unmonitoredAddress` is not configured; add --from';
   throw new PostlaneError('message-invalid', text, { issues: [{ field: 'from', rule: 'required', message: text }] });
 }
 
-/** The same of one that is too large for the connector that would send it. */
+/** The same for a message that is too large for the connector that would send it. */
 async function requireSize(
   message: Message,
   { connectors, systemDefaultGateway, unmonitoredAddress }: Config,
@@ -173,7 +173,7 @@ function given<Key extends string, Value>(key: Key, value: Value | undefined): {
   return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
 }
 
-/** Commas separate, unless they are inside of quotes or angle brackets: `"Doe, Jane" <jane@example.com>` is one. */
+/** Commas separate, except within quotes or angle brackets: `"Doe, Jane" <jane@example.com>` is one address. */
 function addresses(given: readonly string[] | undefined): string[] | undefined {
   return given?.flatMap((text) =>
     (text.match(/(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,])+/g) ?? [''])

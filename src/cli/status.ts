@@ -1,4 +1,4 @@
-/** `status ID`: where a message stands, from the ledger. */
+/** `status ID`: the state of a message, from the ledger. */
 import type { Command } from 'commander';
 import { PostlaneError } from '../errors.ts';
 import type { MessageStatus } from '../producer/producer.ts';
@@ -10,8 +10,8 @@ import { iso, type Terminal } from './terminal.ts';
 export function addStatus(program: Command, action: Action): void {
   program
     .command('status')
-    .argument('<id>', 'the message’s id')
-    .description('tells where a message stands: state, recipients, history')
+    .argument('<id>', 'id of the message')
+    .description('show the state of a message, its recipients and its history')
     .action(
       action(async (call, _options, [id = '']) => {
         const { config } = await requireConfig(call, call.configFile);
@@ -19,7 +19,7 @@ export function addStatus(program: Command, action: Action): void {
         try {
           const status = await producer.status(id);
           if (status === null) {
-            const next = 'Settled messages are forgotten after `retention.ledger`.';
+            const next = 'Settled messages are removed after `retention.ledger`.';
             throw new PostlaneError('not-found', `No message has the id "${id}". ${next}`);
           }
           call.terminal.result(statusJson(status), () => statusLines(status, call.terminal));
@@ -31,7 +31,7 @@ export function addStatus(program: Command, action: Action): void {
     );
 }
 
-/** Times as ISO 8601, as everywhere in the command line's JSON. */
+/** Times are ISO 8601, as everywhere in the JSON of the command line. */
 export function statusJson(status: MessageStatus): Record<string, unknown> {
   const { id, state, connector, attempts, recipients, history, retryAt, messageId, reason } = status;
   return {

@@ -1,4 +1,4 @@
-/** Tables for people: columns as wide as their widest cell, two spaces between them, nothing that a terminal could obey. */
+/** Tables for people: columns as wide as their widest cell, two spaces apart, without control characters. */
 import { printable } from '../errors.ts';
 
 export interface Column<Row> {
@@ -7,10 +7,10 @@ export interface Column<Row> {
   readonly cell: (row: Row) => string | number | null;
 }
 
-/** Longer cells are cut: a server's reply may be 500 characters, and a table is for the eye. `--json` has all of it. */
+/** Longer cells are cut: a server's reply may have 500 characters. `--json` has all of it. */
 const maxCell = 80;
 
-/** Lines of a table with a header; `-` stands for nothing. `heading` paints the header line. */
+/** The lines of a table with a header; `-` marks an empty cell. `heading` formats the header line. */
 export function table<Row>(
   rows: readonly Row[],
   columns: readonly Column<Row>[],
@@ -35,7 +35,7 @@ export function table<Row>(
   return [heading(line(titles)), ...cells.map(line)];
 }
 
-/** In code points, not UTF-16 units. Wide East Asian characters count as one: an address seldom has them. */
+/** In code points, not UTF-16 units. Wide East Asian characters count as one; addresses rarely have them. */
 function width(text: string): number {
   return Array.from(text).length;
 }

@@ -1,7 +1,7 @@
-/** What a command says and where: results on stdout, everything else on stderr, JSON if asked for, colours for a terminal only. */
+/** The output of a command: results on stdout, everything else on stderr, JSON on request, colours on a terminal only. */
 import type { Readable } from 'node:stream';
 
-/** The parts of a process that commands need; a test may hand over others. */
+/** The streams of a process. A test passes its own. */
 export interface Streams {
   readonly stdin: Readable;
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
@@ -10,13 +10,13 @@ export interface Streams {
 
 export interface Terminal {
   readonly json: boolean;
-  /** One result: a JSON document on a line of its own, or the lines for people. */
+  /** One result: a JSON document on one line, or the lines for people. */
   readonly result: (value: unknown, lines: () => readonly string[]) => void;
   /** Many results: one JSON document per line, or the lines for people. */
   readonly results: (values: readonly unknown[], lines: () => readonly string[]) => void;
-  /** For people beside the result; on stderr, and not with --json. */
+  /** A note for people, on stderr; not with --json. */
   readonly note: (line: string) => void;
-  /** Replaces the last line on a terminal; nothing elsewhere. An empty text takes the line away. */
+  /** Replaces the last line on a terminal, and does nothing elsewhere. An empty text clears the line. */
   readonly progress: (text: string) => void;
   /** Always on stderr. */
   readonly error: (text: string) => void;
@@ -29,7 +29,7 @@ export function createTerminal(
   { stdout, stderr }: Streams,
   { json, env }: { readonly json: boolean; readonly env: Readonly<Record<string, string | undefined>> },
 ): Terminal {
-  // https://no-color.org: present and not empty, whatever its value.
+  // https://no-color.org: any value but an empty one turns colours off.
   const colour = stdout.isTTY === true && !json && (env['NO_COLOR'] ?? '') === '';
   const paint = (code: number) => (text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
   const write = (lines: readonly string[]): void => {
@@ -56,7 +56,7 @@ export function createTerminal(
   };
 }
 
-/** A duration for the eye: `850 ms`, `12 s`, `5 min`, `3.2 h`, `4 d`. */
+/** A duration for people: `850 ms`, `12 s`, `5 min`, `3.2 h`, `4 d`. */
 export function ago(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 120_000) return `${Math.round(ms / 1_000)} s`;
@@ -66,6 +66,6 @@ export function ago(ms: number): string {
 }
 
 export function iso(ms: number): string {
-  // A number out of Redis may be no time at all, and toISOString would throw.
+  // A number from Redis may be out of range, for which toISOString throws.
   return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : String(ms);
 }

@@ -1,4 +1,4 @@
-/** Values that people write on the command line: times, durations, rates, addresses, header fields. */
+/** Parses values of command-line options: times, durations, rates, counts, header fields. */
 import { InvalidArgumentError } from 'commander';
 import { printable } from '../errors.ts';
 
@@ -7,7 +7,7 @@ const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000
 /** `500ms`, `30s`, `2h`, `7d` → ms. */
 export function parseDuration(text: string): number {
   const ms = durationOf(text);
-  if (ms === null) throw new InvalidArgumentError('It must be a number and a unit: 500ms, 30s, 15m, 2h or 7d.');
+  if (ms === null) throw new InvalidArgumentError('It must be a number with a unit: 500ms, 30s, 15m, 2h or 7d.');
   return ms;
 }
 
@@ -17,13 +17,13 @@ export function parsePast(text: string, now: number): number {
   return ms === null ? parseInstant(text) : now - ms;
 }
 
-/** The same, but a duration counts from now on: `2h` is in two hours. */
+/** The same, but a duration counts from now: `2h` is in two hours. */
 export function parseFuture(text: string, now: number): number {
   const ms = durationOf(text);
   return ms === null ? parseInstant(text) : now + ms;
 }
 
-/** `20/s`, `600/m` → ms between two. */
+/** `20/s`, `600/m` → ms from one to the next. */
 export function parseRate(text: string): number {
   const [, count = '', unit = ''] = /^([1-9]\d{0,5})\/([sm])$/.exec(text) ?? [];
   if (count === '') throw new InvalidArgumentError('It must be a number per second or minute: 20/s or 600/m.');
@@ -35,16 +35,16 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** For an option that may be given several times. */
+/** For a repeatable option. */
 export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
 }
 
-/** `Name: value` → its two halves. Whether they may be sent is the message schema's to say. */
+/** `Name: value` → its two parts. The message schema decides whether they may be sent. */
 export function parseHeader(text: string): readonly [name: string, value: string] {
   const colon = text.indexOf(':');
   if (colon < 1) {
-    throw new InvalidArgumentError(`"${printable(text, 60)}" is no header; write it as "Name: value".`);
+    throw new InvalidArgumentError(`"${printable(text, 60)}" is not a header field; write it as "Name: value".`);
   }
   return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
 }
@@ -54,13 +54,13 @@ function durationOf(text: string): number | null {
   return count === '' ? null : Number(count) * (msPerUnit[unit] ?? 0);
 }
 
-/** Without a zone a time would mean something else on every machine, so it is asked for. */
+/** A time zone is required: without one, a time would mean something else on every machine. */
 function parseInstant(text: string): number {
   const iso = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
   const ms = iso.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms)) {
     throw new InvalidArgumentError(
-      'It must be an ISO 8601 time with a zone (2030-01-31T08:00:00Z) or a duration (2h, 7d).',
+      'It must be an ISO 8601 time with a time zone (2030-01-31T08:00:00Z) or a duration (2h, 7d).',
     );
   }
   return ms;

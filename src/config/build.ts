@@ -1,4 +1,4 @@
-/** From the valid file to what the program works with: every default in, durations in ms, credentials where they are used. */
+/** Turns a valid file into the configuration: defaults filled in, durations in ms, credentials where they are used. */
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { buildGraph } from './graph.ts';
 import { buildOAuth } from './oauth.ts';
@@ -47,7 +47,7 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     incoming,
     transport: sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null,
     limits: buildLimits(file.limits, file.graph !== undefined),
-    // Exchange stores each copy that Graph takes as a mail of its own; a receiver of SMTP may drop one that it has seen.
+    // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.
     retry: {
       ...buildRetry(general.retry),
       ...buildRetry(file.retry),
@@ -115,7 +115,7 @@ function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limi
   };
 }
 
-/** Only the keys that are there, so that a connector's own can be laid over the general ones. */
+/** Only the keys that are set, so that a connector's settings override the general ones. */
 function buildRetry(file: ConfigFile['retry']): RetrySettings;
 function buildRetry(file: ConnectorFile['retry']): Partial<RetrySettings>;
 function buildRetry(file: ConnectorFile['retry']): Partial<RetrySettings> {

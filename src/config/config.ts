@@ -1,4 +1,4 @@
-/** The validated configuration: what the rest of the program gets, with every default filled in and every secret resolved. */
+/** The validated configuration, with every default filled in and every secret resolved. */
 import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
@@ -15,15 +15,15 @@ export interface IncomingSettings {
 
 export interface Limits {
   readonly preset: string | null;
-  /** Messages of this connector that may be on their way at once, over all workers. */
+  /** Messages of this connector that are sent at once, across all workers. */
   readonly concurrency: number;
-  /** Paced, one every 60/n seconds, over all workers; null is unlimited. */
+  /** Evenly spaced, one every 60/n seconds, across all workers; null is unlimited. */
   readonly messagesPerMinute: number | null;
-  /** Recipients within any 24 hours, over all workers; null is unlimited. */
+  /** Recipients in any 24 hours, across all workers; null is unlimited. */
   readonly recipientsPerDay: number | null;
-  /** Bytes within any window of that length, over all workers; null is unlimited. */
+  /** Bytes in any window of that length, across all workers; null is unlimited. */
   readonly bytesPerWindow: { readonly bytes: number; readonly windowMs: number } | null;
-  /** Bytes of a message as it is sent; null is what the server takes. */
+  /** Bytes of a message as sent; null is what the server accepts. */
   readonly maxBytes: number | null;
 }
 
@@ -31,7 +31,7 @@ export type TransportSettings =
   | { readonly kind: 'smtp'; readonly smtp: SmtpSettings }
   | { readonly kind: 'graph'; readonly graph: GraphSettings };
 
-/** When a deferred message is tried again, and for how long. */
+/** When a deferred message is retried, and for how long. */
 export interface RetrySettings {
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
@@ -39,8 +39,8 @@ export interface RetrySettings {
 }
 
 /**
- * `onUncertain`: after an attempt whose result is not known, make it again with the same Message-ID, hold the message, or look
- * whether it was sent. `onUnverified`: where looking was of no avail.
+ * `onUncertain`: after an attempt whose result is unknown, send again with the same Message-ID, hold the message, or verify
+ * whether it was sent. `onUnverified`: if verification is inconclusive.
  */
 interface ConnectorRetrySettings extends RetrySettings {
   readonly onUncertain: 'retry' | 'hold' | 'verify';
@@ -66,11 +66,11 @@ export interface Config {
   readonly retry: RetrySettings;
   readonly retention: { readonly ledgerMs: number; readonly deadLetterMs: number; readonly deadLetterCount: number };
   readonly worker: {
-    /** Messages that one process has on their way at once. */
+    /** Messages that one process sends at once. */
     readonly slots: number;
     /** Bytes of mail that one process holds at once. */
     readonly maxBytesInFlight: number;
-    /** How long a stop waits for running sends. */
+    /** How long a stop waits for running attempts. */
     readonly drainMs: number;
     /** HTTP port of the health check; null is none. */
     readonly healthPort: number | null;

@@ -1,4 +1,4 @@
-/** The YAML file as plain data, with the place of every key and value, and every mistake of form that it has. */
+/** Parses the YAML file into plain data, with the place of every key and value, and every mistake of form. */
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 
@@ -7,19 +7,19 @@ export interface Place {
   readonly column: number;
 }
 
-/** `data` is undefined if the form of the file is too broken to go on. Maps have no prototype. */
+/** `data` is undefined if the file cannot be parsed. Maps have no prototype. */
 export interface ParsedFile {
   readonly data: Record<string, unknown> | undefined;
   readonly problems: readonly (Problem & { readonly place?: Place })[];
-  /** The place of a key or value; for one that is not there, of the nearest thing around it. */
+  /** The place of a key or value; for a missing one, that of the nearest enclosing value. */
   locate(path: Path, on: Problem['on']): Place;
 }
 
-/** The configuration is five levels deep; only a cycle or an attack goes deeper. */
+/** The configuration is five levels deep; only a cycle or an attack is deeper than this. */
 const maxDepth = 32;
-/** Nodes that aliases may add: enough for 10,000 connectors that share a block, far below a «billion laughs». */
+/** Nodes that aliases may add: enough for 10,000 connectors that share a block, far below a "billion laughs". */
 const maxAliasedNodes = 100_000;
-/** A syntax error makes others behind it; more than these help nobody. */
+/** One syntax error causes others after it; more than these do not help. */
 const maxSyntaxErrors = 5;
 
 export function parseFile(text: string): ParsedFile {
@@ -43,7 +43,7 @@ export function parseFile(text: string): ParsedFile {
 
   let document: Document.Parsed;
   try {
-    // Duplicate keys are found by the reader below, which knows their path. `prettyErrors` would quote the file's lines.
+    // The reader below finds duplicate keys, as it knows their path. `prettyErrors` would quote lines of the file.
     document = parseDocument(text, {
       lineCounter: lines,
       prettyErrors: false,
@@ -51,19 +51,19 @@ export function parseFile(text: string): ParsedFile {
     });
   } catch {
     // The parser recurses: a few thousand open brackets exhaust the stack.
-    return stop([broken('yaml-syntax', 'the file is nested too deeply to be read', 0)]);
+    return stop([broken('yaml-syntax', 'the file is nested too deeply', 0)]);
   }
   const errors = [...document.errors, ...document.warnings].map(({ code, pos: [offset] }) =>
     broken(code === 'MULTIPLE_DOCS' ? 'yaml-document' : 'yaml-syntax', syntaxText(code), offset),
   );
-  // The second error at one place only follows from the first.
+  // A second error at the same place is a consequence of the first.
   const byPlace = new Map(
     errors.toReversed().map((error) => [placeKey([error.place.line, error.place.column]), error]),
   );
   if (errors.length > 0) return stop([...byPlace.values()].toReversed().slice(0, maxSyntaxErrors));
   if (!isMap(document.contents)) {
     const is = document.contents === null || isNull(document.contents) ? 'is empty' : 'is not a map';
-    const message = `the file ${is}; it must hold keys such as «hostname: mail.example.com»`;
+    const message = `the file ${is}; it must contain keys such as "hostname: mail.example.com"`;
     return stop([broken('yaml-document', message, document.contents?.range[0] ?? 0)]);
   }
   return readTree(document.contents, placeOf);
@@ -83,14 +83,14 @@ function readTree(root: unknown, placeOf: (offset: number) => Place): ParsedFile
   const read = (node: unknown, path: Path, depth: number, inAlias: boolean): unknown => {
     if (inAlias) aliasedNodes += 1;
     if (depth > maxDepth || aliasedNodes > maxAliasedNodes) {
-      if (!exhausted) fail(path, 'yaml-alias', 'the values nest or multiply without end; write them out instead');
+      if (!exhausted) fail(path, 'yaml-alias', 'the aliases nest or multiply without limit; write the values out');
       exhausted = true;
       return null;
     }
     if (isAlias(node)) {
-      // The name after * may be the beginning of an unquoted password, so it is not repeated.
+      // The name after * may be the start of an unquoted password, so the message does not repeat it.
       if (!anchors.has(node.source)) {
-        return fail(path, 'yaml-alias', 'refers to an anchor that is not above it; quote text that begins with *');
+        return fail(path, 'yaml-alias', 'refers to an anchor that is not defined above; quote text that begins with *');
       }
       return read(anchors.get(node.source), path, depth + 1, true);
     }
@@ -110,7 +110,7 @@ function readTree(root: unknown, placeOf: (offset: number) => Place): ParsedFile
     depth: number,
     inAlias: boolean,
   ): Record<string, unknown> => {
-    // Without a prototype, `__proto__` and `constructor` are keys like any other.
+    // Without a prototype, `__proto__` and `constructor` are ordinary keys.
     const map = Object.create(null) as Record<string, unknown>;
     for (const { key, value } of items) {
       if (!isScalar(key)) {
@@ -122,7 +122,7 @@ function readTree(root: unknown, placeOf: (offset: number) => Place): ParsedFile
       if (name in map) {
         const first = places.get(placeKey(here))?.key.line;
         places.set(placeKey(here), { key: place(key)!, value: place(key)! });
-        fail(here, 'duplicate-key', `stands twice in this map, first on line ${first}; remove one`, 'key');
+        fail(here, 'duplicate-key', `occurs twice in this map, first on line ${first}; remove one`, 'key');
         continue;
       }
       map[name] = readItem(value, key, here, depth, inAlias);
@@ -160,25 +160,25 @@ function isNull(node: unknown): boolean {
   return isScalar(node) && node.value === null;
 }
 
-const misindented = 'is indented in a way that YAML cannot read; keys of one map begin in the same column';
+const misindented = 'is indented in a way that YAML cannot read; start all keys of one map in the same column';
 
-/** Own texts: those of the parser may quote a piece of the file, and that piece may be a secret. */
+/** Our own texts: those of the parser may quote a part of the file, which may be a secret. */
 const syntaxTexts: Partial<Readonly<Record<YAMLError['code'], string>>> = {
-  TAB_AS_INDENT: 'is indented by a tab; YAML wants spaces',
+  TAB_AS_INDENT: 'is indented with a tab; use spaces',
   BAD_INDENT: misindented,
   BLOCK_IN_FLOW: misindented,
   BLOCK_AS_IMPLICIT_KEY: misindented,
   MULTILINE_IMPLICIT_KEY: misindented,
-  MULTIPLE_DOCS: 'holds several documents (a line «---» begins another); the configuration is one',
-  BAD_DQ_ESCAPE: 'has a backslash that means nothing in double quotes; use single quotes',
-  TAG_RESOLVE_FAILED: 'has a value that begins with !, which YAML takes for a tag; put it in quotes',
-  BAD_SCALAR_START: 'has a value that begins with a character that YAML keeps for itself (@ or `); put it in quotes',
+  MULTIPLE_DOCS: 'contains several documents; remove the line "---" that starts the second',
+  BAD_DQ_ESCAPE: 'has a backslash that has no meaning in double quotes; use single quotes',
+  TAG_RESOLVE_FAILED: 'has a value that begins with !, which YAML reads as a tag; put it in quotes',
+  BAD_SCALAR_START: 'has a value that begins with a reserved character (@ or `); put it in quotes',
   MISSING_CHAR:
-    'lacks a closing quote, bracket, comma or colon here; put values that hold any of { } [ ] , # : in quotes',
-  RESOURCE_EXHAUSTION: 'is nested too deeply to be read',
+    'lacks a closing quote, bracket, comma or colon; put values that contain any of { } [ ] , # : in quotes',
+  RESOURCE_EXHAUSTION: 'is nested too deeply',
 };
 
 function syntaxText(code: YAMLError['code']): string {
-  const otherwise = `is not YAML from here on (${code}); put values that hold any of { } [ ] , # : & * ! in quotes`;
+  const otherwise = `is not valid YAML from here on (${code}); put values that contain any of { } [ ] , # : & * ! in quotes`;
   return syntaxTexts[code] ?? otherwise;
 }

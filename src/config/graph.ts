@@ -1,4 +1,4 @@
-/** The `graph` block of a connector: its schema, and the transport's settings out of it. */
+/** The `graph` section of a connector: its schema, and how it becomes the transport's settings. */
 import { z } from 'zod';
 import { clouds, graphTimeouts, type GraphSettings } from '../transport/graph/settings.ts';
 import { buildIdentity, cloudNames, identityKeys } from './identity.ts';
@@ -9,45 +9,45 @@ const timeout = (ms: number, description: string) => value.duration(1).prefault(
 
 export const graph = z.strictObject({
   ...identityKeys,
-  cloud: z.enum(cloudNames).default('global').describe('National cloud that the tenant is in.'),
-  graphBaseUrl: value.httpsOrigin.optional().describe('Microsoft Graph, where it is not the one of `cloud`.'),
-  authorityHost: value.httpsOrigin.optional().describe('Microsoft Entra, where it is not the one of `cloud`.'),
+  cloud: z.enum(cloudNames).default('global').describe('National cloud of the tenant.'),
+  graphBaseUrl: value.httpsOrigin.optional().describe('Microsoft Graph endpoint, if not that of `cloud`.'),
+  authorityHost: value.httpsOrigin.optional().describe('Microsoft Entra endpoint, if not that of `cloud`.'),
   mailbox: value.mailbox
     .optional()
     .describe(
-      'Mailbox that everything is sent through; it needs Send As for other From addresses. Default: the From address of each message.',
+      'Mailbox that sends every message; it needs Send As for other From addresses. Default: the From address of each message.',
     ),
   saveToSentItems: z
     .boolean()
     .default(true)
     .describe(
-      'Keep copies in Sent Items. `false` holds for messages of up to 2 MB that are not `raw`, costs them header fields other than `X-`, and leaves doubt unverified.',
+      'Keeps copies in Sent Items. `false` applies to messages of up to 2 MB that are not `raw`; they lose header fields other than `X-`, and an unknown result cannot be verified.',
     ),
   tls: z
     .strictObject({
       ca: value.certificates
         .optional()
         .describe(
-          'Private CAs that replace the public ones, for a proxy that looks into TLS: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
+          'Private CAs instead of the public ones, for a proxy that inspects TLS: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
         ),
     })
     .prefault({})
-    .describe('How certificates are verified. They always are.'),
+    .describe('How certificates are verified. Verification cannot be turned off.'),
   timeouts: z
     .strictObject({
-      token: timeout(graphTimeouts.tokenMs, 'Until Entra has given a token.'),
+      token: timeout(graphTimeouts.tokenMs, 'Until Entra has issued a token.'),
       request: timeout(
         graphTimeouts.requestMs,
-        'One request to Graph with its answer. Shorter makes more messages uncertain.',
+        'One request to Graph, with its response. A shorter time makes more messages uncertain.',
       ),
       upload: timeout(graphTimeouts.uploadMs, 'One large message with all its attachments.'),
       sentItems: timeout(
         graphTimeouts.sentItemsMs,
-        'How late a copy may show in Sent Items. Until then, that none is there says nothing of an attempt without a result.',
+        'How late a copy may appear in Sent Items. Until then, a missing copy does not mean that the message was not sent.',
       ),
     })
     .prefault({})
-    .describe('How long things may take.'),
+    .describe('How long each step may take.'),
 });
 
 export function buildGraph(file: z.output<typeof graph>): GraphSettings {

@@ -1,4 +1,4 @@
-/** Applications of Microsoft Entra in the file: the schema of their credentials, the settings out of them, and what is wrong with one. */
+/** Applications of Microsoft Entra: the schema of their credentials, the settings they become, and the rules between their keys. */
 import { z } from 'zod';
 import type { clouds } from '../transport/graph/settings.ts';
 import type { CredentialSettings } from '../transport/oauth/settings.ts';
@@ -12,27 +12,27 @@ export const cloudNames = [
   'china',
 ] as const satisfies readonly (keyof typeof clouds)[];
 
-/** Kinds of credentials by their key; `certificatePassword` goes with one of them. */
+/** The keys that each name a kind of credential; `certificatePassword` only adds to one of them. */
 const kinds = ['clientSecret', 'certificate', 'managedIdentity', 'workloadIdentity', 'default'] as const;
-/** These know the application and its tenant from where they run. */
+/** These get the application and its tenant from the machine or the cluster that they run on. */
 const selfKnowing: ReadonlySet<string> = new Set(['managedIdentity', 'workloadIdentity', 'default']);
 
 export const identityKeys = {
   tenantId: value.tenant
     .optional()
-    .describe('Directory (tenant) id. May be missing only for identities of the machine or the cluster.'),
+    .describe('Directory (tenant) id. Optional only for identities of the machine or the cluster.'),
   clientId: value.tenant
     .optional()
-    .describe('Application (client) id. May be missing only for identities of the machine or the cluster.'),
+    .describe('Application (client) id. Optional only for identities of the machine or the cluster.'),
   credential: z
     .strictObject({
-      clientSecret: value.secret.optional().describe('Client secret; normally a reference.'),
+      clientSecret: value.secret.optional().describe('Client secret, normally a reference.'),
       certificate: value.keyPair
         .optional()
         .describe(
           'Certificate with its private key: PEM text (normally `${file:app.pem}`), or the path of a `.pem` file.',
         ),
-      certificatePassword: value.secret.optional().describe('Opens an encrypted private key of `certificate`.'),
+      certificatePassword: value.secret.optional().describe('Password of the encrypted private key in `certificate`.'),
       managedIdentity: value.text
         .optional()
         .describe('Managed identity of the Azure machine: `system`, or the client id of a user-assigned one.'),
@@ -42,9 +42,9 @@ export const identityKeys = {
       default: z
         .literal(true)
         .optional()
-        .describe('Whatever `DefaultAzureCredential` finds; slow and hard to foresee, for development.'),
+        .describe('Whatever `DefaultAzureCredential` finds. Slow and hard to predict; for development.'),
     })
-    .describe('How the application proves who it is; exactly one way.'),
+    .describe('How the application authenticates: exactly one of these.'),
 };
 
 const identity = z.strictObject(identityKeys);
@@ -73,7 +73,7 @@ function buildCredential(file: IdentityFile['credential']): CredentialSettings {
   return { kind: 'default' };
 }
 
-/** Looks at the data itself; values that the schema refuses are its own to report. */
+/** Checks the data of the file; the schema reports invalid values itself. */
 export function identityProblems(holder: Record<string, unknown>, path: Path): Problem[] {
   const credential = holder['credential'];
   if (typeof credential !== 'object' || credential === null || Array.isArray(credential)) return [];
@@ -92,12 +92,12 @@ export function identityProblems(holder: Record<string, unknown>, path: Path): P
   }
   const problems: Problem[] = [];
   if ('certificatePassword' in map && !('certificate' in map)) {
-    problems.push(problem('goes with certificate only', [...at, 'certificatePassword']));
+    problems.push(problem('belongs to certificate; remove it', [...at, 'certificatePassword']));
   }
   if (!selfKnowing.has(given[0] ?? '')) {
     for (const key of ['tenantId', 'clientId']) {
       if (!(key in holder))
-        problems.push({ path, rule: 'required', message: `${key} is missing, which ${given[0]} needs`, on: 'key' });
+        problems.push({ path, rule: 'required', message: `${key} is missing; ${given[0]} needs it`, on: 'key' });
     }
   }
   return problems;

@@ -1,41 +1,41 @@
-/** Mistakes in the configuration: the closed list of rules, the shape of an issue, and how a list of them is printed. */
+/** Mistakes in the configuration: the closed list of rules, the form of an issue, and how issues are printed. */
 import { printable } from '../errors.ts';
 
-/** Rule word → what it asks for. `docs/configuration.md` carries the same words with what to do; a test compares the two. */
+/** Rule → what it requires. `docs/configuration.md` lists the same rules with what to do; a test compares the two. */
 export const configRules = {
   'file-unreadable': 'The configuration file can be read.',
   'yaml-syntax': 'The file is well-formed YAML.',
-  'yaml-document': 'The file is one YAML document, and that is a map.',
-  'yaml-alias': 'Aliases refer to an anchor above them and do not multiply without end.',
-  'duplicate-key': 'A key stands only once in its map.',
-  'unknown-key': 'Every key is one that Postlane knows.',
-  required: 'A key that has no default is there.',
+  'yaml-document': 'The file is one YAML document, which is a map.',
+  'yaml-alias': 'Aliases refer to an anchor above them and do not expand without limit.',
+  'duplicate-key': 'A key occurs only once in its map.',
+  'unknown-key': 'Postlane knows every key.',
+  required: 'A key without a default is set.',
   empty: 'A value is not empty.',
-  type: 'A value is of the kind that its key takes: text, number, true or false, list, map.',
-  choice: 'A value is one of those that its key takes.',
+  type: 'A value has the type of its key: text, number, true or false, list, map.',
+  choice: 'A value is one of those that its key allows.',
   range: 'A number is within its bounds.',
   port: 'A port is a whole number from 1 to 65535.',
   host: 'A host is a DNS name or an IP address.',
   hostname: 'The EHLO name is a DNS name or an address literal.',
   duration: 'A duration is a whole number with a unit.',
   size: 'A size is a number of bytes, or a whole number with a unit.',
-  'bytes-per-window': 'A limit of bytes is a size within a duration.',
+  'bytes-per-window': 'A limit of bytes is a size per duration.',
   address: 'An address is one mailbox.',
   'address-pattern': 'A pattern is an address or *@domain.',
   url: 'The Redis URL is one that Postlane can connect to.',
   prefix: 'The Redis prefix keeps all keys in one hash slot.',
   'redis-server': 'Redis is named in one way: a URL, a Cluster, or Sentinels.',
-  'redis-tls': 'TLS settings for Redis are whole, and of a connection that is encrypted.',
-  tenant: 'A tenant or client id can stand in a URL as it is.',
-  certificate: 'Certificates are given in PEM form, or by the path of a .pem or .crt file.',
-  origin: 'The address of a cloud is https:// and a host.',
-  'service-account': 'The key of a service account is the JSON text that Google gives out.',
-  credential: 'An application or account proves who it is in exactly one way.',
+  'redis-tls': 'TLS settings for Redis are complete, and the connection is encrypted.',
+  tenant: 'A tenant or client id has no characters that mean something in a URL.',
+  certificate: 'A certificate is PEM text, or the path of a .pem or .crt file.',
+  origin: 'The endpoint of a cloud is https:// and a host.',
+  'service-account': 'The key of a service account is the JSON text that Google issues.',
+  credential: 'An application or account authenticates in exactly one way.',
   'bad-reference': 'A reference is ${NAME} or ${file:PATH}.',
-  'missing-variable': 'An environment variable that is referred to is set.',
-  'missing-file': 'A file that is referred to can be read.',
-  'connector-id': 'A connector id can be the name of a queue.',
-  'default-gateway-missing': 'The system default gateway is chosen, or disabled, in so many words.',
+  'missing-variable': 'A referenced environment variable is set.',
+  'missing-file': 'A referenced file can be read.',
+  'connector-id': 'A connector id can be part of a queue name.',
+  'default-gateway-missing': 'The system default gateway is named, or explicitly disabled.',
   'default-gateway-unknown': 'The system default gateway is one of the connectors.',
   'default-gateway-incoming': 'The system default gateway can send.',
   'unmonitored-address-missing': 'Without a default gateway, messages without From need an unmonitored address.',
@@ -43,19 +43,19 @@ export const configRules = {
   'duplicate-address': 'An address belongs to one sending connector.',
   'transport-missing': 'A connector that sends has a way to send.',
   'transport-both': 'A connector has one way to send.',
-  'auth-beside-incoming': 'The SMTP server of a mailbox takes the credentials of the mailbox.',
-  'insecure-auth': 'Credentials do not go over an unencrypted session.',
-  'retry-order': 'The first delay of a retry is not longer than the longest, nor the longest than the lifetime.',
-  'reply-rule': 'A reply rule names patterns that can be matched quickly, and only what its class can have.',
-  'on-uncertain': 'Only what Graph sends can be looked up.',
+  'auth-beside-incoming': 'The SMTP server of a mailbox uses the credentials of the mailbox.',
+  'insecure-auth': 'Credentials are not sent over an unencrypted session.',
+  'retry-order': 'The first retry delay does not exceed the longest, nor the longest the lifetime.',
+  'reply-rule': 'A reply rule has patterns that match quickly, and only keys that apply to its class.',
+  'on-uncertain': 'Only messages sent through Graph can be verified.',
   'transport-unused': 'Warning: a connector that only receives has a way to send.',
-  'never-chosen': 'Warning: a connector that sends can be chosen for some address.',
-  'security-port': 'Warning: the security fits what is usual at the port.',
+  'never-chosen': 'Warning: every connector that sends can be chosen for some address.',
+  'security-port': 'Warning: `security` is what servers use at this port.',
 } as const;
 
 export type ConfigRule = keyof typeof configRules;
 
-/** One mistake. It never carries a secret's value, nor anything that came out of a reference. */
+/** One mistake. It never contains the value of a secret or of a reference. */
 export interface ConfigIssue {
   /** Path of the key, such as `connectors.sales.addresses[1]`; empty for the file as a whole. */
   readonly key: string;
@@ -63,7 +63,7 @@ export interface ConfigIssue {
   /** For people: what is wrong and what to do. */
   readonly message: string;
   readonly file: string;
-  /** Both count from 1; both are 0 where the mistake is not at a place in the file. */
+  /** `line` and `column` count from 1; both are 0 if the mistake has no place in the file. */
   readonly line: number;
   readonly column: number;
 }
@@ -76,10 +76,10 @@ export function formatIssues(issues: readonly ConfigIssue[]): string[] {
   });
 }
 
-/** Where a value stands in the tree of the file. */
+/** The path of a value in the file. */
 export type Path = readonly (string | number)[];
 
-/** A mistake before it has been located: `on` says whether the key or the value is at fault. */
+/** A mistake without its place: `on` says whether the key or the value is at fault. */
 export interface Problem {
   readonly path: Path;
   readonly rule: ConfigRule;
@@ -87,7 +87,7 @@ export interface Problem {
   readonly on: 'key' | 'value';
 }
 
-/** Of a key with a colon in it only the beginning: `password:hunter2` is a password whose space was forgotten. */
+/** A key is cut at a colon: in `password:hunter2`, the missing space made a password part of the key. */
 export function keyOf(path: Path): string {
   const parts = path.map((part, at) => {
     if (typeof part === 'number') return `[${part}]`;

@@ -1,4 +1,4 @@
-/** Loads the configuration: finds the file, reads it with its references, and gives either all of it or all mistakes. */
+/** Loads the configuration: finds the file, reads it and its references, and returns either the configuration or every mistake. */
 import { dirname, resolve } from 'node:path';
 import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
@@ -11,16 +11,16 @@ import { showUnless, validate, valueAt } from './validate.ts';
 import { redisUrl } from './values.ts';
 
 export interface LoadOptions {
-  /** From `--config`; else POSTLANE_CONFIG, else `postlane.yaml`. */
+  /** The value of `--config`. Default: POSTLANE_CONFIG, otherwise `postlane.yaml`. */
   readonly file?: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Where a relative path of the configuration starts. References start at the configuration's own directory. */
+  /** Base of a relative path of the configuration file. Relative references start at the directory of that file. */
   readonly cwd: string;
-  /** Resolves to the text of an absolute path. Errors with a `code` (ENOENT) are named by it. */
+  /** Reads the text of an absolute path. The `code` of an error (ENOENT) appears in the message. */
   readonly readFile: (path: string) => Promise<string>;
 }
 
-/** `files`: absolute paths of the configuration and of every file that it refers to, those that are missing included. */
+/** `files`: absolute paths of the configuration and of every file that it references, missing ones included. */
 export type LoadResult =
   | {
       readonly ok: true;
@@ -37,9 +37,9 @@ export type LoadResult =
       readonly files: readonly string[];
     };
 
-/** Never rejects. `file` is the path as it was given, as people know it; issues are in the order of the file. */
+/** Never rejects. `file` is the path as given; issues are in the order of the file. */
 export async function loadConfig({ file: given, env, cwd, readFile }: LoadOptions): Promise<LoadResult> {
-  // An empty variable is what `POSTLANE_CONFIG=` in an env file leaves; it names no file.
+  // `POSTLANE_CONFIG=` in an env file gives an empty variable, which names no file.
   const file = given ?? (env['POSTLANE_CONFIG'] || 'postlane.yaml');
   const path = resolve(cwd, file);
   const failed = (issues: readonly ConfigIssue[], files: readonly string[] = [path]): LoadResult => ({
@@ -54,7 +54,7 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
   try {
     text = await readFile(path);
   } catch (thrown) {
-    const message = `cannot be read (${codeOf(thrown)}); name it by --config FILE or POSTLANE_CONFIG`;
+    const message = `cannot be read (${codeOf(thrown)}); pass its path with --config FILE or POSTLANE_CONFIG`;
     return failed([{ key: '', rule: 'file-unreadable', message, file, line: 0, column: 0 }]);
   }
 
@@ -70,7 +70,7 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
   if (data === undefined) return failed(parsed.problems.map(locate));
 
   const redis = redisUrlOf(env);
-  // Not even looked at, so that a reference in it may be missing.
+  // Removed before references are resolved, so that a missing one does not matter.
   if (redis.url !== null && isMap(data['redis'])) {
     for (const key of ['url', 'cluster', 'sentinel', 'db']) delete data['redis'][key];
   }
@@ -85,7 +85,7 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
   const validation = validate(data, expansion.whole, show);
   const rules = checkRules(data, show, (at) => parsed.locate(at, 'value').line);
 
-  // What a value that is not there would break besides is nobody's mistake.
+  // A missing value breaks further rules; only its own absence is reported.
   const sure = [...parsed.problems, ...expansion.problems, ...certificates.problems];
   const known = new Set(sure.filter(({ on }) => on === 'value').map((problem) => pathId(problem.path)));
   const rest = [...validation.problems, ...rules.errors].filter((problem) => !known.has(pathId(problem.path)));
@@ -95,7 +95,7 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
   return { ok: true, config: buildConfig(validation.file), warnings, file, files };
 }
 
-/** Where within a connector PEM text may be given as a path. */
+/** Places within a connector where a path may stand for PEM text. */
 const pemPlaces: readonly Path[] = [
   ['smtp', 'tls', 'ca'],
   ['graph', 'tls', 'ca'],
@@ -104,7 +104,7 @@ const pemPlaces: readonly Path[] = [
   ['smtp', 'auth', 'oauth2', 'ca'],
 ];
 
-/** Replaces paths of PEM files by their text, in place. */
+/** Replaces paths of PEM files with their text, in place. */
 async function readCertificates(
   data: Record<string, unknown>,
   { directory, readFile }: ReferenceSources,
@@ -131,7 +131,7 @@ async function readCertificates(
   return { problems, files };
 }
 
-/** REDIS_URL wins over the file's; if it is wrong, the mistake is not in the file. */
+/** REDIS_URL overrides the file; a mistake in it has no place in the file. */
 function redisUrlOf(env: LoadOptions['env']): { readonly url: string | null; readonly issues: readonly ConfigIssue[] } {
   const url = env['REDIS_URL'];
   if (url === undefined || url === '') return { url: null, issues: [] };

@@ -1,4 +1,4 @@
-/** The `oauth2` block of an SMTP login: its schema, the transport's settings out of it, and what is wrong with one. */
+/** The `oauth2` section of an SMTP login: its schema, the settings it becomes, and the rules between its keys. */
 import { z } from 'zod';
 import { clouds, graphTimeouts } from '../transport/graph/settings.ts';
 import type { OAuthSettings } from '../transport/oauth/settings.ts';
@@ -7,7 +7,7 @@ import type { Path, Problem } from './issues.ts';
 import * as value from './values.ts';
 
 /**
- * What an SMTP token is asked for. https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
+ * The scope of a token for SMTP. https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
  */
 const scopes: Readonly<Record<(typeof cloudNames)[number], string>> = {
   global: 'https://outlook.office365.com/.default',
@@ -24,23 +24,23 @@ const serviceAccountKey = z.object({
 const googleTokenUrl = 'https://oauth2.googleapis.com/token';
 
 export const oauth2 = z.strictObject({
-  provider: z.enum(['microsoft', 'google']).describe('Who gives the tokens.'),
+  provider: z.enum(['microsoft', 'google']).describe('Provider that issues the tokens.'),
   ...identityKeys,
   credential: identityKeys.credential.optional(),
-  cloud: z.enum(cloudNames).default('global').describe('`microsoft`: national cloud that the tenant is in.'),
-  authorityHost: value.httpsOrigin.optional().describe('`microsoft`: Entra, where it is not the one of `cloud`.'),
-  clientSecret: value.secret.optional().describe('`google`: secret of the OAuth client, with `refreshToken`.'),
+  cloud: z.enum(cloudNames).default('global').describe('`microsoft`: national cloud of the tenant.'),
+  authorityHost: value.httpsOrigin.optional().describe('`microsoft`: Entra endpoint, if not that of `cloud`.'),
+  clientSecret: value.secret.optional().describe('`google`: secret of the OAuth client, used with `refreshToken`.'),
   refreshToken: value.secret.optional().describe('`google`: refresh token of the user.'),
   serviceAccount: value.serviceAccount
     .optional()
     .describe(
-      '`google`: key of a service account with domain-wide delegation: the JSON text (`${file:key.json}`). It acts for `user`.',
+      '`google`: JSON key of a service account with domain-wide delegation (`${file:key.json}`). It acts for `user`.',
     ),
-  tokenHost: value.httpsOrigin.optional().describe('`google`: where tokens are asked for, if not at Google.'),
+  tokenHost: value.httpsOrigin.optional().describe('`google`: token endpoint, if not Google’s.'),
   ca: value.certificates
     .optional()
     .describe(
-      'Private CAs that replace the public ones where tokens are asked for: PEM text, or a `.pem` or `.crt` file.',
+      'Private CAs instead of the public ones, for token requests: PEM text, or the path of a `.pem` or `.crt` file.',
     ),
 });
 
@@ -66,16 +66,17 @@ export function buildOAuth(file: z.output<typeof oauth2>): OAuthSettings {
 const microsoftKeys = ['tenantId', 'credential', 'cloud', 'authorityHost'];
 const googleKeys = ['clientSecret', 'refreshToken', 'serviceAccount', 'tokenHost'];
 
-/** `auth` as it stands in the file. Looks at the data itself; values that the schema refuses are its own to report. */
+/** Checks `auth` as written in the file; the schema reports invalid values itself. */
 export function authProblems(auth: unknown, path: Path): Problem[] {
   const map = mapOf(auth);
   if (map === null) return [];
   const problem = (where: Path, message: string): Problem => ({ path: where, rule: 'credential', message, on: 'key' });
   if (!('oauth2' in map)) {
-    const missing = 'is missing; give it, or oauth2';
+    const missing = 'is missing; set it, or oauth2';
     return 'password' in map ? [] : [{ path: [...path, 'password'], rule: 'required', message: missing, on: 'key' }];
   }
-  if ('password' in map) return [problem([...path, 'password'], 'stands beside oauth2; keep one of the two')];
+  if ('password' in map)
+    return [problem([...path, 'password'], 'cannot be combined with oauth2; remove one of the two')];
   const oauth2 = mapOf(map['oauth2']);
   if (oauth2 === null) return [];
   const at = [...path, 'oauth2'];
@@ -83,7 +84,9 @@ export function authProblems(auth: unknown, path: Path): Problem[] {
     oauth2['provider'] === 'google' ? microsoftKeys : oauth2['provider'] === 'microsoft' ? googleKeys : [];
   const wrong = foreign.filter((key) => key in oauth2);
   if (wrong.length > 0) {
-    return wrong.map((key) => problem([...at, key], `does not go with provider ${String(oauth2['provider'])}`));
+    return wrong.map((key) =>
+      problem([...at, key], `does not apply to provider ${String(oauth2['provider'])}; remove it`),
+    );
   }
   if (oauth2['provider'] === 'microsoft') {
     return 'credential' in oauth2 ? identityProblems(oauth2, at) : [problem(at, 'must have a credential')];

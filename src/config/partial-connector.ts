@@ -5,13 +5,13 @@ import type { SmtpSecurity } from '../transport/smtp/settings.ts';
 import type { Path } from './issues.ts';
 import { addressPattern } from './values.ts';
 
-/** A connector as far as it could be read; null where a value is missing or wrong. */
+/** A connector as far as it could be read; null for a value that is missing or invalid. */
 export interface PartialConnector {
   readonly id: string;
   readonly path: Path;
   readonly direction: Direction | null;
   readonly patterns: readonly { readonly pattern: string; readonly path: Path }[];
-  /** An address or the direction could not be read: what the connector matches is not known. */
+  /** An address or the direction could not be read, so what the connector matches is unknown. */
   readonly unclear: boolean;
   readonly hasIncoming: boolean;
   readonly hasGraph: boolean;
@@ -32,19 +32,19 @@ export function readPartialConnectors(data: Record<string, unknown>): PartialCon
   });
 }
 
-/** The table only wants connectors that could be read. */
+/** The connectors whose direction could be read, for the route table. */
 export function routable(connectors: readonly PartialConnector[]): Connector[] {
   return connectors.flatMap(({ id, direction, patterns }) =>
     direction === null ? [] : [{ id, direction, addresses: patterns.map(({ pattern }) => pattern) }],
   );
 }
 
-/** 465 is implicit TLS (RFC 8314 section 3.3); everywhere else a server is expected to offer STARTTLS. */
+/** Port 465 is implicit TLS (RFC 8314 section 3.3); at any other port a server is expected to offer STARTTLS. */
 export function securityFor(port: number | null): SmtpSecurity {
   return port === 465 ? 'tls' : 'starttls';
 }
 
-/** 587 is submission (RFC 6409); plain text is what relays inside a network speak, on 25. */
+/** 587 is submission (RFC 6409); relays inside a network speak plain text on 25. */
 export function portFor(security: SmtpSecurity): number {
   switch (security) {
     case 'tls':

@@ -1,15 +1,15 @@
-/** Limits of well-known providers: what `limits.preset` stands for. */
+/** Limits of well-known providers, for `limits.preset`. */
 
 export interface Preset {
   readonly concurrency: number;
   readonly messagesPerMinute: number | null;
-  /** Recipients within any 24 hours; null where the provider's number is the account's own. */
+  /** Recipients in any 24 hours; null if the provider sets it per account. */
   readonly recipientsPerDay: number | null;
-  /** Bytes of a message as it is sent. */
+  /** Bytes of a message as sent. */
   readonly maxBytes: number | null;
-  /** Where Graph takes another number of requests at once than the SMTP server takes sessions. */
+  /** Concurrent requests to Graph, if they differ from concurrent SMTP sessions. */
   readonly graphConcurrency?: number;
-  /** Bytes that Graph takes of a mailbox within a window; the SMTP server has no such limit. */
+  /** Bytes that Graph accepts per mailbox and window; the SMTP server has no such limit. */
   readonly graphBytes?: { readonly bytes: number; readonly windowMs: number };
 }
 
@@ -19,7 +19,7 @@ export const presetNames = ['exchange-online', 'gmail', 'ses'] as const;
 
 export const presets: Readonly<Record<(typeof presetNames)[number], Preset>> = {
   // SMTP AUTH takes 3 connections per mailbox, the fourth gets `432 4.3.2 … sender thread limit exceeded`; Graph takes 4
-  // requests per application and mailbox; 30 messages a minute per mailbox whatever the way.
+  // requests per application and mailbox; 30 messages a minute per mailbox through either.
   // https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements
   // https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
   // 10,000 recipients a day per mailbox; 35 MB a message unless the administrator says otherwise (up to 150).

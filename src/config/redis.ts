@@ -1,4 +1,4 @@
-/** `redis` of the configuration: one server, a Cluster, or Sentinels; how to log in, and how TLS is verified. */
+/** The `redis` section: one server, a Cluster or Sentinels; its schema, the settings it becomes, and the rules between its keys. */
 import { z } from 'zod';
 import type { Path, Problem } from './issues.ts';
 import * as value from './values.ts';
@@ -8,12 +8,16 @@ const tls = (about: string) =>
     .strictObject({
       ca: value.certificates
         .optional()
-        .describe('Private CAs that replace the public ones: PEM text, or the path of a `.pem` or `.crt` file.'),
+        .describe('Private CAs instead of the public ones: PEM text, or the path of a `.pem` or `.crt` file.'),
       cert: value.certificates
         .optional()
-        .describe('Own certificate, for servers that ask for one: PEM text, or the path of a `.pem` or `.crt` file.'),
+        .describe(
+          'Client certificate, for servers that require one: PEM text, or the path of a `.pem` or `.crt` file.',
+        ),
       key: value.privateKey.optional().describe('Key of `cert`: PEM text, or the path of a `.pem` or `.key` file.'),
-      servername: value.host.optional().describe('Name that the certificate must carry. Default: the host of the URL.'),
+      servername: value.host
+        .optional()
+        .describe('Name that the certificate must contain. Default: the host of the URL.'),
     })
     .optional()
     .describe(about);
@@ -23,53 +27,53 @@ export const redis = z
     url: value.redisUrl
       .prefault('redis://127.0.0.1:6379')
       .describe(
-        'Redis that holds the queues. The environment variable `REDIS_URL` wins over it, and over `cluster` and `sentinel`.',
+        'Redis server that holds the queues. The environment variable `REDIS_URL` overrides it, `cluster` and `sentinel`.',
       ),
     cluster: z
       .strictObject({
         nodes: z
           .array(value.redisNode)
           .min(1)
-          .describe('Nodes of a Redis Cluster, as `redis://host:port`; some are enough.'),
+          .describe('Nodes of a Redis Cluster, as `redis://host:port`; not all are needed.'),
       })
       .optional()
       .describe('A Redis Cluster, instead of `url`.'),
     sentinel: z
       .strictObject({
-        name: value.text.describe('What the Sentinels call the master.'),
-        nodes: z.array(value.redisNode).min(1).describe('The Sentinels, as `redis://host:port`; some are enough.'),
-        username: value.text.optional().describe('User at the Sentinels.'),
-        password: value.secret.optional().describe('Password at the Sentinels; normally a reference.'),
+        name: value.text.describe('Name that the Sentinels use for the master.'),
+        nodes: z.array(value.redisNode).min(1).describe('Sentinels, as `redis://host:port`; not all are needed.'),
+        username: value.text.optional().describe('User name for the Sentinels.'),
+        password: value.secret.optional().describe('Password for the Sentinels, normally a reference.'),
         tls: tls('How the certificates of Sentinels at `rediss://` are verified.'),
       })
       .optional()
       .describe('A master that Sentinels watch, instead of `url`.'),
-    username: value.text.optional().describe('User of the ACL. A user in `url` wins over it.'),
-    password: value.secret.optional().describe('Password; normally a reference. One in `url` wins over it.'),
-    db: z.int().min(0).max(1_000_000).optional().describe('Number of the database, with `sentinel`. Default: 0.'),
-    tls: tls('How certificates are verified. With `sentinel` it also says that the master speaks TLS.'),
+    username: value.text.optional().describe('ACL user. A user in `url` overrides it.'),
+    password: value.secret.optional().describe('Password, normally a reference. A password in `url` overrides it.'),
+    db: z.int().min(0).max(1_000_000).optional().describe('Database number, with `sentinel` only. Default: 0.'),
+    tls: tls('How certificates are verified. With `sentinel`, it also turns TLS to the master on.'),
     prefix: value.redisPrefix
       .prefault('{postlane}')
-      .describe('Begins every key. The name in braces keeps them in one slot of a Redis Cluster.'),
+      .describe('Prefix of every key. The name in braces keeps the keys in one slot of a Redis Cluster.'),
     shards: z
       .int()
       .min(1)
       .max(64)
       .optional()
       .describe(
-        'Over how many slots of a Cluster connectors are spread; the same for workers and applications. Default: 1.',
+        'Number of Cluster slots that connectors are spread over; must be the same for workers and applications. Default: 1.',
       ),
   })
   .prefault({})
-  .describe('Where the queues are.');
+  .describe('Redis connection.');
 
-/** Where within `redis` PEM text may be given as a path. */
+/** Places within `redis` where a path may stand for PEM text. */
 export const redisPemPlaces: readonly Path[] = ['ca', 'cert', 'key'].flatMap((key) => [
   ['redis', 'tls', key],
   ['redis', 'sentinel', 'tls', key],
 ]);
 
-/** The rules between its keys. `at` gives what stands at a path within `redis`. */
+/** The rules between the keys. `at` returns the value at a path within `redis`. */
 export function redisProblems(at: (...path: string[]) => unknown): Problem[] {
   const problem = (path: Path, rule: Problem['rule'], message: string): Problem => ({
     path: ['redis', ...path],
@@ -79,20 +83,21 @@ export function redisProblems(at: (...path: string[]) => unknown): Problem[] {
   });
   const kinds = ['url', 'cluster', 'sentinel'].filter((key) => at(key) !== undefined);
   const problems = kinds.slice(1).map((key) => {
-    return problem([key], 'redis-server', `stands beside ${kinds[0]}; keep one of the two`);
+    return problem([key], 'redis-server', `cannot be combined with ${kinds[0]}; remove one of the two`);
   });
   if (at('db') !== undefined && at('sentinel') === undefined) {
-    const message = 'belongs to sentinel; a url names its database (redis://host:6379/1), a cluster has one only';
+    const message =
+      'belongs to sentinel; a url names its database itself (redis://host:6379/1), and a cluster has only one';
     problems.push(problem(['db'], 'redis-server', message));
   }
   for (const path of [['tls'], ['sentinel', 'tls']]) {
     if ((at(...path, 'cert') === undefined) !== (at(...path, 'key') === undefined)) {
-      problems.push(problem(path, 'redis-tls', 'has one of cert and key; a certificate needs its key'));
+      problems.push(problem(path, 'redis-tls', 'has only one of cert and key; set both'));
     }
   }
   const encrypted = (urls: unknown): boolean =>
     [urls].flat().some((url) => typeof url !== 'string' || url.startsWith('rediss:'));
-  const plain = 'is not used, as the connection is not encrypted; write rediss:// instead of redis://';
+  const plain = 'has no effect because the connection is not encrypted; write rediss:// instead of redis://';
   const servers = at('cluster') === undefined ? (at('url') ?? 'redis:') : at('cluster', 'nodes');
   if (at('tls') !== undefined && at('sentinel') === undefined && !encrypted(servers)) {
     problems.push(problem(['tls'], 'redis-tls', plain));
@@ -127,7 +132,7 @@ type RedisServers =
       readonly db?: number;
     };
 
-/** What is not written is not there, so that whoever connects fills in its own. */
+/** Keys that are not in the file are absent, so that the connection applies its own defaults. */
 export type RedisConfig = RedisServers & {
   readonly username?: string;
   readonly password?: string;

@@ -1,21 +1,21 @@
-/** References in text values: `${NAME}` is the environment's, `${file:PATH}` a file's, `$${` a plain `${`. */
+/** Resolves references in text values: `${NAME}` from the environment, `${file:PATH}` from a file; `$${` is a plain `${`. */
 import { resolve } from 'node:path';
 import type { Path, Problem } from './issues.ts';
 
 export interface ReferenceSources {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Relative paths start here: the configuration file's directory. */
+  /** Base of relative paths: the directory of the configuration file. */
   readonly directory: string;
   readonly readFile: (path: string) => Promise<string>;
 }
 
 export interface Expansion {
   readonly problems: readonly Problem[];
-  /** Values with a reference in them; nothing of what these came to may be printed. */
+  /** Paths of values with a reference; their resolved text must never be printed. */
   readonly referring: ReadonlySet<string>;
-  /** Those of them that are one reference and nothing else: they may stand for a number or a switch too. */
+  /** Those that consist of one reference, which may stand for a number or a boolean. */
   readonly whole: ReadonlySet<string>;
-  /** Absolute paths of the files read, and of those that could not be. */
+  /** Absolute paths of the referenced files, unreadable ones included. */
   readonly files: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export const pathId = (path: Path): string => path.join('\u0000');
 
 const reference = /\$\$\{|\$\{([^}]*)(\}?)/g;
 
-/** Replaces the references in `data` in place. One that fails leaves null behind. */
+/** Resolves the references in `data`, in place. A value with a reference that fails becomes null. */
 export async function expandReferences(data: Record<string, unknown>, sources: ReferenceSources): Promise<Expansion> {
   const problems: Problem[] = [];
   const referring = new Set<string>();
@@ -39,11 +39,11 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
     name: string,
     closed: boolean,
   ): Promise<{ value: string } | Pick<Problem, 'rule' | 'message'>> => {
-    if (!closed) return { rule: 'bad-reference', message: 'has a ${ without its }; write $${ for a plain ${' };
+    if (!closed) return { rule: 'bad-reference', message: 'has a ${ without a closing }; write $${ for a plain ${' };
     if (name.startsWith('file:') && name.length > 'file:'.length) {
       const path = resolve(sources.directory, name.slice('file:'.length));
       try {
-        // Editors and `echo` end a file by a line end that is no part of the secret.
+        // Editors and `echo` end a file with a line end that is not part of the secret.
         return { value: (await readOnce(path)).replace(/\r?\n$/, '') };
       } catch (thrown) {
         return {
@@ -100,7 +100,7 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
   return { problems, referring, whole, files: [...files.keys()] };
 }
 
-/** `ENOENT` and the like; a message could quote more than it should. */
+/** The code (`ENOENT`) rather than the message, which might quote a secret. */
 export function codeOf(thrown: unknown): string {
   const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
   return typeof code === 'string' ? code : 'unreadable';

@@ -1,4 +1,4 @@
-/** The operator's reply rules: their schema, the transport's settings out of them, and what is wrong with one. */
+/** The operator's reply rules: their schema, the settings they become, and the rules between their keys. */
 import { z } from 'zod';
 import { problemsOfRule, replyClasses, replyPhases, type ReplyRuleSettings } from '../transport/smtp/reply-rules.ts';
 import type { Path, Problem } from './issues.ts';
@@ -8,16 +8,14 @@ import * as value from './values.ts';
 type Phase = (typeof replyPhases)[number];
 
 export const replyRule = z.strictObject({
-  text: value.text
-    .optional()
-    .describe('Regular expression, looked for in the text of the reply, without regard to case.'),
+  text: value.text.optional().describe('Regular expression to search for in the text of the reply; case is ignored.'),
   code: value.replyCode.optional().describe('Reply code: `450`, `45x` or `4xx`.'),
   enhanced: value.text.optional().describe('Enhanced status code: `4.7.1`, `4.7.x` or `4.x.x`.'),
   phase: z
     .union([z.enum(replyPhases), z.array(z.enum(replyPhases)).min(1)])
     .optional()
     .describe(
-      'Phase in which the reply was given, or a list of them; `final` follows the message. Default: all in which the class makes sense.',
+      'Phase of the reply, or a list of phases; `final` is the reply to the message itself. Default: all phases that the class applies to.',
     ),
   class: z
     .enum(replyClasses)
@@ -25,15 +23,17 @@ export const replyRule = z.strictObject({
   scope: z
     .enum(['recipient', 'message'])
     .optional()
-    .describe('Whom `deferred` or `rejected` concerns. Default: the recipient in phase `rcpt`, else the message.'),
+    .describe(
+      'What `deferred` or `rejected` applies to. Default: the recipient in phase `rcpt`, otherwise the message.',
+    ),
   pause: value
     .duration(1)
     .optional()
-    .describe('How long the connector pauses after the reply. Default: as the fault says; none for `deferred`.'),
+    .describe('How long the connector pauses after the reply. Default: the pause of the fault; none for `deferred`.'),
   retryAfter: value
     .duration(1)
     .optional()
-    .describe('When what is `deferred` is tried again. Default: as the reply says, else as `retry` says.'),
+    .describe('When a `deferred` message is retried. Default: as the reply says, otherwise as `retry`.'),
 });
 
 export function buildReplyRule(file: z.output<typeof replyRule>): ReplyRuleSettings {
@@ -50,7 +50,7 @@ export function buildReplyRule(file: z.output<typeof replyRule>): ReplyRuleSetti
   };
 }
 
-/** Looks at the data itself; values that the schema refuses are its own to report, and count as left out. */
+/** Checks the data of the file; values that the schema refuses count as missing here. */
 export function replyRuleProblems(rules: unknown, path: Path): Problem[] {
   if (!Array.isArray(rules)) return [];
   return rules.flatMap((rule: unknown, index): Problem[] => {

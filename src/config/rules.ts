@@ -1,4 +1,4 @@
-/** The rules between keys: which combinations of connectors, addresses, gateway and credentials make no sense. */
+/** The rules between keys: combinations of connectors, addresses, gateway and credentials that are not valid. */
 import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
@@ -14,10 +14,10 @@ import { parseDurationMs } from './units.ts';
 import { type Show, valueAt } from './validate.ts';
 import { mailbox } from './values.ts';
 
-/** What the file says in `systemDefaultGateway` for «none». */
+/** The value of `systemDefaultGateway` that means none. */
 export const disabledGateway = 'disabled';
 
-/** Looks at the data itself, not at what the schema made of it, so that a mistake in one place hides none in another. */
+/** Checks the data of the file rather than the schema's result, so that one mistake does not hide another. */
 export function checkRules(
   data: Record<string, unknown>,
   show: Show,
@@ -54,7 +54,7 @@ export function checkRules(
   };
 }
 
-/** Everything works with these, but hardly as it was meant. */
+/** The configuration works with these, but probably not as intended. */
 const warningRules: ReadonlySet<ConfigRule> = new Set(['transport-unused', 'never-chosen', 'security-port']);
 
 function problem(path: Path, rule: ConfigRule, message: string, on: Problem['on'] = 'value'): Problem[] {
@@ -63,22 +63,22 @@ function problem(path: Path, rule: ConfigRule, message: string, on: Problem['on'
 
 function idRule({ id, path }: PartialConnector): Problem[] {
   if (id !== disabledGateway && new RegExp(connectorIdPattern).test(id)) return [];
-  const must = `an id has 1 to 64 lower-case letters, digits, - and _, begins with a letter or digit, and is not «${disabledGateway}»`;
+  const must = `an id has 1 to 64 lower-case letters, digits, - and _, begins with a letter or digit, and is not "${disabledGateway}"`;
   return problem(path, 'connector-id', must, 'key');
 }
 
 function transportRules({ path, direction, smtp, hasGraph }: PartialConnector): Problem[] {
   const both =
     smtp !== null && hasGraph
-      ? problem([...path, 'graph'], 'transport-both', 'stands beside smtp; keep one of the two', 'key')
+      ? problem([...path, 'graph'], 'transport-both', 'cannot be combined with smtp; remove one of the two', 'key')
       : [];
   if (direction === null) return both;
   if (sends(direction) && smtp === null && !hasGraph) {
-    const message = `is ${direction} but has no way to send; give it smtp or graph, or make its direction incoming`;
+    const message = `is ${direction} but has no way to send; add smtp or graph, or set direction to incoming`;
     return problem(path, 'transport-missing', message, 'key');
   }
   if (!sends(direction) && smtp !== null) {
-    const message = 'is not used: the direction is incoming, which never sends; make it both, or remove smtp';
+    const message = 'is not used: an incoming connector never sends; set direction to both, or remove smtp';
     return [...both, ...problem([...path, 'smtp'], 'transport-unused', message, 'key')];
   }
   return both;
@@ -86,7 +86,7 @@ function transportRules({ path, direction, smtp, hasGraph }: PartialConnector): 
 
 function verifyRule(onUncertain: unknown, path: Path, hasGraph: boolean): Problem[] {
   if (onUncertain !== 'verify' || hasGraph) return [];
-  const message = 'is verify, but no SMTP server can be asked what it has sent; write retry or hold';
+  const message = 'is verify, but an SMTP server cannot be asked what it has sent; write retry or hold';
   return problem([...path, 'onUncertain'], 'on-uncertain', message);
 }
 
@@ -94,7 +94,7 @@ function authRules({ path, smtp, hasIncoming }: PartialConnector): Problem[] {
   if (smtp === null) return [];
   const problems: Problem[] = [];
   if (smtp.hasAuth && hasIncoming) {
-    const message = 'stands beside incoming, whose user and password the SMTP session uses; remove auth';
+    const message = 'cannot be combined with incoming, whose user and password the SMTP session uses; remove auth';
     problems.push(...problem([...path, 'smtp', 'auth'], 'auth-beside-incoming', message, 'key'));
   }
   if ((smtp.hasAuth || hasIncoming) && smtp.security === 'none' && !smtp.allowInsecureAuth) {
@@ -138,14 +138,14 @@ function gatewayRules(data: Record<string, unknown>, connectors: readonly Partia
   if (!ids.includes(id)) {
     const shown = show(path, id);
     const near = shown === null ? null : nearest(id, ids);
-    const hint = near === null ? `name one of the connectors, or write «${disabledGateway}»` : `did you mean ${near}?`;
+    const hint = near === null ? `name one of the connectors, or write "${disabledGateway}"` : `did you mean ${near}?`;
     return problem(path, 'default-gateway-unknown', `${shown ?? 'it'} is not a connector; ${hint}`);
   }
   return connectors.some((connector) => connector.id === id && connector.direction === 'incoming')
     ? problem(
         path,
         'default-gateway-incoming',
-        `${show(path, id) ?? 'it'} is an incoming connector, which never sends; name one that does`,
+        `${show(path, id) ?? 'it'} is an incoming connector, which never sends; name one that sends`,
       )
     : [];
 }
@@ -154,16 +154,16 @@ function disabledRules(data: Record<string, unknown>, connectors: readonly Parti
   const from = data['unmonitoredAddress'];
   if (from === undefined) {
     const message =
-      'is disabled, which needs an unmonitoredAddress that a sending connector matches; set it, or name a connector';
+      'is disabled, which requires an unmonitoredAddress that a sending connector matches; set it, or name a connector';
     return problem(['systemDefaultGateway'], 'unmonitored-address-missing', message);
   }
   const parsed = mailbox.safeParse(from);
-  // With a connector that could not be read, nobody knows yet whether it would match.
+  // A connector that could not be read might match.
   if (!parsed.success || connectors.some(({ unclear }) => unclear)) return [];
   const route = resolve(buildRouteTable(routable(connectors), null), parsed.data.address);
   if (route.connector !== null) return [];
   const path = ['unmonitoredAddress'];
-  const message = `${show(path, from) ?? 'it'} matches no sending connector, and the system default gateway is disabled; add it to one, or name a gateway`;
+  const message = `${show(path, from) ?? 'it'} matches no sending connector, and the system default gateway is disabled; add it to a connector, or name a gateway`;
   return problem(path, 'unmonitored-address-unmatched', message);
 }
 
@@ -176,12 +176,12 @@ function neverChosen(gateway: unknown, connectors: readonly PartialConnector[]):
     })
     .flatMap(({ path }) => {
       const message =
-        'is never chosen: it has no address and is not the system default gateway; give it addresses, or remove it';
+        'is never chosen: it has no address and is not the system default gateway; add addresses, or remove it';
       return problem(path, 'never-chosen', message, 'key');
     });
 }
 
-/** `places` are looked through in order for each value: the connector's own, then the general one. */
+/** Each value comes from the first of `places` that has it: the connector's, then the general one. */
 function retryOrder(data: Record<string, unknown>, own: Path, places: readonly Path[]): Problem[] {
   const keys = ['firstDelay', 'maxDelay', 'lifetime'] as const;
   const found = keys.map((key, at) => {
@@ -192,7 +192,7 @@ function retryOrder(data: Record<string, unknown>, own: Path, places: readonly P
   return found.slice(1).flatMap((longer, at) => {
     const shorter = found[at]!;
     if (shorter.ms === null || longer.ms === null || shorter.ms <= longer.ms) return [];
-    // Said once, where one of the two was written.
+    // Reported once, where one of the two is written.
     const path = [shorter.path, longer.path].find((path) => path !== undefined && path.length === own.length + 1);
     return path === undefined
       ? []

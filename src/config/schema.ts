@@ -1,4 +1,4 @@
-/** The one schema of `postlane.yaml`: source of the validation, the defaults, the JSON Schema and the table in the docs. */
+/** The schema of `postlane.yaml`: the single source of validation, defaults, JSON Schema and the table in the docs. */
 import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/smtp/settings.ts';
@@ -9,10 +9,10 @@ import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import * as value from './values.ts';
 
-/** Queue names are made of it (`lane-<id>`), and BullMQ takes no colon in them. */
+/** The id is part of a queue's name (`lane-<id>`), in which BullMQ allows no colon. */
 export const connectorIdPattern = '^[a-z0-9][a-z0-9_-]{0,63}$';
 
-/** Written with the unit that a person would choose, so that defaults read as they would in the file. */
+/** The default with the unit that a person would choose in the file. */
 const written = (ms: number): string => (ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`);
 
 const retry = {
@@ -25,71 +25,70 @@ const timeout = (ms: number, description: string) => value.duration(1).prefault(
 
 const smtp = z.strictObject({
   host: value.host.describe('Name or IP address of the SMTP server.'),
-  port: value.port.optional().describe('Port. By default 465 for `security: tls`, 25 for `none`, else 587.'),
+  port: value.port.optional().describe('Port. Default: 465 for `security: tls`, 25 for `none`, otherwise 587.'),
   security: z
     .enum(['tls', 'starttls', 'none'])
     .optional()
     .describe(
-      '`tls`: TLS from the first byte (default for port 465). `starttls`: STARTTLS, required (default for every other port). `none`: plain text.',
+      '`tls`: TLS from the first byte (default at port 465). `starttls`: STARTTLS, required (default at every other port). `none`: plain text.',
     ),
   auth: z
     .strictObject({
       user: value.text.describe('User name.'),
-      password: value.secret.optional().describe('Password; normally a reference. Required without `oauth2`.'),
-      oauth2: oauth2.optional().describe('Log in with an access token (XOAUTH2) instead of a password.'),
+      password: value.secret.optional().describe('Password, normally a reference. Required unless `oauth2` is set.'),
+      oauth2: oauth2.optional().describe('Logs in with an access token (XOAUTH2) instead of a password.'),
     })
     .optional()
-    .describe('Credentials of the server. Left out: those of `incoming`, else none (an open relay inside a network).'),
+    .describe(
+      'Credentials for the server. Default: those of `incoming`, otherwise none (an open relay inside a network).',
+    ),
   allowInsecureAuth: z
     .boolean()
     .default(false)
-    .describe('Send credentials although `security` is `none`, for everybody on the way to read.'),
+    .describe('Sends credentials although `security` is `none`. Anyone on the network path can read them.'),
   tls: z
     .strictObject({
       ca: value.certificates
         .optional()
         .describe(
-          'Private CAs that replace the public ones: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
+          'Private CAs instead of the public ones: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
         ),
-      servername: value.host.optional().describe('Name that the certificate must carry. Default: `host`.'),
+      servername: value.host.optional().describe('Name that the certificate must contain. Default: `host`.'),
     })
     .prefault({})
-    .describe('How the certificate of the server is verified. It always is.'),
+    .describe('How the server’s certificate is verified. Verification cannot be turned off.'),
   timeouts: z
     .strictObject({
-      connect: timeout(smtpTimeouts.connectMs, 'Until the connection stands.'),
-      greeting: timeout(smtpTimeouts.greetingMs, 'Until the server has greeted.'),
-      command: timeout(smtpTimeouts.commandMs, 'Silence of the server within any later phase.'),
+      connect: timeout(smtpTimeouts.connectMs, 'Until the connection is established.'),
+      greeting: timeout(smtpTimeouts.greetingMs, 'Until the server’s greeting.'),
+      command: timeout(smtpTimeouts.commandMs, 'Longest silence of the server in any later phase.'),
       dataTermination: timeout(
         smtpTimeouts.dataTerminationMs,
-        'Between the final dot and its reply. Shorter makes more messages uncertain.',
+        'From the end of the message to the server’s reply. A shorter time makes more messages uncertain.',
       ),
-      total: timeout(smtpTimeouts.totalMs, 'One attempt up to the end of the message.'),
+      total: timeout(smtpTimeouts.totalMs, 'One attempt, up to the end of the message.'),
     })
     .prefault({})
     .describe('How long each phase of a session may take.'),
 });
 
 const incoming = z.strictObject({
-  protocol: z.enum(['imap', 'pop3']).describe('Protocol of the mailbox.'),
-  host: value.host.describe('Server of the mailbox.'),
-  port: value.port.optional().describe('Port. By default 993 for `imap` and 995 for `pop3`.'),
-  user: value.text.describe('User name; the SMTP session of the same connector uses it too.'),
-  password: value.secret.describe('Password, for both as well; normally a reference.'),
+  protocol: z.enum(['imap', 'pop3']).describe('Protocol of the mailbox server.'),
+  host: value.host.describe('Mailbox server.'),
+  port: value.port.optional().describe('Port. Default: 993 for `imap`, 995 for `pop3`.'),
+  user: value.text.describe('User name. The connector’s SMTP session uses it too.'),
+  password: value.secret.describe('Password for both, normally a reference.'),
 });
 
 const limits = z.strictObject({
-  preset: z
-    .enum(presetNames)
-    .optional()
-    .describe('Limits of a provider, where the keys beside it do not say otherwise.'),
+  preset: z.enum(presetNames).optional().describe('Limits of a provider; the other keys of `limits` override them.'),
   concurrency: z
     .int()
     .min(1)
     .max(1000)
     .optional()
     .describe(
-      'Messages of this connector on their way at once, and connections to its SMTP server, over all workers. Default: the preset’s, else 5, or 4 for `graph`.',
+      'Messages of this connector that are sent at once, and connections to its SMTP server, across all workers. Default: the preset’s, otherwise 5, or 4 for `graph`.',
     ),
   messagesPerMinute: z
     .int()
@@ -97,7 +96,7 @@ const limits = z.strictObject({
     .max(1_000_000)
     .optional()
     .describe(
-      'Messages per minute, one by one, over all workers: never more in any 60 seconds. Default: the preset’s, else unlimited.',
+      'Messages per minute, evenly spaced, across all workers: never more in any 60 seconds. Default: the preset’s, otherwise unlimited.',
     ),
   recipientsPerDay: z
     .int()
@@ -105,33 +104,35 @@ const limits = z.strictObject({
     .max(100_000_000)
     .optional()
     .describe(
-      'Recipients within any 24 hours, over all workers; then mail waits. Default: the preset’s, else unlimited.',
+      'Recipients in any 24 hours, across all workers; more mail waits. Default: the preset’s, otherwise unlimited.',
     ),
   bytes: value.bytesPerWindow
     .optional()
     .describe(
-      'Bytes within any window of a length, over all workers, such as `150MB/5m`; then mail waits. Default: the preset’s, else unlimited.',
+      'Bytes in any window of a given length, across all workers, such as `150MB/5m`; more mail waits. Default: the preset’s, otherwise unlimited.',
     ),
   maxSize: value.size
     .optional()
     .describe(
-      'Size of one message as it is sent; a larger one is a dead letter `too-large`. Default: the preset’s, else what the server takes.',
+      'Size of one message as sent; a larger one becomes a dead letter `too-large`. Default: the preset’s, otherwise what the server accepts.',
     ),
 });
 
 const connector = z.strictObject({
-  direction: z.enum(['incoming', 'outgoing', 'both']).describe('Which way mail goes; `incoming` never sends.'),
+  direction: z
+    .enum(['incoming', 'outgoing', 'both'])
+    .describe('Direction of mail. An `incoming` connector never sends.'),
   address: value.addressPattern.optional().describe('Address that the connector sends for, or `*@domain`.'),
-  addresses: z.array(value.addressPattern).optional().describe('The same, several of them.'),
-  incoming: incoming.optional().describe('The mailbox that mail is read from.'),
+  addresses: z.array(value.addressPattern).optional().describe('Several addresses or patterns.'),
+  incoming: incoming.optional().describe('Mailbox that mail is read from.'),
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
-  limits: limits.prefault({}).describe('How much may be sent at once, and within a minute, a window and a day.'),
+  limits: limits.prefault({}).describe('How much may be sent at once, per minute, per window and per day.'),
   replyRules: z
     .array(replyRule)
     .default([])
     .meta({ title: 'list of reply rules' })
-    .describe('As `replyRules`, for this connector; asked before the general ones.'),
+    .describe('As `replyRules`, for this connector; they are tried before the general ones.'),
   retry: z
     .strictObject({
       firstDelay: retry.firstDelay.optional().describe('As `retry.firstDelay`, for this connector.'),
@@ -139,29 +140,31 @@ const connector = z.strictObject({
       lifetime: retry.lifetime.optional().describe('As `retry.lifetime`, for this connector.'),
     })
     .prefault({})
-    .describe('When deferred messages of this connector are tried again. Default: as `retry`.'),
+    .describe('When deferred messages of this connector are retried. Default: as `retry`.'),
   onUncertain: z
     .enum(['retry', 'hold', 'verify'])
     .optional()
     .describe(
-      'What follows an attempt whose result is not known, as the answer to a whole message was lost. `retry` (default for `smtp`): it is made again with the same Message-ID, which may give a second copy. `hold`: it waits for an operator. `verify` (default for `graph`): its Message-ID is looked up in the mailbox, then it is settled or made again.',
+      'What to do after an attempt whose result is unknown because the reply was lost. `retry` (default for `smtp`): send again with the same Message-ID, which may deliver a second copy. `hold`: wait for an operator. `verify` (default for `graph`): look the Message-ID up in the mailbox, then settle the message or send it again.',
     ),
   onUnverified: z
     .enum(['retry', 'hold'])
     .default('hold')
     .describe(
-      'What follows where `verify` finds out nothing: the connector may not read the mailbox, or several looks came to nothing.',
+      'What to do if `verify` is inconclusive: the connector may not read the mailbox, or several look-ups found nothing certain.',
     ),
 });
 
 export const configSchema = z.strictObject({
   redis,
-  hostname: value.ehloName.describe('External DNS name of this machine: the name that EHLO gives.'),
-  systemDefaultGateway: value.text.describe('Connector that sends where none matches the From address, or `disabled`.'),
-  unmonitoredAddress: value.mailbox.optional().describe('From of messages that name none.'),
+  hostname: value.ehloName.describe('External DNS name of this machine, sent in EHLO.'),
+  systemDefaultGateway: value.text.describe(
+    'Connector that sends if no other matches the From address, or `disabled`.',
+  ),
+  unmonitoredAddress: value.mailbox.optional().describe('From address of messages without one.'),
   connectors: z
     .record(z.string().meta({ pattern: connectorIdPattern }), connector)
-    .describe('The connectors by id: lower-case letters, digits, `-` and `_`, at most 64.'),
+    .describe('Connectors by id: lower-case letters, digits, `-` and `_`, at most 64 characters.'),
   message: z
     .strictObject({
       maxRecipients: z
@@ -169,57 +172,59 @@ export const configSchema = z.strictObject({
         .min(1)
         .max(10_000)
         .default(defaultMessageLimits.maxRecipients)
-        .describe('Recipients of one message. Exchange Online takes 500 by default.'),
+        .describe('Recipients of one message. Exchange Online accepts 500 by default.'),
       maxSize: value.size
         .prefault(`${defaultMessageLimits.maxBytes / 1024 / 1024}MiB`)
-        .describe('Size of one message with its attachments; bytes, or `KiB`, `MiB`, `KB`, `MB`.'),
+        .describe('Size of one message with its attachments, in bytes or with `KiB`, `MiB`, `KB` or `MB`.'),
     })
     .prefault({})
-    .describe('What a message may be.'),
+    .describe('Limits of a message.'),
   retry: z
     .strictObject({
-      // Soon enough for a greylisting that ends after a minute; an hour keeps a long outage to 24 attempts a day.
-      firstDelay: retry.firstDelay.prefault('30s').describe('Delay of the first retry; each next one is longer.'),
+      // 30 s suits greylisting that ends after a minute; 1 h keeps a long outage at 24 attempts a day.
+      firstDelay: retry.firstDelay
+        .prefault('30s')
+        .describe('Delay before the first retry; each further delay is longer.'),
       maxDelay: retry.maxDelay.prefault('1h').describe('Longest delay between two attempts.'),
-      // RFC 5321 section 4.5.4.1 says 4 to 5 days; application mail is stale long before.
+      // RFC 5321 section 4.5.4.1 says 4 to 5 days; mail of applications is stale long before.
       lifetime: retry.lifetime
         .prefault('24h')
         .describe('Age at which a message that is still deferred becomes a dead letter.'),
     })
     .prefault({})
-    .describe('When deferred messages are tried again.'),
+    .describe('When deferred messages are retried.'),
   replyRules: z
     .array(replyRule)
     .default([])
     .describe(
-      'What replies of SMTP servers mean; asked in order before the built-in table, the first that fits decides.',
+      'What replies of SMTP servers mean. Rules are tried in order, before the built-in table; the first match decides.',
     ),
   retention: z
     .strictObject({
       ledger: value
         .duration(3650)
         .prefault('7d')
-        .describe('How long a settled message can be looked up, and its id stays taken.'),
+        .describe('How long a settled message can be looked up and its id stays in use.'),
       deadLetters: value.duration(3650).prefault('30d').describe('How long a dead letter is kept.'),
       deadLetterCount: z
         .int()
         .min(1)
         .max(10_000_000)
         .default(100_000)
-        .describe('How many dead letters are kept; beyond it the oldest go.'),
+        .describe('How many dead letters are kept; beyond this number, the oldest are removed.'),
     })
     .prefault({})
-    .describe('How long what is finished stays.'),
+    .describe('How long finished messages are kept.'),
   worker: z
     .strictObject({
-      slots: z.int().min(1).max(10_000).default(64).describe('Messages that one process has on their way at once.'),
+      slots: z.int().min(1).max(10_000).default(64).describe('Messages that one process sends at once.'),
       maxBytesInFlight: value.size
         .prefault('256MiB')
-        .describe('Bytes of mail that one process holds at once, as they are sent; one connector holds at most half.'),
-      drain: value.duration(1).prefault('60s').describe('How long a stop waits for running sends.'),
+        .describe('Bytes of mail, as sent, that one process holds at once; one connector gets at most half.'),
+      drain: value.duration(1).prefault('60s').describe('How long a stop waits for running attempts.'),
       health: z
         .strictObject({
-          port: value.port.optional().describe('Port of the health check. Left out: none.'),
+          port: value.port.optional().describe('Port of the health check. Default: no health check.'),
           host: value.host.prefault('127.0.0.1').describe('Address that the health check listens on.'),
         })
         .prefault({})
@@ -229,24 +234,24 @@ export const configSchema = z.strictObject({
     .describe('The worker process.'),
   log: z
     .strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least severity that is logged.'),
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),
     })
     .prefault({})
     .describe('The log on standard output.'),
 });
 
-/** The file once it is valid, with defaults; durations in ms. */
+/** A valid file with defaults; durations in ms. */
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConnectorFile = ConfigFile['connectors'][string];
 
-/** The JSON Schema (draft-07, which editors know best) of the file as it is written: references and all. */
+/** The JSON Schema of the file as written, references included. Draft-07 is what editors support best. */
 export function configJsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(configSchema, {
     target: 'draft-7',
     io: 'input',
     override: ({ jsonSchema }) => {
       if (JSON.stringify(jsonSchema.default) === '{}') delete jsonSchema.default;
-      // A reference may stand for a number, a switch or a choice too, and is text.
+      // A reference is text, and may stand for a number, a boolean or a choice.
       if (jsonSchema.type !== 'integer' && jsonSchema.type !== 'boolean' && jsonSchema.enum === undefined) return;
       const { description, default: fallback, ...plain } = jsonSchema;
       for (const key of Object.keys(jsonSchema)) delete jsonSchema[key];

@@ -1,4 +1,4 @@
-/** «Did you mean»: the known word that an unknown one was probably meant to be. */
+/** The known word that an unknown one was probably meant to be, for `did you mean`. */
 
 /** The nearest of `known` within a third of the word's length (at least 1) of edits, or null. Case and - _ are ignored. */
 export function nearest(word: string, known: Iterable<string>): string | null {
@@ -21,7 +21,7 @@ function simplify(word: string): string {
   return word.toLowerCase().replaceAll(/[-_]/g, '');
 }
 
-/** Levenshtein's distance, where swapping two neighbours is one edit too (optimal string alignment). */
+/** Levenshtein distance in which swapping two neighbours is one edit (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, at) => at)];
   const at = (row: number, column: number): number => rows[row]?.[column] ?? Infinity;

@@ -1,4 +1,4 @@
-/** Holds the file's data against the schema and says each mistake in words, without ever repeating a secret. */
+/** Validates the file's data against the schema and describes each mistake, without ever repeating a secret. */
 import type { z } from 'zod';
 import { printable } from '../errors.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
@@ -7,13 +7,13 @@ import { type ConfigFile, configJsonSchema, configSchema } from './schema.ts';
 import { nearest } from './suggest.ts';
 import { replyPhases } from '../transport/smtp/reply-rules.ts';
 
-/** `file` is there exactly if nothing breaks the schema. */
+/** `file` is set if and only if the data is valid. */
 export interface Validation {
   readonly file: ConfigFile | undefined;
   readonly problems: readonly Problem[];
 }
 
-/** How a value may be repeated in a message: quoted text or a number, or null where it must not be. */
+/** The value as a message may repeat it: quoted text or a number, or null if it must not. */
 export type Show = (path: Path, value: unknown) => string | null;
 
 const scalarKinds: ReadonlySet<string> = new Set(['string', 'number', 'int', 'boolean']);
@@ -31,7 +31,7 @@ const secretKeys: ReadonlySet<string> = new Set([
   'nodes',
 ]);
 
-/** Nothing that came out of a reference is shown, whatever its key: an operator may keep anything in the environment. */
+/** The text of a reference is never shown, whatever its key: an operator may keep anything in the environment. */
 export function showUnless(referring: ReadonlySet<string>): Show {
   return (path, value) => {
     if (path.some((part) => secretKeys.has(String(part))) || referring.has(pathId(path))) return null;
@@ -40,7 +40,7 @@ export function showUnless(referring: ReadonlySet<string>): Show {
   };
 }
 
-/** Numbers and switches that are one whole reference are read from its text, in place, before the verdict. */
+/** A number or boolean given as one whole reference is first read from its text, in place. */
 export function validate(data: Record<string, unknown>, whole: Expansion['whole'], show: Show): Validation {
   let result = configSchema.safeParse(data);
   if (!result.success && readReferredScalars(data, result.error.issues, whole)) result = configSchema.safeParse(data);
@@ -83,17 +83,17 @@ function problemsOf(issue: z.core.$ZodIssue, data: unknown, show: Show, schema: 
   const value = valueAt(data, path);
   if (value === undefined) return [missing(path)];
   if (value === null) {
-    return [{ path, rule: 'empty', message: 'has no value; give it one, or leave the key out', on: 'value' }];
+    return [{ path, rule: 'empty', message: 'has no value; set one, or remove the key', on: 'value' }];
   }
   const [rule, must] = verdict(issue, path);
-  // Text where a map or a list belongs may be «user:password»; what it is meant to be, its key does not say.
+  // Text in place of a map or a list may be "user:password", which its key does not reveal.
   const container = issue.code === 'invalid_type' && !scalarKinds.has(issue.expected);
   return [{ path, rule, message: sentence(must, container ? null : show(path, value)), on: 'value' }];
 }
 
 function missing(path: Path): Problem {
   if (path.length === 1 && path[0] === 'systemDefaultGateway') {
-    const message = 'is missing; name the connector that sends where none matches, or write «disabled»';
+    const message = 'is missing; name the connector that sends if no other matches, or write "disabled"';
     return { path, rule: 'default-gateway-missing', message, on: 'key' };
   }
   return { path, rule: 'required', message: 'is missing and has no default', on: 'key' };
@@ -112,8 +112,8 @@ function verdict(issue: z.core.$ZodIssue, path: Path): [ConfigRule, string] {
   if (issue.code === 'too_small' && issue.origin === 'string') return ['empty', 'must not be empty'];
   if (issue.code === 'too_small') return ['range', `must be at least ${issue.minimum}`];
   if (issue.code === 'too_big') return ['range', `must be at most ${issue.maximum}`];
-  if (issue.code !== 'invalid_type') return ['type', 'must be of another kind'];
-  // A schema may say it better than its type does.
+  if (issue.code !== 'invalid_type') return ['type', 'must have another type'];
+  // The message of a schema may be more specific than its type.
   return ['type', issue.message.startsWith('must') ? issue.message : `must be ${kindText(issue.expected)}`];
 }
 
@@ -124,7 +124,7 @@ function alternatives(values: readonly string[]): string {
 function kindText(expected: string): string {
   switch (expected) {
     case 'string':
-      return 'text; put a value that looks like a number, or true or false, in quotes';
+      return 'text; put a value that looks like a number or a boolean in quotes';
     case 'number':
     case 'int':
       return 'a whole number';
@@ -160,14 +160,15 @@ function unknownKey(root: JsonSchema, path: Path, key: string, map: Record<strin
   const list = known.join(', ');
   const holdsSecrets = known.some((name) => secretKeys.has(name));
   if (map[key] === null && holdsSecrets) {
-    // `{ user: u, hunter2 }`: what looks like a key may be the secret itself.
-    return { path, rule: 'unknown-key', message: `has something without a value; known here: ${list}`, on: 'value' };
+    // In `{ user: u, hunter2 }`, what looks like a key may be the secret.
+    return { path, rule: 'unknown-key', message: `has a key without a value; known keys: ${list}`, on: 'value' };
   }
-  // The right key one level too high: `port` beside `smtp` instead of in it. What is written is likelier than what is not.
+  // The right key one level too high: `port` beside `smtp` instead of in it. Sections that are written come first.
   const written = Object.keys(map).filter((name) => known.includes(name));
   const above = [...written, ...known].find((name) => Object.hasOwn(properties[name]?.properties ?? {}, key));
   const near = nearest(key, known) ?? (above === undefined ? null : `${above}.${key}`);
-  const message = near === null ? `is not known; known here: ${list}` : `is not known; did you mean ${near}?`;
+  const message =
+    near === null ? `is not a known key; known keys: ${list}` : `is not a known key; did you mean ${near}?`;
   return { path: [...path, key], rule: 'unknown-key', message, on: 'key' };
 }
 

@@ -1,4 +1,4 @@
-/** The kinds of single values in the configuration file, as zod schemas that name their rule. */
+/** Types of single values in the configuration file, as zod schemas that name their rule. */
 import { X509Certificate } from 'node:crypto';
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { z } from 'zod';
@@ -9,9 +9,9 @@ import { parseBytesPerWindow, parseDurationMs, parseSizeBytes } from './units.ts
 
 type Reading<T> = { readonly value: T } | { readonly must: string };
 
-/** Text that `read` turns into something else, or refuses with a sentence that begins with «must» or «has». */
+/** Text that `read` converts, or refuses with a sentence that begins with "must" or "has". */
 function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>, wrongType?: string) {
-  // The title tells editors and the docs what kind of text it is.
+  // Editors and the docs show the title as the type.
   return z
     .string(wrongType)
     .meta({ title: rule })
@@ -25,7 +25,7 @@ function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>, wrongTy
 
 const dayMs = 86_400_000;
 
-/** Milliseconds. `maxDays` keeps timers within what setTimeout takes (24 days) and stored times within reason. */
+/** Milliseconds. `maxDays` keeps timers within the 24 days of setTimeout, and stored times within reason. */
 export function duration(maxDays: 1 | 20 | 3650) {
   const must = 'must be a whole number above 0 and a unit: 500ms, 30s, 15m, 24h or 7d';
   const read = (text: string): Reading<number> => {
@@ -48,7 +48,7 @@ export const size = z
     return z.NEVER;
   });
 
-/** A size within a duration. The windows of providers are minutes to a day; below a second they would be a rate. */
+/** A size per duration. Providers' windows last from minutes to a day; below a second it would be a rate. */
 export const bytesPerWindow = textAs('bytes-per-window', (text): Reading<{ bytes: number; windowMs: number }> => {
   const value = parseBytesPerWindow(text);
   if (value === null) return { must: 'must be a size, a slash and a duration: 150MB/5m' };
@@ -60,13 +60,13 @@ export const port = z.int().min(1).max(65_535);
 
 export const text = z.string().min(1);
 
-/** The same as `text`; the name marks what must never be printed. */
+/** The same as `text`; the name marks values that must never be printed. */
 export const secret = z.string().min(1);
 
 /** A number in YAML unless it has an x in it. */
 export const replyCode = z.union([z.int(), z.string()]).meta({ title: 'reply code' }).transform(String);
 
-/** A host to connect to. Underscores are let through: names of containers have them. */
+/** A host to connect to. Underscores are allowed, as names of containers have them. */
 export const host = textAs('host', (text): Reading<string> => {
   const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
   if (isIP(bare) !== 0) return { value: bare };
@@ -75,7 +75,7 @@ export const host = textAs('host', (text): Reading<string> => {
   return { value: text.includes('_') ? text.toLowerCase() : ascii };
 });
 
-/** What EHLO says: RFC 5321 section 4.1.1.1 wants the client's DNS name, or an address literal where it has none. */
+/** The name in EHLO: RFC 5321 section 4.1.1.1 requires the client's DNS name, or an address literal if it has none. */
 export const ehloName = textAs('hostname', (text): Reading<string> => {
   const must =
     'must be the external DNS name of this machine, such as mail.example.com, or an address literal ([192.0.2.1])';
@@ -105,7 +105,7 @@ export const redisUrl = textAs('url', (text): Reading<string> => {
   return { value: text };
 });
 
-/** One of several servers: the user and the database are the same for all, and stand beside. */
+/** One of several servers. User and database are the same for all, and have keys of their own. */
 export const redisNode = textAs('url', (text): Reading<string> => {
   const must = 'must be redis://host:port or rediss://host:port, without user, password or database';
   const url = URL.parse(text);
@@ -114,25 +114,27 @@ export const redisNode = textAs('url', (text): Reading<string> => {
   return bare ? { value: text } : { must };
 });
 
-/** One `{tag}` that is not empty: Redis Cluster hashes only what is between the first brace and the next closing one. */
+/** One `{tag}` that is not empty: Redis Cluster hashes only the text between the first brace and the next closing one. */
 export const redisPrefix = textAs('prefix', (text): Reading<string> =>
   /^[A-Za-z0-9_.:-]{0,64}\{[A-Za-z0-9_.-]{1,64}\}[A-Za-z0-9_.:-]{0,64}$/.test(text)
     ? { value: text }
-    : { must: 'must hold exactly one name in braces, such as {postlane}, and otherwise letters, digits and _ . : -' },
+    : {
+        must: 'must contain exactly one name in braces, such as {postlane}, and otherwise only letters, digits and _ . : -',
+      },
 );
 
-/** Both go into URLs of the identity platform; a GUID or a domain, so nothing that a URL would read as a separator. */
+/** A GUID or a domain that becomes part of a URL, so it has no characters that separate parts of one. */
 export const tenant = textAs('tenant', (text): Reading<string> =>
   /^[^\s/?#%\\@:]{1,253}$/.test(text) && !/^\.+$/.test(text)
     ? { value: text }
-    : { must: 'must be the id (or domain) as the Entra portal shows it, without spaces or slashes' },
+    : { must: 'must be the id or domain that the Entra portal shows, without spaces or slashes' },
 );
 
-/** Scheme, host and port: what is behind them is not the operator's to choose. */
+/** Scheme, host and port; the path is not configurable. */
 export const httpsOrigin = textAs('origin', (text): Reading<string> => {
   const url = URL.parse(text);
   const plain = url !== null && url.protocol === 'https:' && `${url.origin}/` === url.href;
-  return plain ? { value: url.origin } : { must: 'must be https:// and a host, with nothing behind it but a port' };
+  return plain ? { value: url.origin } : { must: 'must be https:// and a host, with nothing after it but a port' };
 });
 
 /** PEM text of a certificate and its private key. */
@@ -140,7 +142,7 @@ export const keyPair = textAs('certificate', (text): Reading<string> =>
   /-----BEGIN CERTIFICATE-----/.test(text) && /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)
     ? { value: text }
     : {
-        must: 'must hold a certificate and its private key in PEM form, by ${file:app.pem}, or the path of a .pem file',
+        must: 'must be a certificate and its private key as PEM text, such as ${file:app.pem}, or the path of a .pem file',
       },
 );
 
@@ -148,12 +150,12 @@ export const keyPair = textAs('certificate', (text): Reading<string> =>
 export const privateKey = textAs('certificate', (text): Reading<string> =>
   /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)
     ? { value: text }
-    : { must: 'must hold a private key in PEM form, by ${file:key.pem}, or the path of a .pem or .key file' },
+    : { must: 'must be a private key as PEM text, such as ${file:key.pem}, or the path of a .pem or .key file' },
 );
 
-/** The key of a Google service account as it is downloaded. */
+/** The key of a Google service account, as downloaded. */
 export const serviceAccount = textAs('service-account', (text): Reading<string> => {
-  const must = 'must be the JSON key of a Google service account, by ${file:key.json}';
+  const must = 'must be the JSON key of a Google service account, such as ${file:key.json}';
   try {
     const key = JSON.parse(text) as Record<string, unknown> | null;
     const good = typeof key?.['client_email'] === 'string' && typeof key['private_key'] === 'string';
@@ -163,7 +165,7 @@ export const serviceAccount = textAs('service-account', (text): Reading<string> 
   }
 });
 
-/** PEM text; a path has been replaced by the file's text before this looks at it. Every certificate in it must parse. */
+/** PEM text; a path was replaced with the file's text before. Every certificate in it must parse. */
 export const certificates = textAs('certificate', (text): Reading<string> => {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   const good = blocks.every((block) => {
@@ -174,5 +176,5 @@ export const certificates = textAs('certificate', (text): Reading<string> => {
     }
   });
   if (blocks.length > 0 && good) return { value: text };
-  return { must: 'must be certificates in PEM form, by ${file:ca.pem}, or the path of a .pem or .crt file' };
+  return { must: 'must be certificates as PEM text, such as ${file:ca.pem}, or the path of a .pem or .crt file' };
 });

@@ -1,9 +1,9 @@
 /**
- * Reloads the configuration when one of its files changes, or on demand: a good one is handed over, a bad one reported.
+ * Reloads the configuration when one of its files changes, or on demand. A valid one replaces the current one; mistakes are reported.
  *
- * Directories are watched, not files: editors replace the file by a new one, and Kubernetes swaps the symlink `..data` that
- * the files of a mounted ConfigMap or Secret go through. Both the directory of the path and that of its target are watched.
- * File systems without change events (some network and container mounts) need the reload on demand.
+ * Directories are watched, not files: editors replace the file, and Kubernetes swaps the symlink `..data` that the files of a
+ * mounted ConfigMap or Secret go through. Both the directory of the path and that of its target are watched. File systems
+ * without change events (some network and container mounts) need a reload on demand.
  */
 import { type FSWatcher, realpathSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -13,23 +13,23 @@ import type { ConfigIssue } from './issues.ts';
 import type { LoadResult } from './load.ts';
 
 export interface WatchOptions {
-  /** The configuration in force. */
+  /** The current configuration. */
   readonly loaded: Extract<LoadResult, { ok: true }>;
   readonly load: () => Promise<LoadResult>;
-  /** A valid configuration that differs from the one in force, which it replaces. */
+  /** Called with a valid configuration that differs from the current one and replaces it. */
   readonly onChange: (config: Config, warnings: readonly ConfigIssue[]) => void;
-  /** The file is wrong; what was in force stays. */
+  /** Called with the mistakes of an invalid configuration; the current one stays. */
   readonly onError: (issues: readonly ConfigIssue[]) => void;
-  /** Quiet time after the last change before the file is read, so that it is not read half-written. Default 200. */
+  /** Time without changes before the file is read, so that it is not read half-written. Default 200. */
   readonly debounceMs?: number;
 }
 
 type ReloadResult = 'changed' | 'unchanged' | 'invalid' | 'closed';
 
 export interface ConfigWatch {
-  /** Loads now. Never rejects but with what `onChange` or `onError` threw. Calls that overlap are done one after the other. */
+  /** Reloads now. Rejects only with what `onChange` or `onError` threw. Overlapping calls run one after the other. */
   reload(): Promise<ReloadResult>;
-  /** Stops watching; nothing is called any more. */
+  /** Stops watching; no callback is called afterwards. */
   close(): void;
 }
 
@@ -49,7 +49,7 @@ export function watchConfig({ loaded, load, onChange, onError, debounceMs = 200 
   async function loadOnce(): Promise<ReloadResult> {
     const result = await load();
     if (closed) return 'closed';
-    // Of a bad configuration too: a file that it misses may appear. The new watch stands before the old one ends.
+    // For an invalid configuration too: a missing file may appear. The new watch starts before the old one ends.
     const next = watchDirectories(result.files, touched);
     directories.close();
     directories = next;
@@ -98,13 +98,13 @@ function watchDirectories(files: readonly string[], touched: () => void): { clos
   };
 }
 
-/** Null if there is no such directory (yet): the file in it is missing, and the load has said so. */
+/** Null if the directory does not exist (yet); the load has already reported the missing file. */
 function watchDirectory(directory: string, listener: (name: string | null) => void): FSWatcher | null {
   try {
     const watcher = watch(directory, { persistent: false }, (_event, name) => {
       listener(name);
     });
-    // The directory went away; the next load finds out what that means.
+    // The directory was removed; the next load reports what is missing.
     watcher.on('error', () => {
       listener(null);
     });

@@ -1,21 +1,21 @@
-/** The health check over HTTP: is this process alive and at work, and does it want work? For orchestrators, not for people. */
+/** The health check over HTTP, for orchestrators: is this process alive, and is it ready for work? */
 import { createServer, type ServerResponse } from 'node:http';
 
 export interface HealthState {
-  /** The process reaches Redis and its loop turns. */
+  /** The process reaches Redis and its event loop is not blocked. */
   readonly ok: boolean;
   /** Status of the connection to Redis. */
   readonly redis: string;
-  /** Since the loop last turned, in ms. */
+  /** Time since the event loop last ran, in ms. */
   readonly idleForMs: number;
 }
 
 export interface HealthOptions {
   readonly host: string;
-  /** 0 chooses a free one. */
+  /** 0 chooses a free port. */
   readonly port: number;
   readonly health: () => HealthState;
-  /** Whether it serves: started, and not stopping. */
+  /** Whether the worker is serving: started and not stopping. */
   readonly ready: () => boolean;
 }
 
@@ -25,9 +25,9 @@ export interface HealthServer {
 }
 
 /**
- * `GET /healthz` (or `/health`): 200 if the process is alive, else 503, and a restart may help. `GET /readyz`: 200 if it
- * serves besides. Rejects if the port is taken. The answers tell nothing that a stranger could use, but the address is for
- * inside the network.
+ * `GET /healthz` (or `/health`): 200 if the process is alive, otherwise 503, and a restart may help. `GET /readyz`: 200 if
+ * it is also serving. Rejects if the port is in use. The responses contain nothing secret, but the address is meant for the
+ * internal network.
  */
 export async function startHealthServer({ host, port, health, ready }: HealthOptions): Promise<HealthServer> {
   const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, (request, response) => {
@@ -70,7 +70,7 @@ export async function startHealthServer({ host, port, health, ready }: HealthOpt
 }
 
 function answer(response: ServerResponse, status: number, body: Record<string, unknown>): void {
-  // One request per connection: a kept-alive connection would hold up the end of the process.
+  // One request per connection: a kept-alive connection would delay the end of the process.
   response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', Connection: 'close' });
   response.end(`${JSON.stringify(body)}\n`);
 }

@@ -1,6 +1,6 @@
 /**
- * Event → its line in the log: level, text, and the fields that it may carry. The table is closed: an event that is not in
- * it does not compile, and a field that is not in it is not logged. `docs/operations.md` has the same table.
+ * Event → its line in the log: level, text and fields. The table is closed: an event that is missing does not compile, and a
+ * field that is missing is not logged. `docs/operations.md` has the same table.
  */
 import type { WorkerEvent } from '../worker/events.ts';
 import type { ProcessEvent } from './process-events.ts';
@@ -20,31 +20,35 @@ export const logTable: LogTable = {
   starting: { level: 'info', text: 'starting', fields: ['config', 'connectors', 'node'] },
   'start-failed': { level: 'error', text: 'cannot start', fields: ['detail'] },
   ready: { level: 'info', text: 'serving', fields: ['connectors', 'slots'] },
-  draining: { level: 'info', text: 'stopping: running sends may finish', fields: ['running'] },
+  draining: { level: 'info', text: 'stopping: running attempts may finish', fields: ['running'] },
   stopped: { level: 'info', text: 'stopped', fields: ['drained'] },
   signal: { level: 'info', text: 'signal received', fields: ['signal'] },
-  'health-listening': { level: 'info', text: 'health check listens', fields: ['host', 'port'] },
+  'health-listening': { level: 'info', text: 'health check listening', fields: ['host', 'port'] },
 
-  'config-applied': { level: 'info', text: 'new configuration in force', fields: ['connectors'] },
-  'config-unchanged': { level: 'info', text: 'configuration read again: nothing has changed', fields: [] },
+  'config-applied': { level: 'info', text: 'new configuration in use', fields: ['connectors'] },
+  'config-unchanged': { level: 'info', text: 'configuration reloaded: no changes', fields: [] },
   'config-warning': {
     level: 'warn',
-    text: 'configuration: probably not meant',
+    text: 'configuration: probably not intended',
     fields: ['key', 'rule', 'message', 'file', 'line'],
   },
   'config-rejected': {
     level: 'error',
-    text: 'configuration refused, the old one stays in force',
+    text: 'configuration rejected; the previous one stays in use',
     fields: ['mistakes'],
   },
   'restart-needed': { level: 'warn', text: 'these settings take effect at the next start', fields: ['keys'] },
 
-  'redis-warning': { level: 'warn', text: 'Redis is set in a way that can lose mail', fields: ['setting', 'detail'] },
-  'redis-error': { level: 'error', text: 'Redis cannot be reached; trying on', fields: ['detail'] },
+  'redis-warning': {
+    level: 'warn',
+    text: 'Redis is configured in a way that can lose mail',
+    fields: ['setting', 'detail'],
+  },
+  'redis-error': { level: 'error', text: 'Redis cannot be reached; retrying', fields: ['detail'] },
 
   routed: { level: 'info', text: 'routed', fields: ['id', 'connector', 'rule'] },
   duplicate: { level: 'info', text: 'dropped: this id was accepted before', fields: ['id', 'state'] },
-  invalid: { level: 'warn', text: 'job that is no message', fields: ['id', 'issues'] },
+  invalid: { level: 'warn', text: 'job is not a valid message', fields: ['id', 'issues'] },
   sent: {
     level: 'info',
     text: 'sent',
@@ -52,7 +56,7 @@ export const logTable: LogTable = {
   },
   deferred: {
     level: 'info',
-    text: 'deferred: will be tried again',
+    text: 'deferred: will be retried',
     fields: ['id', 'connector', 'attempt', 'recipients', 'retryInMs', 'code', 'reply'],
   },
   dead: {
@@ -62,18 +66,18 @@ export const logTable: LogTable = {
   },
   'quota-full': {
     level: 'warn',
-    text: 'connector has used up its day or window: its lane waits',
+    text: 'connector has reached a daily or window limit: its lane waits',
     fields: ['connector', 'id', 'quota', 'waitMs'],
   },
-  verified: { level: 'info', text: 'looked for among the sent items', fields: ['id', 'connector', 'result'] },
-  uncertain: { level: 'warn', text: 'may have been sent: no answer came', fields: ['id', 'connector', 'detail'] },
+  verified: { level: 'info', text: 'looked up in the sent items', fields: ['id', 'connector', 'result'] },
+  uncertain: { level: 'warn', text: 'may have been sent: no reply', fields: ['id', 'connector', 'detail'] },
   held: {
     level: 'warn',
     text: 'held for an operator: may have been sent',
     fields: ['id', 'connector', 'recipients', 'reply'],
   },
-  dropped: { level: 'info', text: 'not sent: the message is settled', fields: ['id', 'connector', 'state'] },
-  'handed-back': { level: 'debug', text: 'put back untouched', fields: ['id', 'connector', 'why'] },
+  dropped: { level: 'info', text: 'not sent: the message is already settled', fields: ['id', 'connector', 'state'] },
+  'handed-back': { level: 'debug', text: 'put back unchanged', fields: ['id', 'connector', 'why'] },
 
   'connector-fault': {
     level: 'warn',
@@ -87,7 +91,7 @@ export const logTable: LogTable = {
   },
   'concurrency-raised': {
     level: 'info',
-    text: 'connector takes more at once',
+    text: 'connector accepts more messages at once',
     fields: ['connector', 'concurrency', 'configured'],
   },
   'lane-orphaned': {
@@ -95,7 +99,7 @@ export const logTable: LogTable = {
     text: 'lane of a connector that is not configured',
     fields: ['connector', 'waiting', 'rerouted'],
   },
-  'dead-letters-trimmed': { level: 'info', text: 'dead letters over the bounds removed', fields: ['count'] },
-  'contents-trimmed': { level: 'debug', text: 'contents that nobody needs removed', fields: ['count'] },
-  error: { level: 'error', text: 'unexpected error; the work is done again', fields: ['id', 'where', 'detail'] },
+  'dead-letters-trimmed': { level: 'info', text: 'dead letters above the limits removed', fields: ['count'] },
+  'contents-trimmed': { level: 'debug', text: 'unused contents removed', fields: ['count'] },
+  error: { level: 'error', text: 'unexpected error; the work will be repeated', fields: ['id', 'where', 'detail'] },
 };

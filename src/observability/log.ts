@@ -1,10 +1,10 @@
-/** The log: one JSON line per event on standard output, for people at night and for machines. */
+/** The log: one JSON line per event, for people and for machines. */
 import { pino, type DestinationStream } from 'pino';
 import type { Issue } from '../errors.ts';
 import { logTable, type LogEvent, type LogLevel } from './log-table.ts';
 
 export interface LogOptions {
-  /** Name of the worker; on every line. */
+  /** Name of the worker, on every line. */
   readonly worker: string;
   readonly level: LogLevel;
   readonly destination: DestinationStream;
@@ -17,16 +17,16 @@ export interface Log {
 }
 
 /**
- * Defence in depth: no event has such a field (the table decides what is logged), and if one ever gets it, this stands
- * between it and the disk.
+ * Defence in depth: the table decides what is logged, and no event has such a field. If one ever does, its value is not
+ * written.
  */
 const secretFields = ['password', 'pass', 'clientSecret', 'credential', 'auth', 'authorization', 'token'];
 const privateFields = ['subject', 'text', 'html', 'raw', 'body', 'content', 'attachments', 'to', 'cc', 'bcc'];
 
-/** Redis being away is said at once and then twice a minute, not at each of the reconnects every other second. */
+/** An unreachable Redis is logged at once and then twice a minute, not with each reconnect. */
 const repeatAfterMs = 30_000;
 
-/** Enough to see what is wrong; the dead letter has all of them. */
+/** Enough to see what is wrong; the dead letter has every issue. */
 const maxIssues = 10;
 
 export function createLog({ worker, level, destination, now = Date.now }: LogOptions): Log {
@@ -61,7 +61,7 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
   });
 }
 
-/** Field and rule only: what an issue says may quote the message. */
+/** Field and rule only: the text of an issue may quote the message. */
 function issueWords(issues: unknown): string[] {
   return (issues as readonly Issue[]).slice(0, maxIssues).map(({ field, rule }) => `${field || 'message'}: ${rule}`);
 }

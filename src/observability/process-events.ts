@@ -1,6 +1,6 @@
-/** What the process around a worker has to tell: its start, its configuration, its signals. Beside the worker's own events. */
+/** Events of the process around a worker: start, configuration, signals. The worker has its own events. */
 
-/** A mistake in the configuration; it never carries a value. */
+/** A mistake in the configuration; it never contains a value. */
 interface ConfigMistake {
   readonly key: string;
   readonly rule: string;

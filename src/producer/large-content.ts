@@ -1,4 +1,4 @@
-/** Moves attachments and raw messages above the inline limit into the content store, leaving references behind. */
+/** Moves attachments and raw messages above the inline limit into the content store, and leaves references in the message. */
 import { PostlaneError } from '../errors.ts';
 import { inlineContentLimitBytes, type Attachment, type Content, type Message } from '../message/message.ts';
 import type { ContentStore } from '../queue/ledger/content.ts';
@@ -6,7 +6,7 @@ import type { ContentStore } from '../queue/ledger/content.ts';
 /** What storing needs of the content store. */
 export type ContentSink = Pick<ContentStore, 'put' | 'link'>;
 
-/** The same message with every large content replaced by a reference. Storing comes before enqueueing: a job never refers to nothing. */
+/** The message with every large content replaced by a reference. Content is stored before its message, so that no reference is dangling. */
 export async function storeLargeContent(message: Message, id: string, contents: ContentSink): Promise<Message> {
   const store = async <T extends Content>(content: T): Promise<T> => {
     if ('ref' in content) {
@@ -17,7 +17,7 @@ export async function storeLargeContent(message: Message, id: string, contents: 
         `No content is stored under ${missing.slice(0, 12)}…; send the content itself`,
       );
     }
-    // The text itself is at least as long as its bytes divided by 3 (UTF-8) or times 4/3 (base64): cheap to rule out.
+    // Cheap to rule out: content has at most three times as many bytes as its text has characters (UTF-8), or 3/4 (base64).
     if (content.content.length * 3 <= inlineContentLimitBytes) return content;
     const bytes = Buffer.from(content.content, content.encoding);
     if (bytes.length <= inlineContentLimitBytes) return content;
@@ -25,7 +25,7 @@ export async function storeLargeContent(message: Message, id: string, contents: 
     return { ...rest, ...(await contents.put(id, bytes)) } as unknown as T;
   };
   const attachments: Attachment[] = [];
-  // One after the other: several at once would only wait for each other on the one connection, holding all copies in memory.
+  // One after the other: on one connection, several at once would only hold more copies in memory.
   for (const attachment of message.attachments) attachments.push(await store(attachment));
   const raw = message.raw === undefined ? {} : { raw: await store(message.raw) };
   return { ...message, attachments, ...raw };

@@ -72,7 +72,7 @@ export interface Producer {
   /** Where the message stands; null if its id is unknown, or its row was removed after `retention.ledger`. */
   status(id: string, options?: CallOptions): Promise<MessageStatus | null>;
   /**
-   * Resolves when nothing more happens to the message by itself: its state is `sent`, `partial`, `dead`, `cancelled`, or
+   * Resolves when the message is over: its state is `sent`, `partial`, `dead`, `cancelled`, or
    * `held`, which an operator has to resolve. Rejects with `timeout` after `timeoutMs` (default 60,000), with `aborted` when
    * the signal is aborted, with `not-found` if the id is unknown, and with `producer-closed` when the producer is closed
    * meanwhile. A Redis that is away for a while does not end the wait.

@@ -1,4 +1,4 @@
-/** Where a message stands: from its row in the ledger, or, before a worker has routed it, from its job in the intake. */
+/** The status of a message: from its row in the ledger, or from its job in the intake before a worker has routed it. */
 import type { Job, Queue } from 'bullmq';
 import type { Message } from '../message/message.ts';
 import { messageIdOf } from '../queue/jobs.ts';

@@ -371,6 +371,6 @@ describe('postlane doctor', () => {
     await at.row('n');
     const { stdout, stderr } = await here.call(['doctor']);
     expect(stdout).toContain('message-nowhere  n');
-    expect(stderr).toContain('1 found, 0 mended');
+    expect(stderr).toContain('1 found, 0 repaired');
   });
 });

@@ -126,9 +126,9 @@ describe('connectors, pause, resume', () => {
     expect(row('paced')).toMatchObject({ waitingFor: 'rate', untilMs: duration, concurrency: 5 });
     expect(row('bulky')).toMatchObject({ waitingFor: 'work', used: { recipientsPerDay: 1, bytesPerWindow: duration } });
     const { stdout } = await here.call(['connectors']);
-    expect(stdout).toMatch(/daily .* 1 of 1 recipients\/day +the day’s recipients are used up, goes on in 24\.\d h\n/);
+    expect(stdout).toMatch(/daily .* 1 of 1 recipients\/day +daily recipient limit reached, continues in 24\.\d h\n/);
     expect(stdout).toMatch(/bulky .* 5 at once, 1 of 50 recipients\/day, 0\.1 of 1\.0 MB\/60 min +ok\n/);
-    expect(stdout).toMatch(/paced .* 1\/min +paced, goes on in \d+ s\n/);
+    expect(stdout).toMatch(/paced .* 1\/min +paced, continues in \d+ s\n/);
   });
 
   test('a lane whose connector is gone is shown as long as it holds messages', async () => {

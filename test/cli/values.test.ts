@@ -16,7 +16,7 @@ test.each([
 });
 
 test.each(['', '5', 's', '-5s', '1.5h', '5 s', '5w', '1h30m', '9999999999s'])('refuses %j as a duration', (text) => {
-  expect(() => parseDuration(text)).toThrow('number and a unit');
+  expect(() => parseDuration(text)).toThrow('number with a unit');
 });
 
 describe('times', () => {

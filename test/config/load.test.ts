@@ -36,7 +36,7 @@ describe('the path of the file', () => {
     const readFile = () => Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' }));
     const result = await loadConfig({ env: {}, cwd: '/srv', readFile });
     expect(!result.ok && formatIssues(result.issues)).toEqual([
-      'postlane.yaml  [file-unreadable]  cannot be read (EACCES); name it by --config FILE or POSTLANE_CONFIG',
+      'postlane.yaml  [file-unreadable]  cannot be read (EACCES); pass its path with --config FILE or POSTLANE_CONFIG',
     ]);
   });
 
@@ -215,7 +215,7 @@ describe('suggestions', () => {
 
   test('an unknown key that resembles none gets the list of those known', async () => {
     const { message } = await onlyIssue(good.replace('host:', 'colour: x, host:'));
-    expect(message).toContain('known here: host, port, security, auth');
+    expect(message).toContain('known keys: host, port, security, auth');
   });
 });
 
