@@ -145,7 +145,6 @@ async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTo
         code: reply.code,
         reply: text,
       });
-      await lanes.holdFor(connector.id, pauseMs, 'fault');
       return;
     }
     case 'wait':

@@ -41,15 +41,16 @@ async function killAtEveryStep(onUncertain: 'retry' | 'hold') {
   const stages = new Map<Step, Stage>();
   for (const step of steps) stages.set(step, await stageOf(step));
   const connectors = Object.fromEntries([...stages].map(([step, { connector }]) => [step.toLowerCase(), connector]));
-  // A large message keeps a worker busy; a lock that is lost over it would be a fault of its own.
-  const options = { prefix, connectors, retry: { onUncertain }, timing: { lockMs: 2_500 } };
+  // A large message keeps a worker busy, for seconds on a loaded machine. A lock that is lost meanwhile would be another fault.
+  const options = { prefix, connectors, retry: { onUncertain }, timing: { lockMs: 8_000 } };
   const first = await startWorkerProcess(options);
   for (const step of steps) {
     // Larger than the buffers between two sockets, so that it cannot be on its way as a whole.
     const text = step === 'body' ? `${'x'.repeat(70)}\r\n`.repeat(90_000) : 'x';
     await producer.send(countable(step, { from: `${step.toLowerCase()}@example.com`, text }));
   }
-  for (const [step, { reached }] of stages) await until(reached, { what: `the worker to be at ${step}` });
+  for (const [step, { reached }] of stages)
+    await until(reached, { what: `the worker to be at ${step}`, timeoutMs: 30_000 });
   await first.kill();
   const second = await startWorkerProcess(options);
   const rows = await settled(producer, steps);

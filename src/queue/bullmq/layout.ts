@@ -48,6 +48,17 @@ export type QueueKey = keyof typeof queueKeys;
 /** Fields of `meta`. `paused` is there or not; the others are numbers. Source: isQueuePausedOrMaxed.lua, getTargetQueueList. */
 export const metaFields = { paused: 'paused', concurrency: 'concurrency', max: 'max', duration: 'duration' } as const;
 
+/** Fields of a job's hash. Sources: storeJob.lua, prepareJobForProcessing.lua. */
+export const jobFields = {
+  /** When it was added, in ms. */
+  addedAt: 'timestamp',
+  /** When it was last taken, in ms of the worker's clock. */
+  takenAt: 'processedOn',
+  /** How often it was taken. */
+  starts: 'ats',
+  priority: 'priority',
+} as const;
+
 /** The id's counter is in the lower 12 bits of a delayed job's score, its time in ms above. Source: getDelayedScore.lua. */
 export const delayedScoreFactor = 0x1000;
 
@@ -103,6 +114,13 @@ end
 export const luaSetLimits = `
 local function setLimits(meta, count, max, duration)
   redis.call('HSET', meta, '${metaFields.concurrency}', count, '${metaFields.max}', max, '${metaFields.duration}', duration)
+end
+`;
+
+/** `isPaused(meta)` → whether an operator has paused the queue. */
+export const luaIsPaused = `
+local function isPaused(meta)
+  return redis.call('HEXISTS', meta, '${metaFields.paused}') == 1
 end
 `;
 

@@ -9,6 +9,7 @@
 import { RedisQueueBackend, type Job } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
 import { hashed, runText, type HashedLua, type ScriptValue } from '../lua/script.ts';
+import { returnInOrder } from './return-order.ts';
 
 /** Lua of ours, in which `bullmq()` runs BullMQ's step, once, and returns its result. It returns a table: our answer, then BullMQ's. */
 export interface ScriptAddOn {
@@ -64,17 +65,19 @@ local KEYS, ARGV = part(allKeys, ${keyCount + 1}, #allKeys), part(allArgs, ${arg
 ${ours}`);
 }
 
-/** The place of the job's id among the arguments of moveToFinished-14.lua: the first after its keys. */
-const finishedId = 14;
+/** The place of the job's id among the arguments of moveToFinished-14.lua and moveJobFromActiveToWait-9.lua: the first after the keys. */
+const jobIdAt = { finished: 14, returned: 9 };
 
 /** A backend whose steps may run an add-on of ours. */
 export class SteppedBackend extends RedisQueueBackend {
   readonly #runStep: StepRunner;
+  readonly #toKey: (type: string) => string;
   readonly #attached = new Map<string, Attachment>();
 
   constructor(runStep: StepRunner, ...rest: ConstructorParameters<typeof RedisQueueBackend>) {
     super(...rest);
     this.#runStep = runStep;
+    this.#toKey = rest[3];
   }
 
   /** Adds a job in one step with the add-on. → the add-on's answer. */
@@ -102,10 +105,17 @@ export class SteppedBackend extends RedisQueueBackend {
   }
 
   override execCommand(client: Client, commandName: string, args: Args): unknown {
-    const id = String(args[finishedId]);
-    const attachment = commandName === 'moveToFinished' ? this.#attached.get(id) : undefined;
-    if (attachment === undefined) return super.execCommand(client, commandName, args);
-    return this.#finishWith(id, `${commandName}:${this.version}`, args, attachment);
+    const command = `${commandName}:${this.version}`;
+    if (commandName === 'moveToFinished') {
+      const id = String(args[jobIdAt.finished]);
+      const attachment = this.#attached.get(id);
+      if (attachment !== undefined) return this.#finishWith(id, command, args, attachment);
+    }
+    if (commandName === 'moveJobFromActiveToWait') {
+      const addOn = returnInOrder(String(args[jobIdAt.returned]), this.#toKey);
+      return this.#runStep(command, args, addOn).then(([, theirs]) => theirs);
+    }
+    return super.execCommand(client, commandName, args);
   }
 
   async #finishWith(jobId: string, command: string, args: Args, attachment: Attachment): Promise<unknown> {

@@ -45,7 +45,7 @@ export interface LaneControls {
   holdFor(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
   /** Ends a wait for a quota, as another one is in force; `setLimits` must follow. */
   endQuotaHold(connectorId: string): Promise<void>;
-  /** Counts a fault. → for how long to pause, and what comes after the pause. */
+  /** Counts a fault and holds the lane. → for how long, and what comes after the pause. */
   fault(connectorId: string, fault: NewFault): Promise<FaultPause>;
 }
 
@@ -116,9 +116,11 @@ export function createLaneControls(
     },
 
     async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs, concurrency, longestHoldMs }) {
-      const { meta, active, wait, prioritized } = laneKeys(connectorId);
+      const { meta, active, wait, prioritized, limiter } = laneKeys(connectorId);
+      const keys = shardKeys(connectorId);
+      const [faults, waitReason] = [keys.connector(connectorId), keys.connectorWait(connectorId)];
       const answer = (await run(redis, faultScript, {
-        keys: { faults: shardKeys(connectorId).connector(connectorId), meta, active, wait, prioritized },
+        keys: { faults, meta, active, wait, prioritized, limiter, waitReason },
         args: { firstMs, longestMs, toldMs: toldMs ?? '', kind, reply, configured: concurrency, longestHoldMs },
       })) as unknown[];
       return { pauseMs: Number(answer[0]), faults: Number(answer[1]), concurrency: Number(answer[2]) };

@@ -10,6 +10,7 @@ import {
 import { luaWriteRow } from '../ledger/scripts.ts';
 import { lua, luaNow, script } from '../lua/script.ts';
 import { luaDecrease, luaInForce } from '../lua/adaptive-concurrency.ts';
+import { luaHold } from './wait-reasons.ts';
 
 /** → [ms until the next lane is due or -1, lanes that are due and were not claimed, ids…]. Oldest first, so round robin. */
 export const claimScript = script(
@@ -137,16 +138,16 @@ return concurrency
 );
 
 /**
- * Counts a fault of a connector and says how long to pause. `toldMs` is empty where the server told no time. While a pause
+ * Counts a fault of a connector and pauses its lane. `toldMs` is empty where the server told no time. While a pause
  * runs, further faults (of sends that had begun) do not lengthen it. From here on the lane is probed by one message at a time.
  * → pause, faults, how many messages at once the server seems to bear.
  */
 export const faultScript = script(
   {
-    keys: ['faults', 'meta', 'active', 'wait', 'prioritized'],
+    keys: ['faults', 'meta', 'active', 'wait', 'prioritized', 'limiter', 'waitReason'],
     args: ['firstMs', 'longestMs', 'toldMs', 'kind', 'reply', 'configured', 'longestHoldMs'],
   },
-  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetConcurrency}
+  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetConcurrency}${luaHold}
 local running = redis.call('HMGET', faults, 'until', 'faults')
 local till = tonumber(running[1] or '0')
 local pause
@@ -159,7 +160,7 @@ else
   else pause = math.min(tonumber(longestMs), tonumber(firstMs) * 2 ^ math.min(count - 1, 20)) end
   redis.call('HSETNX', faults, 'since', now)
 end
-pause = math.ceil(pause)
+pause = math.max(1, math.ceil(pause))
 local level = tonumber(configured)
 if kind == 'throttled' then
   -- With a backlog the lane was full, although some of them may have ended before this one.
@@ -171,6 +172,7 @@ if kind == 'throttled' then
 end
 setConcurrency(meta, 1)
 redis.call('HSET', faults, 'until', now + pause, 'fault', kind, 'reply', reply)
+hold(limiter, waitReason, pause, 'fault')
 return { pause, tonumber(redis.call('HGET', faults, 'faults') or '1'), level }
 `,
 );

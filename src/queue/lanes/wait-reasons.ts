@@ -25,14 +25,22 @@ export const waitReasons = [
 ] as const;
 export type WaitReason = (typeof waitReasons)[number];
 
-/** A shorter pause does not end a longer one. → 1 if this one holds. */
+/**
+ * `hold(limiter, waitReason, ms, reason)`: the lane waits. A shorter wait does not end a longer one. Until its end no worker takes a
+ * message of the lane, and after a fault or for a server that asked for it, none that was taken passes the fence.
+ */
+export const luaHold = `${luaCloseLimiter}
+local function hold(limiter, waitReason, ms, reason)
+  if redis.call('EXISTS', waitReason) == 1 and redis.call('PTTL', limiter) >= ms then return end
+  closeLimiter(limiter, ms)
+  redis.call('SET', waitReason, reason, 'PX', ms)
+end
+`;
+
 export const holdLaneScript = script(
   { keys: ['limiter', 'waitReason'], args: ['pauseMs', 'reason'] },
-  /* lua */ `${luaCloseLimiter}
-if redis.call('EXISTS', waitReason) == 1 and redis.call('PTTL', limiter) >= tonumber(pauseMs) then return 0 end
-closeLimiter(limiter, pauseMs)
-redis.call('SET', waitReason, reason, 'PX', pauseMs)
-return 1
+  /* lua */ `${luaHold}
+hold(limiter, waitReason, tonumber(pauseMs), reason)
 `,
 );
 

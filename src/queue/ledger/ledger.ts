@@ -7,7 +7,7 @@
 import type { ScriptAddOn } from '../bullmq/steps.ts';
 import { bind, run, type ScriptValue } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
-import type { ShardKeys } from '../redis/keys.ts';
+import { laneName, type ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
 import type { Location } from './location.ts';
@@ -52,8 +52,11 @@ export interface Settlement {
  */
 export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised';
 
-/** `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not ours. Else the row's state. */
-export type FenceAnswer = 'go' | 'open' | 'lost' | LedgerState;
+/**
+ * `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not
+ * ours. `paused`: the lane pauses. Else the row's state.
+ */
+export type FenceAnswer = 'go' | 'open' | 'lost' | 'paused' | LedgerState;
 
 /** The end of a message without an attempt. */
 interface Closing {
@@ -91,7 +94,7 @@ export interface Ledger {
   idStatus(id: string, shard?: number): Promise<IdStatus>;
   /** Writes the row of a routed message. false if there is one already that is not waiting to be routed. */
   create(row: NewRow): Promise<boolean>;
-  /** Opens an attempt if the job's lock still carries `token` and the message may be sent. */
+  /** Opens an attempt if the job's lock still carries `token`, the message may be sent, and its lane does not pause. */
   fence(
     row: NewRow,
     attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean; attempts: number },
@@ -176,9 +179,12 @@ export function createLedger(redis: RedisClient, shards: Shards, location: Locat
 
     async fence(row, { lockKey, token, now, worker, overOpen, attempts }) {
       const doubt: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
+      const connector = row.connector ?? '';
+      // A job in a lane has its row beside it.
+      const keys = shards.keysOf(connector);
+      const [meta, waitReason] = [keys.queue(laneName(connector), 'meta'), keys.connectorWait(connector)];
       const input = {
-        // A job in a lane has its row beside it.
-        keys: { ...rowIn(shards.keysOf(row.connector ?? ''), row.id), lock: lockKey },
+        keys: { ...rowIn(keys, row.id), lock: lockKey, meta, waitReason },
         args: {
           id: row.id,
           token,

@@ -1,4 +1,5 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. */
+import { luaIsPaused } from '../bullmq/layout.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
 import { lua, script } from '../lua/script.ts';
 
@@ -48,14 +49,17 @@ return 'ok'
  * is then noted, `known` how many attempts the asker knows of: one that missed an attempt does not know whom it reached, and must
  * look again, as if it were open. `fields` are those of a row that a crash kept from being written; they travel only when they
  * are asked for (`no-row`).
+ *
+ * The lane may pause since a worker took the message: by an operator, a fault, or a server's request. Then it does not begin. A quota
+ * is no reason: the message has reserved its own share.
  */
 export const fenceScript = script(
   {
-    keys: ['rowKey', 'unsettled', 'lock'],
+    keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
     args: ['id', 'token', 'open', 'over', 'deadline', 'now', 'doubt', 'known'],
     moreArgs: 'fields',
   },
-  /* lua */ `${luaNote}${luaTerminal}
+  /* lua */ `${luaNote}${luaTerminal}${luaIsPaused}
 if redis.call('GET', lock) ~= token then return 'lost' end
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
@@ -64,6 +68,8 @@ if row[2] then
   if cjson.decode(row[2]).token == token then return 'go' end
   if over ~= '1' then return 'open' end
 end
+local why = redis.call('GET', waitReason)
+if why == 'fault' or why == 'slow-down' or isPaused(meta) then return 'paused' end
 if row[1] and tonumber(row[3] or '0') ~= tonumber(known) then return 'open' end
 if row[2] then note(doubt) end
 if not row[1] then

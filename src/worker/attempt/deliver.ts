@@ -121,6 +121,7 @@ async function follow(task: DeliverTask, tools: DeliverTools, followed: Followed
       const answer = fence.answer();
       if (decision.why === 'no-session') return handBack(write, 'no session');
       if (answer === 'lost') return handBack(write, 'lock lost');
+      if (answer === 'paused') return handBack(write, 'paused');
       // The stop came before or after a fence that opened the attempt, or the ledger has an open attempt that this worker did not
       // know of: the next run reads the row.
       if (answer === null || answer === 'go' || answer === 'open') return handBack(write, 'stopping');

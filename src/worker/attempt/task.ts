@@ -43,7 +43,8 @@ export type Next =
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** The connector's day or window is full: the lane waits, and the job goes back to its front. */
   | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
-  /** The job goes back untouched: this worker stops, may not send, or has no session for it. */
+  /** The job goes back untouched to the front of its lane. */
   | { readonly kind: 'hand-back'; readonly why: HandBackReason };
 
-export type HandBackReason = 'stopping' | 'lock lost' | 'no session';
+/** This worker stops, has lost the job's lock, or has no session for it; or the lane pauses since the job was taken. */
+export type HandBackReason = 'stopping' | 'lock lost' | 'no session' | 'paused';

@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   delayedScoreFactor,
   fullLimiter,
+  jobFields,
   lockName,
   metaFields,
   priorityScoreFactor,
@@ -88,6 +89,17 @@ describe("BullMQ's layout", () => {
     await until(async () => (await redis.llen(key('active'))) === 1, { what: 'the job is under way' });
     expect(await redis.type(key('active'))).toBe(queueKeys.active.type);
     expect(await redis.get(new QueueKeys(prefix).toKey('q', lockName('a')))).not.toBeNull();
+  });
+
+  test('counts in the hash of a job how often it was taken, and when, beside its priority and the time of adding', async () => {
+    const prefix = testPrefix();
+    const { redis, queue, key } = await queueWith(prefix);
+    holdingWorker(prefix);
+    await queue.add('j', {}, { jobId: 'a', priority: 7, timestamp: 1_234 });
+    await until(async () => (await redis.llen(key('active'))) === 1, { what: 'the job is under way' });
+    const hash = await redis.hgetall(new QueueKeys(prefix).toKey('q', 'a'));
+    expect(hash).toMatchObject({ [jobFields.starts]: '1', [jobFields.priority]: '7', [jobFields.addedAt]: '1234' });
+    expect(Math.abs(Number(hash[jobFields.takenAt]) - Date.now())).toBeLessThan(60_000);
   });
 
   test('keeps jobs that failed for good by their time', async () => {
