@@ -1,4 +1,5 @@
 /** Base64 in lines of 76 characters (RFC 2045 section 6.8), written where it is wanted: large attachments are not held twice. */
+import type { Turns } from './turns.ts';
 
 const lineChars = 76;
 const lineBytes = 57;
@@ -12,7 +13,7 @@ export function base64LinesSize(count: number): number {
 }
 
 /** → where the text ends. Lines are joined as strings and written together: half the time of a copy for each line. */
-export function writeBase64Lines(bytes: Buffer, out: Buffer, start: number): number {
+export async function writeBase64Lines(bytes: Buffer, out: Buffer, start: number, turns: Turns): Promise<number> {
   let at = start;
   for (let from = 0; from < bytes.length; from += lineBytes * linesAtOnce) {
     const text = bytes.toString('base64', from, Math.min(from + lineBytes * linesAtOnce, bytes.length));
@@ -21,12 +22,8 @@ export function writeBase64Lines(bytes: Buffer, out: Buffer, start: number): num
       lines += `${from + line === 0 ? '' : '\r\n'}${text.slice(line, line + lineChars)}`;
     }
     at += out.write(lines, at, 'latin1');
+    const turn = turns.spend(lines.length);
+    if (turn !== null) await turn;
   }
   return at;
-}
-
-export function encodeBase64Lines(bytes: Buffer): Buffer {
-  const out = Buffer.allocUnsafe(base64LinesSize(bytes.length));
-  writeBase64Lines(bytes, out, 0);
-  return out;
 }

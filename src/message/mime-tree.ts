@@ -1,10 +1,7 @@
-/** Writes a mail of nodemailer's MIME tree into one buffer: what its streams would give, without the streams. */
+/** The pieces of a mail of nodemailer's MIME tree: what its streams would give, without the streams. */
 import type MimeNode from 'nodemailer/lib/mime-node';
-import { base64LinesSize, writeBase64Lines } from './base64-lines.ts';
+import type { Piece } from './pieces.ts';
 import { encodeTextQuotedPrintable } from './text-lines.ts';
-
-/** A string is written as UTF-8. */
-export type Piece = string | Buffer | { readonly base64: Buffer };
 
 /** The pieces of a node and all below it. */
 export function piecesOf(node: MimeNode, pieces: Piece[] = []): Piece[] {
@@ -34,24 +31,4 @@ export function encodedContent(content: string | Buffer, encoding: string | fals
 
 function bytesOf(content: string | Buffer): Buffer {
   return typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
-}
-
-/** The finished mail; its last line is ended if it is not. */
-export function joinPieces(pieces: readonly Piece[]): Buffer {
-  let size = 2;
-  for (const piece of pieces) size += sizeOf(piece);
-  const out = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const piece of pieces) {
-    if (typeof piece === 'string') at += out.write(piece, at, 'utf8');
-    else if (Buffer.isBuffer(piece)) at += piece.copy(out, at);
-    else at = writeBase64Lines(piece.base64, out, at);
-  }
-  if (out[at - 1] !== 0x0a) at += out.write(out[at - 1] === 0x0d ? '\n' : '\r\n', at, 'latin1');
-  return out.subarray(0, at);
-}
-
-function sizeOf(piece: Piece): number {
-  if (typeof piece === 'string') return Buffer.byteLength(piece, 'utf8');
-  return Buffer.isBuffer(piece) ? piece.length : base64LinesSize(piece.base64.length);
 }

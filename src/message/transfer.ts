@@ -11,9 +11,10 @@
  * A DKIM signature of somebody earlier breaks when the body is encoded anew; RFC 6376 section 5.3 has signers send 7-bit for that reason.
  */
 import { isAscii } from 'node:buffer';
-import { encodeBase64Lines } from './base64-lines.ts';
+import { rewriteMime, type Entity, type Policy, type Rewrite } from './mime-walk.ts';
+import { joinPieces } from './pieces.ts';
 import { decodeQuotedPrintable, encodeQuotedPrintable } from './quoted-printable.ts';
-import { readHeaderBlock, type HeaderBlock } from './raw.ts';
+import { createTurns, type Turns } from './turns.ts';
 
 /** What the server offered in its answer to EHLO. */
 export interface TransferExtensions {
@@ -36,12 +37,6 @@ interface Traits {
 
 /** RFC 5321 section 4.5.3.1.6: 1000 octets with CRLF. */
 const maxLineOctets = 998;
-/** Deeper nesting is nobody's mail; it is left as it is. */
-const maxDepth = 30;
-/** Nor are more parts than this in one multipart. */
-const maxParts = 10_000;
-/** A boundary has at most 70 characters (RFC 2046 section 5.1.1); what comes later than this in a Content-Type is no part of its meaning here. */
-const maxContentType = 2000;
 
 function traits(bytes: Buffer): Traits {
   return { eightBit: !isAscii(bytes), longLine: hasLongLine(bytes) };
@@ -67,95 +62,40 @@ function needsWork(found: Traits, eightBitOk: boolean): boolean {
   return found.longLine || (found.eightBit && !eightBitOk);
 }
 
-function fieldValue(block: HeaderBlock, name: string): string | null {
-  return block.fields.find((field) => field.name.toLowerCase() === name)?.value ?? null;
-}
+const keep: Rewrite = { kind: 'keep' };
 
-/** The header of an entity with another Content-Transfer-Encoding; a top-level header without MIME-Version gets one, or nobody would heed the encoding. */
-function withEncoding(bytes: Buffer, block: HeaderBlock, encoding: string, isTop: boolean): Buffer {
-  const header = bytes.subarray(0, block.bodyStart);
-  const old = block.fields.find((field) => field.name.toLowerCase() === 'content-transfer-encoding');
-  const versionNeeded = isTop && fieldValue(block, 'mime-version') === null;
-  const line = `${versionNeeded ? 'MIME-Version: 1.0\r\n' : ''}Content-Transfer-Encoding: ${encoding}\r\n`;
-  const last = block.fields.at(-1);
-  const [from, to] = old === undefined ? [last?.end ?? 0, last?.end ?? 0] : [old.start, old.end];
-  return Buffer.concat([header.subarray(0, from), Buffer.from(line, 'latin1'), header.subarray(to)]);
-}
-
-function convertLeaf(bytes: Buffer, block: HeaderBlock, type: string, encoding: string, isTop: boolean): Buffer {
-  const body = bytes.subarray(block.bodyStart);
+async function rewriteLeaf({ bytes, header, end }: Entity, turns: Turns): Promise<Rewrite> {
+  const body = bytes.subarray(header.bodyStart, end);
   let content: Buffer;
-  if (encoding === 'base64') content = Buffer.from(body.toString('latin1'), 'base64');
-  else if (encoding === 'quoted-printable') content = decodeQuotedPrintable(body);
-  else if (['', '7bit', '8bit', 'binary'].includes(encoding)) content = body;
-  else return bytes;
-  const target = encoding === 'base64' || !type.startsWith('text/') ? 'base64' : 'quoted-printable';
-  const encoded = target === 'base64' ? encodeBase64Lines(content) : encodeQuotedPrintable(content);
-  // The last line end of a body belongs to the message, not to the base64 text.
-  const lineEnd = target === 'base64' && isTop ? Buffer.from('\r\n', 'latin1') : Buffer.alloc(0);
-  return Buffer.concat([withEncoding(bytes, block, target, isTop), encoded, lineEnd]);
-}
-
-/** Byte ranges of the parts of a multipart body: between the delimiter lines, without the CRLF that belongs to the delimiter (RFC 2046 section 5.1.1). */
-function partRanges(bytes: Buffer, bodyStart: number, boundary: string): readonly (readonly [number, number])[] {
-  const delimiter = Buffer.from(`--${boundary}`, 'latin1');
-  const ranges: [number, number][] = [];
-  let partStart = -1;
-  for (let at = bytes.indexOf(delimiter, bodyStart); at >= 0; at = bytes.indexOf(delimiter, at + 1)) {
-    if (at > bodyStart && bytes[at - 1] !== 0x0a) continue;
-    const lineEnd = bytes.indexOf(0x0a, at);
-    const after = at + delimiter.length;
-    const rest = bytes.toString('latin1', after, Math.min(lineEnd < 0 ? bytes.length : lineEnd, after + 200));
-    const closes = rest.startsWith('--');
-    if (!closes && rest.trim() !== '') continue; // A longer boundary that begins with this one.
-    if (partStart >= 0) ranges.push([partStart, Math.max(partStart, at - (bytes[at - 2] === 0x0d ? 2 : 1))]);
-    if (closes || lineEnd < 0) return ranges;
-    if (ranges.length > maxParts) return [];
-    partStart = lineEnd + 1;
+  if (header.encoding === 'base64') content = Buffer.from(body.toString('latin1'), 'base64');
+  else if (header.encoding === 'quoted-printable') content = await decodeQuotedPrintable(body, turns);
+  else if (['', '7bit', '8bit', 'binary'].includes(header.encoding)) content = body;
+  else return keep;
+  if (header.encoding === 'base64' || !header.type.startsWith('text/')) {
+    return { kind: 'encode', encoding: 'base64', content: [{ base64: content }] };
   }
-  if (partStart >= 0) ranges.push([partStart, bytes.length]);
-  return ranges;
-}
-
-/** One MIME entity (header and body) as it may go out. */
-function convertEntity(bytes: Buffer, eightBitOk: boolean, depth: number): Buffer {
-  if (depth > maxDepth || !needsWork(traits(bytes), eightBitOk)) return bytes;
-  const block = readHeaderBlock(bytes);
-  const contentType = (fieldValue(block, 'content-type') ?? 'text/plain').slice(0, maxContentType);
-  const type = /^[^;\s]*/.exec(contentType)?.[0].toLowerCase() ?? '';
-  const encoding = (/^[^;\s]*/.exec(fieldValue(block, 'content-transfer-encoding') ?? '')?.[0] ?? '').toLowerCase();
-  const isTop = depth === 0;
-  let body: Buffer;
-  if (type.startsWith('multipart/')) {
-    const match = /;\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]+))/i.exec(contentType);
-    const boundary = match?.[1]?.replaceAll(/\\(.)/g, '$1') ?? match?.[2] ?? '';
-    if (type === 'multipart/signed' || type === 'multipart/encrypted' || boundary === '') return bytes;
-    const pieces: Buffer[] = [];
-    let from = block.bodyStart;
-    for (const [start, end] of partRanges(bytes, block.bodyStart, boundary)) {
-      pieces.push(bytes.subarray(from, start), convertEntity(bytes.subarray(start, end), eightBitOk, depth + 1));
-      from = end;
-    }
-    body = Buffer.concat([...pieces, bytes.subarray(from)]);
-  } else if (type === 'message/rfc822' && ['', '7bit', '8bit', 'binary'].includes(encoding)) {
-    body = convertEntity(bytes.subarray(block.bodyStart), eightBitOk, depth + 1);
-  } else if (type.startsWith('message/')) {
-    return bytes;
-  } else {
-    const content = traits(bytes.subarray(block.bodyStart));
-    return needsWork(content, eightBitOk) ? convertLeaf(bytes, block, type, encoding, isTop) : bytes;
-  }
-  // A container says of what is the widest inside it; 8bit over 7-bit parts would make a strict server refuse it.
-  const relabel = ['8bit', 'binary'].includes(encoding) && !traits(body).eightBit;
-  const header = relabel ? withEncoding(bytes, block, '7bit', isTop) : bytes.subarray(0, block.bodyStart);
-  return Buffer.concat([header, body]);
+  return { kind: 'encode', encoding: 'quoted-printable', content: await encodeQuotedPrintable(content, turns) };
 }
 
 /** The bytes as this server may get them. `bytes` have CRLF line ends. */
-export function fitForTransfer(bytes: Buffer, extensions: TransferExtensions): FittedMail {
+export async function fitForTransfer(bytes: Buffer, extensions: TransferExtensions): Promise<FittedMail> {
   const eightBitOk = extensions.eightBitMime || extensions.smtpUtf8;
   const before = traits(bytes);
   if (!needsWork(before, eightBitOk)) return { bytes, use8BitMime: before.eightBit };
-  const fitted = convertEntity(bytes, eightBitOk, 0);
+  const turns = createTurns();
+  const isFine = (start: number, end: number): boolean => !needsWork(traits(bytes.subarray(start, end)), eightBitOk);
+  const policy: Policy = {
+    isFine: (_bytes, start, end) => isFine(start, end),
+    headerProblem: () => null,
+    leaf: (leaf) => {
+      const { frozen, header, end } = leaf;
+      if (frozen || header.type.startsWith('message/') || isFine(header.bodyStart, end)) return keep;
+      return rewriteLeaf(leaf, turns);
+    },
+    opaque: () => keep,
+    margin: () => keep,
+  };
+  const { pieces, changes } = await rewriteMime(bytes, { start: 0, drops: [] }, policy, turns);
+  const fitted = changes === 0 ? bytes : await joinPieces(pieces, turns);
   return { bytes: fitted, use8BitMime: eightBitOk && traits(fitted).eightBit };
 }

@@ -154,7 +154,7 @@ describe('attacks on addresses', () => {
     ['local part', (size: number) => `${'a.'.repeat(size / 2)}@`],
     ['spaces', (size: number) => `${' '.repeat(size)}a@b.c`],
     ['non-ASCII', (size: number) => `a@${'ü'.repeat(size)}`],
-  ])('costs no more than linear time for 1 MB of %s', (_, make) => {
+  ])('costs no more than linear time for 1 MB of %s', async (_, make) => {
     const work = (size: number): void => {
       const text = make(size);
       parseMailbox(text);
@@ -162,7 +162,7 @@ describe('attacks on addresses', () => {
       parseAddressPattern(text);
       routingKey(text);
     };
-    expect(growsLinearly(work, 1e6)).toBe(true);
+    expect(await growsLinearly(work, 1e6)).toBe(true);
   });
 });
 
@@ -230,8 +230,8 @@ describe('address lists', () => {
 
   test.each(['(', '"', '<', ':', ',', '=?a?q?', '?= =?', '\\'])(
     'cost no more than linear time for 1 MB of %j',
-    (unit) => {
-      expect(growsLinearly((size) => void parseMailboxList(unit.repeat(size / unit.length)), 1e6)).toBe(true);
+    async (unit) => {
+      expect(await growsLinearly((size) => void parseMailboxList(unit.repeat(size / unit.length)), 1e6)).toBe(true);
     },
   );
 });

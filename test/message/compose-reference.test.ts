@@ -1,8 +1,11 @@
-/** The mail is byte for byte what nodemailer's own builder makes of the same message, whatever is in it. */
+/**
+ * The mail is byte for byte what nodemailer's own builder makes of the same message, whatever is in it.
+ *
+ * One exception has tests of its own (octets.test.ts): nodemailer sends a NUL in message/* as it is, and it is lost on the way.
+ */
 import * as fc from 'fast-check';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import { describe, expect, test } from 'vitest';
-import { composeMail } from '../../src/message/compose.ts';
 import { inlineBytes } from '../../src/message/content.ts';
 import {
   defaultMessageLimits,
@@ -11,8 +14,9 @@ import {
   type Mailbox,
   type Message,
 } from '../../src/message/message.ts';
-import type { OutboundMessage } from '../../src/message/outbound.ts';
+import type { InlineAttachment, OutboundMessage } from '../../src/message/outbound.ts';
 import { parseMessage } from '../../src/message/schema.ts';
+import { composedMail } from '../support/compose.ts';
 
 const messageId = '<019a0000-0000-7000-8000-000000000000@example.com>';
 const date = new Date('2026-01-02T03:04:05.678Z');
@@ -69,7 +73,7 @@ async function both(input: OutboundMessage): Promise<{ ours: string; theirs: str
   const parsed = parseMessage(input, defaultMessageLimits);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.issues));
   const { message } = parsed;
-  const ours = await composeMail(message, { messageId, date, boundarySeed: 'seed', contentOf });
+  const ours = await composedMail(message, { messageId, date, boundarySeed: 'seed', contentOf });
   const theirs = await reference(message, ours);
   return { ours: ours.toString('latin1'), theirs: theirs.toString('latin1') };
 }
@@ -140,7 +144,12 @@ const headers = fc.dictionary(
   fc.oneof(value, fc.array(value, { minLength: 1, maxLength: 3 })),
   { maxKeys: 3 },
 );
-const attachment = fc.record(
+/** Without NUL, which nodemailer leaves in message/* as it is. */
+const withoutNul = ({ content, ...rest }: InlineAttachment): InlineAttachment => ({
+  ...rest,
+  content: typeof content === 'string' ? content.replaceAll('\0', ' ') : content.map((byte) => byte || 1),
+});
+const anyAttachment: fc.Arbitrary<InlineAttachment> = fc.record(
   {
     content: fc.oneof(body, fc.uint8Array({ maxLength: 400 })),
     filename: name,
@@ -156,6 +165,7 @@ const attachment = fc.record(
   },
   { requiredKeys: ['content'] },
 );
+const attachment = anyAttachment.map((each) => (each.contentType === 'message/rfc822' ? withoutNul(each) : each));
 
 describe('a mail equals nodemailer’s', () => {
   const requiredKeys = ['from', 'to'] as const;

@@ -125,8 +125,8 @@ describe('attacks on messages', () => {
     ['unknown key', (size) => ({ ['a'.repeat(size)]: 1 })],
     ['raw header', (size) => ({ raw: ': '.repeat(size / 2) })],
     ['raw To', (size) => ({ raw: `To: ${'a@b.c, '.repeat(size / 7)}\n\n` })],
-  ])('2 MB of hostile %s are judged in no more than linear time', (_, part) => {
+  ])('2 MB of hostile %s are judged in no more than linear time', async (_, part) => {
     expect(refusals({ ...minimal, ...part(2e6) })).not.toEqual([]);
-    expect(growsLinearly((size) => void refusals({ ...minimal, ...part(size) }), 2e6)).toBe(true);
+    expect(await growsLinearly((size) => void refusals({ ...minimal, ...part(size) }), 2e6)).toBe(true);
   });
 });

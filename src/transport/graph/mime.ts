@@ -9,7 +9,7 @@
 import MimeNode from 'nodemailer/lib/mime-node';
 import { parseMailboxList, routingKey } from '../../message/address.ts';
 import type { Mailbox } from '../../message/message.ts';
-import { readHeaderBlock } from '../../message/raw.ts';
+import { readHeaderBlock } from '../../message/header-block.ts';
 
 export type Addressed =
   | { readonly ok: true; readonly bytes: Buffer }

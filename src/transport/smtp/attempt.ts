@@ -91,7 +91,7 @@ async function sendOnSlot(task: Task, held: Held, { account, rules }: AttemptToo
 async function transactOn(session: SmtpSession, task: Task): Promise<[Transaction, Refusals]> {
   const { mail, signal, recipients, refused, onBodySent } = task;
   const from = mail.envelope.from ?? '';
-  const { bytes, use8BitMime } = fitForTransfer(mail.bytes, session.extensions);
+  const { bytes, use8BitMime } = await fitForTransfer(mail.bytes, session.extensions);
   const rest = recipients.filter((address) => !refused.has(address));
   const refusedHere = new Map([...refused, ...refuseByExtensions(rest, from, bytes.length, session.extensions)]);
   const to = rest.filter((address) => !refusedHere.has(address));

@@ -31,7 +31,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
 
   const left = row.recipients.filter((recipient) => isLeft(recipient, policy));
   const mail = await composeFor(task, left, tools);
-  if ('missing' in mail) return ended(notBegun, giveUp(row.recipients, 'invalid-message', mail.missing), tools);
+  if ('unsendable' in mail) return ended(notBegun, giveUp(row.recipients, 'invalid-message', mail.unsendable), tools);
   const tooLarge = tooLargeFor(mail, task.limits);
   if (tooLarge !== null) return ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools);
 

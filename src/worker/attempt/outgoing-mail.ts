@@ -7,30 +7,32 @@ import type { OutgoingMail } from '../../transport/transport.ts';
 import type { LedgerTools } from '../ledger-write.ts';
 import type { DeliverTask } from './task.ts';
 
-/** → the mail, or in words which stored content is missing. */
+/** → the mail, or in words why there is none: stored content is missing, or the message cannot be carried by SMTP. */
 export async function composeFor(
   { job: { id, message, messageId, acceptedAt }, transport: { maxInMemoryBytes = Infinity } }: DeliverTask,
   left: readonly RecipientState[],
   { contents }: Pick<LedgerTools, 'contents'>,
-): Promise<OutgoingMail | { readonly missing: string }> {
+): Promise<OutgoingMail | { readonly unsendable: string }> {
   try {
     const { attachments, raw } = message;
     const contentOf = contents.read.bind(contents);
     const options = { messageId, date: new Date(acceptedAt), boundarySeed: id, contentOf };
     const from = message.envelope.from ?? message.from?.address ?? '';
     const envelope = { from, to: left.map(({ address }) => address) };
-    // A raw message cannot be separated into parts, so a transport that takes large mails only in parts cannot take it.
-    if (raw !== undefined) return { id, envelope, bytes: await composeMail(message, options) };
     const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
     // Encoding only adds to this. A mail that is sent in parts is never in memory as a whole; its contents are verified first.
     const size = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
-    if (size <= maxInMemoryBytes) return { id, envelope, bytes: await composeMail(message, options), structured };
-    for (const attachment of attachments) await contents.verify(attachment);
+    const isWhole = raw !== undefined || size <= maxInMemoryBytes;
+    if (!isWhole) for (const attachment of attachments) await contents.verify(attachment);
     const { html: _html, ...rest } = message;
-    const bytes = await composeMail({ ...rest, text: '', attachments: [] }, options);
-    return { id, envelope, bytes, headerOnly: true, structured };
+    const composed = await composeMail(isWhole ? message : { ...rest, text: '', attachments: [] }, options);
+    if (!composed.ok) return { unsendable: `the message ${composed.problem}` };
+    const mail = { id, envelope, bytes: composed.value };
+    // A raw message cannot be separated into parts, so a transport that takes large mails only in parts cannot take it.
+    if (raw !== undefined) return mail;
+    return isWhole ? { ...mail, structured } : { ...mail, headerOnly: true, structured };
   } catch (error) {
-    if (error instanceof PostlaneError && error.code === 'attachment-missing') return { missing: error.message };
+    if (error instanceof PostlaneError && error.code === 'attachment-missing') return { unsendable: error.message };
     throw error;
   }
 }

@@ -6,12 +6,12 @@ import { exampleSet } from '../../../tools/quickstart/messages.ts';
 import { systemName } from '../../../tools/quickstart/content.ts';
 import { serverPlans, type Received } from '../../../tools/quickstart/servers.ts';
 import { verify } from '../../../tools/quickstart/verify.ts';
-import { composeMail } from '../../../src/message/compose.ts';
 import { acceptedAt, messageIdHeader, newMessageId } from '../../../src/message/identity.ts';
 import { defaultMessageLimits, type Content, type Message } from '../../../src/message/message.ts';
 import { parseMessage } from '../../../src/message/schema.ts';
 import type { MessageStatus } from '../../../src/producer/producer.ts';
 import type { DeadLetterSummary } from '../../../src/queue/ledger/dead-letters.ts';
+import { composedMail } from '../../support/compose.ts';
 
 const startedAt = Date.UTC(2026, 2, 2, 9, 0, 0);
 const plans = serverPlans(() => 'secret');
@@ -172,7 +172,7 @@ async function perfect(): Promise<Evidence> {
     const refused = new Set(example.refused);
     const accepted = message.envelope.to.filter((each) => !refused.has(each));
     const messageId = messageIdHeader(id, address);
-    const bytes = await composeMail(message, {
+    const bytes = await composedMail(message, {
       messageId,
       date: new Date(acceptedAt(id, startedAt)),
       boundarySeed: id,

@@ -2,12 +2,12 @@
 import { expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import type { FakeGraph } from '../../../testkit/graph/fake-graph.ts';
-import { composeMail } from '../../../src/message/compose.ts';
 import { inlineBytes } from '../../../src/message/content.ts';
 import type { Content, Message } from '../../../src/message/message.ts';
 import type { OutgoingMail } from '../../../src/transport/transport.ts';
 import { apiProblems } from '../../support/graph-api-check.ts';
 import { freely, graphPair } from '../../support/graph-client.ts';
+import { composedMail } from '../../support/compose.ts';
 
 const contentOf = (content: Content): Buffer => inlineBytes(content) ?? Buffer.alloc(0);
 const rangeOf = (content: Content, start: number, end: number): Buffer => contentOf(content).subarray(start, end);
@@ -36,7 +36,7 @@ async function mailWith(attachmentBytes: readonly number[]): Promise<OutgoingMai
     priority: 'high',
   };
   const id = "<o'neil+1/2%20@example.com>";
-  const bytes = await composeMail(message, { messageId: id, date: new Date(0), boundarySeed: 'm', contentOf });
+  const bytes = await composedMail(message, { messageId: id, date: new Date(0), boundarySeed: 'm', contentOf });
   return { id: 'm', envelope: message.envelope, bytes, structured: { message, contentOf, rangeOf } };
 }
 

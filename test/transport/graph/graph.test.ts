@@ -5,11 +5,11 @@ import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import { createHttpClient, type HttpFailure } from '../../../src/transport/http.ts';
 import { createGraphTransport } from '../../../src/transport/graph/graph.ts';
-import { composeMail } from '../../../src/message/compose.ts';
 import { inlineBytes } from '../../../src/message/content.ts';
 import type { Content, Message } from '../../../src/message/message.ts';
 import type { OutgoingMail } from '../../../src/transport/transport.ts';
 import { freely, graphPair, mailTo, settingsFor } from '../../support/graph-client.ts';
+import { composedMail } from '../../support/compose.ts';
 
 const contentOf = (content: Content): Buffer => inlineBytes(content) ?? Buffer.alloc(0);
 const rangeOf = (content: Content, start: number, end: number): Buffer => contentOf(content).subarray(start, end);
@@ -97,7 +97,7 @@ describe('a message', () => {
       envelope: { to: ['a@example.net', 'hidden@example.net'] },
       priority: 'normal',
     };
-    const bytes = await composeMail(message, {
+    const bytes = await composedMail(message, {
       messageId: '<m@example.com>',
       date: new Date(0),
       boundarySeed: 'm',

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addressTo } from '../../../src/transport/graph/mime.ts';
 import { parseMailboxList } from '../../../src/message/address.ts';
-import { readHeaderBlock } from '../../../src/message/raw.ts';
+import { readHeaderBlock } from '../../../src/message/header-block.ts';
 
 const mail = (...lines: string[]): Buffer => Buffer.from(`${lines.join('\r\n')}\r\n\r\nbody: \r\nBcc: not a field\r\n`);
 const addressed = (bytes: Buffer, recipients: string[]): string => {
