@@ -1,17 +1,20 @@
-/** Holds what package.json promises: exact versions, documented scripts that exist, and a build that runs. */
+/** Holds what package.json promises: exact versions, a complete lock, scripts that exist, and a package that works. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { nodeFor, runsTypeScript } from '../../tools/setup/dependencies.mjs';
-import { filesUnder, root, textOf } from '../support/source.ts';
+import { lockProblems } from '../../tools/setup/lock-problems.mjs';
+import { root, textOf } from '../support/source.ts';
 
 interface Manifest {
+  readonly version: string;
   readonly engines: { readonly node: string };
   readonly bin: Readonly<Record<string, string>>;
-  readonly exports: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly files: readonly string[];
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly scripts: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
@@ -25,41 +28,45 @@ test('every dependency is pinned to one version', () => {
   expect(all.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
 });
 
-test('the lock has every optional package, so that npm ci takes it on every system', () => {
-  const { packages } = JSON.parse(textOf('package-lock.json')) as {
-    packages: Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>>;
-  };
-  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
-    Object.keys(optionalDependencies).filter(
-      (name) =>
-        packages[`node_modules/${name}`] === undefined && packages[`${path}/node_modules/${name}`] === undefined,
-    ),
-  );
-  // Fill them in with: npm run lock
-  expect(missing).toEqual([]);
+describe('package-lock.json', () => {
+  const entry = { integrity: `sha512-${'a'.repeat(86)}==` };
+  const problems = (packages: object) => lockProblems(JSON.stringify({ packages }));
+
+  test('has every optional package and a checksum for each, so that npm ci works everywhere and checks everything', () => {
+    // To repair it: npm run lock
+    expect(lockProblems(textOf('package-lock.json'))).toEqual([]);
+  });
+
+  test('is refused if an optional package is missing', () => {
+    const lock = { '': {}, 'node_modules/a': { ...entry, optionalDependencies: { 'a-darwin': '1.0.0' } } };
+    expect(problems(lock)).toEqual(['node_modules/a asks for a-darwin, which has no entry.']);
+    expect(problems({ ...lock, 'node_modules/a-darwin': entry })).toEqual([]);
+    expect(problems({ ...lock, 'node_modules/a/node_modules/a-darwin': entry })).toEqual([]);
+  });
+
+  test.each([{}, { integrity: 'sha1-abc=' }, { integrity: '' }])('is refused with an entry such as %o', (bad) => {
+    expect(problems({ '': {}, 'node_modules/a': bad })).toEqual(['node_modules/a has no sha512 checksum.']);
+  });
 });
 
-test('the oldest Node of `engines` is the oldest that the scripts accept', () => {
+test('`engines` and the set-up scripts agree on the oldest Node', () => {
   expect(manifest.engines.node).toBe('>=22.18');
   expect(['20.20.2', '22.17.1', '22.18.0', '24.0.0'].map(runsTypeScript)).toEqual([false, false, true, true]);
 });
 
-test('every npm script that the documents name exists', () => {
-  const documents = filesUnder('.').filter((path) => path.endsWith('.md'));
-  const named = documents.flatMap((path) =>
-    [...textOf(path).matchAll(/\bnpm (?:run (?:-s |--silent )?([a-z][\w:-]*)|(test)\b)/g)].map(
-      ([, script, test]) => script ?? test ?? '',
-    ),
-  );
-  expect(named.filter((script) => manifest.scripts[script] === undefined)).toEqual([]);
-});
-
 test('every file that a script runs exists', () => {
-  const files = Object.values(manifest.scripts).flatMap((script) => script.match(/\bscripts\/[\w.-]+/g) ?? []);
+  const files = Object.values(manifest.scripts).flatMap((script) => /\bnode (\S+)/.exec(script)?.[1] ?? []);
+  expect(files).not.toEqual([]);
   expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
 
-/** @throws Error with what the compiler says, which it says on stdout. */
+// cmd.exe runs the scripts of npm on Windows: it has no exec, no quotes but ", and sets variables in its own way.
+test('every npm script is a plain command, which every shell can run', () => {
+  const special = Object.values(manifest.scripts).filter((script) => /^exec\b|['$;|<>`]|^\w+=/.test(script));
+  expect(special).toEqual([]);
+});
+
+/** @throws Error with the errors of the compiler, which it prints on stdout. */
 async function tsc(args: readonly string[], cwd: string): Promise<string> {
   const ended = run(join(root, 'node_modules/.bin/tsc'), args, { cwd });
   const { stdout } = await ended.catch((error: Error & { stdout: string }) => {
@@ -68,39 +75,76 @@ async function tsc(args: readonly string[], cwd: string): Promise<string> {
   return stdout;
 }
 
-describe('the build', () => {
+// What a user installs: the tarball, unpacked. Its dependencies are those of this repository.
+describe('the package', () => {
   let folder = '';
+  let unpacked = '';
   const node = nodeFor(root, { development: true });
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'postlane-build-'));
+    folder = mkdtempSync(join(tmpdir(), 'postlane-package-'));
     await tsc(['-p', 'tsconfig.build.json', '--outDir', join(folder, 'dist')], root);
-    writeFileSync(join(folder, 'package.json'), textOf('package.json'));
-    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  }, 60_000);
+    for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files]) {
+      if (name !== 'dist') cpSync(join(root, name), join(folder, name), { recursive: true });
+    }
+    await run('npm', ['pack', '--ignore-scripts', '--silent'], { cwd: folder });
+    await run('tar', ['-xzf', tarball()], { cwd: folder });
+    unpacked = join(folder, 'package');
+    symlinkSync(join(root, 'node_modules'), join(unpacked, 'node_modules'));
+  }, 120_000);
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+  const tarball = () => `postlane-${manifest.version}.tgz`;
+
   test('has every file of `exports` and `bin`', () => {
-    const files = [...Object.values(manifest.bin), ...Object.values(manifest.exports).flatMap(Object.values)];
-    expect(files.filter((file) => !existsSync(join(folder, file)))).toEqual([]);
+    const exported = Object.values(manifest.exports).flatMap((entry) =>
+      typeof entry === 'string' ? [entry] : Object.values(entry),
+    );
+    const files = [...Object.values(manifest.bin), ...exported];
+    expect(files.filter((file) => globSync(file, { cwd: unpacked }).length === 0)).toEqual([]);
+  });
+
+  test('has the licence and the changelog, and nothing of the repository that users do not need', () => {
+    const top = globSync('*', { cwd: unpacked }).filter((name) => name !== 'node_modules');
+    expect(top.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json', 'schema']);
+  });
+
+  test('passes publint without a warning or a suggestion', async () => {
+    const publint = join(root, 'node_modules/.bin/publint');
+    const { stdout } = await run(node, [publint, 'run', join(folder, tarball()), '--strict'], { cwd: folder });
+    expect(stdout).toContain('All good!');
+  });
+
+  test('has source maps that contain their sources, which are not in the package', () => {
+    const map = JSON.parse(readFileSync(join(unpacked, 'dist/errors.js.map'), 'utf8')) as { sourcesContent?: string[] };
+    expect(map.sourcesContent).toEqual([textOf('src/errors.ts')]);
   });
 
   test('can be imported by its package name', async () => {
-    const program = "import * as postlane from 'postlane'; console.log(typeof postlane.createProducer);";
-    const { stdout } = await run(node, ['--input-type=module', '--eval', program], { cwd: folder });
-    expect(stdout.trim()).toBe('function');
+    const program = `
+      import { createProducer } from 'postlane';
+      import { createRecordingProducer } from 'postlane/testing';
+      import manifest from 'postlane/package.json' with { type: 'json' };
+      import schema from 'postlane/schema/message.schema.json' with { type: 'json' };
+      console.log(typeof createProducer, typeof createRecordingProducer, manifest.name, schema.type);`;
+    const { stdout } = await run(node, ['--input-type=module', '--eval', program], { cwd: unpacked });
+    expect(stdout.trim()).toBe('function function postlane object');
   });
 
   test('has types that a strict consumer can use', async () => {
-    const consumer = "import { createProducer } from 'postlane';\nexport const make: Function = createProducer;\n";
-    writeFileSync(join(folder, 'consumer.ts'), consumer);
+    const consumer = `
+      import { createProducer, type Producer } from 'postlane';
+      import { createRecordingProducer } from 'postlane/testing';
+      const redis = { url: 'redis://127.0.0.1:6379' };
+      export const producers: readonly Pick<Producer, 'send'>[] = [createProducer({ redis }), createRecordingProducer()];`;
+    writeFileSync(join(unpacked, 'consumer.ts'), consumer);
     const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--types', 'node'];
-    await expect(tsc([...flags, 'consumer.ts'], folder)).resolves.toBe('');
+    await expect(tsc([...flags, 'consumer.ts'], unpacked)).resolves.toBe('');
   });
 
   test('has a command that starts', async () => {
-    const { stdout } = await run(node, [join(folder, manifest.bin.postlane ?? ''), '--help'], { cwd: folder });
+    const { stdout } = await run(node, [join(unpacked, manifest.bin.postlane ?? ''), '--help'], { cwd: unpacked });
     expect(stdout).toContain('worker');
   });
 
