@@ -1,10 +1,10 @@
-/** Owns waiting in tests: for a condition, with a limit, and with an error that says what did not happen. */
+/** Waits in tests: until a condition holds, with a limit and an error that says what did not happen; or while one must hold. */
 import { setTimeout as pause } from 'node:timers/promises';
 
 interface UntilOptions {
-  /** What is waited for, as the end of the sentence «waited … ms for». */
+  /** The condition, as the end of the sentence "waited … ms for". */
   readonly what: string;
-  /** Default 10,000 ms: generous, because two cores are shared; a passing test never waits that long. */
+  /** Default 40 s: a busy machine may be ten times slower than an idle one, and a passing test never waits that long. */
   readonly timeoutMs?: number;
 }
 
@@ -15,7 +15,7 @@ interface UntilOptions {
  */
 export async function until<Value>(
   condition: () => Value | Promise<Value>,
-  { what, timeoutMs = 10_000 }: UntilOptions,
+  { what, timeoutMs = 40_000 }: UntilOptions,
 ): Promise<NonNullable<Value>> {
   const end = performance.now() + timeoutMs;
   let last: { value?: unknown; error?: unknown } = {};
@@ -33,4 +33,21 @@ export async function until<Value>(
   }
   const seen = 'error' in last ? `last error: ${String(last.error)}` : `last value: ${String(last.value)}`;
   throw new Error(`waited ${timeoutMs} ms for ${what}; ${seen}`, 'error' in last ? { cause: last.error } : {});
+}
+
+/**
+ * Lets time pass on purpose, for a test that shows that something does not happen: there is no event to wait for. Looks
+ * at the condition all the time.
+ *
+ * @throws Error as soon as the condition does not hold.
+ */
+export async function holds(
+  condition: () => boolean | Promise<boolean>,
+  { what, forMs }: { readonly what: string; readonly forMs: number },
+): Promise<void> {
+  const end = performance.now() + forMs;
+  while (performance.now() < end) {
+    if (!(await condition())) throw new Error(`${what} did not last for ${forMs} ms`);
+    await pause(20);
+  }
 }

@@ -1,21 +1,22 @@
-/** Attempts through Graph whose result is not known, the configuration and the program as they are: one copy, whatever came between. */
+/** Attempts through Graph whose result is unknown, with the real program and its defaults: one copy, whatever happened. */
 import { describe, expect, test } from 'vitest';
 import type { FakeGraph } from '../../testkit/graph/fake-graph.ts';
 import { faults } from '../../testkit/graph/faults.ts';
 import type { GraphSettings } from '../../src/transport/graph/settings.ts';
-import { settled } from '../support/books.ts';
+import { settled } from '../support/accounting.ts';
+import { endLocks } from '../support/locks.ts';
 import { project, type Project } from '../support/cli.ts';
 import { settingsFor } from '../support/graph-client.ts';
 import { fakeGraph, graphConfig } from '../support/graph-project.ts';
 import { testProducer } from '../support/postlane.ts';
-import { testPrefix } from '../support/redis.ts';
+import { testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../../testkit/until.ts';
 import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
 
 const message = { id: 'm', from: 'sales@example.com', to: 'a@example.net', bcc: 'b@example.net', text: 'x' };
 const quick = { retry: { firstDelay: '50ms', maxDelay: '200ms' } };
 
-/** Copies by recipient, what is in Sent Items, and what is left among the drafts. */
+/** Copies by recipient, and the numbers of sent items and drafts. */
 function seen(graph: FakeGraph) {
   const mailbox = graph.mailbox('sales@example.com');
   return {
@@ -31,8 +32,8 @@ function programFor(graph: FakeGraph, prefix: string, connector: object): Projec
   return project(graphConfig(graph, { prefix, connector: { ...quick, ...connector } }));
 }
 
-describe('a message that Graph accepts, with 504 as its answer', () => {
-  test('is found among the sent items by default, and sent once', async () => {
+describe('Graph accepts and answers 504', () => {
+  test('a message that Graph accepts with 504 is found among the sent items by default, and sent once', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     graph.script('sendMail', faults.acceptThen(), faults.acceptThen(), faults.acceptThen(), faults.acceptThen());
     graph.script('listMessages', faults.acceptThen(), faults.throttled(1), faults.reset('after-body'));
@@ -46,7 +47,7 @@ describe('a message that Graph accepts, with 504 as its answer', () => {
     expect(worker.of('verified').map(({ result }) => result)).toEqual(['unknown', 'unknown', 'unknown', 'sent']);
   });
 
-  test('is one copy for each of four in a row', async () => {
+  test('four messages in a row that Graph accepts with 504 are one copy each', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     graph.script('sendMail', faults.acceptThen(), faults.acceptThen(), faults.acceptThen(), faults.acceptThen());
     await programFor(graph, prefix, {}).worker();
@@ -58,7 +59,7 @@ describe('a message that Graph accepts, with 504 as its answer', () => {
     expect(seen(graph)).toEqual({ copies: ids.map((id) => `${id}@example.net`), sentItems: 4, drafts: 0 });
   });
 
-  test('is held without the permission to look, with one copy, and the log says why', async () => {
+  test('a message that Graph accepts with 504 is held where the connector may not read the mailbox, and the log says why', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     graph.mailbox('sales@example.com').permissions.read = false;
     graph.script('sendMail', faults.acceptThen(), faults.acceptThen(), faults.acceptThen(), faults.acceptThen());
@@ -72,7 +73,7 @@ describe('a message that Graph accepts, with 504 as its answer', () => {
     expect(await worker.logged('held')).toMatchObject({ reply: 'the connector may not read the mailbox' });
   });
 
-  test('is sent again where that was asked for, and says so', async () => {
+  test('with onUnverified retry a message that Graph accepts with 504 is sent again, marked as uncertain', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     graph.mailbox('sales@example.com').permissions.read = false;
     graph.script('sendMail', faults.acceptThen());
@@ -86,16 +87,16 @@ describe('a message that Graph accepts, with 504 as its answer', () => {
   });
 });
 
-describe('a worker that is killed', () => {
+describe('a worker is killed', () => {
   const large = { ...message, attachments: [{ filename: 'a.bin', content: Buffer.alloc(7_000_000, 'attachment ') }] };
 
   test.each([
-    ['while it makes the draft', 'createMessage', 'after-work', large],
-    ['amid an upload', 'uploadRange', 'after-work', large],
+    ['while it creates the draft', 'createMessage', 'after-work', large],
+    ['during an upload', 'uploadRange', 'after-work', large],
     ['before the draft is sent', 'send', 'before-body', large],
     ['after the draft was sent', 'send', 'after-work', large],
     ['after the message was sent', 'sendMail', 'after-work', message],
-  ] as const)('%s leaves one copy in the end, and no draft', async (_when, operation, at, mail) => {
+  ] as const)('a worker killed %s leaves one copy in the end, and no draft', async (_when, operation, at, mail) => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     graph.script(operation, faults.hang(at));
     const first = await startSender(graph, prefix);
@@ -103,6 +104,7 @@ describe('a worker that is killed', () => {
     await producer.send(mail);
     await until(() => graph.requests.some(({ fault }) => fault?.startsWith('hang') === true), { what: 'the hang' });
     await first.kill();
+    await endLocks(testConnection(), prefix);
     await startSender(graph, prefix);
     const [row] = await settled(producer, ['m']);
     expect(row).toMatchObject({ state: 'sent' });
@@ -111,7 +113,7 @@ describe('a worker that is killed', () => {
 
   function startSender(graph: FakeGraph, prefix: string): Promise<WorkerProcess> {
     const settings: GraphSettings = settingsFor(graph);
-    // A copy shows at once here, so nobody has to wait for one for minutes.
+    // A copy shows at once here, so verification does not have to wait for minutes.
     const timeouts = { ...settings.timeouts, sentItemsMs: 100 };
     return startWorkerProcess({
       prefix,

@@ -1,9 +1,9 @@
-/** One message, twenty recipients, three kinds of answers: each recipient comes to an end of its own, with one copy at most. */
+/** One message to twenty recipients with three kinds of replies: each recipient gets its own outcome and at most one copy. */
 import { expect, test } from 'vitest';
-import { copiesOf, settled } from '../support/books.ts';
+import { copiesOf, settled } from '../support/accounting.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
-import { doorTo, startSender } from '../support/smtp-sender.ts';
+import { serverFor, startSender } from '../support/smtp-sender.ts';
 
 const recipients = Array.from({ length: 20 }, (_, i) => `r${i}@example.net`);
 const later = 'r7@example.net';
@@ -13,11 +13,11 @@ test.for<[string, readonly string[]]>([
   ['with PIPELINING', ['PIPELINING']],
   ['without PIPELINING', []],
 ])(
-  '450 three times for one of 20 and 550 for another: 18 and then one get one copy, and one is a dead letter (%s)',
+  'of 20 recipients, 18 get one copy at once, the one deferred three times gets one later, and the rejected one is a dead letter (%s)',
   async ([, extensions]) => {
     const prefix = testPrefix();
     let refusals = 0;
-    const door = await doorTo('relay', {
+    const relay = await serverFor('relay', {
       extensions,
       script: {
         RCPT: ({ line }) => {
@@ -29,11 +29,11 @@ test.for<[string, readonly string[]]>([
       },
     });
     const producer = testProducer(prefix);
-    const { of } = await startSender({ prefix, doors: [door] });
+    const { of } = await startSender({ prefix, servers: [relay] });
     await producer.send({ id: 'm', from: 'relay@example.com', to: recipients, text: 'x' });
     const [row] = await settled(producer, ['m']);
 
-    expect(recipients.map((address) => copiesOf(address.split('@')[0]!, [door.server]))).toEqual(
+    expect(recipients.map((address) => copiesOf(address.split('@')[0]!, [relay]))).toEqual(
       recipients.map((address) => (address === never ? 0 : 1)),
     );
     expect(row).toMatchObject({ state: 'partial', attempts: 4, reason: 'rejected' });
@@ -42,19 +42,19 @@ test.for<[string, readonly string[]]>([
     );
     expect(row?.history.map(({ event }) => event)).toEqual(['routed', 'deferred', 'deferred', 'deferred', 'partial']);
 
-    // The retries went to the one that was deferred, and to nobody else; the refused one was asked once.
+    // Retries name the deferred recipient alone; the rejected one was named once.
     const asked = (address: string): number =>
-      door.server.received.commands.filter((line) => line.startsWith(`RCPT TO:<${address}>`)).length;
+      relay.received.commands.filter((line) => line.startsWith(`RCPT TO:<${address}>`)).length;
     expect(recipients.map(asked)).toEqual(recipients.map((address) => (address === later ? 4 : 1)));
-    const { transactions } = door.server.received;
+    const { transactions } = relay.received;
     expect(transactions.map(({ to }) => to.length)).toEqual([18, 1]);
-    // The same mail: what the late one gets is what the others got.
+    // The later copy has the same bytes as the first.
     expect(transactions[1]?.bytes.equals(transactions[0]!.bytes)).toBe(true);
 
     const letter = await (await testOperator(prefix)).deadLetters.get('m');
     expect(letter).toMatchObject({ reason: 'rejected', connector: 'relay', attempts: 4 });
     expect(letter?.recipients).toEqual([{ address: never, code: '550', reply: 'no such user' }]);
-    // A refused recipient says nothing about the connector.
+    // A rejected recipient is no fault of the connector.
     expect(of('connector-fault')).toEqual([]);
   },
 );

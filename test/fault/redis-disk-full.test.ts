@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, rmSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test, type TestContext } from 'vitest';
-import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
+import { expect, onTestFinished, test, type TestContext } from 'vitest';
+import { account, allOnce, allSent, countable, countableMany, settled, sink } from '../support/accounting.ts';
 import { sendUntilAccepted, ownRedis } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
-import { quietServer } from '../support/quiet-server.ts';
+import { backlogThrough, resultThrough, type RefusingRedis } from '../support/refused-writes.ts';
 import { until } from '../../testkit/until.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 
@@ -30,7 +30,7 @@ function smallDisk({ skip }: Pick<TestContext, 'skip'>): SmallDisk {
   return {
     dir,
     fill() {
-      // In pieces, as Redis writes at the same time: the last one finds no room.
+      // In pieces, as Redis writes at the same time, until one finds no room.
       try {
         for (;;) appendFileSync(ballast, Buffer.alloc(4_096));
       } catch (error) {
@@ -42,75 +42,49 @@ function smallDisk({ skip }: Pick<TestContext, 'skip'>): SmallDisk {
 }
 
 const prefix = '{disk}';
-describe('a Redis whose disk is full', () => {
-  test('refuses to accept, loses nothing of what it has; workers go on by themselves', async (context) => {
-    const disk = smallDisk(context);
-    // Under `always` Redis ends itself when it cannot write; under `everysec` it refuses.
-    const redis = await ownRedis({ dir: disk.dir, appendfsync: 'everysec' });
-    const producer = testProducer(prefix, { url: redis.url });
-    const server = await sink();
-    const connectors = { relay: { port: server.port, concurrency: 4 } };
-    const before = countableMany(400, 'before');
-    await sendUntilAccepted(producer, before);
-    const worker = await startWorkerProcess({ prefix, url: redis.url, connectors });
-    await until(() => server.received.transactions.length > 50, { what: 'mail to be under way' });
-    disk.fill();
-    await worker.waitFor('error');
-    await expect(producer.send(countable('refused'))).rejects.toMatchObject({
-      code: 'redis-refused',
-      id: 'refused',
-    });
-    disk.makeRoom();
-    const after = [countable('refused'), ...countableMany(20, 'after')];
-    await sendUntilAccepted(producer, after);
-    const rows = await settled(
-      producer,
-      [...before, ...after].map(({ id }) => id!),
-    );
-    expect(balance(rows, [server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 421 } });
-  });
 
-  test('amid a send: the result is kept until it can be written, one copy', async (context) => {
-    const disk = smallDisk(context);
-    const redis = await ownRedis({ dir: disk.dir, appendfsync: 'everysec' });
-    const producer = testProducer(prefix, { url: redis.url });
-    const { server, asked, speak } = await quietServer('.');
-    const connectors = { relay: { port: server.port } };
-    const worker = await startWorkerProcess({ prefix, url: redis.url, connectors, timing: { lateResultMs: 20_000 } });
-    await producer.send(countable('m'));
-    await until(asked, { what: 'the server to have the message' });
-    disk.fill();
-    const refuses = async () => (await redis.admin.set('x', 'y'.repeat(10_000)).catch(String)) !== 'OK';
-    await until(refuses, { what: 'Redis to find its disk full' });
-    speak();
-    await worker.waitFor('outcome', 'm');
-    await worker.waitFor('error', 'm');
-    disk.makeRoom();
-    const rows = await settled(producer, ['m']);
-    expect(rows).toMatchObject([{ state: 'sent', attempts: 1 }]);
-    expect(balance(rows, [server])).toEqual({ lost: [], blindlyTwice: [], knowinglyTwice: [], states: { sent: 1 } });
-  });
+/** Under `everysec` Redis refuses writes while it cannot write its file; under `always` it ends itself. */
+async function refusingRedis(context: TestContext): Promise<RefusingRedis> {
+  const disk = smallDisk(context);
+  const { url, admin } = await ownRedis({ dir: disk.dir, appendfsync: 'everysec' });
+  return {
+    url,
+    prefix,
+    async refuse() {
+      disk.fill();
+      const refuses = async () => (await admin.set('x', 'y'.repeat(10_000)).catch(String)) !== 'OK';
+      await until(refuses, { what: 'Redis to find its disk full' });
+    },
+    restore: () => disk.makeRoom(),
+  };
+}
 
-  test('under appendfsync always ends itself; restarted with room it has all that it accepted', async (context) => {
-    const disk = smallDisk(context);
-    const redis = await ownRedis({ dir: disk.dir, appendfsync: 'always' });
-    const producer = testProducer(prefix, { url: redis.url, timeoutMs: 1_000 });
-    const server = await sink();
-    const before = countableMany(100, 'before');
-    await sendUntilAccepted(producer, before);
-    await startWorkerProcess({ prefix, url: redis.url, connectors: { relay: { port: server.port, concurrency: 4 } } });
-    await until(() => server.received.transactions.length > 20, { what: 'mail to be under way' });
-    disk.fill();
-    await until(() => redis.admin.status !== 'ready', { what: 'Redis to end' });
-    await expect(producer.send(countable('refused'))).rejects.toMatchObject({ code: 'redis-unavailable' });
-    disk.makeRoom();
-    await redis.restart();
-    const after = [countable('refused'), ...countableMany(20, 'after')];
-    await sendUntilAccepted(producer, after);
-    const rows = await settled(
-      producer,
-      [...before, ...after].map(({ id }) => id!),
-    );
-    expect(balance(rows, [server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 121 } });
-  });
+test('a Redis whose disk is full refuses new messages and loses none of those it has; workers go on without help', async (context) => {
+  expect(
+    await backlogThrough(await refusingRedis(context), { count: 400, refusal: { code: 'redis-refused' } }),
+  ).toMatchObject(allSent(421));
+});
+
+test('a result that comes while the disk of Redis is full is kept until it can be written: one copy', async (context) => {
+  expect(await resultThrough(await refusingRedis(context))).toEqual({ ...allOnce(1), attempts: 1 });
+});
+
+test('under appendfsync always a Redis whose disk is full ends itself; restarted with room it has every accepted message', async (context) => {
+  const disk = smallDisk(context);
+  const redis = await ownRedis({ dir: disk.dir, appendfsync: 'always' });
+  const producer = testProducer(prefix, { url: redis.url, timeoutMs: 1_000 });
+  const server = await sink();
+  const before = countableMany(100, 'before');
+  await sendUntilAccepted(producer, before);
+  await startWorkerProcess({ prefix, url: redis.url, connectors: { relay: { port: server.port, concurrency: 4 } } });
+  await until(() => server.received.transactions.length > 20, { what: 'mail to be under way' });
+  disk.fill();
+  await until(() => redis.admin.status !== 'ready', { what: 'Redis to end' });
+  await expect(producer.send(countable('refused'))).rejects.toMatchObject({ code: 'redis-unavailable' });
+  disk.makeRoom();
+  await redis.restart();
+  const after = [countable('refused'), ...countableMany(20, 'after')];
+  await sendUntilAccepted(producer, after);
+  const rows = await settled(producer, [...before, ...after]);
+  expect(account(rows, [server])).toMatchObject(allSent(121));
 });

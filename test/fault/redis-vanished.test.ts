@@ -1,13 +1,13 @@
-/** The host of Redis vanishes without a word, and another one answers at its address: no packet ever ends the old connection. */
+/** The host of Redis vanishes without closing its connections, and another one answers at its address. */
 import { expect, onTestFinished, test } from 'vitest';
 import { connectPatient } from '../../src/queue/redis/connection.ts';
-import { countable } from '../support/books.ts';
+import { countable } from '../support/accounting.ts';
 import { sendUntilAccepted } from '../support/own-redis.ts';
 import { testProducer } from '../support/postlane.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
 
-test("a worker's connection gives up on the silence, and what it had asked is answered by the other", async () => {
+test('a worker’s connection gives up on the silent host, and its command is answered by the other one', async () => {
   const key = `${testPrefix()}:vanished`;
   const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
   onTestFinished(() => proxy.stop());
@@ -20,7 +20,7 @@ test("a worker's connection gives up on the silence, and what it had asked is an
   expect(await redis.get(key)).toBe('after');
 });
 
-test('a producer says so in time, and the next message is accepted by the other', async () => {
+test('a producer whose Redis has vanished rejects, and the same message is accepted by the other host', async () => {
   const prefix = testPrefix();
   const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
   onTestFinished(() => proxy.stop());
@@ -34,18 +34,18 @@ test('a producer says so in time, and the next message is accepted by the other'
   await sendUntilAccepted(producer, [countable('lost')]);
 });
 
-test('a connection that waits for nothing is left alone', async () => {
+test('a connection without a command under way is not closed for its silence', async () => {
   const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
   onTestFinished(() => proxy.stop());
   const connected = () => connectPatient({ url: `redis://127.0.0.1:${proxy.port}` }, 'postlane-test', 300);
   const redis = connected();
   onTestFinished(() => redis.disconnect());
-  // A second connection that is asked all the time, and times the silence of the first.
+  // A second connection that always has a command under way: its clock runs, and the first one's must not.
   const other = connected();
   onTestFinished(() => other.disconnect());
   await redis.ping();
-  const until = performance.now() + 1_000;
-  while (performance.now() < until) await other.ping();
+  const end = performance.now() + 1_000;
+  while (performance.now() < end) await other.ping();
   expect(await redis.ping()).toBe('PONG');
   expect(proxy.connections).toBe(2);
 });

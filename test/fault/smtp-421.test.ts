@@ -1,66 +1,43 @@
-/** Servers that say 421 at any phase: they close, so nobody's attempt is counted, the order is kept, and told times are obeyed. */
-import { beforeAll, expect, test } from 'vitest';
-import { balance, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
+/** Servers that answer 421 and close: no attempt is counted before the end of data, the order is kept, and a named wait is obeyed. */
+import { expect, test } from 'vitest';
+import { account, allOnce, allSent, countableMany, settled } from '../support/accounting.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import {
-  brokenDoor,
-  doorTo,
+  deliverThrough,
   expectNoneBurned,
+  failingServers,
   login,
   pauseScale,
-  phases,
+  phaseNames,
   sendThrough,
+  serverFor,
   startSender,
-  type PhaseName,
 } from '../support/smtp-sender.ts';
 import { until } from '../../testkit/until.ts';
 
-let certificates: Certificates;
-beforeAll(async () => {
-  certificates = await createCertificates();
-});
-
-const beforeTheEnd = (Object.keys(phases) as PhaseName[]).filter((name) => name !== 'dot');
-
-test('at every phase before the end of the message: no attempt is counted, and the order is kept', async () => {
-  const prefix = testPrefix();
-  const answer = '421 4.7.0 busy, try again in 20 seconds';
-  const doors = await Promise.all(beforeTheEnd.map((name) => brokenDoor(name, { answer, certificates })));
-  const producer = testProducer(prefix);
-  const ids = await sendThrough(producer, doors, 4);
-  const { of } = await startSender({ prefix, doors, concurrency: 1 });
-  const rows = await settled(producer, [...ids.values()].flat());
-  expect(
-    balance(
-      rows,
-      doors.map(({ server }) => server),
-    ),
-  ).toEqual({
-    lost: [],
-    blindlyTwice: [],
-    knowinglyTwice: [],
-    states: { sent: rows.length },
-  });
+test('a 421 at any phase before the end of data burns no attempt and keeps the order of messages', async () => {
+  const beforeTheEnd = phaseNames.filter((name) => name !== 'dot');
+  const servers = await failingServers(beforeTheEnd, { answer: '421 4.7.0 busy, try again in 20 seconds' });
+  const { rows, ids, of } = await deliverThrough(servers, 4, { concurrency: 1 });
+  expect(account(rows, servers)).toEqual(allOnce(rows.length));
   expectNoneBurned(rows);
-  for (const { id, server } of doors) {
-    const order = server.received.transactions.map(({ to }) => to[0]?.split('@')[0]);
-    expect(order).toEqual(ids.get(id));
+  for (const { id, received } of servers) {
+    expect(received.transactions.map(({ to }) => to[0]?.split('@')[0])).toEqual(ids.get(id));
     const faults = of('connector-fault').filter(({ connector }) => connector === id);
     expect(faults.map(({ fault, faults: count }) => [id, fault, count])).toEqual([
       [id, 'throttled', 1],
       [id, 'throttled', 2],
     ]);
-    // As told each time, and not the growing pause of a fault that names none.
+    // The wait that the reply names each time, not the growing pause of a fault that names none.
     expect(faults.map(({ pauseMs }) => pauseMs)).toEqual([20_000 * pauseScale, 20_000 * pauseScale]);
   }
 });
 
-test('the told pause is kept to: nobody connects before it is over, whoever has mail', async () => {
+test('no worker connects before the wait named by a 421 is over, even if new messages arrive', async () => {
   const prefix = testPrefix();
   const times: number[] = [];
-  const door = await doorTo('relay', {
+  const relay = await serverFor('relay', {
     script: {
       CONNECT: ({ connection }) => {
         times.push(performance.now());
@@ -69,47 +46,32 @@ test('the told pause is kept to: nobody connects before it is over, whoever has 
     },
   });
   const producer = testProducer(prefix);
-  await startSender({ prefix, doors: [door], name: 'one' });
-  await startSender({ prefix, doors: [door], name: 'two' });
-  const first = await sendThrough(producer, [door], 1);
+  await startSender({ prefix, servers: [relay], name: 'one' });
+  await startSender({ prefix, servers: [relay], name: 'two' });
+  const first = await sendThrough(producer, [relay], 1);
   await until(() => times.length >= 1, { what: 'the first connection' });
-  const more = Array.from({ length: 20 }, (_, i) => ({
-    id: `more-${i}`,
-    from: 'relay@example.com',
-    to: `more-${i}@example.net`,
-    text: 'x',
-  }));
+  const more = countableMany(20, 'more-').map((message) => ({ ...message, from: 'relay@example.com' }));
   await producer.sendMany(more);
-  const rows = await settled(producer, [...first.get('relay')!, ...more.map(({ id }) => id)]);
-  expect(balance(rows, [door.server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 21 } });
+  const rows = await settled(producer, [...first.get('relay')!, ...more]);
+  expect(account(rows, [relay])).toMatchObject(allSent(21));
   const gaps = times.slice(1, 4).map((time, index) => time - times[index]!);
   // 60 s by the scale; the clocks of Redis and of this process may differ by a few ms.
   expect(Math.min(...gaps)).toBeGreaterThan(60_000 * pauseScale - 20);
 });
 
-test('after the final dot it defers that message, slows the connector down, and is no fault of it', async () => {
-  const prefix = testPrefix();
-  const door = await doorTo('dot', { script: { '.': ['421 4.3.0 shutting down'] } });
-  const producer = testProducer(prefix);
-  const ids = await sendThrough(producer, [door], 3);
-  const { of } = await startSender({ prefix, doors: [door], concurrency: 1 });
-  const rows = await settled(producer, [...ids.values()].flat());
-  expect(balance(rows, [door.server])).toMatchObject({
-    lost: [],
-    blindlyTwice: [],
-    knowinglyTwice: [],
-    states: { sent: 3 },
-  });
+test('a 421 after the end of data defers that message and is no fault of the connector', async () => {
+  const server = await serverFor('dot', { script: { '.': ['421 4.3.0 shutting down'] } });
+  const { rows, of, prefix } = await deliverThrough([server], 3, { concurrency: 1 });
+  expect(account(rows, [server])).toEqual(allOnce(3));
   // A 421 is an answer: the server does not have the message.
   expect(rows.map(({ attempts }) => attempts)).toEqual([2, 1, 1]);
   expect(of('connector-fault')).toEqual([]);
   expect((await (await testOperator(prefix)).lanes.status('dot')).faults).toBeNull();
 });
 
-test('in the middle of a session that worked leaves what was accepted, and the rest goes through a new one', async () => {
-  const prefix = testPrefix();
+test('a 421 in a session that has sent messages leaves those accepted and sends the rest in a new session', async () => {
   let mails = 0;
-  const door = await doorTo(
+  const server = await serverFor(
     'mail',
     {
       auth: login,
@@ -122,11 +84,8 @@ test('in the middle of a session that worked leaves what was accepted, and the r
     },
     { auth: login, allowInsecureAuth: true },
   );
-  const producer = testProducer(prefix);
-  const ids = await sendThrough(producer, [door], 6);
-  await startSender({ prefix, doors: [door], concurrency: 1 });
-  const rows = await settled(producer, [...ids.values()].flat());
-  expect(balance(rows, [door.server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 6 } });
+  const { rows } = await deliverThrough([server], 6, { concurrency: 1 });
+  expect(account(rows, [server])).toMatchObject(allSent(6));
   expectNoneBurned(rows);
-  expect(door.server.received.connections).toBe(2);
+  expect(server.received.connections).toBe(2);
 });

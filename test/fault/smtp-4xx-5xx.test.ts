@@ -1,51 +1,36 @@
-/** Servers that refuse, for now or for good, at every phase: before MAIL FROM no digit of theirs kills a message. */
-import { beforeAll, describe, expect, test } from 'vitest';
-import { balance, copiesOf, isUncertain, settled } from '../support/books.ts';
-import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
+/** Servers that refuse, temporarily or permanently, at every phase: before MAIL FROM no reply code ends a message. */
+import { describe, expect, test } from 'vitest';
+import { account, allOnce, allSent, copiesOf, isUncertain, settled } from '../support/accounting.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import {
-  brokenDoor,
-  doorTo,
+  deliverThrough,
   expectNoneBurned,
+  failingServers,
   phases,
   sendThrough,
+  serverFor,
+  sessionPhases,
   startSender,
   type PhaseName,
 } from '../support/smtp-sender.ts';
 import { until } from '../../testkit/until.ts';
 
-let certificates: Certificates;
-beforeAll(async () => {
-  certificates = await createCertificates();
-});
-
-const session = ['greeting', 'ehlo', 'starttls', 'auth'] as const satisfies readonly PhaseName[];
 const transaction = ['mail', 'rcpt', 'data', 'dot'] as const satisfies readonly PhaseName[];
-// What a first pause of half a minute, of a minute or of five minutes is here: 30, 60 and 300 ms.
+// First pauses of half a minute, a minute and five minutes are 30, 60 and 300 ms here.
 const timing = { pauseScale: 0.001 };
 
-describe.for<[string, string, Record<(typeof session)[number], string>]>([
+describe.for<[string, string, Record<(typeof sessionPhases)[number], string>]>([
   ['4xx', '450 4.3.2 not now', { greeting: 'unreachable', ehlo: 'unreachable', starttls: 'tls', auth: 'unreachable' }],
   ['5xx', '554 5.7.1 never', { greeting: 'blocked', ehlo: 'config', starttls: 'tls', auth: 'auth' }],
-])('%s before MAIL FROM', ([, answer, expected]) => {
-  test('is a fault of the connector: no dead letter, no attempt, and all is sent once the server is well', async () => {
-    const prefix = testPrefix();
-    const doors = await Promise.all(session.map((name) => brokenDoor(name, { answer, certificates, times: 3 })));
-    const producer = testProducer(prefix);
-    const ids = await sendThrough(producer, doors, 5);
-    const { of } = await startSender({ prefix, doors, timing });
-    const rows = await settled(producer, [...ids.values()].flat());
-    const servers = doors.map(({ server }) => server);
-    expect(balance(rows, servers)).toEqual({
-      lost: [],
-      blindlyTwice: [],
-      knowinglyTwice: [],
-      states: { sent: rows.length },
-    });
+])('%s before MAIL FROM', ([code, answer, expected]) => {
+  test(`a ${code} before MAIL FROM is a connector fault: no attempt, no dead letter, and everything is sent once the server recovers`, async () => {
+    const servers = await failingServers(sessionPhases, { answer, times: 3 });
+    const { rows, of } = await deliverThrough(servers, 5, { timing });
+    expect(account(rows, servers)).toEqual(allOnce(rows.length));
     expectNoneBurned(rows);
     expect(of('dead')).toEqual([]);
-    for (const name of session) {
+    for (const name of sessionPhases) {
       const faults = of('connector-fault').filter(({ connector }) => connector === name);
       expect([name, ...new Set(faults.map(({ fault }) => fault))]).toEqual([name, expected[name]]);
       expect(of('connector-recovered').filter(({ connector }) => connector === name)).toHaveLength(1);
@@ -53,17 +38,13 @@ describe.for<[string, string, Record<(typeof session)[number], string>]>([
   });
 });
 
-test('4xx within the transaction defers the message, each time counted, and never more than one copy is taken', async () => {
-  const prefix = testPrefix();
+test('a 4xx within the transaction defers the message, counts an attempt, and never leads to a second copy', async () => {
   const answer = '451 4.3.0 local error in processing';
-  const scripts = transaction.map((name) => doorTo(name, { script: { [phases[name]]: [answer, answer] } }));
-  const doors = await Promise.all(scripts);
-  const producer = testProducer(prefix);
-  const ids = await sendThrough(producer, doors, 1);
-  const { of } = await startSender({ prefix, doors });
-  const rows = await settled(producer, [...ids.values()].flat());
-  const servers = doors.map(({ server }) => server);
-  expect(balance(rows, servers)).toEqual({ lost: [], blindlyTwice: [], knowinglyTwice: [], states: { sent: 4 } });
+  const servers = await Promise.all(
+    transaction.map((name) => serverFor(name, { script: { [phases[name]]: [answer, answer] } })),
+  );
+  const { rows, of } = await deliverThrough(servers, 1);
+  expect(account(rows, servers)).toEqual(allOnce(4));
   expect(rows.map(({ attempts }) => attempts)).toEqual([3, 3, 3, 3]);
   for (const row of rows) {
     expect(row.history.map(({ event }) => event)).toEqual(['routed', 'deferred', 'deferred', 'sent']);
@@ -73,39 +54,33 @@ test('4xx within the transaction defers the message, each time counted, and neve
   expect(of('connector-fault')).toEqual([]);
 });
 
-test('5xx within the transaction is the end of that message alone, with its reply in the dead letter', async () => {
+test('a 5xx within the transaction dead-letters that message alone, with the reply in the dead letter', async () => {
   const prefix = testPrefix();
-  const refused = (line: string): boolean => line.includes('bad');
-  const doors = await Promise.all(
+  const servers = await Promise.all(
     transaction.map((name) =>
-      doorTo(name, {
+      serverFor(name, {
         script: {
-          // MAIL does not name the recipient, so the sender tells.
-          [phases[name]]: ({ line, to }) => (refused(`${line} ${to.join()}`) ? '550 5.6.0 not this one' : undefined),
+          // MAIL does not name the recipient, but the sender.
+          [phases[name]]: ({ line, to }) =>
+            `${line} ${to.join()}`.includes('bad') ? '550 5.6.0 not this one' : undefined,
         },
       }),
     ),
   );
   const producer = testProducer(prefix);
-  const good = await sendThrough(producer, doors, 3);
-  for (const { id } of doors) {
-    const envelope = { from: id === 'mail' ? 'bad@example.com' : `${id}@example.com`, to: [`bad-${id}@example.net`] };
-    await producer.send({
-      id: `bad-${id}`,
-      from: `${id}@example.com`,
-      to: `bad-${id}@example.net`,
-      text: 'x',
-      envelope,
-    });
-  }
-  const { of } = await startSender({ prefix, doors });
+  const good = await sendThrough(producer, servers, 3);
+  const bad = servers.map(({ id }) => ({
+    id: `bad-${id}`,
+    from: `${id}@example.com`,
+    to: `bad-${id}@example.net`,
+    text: 'x',
+    envelope: { from: id === 'mail' ? 'bad@example.com' : `${id}@example.com`, to: [`bad-${id}@example.net`] },
+  }));
+  await producer.sendMany(bad);
+  const { of } = await startSender({ prefix, servers });
   const rows = await settled(producer, [...good.values()].flat());
-  const dead = await settled(
-    producer,
-    doors.map(({ id }) => `bad-${id}`),
-  );
-  const servers = doors.map(({ server }) => server);
-  expect(balance([...rows, ...dead], servers)).toMatchObject({
+  const dead = await settled(producer, bad);
+  expect(account([...rows, ...dead], servers)).toMatchObject({
     lost: [],
     blindlyTwice: [],
     states: { sent: 12, dead: 4 },
@@ -123,17 +98,17 @@ test('5xx within the transaction is the end of that message alone, with its repl
   expect(of('connector-fault')).toEqual([]);
 });
 
-test('5xx for as long as it lasts: what waits behind a blocked greeting is neither counted nor buried', async () => {
+test('messages behind a greeting of 554 stay queued without attempts for as long as it lasts', async () => {
   const prefix = testPrefix();
   let blocked = true;
-  const door = await doorTo('relay', { script: { CONNECT: () => (blocked ? '554 5.7.1 go away' : undefined) } });
+  const relay = await serverFor('relay', { script: { CONNECT: () => (blocked ? '554 5.7.1 go away' : undefined) } });
   const producer = testProducer(prefix);
-  const ids = await sendThrough(producer, [door], 20);
-  const { of } = await startSender({ prefix, doors: [door], timing: { pauseScale: 0.000_2 } });
+  const ids = await sendThrough(producer, [relay], 20);
+  const { of } = await startSender({ prefix, servers: [relay], timing: { pauseScale: 0.000_2 } });
   await until(() => of('connector-fault').length >= 8, { what: 'eight refused probes' });
   expect(await producer.status(ids.get('relay')![0]!)).toMatchObject({ state: 'queued', attempts: 0 });
   blocked = false;
   const rows = await settled(producer, ids.get('relay')!);
-  expect(balance(rows, [door.server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 20 } });
+  expect(account(rows, [relay])).toMatchObject(allSent(20));
   expectNoneBurned(rows);
 });

@@ -1,4 +1,4 @@
-/** Owns whole workers for tests: a small configuration, recording transports by default, everything stopped at the end. */
+/** Whole workers within a test: a small configuration, recording transports by default, everything stopped at the end. */
 import { onTestFinished } from 'vitest';
 import { createProducer, type Producer, type ProducerOptions } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
@@ -19,7 +19,7 @@ type ConnectorInput = Partial<Omit<ConnectorConfig, 'id'>>;
 
 const retry = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 3_600_000, onUncertain: 'retry' } as const;
 
-/** A worker's configuration: connectors by id, the first one that sends is the default gateway unless told otherwise. */
+/** A worker's configuration: connectors by id; the first one that sends is the default gateway unless `rest` says otherwise. */
 export function configOf(connectors: Record<string, ConnectorInput>, rest: Partial<WorkerConfig> = {}): WorkerConfig {
   const list = Object.entries(connectors).map(([id, connector]): ConnectorConfig => ({
     id,
@@ -79,7 +79,8 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     transport: (id) => options.transports?.[id] ?? recorded(id),
     listeners: [(event) => events.push(event)],
     name: options.name ?? 'w1',
-    timing: { lockMs: 2_000, maintenanceMs: 300, lateResultMs: 500, ...options.timing },
+    // The lock is that of production: a busy machine must not end it.
+    timing: { lockMs: 30_000, maintenanceMs: 300, lateResultMs: 500, ...options.timing },
     ...(options.now === undefined ? {} : { now: options.now }),
   });
   onTestFinished(async () => {

@@ -17,11 +17,11 @@ import { redisUrl, shardCount } from './redis.ts';
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
 
 export interface ProcessConnector {
-  /** Of a server on the loopback. */
+  /** Of its server on the loopback. */
   readonly port: number;
   readonly addresses?: readonly string[];
   readonly concurrency?: number;
-  /** Default: not paced. */
+  /** Default: no limit. */
   readonly messagesPerMinute?: number;
   readonly timeouts?: Partial<SmtpTimeouts>;
 }
@@ -35,7 +35,7 @@ interface GraphProcessConnector {
 export interface WorkerProcessOptions {
   readonly prefix: string;
   readonly connectors: Readonly<Record<string, ProcessConnector | GraphProcessConnector>>;
-  /** Default: the Redis of the run. */
+  /** Default: the shared Redis of the run. */
   readonly url?: string;
   /** Instead of `url`. */
   readonly redis?: RedisSettings & { readonly shards?: number };
@@ -52,8 +52,8 @@ export interface WorkerProcess extends JsonProcess {
   resume(): void;
 }
 
-/** The lock is long enough for two busy cores: a worker that is not scheduled for a second has not lost it. */
-const defaultTiming = { lockMs: 2_000, maintenanceMs: 250, lateResultMs: 400 };
+/** The lock is that of production: a busy machine must not end it. A test that needs a lost lock calls `endLocks`. */
+const defaultTiming = { lockMs: 30_000, maintenanceMs: 250, lateResultMs: 400 };
 const defaultRetry: SendPolicy = { firstDelayMs: 50, maxDelayMs: 200, lifetimeMs: 3_600_000, onUncertain: 'retry' };
 
 /** Ends with the test. The program prints JSON lines. */

@@ -3,11 +3,11 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { ReplyRuleSettings } from '../../src/transport/smtp/reply-rules.ts';
 import { createRegistry } from '../../src/transport/registry.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
-import { balance, countable, countableMany, settled, sink } from '../support/books.ts';
+import { account, countable, countableMany, settled, sink } from '../support/accounting.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
-import { doorTo, expectNoneBurned, startSender } from '../support/smtp-sender.ts';
+import { expectNoneBurned, serverFor, startSender } from '../support/smtp-sender.ts';
 import { until } from '../../testkit/until.ts';
 
 const nothing = { text: null, code: null, enhanced: null, phases: [], scope: null, pauseMs: null, retryAfterMs: null };
@@ -24,19 +24,19 @@ const quota: ReplyRuleSettings = { ...nothing, text: 'hourly quota', class: 'quo
 
 test('a 550 that a rule calls quota pauses the connector for the time of the rule, and costs no message', async () => {
   const prefix = testPrefix();
-  const door = await doorTo(
+  const relay = await serverFor(
     'relay',
     { script: { '.': ['550 5.7.0 Hourly quota of your plan is used up'] } },
     { replyRules: [quota] },
   );
   const producer = testProducer(prefix);
   await producer.sendMany(countableMany(5));
-  const { of } = await startSender({ prefix, doors: [door], concurrency: 1 });
+  const { of } = await startSender({ prefix, servers: [relay], concurrency: 1 });
   const rows = await settled(
     producer,
     countableMany(5).map(({ id }) => id!),
   );
-  expect(balance(rows, [door.server])).toEqual({ lost: [], blindlyTwice: [], knowinglyTwice: [], states: { sent: 5 } });
+  expect(account(rows, [relay])).toEqual({ lost: [], blindlyTwice: [], knowinglyTwice: [], states: { sent: 5 } });
   expectNoneBurned(rows);
   // 20 s by the scale of the test.
   expect(of('connector-fault')).toMatchObject([{ fault: 'quota', code: '550', pauseMs: 200 }]);
@@ -45,7 +45,7 @@ test('a 550 that a rule calls quota pauses the connector for the time of the rul
 test('a 550 that a rule calls temporary is tried again after the delay of the rule; others stay dead', async () => {
   const prefix = testPrefix();
   let opened = false;
-  const door = await doorTo(
+  const relay = await serverFor(
     'relay',
     {
       script: {
@@ -59,7 +59,7 @@ test('a 550 that a rule calls temporary is tried again after the delay of the ru
   );
   const producer = testProducer(prefix);
   await producer.sendMany([countable('locked'), countable('gone')]);
-  const { of } = await startSender({ prefix, doors: [door] });
+  const { of } = await startSender({ prefix, servers: [relay] });
   await until(() => of('deferred').length >= 1, { what: 'the deferral' });
   const [deferred] = of('deferred');
   expect(deferred).toMatchObject({ id: 'locked', code: '550' });

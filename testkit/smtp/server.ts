@@ -30,18 +30,25 @@ export async function startSmtpServer(options: SmtpServerOptions = {}): Promise<
   const uses = new Map<string, number>();
   const server = net.createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
-    received.connections += 1;
-    received.openConnections += 1;
-    received.highWater = Math.max(received.highWater, received.openConnections);
-    socket.once('close', () => sockets.delete(socket));
-    // `end` comes before a connection that was made after it; `close` comes a turn of the event loop later.
-    let open = true;
+    let ended = false;
+    let counted = false;
     const onEnd = (): void => {
-      if (open) received.openConnections -= 1;
-      open = false;
+      if (counted && !ended) received.openConnections -= 1;
+      ended = true;
     };
+    // `end` comes a turn of the event loop before `close`.
     socket.once('end', onEnd).once('close', onEnd);
-    converse(socket, received.connections, options, received, uses);
+    socket.once('close', () => sockets.delete(socket)).on('error', () => socket.destroy());
+    // After everything that has already arrived: the end of a connection that was closed before this one was opened may
+    // still be unread, and must not be counted as open.
+    setImmediate(() => {
+      received.connections += 1;
+      if (ended) return;
+      counted = true;
+      received.openConnections += 1;
+      received.highWater = Math.max(received.highWater, received.openConnections);
+      converse(socket, received.connections, options, received, uses);
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

@@ -3,12 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
-import { balance, countableMany, settled } from '../../support/books.ts';
+import { account, countableMany, settled } from '../../support/accounting.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer, type TestWorker } from '../../support/postlane.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
-import { doorTo, type Door } from '../../support/smtp-sender.ts';
+import { serverFor, type ConnectorServer } from '../../support/smtp-sender.ts';
 import { until } from '../../../testkit/until.ts';
 
 const configured = 12;
@@ -16,7 +16,7 @@ const configured = 12;
 const pauseScale = 0.001;
 
 /** A worker whose sessions are leased, as those of the command line are. */
-async function startWith({ settings }: Door, prefix: string, name: string): Promise<TestWorker> {
+async function startWith({ settings }: ConnectorServer, prefix: string, name: string): Promise<TestWorker> {
   let transport: Transport | null = null;
   const limits = { concurrency: configured, messagesPerMinute: null };
   const started: TestWorker = await startWorker({
@@ -44,10 +44,10 @@ async function startWith({ settings }: Door, prefix: string, name: string): Prom
 /** A server with a limit of sessions, and a lane of twelve at once in front of it. `refusals` counts its 421. */
 async function setUp(limit: number, workers: readonly string[] = ['one']) {
   const state = { limit, refusals: 0 };
-  const door = await doorTo('relay', {
+  const relay = await serverFor('relay', {
     script: {
       CONNECT: () => {
-        if (door.server.received.openConnections <= state.limit) return undefined;
+        if (relay.received.openConnections <= state.limit) return undefined;
         state.refusals += 1;
         return '421 4.3.2 too many concurrent connections';
       },
@@ -60,20 +60,20 @@ async function setUp(limit: number, workers: readonly string[] = ['one']) {
   const prefix = testPrefix();
   const producer = testProducer(prefix);
   const operator = await testOperator(prefix);
-  const [sender] = await Promise.all(workers.map((name) => startWith(door, prefix, name)));
+  const [sender] = await Promise.all(workers.map((name) => startWith(relay, prefix, name)));
   const send = async (count: number, batch: string): Promise<string[]> => {
     const messages = countableMany(count, batch);
     await producer.sendMany(messages);
     return messages.map(({ id }) => id!);
   };
   const concurrency = async (): Promise<number> => (await operator.lanes.status('relay')).concurrency ?? 0;
-  return { state, door, prefix, producer, operator, sender: sender!, send, concurrency };
+  return { state, relay, prefix, producer, operator, sender: sender!, send, concurrency };
 }
 
 test('a server that bears four sessions is soon given four, and refuses a small fraction of what it would without', async () => {
-  const { state, door, producer, sender, send } = await setUp(4);
+  const { state, relay, producer, sender, send } = await setUp(4);
   const rows = await settled(producer, await send(400, 'm'));
-  expect(balance(rows, [door.server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 400 } });
+  expect(account(rows, [relay])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 400 } });
   expect(rows.every(({ attempts }) => attempts === 1)).toBe(true);
   const perMessage = state.refusals / 400;
   const faults = sender.of('connector-fault');
@@ -96,7 +96,7 @@ test('a server that bears four sessions is soon given four, and refuses a small 
   await until(
     async () => {
       await forget();
-      return without.door.server.received.transactions.length >= 60;
+      return without.relay.received.transactions.length >= 60;
     },
     { what: 'them to be sent without feedback' },
   );
@@ -105,9 +105,9 @@ test('a server that bears four sessions is soon given four, and refuses a small 
 });
 
 test('two workers share what the server bears, their idle sessions counted', async () => {
-  const { state, door, producer, send } = await setUp(4, ['one', 'two']);
+  const { state, relay, producer, send } = await setUp(4, ['one', 'two']);
   const rows = await settled(producer, await send(400, 'm'));
-  expect(balance(rows, [door.server])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 400 } });
+  expect(account(rows, [relay])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 400 } });
   // Eight of them are the first burst.
   expect(state.refusals).toBeLessThan(8 + 20);
 });

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
 import { tooLargeForGraph } from '../../../src/transport/graph/large.ts';
-import { settled } from '../../support/books.ts';
+import { settled } from '../../support/accounting.ts';
 import { project } from '../../support/cli.ts';
 import { freely, graphPair, largeMail } from '../../support/graph-client.ts';
 import { fakeGraph, graphConfig } from '../../support/graph-project.ts';

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { bccLeaks } from '../../../testkit/graph/evidence.ts';
 import type { Delivery } from '../../../testkit/graph/outbox.ts';
 import type { OutboundMessage } from '../../../src/message/outbound.ts';
-import { settled } from '../../support/books.ts';
+import { settled } from '../../support/accounting.ts';
 import { graphPair } from '../../support/graph-client.ts';
 import { configOf, startWorker, testProducer } from '../../support/postlane.ts';
 import { testPrefix } from '../../support/redis.ts';

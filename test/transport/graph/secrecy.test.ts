@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { FakeGraph } from '../../../testkit/graph/fake-graph.ts';
 import { faults } from '../../../testkit/graph/faults.ts';
-import { settled } from '../../support/books.ts';
+import { settled } from '../../support/accounting.ts';
 import { project } from '../../support/cli.ts';
 import { fakeGraph, graphConfig } from '../../support/graph-project.ts';
 import { testProducer } from '../../support/postlane.ts';

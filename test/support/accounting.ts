@@ -1,4 +1,4 @@
-/** The books of a fault test: what the source was told is accepted, what the servers took, and what the ledger says of it. */
+/** The accounting of a fault test: compares what the producer accepted, what the servers received, and what the ledger says. */
 import { onTestFinished } from 'vitest';
 import type { MessageStatus, Producer } from '../../src/producer/producer.ts';
 import type { OutboundMessage } from '../../src/message/outbound.ts';
@@ -21,12 +21,14 @@ export async function sink(options: SmtpServerOptions = {}): Promise<SmtpServer>
   return server;
 }
 
-/** How often servers have taken a message: its final dot was answered with 2xx, whether that was heard or not. */
-export function copiesOf(id: string, servers: readonly SmtpServer[]): number {
+type Received = Pick<SmtpServer, 'received'>;
+
+/** How often servers have accepted a message, whether or not the client got the reply. */
+export function copiesOf(id: string, servers: readonly Received[]): number {
   return copies(servers).get(id) ?? 0;
 }
 
-function copies(servers: readonly SmtpServer[]): Map<string, number> {
+function copies(servers: readonly Received[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { received } of servers) {
     for (const { to, accepted } of received.transactions) {
@@ -40,31 +42,37 @@ function copies(servers: readonly SmtpServer[]): Map<string, number> {
   return counts;
 }
 
-/** All messages' rows, once each is at its end or waits for an operator. */
-export function settled(producer: Producer, ids: readonly string[], timeoutMs = 30_000): Promise<MessageStatus[]> {
-  const ends = new Set(['sent', 'partial', 'dead', 'cancelled', 'held']);
+const endStates = new Set(['sent', 'partial', 'dead', 'cancelled', 'held']);
+
+/** The rows of all messages (or ids), once each is terminal or held for an operator. */
+export function settled(
+  producer: Producer,
+  messages: readonly (string | Pick<OutboundMessage, 'id'>)[],
+  timeoutMs = 90_000,
+): Promise<MessageStatus[]> {
+  const ids = messages.map((message) => (typeof message === 'string' ? message : message.id!));
   const rows = new Map<string, MessageStatus>();
   return until(
     async () => {
       for (const id of ids) {
         if (rows.has(id)) continue;
         const row = await producer.status(id);
-        if (row === null || !ends.has(row.state)) throw new Error(`${id} is ${JSON.stringify(row)}`);
+        if (row === null || !endStates.has(row.state)) throw new Error(`${id} is ${JSON.stringify(row)}`);
         rows.set(id, row);
       }
       return ids.map((id) => rows.get(id)!);
     },
-    { what: 'every message to end', timeoutMs },
+    { what: 'every message to be settled', timeoutMs },
   );
 }
 
-/** The ledger says of an attempt that nobody knows what came of it. */
+/** The ledger has an attempt of this message without a known result. */
 export function isUncertain({ history, reason }: MessageStatus): boolean {
   return reason === 'uncertain' || history.some(({ event }) => event === 'uncertain');
 }
 
-export interface Books {
-  /** `sent` by the ledger, without a copy at a server. Those that come to no end fail `settled` already. */
+export interface Account {
+  /** `sent` by the ledger, without a copy at a server. Messages that never settle already fail `settled`. */
   readonly lost: readonly string[];
   /** More than one copy, and the ledger does not say why. */
   readonly blindlyTwice: readonly string[];
@@ -73,7 +81,7 @@ export interface Books {
   readonly states: Readonly<Record<string, number>>;
 }
 
-export function balance(rows: readonly MessageStatus[], servers: readonly SmtpServer[]): Books {
+export function account(rows: readonly MessageStatus[], servers: readonly Received[]): Account {
   const counts = copies(servers);
   const states: Record<string, number> = {};
   for (const { state } of rows) states[state] = (states[state] ?? 0) + 1;
@@ -84,4 +92,14 @@ export function balance(rows: readonly MessageStatus[], servers: readonly SmtpSe
     knowinglyTwice: twice.filter(isUncertain).map(({ id }) => id),
     states,
   };
+}
+
+/** The account of messages that were all delivered, none of them twice. */
+export function allOnce(count: number): Account {
+  return { lost: [], blindlyTwice: [], knowinglyTwice: [], states: { sent: count } };
+}
+
+/** The account of messages that were all delivered; a second copy needs an uncertain attempt. */
+export function allSent(count: number): Partial<Account> {
+  return { lost: [], blindlyTwice: [], states: { sent: count } };
 }

@@ -1,0 +1,11 @@
+/** Time travel for locks: a test that needs a lock to have ended ends it, instead of waiting with a lock too short for a busy machine. */
+import type { Redis } from 'ioredis';
+
+/** Ends every lock at once, as time does when nobody renews it, and makes the next round of maintenance look for stalled jobs. */
+export async function endLocks(redis: Redis, prefix: string): Promise<void> {
+  const keys: string[] = [`${prefix}:sweep`];
+  for await (const found of redis.scanStream({ match: `${prefix.slice(0, -1)}*`, count: 1_000 })) {
+    keys.push(...(found as string[]).filter((key) => /:(?:lock|stalled-check)$/.test(key)));
+  }
+  await redis.unlink(...keys);
+}
