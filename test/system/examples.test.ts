@@ -33,7 +33,7 @@ async function setUp(): Promise<{
   return { server, worker: await here.worker(), prefix, here };
 }
 
-test('enqueue.ts sends a message and says so', async () => {
+test('the example enqueue.ts sends a message and reports it', async () => {
   const { server, prefix } = await setUp();
   const ended = await runExample('enqueue.ts', ['you@example.net'], { POSTLANE_PREFIX: prefix });
   expect(ended).toMatchObject({ code: 0, stderr: '' });
@@ -41,13 +41,13 @@ test('enqueue.ts sends a message and says so', async () => {
   expect(server.received.transactions).toMatchObject([{ from: 'sales@example.com', to: ['you@example.net'] }]);
 });
 
-test('enqueue.ts with a bad address says which field, and ends with 1', async () => {
+test('the example enqueue.ts names the field of a bad address and ends with exit code 1', async () => {
   const ended = await runExample('enqueue.ts', ['nobody'], { POSTLANE_PREFIX: testPrefix() });
   expect(ended.code).toBe(1);
   expect(ended.stderr).toMatch(/^message-invalid .*to/);
 });
 
-test('a message of foreign-producer.mjs, which only knows the wire, arrives', async () => {
+test('a message of the example foreign-producer.mjs, which knows only the wire format, arrives', async () => {
   const { server, worker, prefix, here } = await setUp();
   const args = { POSTLANE_PREFIX: prefix, MESSAGE_ID: 'foreign-1' };
   expect(await runExample('foreign-producer.mjs', ['you@example.net'], args)).toMatchObject({
@@ -69,7 +69,7 @@ test('a bad message of a foreign producer becomes a dead letter invalid-message 
   expect(server.received.transactions).toEqual([]);
 });
 
-test('postlane.yaml is valid', async () => {
+test('the example postlane.yaml is valid', async () => {
   const here = project(textOf('examples/postlane.yaml'));
   const names = ['RELAY_PASSWORD', 'SALES_SECRET', 'FINANCE_PASSWORD', 'ARCHIVE_PASSWORD'];
   const env = Object.fromEntries(names.map((name) => [name, 'x']));

@@ -1,4 +1,4 @@
-/** The way of a message: producer, intake, router, lane, transport, ledger. */
+/** The path of a message through the whole product: producer, intake, router, lane, transport, ledger. */
 import { describe, expect, test } from 'vitest';
 import { testPrefix } from '../support/redis.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
@@ -11,7 +11,7 @@ const twoConnectors = configOf({
 });
 
 describe('a message', () => {
-  test('goes out through the connector of its From and is then «sent» in the ledger', async () => {
+  test('a message goes out through the connector of its From and is then sent in the ledger', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const { recorded } = await startWorker({ prefix, config: twoConnectors });
@@ -48,26 +48,26 @@ describe('a message', () => {
     expect(recorded('relay').mails).toHaveLength(0);
   });
 
-  test('without From is the unmonitored address’s, one that nobody matches or that only receives is the gateway’s', async () => {
+  test('a message without From gets the unmonitored address, and one that no sending connector matches goes through the gateway', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const { recorded } = await startWorker({ prefix, config: twoConnectors });
     await producer.send({ id: 'system-1', to: 'a@example.net', text: 'reset' });
-    await producer.send({ id: 'nobody-1', from: 'x@other.example', to: 'a@example.net', text: 'hm' });
+    await producer.send({ id: 'unmatched-1', from: 'x@other.example', to: 'a@example.net', text: 'hm' });
     await producer.send({ id: 'archive-1', from: 'archive@example.com', to: 'a@example.net', text: 'hm' });
     const relay = recorded('relay');
     await until(() => relay.mails.length === 3, { what: 'three mails through the gateway' });
     const froms = Object.fromEntries(relay.mails.map(({ id, envelope }) => [id, envelope.from]));
     expect(froms).toEqual({
       'system-1': 'system@example.com',
-      'nobody-1': 'x@other.example',
+      'unmatched-1': 'x@other.example',
       'archive-1': 'archive@example.com',
     });
     const system = relay.mails.find(({ id }) => id === 'system-1')!;
     expect(system.bytes.toString()).toMatch(/^From: <?system@example\.com>?\r$/m);
   });
 
-  test('that nobody may send is a dead letter «no-route» that says why, never dropped', async () => {
+  test('a message that no connector may send is a dead letter no-route that says why', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const config = configOf(
@@ -88,7 +88,7 @@ describe('a message', () => {
     expect((await operator.deadLetters.get('m-2'))?.reply).toContain('unmonitoredAddress');
   });
 
-  test('sent again under its id is a duplicate, before and after it is settled, and reaches nobody twice', async () => {
+  test('a message sent again under its id is a duplicate, before and after it is settled, and is delivered once', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const message = { id: 'same', from: 'sales@example.com', to: 'a@example.net', text: 'once' };
@@ -103,23 +103,24 @@ describe('a message', () => {
     expect(recorded('sales').mails.map(({ id }) => id)).toEqual(['same', 'other']);
   });
 
-  test('with sendAt ahead is «scheduled», goes out when its time has come, and can be cancelled before', async () => {
+  test('a message with a later sendAt is scheduled, goes out when its time has come, and can be cancelled before', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const { recorded } = await startWorker({ prefix, config: twoConnectors });
-    const sendAt = new Date(Date.now() + 700);
-    await producer.send({ id: 'later', from: 'sales@example.com', to: 'a@example.net', text: 'x', sendAt });
-    await producer.send({ id: 'never', from: 'sales@example.com', to: 'a@example.net', text: 'x', sendAt });
-    expect((await producer.status('later'))?.state).toBe('scheduled');
+    const message = { from: 'sales@example.com', to: 'a@example.net', text: 'x' };
+    await producer.send({ ...message, id: 'never', sendAt: new Date(Date.now() + 3_600_000) });
+    expect((await producer.status('never'))?.state).toBe('scheduled');
     expect(await producer.cancel('never')).toBe(true);
     expect((await producer.status('never'))?.state).toBe('cancelled');
+    const sendAt = new Date(Date.now() + 700);
+    await producer.send({ ...message, id: 'later', sendAt });
     await until(() => recorded('sales').mails.length === 1, { what: 'the scheduled mail' });
     expect(Date.now()).toBeGreaterThanOrEqual(sendAt.getTime());
     expect(await producer.cancel('later')).toBe(false);
     expect(recorded('sales').mails.map(({ id }) => id)).toEqual(['later']);
   });
 
-  test('of high priority overtakes a backlog, in the intake and in its lane', async () => {
+  test('a message of high priority overtakes a backlog in the intake and in its lane', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const many = Array.from({ length: 30 }, (_, i) => ({
@@ -145,7 +146,7 @@ describe('a message', () => {
 });
 
 describe('sendMany', () => {
-  test('gives one result per message, in order, and a bad one fails alone', async () => {
+  test('sendMany gives one result per message, in order, and a bad message fails alone', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const results = await producer.sendMany([

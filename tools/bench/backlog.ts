@@ -1,10 +1,10 @@
 /**
- * A backlog of any size in seconds: one message waits as the product itself made it wait, and is then copied within Redis,
- * every key and every entry that names it. So this knows nothing of the product's layout.
+ * A backlog of any size within seconds: the product itself makes one message wait, and every key and entry that names it
+ * is then copied within Redis. So this file knows nothing of the product's keys.
  */
 import type { Redis } from 'ioredis';
 
-/** What in the template is changed in each copy. Both are plain letters and digits, and stand nowhere else. */
+/** What differs in each copy of the template. Both are letters and digits that occur nowhere else. */
 interface Template {
   /** Its id, with seven zeros where the copies have their number. */
   readonly id: string;
@@ -13,7 +13,7 @@ interface Template {
 }
 
 export interface Backlog {
-  /** Adds so many copies of the template. */
+  /** Adds that many copies of the template. */
   add(count: number): Promise<void>;
 }
 
@@ -21,8 +21,8 @@ export interface Backlog {
 const portion = 1_000;
 
 /**
- * ARGV: id, connector or '', first number, how many, and then keys. What is copied is read once and cut where something
- * has to be replaced, as searching 4 KiB for each of a million copies would take minutes.
+ * ARGV: id, connector or '', first number, count, and then keys. The template is read once and cut at its replacements, as
+ * searching 4 KiB for each of a million copies would take minutes.
  */
 const copyScript = `
 local id, connector, first, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -72,7 +72,7 @@ for number = first, first + count - 1 do
   end
 end`;
 
-/** Looks the template up, so the fewer keys there are, the better. */
+/** Searches all keys for the template, so there should be few. */
 export async function prepareBacklog(redis: Redis, { id, connector }: Template): Promise<Backlog> {
   const keys: string[] = [];
   for (const key of await redis.keys('*')) if (await names(redis, key, id)) keys.push(key);

@@ -1,4 +1,4 @@
-/** The parent's side of the benchmarks' own processes: starts one, asks it, and ends it. */
+/** The parent's side of the benchmark processes: starts one, asks it, and ends it. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import type { Answer, Question } from './program.ts';
 
 export interface Child {
   readonly pid: number;
-  /** Rejects if the process says so, or ends before it answers. */
+  /** Rejects if the process answers with an error, or ends before it answers. */
   ask<Result = object>(command: string, argument?: number): Promise<Result>;
   /** SIGKILL. */
   stop(): Promise<void>;

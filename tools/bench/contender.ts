@@ -1,4 +1,4 @@
-/** One loop that measures them all: a contender sends a number of messages, and this says how fast and what it cost. */
+/** The measuring loop: every contender sends a number of messages, and the loop says how fast and at what cost. */
 import type { Part, Role } from './processes.ts';
 import { cpuMs, machineMs, peakMb } from './processes.ts';
 import type { Lap } from './sink.ts';
@@ -7,14 +7,14 @@ import type { Store } from './store.ts';
 
 export interface Contender {
   readonly name: string;
-  /** Postlane, and not a peer. */
+  /** Postlane, not a peer. */
   readonly ours: boolean;
   readonly parts: readonly Part[];
   /** Its Redis; null if it has none. */
   readonly store: Store | null;
-  /** Sends so many, and calls `begins` when all is prepared and the first may go. */
+  /** Sends that many messages, and calls `begins` when everything is prepared and the first may go. */
   lap(messages: number, begins: () => Promise<void>): Promise<Lap>;
-  /** Settings of it to try; what is best is kept. The first one is what was best on two processors. */
+  /** Settings to try; the best one is kept. The first one is the best on two processors. */
   readonly tuning: { readonly values: readonly number[]; set(value: number): Promise<unknown> } | null;
 }
 
@@ -25,7 +25,7 @@ interface Sample {
   readonly othersCores: number;
 }
 
-/** What is known of a contender after all its laps. Everything is per message but `perSecond`, `cores` and `peakMb`. */
+/** The results of a contender after all its laps, per message except for `perSecond`, `cores` and `peakMb`. */
 export interface Figures {
   readonly name: string;
   readonly ours: boolean;
@@ -36,7 +36,7 @@ export interface Figures {
   /** Processors busy with it on average, by role. */
   readonly cores: Readonly<Partial<Record<Role, number>>>;
   readonly peakMb: Readonly<Partial<Record<Role, number>>>;
-  /** Processors that were busy with something else: where it is not little, speeds say what was left over. */
+  /** Processors busy with other programs: if there are many, the speeds only show what was left over. */
   readonly othersCores: number;
   /** Reads of Redis from its clients; null without a Redis. */
   readonly reads: number | null;
@@ -52,7 +52,7 @@ export interface LoopOptions {
   readonly repetitions: number;
   readonly warmUp: number;
   readonly most: number;
-  /** Tries every setting, and not the first one only. */
+  /** Tries every setting, not only the first one. */
   readonly tune: boolean;
   readonly progress: (text: string) => void;
 }
@@ -60,7 +60,7 @@ export interface LoopOptions {
 /** Messages whose commands to Redis are counted one by one; too slow to be timed. */
 const watched = 100;
 
-/** Warms each one up and tunes it, then lets them go in turns: A B C, A B C, … */
+/** Warms each contender up and tunes it, then measures them in turns: A B C, A B C, … */
 export async function compare(contenders: readonly Contender[], options: LoopOptions): Promise<Map<string, Figures>> {
   const { lapMs, repetitions, warmUp, most, tune: all, progress } = options;
   const prepared: {
@@ -81,7 +81,7 @@ export async function compare(contenders: readonly Contender[], options: LoopOpt
   for (let repetition = 1; repetition <= repetitions; repetition += 1) {
     for (const each of prepared) {
       const { contender, speed } = each;
-      // By the speed of the last lap, so that a lap takes its time also on a machine that others slow down.
+      // By the speed of the last lap, so that a lap takes its time even on a machine that others slow down.
       const messages = Math.round(Math.min(most, Math.max(warmUp, (speed * lapMs) / 1_000)));
       progress(`${contender.name}: ${messages} messages, ${repetition} of ${repetitions}`);
       const sample = await take(contender, messages);
@@ -119,7 +119,7 @@ async function take(contender: Contender, messages: number): Promise<Sample> {
   return { perSecond: (lap.messages * 1_000) / lap.ms, cpuUs, reads: reads / messages, othersCores };
 }
 
-/** Warms up on the way. → the setting that is kept, null if there is nothing to set. */
+/** Also warms up. → the setting that is kept, null if there is nothing to set. */
 async function tune(contender: Contender, messages: number, all: boolean): Promise<number | null> {
   const { tuning } = contender;
   if (tuning === null) {
@@ -129,7 +129,7 @@ async function tune(contender: Contender, messages: number, all: boolean): Promi
   const speeds: { readonly value: number; readonly perSecond: number }[] = [];
   for (const value of all ? tuning.values : tuning.values.slice(0, 1)) {
     await tuning.set(value);
-    // The first one would pay for the compiling of all.
+    // The first setting would otherwise pay for compiling the code.
     if (speeds.length === 0) await take(contender, messages);
     speeds.push({ value, perSecond: (await take(contender, messages)).perSecond });
   }

@@ -1,4 +1,4 @@
-/** Who is measured: Postlane and each peer, as processes that take a number of messages. */
+/** The contenders: Postlane and each peer, as processes that take a number of messages. */
 import { Queue } from 'bullmq';
 import { createProducer } from '../../src/index.ts';
 import { startChild, type Child } from './child.ts';
@@ -11,7 +11,7 @@ import type { Lap, Sink } from './sink.ts';
 import type { Store } from './store.ts';
 import type { BenchConnector } from './worker.ts';
 
-/** More than a process has slots for: the connectors' limits are in nobody's way. */
+/** More than a process has slots for, so that the connectors' limits do not matter. */
 const generous = 64;
 
 export function tenConnectors(port: number): BenchConnector[] {
@@ -35,7 +35,7 @@ export interface PostlaneOptions {
   readonly fill?: (count: number) => Promise<unknown>;
 }
 
-/** Everything is in the queue before the first worker starts, so routing is in the time, too. */
+/** Everything is in the queue before the first worker starts, so the time includes routing. */
 export async function postlane(
   disposables: Disposables,
   options: PostlaneOptions,
@@ -57,7 +57,7 @@ export async function postlane(
   return { name, ours: true, store, parts, lap, tuning: null, workers };
 }
 
-/** Enqueues through the public producer, in portions that leave the answer of one before the next is made. */
+/** Enqueues through the public producer, one portion after the other. */
 export function sendMany(
   disposables: Disposables,
   url: string,
@@ -142,7 +142,7 @@ export async function noop(disposables: Disposables, store: Store): Promise<Cont
   };
 }
 
-/** Options that a careful reader of BullMQ's guide would use. */
+/** The options that a careful reader of BullMQ's guide would use. */
 function addBulk(disposables: Disposables, store: Store, name: string): (count: number) => Promise<void> {
   const queue = new Queue(name, { connection: { url: store.url } });
   queue.on('error', () => undefined);
@@ -155,7 +155,7 @@ function addBulk(disposables: Disposables, store: Store, name: string): (count: 
   };
 }
 
-/** One way of enqueuing into a Redis of its own. `clear` empties it before each lap. */
+/** One way of enqueuing into a separate Redis. `clear` empties it before each lap. */
 export async function enqueuer(
   disposables: Disposables,
   way: EnqueueWay,

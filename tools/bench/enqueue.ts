@@ -1,4 +1,4 @@
-/** Enqueues as fast as it goes, through Postlane's producer or through BullMQ with the same payload. */
+/** Enqueues as fast as possible, through Postlane's producer or through BullMQ with the same payload. */
 import { Queue } from 'bullmq';
 import { createProducer } from '../../src/index.ts';
 import { mailsOf } from './mail.ts';

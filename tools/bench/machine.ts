@@ -1,4 +1,4 @@
-/** On what was measured: machine, kernel, versions. Figures of two machines do not compare. */
+/** Describes the machine: hardware, kernel, versions. Figures of two machines do not compare. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';

@@ -1,4 +1,4 @@
-/** The mail that everybody sends: plain text of a given size to one recipient, from one of ten senders. */
+/** The message that every contender sends: plain text of a given size to one recipient, from one of ten senders. */
 
 export interface BenchMail {
   readonly from: string;
@@ -10,7 +10,7 @@ export interface BenchMail {
 export const smallBytes = 4_096;
 export const largeBytes = 102_400;
 
-/** Senders, and so connectors: `x00` … `x09`. Of fixed width, so that copies of a message can be given to another one. */
+/** Senders, and so connectors: `x00` … `x09`. Of fixed width, so that a copy of a message can be given to another one. */
 export function connectorId(nth: number): string {
   return `x${String(nth).padStart(2, '0')}`;
 }
@@ -30,7 +30,7 @@ export function mailsOf(count: number, bytes = smallBytes, senders = 10): BenchM
   return Array.from({ length: count }, (_, nth) => ({ ...mailOf(nth, 0, senders), text }));
 }
 
-/** Lines of 76 characters, as programs write them: nothing of it needs an encoding. */
+/** Lines of 76 characters, as programs write them: none of them needs an encoding. */
 function textOf(bytes: number): string {
   const line = `${'The quick brown fox jumps over the lazy dog and counts what it has found. '.repeat(2).slice(0, 76)}\n`;
   return line.repeat(Math.ceil(bytes / line.length)).slice(0, bytes);

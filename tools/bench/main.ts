@@ -1,8 +1,8 @@
 /**
  * npm run bench [-- --quick] [--only ROW[,ROW…]] [--json]
  *
- * Measures Postlane beside what could be used instead, row after row, and prints what was found. Exit code 0 if everything
- * could be measured, whatever the figures; 1 if something could not; 2 for a mistake in the arguments.
+ * Measures Postlane beside its alternatives, row after row, and prints the results. Exit code 0 if everything could be
+ * measured, whatever the figures; 1 if something could not; 2 for a mistake in the arguments.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describeMachine } from './machine.ts';
@@ -63,7 +63,7 @@ async function main(): Promise<number> {
   return results.some(({ findings }) => findings.some(({ verdict }) => verdict === 'failed')) ? 1 : 0;
 }
 
-/** A row that fails is said and leaves the others alone. */
+/** A row that fails is reported, and the others still run. */
 async function measured(
   row: Row,
   { sizes }: Options,
@@ -75,7 +75,7 @@ async function measured(
   try {
     return await row.run({ sizes, disposables, progress });
   } catch (error) {
-    // What it ran on was stopped under it: nothing has failed.
+    // After a signal its servers were stopped under it: nothing has failed.
     await ending.begun();
     const why = error instanceof Error ? error.message : String(error);
     progress(`${row.id} failed: ${why}`);
@@ -90,7 +90,7 @@ function instead({ title }: Row, verdict: 'skipped' | 'failed', note: string): F
   return { what: title, against: '', measured: Number.NaN, unit: '', target: null, verdict, note };
 }
 
-/** Ctrl-C: what runs is stopped before this process ends. `begun` never comes back if that is under way. */
+/** Ctrl-C: everything that runs is stopped before this process ends. `begun` never resolves if that is under way. */
 function endOnSignal(disposables: Disposables): { begun(): Promise<void>; forget(): void } {
   let end: Promise<void> = Promise.resolve();
   const close = (signal: NodeJS.Signals): void => {

@@ -5,11 +5,11 @@ import { parseArgs } from 'node:util';
 export interface Sizes {
   readonly lapMs: number;
   readonly repetitions: number;
-  /** Of the row that everybody looks at first. */
+  /** Of the row `peers`. */
   readonly peerRepetitions: number;
   /** Messages sent before anything is measured: code is compiled and connections are open by then. */
   readonly warmUp: number;
-  /** Peers are tried with each of their settings. */
+  /** Tries peers with each of their settings. */
   readonly tune: boolean;
   readonly backlog: number;
   /** On a throttled lane. */

@@ -1,4 +1,4 @@
-/** The results as a drawing: bars of messages per second with the spread of the repetitions, one group per row. */
+/** The results as a drawing: bars of messages per second with the range of the repetitions, one group per row. */
 import type { Results } from './report.ts';
 
 const width = 900;

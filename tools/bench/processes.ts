@@ -1,10 +1,10 @@
-/** What a process uses, out of Linux' /proc: time on the processors and memory. Elsewhere the figures are NaN. */
+/** Processor time and memory of a process, from Linux' /proc. On other systems the figures are NaN. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 export type Role = 'sender' | 'redis' | 'sink' | 'feeder';
 
-/** A process that takes part in a measurement. `tree`: with all that it started (Postfix). */
+/** A process that takes part in a measurement. `tree`: with all its descendants (Postfix). */
 export interface Part {
   readonly role: Role;
   readonly pid: number;
@@ -14,19 +14,19 @@ export interface Part {
 /** USER_HZ, which is 100 on every Linux that Node runs on: proc_pid_stat(5). */
 const tickMs = 10;
 
-/** User and system time of all threads, and with `tree` of all descendants, those that have ended included; in ms. */
+/** User and system time of all threads in ms, with `tree` also of all descendants, including those that have ended. */
 export function cpuMs({ pid, tree = false }: Pick<Part, 'pid' | 'tree'>): number {
   if (!tree) return ticksOf(pid, 2) * tickMs;
   return descendants(pid).reduce((sum, each) => sum + (ticksOf(each, 4) || 0) * tickMs, 0);
 }
 
-/** What all processors of the machine have done since it started, for whomever. */
+/** Busy time of all processors of the machine since it started. */
 export function machineMs(): { readonly at: number; readonly busy: number } {
   const busy = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
   return { at: performance.now(), busy };
 }
 
-/** The most memory that it ever had resident, in MB; of a tree the sum. */
+/** Peak resident memory in MB; of a tree the sum. */
 export function peakMb({ pid, tree = false }: Pick<Part, 'pid' | 'tree'>): number {
   const pids = tree ? descendants(pid) : [pid];
   return pids.reduce((sum, each) => sum + Number(/VmHWM:\s+(\d+)/.exec(read(`/proc/${each}/status`))?.[1]) / 1_024, 0);

@@ -1,4 +1,4 @@
-/** The child's side of the benchmarks' own processes: the first message has the settings, each further one asks, each is answered. */
+/** The child's side of the benchmark processes: the first message has the settings; each further one asks, and is answered. */
 import { once } from 'node:events';
 
 /** Command → what it does; the answer is what it resolves to. */
@@ -15,14 +15,14 @@ export type Answer =
   | { readonly id: number | null; readonly result: object }
   | { readonly id: number; readonly error: string };
 
-/** The process ends with whoever started it. */
+/** The process ends with its parent. */
 export async function settingsOf<Settings>(): Promise<Settings> {
   process.once('disconnect', () => process.exit(1));
   const [settings] = await once(process, 'message');
   return settings as Settings;
 }
 
-/** Says that it is ready, and answers from then on. */
+/** Reports that the process is ready, and answers from then on. */
 export function answer(commands: Commands): void {
   const say = (answer: Answer): void => void process.send?.(answer);
   process.on('message', ({ id, command, argument }: Question) => {

@@ -1,4 +1,4 @@
-/** The results as text: the table of targets, and the table of who was measured. */
+/** The results as text: the table of targets, and the table of contenders. */
 import type { Figures } from './contender.ts';
 import type { Role } from './processes.ts';
 import type { Finding } from './rows/row.ts';
@@ -40,7 +40,7 @@ export function report({ machine, rows, quick, seconds }: Results): string {
   return lines.join('\n');
 }
 
-/** The measuring itself uses some; more than that is somebody else. */
+/** The benchmark itself uses that much; more is another program. */
 const quietCores = 0.25;
 
 function disturbance(figures: readonly Figures[]): string[] {

@@ -1,6 +1,6 @@
 /**
- * The server that takes every mail: Postfix' `smtp-sink`, which answers 250 and forgets. It counts messages, and all who
- * send to it are timed by its count, whatever they are.
+ * The server that accepts every message: Postfix' `smtp-sink`, which answers 250 and discards it. It counts messages, and
+ * every contender is timed by that count.
  */
 import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -26,7 +26,7 @@ export interface Sink {
 }
 
 const pollMs = 5;
-/** Nothing arrives for so long: somebody has lost something, or stands still. */
+/** If nothing arrives for that long, a contender has lost a message or hangs. */
 const patienceMs = 60_000;
 
 export const sinkProgram = ['/usr/sbin/smtp-sink', '/usr/bin/smtp-sink'].find((file) => existsSync(file)) ?? null;
@@ -62,7 +62,7 @@ export async function startSink(): Promise<Sink> {
         }
         if (first === null && seen.count > before) first = seen;
       }
-      // A lap so short that it was seen at once has no speed; a lap of one message has none either.
+      // A lap that is over at the first look has no speed; neither has a lap of one message.
       return first === null ? { messages: 0, ms: 0 } : { messages: seen.count - first.count, ms: seen.at - first.at };
     },
     async stop() {

@@ -37,7 +37,7 @@ export function ratioOfMedians(ours: readonly number[], theirs: readonly number[
   return median(ours) / median(theirs);
 }
 
-/** A figure that could not be had meets nothing; without a target there is nothing to meet. */
+/** A figure that could not be measured misses every target; without a target it is only shown. */
 export function judge(measured: number, target: Target | null): Verdict {
   if (target === null) return 'shown';
   const met = target.kind === 'at least' ? measured >= target.value : measured <= target.value;

@@ -1,4 +1,4 @@
-/** A private Redis with the settings of production, and what the benchmarks ask it: commands, reads, clients, rewriting. */
+/** A private Redis with the settings of production, and what the benchmarks measure on it: commands, reads, clients. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { startPrivateRedis } from '../../testkit/redis.ts';
@@ -7,17 +7,17 @@ export interface Store {
   readonly url: string;
   readonly pid: number;
   readonly client: Redis;
-  /** Times that the server has read from a client, ever: the round trips, where pipelined commands share one. */
+  /** How often the server has read from a client so far: round trips, where pipelined commands share one. */
   reads(): Promise<number>;
-  /** Counts what clients send, by command, until it is stopped. What scripts call within the server is not counted. */
+  /** Counts the commands of clients by name until it is stopped. Commands that scripts call within the server do not count. */
   watch(): Promise<{ stop(): Promise<Readonly<Record<string, number>>> }>;
-  /** Fills it without the append-only file, which is written once afterwards and not again and again as it grows. */
+  /** Fills it without the append-only file, which is written once afterwards instead of repeatedly as it grows. */
   fill(work: () => Promise<unknown>): Promise<void>;
   clear(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** `everysec`, as the documents recommend where a second may be lost with the machine. */
+/** `everysec`, as the documentation recommends where a second may be lost with the machine. */
 export const appendfsync = 'everysec';
 
 export async function startStore(): Promise<Store> {
@@ -26,7 +26,7 @@ export async function startStore(): Promise<Store> {
   client.on('error', () => undefined);
   const field = async (section: string, name: string): Promise<number> =>
     Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(await client.info(section))?.[1] ?? Number.NaN);
-  /** A rewriting of the append-only file would take a processor from what is measured. */
+  /** Rewriting the append-only file would take a processor from the measurement. */
   const calm = async (): Promise<void> => {
     while ((await field('persistence', 'aof_rewrite_in_progress')) > 0) await pause(50);
   };

@@ -1,19 +1,19 @@
-/** How a check is made: it looks at many things, and tells of each that is not as it should be. */
+/** How a check is made: it looks at many things, and reports each one that is wrong. */
 import { isDeepStrictEqual } from 'node:util';
 
 export interface Check {
   readonly title: string;
   /** How many things were looked at. */
   readonly looked: number;
-  /** What differs; empty if all holds. */
+  /** What differs; empty if the check holds. */
   readonly problems: readonly string[];
 }
 
 /** A check in the making. */
 export interface Notes {
-  /** One thing looked at. What differs is told as «about: expected …, got …». */
+  /** One thing looked at. A difference is reported as `about: expected …, got …`. */
   same(about: string, actual: unknown, expected: unknown): void;
-  /** One thing looked at; `problem` is told unless `holds`. */
+  /** One thing looked at; `problem` is reported unless `holds`. */
   holds(holds: boolean, problem: string): void;
 }
 

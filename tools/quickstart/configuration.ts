@@ -1,4 +1,4 @@
-/** Writes the configuration of the quick start: a real postlane.yaml, with the CA and the secrets that it refers to beside it. */
+/** Writes the configuration of the quick start: a real postlane.yaml, and beside it the CA and the secrets that it refers to. */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemName } from './content.ts';

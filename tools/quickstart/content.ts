@@ -1,4 +1,4 @@
-/** Holds the mails as the servers have them to the messages as they were sent: read by another library than the one that wrote them. */
+/** Compares the mails at the servers with the messages as they were sent, using another library than the one that composed them. */
 import type { AddressObject, EmailAddress } from 'mailparser';
 import { check, type Check, type Notes } from './checks.ts';
 import { comparable, messageIdOf, type Case, type Copy, type Findings } from './evidence.ts';
@@ -25,7 +25,7 @@ export function contentChecks({ cases }: Findings): Check[] {
       notes.same(`${about}: Message-ID`, parsed.messageId, messageIdOf(one));
       notes.holds(dateFits(one, parsed.date), `${about}: Date is ${parsed.date?.toISOString() ?? 'missing'}`);
     }),
-    each('names and addresses are what they were', composed, (notes, one, { parsed }, about) => {
+    each('names and addresses are unchanged', composed, (notes, one, { parsed }, about) => {
       const { mail, sender } = one.example;
       const from = sender.from ?? { name: systemName, address: sender.address };
       notes.same(`${about}: From`, mailboxes(parsed.from), [plain(from)]);
@@ -33,12 +33,12 @@ export function contentChecks({ cases }: Findings): Check[] {
       notes.same(`${about}: Cc`, mailboxes(parsed.cc), (mail.cc ?? []).map(plain));
       notes.same(`${about}: Reply-To`, mailboxes(parsed.replyTo), (mail.replyTo ?? []).map(plain));
     }),
-    each('subjects, texts and HTML are what they were', composed, (notes, { example }, { parsed }, about) => {
+    each('subjects, texts and HTML are unchanged', composed, (notes, { example }, { parsed }, about) => {
       notes.same(`${about}: Subject`, parsed.subject, example.mail.subject);
       notes.same(`${about}: text`, lines(parsed.text), lines(example.mail.text));
       notes.same(`${about}: HTML`, lines(parsed.html || undefined), lines(example.mail.html));
     }),
-    each('attachments came byte for byte', composed, (notes, { example }, { parsed }, about) => {
+    each('attachments arrived byte for byte', composed, (notes, { example }, { parsed }, about) => {
       const expected = example.mail.attachments ?? [];
       notes.same(`${about}: files`, parsed.attachments.length, expected.length);
       for (const [index, file] of expected.entries()) {
@@ -48,7 +48,7 @@ export function contentChecks({ cases }: Findings): Check[] {
         notes.holds(actual?.content.equals(file.content) === true, `${about}: ${file.filename} was altered`);
       }
     }),
-    each('headers and threads are what they were', composed, (notes, { example }, { parsed }, about) => {
+    each('headers and threads are unchanged', composed, (notes, { example }, { parsed }, about) => {
       for (const [field, value] of Object.entries(example.mail.headers ?? {})) {
         const line = parsed.headerLines.find(({ key }) => key === field.toLowerCase())?.line;
         notes.same(`${about}: ${field}`, line?.replace(/^[^:]+:\s*/, ''), value);
@@ -57,7 +57,7 @@ export function contentChecks({ cases }: Findings): Check[] {
       notes.same(`${about}: In-Reply-To`, parsed.inReplyTo, example.mail.inReplyTo);
       notes.same(`${about}: References`, references, [...(example.mail.references ?? [])]);
     }),
-    each('no Bcc is to be seen', cases, (notes, { example }, { parsed, bytes }, about) => {
+    each('no copy shows a Bcc recipient', cases, (notes, { example }, { parsed, bytes }, about) => {
       notes.holds(parsed.bcc === undefined, `${about}: there is a Bcc header`);
       const hidden =
         example.rawAtServer === null
@@ -66,16 +66,20 @@ export function contentChecks({ cases }: Findings): Check[] {
       const leaked = hidden.filter((address) => bytes.includes(address));
       notes.same(`${about}: Bcc addresses in the mail`, leaked, []);
     }),
-    each('finished messages came byte for byte, but for Bcc', finished, (notes, { example }, { bytes }, about) => {
-      notes.same(about, bytes.toString(), example.rawAtServer);
-    }),
+    each(
+      'finished messages arrived byte for byte, except for Bcc',
+      finished,
+      (notes, { example }, { bytes }, about) => {
+        notes.same(about, bytes.toString(), example.rawAtServer);
+      },
+    ),
   ];
 }
 
 /** The display name of the unmonitored address, as the quick start configures it. */
 export const systemName = 'Example Ltd';
 
-/** The Date header has whole seconds. An id that is no UUIDv7 says nothing; the time of enqueueing counts then. */
+/** The Date header has whole seconds. An id that is not a UUIDv7 has no time; the time of enqueueing counts then. */
 function dateFits({ id, before, after }: Case, date: Date | undefined): boolean {
   if (date === undefined) return false;
   const second = Math.floor(date.getTime() / 1000);
@@ -95,7 +99,7 @@ function plain({ name, address }: Person): Person {
   return { name, address: comparable(address) };
 }
 
-/** Line ends are CRLF on the wire, and the last one is the transport's. */
+/** Line ends are CRLF on the wire, and the transport adds the last one. */
 function lines(text: string | undefined): string | undefined {
   return text?.replaceAll('\r\n', '\n').replace(/\n+$/, '');
 }

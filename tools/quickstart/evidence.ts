@@ -1,4 +1,4 @@
-/** What the checks look at: what was sent, what the servers took, and what the ledger and the dead letters say about it. */
+/** The evidence for the checks: what was sent, what the servers accepted, and what ledger and dead letters say. */
 import { domainToASCII } from 'node:url';
 import { simpleParser, type ParsedMail } from 'mailparser';
 import type { MessageStatus } from '../../src/producer/producer.ts';
@@ -6,14 +6,14 @@ import type { DeadLetterSummary } from '../../src/queue/ledger/dead-letters.ts';
 import type { Example } from './messages.ts';
 import type { Received, ServerPlan } from './servers.ts';
 
-/** A message that the producer took. */
+/** A message that the producer accepted. */
 export interface Sent {
   readonly example: Example;
   readonly id: string;
   /** ms since the epoch, around the call of `send`. */
   readonly before: number;
   readonly after: number;
-  /** What sending it again said; null if it was sent only once. */
+  /** The answer to sending it again; null if it was sent only once. */
   readonly duplicate: boolean | null;
 }
 
@@ -25,12 +25,12 @@ export interface Evidence {
   readonly dead: readonly DeadLetterSummary[];
 }
 
-/** What reached a server, read. */
+/** A message at a server, parsed. */
 export interface Copy extends Received {
   readonly parsed: ParsedMail;
 }
 
-/** The evidence in order: every message with its copies, and the copies that belong to none. */
+/** The evidence sorted: every message with its copies, and the copies that belong to no message. */
 export interface Findings extends Evidence {
   readonly cases: readonly (Sent & { readonly copies: readonly Copy[]; readonly status: MessageStatus | null })[];
   readonly strangers: readonly Copy[];
@@ -54,13 +54,13 @@ export async function readEvidence(evidence: Evidence): Promise<Findings> {
   return { ...evidence, cases, strangers: [...copies.values()].flat() };
 }
 
-/** The Message-ID that a message should have: its own if it is finished, else its id at the domain of its sender. */
+/** The expected Message-ID: that of a finished message, else the id at the domain of the sender. */
 export function messageIdOf({ example, id }: Sent): string {
   const own = /^Message-ID: (.+)$/m.exec(example.mail.raw ?? '')?.[1]?.trim();
   return own ?? `<${id}@${domainOf(example.sender.address)}>`;
 }
 
-/** An address as it is compared: the domain as an A-label in lower case, the local part as it is. */
+/** An address for comparison: the domain as an A-label in lower case, the local part unchanged. */
 export function comparable(address: string): string {
   const at = address.lastIndexOf('@');
   return at < 0 ? address : `${address.slice(0, at)}@${domainOf(address)}`;

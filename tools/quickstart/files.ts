@@ -1,4 +1,4 @@
-/** The files that the example set attaches: made on the spot, the same bytes in every run. */
+/** The files that the example set attaches: generated, the same bytes in every run. */
 import { createHash } from 'node:crypto';
 
 export interface ExampleFile {
@@ -34,7 +34,7 @@ export function statement(n: number): ExampleFile {
   };
 }
 
-/** 90 KiB, another one for every invoice: above the 64 KiB that travel inside a job, so it is stored by its hash. */
+/** 90 KiB, different for every invoice: above the 64 KiB that travel inside a job, so it is stored by its hash. */
 export function invoicePdf(n: number): ExampleFile {
   return {
     filename: `invoice-${2026_0000 + n}.pdf`,
@@ -43,7 +43,7 @@ export function invoicePdf(n: number): ExampleFile {
   };
 }
 
-/** 200 KiB, the same one for everybody: stored once, however many messages carry it. */
+/** 200 KiB, the same for every message: stored once, however many messages carry it. */
 export function priceList(): ExampleFile {
   return {
     filename: 'price-list-2026.pdf',
@@ -52,7 +52,7 @@ export function priceList(): ExampleFile {
   };
 }
 
-/** Bytes that no compression and no text handling survives by luck. */
+/** Bytes that any compression or text handling would change. */
 function noise(seed: string, size: number): Buffer<ArrayBuffer> {
   const blocks: Buffer<ArrayBuffer>[] = [];
   for (let i = 0; i * 32 < size; i++) blocks.push(createHash('sha256').update(`${seed} ${i}`).digest());

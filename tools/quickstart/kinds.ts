@@ -1,8 +1,8 @@
-/** What kinds of mail an organisation sends: one row per kind, with its sender, its content, and what is special about its way. */
+/** The kinds of mail an organisation sends: one row per kind, with its sender, its content, and how its delivery differs. */
 import { logo, invoicePdf, priceList, statement, type ExampleFile } from './files.ts';
 import { people, person, senders, type Person, type Sender } from './people.ts';
 
-/** The part of the producer's input that the set uses; mailboxes always as objects. */
+/** The part of the producer's input that the set uses; mailboxes are always objects. */
 export interface ExampleMail {
   readonly id?: string;
   readonly from?: Person;
@@ -23,17 +23,17 @@ export interface ExampleMail {
   readonly sendAt?: Date;
 }
 
-/** What differs from: everybody in to, cc and bcc is served at the first attempt, and right away. */
+/** How the delivery differs from the default: every recipient in to, cc and bcc gets a copy at once, at the first attempt. */
 export interface Special {
-  /** Everybody who should be served, as the envelope has them; refused ones included. */
+  /** All recipients of the envelope, including those that the server rejects. */
   readonly recipients?: readonly string[];
-  /** Those whom the server refuses. */
+  /** Recipients that the server rejects. */
   readonly refused?: readonly string[];
-  /** The server puts it off once. */
+  /** The server defers it once. */
   readonly deferredOnce?: boolean;
   /** It is enqueued a second time under the same id. */
   readonly again?: boolean;
-  /** It has to wait for its time. */
+  /** It has a later `sendAt`. */
   readonly later?: boolean;
   /** What a finished message should look like at the server. */
   readonly rawAtServer?: string;
@@ -82,7 +82,7 @@ const note = (n: number, subject: string, text: string, rest: ExampleMail = {}):
   ...rest,
 });
 
-/** A finished message of another program: 8-bit text, a dot at the start of a line, and a Bcc that has to go. */
+/** A finished message of another program: 8-bit text, a dot at the start of a line, and a Bcc that must be removed. */
 const rawMail = (n: number, bcc: string): string =>
   [
     `From: "Example Sales" <sales@example.com>`,
@@ -229,7 +229,7 @@ export const kinds: readonly Kind[] = [
   })),
 ];
 
-/** Somebody whom the servers do not know (any more). */
+/** A recipient that the servers do not know. */
 function gone(n: number): Person {
   return { name: 'Former Customer', address: `gone-${n}@example.net` };
 }

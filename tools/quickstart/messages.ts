@@ -1,18 +1,18 @@
-/** The example set: message after message, the same in every run. Beside each stands what should come of it. */
+/** The example set: the same messages in every run, each with its expected delivery. */
 import { kinds, type ExampleMail, type Special } from './kinds.ts';
 import type { Sender } from './people.ts';
 
 export interface Example extends Required<Omit<Special, 'rawAtServer'>> {
-  /** What it shows. */
+  /** The name of its kind. */
   readonly kind: string;
   readonly sender: Sender;
   readonly mail: ExampleMail;
-  /** What the servers should be told as the sender; empty is the null reverse-path. */
+  /** The expected envelope sender; empty is the null reverse-path. */
   readonly envelopeFrom: string;
   readonly rawAtServer: string | null;
 }
 
-/** The first `count` messages, kind after kind, over and over. `sendAt` is the time of those that wait for theirs. */
+/** The first `count` messages, cycling through the kinds. `sendAt` is the time of scheduled ones. */
 export function exampleSet(count: number, sendAt: Date): Example[] {
   return Array.from({ length: count }, (_, index) => {
     const n = index + 1;

@@ -1,4 +1,4 @@
-/** What the quick start may be told on the command line. */
+/** The command line of the quick start. */
 import { parseArgs } from 'node:util';
 
 export interface QuickstartOptions {

@@ -1,11 +1,11 @@
-/** Who writes and who receives in the example set: invented people at domains that are reserved for examples (RFC 2606). */
+/** The senders and recipients of the example set: invented people at domains reserved for examples (RFC 2606). */
 
 export interface Person {
   readonly name: string;
   readonly address: string;
 }
 
-/** Names as they come: short and long, with accents, without Latin letters, with a comma and with quotes. */
+/** Names of all sorts: short and long, with accents, without Latin letters, with a comma and with quotes. */
 const names: readonly string[] = [
   'Ada Whitfield',
   'Zoë Janssen',
@@ -23,7 +23,7 @@ const names: readonly string[] = [
 
 const domains: readonly string[] = ['example.net', 'mail.example.net', 'example.org', 'kunden.example.org'];
 
-/** The n-th recipient: always the same name, and an address that nobody else in the set has. */
+/** The n-th recipient: always the same name, and an address that is unique in the set. */
 export function person(n: number, mailbox = 'kunde'): Person {
   return {
     name: names[n % names.length] ?? 'Ada Whitfield',
@@ -35,11 +35,11 @@ export function people(count: number, first: number, mailbox = 'kunde'): Person[
   return Array.from({ length: count }, (_, i) => person(first * 1_000 + i, mailbox));
 }
 
-/** A sender of the set, and who should send for it; written by hand, so that routing is held to it and not to itself. */
+/** A sender of the set and its expected connector; written by hand, so that routing is not compared with itself. */
 export interface Sender {
   /** null: the message names no From. */
   readonly from: Person | null;
-  /** What the servers should be told as the envelope's sender. */
+  /** The expected envelope sender. */
   readonly address: string;
   readonly connector: string;
   readonly rule: 'exact' | 'domain' | 'default';
@@ -47,12 +47,12 @@ export interface Sender {
 
 export const senders = {
   sales: exact('Example Sales', 'sales@example.com', 'sales'),
-  /** Matching ignores case; the address itself stays as it was written, but for its domain. */
+  /** Matching ignores case; the address is sent as it was written, except for its domain. */
   shoutingSales: {
     ...exact('Example Sales', 'SALES@Example.COM', 'sales'),
     address: 'SALES@example.com',
   },
-  /** A sub-address matches only where it is written down, so this one is nobody's. */
+  /** A sub-address matches only where it is configured, so this one matches no connector. */
   springSales: unmatched('Example Sales, spring campaign', 'sales+spring@example.com'),
   finance: exact('Example Ltd, Accounts', 'finance@example.com', 'finance'),
   billing: {

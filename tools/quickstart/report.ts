@@ -1,4 +1,4 @@
-/** What the quick start prints: progress, the table of what went where, and the checks. */
+/** What the quick start prints: progress, the table of deliveries, and the checks. */
 import type { Check } from './checks.ts';
 import type { Sent } from './evidence.ts';
 import { ruleOf } from './verify.ts';
@@ -76,14 +76,14 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line)];
 }
 
-/** How many differences of one check are worth reading. */
+/** How many differences of one check are shown. */
 const shownProblems = 8;
 
 export function checkLines(checks: readonly Check[]): string[] {
   return checks.flatMap(({ title, looked, problems }) => {
     const hidden = problems.length - shownProblems;
-    // Nothing to look at is no proof; a small --count has not every kind of mail.
-    if (looked === 0) return [`– ${title} (no such mail in this set)`];
+    // A check that had nothing to look at proves nothing; a small --count does not have every kind of mail.
+    if (looked === 0) return [`– ${title} (no such message in this set)`];
     return [
       problems.length === 0 ? `✓ ${title} (${looked})` : `✗ ${title} (${problems.length} of ${looked})`,
       ...problems.slice(0, shownProblems).map((problem) => `    ${problem}`),

@@ -26,7 +26,7 @@ export async function startAll(started: Disposables, screen: Screen, keepFiles: 
   const directory = mkdtempSync(join(tmpdir(), 'postlane-quickstart-'));
   const logFile = join(directory, 'worker.log');
   started.defer('its directory', () => {
-    // Before the configuration is written there is nothing to look at.
+    // Before the configuration is written there is nothing worth keeping.
     if (!keepFiles() || readdirSync(directory).length === 0) return rmSync(directory, { recursive: true, force: true });
     const log = existsSync(logFile) ? `; the worker's log is ${logFile}` : '';
     return screen.line(`\nKept for a look: ${directory}${log}`);

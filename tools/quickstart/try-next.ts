@@ -1,11 +1,11 @@
-/** What `--keep` says to try next: commands that work as they stand. */
+/** The commands that `--keep` prints to try next; they work as printed. */
 import type { Setup } from './setup.ts';
 
 export function tryNext({ configFile, logFile, redis }: Pick<Setup, 'configFile' | 'logFile' | 'redis'>): string[] {
   const postlane = (rest: string): string => `  npm run -s postlane -- ${rest} --config ${configFile}`;
   return [
     '',
-    'All of it is still running. In another terminal, in this folder:',
+    'Everything is still running. In another terminal, in this folder:',
     '',
     postlane('connectors'),
     postlane('explain archive@example.com'),

@@ -1,9 +1,9 @@
-/** Holds what happened to what should have happened: who got what from whom, and what the ledger says. `content.ts` reads the mails. */
+/** Compares what happened with what should have happened: who got what, and what the ledger says. `content.ts` reads the mails. */
 import { check, type Check } from './checks.ts';
 import { contentChecks } from './content.ts';
 import { comparable, readEvidence, type Case, type Evidence, type Findings } from './evidence.ts';
 
-/** All checks, in the order in which they are told. Reads nothing but the evidence. */
+/** All checks, in the order in which they are printed. Reads nothing but the evidence. */
 export async function verify(evidence: Evidence): Promise<Check[]> {
   const findings = await readEvidence(evidence);
   return [...deliveryChecks(findings), ...contentChecks(findings), ...ledgerChecks(findings)];
@@ -20,7 +20,7 @@ function deliveryChecks({ cases, strangers, plans }: Findings): Check[] {
         }
       }
     }),
-    check('nobody else got anything', (notes) => {
+    check('no other address got a copy', (notes) => {
       for (const one of cases) {
         const expected = new Set(expectedRecipients(one));
         for (const { to } of one.copies) {
@@ -30,20 +30,20 @@ function deliveryChecks({ cases, strangers, plans }: Findings): Check[] {
         }
       }
       for (const { server, parsed } of strangers) {
-        notes.holds(false, `${server} got a mail that nobody sent: ${parsed.messageId ?? 'without Message-ID'}`);
+        notes.holds(false, `${server} got a message that was never sent: ${parsed.messageId ?? 'without Message-ID'}`);
       }
     }),
-    check('every mail came to the server of its From', (notes) => {
+    check('every message arrived at the server of its From', (notes) => {
       for (const one of cases) {
         for (const { server } of one.copies) notes.same(name(one), server, one.example.sender.connector);
       }
     }),
-    check('every server was told the right sender', (notes) => {
+    check('every server got the right envelope sender', (notes) => {
       for (const one of cases) {
         for (const { from } of one.copies) notes.same(name(one), comparable(from), one.example.envelopeFrom);
       }
     }),
-    check('every server was talked to as it asks: TLS and login', (notes) => {
+    check('every server got the TLS and the login that it requires', (notes) => {
       const planOf = new Map(plans.map((plan) => [plan.connector, plan]));
       for (const { server, secure, user } of cases.flatMap(({ copies }) => copies)) {
         const plan = planOf.get(server);
@@ -51,7 +51,7 @@ function deliveryChecks({ cases, strangers, plans }: Findings): Check[] {
         notes.same(server, { secure, user }, expected);
       }
     }),
-    check('what should wait did not come early', (notes) => {
+    check('no scheduled message arrived early', (notes) => {
       for (const one of cases) {
         const { sendAt } = one.example.mail;
         if (sendAt === undefined) continue;
@@ -65,12 +65,12 @@ function deliveryChecks({ cases, strangers, plans }: Findings): Check[] {
 
 function ledgerChecks({ cases, dead }: Findings): Check[] {
   return [
-    check('an id that was enqueued twice was taken once', (notes) => {
+    check('an id that was enqueued twice was accepted once', (notes) => {
       for (const one of cases) {
         if (one.example.again) notes.same(name(one), one.duplicate, true);
       }
     }),
-    check('the ledger knows where every message went', (notes) => {
+    check('the ledger knows the route of every message', (notes) => {
       for (const one of cases) {
         const { sender } = one.example;
         const { status } = one;
@@ -79,7 +79,7 @@ function ledgerChecks({ cases, dead }: Findings): Check[] {
         notes.same(`${name(one)}: rule`, ruleOf(one), sender.rule);
       }
     }),
-    check('the ledger knows what became of every recipient', (notes) => {
+    check('the ledger knows the outcome of every recipient', (notes) => {
       for (const one of cases) {
         const outcomes = new Map(one.status?.recipients.map((each) => [each.address, each.outcome]));
         const refused = new Set(one.example.refused.map(comparable));
@@ -89,10 +89,10 @@ function ledgerChecks({ cases, dead }: Findings): Check[] {
         }
       }
     }),
-    check('nothing took more attempts than it needed', (notes) => {
+    check('no message took more attempts than it needed', (notes) => {
       for (const one of cases) notes.same(name(one), one.status?.attempts, one.example.deferredOnce ? 2 : 1);
     }),
-    check('what was refused is a dead letter, and nothing else is', (notes) => {
+    check('every rejected recipient is in a dead letter, and no other', (notes) => {
       const letters = new Map(dead.map((letter) => [letter.id, letter]));
       for (const one of cases) {
         const letter = letters.get(one.id);
@@ -101,13 +101,12 @@ function ledgerChecks({ cases, dead }: Findings): Check[] {
         notes.same(name(one), actual, refused.length === 0 ? undefined : { reason: 'rejected', recipients: refused });
         letters.delete(one.id);
       }
-      for (const { id, reason } of letters.values())
-        notes.holds(false, `a dead letter that nobody expects: ${id}, ${reason}`);
+      for (const { id, reason } of letters.values()) notes.holds(false, `an unexpected dead letter: ${id}, ${reason}`);
     }),
   ];
 }
 
-/** The rule by which the router found the connector, as the ledger's history has it. */
+/** The rule by which the router found the connector, from the ledger's history. */
 export function ruleOf({ status }: Pick<Case, 'status'>): string | null {
   return status?.history.find(({ event }) => event === 'routed')?.detail ?? null;
 }

@@ -10,7 +10,7 @@ const to = [{ emailAddress: { address: 'a@example.net', name: 'A' } }];
 const attachment = { '@odata.type': '#microsoft.graph.fileAttachment', name: 'a.txt', contentBytes: 'aGVsbG8=' };
 const mime = 'From: sales@example.com\r\nTo: a@example.net\r\nMessage-ID: <1@example.com>\r\n\r\nHello\r\n';
 
-test('the fake answers every call as the description says', async () => {
+test('the fake Graph answers every call as the API description says', async () => {
   const caller = await callFakeGraph();
   const { mail, post, postMime } = caller;
   await postMime(`${sales}/sendMail`, mime);
@@ -55,7 +55,7 @@ test('the fake answers every call as the description says', async () => {
   expect(described.filter(({ answer }) => (answer?.status ?? 0) >= 300)).toEqual([]);
 });
 
-test('the fake fails as the description says', async () => {
+test('the errors of the fake Graph have the form of the API description', async () => {
   const caller = await callFakeGraph();
   const fails = [
     faults.throttled(1),
@@ -139,13 +139,13 @@ describe('the check finds', () => {
           body: 'x',
         }),
     ],
-  ])('%s', async (_, problem, work) => {
+  ])('the check finds %s', async (_, problem, work) => {
     const caller = await callFakeGraph();
     await work(caller);
     expect(apiProblems(caller.graph.requests)).toEqual([expect.stringContaining(problem)]);
   });
 
-  test('an answer with what Graph does not answer', async () => {
+  test('the check finds an answer that Graph does not give', async () => {
     const caller = await callFakeGraph();
     await caller.mail(`${sales}/messages`);
     const [, listed] = caller.graph.requests;

@@ -32,7 +32,7 @@ async function newDraft(caller: Caller, message: object = draft, headers = {}): 
 }
 
 describe('sendMail', () => {
-  test('takes a MIME message: recipients of its header alone, Message-ID kept, a copy in Sent Items', async () => {
+  test('sendMail takes a MIME message: recipients from its header alone, Message-ID kept, a copy in Sent Items', async () => {
     const caller = await callFakeGraph();
     const { status, text } = await caller.postMime(
       `${sales}/sendMail`,
@@ -45,7 +45,7 @@ describe('sendMail', () => {
     ]);
   });
 
-  test('takes Bcc out of every copy, folded or written twice, and leaves the rest as it is', async () => {
+  test('sendMail removes Bcc from every copy, folded or repeated, and leaves the rest unchanged', async () => {
     const caller = await callFakeGraph();
     const fields = ['Bcc: b@example.net,', ' c@example.net', 'X-Kept: yes', 'BCC: d@example.net'];
     await caller.postMime(`${sales}/sendMail`, mime(fields));
@@ -53,13 +53,13 @@ describe('sendMail', () => {
     expect(bccLeaks(caller.graph.deliveries)).toEqual([]);
   });
 
-  test('shows a Bcc recipient who is named elsewhere in a copy', async () => {
+  test('the evidence finds a Bcc recipient that is named elsewhere in a copy', async () => {
     const caller = await callFakeGraph();
     await caller.postMime(`${sales}/sendMail`, mime(['Bcc: b@example.net', 'X-Envelope-To: B@example.net']));
     expect(bccLeaks(caller.graph.deliveries)).toHaveLength(2);
   });
 
-  test('takes JSON, and keeps no copy where none is wanted', async () => {
+  test('sendMail takes JSON and keeps no copy where saveToSentItems is false', async () => {
     const caller = await callFakeGraph();
     const reply = await caller.post(`${sales}/sendMail`, { message: draft, saveToSentItems: false });
     expect(reply.status).toBe(202);
@@ -75,14 +75,14 @@ describe('sendMail', () => {
     ['ErrorInvalidRecipients', 400, '{"message":{"subject":"nobody"}}', 'application/json'],
     ['ErrorInvalidRecipients', 400, Buffer.from(mime([]).replace('To:', 'X-To:')).toString('base64'), 'text/plain'],
     ['ErrorSendAsDenied', 403, Buffer.from(mime().replace('sales@', 'boss@')).toString('base64'), 'text/plain'],
-  ])('refuses with %s (%i) what Exchange refuses', async (code, status, body, type) => {
+  ])('sendMail refuses with %s (%i) what Exchange refuses', async (code, status, body, type) => {
     const caller = await callFakeGraph();
     const reply = await caller.mail(`${sales}/sendMail`, { method: 'POST', headers: { 'content-type': type }, body });
     expect(errorOf(reply)).toBe(`${status} ${code}`);
     expect(caller.graph.deliveries).toEqual([]);
   });
 
-  test('gives one copy to who is named twice, and takes 500 recipients but no more', async () => {
+  test('sendMail delivers one copy to a recipient named twice, and takes at most 500 recipients', async () => {
     const caller = await callFakeGraph();
     const to = (count: number) =>
       Array.from({ length: count }, (_, at) => ({ emailAddress: { address: `p${at}@example.net` } }));
@@ -93,13 +93,13 @@ describe('sendMail', () => {
     expect(errorOf(await sendTo(501, {}))).toBe('400 ErrorExceededMaxRecipientLimit');
   });
 
-  test('sends as another address where the mailbox may', async () => {
+  test('sendMail sends as another address where the mailbox has Send As', async () => {
     const caller = await callFakeGraph({ mailboxes: [{ address: 'sales@example.com', sendAs: ['boss@example.com'] }] });
     const reply = await caller.postMime(`${sales}/sendMail`, mime().replace('sales@', 'boss@'));
     expect(reply.status).toBe(202);
   });
 
-  test('refuses more than 4 MB, or says 200 and sends nothing, as it is told', async () => {
+  test('sendMail refuses more than 4 MB, or answers 200 and sends nothing, as configured', async () => {
     const large = mime().replace('Hello', 'x'.repeat(76).concat('\r\n').repeat(45_000));
     const refusing = await callFakeGraph();
     expect(errorOf(await refusing.postMime(`${sales}/sendMail`, large))).toBe('413 RequestEntityTooLarge');
@@ -110,7 +110,7 @@ describe('sendMail', () => {
 });
 
 describe('drafts', () => {
-  test('are made, changed, given attachments, found, and sent', async () => {
+  test('drafts are created, changed, given attachments, found, and sent', async () => {
     const caller = await callFakeGraph();
     const id = await newDraft(caller);
     const attachment = { '@odata.type': '#microsoft.graph.fileAttachment', name: 'a.txt', contentBytes: 'aGVsbG8=' };
@@ -128,7 +128,7 @@ describe('drafts', () => {
     expect(copy?.message.attachments[0]?.chunks).toEqual([Buffer.from('hello')]);
   });
 
-  test('are sent by an empty body only, and cannot be changed afterwards', async () => {
+  test('drafts are sent by a request without a body only, and cannot be changed afterwards', async () => {
     const caller = await callFakeGraph();
     const path = `${sales}/messages/${await newDraft(caller, draft, immutable)}`;
     expect(errorOf(await caller.post(`${path}/send`, {}))).toBe('411 LengthRequired');
@@ -138,7 +138,7 @@ describe('drafts', () => {
     expect(errorOf(changed)).toBe('400 ErrorInvalidRequest');
   });
 
-  test('are listed page by page', async () => {
+  test('drafts are listed page by page', async () => {
     const caller = await callFakeGraph();
     for (let count = 0; count < 3; count += 1) await newDraft(caller);
     const first = await caller.mail(`${sales}/mailFolders/drafts/messages?$top=2&$select=subject`);
@@ -149,14 +149,14 @@ describe('drafts', () => {
     expect(second.json['value']).toEqual([{ id: expect.any(String) as string, subject: 'Hi' }]);
   });
 
-  test('are deleted for good', async () => {
+  test('a deleted draft cannot be read any more', async () => {
     const caller = await callFakeGraph();
     const id = await newDraft(caller);
     expect((await caller.mail(`${sales}/messages/${id}`, { method: 'DELETE' })).status).toBe(204);
     expect(errorOf(await caller.mail(`${sales}/messages/${id}`))).toBe('404 ErrorItemNotFound');
   });
 
-  test('get a new id when they are sent, unless it is the immutable one', async () => {
+  test('a draft gets a new id when it is sent, and keeps its immutable id', async () => {
     const caller = await callFakeGraph();
     const [plain, lasting] = [await newDraft(caller), await newDraft(caller, draft, immutable)];
     for (const id of [plain, lasting]) await caller.mail(`${sales}/messages/${id}/send`, { method: 'POST' });
@@ -165,7 +165,7 @@ describe('drafts', () => {
     expect(found.json).toEqual({ id: decodeURIComponent(lasting), isDraft: false });
   });
 
-  test('take only five X- headers', async () => {
+  test('a draft takes at most five headers, and only with X- names', async () => {
     const caller = await callFakeGraph();
     const header = (name: string) => ({ ...draft, internetMessageHeaders: [{ name, value: 'x' }] });
     expect((await caller.post(`${sales}/messages`, header('X-Mine'))).status).toBe(201);
@@ -177,7 +177,7 @@ describe('drafts', () => {
     expect(errorOf(await caller.post(`${sales}/messages`, six))).toBe('400 InvalidInternetMessageHeaderCollection');
   });
 
-  test('are found by Message-ID only where it is encoded', async () => {
+  test('a draft is found by Message-ID only if the filter is encoded', async () => {
     const caller = await callFakeGraph();
     const internetMessageId = "<o'neil+1@example.com>";
     await newDraft(caller, { ...draft, internetMessageId });
@@ -193,7 +193,7 @@ describe('Sent Items', () => {
   const inFolder = async (caller: Caller, folder: string): Promise<unknown> =>
     (await caller.mail(`${sales}/mailFolders/${folder}/messages?$select=isDraft`)).json['value'];
 
-  test('catch up when the test says so, and until then show nothing', async () => {
+  test('Sent Items show an accepted message only when the test releases it', async () => {
     const caller = await callFakeGraph({ sentItems: 'hidden' });
     await caller.postMime(`${sales}/sendMail`, mime());
     expect([await inFolder(caller, 'sentitems'), await inFolder(caller, 'drafts')]).toEqual([[], []]);
@@ -202,7 +202,7 @@ describe('Sent Items', () => {
     expect(await inFolder(caller, 'sentitems')).toMatchObject([{ isDraft: false }]);
   });
 
-  test('can leave a message among the drafts until then', async () => {
+  test('Sent Items can leave a message among the drafts until the test releases it', async () => {
     const caller = await callFakeGraph({ sentItems: 'in drafts' });
     await caller.postMime(`${sales}/sendMail`, mime());
     expect(await inFolder(caller, 'drafts')).toMatchObject([{ isDraft: true }]);
@@ -215,18 +215,21 @@ describe('Sent Items', () => {
 });
 
 describe('mailboxes', () => {
-  test.each(['send', 'read', 'write'] as const)('let an app do no more than it may: %s', async (right) => {
-    const caller = await callFakeGraph();
-    caller.graph.mailbox('sales@example.com').permissions[right] = false;
-    const tried = {
-      send: errorOf(await caller.postMime(`${sales}/sendMail`, mime())),
-      read: errorOf(await caller.mail(`${sales}/messages`)),
-      write: errorOf(await caller.post(`${sales}/messages`, draft)),
-    };
-    expect(tried).toEqual({ send: '202', read: '200', write: '201', [right]: '403 ErrorAccessDenied' });
-  });
+  test.each(['send', 'read', 'write'] as const)(
+    'a mailbox refuses an app without the permission to %s',
+    async (right) => {
+      const caller = await callFakeGraph();
+      caller.graph.mailbox('sales@example.com').permissions[right] = false;
+      const tried = {
+        send: errorOf(await caller.postMime(`${sales}/sendMail`, mime())),
+        read: errorOf(await caller.mail(`${sales}/messages`)),
+        write: errorOf(await caller.post(`${sales}/messages`, draft)),
+      };
+      expect(tried).toEqual({ send: '202', read: '200', write: '201', [right]: '403 ErrorAccessDenied' });
+    },
+  );
 
-  test('are found by address, whatever its case, and by object id; others are 404', async () => {
+  test('a mailbox is found by address, whatever its case, and by object id; others are 404', async () => {
     const caller = await callFakeGraph({ mailboxes: ['sales@example.com', 'a%2Fb@example.com'] });
     const { id } = caller.graph.mailbox('sales@example.com');
     const statuses = async (...users: string[]) =>
@@ -242,13 +245,13 @@ describe('mailboxes', () => {
     ]);
   });
 
-  test('come into being for the domains of the fake', async () => {
+  test('every address of the fake’s domains has a mailbox', async () => {
     const caller = await callFakeGraph({ domains: ['example.org'] });
     expect((await caller.mail('new%40example.org/messages')).status).toBe(200);
     expect((await caller.mail('new%40example.com/messages')).status).toBe(404);
   });
 
-  test('let four requests in at once and refuse the fifth', async () => {
+  test('a mailbox takes four requests at once and refuses the fifth', async () => {
     const gate = Promise.withResolvers<void>();
     const caller = await callFakeGraph({
       mailboxes: ['sales@example.com', 'other@example.com'],
@@ -269,7 +272,7 @@ describe('mailboxes', () => {
 });
 
 describe('Retry-After', () => {
-  test('that was not obeyed is found', async () => {
+  test('the evidence finds a Retry-After that was not obeyed', async () => {
     let now = 1_800_000_000_000;
     const caller = await callFakeGraph({ now: () => now, tokenLifetimeSeconds: 86_400 });
     caller.graph.script('sendMail', faults.throttled(10), null, faults.throttledUntil(5_000));
@@ -286,5 +289,6 @@ describe('Retry-After', () => {
     await sendAfter(1);
     await sendAfter(9_999);
     expect(brokenRetryAfters(caller.graph.requests)).toHaveLength(1);
+    expect(brokenRetryAfters(caller.graph.requests, 1)).toEqual([]);
   });
 });

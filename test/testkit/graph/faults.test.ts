@@ -12,7 +12,7 @@ const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const send = (caller: Caller): Promise<Reply> => caller.postMime(`${sales}/sendMail`, mime);
 
 describe('tokens', () => {
-  test("are given to Azure's own client, over discovery and a private CA", async () => {
+  test('Azure’s own client gets a token, over discovery and a private CA', async () => {
     const { graph } = await callFakeGraph();
     const credential = new ClientSecretCredential(graph.tenantId, graph.app.clientId, graph.app.clientSecret ?? '', {
       authorityHost: graph.authorityHost,
@@ -25,18 +25,18 @@ describe('tokens', () => {
   });
 
   test.each<[string, Record<string, string>]>([
-    ['400 AADSTS700016', { client_id: 'nobody' }],
+    ['400 AADSTS700016', { client_id: 'unknown' }],
     ['401 AADSTS7000215', { client_secret: 'wrong' }],
     ['400 AADSTS1002012', { scope: 'Mail.Send' }],
     ['400 AADSTS70003', { grant_type: 'password' }],
     ['401 AADSTS700213', { client_assertion: 'a.b.c', client_assertion_type: jwtBearer }],
-  ])('are refused with %s', async (expected, form) => {
+  ])('a wrong token request is refused with %s', async (expected, form) => {
     const caller = await callFakeGraph();
     const { status, json } = await caller.token(form);
     expect(`${status} ${String(json['error_description']).split(':')[0]}`).toBe(expected);
   });
 
-  test('are refused from the day on which the secret ends, until there is a new one', async () => {
+  test('an expired secret gets no token until there is a new one', async () => {
     const caller = await callFakeGraph();
     caller.graph.app.secretExpired = true;
     expect((await caller.token()).json['error_codes']).toEqual([7000222]);
@@ -45,7 +45,7 @@ describe('tokens', () => {
     expect((await caller.token()).status).toBe(200);
   });
 
-  test('are given for an assertion that the certificate has signed, and for no other', async () => {
+  test('an assertion gets a token only if the registered certificate has signed it', async () => {
     const [own, stranger] = await Promise.all([newCertificate(), newCertificate()]);
     const caller = await callFakeGraph();
     const { graph } = caller;
@@ -77,7 +77,7 @@ describe('tokens', () => {
     expect(await ask(audience, 600, stranger.key)).toEqual([700027]);
   });
 
-  test('are no good when they have ended, are taken back, or are for somebody else', async () => {
+  test('a token is refused when it has expired, was revoked, or is for another audience', async () => {
     let now = Date.now();
     const caller = await callFakeGraph({ now: () => now });
     const { graph } = caller;
@@ -95,7 +95,7 @@ describe('tokens', () => {
     expect((await fresh()).headers['www-authenticate']).toMatch(/^Bearer/);
   });
 
-  test('and secrets are in no record of a request', async () => {
+  test('no record of a request shows a token or a secret', async () => {
     const caller = await callFakeGraph();
     await send(caller);
     const { graph } = caller;
@@ -133,7 +133,7 @@ describe('an upload session', () => {
     return { caller, url, put };
   }
 
-  test('takes ranges in order, at a port of its own, and gives the draft its attachment', async () => {
+  test('an upload session takes ranges in order, on a separate port, and adds the attachment to the draft', async () => {
     const { caller, url, put } = await open();
     expect(url).toContain(`:${caller.graph.uploadPort}/`);
     expect((await put(0)).json['NextExpectedRanges']).toEqual([String(step)]);
@@ -144,20 +144,20 @@ describe('an upload session', () => {
     expect(Buffer.concat(draft?.attachments[0]?.chunks ?? []).equals(bytes)).toBe(true);
   });
 
-  test('refuses a range of 4 MB', async () => {
+  test('an upload session refuses a range of 4 MB', async () => {
     const { caller, url } = await open();
     const body = Buffer.alloc(4 * 1024 * 1024);
     const headers = { 'content-range': `bytes 0-${body.length - 1}/${size}` };
     expect((await caller.ask(url, { method: 'PUT', headers, body })).status).toBe(413);
   });
 
-  test('rejects a token, and whoever does not know its own', async () => {
+  test('an upload session rejects a bearer token and a wrong session token', async () => {
     const { caller, url, put } = await open();
     expect((await put(0, { authorization: 'Bearer x' })).status).toBe(401);
     expect((await caller.ask(url.replace(/authtoken=.*/, 'authtoken=x'))).status).toBe(401);
   });
 
-  test('says after a cut where to go on', async () => {
+  test('an upload session says where to continue after a cut', async () => {
     const { caller, url, put } = await open();
     caller.graph.script('uploadRange', null, faults.reset('mid-body'), faults.reset('after-work'));
     const next = async () => (await caller.ask(url)).json['nextExpectedRanges'];
@@ -168,7 +168,7 @@ describe('an upload session', () => {
     expect(await next()).toEqual([`${2 * step}-`]);
   });
 
-  test('is gone when it is cancelled', async () => {
+  test('a cancelled upload session cannot be used any more', async () => {
     const { caller, url, put } = await open();
     expect((await caller.ask(url, { method: 'DELETE' })).status).toBe(204);
     expect(errorOf(await put(0))).toBe('404 uploadSessionNotFound');
@@ -197,7 +197,7 @@ describe('faults', () => {
     ['reset after the body', faults.reset('after-body'), 'ECONNRESET', 0],
     ['reset after the work', faults.reset('after-work'), 'ECONNRESET', 1],
     ['reset in the answer', faults.reset('mid-response'), 'ECONNRESET', 1],
-  ])('%s: seen once, then all is well', async (_, fault, seen, copies) => {
+  ])('a scripted fault is seen once: %s', async (_, fault, seen, copies) => {
     const caller = await callFakeGraph();
     const entry = caller.graph.script('sendMail', fault);
     const shown = await send(caller).then(
@@ -209,7 +209,7 @@ describe('faults', () => {
     expect(caller.graph.requests.at(-2)?.fault).toBe(fault.name);
   });
 
-  test('tell the time of the end of a pause in whole seconds, rounded up', async () => {
+  test('a Retry-After date has whole seconds, rounded up', async () => {
     const now = 1_800_000_000_300;
     const caller = await callFakeGraph({ now: () => now });
     caller.graph.script('sendMail', faults.throttledUntil(2_000));
@@ -217,18 +217,21 @@ describe('faults', () => {
     expect(Date.parse(headers['retry-after'] ?? '')).toBe(1_800_000_003_000);
   });
 
-  test.each(['before-body', 'after-body', 'after-work'] as const)('hang %s until the client goes away', async (at) => {
-    const caller = await callFakeGraph();
-    caller.graph.script('sendMail', faults.hang(at));
-    const headers = { 'content-type': 'text/plain' };
-    const body = Buffer.from(mime).toString('base64');
-    const asked = { method: 'POST', headers, body, signal: AbortSignal.timeout(200) };
-    await expect(caller.mail(`${sales}/sendMail`, asked)).rejects.toThrow(/abort/i);
-    expect(caller.graph.deliveries).toHaveLength(at === 'after-work' ? 1 : 0);
-    expect((await send(caller)).status).toBe(202);
-  });
+  test.each(['before-body', 'after-body', 'after-work'] as const)(
+    'a request hangs %s until the client goes away',
+    async (at) => {
+      const caller = await callFakeGraph();
+      caller.graph.script('sendMail', faults.hang(at));
+      const headers = { 'content-type': 'text/plain' };
+      const body = Buffer.from(mime).toString('base64');
+      const asked = { method: 'POST', headers, body, signal: AbortSignal.timeout(200) };
+      await expect(caller.mail(`${sales}/sendMail`, asked)).rejects.toThrow(/abort/i);
+      expect(caller.graph.deliveries).toHaveLength(at === 'after-work' ? 1 : 0);
+      expect((await send(caller)).status).toBe(202);
+    },
+  );
 
-  test('are played on the requests that they are for, and on no others', async () => {
+  test('scripted faults apply to the requests they name and to no others', async () => {
     const caller = await callFakeGraph({ mailboxes: ['sales@example.com', 'other@example.com'] });
     const { graph } = caller;
     graph.script({ mailbox: 'other@example.com' }, faults.throttled());

@@ -11,7 +11,7 @@ import { until } from '../../../testkit/until.ts';
 
 const program = join(root, 'testkit/graph/main.ts');
 
-test('what it prints is a configuration that a worker sends with, and every message is shown', async () => {
+test('the program fake-graph prints a configuration that a worker can send with, and shows every message', async () => {
   const child = spawn(process.execPath, [program, '--domain', 'example.org'], { stdio: 'pipe' });
   const closed = once(child, 'close');
   onTestFinished(() => void child.kill('SIGKILL'));
@@ -46,7 +46,7 @@ test.each([
   [['--port', 'many'], 2, '"many" is no port'],
   [['--domain', 'a b'], 2, '"a b" is no domain'],
   [['--colour'], 2, "Unknown option '--colour'"],
-])('%j is refused with a sentence and the usage', async (args, code, sentence) => {
+])('the program fake-graph answers %j with a sentence, the usage and an exit code', async (args, code, sentence) => {
   const child = spawn(process.execPath, [program, ...args], { stdio: 'pipe' });
   const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, 'close')]);
   expect(status).toBe(code);

@@ -1,4 +1,4 @@
-/** Holds what `npm run bench` understands, and that it says so instead of measuring something else. */
+/** The arguments of `npm run bench`: which it understands, and that it rejects the others instead of measuring something else. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,31 +11,31 @@ const run = promisify(execFile);
 const program = join(root, 'tools/bench/main.ts');
 
 describe('the arguments', () => {
-  test('none: everything, in full', () => {
+  test('without arguments the benchmark measures every row in full', () => {
     expect(readArguments([], rows)).toMatchObject({ options: { quick: false, json: false, only: [] } });
   });
 
   test('--quick measures less of everything', () => {
     const [whole, quick] = [readArguments([], rows), readArguments(['--quick'], rows)];
-    if (!('options' in whole) || !('options' in quick)) throw new Error('they were not understood');
+    if (!('options' in whole) || !('options' in quick)) throw new Error('the arguments were rejected');
     const more = whole.options.sizes;
     const names = Object.keys(more) as (keyof typeof more)[];
     expect(names.filter((name) => quick.options.sizes[name] >= more[name])).toEqual([]);
   });
 
-  test('--only takes rows, one by one or as a list', () => {
+  test('--only takes rows one by one or as a list', () => {
     const expected = { options: { only: ['small', 'fast'] } };
     expect(readArguments(['--only', 'small', '--only', 'fast'], rows)).toMatchObject(expected);
     expect(readArguments(['--only', 'small,fast'], rows)).toMatchObject(expected);
   });
 
-  test('a row that does not exist is a mistake that names those that do', () => {
+  test('an unknown row is a mistake, and the message names the known ones', () => {
     expect(readArguments(['--only', 'fsat'], rows)).toEqual({
       mistake: 'there is no row fsat; the rows are fast, small',
     });
   });
 
-  test('an unknown option is a mistake', () => {
+  test('an unknown option is a mistake that names it', () => {
     expect(readArguments(['--quik'], rows)).toHaveProperty('mistake', expect.stringContaining('--quik'));
   });
 
@@ -48,7 +48,7 @@ describe('the arguments', () => {
 });
 
 describe('the program', () => {
-  test('--help ends with 0, and has every row', async () => {
+  test('the program ends --help with exit code 0 and lists every row', async () => {
     const { stdout } = await run(process.execPath, [program, '--help']);
     const ids = [...stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, id]) => id);
     expect(ids).toEqual([
@@ -64,7 +64,7 @@ describe('the program', () => {
     ]);
   });
 
-  test('a mistake ends with 2, said on stderr', async () => {
+  test('the program reports a mistake on stderr with exit code 2', async () => {
     const ended = run(process.execPath, [program, '--only', 'nothing']);
     await expect(ended).rejects.toMatchObject({
       code: 2,

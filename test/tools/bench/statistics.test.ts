@@ -1,4 +1,4 @@
-/** Holds the arithmetic of the benchmarks: a wrong median would make every figure in the documents wrong. */
+/** The arithmetic of the benchmarks: a wrong median would make every figure in the documentation wrong. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -18,11 +18,11 @@ describe('median', () => {
     [[9, 1, 5], 5],
     [[4, 1, 3, 2], 2.5],
     [[10, 9, 100], 10],
-  ])('of %j is %d', (values, expected) => {
+  ])('the median of %j is %d', (values, expected) => {
     expect(median(values)).toBe(expected);
   });
 
-  test('has as many values below it as above it, whatever their order', () => {
+  test('the median has at most half of the values below it and at most half above it, whatever their order', () => {
     fc.assert(
       fc.property(numbers, (values) => {
         const middle = median(values);
@@ -33,22 +33,22 @@ describe('median', () => {
     );
   });
 
-  test('of nothing is not a number', () => {
+  test('the median of no values is NaN', () => {
     expect(median([])).toBeNaN();
   });
 
-  test('leaves its argument as it was', () => {
+  test('the median leaves its argument unchanged', () => {
     const values = [3, 1, 2];
     median(values);
     expect(values).toEqual([3, 1, 2]);
   });
 });
 
-test('the spread is the median between the least and the most', () => {
+test('the spread is the median with the least and the most value', () => {
   expect(spreadOf([30, 10, 20])).toEqual({ median: 20, least: 10, most: 30 });
 });
 
-test('a ratio is that of the medians: one wild repetition moves it little', () => {
+test('a ratio is that of the medians, so one outlier moves it little', () => {
   expect(ratioOfMedians([10, 12, 1_000], [6, 6, 1])).toBe(2);
 });
 
@@ -60,11 +60,11 @@ describe('percentile', () => {
     [50, 50],
     [99, 99],
     [100, 100],
-  ])('%d of the numbers from 1 to 100 is %d', (percent, expected) => {
+  ])('the %dth percentile of the numbers from 1 to 100 is %d', (percent, expected) => {
     expect(percentile(hundred, percent)).toBe(expected);
   });
 
-  test('is the least value that so many do not exceed', () => {
+  test('a percentile is the least value that this share of the values does not exceed', () => {
     fc.assert(
       fc.property(numbers, fc.integer({ min: 1, max: 100 }), (values, percent) => {
         const found = percentile(values, percent);
@@ -86,18 +86,18 @@ describe('a verdict', () => {
     [Number.NaN, { kind: 'at least', value: 1 }, 'miss'],
     [Number.NaN, { kind: 'at most', value: 1 }, 'miss'],
     [7, null, 'shown'],
-  ] as const)('on %d with the target %j is %s', (measured, target, verdict) => {
+  ] as const)('the verdict on %d with the target %j is %s', (measured, target, verdict) => {
     expect(judge(measured, target)).toBe(verdict);
   });
 });
 
 describe('the most in any window', () => {
-  test('leaves out what is a whole window later', () => {
+  test('the most events in a window exclude an event exactly one window later', () => {
     expect(mostInAnyWindow([0, 100, 200, 300], 100)).toBe(1);
     expect(mostInAnyWindow([0, 99, 200], 100)).toBe(2);
   });
 
-  test('is found wherever the window begins', () => {
+  test('the most events in a window are found wherever the window begins', () => {
     const times = fc
       .array(fc.integer({ min: 0, max: 500 }), { maxLength: 40 })
       .map((list) => list.toSorted((a, b) => a - b));

@@ -1,4 +1,4 @@
-/** That the quick start's checks can fail: each way in which mail can go wrong is reported, and under its own name. */
+/** The quick start's checks can fail: each way in which mail can go wrong is reported under its own name. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Evidence, Sent } from '../../../tools/quickstart/evidence.ts';
 import { kinds } from '../../../tools/quickstart/kinds.ts';
@@ -22,116 +22,113 @@ beforeAll(async () => {
 });
 
 describe('the checks of the quick start', () => {
-  test('hold if all went well', async () => {
+  test('every check of the quick start holds if everything went well', async () => {
     const checks = await verify(good);
     expect(checks.flatMap(({ problems }) => problems)).toEqual([]);
-    // None of them passes for want of something to look at.
+    // None of them passes because it had nothing to look at.
     expect(checks.filter(({ looked }) => looked === 0)).toEqual([]);
   });
 
-  test('report a lost message', async () => {
+  test('the checks report a lost message', async () => {
     const [victim] = copiesOf('plain text');
     const broken = { ...good, received: good.received.filter((mail) => mail !== victim) };
     expect(await failures(broken)).toEqual(['every recipient got exactly one copy']);
   });
 
-  test('report a message that came twice', async () => {
+  test('the checks report a message that arrived twice', async () => {
     const [victim] = copiesOf('HTML and text');
     expect(await failures({ ...good, received: [...good.received, victim!] })).toEqual([
       'every recipient got exactly one copy',
     ]);
   });
 
-  test('report a recipient who was left out', async () => {
+  test('the checks report a recipient that got no copy', async () => {
     expect(await failures(altered('many recipients', (mail) => ({ to: mail.to.slice(1) })))).toEqual([
       'every recipient got exactly one copy',
     ]);
   });
 
-  test('report a recipient whom nobody named', async () => {
+  test('the checks report a copy for an address that no message names', async () => {
     expect(await failures(altered('Cc and Bcc', (mail) => ({ to: [...mail.to, 'eve@example.net'] })))).toEqual([
-      'nobody else got anything',
+      'no other address got a copy',
     ]);
   });
 
-  test('report a mail that nobody sent', async () => {
+  test('the checks report a message that was never sent', async () => {
     const [victim] = copiesOf('plain text');
     const stranger = { ...victim!, bytes: Buffer.from('Message-ID: <x@example.com>\r\n\r\nBuy!\r\n') };
-    expect(await failures({ ...good, received: [...good.received, stranger] })).toEqual(['nobody else got anything']);
-  });
-
-  test('report a message at the wrong server', async () => {
-    expect(await failures(altered('low priority', () => ({ server: 'relay' })))).toEqual([
-      'every mail came to the server of its From',
+    expect(await failures({ ...good, received: [...good.received, stranger] })).toEqual([
+      'no other address got a copy',
     ]);
   });
 
-  test('report a wrong envelope sender', async () => {
-    expect(
-      await failures(altered('automatic answer without a sender', () => ({ from: 'finance@example.com' }))),
-    ).toEqual(['every server was told the right sender']);
+  test('the checks report a message at the wrong server', async () => {
+    expect(await failures(altered('low priority', () => ({ server: 'relay' })))).toEqual([
+      'every message arrived at the server of its From',
+    ]);
   });
 
-  test.each([{ secure: false }, { user: null }, { user: 'somebody' }])(
-    'report a session without its protection: %o',
+  test('the checks report a wrong envelope sender', async () => {
+    expect(
+      await failures(altered('automatic answer without a sender', () => ({ from: 'finance@example.com' }))),
+    ).toEqual(['every server got the right envelope sender']);
+  });
+
+  test.each([{ secure: false }, { user: null }, { user: 'other' }])(
+    'the checks report a session without its protection: %o',
     async (change) => {
       expect(await failures(altered('small attachment', () => change))).toEqual([
-        'every server was talked to as it asks: TLS and login',
+        'every server got the TLS and the login that it requires',
       ]);
     },
   );
 
-  test('report a message that came before its time', async () => {
+  test('the checks report a message that arrived before its sendAt', async () => {
     expect(await failures(altered('not before a given time', () => ({ at: startedAt })))).toEqual([
-      'what should wait did not come early',
+      'no scheduled message arrived early',
     ]);
   });
 
   test.each([
     ['plain text', /^Date: .*$/m, 'Date: Mon, 02 Mar 2026 09:00:07 +0000', 'Message-ID and Date follow from the id'],
-    ['plain text', /^Subject: /m, 'Subject: Re: ', 'subjects, texts and HTML are what they were'],
-    ['plain text', 'thank you for', 'thank you fr', 'subjects, texts and HTML are what they were'],
-    ['HTML and text', '<h1>', '<h2>', 'subjects, texts and HTML are what they were'],
-    ['names beyond ASCII', '<name-21606@', '<name-1@', 'names and addresses are what they were'],
-    ['From that nobody matches', 'J. Doe', 'J. Dole', 'names and addresses are what they were'],
-    ['Reply-To and headers of its own', 'care@', 'scare@', 'names and addresses are what they were'],
-    [
-      'Reply-To and headers of its own',
-      /^X-Order-Number: /m,
-      'X-Order-Number: 9',
-      'headers and threads are what they were',
-    ],
-    ['answer in a thread', '<first-', '<last-', 'headers and threads are what they were'],
-    ['large attachment', /^JVBERi0/m, 'JVBERi1', 'attachments came byte for byte'],
-    ['Cc and Bcc', /^Subject: /m, 'X-Oops: hidden-14000@example.net\r\nSubject: ', 'no Bcc is to be seen'],
-    ['finished RFC 5322 message', /^\.und/m, '..und', 'finished messages came byte for byte, but for Bcc'],
-  ])('report an altered mail: %s, %s', async (kind, from, to, title) => {
+    ['plain text', /^Subject: /m, 'Subject: Re: ', 'subjects, texts and HTML are unchanged'],
+    ['plain text', 'thank you for', 'thank you fr', 'subjects, texts and HTML are unchanged'],
+    ['HTML and text', '<h1>', '<h2>', 'subjects, texts and HTML are unchanged'],
+    ['names beyond ASCII', '<name-21606@', '<name-1@', 'names and addresses are unchanged'],
+    ['From that nobody matches', 'J. Doe', 'J. Dole', 'names and addresses are unchanged'],
+    ['Reply-To and headers of its own', 'care@', 'scare@', 'names and addresses are unchanged'],
+    ['Reply-To and headers of its own', /^X-Order-Number: /m, 'X-Order-Number: 9', 'headers and threads are unchanged'],
+    ['answer in a thread', '<first-', '<last-', 'headers and threads are unchanged'],
+    ['large attachment', /^JVBERi0/m, 'JVBERi1', 'attachments arrived byte for byte'],
+    ['Cc and Bcc', /^Subject: /m, 'X-Oops: hidden-14000@example.net\r\nSubject: ', 'no copy shows a Bcc recipient'],
+    ['finished RFC 5322 message', /^\.und/m, '..und', 'finished messages arrived byte for byte, except for Bcc'],
+  ])('the checks report an altered message: %s, %s', async (kind, from, to, title) => {
     const broken = altered(kind, ({ bytes }) => ({ bytes: Buffer.from(bytes.toString().replace(from, to)) }));
     expect(broken.received).not.toEqual(good.received);
     expect(await failures(broken)).toEqual([title]);
   });
 
   test.each([
-    [{ state: 'deferred' }, 'the ledger knows where every message went'],
-    [{ connector: 'shop' }, 'the ledger knows where every message went'],
-    [{ history: [] }, 'the ledger knows where every message went'],
-    [{ recipients: [] }, 'the ledger knows what became of every recipient'],
-    [{ attempts: 2 }, 'nothing took more attempts than it needed'],
-  ] as const)('report a wrong row of the ledger: %o', async (change, title) => {
+    [{ state: 'deferred' }, 'the ledger knows the route of every message'],
+    [{ connector: 'shop' }, 'the ledger knows the route of every message'],
+    [{ history: [] }, 'the ledger knows the route of every message'],
+    [{ recipients: [] }, 'the ledger knows the outcome of every recipient'],
+    [{ attempts: 2 }, 'no message took more attempts than it needed'],
+  ] as const)('the checks report a wrong row of the ledger: %o', async (change, title) => {
     const { id } = caseOf('plain text');
     const statuses = new Map(good.statuses).set(id, { ...good.statuses.get(id)!, ...change });
     expect(await failures({ ...good, statuses })).toEqual([title]);
   });
 
-  test('report a dead letter too many, and one too few', async () => {
-    const title = 'what was refused is a dead letter, and nothing else is';
+  test('the checks report an unexpected dead letter and a missing one', async () => {
+    const title = 'every rejected recipient is in a dead letter, and no other';
     expect(await failures({ ...good, dead: good.dead.slice(1) })).toEqual([title]);
     expect(await failures({ ...good, dead: [...good.dead, { ...good.dead[0]!, id: 'other' }] })).toEqual([title]);
   });
 
-  test('report a second message under a taken id', async () => {
+  test('the checks report a second message accepted under a used id', async () => {
     const sent = good.sent.map((one) => (one.example.again ? { ...one, duplicate: false } : one));
-    expect(await failures({ ...good, sent })).toEqual(['an id that was enqueued twice was taken once']);
+    expect(await failures({ ...good, sent })).toEqual(['an id that was enqueued twice was accepted once']);
   });
 });
 

@@ -10,7 +10,7 @@ answer({
     concurrency = value;
     return {};
   },
-  /** Works until so many are done. */
+  /** Works until that many jobs are done. */
   async run(count) {
     let done = 0;
     let firstAt = 0;

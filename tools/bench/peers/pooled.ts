@@ -1,4 +1,4 @@
-/** nodemailer's pooled `sendMail` without any queue: what is not sent when the process ends is gone. */
+/** nodemailer's pooled `sendMail` without any queue: unsent messages are lost when the process ends. */
 import { createTransport } from 'nodemailer';
 import { mailsOf } from '../mail.ts';
 import { answer, settingsOf } from '../program.ts';

@@ -1,5 +1,5 @@
 /**
- * A bare SMTP client that knows nothing but how to be fast: the body of one message and the envelope of the next in one
+ * A bare SMTP client that is only fast: the body of one message and the envelope of the next in one
  * write (RFC 2920), nothing looked at but the first digit of each reply. The limit of the wire and of the sink.
  */
 import { once } from 'node:events';

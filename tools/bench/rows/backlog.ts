@@ -1,4 +1,4 @@
-/** Row: enqueuing and draining while very many wait, against the same with an empty queue. */
+/** Row: enqueuing and draining while a very large backlog waits, against the same with an empty queue. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { createProducer } from '../../../src/index.ts';
 import { prepareBacklog, type Backlog } from '../backlog.ts';
@@ -12,10 +12,10 @@ import { ratioOfMedians } from '../statistics.ts';
 import { startStore, type Store } from '../store.ts';
 import { finding, rates, type Finding, type Row } from './row.ts';
 
-/** In how many it is filled, as it takes a while. */
+/** The fill takes a while, so it is reported in parts. */
 const parts = 5;
 
-/** The lane of the waiting: so slow that nothing of it is seen. */
+/** The lane of the backlog: so slow that none of it is sent. */
 export const heldId = 'held';
 
 export const backlog: Row = {
@@ -94,7 +94,7 @@ export async function holdInLane(
   try {
     await worker.ask('start');
     const message = { ...mailOf(0), from: `news@${heldId}.bench.test` };
-    // The first one goes, as the lane has just begun.
+    // The lane has just begun, so the first one is sent.
     await producer.send(message);
     while ((await worker.ask<{ sent: number }>('counts')).sent === 0) await pause(20);
     await producer.send({ ...message, id });

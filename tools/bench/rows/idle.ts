@@ -1,4 +1,4 @@
-/** Row: what a backlog costs that may not be sent yet: worker and Redis together, as a part of one processor. */
+/** Row: the cost of a backlog that may not be sent yet: worker and Redis together, as a share of one processor. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { startSmtpServer } from '../../../testkit/smtp/server.ts';
 import { startChild } from '../child.ts';
@@ -25,7 +25,7 @@ export const idle: Row = {
     const connectors = withHeld(server.port, messagesPerMinute);
     const worker = disposables.add(await startChild('worker.ts', { name: 'w1', redisUrl: store.url, connectors }));
     await worker.ask('start');
-    // Its start, and the first sweep over all that waits.
+    // Its start, and the first round of maintenance over the backlog.
     await pause(sizes.idleMs / 4);
     progress(`idle: watching for ${sizes.idleMs / 1_000} s`);
     const parts = [{ pid: worker.pid }, redisPart(store)];

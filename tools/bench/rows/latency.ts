@@ -1,4 +1,4 @@
-/** Row: how long healthy connectors' mail takes beside a backlog, a hung server and one that is always busy. */
+/** Row: the latency of healthy connectors beside a backlog, a hung server and one that is always busy. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { createProducer, type Producer } from '../../../src/index.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';

@@ -1,4 +1,4 @@
-/** Row: a paced lane over three worker processes, one of which is killed: never above its limit, and hardly below. */
+/** Row: a paced lane over three worker processes, one of which is killed: never above its limit, and barely below. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { startSmtpServer } from '../../../testkit/smtp/server.ts';
 import { startChild, type Child } from '../child.ts';
@@ -10,7 +10,7 @@ import type { BenchConnector } from '../worker.ts';
 import { finding, type Row } from './row.ts';
 
 const messagesPerMinute = 600;
-/** A minute where the run is long enough for one, and a part of it beside that, which is harder to hold. */
+/** A minute, where the run is long enough, and shorter windows, whose share is harder to keep. */
 const windowsMs = [60_000, 10_000, 1_000];
 
 export const pacing: Row = {
@@ -49,7 +49,7 @@ export const pacing: Row = {
       findings: [
         finding(
           { ...about, measured: (widest.most / widest.limit) * 100, unit: '%' },
-          // What is promised holds for a minute; a quick run is too short for one.
+          // The promise is per minute; a quick run is too short for it.
           widest.ms === windowsMs[0] ? { kind: 'at most', value: 100 } : null,
           `counted at the server, at MAIL FROM: ${shown}`,
         ),

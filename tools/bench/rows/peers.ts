@@ -1,4 +1,4 @@
-/** Row: from the queue to 250, against what could be used instead, and against the limits of the queue and of the wire. */
+/** Row: from the queue to 250, against the alternatives, and against the limits of the queue and of the wire. */
 import { compare } from '../contender.ts';
 import { noop, pooled, postlane, tutorial, wire } from '../contenders.ts';
 import { postfixMissing } from '../../../testkit/postfix.ts';

@@ -1,4 +1,4 @@
-/** Row: two worker processes against one, and what the limit was. */
+/** Row: two worker processes against one, and the bottleneck. */
 import { cpus } from 'node:os';
 import { compare, type Figures } from '../contender.ts';
 import { postlane } from '../contenders.ts';
@@ -41,7 +41,7 @@ export const processes: Row = {
   },
 };
 
-/** Who was busy, and so what held it back. */
+/** Which processes were busy, and so the bottleneck. */
 function limitOf({ cores, othersCores }: Figures): string {
   const { sender = 0, redis = 0, sink = 0 } = cores;
   const total = sender + redis + sink + othersCores;

@@ -1,4 +1,4 @@
-/** What a row of the table is: what it needs, how it is run, and what it finds. */
+/** A row of the table: what it needs, how it is run, and what it finds. */
 import type { Figures } from '../contender.ts';
 import type { Sizes } from '../options.ts';
 import type { Disposables } from '../../../testkit/disposables.ts';
@@ -7,12 +7,12 @@ import { judge, type Target, type Verdict } from '../statistics.ts';
 export interface Finding {
   readonly what: string;
   readonly against: string;
-  /** NaN where it could not be had. */
+  /** NaN if it could not be measured. */
   readonly measured: number;
   readonly unit: '×' | '/s' | '%' | 'ms' | 'MB' | '';
   readonly target: Target | null;
   readonly verdict: Verdict | 'skipped' | 'failed';
-  /** What one should know beside the figure. */
+  /** How the figure was made. */
   readonly note: string;
 }
 
@@ -49,7 +49,7 @@ function rate(perSecond: number): string {
   return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`;
 }
 
-/** «1,210/s (1,180–1,240)»: the median and between what the repetitions lay. */
+/** `1,210/s (1,180–1,240)`: the median and the range of the repetitions. */
 export function rates({ perSecond: { median, least, most } }: Figures): string {
   return `${rate(median)} (${Math.round(least)}–${Math.round(most)})`;
 }
