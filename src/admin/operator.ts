@@ -7,6 +7,7 @@ import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import { decodeIntake, encodeWire } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { LedgerRow } from '../queue/ledger/ledger.ts';
+import { jobIdOf } from '../queue/redis/job-ids.ts';
 import { jobName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
@@ -85,7 +86,11 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
       const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
       if (released) {
-        await intake.add(jobName, letter.data, { jobId: id, timestamp: letter.acceptedAt, removeOnComplete: true });
+        await intake.add(jobName, letter.data, {
+          jobId: jobIdOf(id),
+          timestamp: letter.acceptedAt,
+          removeOnComplete: true,
+        });
       } else if ((await ledger.read(id))?.state === 'held') {
         // What is held may have arrived, so to send it again is a decision of its own; and this letter has its only copy.
         return 'held';
@@ -103,7 +108,11 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
         if (letter === null) return false;
         const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via: null };
         if (!(await ledger.release(id, release))) return false;
-        await intake.add(jobName, letter.data, { jobId: id, timestamp: letter.acceptedAt, removeOnComplete: true });
+        await intake.add(jobName, letter.data, {
+          jobId: jobIdOf(id),
+          timestamp: letter.acceptedAt,
+          removeOnComplete: true,
+        });
         await deadLetters.drop(id);
         return true;
       }

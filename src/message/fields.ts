@@ -109,13 +109,8 @@ const metadata = check(
   },
 );
 
-const id = check(
-  check(text, 'id', 'must be 1 to 128 characters of A-Z, a-z, 0-9, _ and -', (value) =>
-    /^[A-Za-z0-9_-]{1,128}$/.test(value),
-  ),
-  'id-integer',
-  'must not be a number: the queue gives such ids by itself',
-  (value) => !/^(?:0|[1-9][0-9]*)$/.test(value),
+const id = check(text, 'id', 'must be 1 to 128 characters of A-Z, a-z, 0-9, _ and -', (value) =>
+  /^[A-Za-z0-9_-]{1,128}$/.test(value),
 );
 
 export const messageSchema = z.strictObject({

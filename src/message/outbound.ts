@@ -69,8 +69,8 @@ export interface EnvelopeInput {
  */
 export interface OutboundMessage {
   /**
-   * Id and idempotency key: a second message with the same id is not sent. 1 to 128 characters of `A-Z a-z 0-9 _ -`, and
-   * not a number. Default: a new UUIDv7. Rules: `id`, `id-integer`.
+   * Id and idempotency key: a second message with the same id is not sent. 1 to 128 characters of `A-Z a-z 0-9 _ -`.
+   * Default: a new UUIDv7. Rule: `id`.
    */
   readonly id?: string | undefined;
   /**

@@ -7,7 +7,6 @@ export const messageRules = {
   type: 'The value has another type or form than the field takes.',
   'unknown-key': 'The message has no such field.',
   id: 'An id is 1 to 128 characters of A-Z, a-z, 0-9, _ and -.',
-  'id-integer': 'An id of digits alone could be one that the queue gives by itself.',
   address: 'The text is not exactly one e-mail address, with or without a name.',
   'no-recipient': 'Nobody would receive the message.',
   'too-many-recipients': 'More recipients than `message.maxRecipients`.',

@@ -8,7 +8,8 @@ import { connectFailFast, redisError } from '../queue/redis/connection.ts';
 import { createAcknowledger } from '../queue/redis/replication.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import { encodeWire, jobPriorities } from '../queue/jobs.ts';
-import { defaultPrefix, intakeName, jobName } from '../queue/redis/keys.ts';
+import { jobIdOf } from '../queue/redis/job-ids.ts';
+import { defaultPrefix, jobName } from '../queue/redis/keys.ts';
 import { openQueues, type OpenQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { acceptMessage } from './accept.ts';
@@ -110,13 +111,13 @@ export function createProducer(options: ProducerOptions): Producer {
 
   const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
     if (broughtId) {
-      const taken = await redis.exists(keys.ledger(id), keys.queue(intakeName, id), keys.location(id));
+      const taken = await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id));
       if (taken > 0) return { id, duplicate: true };
     }
     const data = encodeWire(await storeLargeContent(message, id, contents));
     const delay = message.sendAt === undefined ? 0 : Math.max(0, Date.parse(message.sendAt) - Date.now());
     await intake.add(jobName, data, {
-      jobId: id,
+      jobId: jobIdOf(id),
       priority: jobPriorities[message.priority],
       delay,
       removeOnComplete: true,
@@ -182,7 +183,8 @@ async function cancel(id: string, queues: OpenQueues, { limits, retentionMs }: C
   const row = await ledger.read(id);
   const connector = row?.connector ?? null;
   const lane = connector === null ? null : queues.lanes.queue(connector);
-  for (const waiting of [job, (await lane?.getJob(id)) ?? null]) await removeWaiting(waiting, id, queues, limits);
+  for (const waiting of [job, (await lane?.getJob(jobIdOf(id))) ?? null])
+    await removeWaiting(waiting, id, queues, limits);
   return true;
 }
 

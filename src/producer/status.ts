@@ -1,7 +1,7 @@
 /** The status of a message: from its row in the ledger, or from its job in the intake before a worker has routed it. */
 import type { Job, Queue } from 'bullmq';
 import type { Message } from '../message/message.ts';
-import { messageIdOf } from '../queue/jobs.ts';
+import { idOfIntakeJob, intakeJobIdsOf } from '../queue/redis/job-ids.ts';
 import type { HistoryEntry, Ledger, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
 
@@ -50,12 +50,13 @@ export async function readStatus(id: string, ledger: Ledger, intake: Queue): Pro
   return routed === null ? null : statusOf(routed);
 }
 
-/** The intake job of a message. Ids of the form auto-<n>-<time> stand for jobs that BullMQ numbered. */
+/** The intake job of a message, under its own job id or, for a job that BullMQ numbered, under that number. */
 export async function intakeJob(intake: Queue, id: string): Promise<Job | null> {
-  const numbered = /^auto-(\d+)-(\d+)$/.exec(id);
-  const job = await intake.getJob(numbered?.[1] ?? id);
-  if (job === undefined || job === null) return null;
-  return messageIdOf(String(job.id), job.timestamp) === id ? job : null;
+  for (const jobId of intakeJobIdsOf(id)) {
+    const job = (await intake.getJob(jobId)) ?? null;
+    if (job !== null && idOfIntakeJob(String(job.id), job.timestamp) === id) return job;
+  }
+  return null;
 }
 
 function statusOf(row: LedgerRow): MessageStatus {

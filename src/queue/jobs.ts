@@ -3,6 +3,7 @@ import { printable, type Issue } from '../errors.ts';
 import { acceptedAt, messageIdHeader } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
+import { idOfIntakeJob, idOfJob } from './redis/job-ids.ts';
 
 /** Part of the wire contract. */
 export interface WireJob {
@@ -38,11 +39,6 @@ export function encodeWire(message: Message): WireJob {
   return { v: 1, message };
 }
 
-/** The id of an intake job: its own, or one made for a job that BullMQ numbered (such numbers cannot be custom ids in a lane). */
-export function messageIdOf(jobId: string, timestampMs: number): string {
-  return /^(0|[1-9]\d*)$/.test(jobId) ? `auto-${jobId}-${timestampMs}` : jobId;
-}
-
 /** An intake job as any BullMQ client may have written it. */
 export function decodeIntake(
   jobId: string,
@@ -50,13 +46,13 @@ export function decodeIntake(
   data: unknown,
   limits: MessageLimits,
 ): Decoded<{ id: string; message: Message; acceptedAt: number }> {
-  const own = messageIdOf(jobId, enqueuedAtMs);
+  const own = idOfIntakeJob(jobId, enqueuedAtMs);
   const shape = shapeIssue(data);
   if (shape !== null) return { ok: false, id: own, issues: [shape] };
   const input = (data as { message: unknown }).message;
   const named = isRecord(input) && typeof input['id'] === 'string' ? input['id'] : null;
   // A job that BullMQ numbered may name its id inside; any other must be enqueued under its message's id.
-  const id = own === jobId ? own : (named ?? own);
+  const id = own === jobId || own === idOfJob(jobId) ? own : (named ?? own);
   if (named !== null && named !== id) {
     const message = `the job is enqueued under the id ${JSON.stringify(jobId)}; both must be the same`;
     return { ok: false, id, issues: [{ field: 'id', rule: 'id-mismatch', message }] };
@@ -84,8 +80,9 @@ export function headerOf({ message, messageId }: LaneJob): string {
 
 /** A lane job as it comes out of Redis: checked again, as somebody may have written there. */
 export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
+  const id = idOfJob(jobId);
   const shape = shapeIssue(data);
-  if (shape !== null) return { ok: false, id: jobId, issues: [shape] };
+  if (shape !== null) return { ok: false, id, issues: [shape] };
   const record = data as Record<string, unknown>;
   const { messageId, acceptedAt, connector, rule } = record;
   if (
@@ -98,15 +95,15 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
     typeof rule !== 'string'
   ) {
     const message = 'the lane job is not of the form that the router writes';
-    return { ok: false, id: jobId, issues: [{ field: '', rule: 'job', message }] };
+    return { ok: false, id, issues: [{ field: '', rule: 'job', message }] };
   }
   const parsed = parseMessage(record['message'], limits);
-  if (!parsed.ok) return { ok: false, id: jobId, issues: parsed.issues };
+  if (!parsed.ok) return { ok: false, id, issues: parsed.issues };
   return {
     ok: true,
     job: {
       v: 1,
-      id: jobId,
+      id,
       message: parsed.message,
       messageId,
       acceptedAt,

@@ -40,9 +40,8 @@ export interface OpenQueues {
   readonly pacer: Pacer;
   /** Notes the number of shards; warns if workers were started with another one before. */
   readonly countWarnings: () => Promise<DurabilityWarning[]>;
-  /** The key of a job in a lane, and that of its lock. */
-  readonly jobKey: (connectorId: string, jobId: string) => string;
-  readonly lockKey: (connectorId: string, jobId: string) => string;
+  /** The key of the lock of a message's job in a lane. */
+  readonly lockKey: (connectorId: string, id: string) => string;
   laneWorker(connectorId: string, ...about: LaneWorkerRest): LaneWorker;
 }
 
@@ -64,8 +63,6 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const shards = shardsOf(prefix, count);
   const shared = shards.prefixes.map((each) => shareConnection(redis, each, failFast));
   const { home } = shards;
-  const jobKey = (connectorId: string, jobId: string): string =>
-    shards.keysOf(connectorId).queue(laneName(connectorId), jobId);
   const intake = shared[0]!.queue(intakeName);
   intake.on('error', () => undefined);
   return {
@@ -77,8 +74,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     pacer: createPacer(redis, shards),
-    jobKey,
-    lockKey: (connectorId, jobId) => jobKey(connectorId, lockName(jobId)),
+    lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
 
     async countWarnings() {
       const now = shards.all.length;

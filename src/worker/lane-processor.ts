@@ -4,6 +4,7 @@ import { asError, printable, unreachable } from '../errors.ts';
 import type { MessageLimits } from '../message/message.ts';
 import type { Completion } from '../queue/bullmq/shared-queues.ts';
 import { decodeLane } from '../queue/jobs.ts';
+import { idOfJob } from '../queue/redis/job-ids.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -45,7 +46,7 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
   const { job, token, connector } = task;
   const report = (thrown: unknown): string => {
     const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id: String(job.id), where: `the lane of ${connector.id}`, detail });
+    tools.emit({ event: 'error', id: idOfJob(String(job.id)), where: `the lane of ${connector.id}`, detail });
     return detail;
   };
   let delivery: Delivery | null;
@@ -88,8 +89,8 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
 
 /** → null if the job was unreadable: it is a dead letter now. */
 async function deliverJob({ job, token, signal, connector }: LaneTask, tools: LaneTools): Promise<Delivery | null> {
-  const id = String(job.id);
-  const decoded = decodeLane(id, job.data, tools.limits());
+  const id = idOfJob(String(job.id));
+  const decoded = decodeLane(String(job.id), job.data, tools.limits());
   if (!decoded.ok) {
     await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
     return null;
@@ -117,7 +118,7 @@ async function deliverJob({ job, token, signal, connector }: LaneTask, tools: La
 /** Pauses the lane for all workers where the server, a fault or a quota asks for it. */
 async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTools): Promise<void> {
   const { lanes, emit, pauseScale } = tools;
-  const about = { id: String(job.id), connector: connector.id };
+  const about = { id: idOfJob(String(job.id)), connector: connector.id };
   switch (next.kind) {
     case 'done':
     case 'retry':
@@ -206,7 +207,7 @@ async function handBack(
   { emit }: LaneTools,
   report: (thrown: unknown) => string,
 ): Promise<Error> {
-  emit({ event: 'handed-back', id: String(job.id), connector: connectorId, why });
+  emit({ event: 'handed-back', id: idOfJob(String(job.id)), connector: connectorId, why });
   try {
     // Without the lock the job belongs to another worker already.
     if (why !== 'lock lost') await job.moveToWait(token);

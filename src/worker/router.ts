@@ -11,12 +11,13 @@ import type { Mailbox, Message } from '../message/message.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import { decodeIntake, headerOf, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type NewRow, type IdStatus } from '../queue/ledger/ledger.ts';
+import { isIntruder } from '../queue/redis/job-ids.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import type { RouteTable } from '../routing/table.ts';
 import { deadLetterInvalid, deadLetterMessage } from './dead-letter.ts';
-import type { LedgerTools } from './ledger-write.ts';
+import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
 import { deadlineOf } from './attempt/deliver.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
@@ -28,7 +29,7 @@ export interface Routing {
   readonly table: RouteTable;
 }
 
-export interface RouterTools extends LedgerTools {
+export interface RouterTools extends IntruderTools {
   readonly lanes: Lanes;
   readonly routing: () => Routing;
 }
@@ -58,6 +59,10 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
 /** → the time (ms) before which the message must not be routed, or null if it is done with. */
 async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const { config } = tools.routing();
+  if (isIntruder(String(job.id))) {
+    await setIntruderJobAside(job, tools);
+    return null;
+  }
   const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
   if (!decoded.ok) {
     await unlessTaken(decoded.id, null, tools, () => deadLetterInvalid(decoded, job.data, job.timestamp, tools));

@@ -23,7 +23,8 @@ import { createAdmission } from './admission.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { maintain, maintainUntil } from './maintenance/maintenance.ts';
-import type { MaintenanceTools } from './maintenance/tools.ts';
+import { setIntrudersAside } from './intruders.ts';
+import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
 import { settlesWithin } from '../async/timeout.ts';
 
 export interface WorkerOptions {
@@ -217,6 +218,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       });
       await subscriber.subscribe(...open.shards.all.map(({ wake }) => wake), ...sessionsChannels);
       if (stopping.signal.aborted) return;
+      await guarded('the keys of the intake', { emit }, () => setIntrudersAside(maintenanceTools));
       router = startRouter();
       scheduler.start();
       maintenance = maintainUntil(

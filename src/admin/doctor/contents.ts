@@ -15,7 +15,7 @@ async function* suspectUnneeded(body: Body, { now, looked }: Examination): Async
   const { redis, shards, contents, ledger } = body;
   const keys = shards.home;
   const needed = async (id: string): Promise<boolean> => {
-    if ((await redis.exists(keys.queue(intakeName, id))) > 0) return true;
+    if ((await redis.exists(keys.intakeJob(id))) > 0) return true;
     const letters = await Promise.all(shards.all.map((each) => redis.exists(each.deadLetter(id))));
     if (letters.includes(1)) return true;
     return unsettled((await ledger.read(id))?.state ?? null);
@@ -72,19 +72,22 @@ interface Referring {
 
 /** All messages that may refer to contents: in the intake, in lanes, and dead. */
 async function* referring(body: Body): AsyncGenerator<Referring[]> {
-  const { keys, intake, lanes, limits } = body;
+  const { intake, lanes, limits } = body;
+  const keys = body.shards.home;
   for (const type of ['wait', 'prioritized', 'delayed', 'active', 'failed'] as const) {
     for await (const jobs of pages((from, to) => intake.getJobs([type], from, to, true))) {
       yield jobs.flatMap(({ id, timestamp, data }) => {
         const decoded = decodeIntake(String(id), timestamp, data, limits);
-        return decoded.ok ? [{ ...decoded.job, key: keys.queue(intakeName, String(id)) }] : [];
+        return decoded.ok ? [{ ...decoded.job, key: keys.intakeJob(decoded.job.id) }] : [];
       });
     }
     for (const connector of await lanes.known()) {
       for await (const jobs of pages((from, to) => lanes.queue(connector).getJobs([type], from, to, true))) {
         yield jobs.flatMap(({ id, data }) => {
           const decoded = decodeLane(String(id), data, limits);
-          return decoded.ok ? [{ ...decoded.job, key: body.jobKey(connector, String(id)) }] : [];
+          return decoded.ok
+            ? [{ ...decoded.job, key: body.shards.keysOf(connector).laneJob(connector, decoded.job.id) }]
+            : [];
         });
       }
     }

@@ -102,10 +102,8 @@ type ExaminedShard = Pick<ShardView, 'keys' | 'lanes' | 'ledger' | 'deadLetters'
 export interface Body {
   readonly redis: RedisClient;
   readonly keys: ShardKeys;
-  readonly shards: Pick<Shards, 'home' | 'all'>;
+  readonly shards: Pick<Shards, 'home' | 'all' | 'keysOf'>;
   readonly views: readonly ExaminedShard[];
-  /** The key of a job in a connector's lane. */
-  jobKey(connectorId: string, jobId: string): string;
   readonly intake: Queue;
   readonly lanes: Lanes;
   readonly ledger: Ledger;

@@ -1,6 +1,7 @@
 /** What the doctor looks for in queues: jobs whose message is settled or not known, and jobs that failed. */
 import type { Job } from 'bullmq';
 import { decodeLane } from '../../queue/jobs.ts';
+import { idOfIntakeJob, idOfJob, jobIdOf } from '../../queue/redis/job-ids.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { done, pages } from './scan.ts';
 
@@ -8,13 +9,13 @@ import { done, pages } from './scan.ts';
 export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Examination): AsyncGenerator<Suspicion[]> {
   const { lanes, ledger, intake, limits, deadLetters, keys, shards } = body;
   const gone = async (connector: string, id: string): Promise<boolean> =>
-    ['unknown', 'active'].includes(await lanes.queue(connector).getJobState(id));
+    ['unknown', 'active'].includes(await lanes.queue(connector).getJobState(jobIdOf(id)));
 
   const waiting = async (job: Job, connector: string): Promise<Suspicion[]> => {
-    const id = String(job.id);
+    const id = idOfJob(String(job.id));
     const row = await ledger.read(id);
     if (row === null) {
-      const decoded = decodeLane(id, job.data, limits);
+      const decoded = decodeLane(String(job.id), job.data, limits);
       if (!decoded.ok) return [];
       const { message, messageId, acceptedAt, rule } = decoded.job;
       const { expiresAt } = message;
@@ -52,7 +53,7 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
   };
   const failed = (job: Job, connector: string | null): Suspicion => ({
     kind: 'job-failed',
-    id: String(job.id),
+    id: connector === null ? idOfIntakeJob(String(job.id), job.timestamp) : idOfJob(String(job.id)),
     detail: `in ${connector === null ? 'the intake' : `the lane of ${connector}`}: ${job.failedReason}`,
     holds: async () => (await job.getState()) === 'failed',
     fix: async () => {

@@ -1,4 +1,5 @@
 /** What the doctor looks for in ledger rows: unsettled ones must be in a queue, or held, and in the index; settled ones not. */
+import { jobIdOf } from '../../queue/redis/job-ids.ts';
 import { jobName } from '../../queue/redis/keys.ts';
 import { endStateOf, terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
@@ -64,7 +65,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
           } as const;
           if (!(await ledger.release(id, release))) return false;
           await intake.add(jobName, letter.data, {
-            jobId: id,
+            jobId: jobIdOf(id),
             timestamp: letter.acceptedAt,
             removeOnComplete: true,
           });

@@ -2,6 +2,7 @@
 import type { Job } from 'bullmq';
 import { mastersOf } from '../../queue/redis/connection.ts';
 import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
+import { intakeJobIdsOf } from '../../queue/redis/job-ids.ts';
 import { intakeName } from '../../queue/redis/keys.ts';
 import type { Body } from './findings.ts';
 
@@ -15,12 +16,10 @@ export function unsettled(state: LedgerState | null): boolean {
 export async function queued(body: Body, id: string, connector: string | null): Promise<boolean> {
   const { redis, views } = body;
   const keys = body.shards.home;
-  // Jobs that BullMQ numbered have their number in the intake.
-  const number = /^auto-(\d+)-\d+$/.exec(id)?.[1];
-  const numbered = number === undefined ? [] : [keys.queue(intakeName, number)];
-  if ((await redis.exists(keys.queue(intakeName, id), ...numbered)) > 0) return true;
+  const inIntake = intakeJobIdsOf(id).map((jobId) => keys.queue(intakeName, jobId));
+  if ((await redis.exists(...inIntake)) > 0) return true;
   const others = connector === null ? (await Promise.all(views.map(({ lanes }) => lanes.known()))).flat() : [connector];
-  const found = others.map((each) => redis.exists(body.jobKey(each, id)));
+  const found = others.map((each) => redis.exists(body.shards.keysOf(each).laneJob(each, id)));
   return (await Promise.all(found)).includes(1);
 }
 

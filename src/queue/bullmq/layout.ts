@@ -45,6 +45,38 @@ export const queueKeys = {
 
 export type QueueKey = keyof typeof queueKeys;
 
+/** The type of each key that BullMQ keeps beside the jobs of a queue, by its name. Source: classes/queue-keys.js and the commands. */
+export const queueKeyTypes = {
+  active: 'list',
+  completed: 'zset',
+  de: 'string',
+  delayed: 'zset',
+  events: 'stream',
+  failed: 'zset',
+  id: 'string',
+  limiter: 'string',
+  marker: 'zset',
+  meta: 'hash',
+  paused: 'list',
+  pc: 'string',
+  prioritized: 'zset',
+  repeat: 'zset',
+  stalled: 'set',
+  'stalled-check': 'string',
+  wait: 'list',
+  'waiting-children': 'zset',
+} as const;
+
+/** Fields of a job's hash that no key of a queue has. Source: commands/addStandardJob-9.lua (includes/storeJob). */
+export const jobFields = {
+  name: 'name',
+  data: 'data',
+  opts: 'opts',
+  timestamp: 'timestamp',
+  delay: 'delay',
+  priority: 'priority',
+} as const;
+
 /** Fields of `meta`. `paused` is there or not; the others are numbers. Source: isQueuePausedOrMaxed.lua, getTargetQueueList. */
 export const metaFields = { paused: 'paused', concurrency: 'concurrency', max: 'max', duration: 'duration' } as const;
 
@@ -69,8 +101,8 @@ export const priorityScoreFactor = 0x1_0000_0000;
 export const fullLimiter = Number.MAX_SAFE_INTEGER;
 
 /** The lock of a job stands beside its hash, and its value is the token of the worker. Source: prepareJobForProcessing.lua. */
-export function lockName(jobId: string): string {
-  return `${jobId}:lock`;
+export function lockName(jobKey: string): string {
+  return `${jobKey}:lock`;
 }
 
 /** `waiting(wait, prioritized)` → jobs that could be taken now. */

@@ -4,6 +4,7 @@ import type { LaneJob } from '../jobs.ts';
 import { idStatusOf, routedEntry, rowFields, type IdStatus, type Ledger, type NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import { bind } from '../lua/script.ts';
+import { jobIdOf } from '../redis/job-ids.ts';
 import { jobName } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
 import { enterLua } from './scripts.ts';
@@ -63,7 +64,7 @@ async function enterHere(
     },
     moreArgs: rowFields(row),
   });
-  const job = { name: jobName, data, opts: { ...opts, jobId: id } };
+  const job = { name: jobName, data, opts: { ...opts, jobId: jobIdOf(id) } };
   const answer = await shared(connectorId).addWith(queue(connectorId), job, addOn);
   if (answer === 'ok') return { kind: 'new' };
   const [state, routed, via, routedDeadline] = answer as (string | undefined)[];

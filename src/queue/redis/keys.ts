@@ -1,4 +1,5 @@
 /** Names and keys in Redis: what producers of any language may rely on, and what is Postlane's own. */
+import { jobIdOf } from './job-ids.ts';
 
 /** Part of the wire contract: the only queue that producers know, and the name of every job in it. */
 export const intakeName = 'outbound';
@@ -46,6 +47,8 @@ export interface ShardKeys {
   readonly connectorWait: (connectorId: string) => string;
   /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
   readonly quota: (connectorId: string, kind: string) => string;
+  /** A message's job in a connector's lane. */
+  readonly laneJob: (connectorId: string, id: string) => string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
   readonly queue: (queueName: string, type: string) => string;
 }
@@ -60,6 +63,10 @@ export interface HomeKeys extends ShardKeys {
   readonly acknowledged: string;
   /** STRING which process had the last round of maintenance; it ends when the next is due. */
   readonly maintenance: string;
+  /** STRING that asks maintenance to look for jobs of the intake that are on no list; it ends by itself. */
+  readonly intakeRepair: string;
+  /** A message's job in the intake. */
+  readonly intakeJob: (id: string) => string;
   /** STRING the shard that a message's row is in, if there are several. */
   readonly location: (id: string) => string;
   readonly content: (sha256: string) => string;
@@ -85,10 +92,13 @@ export function keysOf(prefix: string): HomeKeys {
     connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
+    laneJob: (connectorId, id) => `${prefix}:${laneName(connectorId)}:${jobIdOf(id)}`,
+    intakeJob: (id) => `${prefix}:${intakeName}:${jobIdOf(id)}`,
     contents: `${prefix}:contents`,
     shardCount: `${prefix}:shards`,
     acknowledged: `${prefix}:acknowledged`,
     maintenance: `${prefix}:sweep`,
+    intakeRepair: `${prefix}:repair`,
     location: (id) => `${prefix}:place:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,

@@ -7,7 +7,7 @@
  */
 import { PostlaneError } from '../../errors.ts';
 import type { RedisClient } from './connection.ts';
-import { intakeName, type HomeKeys } from './keys.ts';
+import type { HomeKeys } from './keys.ts';
 
 interface Round {
   readonly ids: string[];
@@ -25,7 +25,7 @@ export function createAcknowledger(
 
   const ask = async (ids: readonly string[]): Promise<readonly [Error | null, unknown][]> => {
     const pipeline = redis.pipeline();
-    for (const id of ids) pipeline.exists(keys.ledger(id), keys.queue(intakeName, id), keys.location(id));
+    for (const id of ids) pipeline.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id));
     return (await pipeline.set(keys.acknowledged, '1').wait(replicas, timeoutMs).exec()) ?? [];
   };
 

@@ -1,7 +1,6 @@
 /** Maintenance of stored contents: those that no message needs go, left by a crash or by a producer that gave up. */
 import { contentGraceMs } from '../../queue/ledger/content.ts';
 import { terminalStates } from '../../queue/ledger/ledger.ts';
-import { intakeName } from '../../queue/redis/keys.ts';
 import { page, type MaintenanceTools } from './tools.ts';
 
 export async function trimContents(tools: MaintenanceTools): Promise<void> {
@@ -25,7 +24,7 @@ export async function trimContents(tools: MaintenanceTools): Promise<void> {
 async function isNeeded(id: string, { redis, keys, views, ledger }: MaintenanceTools): Promise<boolean> {
   const state = (await ledger.read(id))?.state ?? null;
   if (state !== null && !terminalStates.has(state)) return true;
-  if ((await redis.exists(keys.queue(intakeName, id))) > 0) return true;
+  if ((await redis.exists(keys.intakeJob(id))) > 0) return true;
   const letters = await Promise.all(views.map((view) => redis.exists(view.keys.deadLetter(id))));
   return letters.includes(1);
 }

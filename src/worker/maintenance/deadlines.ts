@@ -5,7 +5,7 @@
 import { decodeLane } from '../../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
 import type { LedgerRow, NewRow, Settlement } from '../../queue/ledger/ledger.ts';
-import { intakeName } from '../../queue/redis/keys.ts';
+import { jobIdOf } from '../../queue/redis/job-ids.ts';
 import { expire } from '../attempt/retry-policy.ts';
 import { settled } from '../attempt/settlement.ts';
 import { commit, type LedgerWrite } from '../ledger-write.ts';
@@ -31,11 +31,11 @@ async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<v
   // Held, or a replay that crashed before the job was enqueued: the dead letter has the message.
   if (letter !== null) return void (await commit(endWithLetter(row, letter, tools), tools));
   // On its way to a lane, where it will be found expired.
-  if ((await redis.exists(keys.queue(intakeName, row.id))) > 0) return;
-  const job = row.connector === null ? undefined : await lanes.queue(row.connector).getJob(row.id);
+  if ((await redis.exists(keys.intakeJob(row.id))) > 0) return;
+  const job = row.connector === null ? undefined : await lanes.queue(row.connector).getJob(jobIdOf(row.id));
   if (job === undefined || job === null) return void (await commit(endLost(row, tools), tools));
   if ((await job.getState()) === 'active') return;
-  const decoded = decodeLane(row.id, job.data, tools.routing().config.message);
+  const decoded = decodeLane(String(job.id), job.data, tools.routing().config.message);
   if (!decoded.ok) return;
   const attempted = {
     job: { ...decoded.job, connector: row.connector ?? '' },

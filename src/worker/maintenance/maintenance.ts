@@ -1,7 +1,8 @@
 /**
- * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its six jobs, each in
+ * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its seven jobs, each in
  * a file of its own:
  *
+ * - intruders: foreign jobs that stand in the place of BullMQ's own keys are set aside
  * - stalled: jobs that failed because their workers died become dead letters
  * - lane repair: abandoned jobs go back to their lane, lanes with work into the ready set, limits into force
  * - orphans: messages in the lane of a connector that is gone are routed again
@@ -14,6 +15,7 @@ import { asError } from '../../errors.ts';
 import type { Listener } from '../events.ts';
 import { trimContents } from './contents.ts';
 import { enforceDeadlines } from './deadlines.ts';
+import { setIntrudersAside } from '../intruders.ts';
 import { repairLanes } from './lane-repair.ts';
 import { moveToHomeShards } from './orphans.ts';
 import { trimDeadLetters } from './retention.ts';
@@ -25,6 +27,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   const { redis, keys, everyMs } = tools;
   const turn = await redis.set(keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
+  await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));
   await guarded('the intake', tools, () => deadLetterStalled(tools.intake, null, tools));
   await guarded('lanes', tools, () => repairLanes(tools, signal));
   if (signal.aborted) return true;

@@ -1,6 +1,7 @@
 /** Maintenance of orphans: messages in a lane whose connector is gone, or at home in another shard, are routed again. */
 import type { Job } from 'bullmq';
 import { decodeLane } from '../../queue/jobs.ts';
+import { idOfJob } from '../../queue/redis/job-ids.ts';
 import type { ShardView } from '../../queue/open.ts';
 import { deadLetterInvalid, deadLetterMessage } from '../dead-letter.ts';
 import { connectorFor, enterLane, type Routing } from '../router.ts';
@@ -57,9 +58,9 @@ export async function rerouteOrphans(
 
 /** → whether the job may go. Its message is then in another lane, or a dead letter. */
 async function reroute(job: Job, connectorId: string, routing: Routing, tools: MaintenanceTools): Promise<boolean> {
-  const id = String(job.id);
+  const id = idOfJob(String(job.id));
   const { config } = routing;
-  const decoded = decodeLane(id, job.data, config.message);
+  const decoded = decodeLane(String(job.id), job.data, config.message);
   if (!decoded.ok) {
     await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
     return true;

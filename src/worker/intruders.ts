@@ -1,0 +1,42 @@
+/** Foreign jobs under a name of one of BullMQ's own keys: each is set aside, and the queue works again. */
+import type { Job } from 'bullmq';
+import { adoptOrphans, expelIntruders } from '../queue/bullmq/intruders.ts';
+import { intakeName, type HomeKeys } from '../queue/redis/keys.ts';
+import type { RedisClient } from '../queue/redis/connection.ts';
+import { deadLetterInvalid } from './dead-letter.ts';
+import type { LedgerTools } from './ledger-write.ts';
+
+export interface IntruderTools extends LedgerTools {
+  readonly redis: RedisClient;
+  readonly keys: HomeKeys;
+}
+
+/** How long after an intruder maintenance looks for jobs that are on no list, in ms. */
+const repairMs = 60_000;
+
+/**
+ * Producers of ours never write such a job (see job-ids.ts), but any BullMQ client can. It may stop the intake for everybody, so
+ * maintenance looks for it at the start of a worker and in each round.
+ */
+export async function setIntrudersAside(tools: IntruderTools): Promise<void> {
+  const { redis, keys } = tools;
+  const keyOf = (name: string): string => keys.queue(intakeName, name);
+  const intruders = await expelIntruders(redis, keyOf);
+  for (const { jobId, data, timestamp } of intruders) await setAside(jobId, data, timestamp, tools);
+  // A producer whose step failed at the intruder was refused, and may call again: its message must not be a duplicate of nothing.
+  if (intruders.length > 0 || (await redis.exists(keys.intakeRepair)) === 1) await adoptOrphans(redis, keyOf);
+}
+
+/** Sets an intruder aside that a worker was given as a job. */
+export async function setIntruderJobAside(job: Job, tools: IntruderTools): Promise<void> {
+  await tools.redis.set(tools.keys.intakeRepair, '1', 'PX', repairMs);
+  await setAside(String(job.id), JSON.stringify(job.data) ?? '', job.timestamp, tools);
+}
+
+/** The dead letter gets an id made for it: the word may be the id of another message. */
+async function setAside(jobId: string, data: string, timestamp: number, tools: IntruderTools): Promise<void> {
+  const message = `the job was enqueued under the id "${jobId}", which is a key of BullMQ's own; use another id`;
+  const issues = [{ field: 'id', rule: 'id-reserved', message }];
+  const enqueuedAtMs = Number.isSafeInteger(timestamp) && timestamp > 0 ? timestamp : tools.now();
+  await deadLetterInvalid({ id: `foreign-${jobId}-${enqueuedAtMs}`, issues }, data, enqueuedAtMs, tools);
+}
