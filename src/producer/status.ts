@@ -1,7 +1,7 @@
 /** The status of a message: from its row in the ledger, or from its job in the intake before a worker has routed it. */
+import { idOfIntakeJob, intakeJobIdsOf } from '../queue/jobs.ts';
 import type { Job, Queue } from 'bullmq';
 import type { Message } from '../message/message.ts';
-import { idOfIntakeJob, intakeJobIdsOf } from '../queue/redis/job-ids.ts';
 import type { HistoryEntry, Ledger, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
 

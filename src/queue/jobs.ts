@@ -5,6 +5,8 @@ import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
 import { idOfIntakeJob, idOfJob } from './redis/job-ids.ts';
 
+export { idOfIntakeJob, idOfJob, intakeJobIdsOf, isIntruder, jobIdOf } from './redis/job-ids.ts';
+
 /** Part of the wire contract. */
 export interface WireJob {
   readonly v: 1;

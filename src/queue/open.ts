@@ -3,6 +3,7 @@
  * and session leases look the same whether there is one shard or many.
  */
 import type { Queue } from 'bullmq';
+import { adoptOrphans, expelIntruders, type Intruder } from './bullmq/intruders.ts';
 import { lockName } from './bullmq/layout.ts';
 import { shareConnection, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
@@ -40,6 +41,10 @@ export interface OpenQueues {
   readonly pacer: Pacer;
   /** Notes the number of shards; warns if workers were started with another one before. */
   readonly countWarnings: () => Promise<DurabilityWarning[]>;
+  /** Gives BullMQ's keys of the intake back to it where foreign jobs stand. → what stood there. */
+  expelIntruders(): Promise<Intruder[]>;
+  /** Puts jobs of the intake that are on no list back into it: see `adoptOrphans`. */
+  adoptOrphans(): Promise<number>;
   /** The key of the lock of a message's job in a lane. */
   readonly lockKey: (connectorId: string, id: string) => string;
   laneWorker(connectorId: string, ...about: LaneWorkerRest): LaneWorker;
@@ -63,6 +68,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const shards = shardsOf(prefix, count);
   const shared = shards.prefixes.map((each) => shareConnection(redis, each, failFast));
   const { home } = shards;
+  const keyOf = (name: string): string => home.queue(intakeName, name);
   const intake = shared[0]!.queue(intakeName);
   intake.on('error', () => undefined);
   return {
@@ -75,6 +81,9 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     quota: createQuota(redis, shards),
     pacer: createPacer(redis, shards),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
+
+    expelIntruders: () => expelIntruders(redis, keyOf),
+    adoptOrphans: () => adoptOrphans(redis, keyOf),
 
     async countWarnings() {
       const now = shards.all.length;

@@ -1,7 +1,7 @@
 /** Foreign jobs under a name of one of BullMQ's own keys: each is set aside, and the queue works again. */
 import type { Job } from 'bullmq';
-import { adoptOrphans, expelIntruders } from '../queue/bullmq/intruders.ts';
-import { intakeName, type HomeKeys } from '../queue/redis/keys.ts';
+import type { OpenQueues } from '../queue/open.ts';
+import type { HomeKeys } from '../queue/redis/keys.ts';
 import type { RedisClient } from '../queue/redis/connection.ts';
 import { deadLetterInvalid } from './dead-letter.ts';
 import type { LedgerTools } from './ledger-write.ts';
@@ -9,6 +9,7 @@ import type { LedgerTools } from './ledger-write.ts';
 export interface IntruderTools extends LedgerTools {
   readonly redis: RedisClient;
   readonly keys: HomeKeys;
+  readonly repair: Pick<OpenQueues, 'expelIntruders' | 'adoptOrphans'>;
 }
 
 /** How long after an intruder maintenance looks for jobs that are on no list, in ms. */
@@ -19,12 +20,11 @@ const repairMs = 60_000;
  * maintenance looks for it at the start of a worker and in each round.
  */
 export async function setIntrudersAside(tools: IntruderTools): Promise<void> {
-  const { redis, keys } = tools;
-  const keyOf = (name: string): string => keys.queue(intakeName, name);
-  const intruders = await expelIntruders(redis, keyOf);
+  const { redis, keys, repair } = tools;
+  const intruders = await repair.expelIntruders();
   for (const { jobId, data, timestamp } of intruders) await setAside(jobId, data, timestamp, tools);
   // A producer whose step failed at the intruder was refused, and may call again: its message must not be a duplicate of nothing.
-  if (intruders.length > 0 || (await redis.exists(keys.intakeRepair)) === 1) await adoptOrphans(redis, keyOf);
+  if (intruders.length > 0 || (await redis.exists(keys.intakeRepair)) === 1) await repair.adoptOrphans();
 }
 
 /** Sets an intruder aside that a worker was given as a job. */

@@ -163,6 +163,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     redis,
     keys,
     views: open.views,
+    repair: open,
     shardOf: (connectorId) => open.shards.of(connectorId),
     intake,
     deadLetters: open.deadLetters,

@@ -41,7 +41,7 @@ describe('the attack of an id that is a key of the queue', () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     await producer.sendMany(ids.map(message));
-    for (const id of ids) expect(await producer.cancel(id), id).toBe(true);
+    for (const id of ids) expect([id, await producer.cancel(id)]).toEqual([id, true]);
     const { recorded } = await startWorker({ prefix, config });
     await producer.send(message('plain'));
     await producer.waitFor('plain');

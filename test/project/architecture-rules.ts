@@ -101,6 +101,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       ['worker.ts'],
       ['maintenance'],
       ['router.ts', 'lane-processor.ts'],
+      ['intruders.ts'],
       ['scheduler.ts', 'attempt', 'dead-letter.ts'],
       ['*'],
       ['events.ts', 'settings.ts'],

@@ -2,7 +2,6 @@
 import type { Message } from '../../message/message.ts';
 import { contentGraceMs, refsOf } from '../../queue/ledger/content.ts';
 import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
-import { intakeName } from '../../queue/redis/keys.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, pages, scan, unsettled } from './scan.ts';
 

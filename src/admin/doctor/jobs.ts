@@ -1,7 +1,6 @@
 /** What the doctor looks for in queues: jobs whose message is settled or not known, and jobs that failed. */
 import type { Job } from 'bullmq';
-import { decodeLane } from '../../queue/jobs.ts';
-import { idOfIntakeJob, idOfJob, jobIdOf } from '../../queue/redis/job-ids.ts';
+import { decodeLane, idOfIntakeJob, idOfJob, jobIdOf } from '../../queue/jobs.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { done, pages } from './scan.ts';
 

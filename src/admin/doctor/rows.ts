@@ -1,5 +1,5 @@
 /** What the doctor looks for in ledger rows: unsettled ones must be in a queue, or held, and in the index; settled ones not. */
-import { jobIdOf } from '../../queue/redis/job-ids.ts';
+import { jobIdOf } from '../../queue/jobs.ts';
 import { jobName } from '../../queue/redis/keys.ts';
 import { endStateOf, terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';

@@ -1,8 +1,8 @@
 /** How the doctor looks: through keys, sets and lists in pages, and for a message in all the places where it may be. */
+import { intakeJobIdsOf } from '../../queue/jobs.ts';
 import type { Job } from 'bullmq';
 import { mastersOf } from '../../queue/redis/connection.ts';
 import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
-import { intakeJobIdsOf } from '../../queue/redis/job-ids.ts';
 import { intakeName } from '../../queue/redis/keys.ts';
 import type { Body } from './findings.ts';
 

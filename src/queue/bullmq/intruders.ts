@@ -35,7 +35,7 @@ for i = 1, wanted do
   local misplaced = kind == 'hash' and (expected ~= 'hash' or redis.call('HEXISTS', key, '${jobFields.data}') == 1)
   if misplaced then
     local data = redis.call('HGET', key, '${jobFields.data}') or ''
-    local timestamp = redis.call('HGET', key, '${jobFields.timestamp}') or ''
+    local timestamp = redis.call('HGET', key, '${jobFields.addedAt}') or ''
     if expected == 'hash' then
       redis.call('HDEL', key, ${Object.values(jobFields)
         .map((field) => `'${field}'`)

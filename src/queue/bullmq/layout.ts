@@ -67,21 +67,15 @@ export const queueKeyTypes = {
   'waiting-children': 'zset',
 } as const;
 
-/** Fields of a job's hash that no key of a queue has. Source: commands/addStandardJob-9.lua (includes/storeJob). */
-export const jobFields = {
-  name: 'name',
-  data: 'data',
-  opts: 'opts',
-  timestamp: 'timestamp',
-  delay: 'delay',
-  priority: 'priority',
-} as const;
-
 /** Fields of `meta`. `paused` is there or not; the others are numbers. Source: isQueuePausedOrMaxed.lua, getTargetQueueList. */
 export const metaFields = { paused: 'paused', concurrency: 'concurrency', max: 'max', duration: 'duration' } as const;
 
 /** Fields of a job's hash. Sources: storeJob.lua, prepareJobForProcessing.lua. */
 export const jobFields = {
+  name: 'name',
+  data: 'data',
+  opts: 'opts',
+  delay: 'delay',
   /** When it was added, in ms. */
   addedAt: 'timestamp',
   /** When it was last taken, in ms of the worker's clock. */

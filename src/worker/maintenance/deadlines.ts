@@ -2,10 +2,9 @@
  * Maintenance of deadlines: guarantees that every accepted message ends. A message that is unsettled past its deadline is settled
  * here, wherever it is: in a paused lane, at a broken connector, or held for an operator who never answered.
  */
-import { decodeLane } from '../../queue/jobs.ts';
+import { decodeLane, jobIdOf } from '../../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
 import type { LedgerRow, NewRow, Settlement } from '../../queue/ledger/ledger.ts';
-import { jobIdOf } from '../../queue/redis/job-ids.ts';
 import { expire } from '../attempt/retry-policy.ts';
 import { settled } from '../attempt/settlement.ts';
 import { commit, type LedgerWrite } from '../ledger-write.ts';

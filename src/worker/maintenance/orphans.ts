@@ -1,7 +1,6 @@
 /** Maintenance of orphans: messages in a lane whose connector is gone, or at home in another shard, are routed again. */
 import type { Job } from 'bullmq';
-import { decodeLane } from '../../queue/jobs.ts';
-import { idOfJob } from '../../queue/redis/job-ids.ts';
+import { decodeLane, idOfJob } from '../../queue/jobs.ts';
 import type { ShardView } from '../../queue/open.ts';
 import { deadLetterInvalid, deadLetterMessage } from '../dead-letter.ts';
 import { connectorFor, enterLane, type Routing } from '../router.ts';

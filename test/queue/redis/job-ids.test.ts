@@ -1,6 +1,6 @@
 /** Ids of messages and of jobs: no id of a caller meets a key or a number of BullMQ's. */
 import { QueueKeys } from 'bullmq';
-import fc from 'fast-check';
+import { assert, constantFrom, oneof, property, stringMatching } from 'fast-check';
 import { expect, test } from 'vitest';
 import { queueKeyTypes } from '../../../src/queue/bullmq/layout.ts';
 import {
@@ -12,9 +12,9 @@ import {
   reservedWords,
 } from '../../../src/queue/redis/job-ids.ts';
 
-const ids = fc.oneof(
-  fc.stringMatching(/^[A-Za-z0-9_-]{1,128}$/),
-  fc.constantFrom(...reservedWords, '0', '42', '-7', '007', '__proto__', 'constructor', 'auto-1-2'),
+const ids = oneof(
+  stringMatching(/^[A-Za-z0-9_-]{1,128}$/),
+  constantFrom(...reservedWords, '0', '42', '-7', '007', '__proto__', 'constructor', 'auto-1-2'),
 );
 
 test("the reserved words are the names of BullMQ's keys, and `metrics`, which it keeps below the queue", () => {
@@ -24,8 +24,8 @@ test("the reserved words are the names of BullMQ's keys, and `metrics`, which it
 });
 
 test('every id gets a job id that BullMQ carries, and comes back from it', () => {
-  fc.assert(
-    fc.property(ids, (id) => {
+  assert(
+    property(ids, (id) => {
       const jobId = jobIdOf(id);
       expect(isReserved(jobId)).toBe(false);
       expect(idOfJob(jobId)).toBe(id);
@@ -36,7 +36,7 @@ test('every id gets a job id that BullMQ carries, and comes back from it', () =>
 });
 
 test('no two ids share a job id', () => {
-  fc.assert(fc.property(ids, ids, (a, b) => (jobIdOf(a) === jobIdOf(b)) === (a === b)));
+  assert(property(ids, ids, (a, b) => (jobIdOf(a) === jobIdOf(b)) === (a === b)));
 });
 
 test('a job that BullMQ numbered is not the message of a caller who took that number as its id', () => {
