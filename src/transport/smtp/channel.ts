@@ -1,9 +1,15 @@
-/** The connection of a session after its start: writes, hands each reply to the exchange that waits for it, and knows when it is over. */
+/**
+ * The connection of a session once nodemailer has set it up: writes, hands each reply to the exchange that waits for it, and
+ * knows when the connection is over.
+ *
+ * It counts the replies that the server owes. A reply that was there before its command left is no answer to it, and a server
+ * that is out of step could have its refusal taken for an acceptance: such a connection ends.
+ */
 import type net from 'node:net';
-import { createReplyReader } from './reader.ts';
+import { createReplyReader, isClosing } from './reader.ts';
 
 /** Why a connection is over. `code` is the socket's, null if this client ended it; `rest` is what had come of the next reply. */
-interface ChannelEnd {
+export interface ChannelEnd {
   readonly code: string | null;
   readonly text: string;
   readonly rest: string;
@@ -20,10 +26,10 @@ interface ChannelListener {
 export interface SmtpChannel {
   /** False once the connection is gone, or what comes next could not be trusted. */
   readonly usable: boolean;
-  /** One exchange at a time; null when it is over. A reply that no exchange waits for ends the connection. */
+  /** One exchange at a time; null when it is over. A reply that no command asked for ends the connection. */
   listen(listener: ChannelListener | null): void;
-  /** False if `drained` will say when more may be written. */
-  write(bytes: Buffer | string): boolean;
+  /** Writes what the server owes `replies` replies for. False if `drained` will say when more may be written. */
+  write(bytes: Buffer | string, replies: number): boolean;
   /** An exchange ends the connection if nothing comes for so long; 0 is without a limit. */
   setIdleTimeout(ms: number): void;
   end(code: string | null, text: string): void;
@@ -35,36 +41,48 @@ const unsolicited = 'the server sends a reply that no command asked for';
 /** How long to wait for the reply to QUIT. */
 const quitMs = 2_000;
 
-/** `early`: what the server has sent beyond its last reply. The socket has no other listeners for data. */
-export function createChannel(socket: net.Socket, idleTimeoutMs: number, early: Buffer): SmtpChannel {
+/** The socket has no other listeners for data, and the server owes nothing. */
+export function createChannel(socket: net.Socket, idleTimeoutMs: number): SmtpChannel {
   const reader = createReplyReader();
   let usable = true;
   let quitting = false;
+  let owed = 0;
   let over: ChannelEnd | null = null;
   let listener: ChannelListener | null = null;
 
-  const finish = (code: string | null, text: string): void => {
+  const finish = (code: string | null, text: string, rest = reader.rest()): void => {
     usable = false;
     if (over !== null) return;
-    over = { code, text, rest: reader.rest() };
+    over = { code, text, rest };
     socket.destroy();
     const last = listener;
     listener = null;
     last?.ended(over);
   };
 
+  const dispatch = (replies: readonly string[]): void => {
+    for (const reply of replies) {
+      if (over !== null) return;
+      owed -= 1;
+      listener?.reply(reply);
+    }
+  };
+
   const onData = (chunk: Buffer): void => {
     if (over !== null) return;
     const replies = reader.take(chunk);
-    if (replies === null) return finish('EPROTOCOL', 'the reply of the server is too long');
-    for (const reply of replies) {
-      if (quitting) {
-        socket.end();
-        return;
-      }
-      if (listener === null) return finish('EPROTOCOL', unsolicited);
-      listener.reply(reply);
+    if (replies === null) return finish('EPROTOCOL', 'the reply of the server is too long', '');
+    if (quitting) {
+      if (replies.length > 0) socket.end();
+      return;
     }
+    // Compared before anything is handed on: the answer to the next command cannot be in this chunk.
+    if (replies.length < owed || (replies.length === owed && !reader.begun)) return dispatch(replies);
+    const surplus = replies[owed] ?? reader.rest();
+    // Nothing more is written. Of several replies it is unknown which one is too many; a 421 is legitimate, and the last.
+    usable = false;
+    if (owed === 1 || isClosing(surplus)) dispatch(replies.slice(0, owed));
+    finish('EPROTOCOL', unsolicited, isClosing(surplus) ? surplus : '');
   };
 
   socket.on('data', onData);
@@ -77,22 +95,20 @@ export function createChannel(socket: net.Socket, idleTimeoutMs: number, early: 
     if (listener !== null) finish('ETIMEDOUT', 'the server does not answer');
   });
   socket.setTimeout(idleTimeoutMs);
-  if (early.length > 0) onData(early);
 
   return {
     get usable() {
-      return usable && (listener !== null || reader.rest() === '');
+      return usable;
     },
     listen(next) {
       listener = null;
-      // An unsolicited reply would be taken for the answer to the next command.
-      if (next !== null && reader.rest() !== '') finish('EPROTOCOL', unsolicited);
       if (over === null) listener = next;
       // It ended while nothing listened; what the server had begun to send then is no answer either.
       else next?.ended({ ...over, rest: '' });
     },
-    write(bytes) {
-      if (over !== null) return false;
+    write(bytes, replies) {
+      if (!usable) return false;
+      owed += replies;
       return typeof bytes === 'string' ? socket.write(bytes, 'utf8') : socket.write(bytes);
     },
     setIdleTimeout: (ms) => void socket.setTimeout(ms),
@@ -108,4 +124,16 @@ export function createChannel(socket: net.Socket, idleTimeoutMs: number, early: 
       socket.once('close', () => clearTimeout(timer));
     },
   };
+}
+
+/** One command and its reply. Resolves to the end of the connection if that comes first. */
+export function ask(channel: SmtpChannel, command: string): Promise<string | ChannelEnd> {
+  return new Promise((resolve) => {
+    const done = (result: string | ChannelEnd): void => {
+      channel.listen(null);
+      resolve(result);
+    };
+    channel.listen({ reply: done, drained: () => undefined, ended: done });
+    channel.write(command, 1);
+  });
 }

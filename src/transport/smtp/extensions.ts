@@ -1,4 +1,4 @@
-/** What a server offers, read from its reply to EHLO (RFC 5321 section 4.1.1.1). */
+/** What a server offers, read from its reply to EHLO (RFC 5321 section 4.1.1.1). Pure, and linear in the length of the reply. */
 
 export interface SmtpExtensions {
   readonly eightBitMime: boolean;
@@ -23,15 +23,22 @@ export function readExtensions(reply: string): SmtpExtensions {
       .trim()
       .toUpperCase()
       .split(/[\s=]+/);
-    keywords.set(keyword, [...(keywords.get(keyword) ?? []), ...parameters]);
+    const known = keywords.get(keyword);
+    if (known === undefined) keywords.set(keyword, parameters);
+    else for (const parameter of parameters) known.push(parameter);
   }
-  const size = Number(keywords.get('SIZE')?.[0] ?? 0);
   return {
     eightBitMime: keywords.has('8BITMIME'),
     smtpUtf8: keywords.has('SMTPUTF8'),
     pipelining: keywords.has('PIPELINING'),
     size: keywords.has('SIZE'),
-    maxBytes: Number.isSafeInteger(size) && size > 0 ? size : null,
+    maxBytes: sizeOf(keywords.get('SIZE')?.[0]),
     authMechanisms: keywords.get('AUTH') ?? null,
   };
+}
+
+/** RFC 1870 section 3: up to twenty decimal digits, and 0 for no limit. */
+function sizeOf(parameter: string | undefined): number | null {
+  const bytes = /^\d{1,20}$/.test(parameter ?? '') ? Number(parameter) : 0;
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : null;
 }

@@ -32,30 +32,3 @@ export class SmtpFailure extends Error {
     this.pauseMs = known.pauseMs;
   }
 }
-
-/** What nodemailer's errors carry; its own type is not exported. */
-export type NodemailerError = Error & { code?: string; originalCode?: string; command?: string; response?: string };
-
-function socketCode(error: NodemailerError): string | null {
-  return error.originalCode ?? error.code ?? null;
-}
-
-/** `known`: the phase, where the caller knows it better than the error does. */
-export function failureBeforeMail(error: NodemailerError, known: 'auth' | null): SmtpFailure {
-  const phase: SmtpPhase =
-    known ??
-    (error.command === 'STARTTLS' || error.code === 'ETLS'
-      ? 'tls'
-      : error.command === 'EHLO' || error.command === 'HELO'
-        ? 'ehlo'
-        : 'greeting');
-  if (error.response === undefined) {
-    return new SmtpFailure(phase, { code: socketCode(error), text: error.message });
-  }
-  return new SmtpFailure(phase, { server: error.response });
-}
-
-/** https://developers.google.com/workspace/gmail/imap/xoauth2-protocol#initial_client_response */
-export function xoauth2(user: string, token: string): string {
-  return `user=${user}\u0001auth=Bearer ${token}\u0001\u0001`;
-}

@@ -1,11 +1,13 @@
 /** Cuts what an SMTP server sends into replies (RFC 5321 section 4.2). It trusts nothing: sizes are bounded, and noise is a reply, too. */
 
 /** More than all lines of any real reply together (section 4.5.3.1.5: 512 octets each). */
-const maxReplyChars = 1024 * 1024;
+const maxReplyBytes = 64 * 1024;
 
 export interface ReplyReader {
   /** The replies that end in this chunk, their lines joined by line feeds; null once a reply is longer than any real one. */
   take(chunk: Buffer): readonly string[] | null;
+  /** A reply has begun and has not ended. */
+  readonly begun: boolean;
   /** What has come so far of the next reply. */
   rest(): string;
 }
@@ -29,13 +31,16 @@ export function createReplyReader(): ReplyReader {
         start = end + 1;
         if (lines === '' && one.trim() === '') continue;
         lines = lines === '' ? one : `${lines}\n${one}`;
-        if (lines.length > maxReplyChars) return null;
+        if (lines.length > maxReplyBytes) return null;
         if (/^\d{3}-/.test(one)) continue;
         replies.push(decoded(lines));
         lines = '';
       }
       if (start < text.length) line += text.slice(start);
-      return lines.length + line.length > maxReplyChars ? null : replies;
+      return lines.length + line.length > maxReplyBytes ? null : replies;
+    },
+    get begun() {
+      return lines !== '' || !(line === '' || line === '\r');
     },
     rest: () => (lines === '' ? line : `${lines}\n${line}`),
   };
@@ -55,4 +60,9 @@ export function codeOf(reply: string): string | null {
   const code = last?.[1] ?? null;
   if (code === null || lines.length === 1) return code;
   return lines.slice(0, -1).every((one) => one.startsWith(`${code}-`)) ? code : null;
+}
+
+/** RFC 5321 section 3.8: whatever a 421 answers, and without a command too, the server closes. */
+export function isClosing(reply: string): boolean {
+  return /^421(?:[ -]|$)/.test(reply);
 }

@@ -85,7 +85,7 @@ function sendEnvelope(
     if (!isYes(text) && !isNo(text)) return giveUp('mail', text);
     if (!isYes(text)) mailFailure = new SmtpFailure('mail', { server: text });
     if (mailFailure !== null && (isClosing(text) || !pipelining)) return fail(mailFailure);
-    if (!pipelining) channel.write(recipients[0] ?? '');
+    if (!pipelining) channel.write(recipients[0] ?? '', 1);
   };
 
   const onRcpt = (text: string): void => {
@@ -97,18 +97,19 @@ function sendEnvelope(
     // The replies to the rest will not come.
     if (isClosing(text)) return fail(mailFailure ?? new SmtpFailure('data', { server: text }));
     if (answered < to.length) {
-      if (!pipelining) channel.write(recipients[answered] ?? '');
+      if (!pipelining) channel.write(recipients[answered] ?? '', 1);
       return;
     }
     step = 'data';
     if (pipelining) return;
     if (taken.size === 0) return fail(refusalOfAll(refused));
-    channel.write(dataCommand);
+    channel.write(dataCommand, 1);
   };
 
   const onData = (text: string): void => {
-    const goOn = codeOf(text)?.startsWith('3') === true;
-    if (!goOn && !isYes(text) && !isNo(text)) return giveUp('data', text);
+    // Nothing else is a go-ahead: a server that stays in command mode would take the lines of the message for commands.
+    const goOn = codeOf(text) === '354';
+    if (!goOn && !isNo(text)) return giveUp('data', text);
     if (mailFailure !== null) {
       // A server that refused the sender and takes a message all the same is not to be trusted with one, even an empty one.
       if (goOn) channel.end('EPROTOCOL', 'the server takes a message from a sender that it refused');
@@ -118,10 +119,9 @@ function sendEnvelope(
       if (!goOn) return fail(refusalOfAll(refused));
       // RFC 2920 section 3.1: a server that answers 354 without a recipient gets an empty message.
       step = 'none';
-      return void channel.write('.\r\n');
+      return void channel.write('.\r\n', 1);
     }
-    // Some servers say 250 instead of 354.
-    if (!goOn && !isYes(text)) return fail(new SmtpFailure('data', { server: text }));
+    if (!goOn) return fail(new SmtpFailure('data', { server: text }));
     proceed({ taken, refused });
   };
 
@@ -141,7 +141,8 @@ function sendEnvelope(
       fail(mailFailure ?? new SmtpFailure('data', said ? { server: rest } : { code, text }));
     },
   });
-  channel.write(pipelining ? mail + recipients.join('') + dataCommand : mail);
+  if (pipelining) channel.write(mail + recipients.join('') + dataCommand, to.length + 2);
+  else channel.write(mail, 1);
 }
 
 /** The message and the reply to it. */
@@ -159,7 +160,11 @@ function sendBody(channel: SmtpChannel, task: TransactionTask, recipients: Recip
 
   /** Until the socket has enough; the last bytes wait until it has taken all others. */
   const write = (): void => {
+    // The server is out of step: what has not left stays here.
+    if (!channel.usable) return;
     for (let part = message.next(); part !== null; part = message.next()) {
+      // One reply, which may come before the end: a server may refuse a message halfway.
+      const replies = body === 'none' ? 1 : 0;
       body = 'partial';
       if (part.isLast) {
         // Recorded before it can be true: a process that recorded it afterwards could die between the two.
@@ -170,7 +175,7 @@ function sendBody(channel: SmtpChannel, task: TransactionTask, recipients: Recip
         const text = `no reply to the end of data within ${task.dataTerminationMs} ms`;
         timer = setTimeout(() => channel.end('ETIMEDOUT', text), task.dataTerminationMs);
       }
-      if (!channel.write(part.bytes)) return;
+      if (!channel.write(part.bytes, replies)) return;
     }
   };
 

@@ -3,6 +3,7 @@ import type net from 'node:net';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import { describe, expect, test } from 'vitest';
 import { transportContract, type ContractScene } from '../../../src/testing.ts';
+import { createCertificates } from '../../../testkit/certificates.ts';
 import { smtpPair } from '../../support/smtp-client.ts';
 import type { SmtpServerOptions } from '../../../testkit/smtp/server.ts';
 
@@ -29,46 +30,56 @@ describe('nodemailer, pinned exactly, still', () => {
   test('exposes the reply to EHLO and its socket when connect() calls back', async () => {
     const { server } = await smtpPair({ extensions: ['SIZE 1234', 'SMTPUTF8'] });
     const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
-    await new Promise<void>((resolve, reject) => {
-      connection.once('error', reject);
-      connection.connect((error) => (error === undefined ? resolve() : reject(error)));
-    });
+    await connected(connection);
     expect(connection.lastServerResponse).toBe('250-scripted.test\n250-SIZE 1234\n250 SMTPUTF8');
     expect(connection._socket).toHaveProperty('remotePort', server.port);
     connection.close();
   });
 
-  test.for<[string, SmtpServerOptions['extensions']]>([
-    ['250 ok', []],
-    ['421 4.7.0 idle', ['PIPELINING']],
-  ])(
-    'releases its socket when its listeners are removed, and keeps what it has not read: %s',
-    async ([more, extensions]) => {
-      const { server } = await smtpPair({
-        extensions: extensions ?? [],
-        script: { EHLO: `250 scripted.test\n${more}` },
-      });
-      const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
-      connection.on('error', () => undefined);
-      const unread = await new Promise<unknown>((resolve) =>
-        connection.connect(() => {
-          const { _responseQueue, _remainder } = connection as unknown as Record<string, unknown>;
-          resolve([_responseQueue, _remainder]);
-        }),
-      );
-      expect(unread).toEqual([[more], '']);
-      const socket = connection._socket as net.Socket;
-      const inner = connection as unknown as Record<string, () => void>;
-      for (const event of ['data', 'timeout', 'error', 'close', 'end']) {
-        const own = inner[`_onSocket${event[0]?.toUpperCase()}${event.slice(1)}`];
-        expect([event, own === undefined ? null : socket.listeners(event).some((one) => isListener(one, own))]).toEqual(
-          [event, true],
-        );
-      }
-      socket.destroy();
-    },
-  );
+  test('reads what to do with data from a property, before and after STARTTLS', async () => {
+    const { server } = await smtpPair({ tls: (await createCertificates()).server });
+    const connection = new SMTPConnection({
+      host: '127.0.0.1',
+      port: server.port,
+      requireTLS: true,
+      tls: { rejectUnauthorized: false },
+    });
+    const inner = connection as unknown as { _onSocketData: (chunk: Buffer) => void };
+    const pass = inner._onSocketData;
+    const seen: string[] = [];
+    inner._onSocketData = (chunk) => {
+      seen.push(chunk.toString('latin1').slice(0, 3));
+      pass(chunk);
+    };
+    await connected(connection);
+    expect(seen).toEqual(['220', '250', '220', '250']);
+    expect((connection._socket as net.Socket).listeners('data')).toContain(inner._onSocketData);
+    connection.close();
+  });
+
+  test('releases its socket when its listeners are removed', async () => {
+    const { server } = await smtpPair();
+    const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });
+    await connected(connection);
+    const socket = connection._socket as net.Socket;
+    const inner = connection as unknown as Record<string, () => void>;
+    for (const event of ['data', 'timeout', 'error', 'close', 'end']) {
+      const own = inner[`_onSocket${event[0]?.toUpperCase()}${event.slice(1)}`];
+      expect([event, own === undefined ? null : socket.listeners(event).some((one) => isListener(one, own))]).toEqual([
+        event,
+        true,
+      ]);
+    }
+    socket.destroy();
+  });
 });
+
+function connected(connection: SMTPConnection): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.on('error', reject);
+    connection.connect((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
 
 /** Those added by once() are wrapped. */
 function isListener(listener: unknown, own: unknown): boolean {

@@ -1,0 +1,85 @@
+/** Logs in: AUTH (RFC 4954) by one mechanism that the server offers. */
+import { createHmac } from 'node:crypto';
+import { ask, type SmtpChannel } from './channel.ts';
+import { SmtpFailure } from './failure.ts';
+import type { Login } from './login.ts';
+import { codeOf } from './reader.ts';
+
+/** In order of preference. PLAIN and LOGIN rely on TLS; CRAM-MD5 is for servers that offer nothing else. */
+const mechanisms: Readonly<Record<Login['kind'], readonly string[]>> = {
+  password: ['PLAIN', 'LOGIN', 'CRAM-MD5'],
+  token: ['XOAUTH2'],
+};
+
+/** RFC 4954 section 4: the longest line of an exchange, in octets. */
+const maxChallengeBytes = 12_288;
+
+interface Exchange {
+  readonly command: string;
+  /** One response for each 334 of the server. */
+  readonly responses: readonly ((challenge: string) => string)[];
+}
+
+/** `offered`: the server's mechanisms; null without AUTH. Rejects with SmtpFailure. */
+export async function authenticate(
+  channel: SmtpChannel,
+  offered: readonly string[] | null,
+  login: Login,
+): Promise<void> {
+  const mechanism = mechanisms[login.kind].find((name) => offered?.includes(name));
+  if (mechanism === undefined) {
+    const found = offered === null ? 'no AUTH' : `only AUTH ${offered.join(' ')}`;
+    const text = `credentials are configured, but the server offers ${found}`;
+    throw new SmtpFailure('auth', { code: 'ENOAUTH', text });
+  }
+  const { command, responses } = exchangeOf(mechanism, login);
+  let reply = await say(channel, command);
+  for (const respond of responses) {
+    if (codeOf(reply) !== '334') break;
+    reply = await say(channel, respond(reply.slice(4)));
+  }
+  if (codeOf(reply)?.startsWith('2') !== true) throw new SmtpFailure('auth', { server: reply });
+}
+
+function exchangeOf(mechanism: string, { user, secret }: Login): Exchange {
+  switch (mechanism) {
+    case 'LOGIN':
+      // The prompts are "Username:" and "Password:" in base64, and servers vary them.
+      return { command: 'AUTH LOGIN', responses: [() => base64(user), () => base64(secret)] };
+    case 'CRAM-MD5':
+      return { command: 'AUTH CRAM-MD5', responses: [(challenge) => cramMd5(challenge, user, secret)] };
+    case 'XOAUTH2':
+      // A refusal comes as a 334 with details; the empty response makes the server say the 535.
+      return { command: `AUTH XOAUTH2 ${base64(xoauth2(user, secret))}`, responses: [() => ''] };
+    default:
+      // Some servers ask with a 334 although the response is there.
+      return { command: `AUTH PLAIN ${base64(`\0${user}\0${secret}`)}`, responses: [() => ''] };
+  }
+}
+
+/** RFC 2195. */
+function cramMd5(challenge: string, user: string, secret: string): string {
+  const text = challenge.length > maxChallengeBytes ? '' : challenge.trim();
+  if (text === '' || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) {
+    throw new SmtpFailure('auth', { code: 'EPROTOCOL', text: 'the challenge of the server is not base64' });
+  }
+  const digest = createHmac('md5', secret).update(Buffer.from(text, 'base64')).digest('hex');
+  return base64(`${user} ${digest}`);
+}
+
+/** https://developers.google.com/workspace/gmail/imap/xoauth2-protocol#initial_client_response */
+function xoauth2(user: string, token: string): string {
+  return `user=${user}\u0001auth=Bearer ${token}\u0001\u0001`;
+}
+
+function base64(value: string): string {
+  return Buffer.from(value, 'utf8').toString('base64');
+}
+
+async function say(channel: SmtpChannel, line: string): Promise<string> {
+  const answer = await ask(channel, `${line}\r\n`);
+  if (typeof answer === 'string') return answer;
+  const { code, text, rest } = answer;
+  // A refusal that was cut off is a refusal all the same.
+  throw new SmtpFailure('auth', /^[45]\d\d[ -]/.test(rest) ? { server: rest } : { code, text });
+}
