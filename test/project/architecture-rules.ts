@@ -145,7 +145,7 @@ export const folders: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that run before the packages are installed: they import Node and each other, nothing else. */
-export const unpackaged = /^(tools\/setup\/.*|testkit\/(guard|redis-server))\.mjs$/;
+export const unpackaged = /^(tools\/(setup\/.*|release-notes)|testkit\/(guard|redis-server))\.mjs$/;
 
 export interface PackageRule {
   /** Paths whose files may import the package. */

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { runNpm } from './npm.mjs';
 
 /** Type stripping is on by default since this version (nodejs.org/api/typescript.html); `engines` says the same. */
 const oldestNode = { major: 22, minor: 18 };
@@ -23,13 +24,7 @@ export function ensureDependencies(root, needs) {
   const stdio = /** @type {const} */ (['ignore', 2, 2]);
   // --include=dev: with NODE_ENV=production, npm would leave out the tools, and every run would install again.
   const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
-  const done = spawnSync('npm', args, {
-    cwd: root,
-    stdio: [...stdio],
-    env: npmEnvironment(root),
-    // On Windows npm is a batch file, which only a shell can start.
-    shell: process.platform === 'win32',
-  });
+  const done = runNpm(args, { cwd: root, stdio: [...stdio], env: npmEnvironment(root) });
   if (done.error !== undefined) throw new Error(`npm ci could not be started: ${done.error.message}`);
   if (done.status !== 0) throw new Error('npm ci failed; its output is above. Nothing else was tried.');
 }

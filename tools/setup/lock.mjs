@@ -5,10 +5,10 @@
  * fails on every machine. It also keeps an entry without a checksum as it is, and `npm ci` installs such a package
  * unchecked. So this program removes such entries, lets npm look the packages up again, and fails if any is still missing.
  */
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { lockProblems } from './lock-problems.mjs';
+import { runNpm } from './npm.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const lockFile = fileURLToPath(new URL('../../package-lock.json', import.meta.url));
@@ -19,12 +19,7 @@ for (const [path, entry] of Object.entries(lock.packages)) {
 }
 writeFileSync(lockFile, `${JSON.stringify(lock, null, 2)}\n`);
 
-const npm = spawnSync('npm', ['install', '--package-lock-only', '--no-audit', '--no-fund'], {
-  cwd: root,
-  stdio: 'inherit',
-  // On Windows npm is a batch file, which only a shell can start.
-  shell: process.platform === 'win32',
-});
+const npm = runNpm(['install', '--package-lock-only', '--no-audit', '--no-fund'], { cwd: root, stdio: 'inherit' });
 const problems = npm.status === 0 ? lockProblems(readFileSync(lockFile, 'utf8')) : ['npm failed; its output is above.'];
 if (problems.length > 0) {
   process.stderr.write(
