@@ -6,11 +6,11 @@
  * the first step finds what is there already.
  */
 import { DelayedError, WaitingError, type Job } from 'bullmq';
-import { asError, printable, unreachable } from '../errors.ts';
+import { asError, printable, type Issue } from '../errors.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import { decodeIntake, headerOf, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
-import { terminalStates, type NewRow, type IdStatus } from '../queue/ledger/ledger.ts';
+import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
@@ -55,78 +55,70 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
   throw new DelayedError();
 }
 
+type Identified = Message & { readonly id: string };
+
 /** → the time (ms) before which the message must not be routed, or null if it is done with. */
 async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const { config } = tools.routing();
-  if (isIntruder(String(job.id))) {
-    await setIntruderJobAside(job, tools);
-    return null;
-  }
+  if (isIntruder(String(job.id))) return done(setIntruderJobAside(job, tools));
   const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
-  if (!decoded.ok) {
-    await unlessTaken(decoded.id, null, tools, () => deadLetterInvalid(decoded, job.data, job.timestamp, tools));
-    return null;
-  }
+  if (!decoded.ok) return done(refuse(decoded, null, job, tools));
+
   const { id, acceptedAt } = decoded.job;
   const message = { ...withSender(decoded.job.message, config.unmonitoredAddress), id };
   const sendAt = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
   if (sendAt > tools.now()) return sendAt;
+  const [missing] = await tools.contents.link(id, refsOf(message));
+  if (missing !== undefined) return done(refuse({ id, issues: [notStored(message, missing)] }, message, job, tools));
 
-  const missing = await tools.contents.link(id, refsOf(message));
-  if (missing.length > 0) {
-    const field = message.raw === undefined ? 'attachments' : 'raw';
-    const issue = { field, rule: 'stored', message: `there is no stored content ${missing[0]!.slice(0, 12)}…` };
-    const issues = [issue];
-    await unlessTaken(id, message, tools, () => deadLetterInvalid({ id, issues }, job.data, job.timestamp, tools));
-    return null;
-  }
-  await choose(message, { kind: 'new' });
-  return null;
-
-  /** Nearly every message is new: the step that puts it into its lane finds out if it is not. */
-  async function choose(message: Identified, expected: IdStatus): Promise<void> {
-    const found = connectorFor(message, expected, tools.routing());
+  // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
+  let status: IdStatus = { kind: 'new' };
+  for (;;) {
+    const found = connectorFor(message, status, tools.routing());
     if ('why' in found) {
-      const about = { acceptedAt, messageId: '', connector: null };
-      const end = (): Promise<void> => deadLetterMessage(message, about, 'no-route', found.why, tools);
-      if (expected.kind === 'requeued') return end();
-      // A message that an operator sends by a connector of his choice needs no route.
-      return unlessTaken(id, message, tools, end, (requeued) => choose(message, requeued));
+      // A message that an operator sends by a connector of their choice needs no route.
+      const before: IdStatus = status.kind === 'new' ? await tools.ledger.idStatus(id) : status;
+      if (before.kind === 'in-use') return done(reportDuplicate(id, message, before.state, tools));
+      if (before.kind === 'new' || status.kind === 'requeued') {
+        const about = { acceptedAt, messageId: '', connector: null };
+        return done(deadLetterMessage(message, about, 'no-route', found.why, tools));
+      }
+      status = before;
+      continue;
     }
-    const status = await enterLane(message, acceptedAt, found, expected, tools);
-    if (status.kind === 'in-use') return taken(id, message, status, tools);
-    if (status.kind === 'requeued') return choose(message, status);
+    const entered = await enterLane(message, acceptedAt, found, status, tools);
+    if (entered.kind === 'new') return null;
+    if (entered.kind === 'in-use') return done(reportDuplicate(id, message, entered.state, tools));
+    status = entered;
   }
 }
 
-type Identified = Message & { readonly id: string };
-type Requeued = IdStatus & { kind: 'requeued' };
+async function done(work: Promise<unknown>): Promise<null> {
+  await work;
+  return null;
+}
 
-/** Does what ends a message, but for one that is routed or settled already; and something else for a requeued one. */
-async function unlessTaken(
-  id: string,
+function notStored(message: Message, ref: string): Issue {
+  const field = message.raw === undefined ? 'attachments' : 'raw';
+  return { field, rule: 'stored', message: `there is no stored content ${ref.slice(0, 12)}…` };
+}
+
+/** Dead-letters a job as invalid, unless its id belongs to a message that is routed or settled already. */
+async function refuse(
+  invalid: { readonly id: string; readonly issues: readonly Issue[] },
   message: Identified | null,
+  job: Job,
   tools: RouterTools,
-  end: () => Promise<void>,
-  requeued: (status: Requeued) => Promise<void> = end,
 ): Promise<void> {
-  const status = await tools.ledger.idStatus(id);
-  switch (status.kind) {
-    case 'in-use':
-      return taken(id, message, status, tools);
-    case 'requeued':
-      return requeued(status);
-    case 'new':
-      return end();
-    default:
-      return unreachable(status);
-  }
+  const status = await tools.ledger.idStatus(invalid.id);
+  if (status.kind === 'in-use') return reportDuplicate(invalid.id, message, status.state, tools);
+  return deadLetterInvalid(invalid, job.data, job.timestamp, tools);
 }
 
-async function taken(
+async function reportDuplicate(
   id: string,
   message: Identified | null,
-  { state }: IdStatus & { kind: 'in-use' },
+  state: LedgerState,
   { emit, contents }: RouterTools,
 ): Promise<void> {
   emit({ event: 'duplicate', id, state });
