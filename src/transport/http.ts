@@ -2,6 +2,7 @@
  * One HTTPS request, and how far it got. Not `fetch`, which does not tell whether the body had left when the connection died:
  * the difference between "try again" and "may have been sent".
  */
+import http from 'node:http';
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { printable } from '../errors.ts';
@@ -30,6 +31,8 @@ interface HttpRequest {
   readonly signal: AbortSignal;
   /** Until the answer is complete, in ms. */
   readonly timeoutMs: number;
+  /** Of a proxy. Default: the client's own connections. */
+  readonly agent?: http.Agent;
 }
 
 export interface HttpAnswer {
@@ -49,38 +52,58 @@ export interface HttpClient {
 const connectMs = 30_000;
 /** A request on a connection that the server is about to close would leave its message in doubt. */
 const idleMs = 5_000;
-/** Answers are small: a page of ids, or an error. Longer ones are cut. */
+/**
+ * Answers are small: a token, a page of ids, or an error. Longer ones are cut, and the connection ends. Answers are asked for
+ * without compression and never decompressed, so this bounds what is in memory, too.
+ */
 const maxAnswerBytes = 1024 * 1024;
 
-/** Connects when the first request comes. `ca`: PEM text that replaces the public CAs. */
-export function createHttpClient(ca: string | null, maxConnections: number): HttpClient {
-  const agent = new https.Agent({
-    keepAlive: true,
-    maxSockets: maxConnections,
-    timeout: idleMs,
+/**
+ * Connects when the first request comes. `ca`: PEM text that replaces the public CAs. `plain`: URLs may be http, for services of
+ * the machine itself.
+ */
+export function createHttpClient(
+  ca: string | null,
+  maxConnections: number,
+  { plain = false }: { readonly plain?: boolean } = {},
+): HttpClient {
+  const tls: https.AgentOptions = {
     // RFC 8996 ends TLS 1.0 and 1.1.
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     ...(ca === null ? {} : { ca }),
+  };
+  const agent = new https.Agent({
+    ...tls,
+    keepAlive: true,
+    maxSockets: maxConnections,
+    timeout: idleMs,
     // Node's default of 250 ms for each address would never reach a distant server.
     autoSelectFamilyAttemptTimeout: 2_000,
   });
   return {
-    request: (request) => exchange(agent, request),
+    request(request) {
+      const isPlain = plain && request.url.startsWith('http:');
+      const open = isPlain ? http.request : https.request;
+      const own = isPlain ? undefined : agent;
+      return exchange((options) => open(request.url, { ...options, ...tls, agent: request.agent ?? own }), request);
+    },
     close: () => agent.destroy(),
   };
 }
 
-function exchange(agent: https.Agent, request: HttpRequest): Promise<HttpAnswer> {
+function exchange(
+  open: (options: http.RequestOptions) => http.ClientRequest,
+  request: HttpRequest,
+): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const { url, method, headers, body, signal, timeoutMs } = request;
+    const { method, headers, body, signal, timeoutMs } = request;
     if (signal.aborted) return reject(new HttpFailure('connect', null, 'stopped before the request'));
     let stage: HttpStage = 'connect';
     let settled = false;
     const length = body === null ? 0 : Buffer.byteLength(body);
-    const withLength =
-      method === 'GET' || method === 'DELETE' ? headers : { ...headers, 'content-length': `${length}` };
-    const sent = https.request(url, { method, headers: withLength, agent });
+    const withLength = method === 'GET' || method === 'DELETE' ? {} : { 'content-length': `${length}` };
+    const sent = open({ method, headers: { ...headers, ...withLength, 'accept-encoding': 'identity' } });
 
     const timers = [
       setTimeout(() => end('ETIMEDOUT', `no answer within ${timeoutMs} ms`), timeoutMs),

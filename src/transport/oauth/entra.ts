@@ -5,9 +5,11 @@
  * cache after a 401, and for a minute or an hour after a failure without a request (msal-node's ThrottlingUtils), so a
  * repaired secret would go unnoticed. The price is one request for the discovery document per token, so per hour.
  */
-import type { AccessToken, TokenCredential } from '@azure/identity';
+import type { AccessToken, TokenCredential, TokenCredentialOptions } from '@azure/identity';
+import type { Agent } from 'node:http';
 import { unreachable } from '../../errors.ts';
 import { privateKeysOf } from '../mask.ts';
+import { createHttpClient, type HttpClient } from '../http.ts';
 import type { CredentialSettings, IdentitySettings } from './settings.ts';
 
 /** `expiresAt` in ms since the epoch. */
@@ -25,13 +27,22 @@ const knownAuthorities: ReadonlySet<string> = new Set([
 
 /** Rejects with the library's own errors, which `readTokenError` reads. Loads the library when first called. */
 export async function requestToken(identity: IdentitySettings, scope: string, signal: AbortSignal): Promise<Token> {
-  const credential = await createCredential(identity);
-  const answer: AccessToken | null = await credential.getToken(scope, { abortSignal: signal });
-  if (answer === null) throw new Error('no token came');
-  return { token: answer.token, expiresAt: answer.expiresOnTimestamp };
+  const { kind } = identity.credential;
+  // The endpoints of managed identities are http://169.254.169.254 or on the machine itself.
+  const http = createHttpClient(identity.ca, 1, { plain: kind === 'managedIdentity' || kind === 'default' });
+  try {
+    const credential = await createCredential(identity, pipelineClient(http, identity.tokenMs, signal));
+    const answer: AccessToken | null = await credential.getToken(scope, { abortSignal: signal });
+    if (answer === null) throw new Error('no token came');
+    return { token: answer.token, expiresAt: answer.expiresOnTimestamp };
+  } finally {
+    http.close();
+  }
 }
 
-async function createCredential(identity: IdentitySettings): Promise<TokenCredential> {
+type PipelineClient = NonNullable<TokenCredentialOptions['httpClient']>;
+
+async function createCredential(identity: IdentitySettings, httpClient: PipelineClient): Promise<TokenCredential> {
   // Costs a quarter of a second and 30 MB, so only connectors that need it load it.
   const azure = await import('@azure/identity');
   const { tenantId, clientId, credential, authorityHost, ca } = identity;
@@ -40,6 +51,7 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
     disableInstanceDiscovery: !knownAuthorities.has(new URL(authorityHost).hostname),
     // The queue retries; a second layer of retries would only hold a slot for longer.
     retryOptions: { maxRetries: 0 },
+    httpClient,
     ...(ca === null ? {} : { tlsOptions: { ca } }),
   };
   switch (credential.kind) {
@@ -56,10 +68,11 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
     }
     case 'managedIdentity':
       return credential.clientId === null
-        ? new azure.ManagedIdentityCredential({ retryOptions: options.retryOptions })
+        ? new azure.ManagedIdentityCredential({ retryOptions: options.retryOptions, httpClient })
         : new azure.ManagedIdentityCredential({
             clientId: credential.clientId,
             retryOptions: options.retryOptions,
+            httpClient,
           });
     case 'workloadIdentity':
       return new azure.WorkloadIdentityCredential({
@@ -78,6 +91,42 @@ async function createCredential(identity: IdentitySettings): Promise<TokenCreden
     default:
       return unreachable(credential);
   }
+}
+
+/**
+ * The library's requests over the bounded client. Its own client decompresses without a limit, fails outside of any promise
+ * where an answer does not fit into a string, and goes on after the signal.
+ */
+function pipelineClient(http: HttpClient, timeoutMs: number, signal: AbortSignal): PipelineClient {
+  return {
+    async sendRequest(request) {
+      const { url, method, body, agent } = request;
+      const answer = await http.request({
+        url,
+        method,
+        headers: request.headers.toJSON(),
+        body: typeof body === 'string' ? body : null,
+        signal,
+        timeoutMs,
+        ...(agent === undefined ? {} : { agent: agent as Agent }),
+      });
+      return { request, status: answer.status, headers: headersOf(answer.headers), bodyAsText: answer.text };
+    },
+  };
+}
+
+type PipelineHeaders = Awaited<ReturnType<PipelineClient['sendRequest']>>['headers'];
+
+function headersOf(headers: Readonly<Record<string, string>>): PipelineHeaders {
+  const all = new Headers(headers);
+  return {
+    get: (name) => all.get(name) ?? undefined,
+    has: (name) => all.has(name),
+    set: (name, value) => all.set(name, String(value)),
+    delete: (name) => all.delete(name),
+    toJSON: () => Object.fromEntries(all),
+    [Symbol.iterator]: () => all.entries(),
+  };
 }
 
 /** Values that must never be shown. */

@@ -35,7 +35,7 @@ export async function requestGoogleToken(
     const token = answer.status === 200 ? json?.['access_token'] : undefined;
     const seconds = json?.['expires_in'];
     if (typeof token !== 'string') throw refusal(answer, now);
-    return { token, expiresAt: now + (typeof seconds === 'number' ? seconds : assertionSeconds) * 1_000 };
+    return { token, expiresAt: now + lifetimeOf(seconds) * 1_000 };
   } catch (error) {
     if (!(error instanceof HttpFailure)) throw error;
     throw new TokenFailure('unreachable', {
@@ -46,6 +46,11 @@ export async function requestGoogleToken(
   } finally {
     http.close();
   }
+}
+
+/** In seconds. A value beyond reason would keep a token for ever, or ask for one per message. */
+function lifetimeOf(seconds: unknown): number {
+  return typeof seconds === 'number' ? Math.min(Math.max(seconds, 60), 24 * 3_600) : assertionSeconds;
 }
 
 /** Values that must never be shown. */

@@ -39,7 +39,7 @@ export function createTokenSource({ request, timeoutMs, now }: TokenSourceOption
       return new TokenFailure('unreachable', { code: 'ETIMEDOUT', enhancedCode: null, text });
     })
       .then(
-        (token) => (kept = token),
+        (token) => (kept = checked(token)),
         (error: unknown) => {
           throw readTokenError(error);
         },
@@ -75,6 +75,16 @@ export function createTokenSource({ request, timeoutMs, now }: TokenSourceOption
       return [kept?.token, refused].filter((token) => token !== undefined && token !== null);
     },
   };
+}
+
+/** Longer than any real token, and as long as servers take a header line. */
+const maxTokenLength = 16 * 1024;
+
+/** A token becomes part of a header and of a command: RFC 6750 section 2.1 has no spaces and no control characters in it. */
+function checked(token: Token): Token {
+  if (token.token.length <= maxTokenLength && /^[\x21-\x7e]+$/.test(token.token)) return token;
+  const text = 'the token that came is none: it is too long, or has characters that no token has';
+  throw new TokenFailure('unreachable', { code: null, enhancedCode: null, text });
 }
 
 /** A request for a token is shared, so the signal ends only the waiting for it. */
