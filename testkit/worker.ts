@@ -2,7 +2,6 @@
 import type { RedisSettings } from '../src/queue/redis/settings.ts';
 import { createGraphTransport } from '../src/transport/graph/graph.ts';
 import type { GraphSettings } from '../src/transport/graph/settings.ts';
-import { createRegistry } from '../src/transport/registry.ts';
 import type { SmtpSettings } from '../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../src/transport/smtp/smtp.ts';
 import type { Transport } from '../src/transport/transport.ts';
@@ -38,28 +37,18 @@ export interface ConfiguredWorker {
 export function buildWorker(settings: WorkerSettings, hooks: WorkerHooks = {}): ConfiguredWorker {
   const { name, redis, config, smtp, graph = {}, timing = {} } = settings;
   const { listeners = [], now, wrap = (transport) => transport } = hooks;
-  const registry = createRegistry((id) => {
-    const maxConnections = config.connectors.find((connector) => connector.id === id)?.limits.concurrency ?? 1;
-    if (graph[id] !== undefined) return wrap(createGraphTransport({ settings: graph[id], maxConnections }));
-    if (smtp[id] === undefined) return null;
-    const leases = worker.sessions.of(id, maxConnections);
-    return wrap(createSmtpTransport({ settings: smtp[id], hostname: 'worker.test', maxConnections, leases }));
-  });
   const worker = createWorker({
     redis,
     config,
     name,
     timing,
-    transport: (id) => registry.get(id),
+    createTransport({ id, limits: { concurrency: maxConnections } }, { leases }) {
+      if (graph[id] !== undefined) return wrap(createGraphTransport({ settings: graph[id], maxConnections }));
+      if (smtp[id] === undefined) return null;
+      return wrap(createSmtpTransport({ settings: smtp[id], hostname: 'worker.test', maxConnections, leases }));
+    },
     listeners,
     ...(now === undefined ? {} : { now }),
   });
-  return {
-    worker,
-    async stop() {
-      const drained = await worker.stop();
-      await registry.close();
-      return drained;
-    },
-  };
+  return { worker, stop: () => worker.stop() };
 }

@@ -11,7 +11,7 @@ import type { Action, Call } from './command.ts';
 import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { table } from './table.ts';
-import { loadTransports, type BuildTransport } from './transports.ts';
+import { loadTransports, type BuildTransport } from '../embed/transports.ts';
 import { parseDuration } from './values.ts';
 
 interface CheckOptions {

@@ -1,6 +1,5 @@
 /** Joins the rooms: the configuration of a command, and the producer or operator that it works with. */
 import { readFile } from 'node:fs/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { Config, ConnectorConfig } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import { nearest } from '../config/suggest.ts';
@@ -51,12 +50,4 @@ export function requireConnector({ connectors }: Config, id: string): ConnectorC
   const near = nearest(id, ids);
   const hint = near === null ? `The configured ones: ${ids.join(', ') || 'none'}.` : `Did you mean ${near}?`;
   throw new UsageError(`there is no connector "${id}". ${hint}`);
-}
-
-/** Connectors whose transport has to be built anew when `next` replaces `before`. */
-export function changedTransports(before: Config, next: Config): string[] {
-  const settings = ({ connectors, hostname }: Config): Map<string, unknown> =>
-    new Map(connectors.map(({ id, transport, limits: { concurrency } }) => [id, { transport, concurrency, hostname }]));
-  const after = settings(next);
-  return [...settings(before)].filter(([id, was]) => !isDeepStrictEqual(was, after.get(id))).map(([id]) => id);
 }

@@ -1,21 +1,17 @@
 /** `worker`: one process that routes and sends until it is told to stop. Joins configuration, transports, log and health check. */
-import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
-import { randomBytes } from 'node:crypto';
 import { destination } from 'pino';
-import { settlesWithin } from '../async/timeout.ts';
 import { asError } from '../errors.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import { watchConfig, type ConfigWatch } from '../config/watch.ts';
 import { createLog, type Log } from '../observability/log.ts';
-import { createRegistry, type TransportRegistry } from '../transport/registry.ts';
-import { createWorker, type PostlaneWorker } from '../worker/worker.ts';
+import { composeWorker, workerName } from '../embed/compose.ts';
+import type { PostlaneWorker } from '../worker/worker.ts';
 import type { Call } from './command.ts';
-import { changedTransports, load, requireConfig } from './compose.ts';
+import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
-import { loadTransports } from './transports.ts';
 
 /** What still keeps the process alive so long after its last line (a socket that nobody answers) is not waited for. */
 const lingerMs = 2_000;
@@ -27,7 +23,7 @@ export async function runWorker(call: Call): Promise<ExitCode> {
 type Loaded = Extract<LoadResult, { ok: true }>;
 
 async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
-  const name = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const name = workerName();
   // Synchronous: the last lines of a process that is killed are the ones that somebody will want to read.
   const output = destination({ dest: 1, sync: true });
   output.on('error', () => undefined);
@@ -36,31 +32,20 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   for (const warning of loaded.warnings) log({ event: 'config-warning', ...warning });
 
   let config = loaded.config;
-  let buildTransport = await loadTransports(config.connectors);
-  const registry = createRegistry((id) => {
-    const connector = config.connectors.find((each) => each.id === id);
-    if (connector === undefined) return null;
-    return buildTransport(connector, config.hostname, worker.sessions.of(id, connector.limits.concurrency));
-  });
-  const worker = createWorker({
-    redis: config.redis,
-    config,
-    transport: (id) => registry.get(id),
-    listeners: [log],
-    name,
-  });
+  const { worker, apply } = await composeWorker({ config, listeners: [log], name });
   const watch = watchConfig({
     loaded,
-    async load() {
-      const next = await load(call, call.configFile);
-      if (next.ok) buildTransport = await loadTransports(next.config.connectors);
-      return next;
-    },
+    load: () => load(call, call.configFile),
     onChange(next, warnings) {
       for (const warning of warnings) log({ event: 'config-warning', ...warning });
       const before = config;
       config = next;
-      swap({ before, next, log, registry, worker });
+      log.setLevel(next.log.level);
+      const keys = restartKeys(before, next);
+      if (keys.length > 0) log({ event: 'restart-needed', keys });
+      apply(next).catch((thrown: unknown) => {
+        log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
+      });
     },
     onError: (mistakes) => log({ event: 'config-rejected', mistakes }),
   });
@@ -69,18 +54,16 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   const reload = (): void => void reloadNow(watch, log);
   process.on('SIGHUP', reload);
   try {
-    return await live({ config: loaded.config, worker, log, stopped: stop.requested });
+    return await serveUntilStopped({ config: loaded.config, worker, log, stopped: stop.requested });
   } finally {
     watch.close();
     process.off('SIGHUP', reload);
     stop.close();
-    // Closing waits for running sends, and what was broken off may never come back.
-    await settlesWithin(registry.close(), lingerMs);
     setTimeout(() => process.exit(), lingerMs).unref();
   }
 }
 
-interface Life {
+interface RunningWorker {
   readonly config: Config;
   readonly worker: PostlaneWorker;
   readonly log: Log;
@@ -89,7 +72,7 @@ interface Life {
 }
 
 /** From the first connection to the last line of the log. */
-async function live({ config, worker, log, stopped }: Life): Promise<ExitCode> {
+async function serveUntilStopped({ config, worker, log, stopped }: RunningWorker): Promise<ExitCode> {
   let serving = false;
   let health: HealthServer | null = null;
   let failed = false;
@@ -116,24 +99,6 @@ async function live({ config, worker, log, stopped }: Life): Promise<ExitCode> {
   const drained = await worker.stop();
   await (health as HealthServer | null)?.close();
   return drained && !failed ? 0 : 1;
-}
-
-interface Swap {
-  readonly before: Config;
-  readonly next: Config;
-  readonly log: Log;
-  readonly registry: TransportRegistry;
-  readonly worker: PostlaneWorker;
-}
-
-function swap({ before, next, log, registry, worker }: Swap): void {
-  log.setLevel(next.log.level);
-  const keys = restartKeys(before, next);
-  if (keys.length > 0) log({ event: 'restart-needed', keys });
-  registry.invalidate(changedTransports(before, next));
-  worker.apply(next).catch((thrown: unknown) => {
-    log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
-  });
 }
 
 /** Settings that are read once: a connection, a server and the slots are made at the start. */
@@ -164,7 +129,7 @@ async function reloadNow(watch: ConfigWatch, log: Log): Promise<void> {
   }
 }
 
-/** The first signal asks for a stop; the second means «at once». */
+/** The first signal asks for a stop; the second ends the process at once. */
 function stopOnSignals(log: Log): { readonly requested: Promise<void>; close: () => void } {
   const first = Promise.withResolvers<void>();
   let asked = false;

@@ -98,7 +98,8 @@ export interface Reservation {
 
 /** One connector's way to send. Never throws: every result is an Outcome. */
 export interface Transport {
-  readonly kind: 'smtp' | 'graph' | 'recording';
+  /** For logs and tables: `smtp`, `graph`, `recording`, or a word of its author's. */
+  readonly kind: string;
   /**
    * Set if larger mails are sent part by part: a mail whose contents have more bytes than this need not be composed, and its
    * `bytes` may be its header alone.

@@ -37,6 +37,8 @@ export interface ConnectorConfig extends Connector {
 }
 
 export interface WorkerConfig {
+  /** The EHLO name. A transport that was made under another name is replaced. */
+  readonly hostname?: string;
   readonly systemDefaultGateway: string | null;
   readonly unmonitoredAddress: Mailbox | null;
   readonly connectors: readonly ConnectorConfig[];

@@ -1,37 +1,40 @@
 /**
- * The life of a worker process: connect → ready → (apply a new configuration)* → drain → stopped. Builds the parts and
- * joins them; each part's rules are in its own file.
+ * The life of a worker: connect → ready → (apply a new configuration)* → drain → stopped. Builds the parts and joins them;
+ * each part's rules are in its own file. The worker owns its transports, so a reload has one place.
  *
- * Redis connections: one shared for all commands, one that blocks for the intake, one subscribed to wake-ups.
+ * Redis connections: one shared for all commands, one that blocks for the intake, one that listens for announcements.
  */
-import { WaitingError } from 'bullmq';
-import { IntakeWorker, type LaneProcessor, type LaneWorker } from '../queue/bullmq/shared-queues.ts';
-import { connectPatient, reasonOf, subscriberOf, type RedisClient } from '../queue/redis/connection.ts';
-import { durabilityWarnings } from '../queue/redis/durability.ts';
-import { intakeName } from '../queue/redis/keys.ts';
+import { settlesWithin } from '../async/timeout.ts';
+import type { IntakeWorker } from '../queue/bullmq/shared-queues.ts';
 import { openQueues } from '../queue/open.ts';
-import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
+import { connectPatient, reasonOf, type RedisClient } from '../queue/redis/connection.ts';
+import { durabilityWarnings } from '../queue/redis/durability.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
+import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
 import { sends } from '../routing/connector.ts';
 import { buildRouteTable } from '../routing/table.ts';
-import type { Transport } from '../transport/transport.ts';
-import { createByteBudget } from './byte-budget.ts';
-import { emitTo, type Listener } from './events.ts';
-import { processLaneJob, type LaneTools } from './lane-processor.ts';
-import { routeJob, type Routing } from './router.ts';
 import { createAdmission } from './admission.ts';
+import { createByteBudget } from './byte-budget.ts';
+import { startIntake, subscribe } from './connections.ts';
+import { emitTo, type Listener } from './events.ts';
+import { setIntrudersAside } from './intruders.ts';
+import type { LaneTools } from './lane-processor.ts';
+import { createLaneWorkers } from './lane-workers.ts';
+import { maintain, maintainUntil } from './maintenance/maintenance.ts';
+import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
+import { changesBetween } from './reload.ts';
+import type { Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
-import { maintain, maintainUntil } from './maintenance/maintenance.ts';
-import { setIntrudersAside } from './intruders.ts';
-import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
-import { settlesWithin } from '../async/timeout.ts';
+import { createTransports, type CreateTransport } from './transports.ts';
+
+export type { TransportContext } from './transports.ts';
 
 export interface WorkerOptions {
   readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
   readonly config: WorkerConfig;
-  /** Who sends for a connector; null if this process cannot. Closing them is the caller's. */
-  readonly transport: (connectorId: string) => Transport | null;
+  /** Called once per connector, and again after a reload that changed it. The worker closes what it made. */
+  readonly createTransport: CreateTransport;
   readonly listeners: readonly Listener[];
   /** Name in logs, ledger and lock tokens; must differ between processes. */
   readonly name: string;
@@ -64,35 +67,126 @@ const defaultTiming: Timing = {
 
 /** How often a job may be found abandoned. A mail that kills its worker must end; a fleet that is redeployed must not cost mail. */
 const maxStalledCount = 10;
+/** How long a stop waits for sessions at servers to end, for lanes to close, and for transports to close, in ms. */
+const limitMs = { sessions: 5_000, lanes: 1_000, transports: 2_000 };
 
 export interface PostlaneWorker {
   /** Resolves once it serves, or when stop() was called meanwhile. Waits for a Redis that is away. */
   start(): Promise<void>;
-  /** Swaps in a new configuration: routes, limits, schedules. Transports are the caller's. */
+  /** Swaps in a new configuration: routes, limits, schedules, and the transports whose settings changed. */
   apply(config: WorkerConfig): Promise<void>;
   /** Stops claiming, lets running sends finish within the drain time, hands back the rest. → whether all finished. */
   stop(): Promise<boolean>;
-  /** The sessions that each connector may have open, over all workers; for those who make its transport. */
+  /** The sessions that each connector may have open, over all workers. */
   readonly sessions: Pick<Sessions, 'of'>;
   /** What a health check asks: is Redis there, and does the loop turn. */
   health(): { readonly ok: boolean; readonly redis: string; readonly idleForMs: number };
 }
 
 export function createWorker(options: WorkerOptions): PostlaneWorker {
+  const parts = buildParts(options);
+  const { open, redis, sessions, transports, scheduler, laneWorkers, maintenanceTools, stopping, emit, timing } = parts;
+  const { lanes } = open;
+  const {
+    name,
+    redis: { prefix },
+  } = options;
+  let intake: IntakeWorker | null = null;
+  let subscriber: RedisClient | null = null;
+  let maintenance: Promise<void> = Promise.resolve();
+  let stopped: Promise<boolean> | null = null;
+
+  const setLimits = async (): Promise<void> => {
+    const senders = [...parts.routing().senders.values()];
+    await Promise.all(senders.map(({ id, limits }) => lanes.setLimits(id, limits)));
+  };
+
+  const stop = async (): Promise<boolean> => {
+    emit({ event: 'draining', worker: name, running: scheduler.running() });
+    stopping.abort();
+    const { drainMs } = parts.routing().config.worker;
+    const drained = scheduler.drain();
+    let finished = await settlesWithin(Promise.all([drained, intake?.close(), maintenance]), drainMs);
+    if (!finished) {
+      for (const lane of laneWorkers.all()) lane.cancelAllJobs('stopping');
+      finished = await settlesWithin(drained, timing.abortMs);
+    }
+    await settlesWithin(sessions.close(), limitMs.sessions);
+    // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
+    await settlesWithin(Promise.all(laneWorkers.all().map((lane) => lane.close())), limitMs.lanes);
+    // Closing waits for running sends, and what was broken off may never come back.
+    await settlesWithin(transports.close(), limitMs.transports);
+    subscriber?.disconnect();
+    redis.disconnect();
+    emit({ event: 'stopped', worker: name, drained: finished });
+    return finished;
+  };
+
+  return {
+    sessions,
+
+    async start() {
+      const warnings = await durabilityWarnings(redis);
+      // A stop may come while this waits for Redis: nothing would close what is opened after it.
+      if (stopping.signal.aborted) return;
+      for (const warning of [...warnings, ...(await open.countWarnings())])
+        emit({ event: 'redis-warning', ...warning });
+      await setLimits();
+      if (stopping.signal.aborted) return;
+      subscriber = await subscribe(redis, name, open.shards, parts.announcements);
+      if (stopping.signal.aborted) return;
+      await guarded('the keys of the intake', { emit }, () => setIntrudersAside(maintenanceTools));
+      const { lockMs, maintenanceMs: stalledMs } = timing;
+      intake = startIntake({ redis, prefix, lockMs, stalledMs, maxStalledCount, tools: maintenanceTools, emit });
+      scheduler.start();
+      const round = (): Promise<boolean> => maintain(maintenanceTools, stopping.signal);
+      maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
+      const { config } = parts.routing();
+      emit({ event: 'ready', worker: name, connectors: config.connectors.length, slots: options.config.worker.slots });
+    },
+
+    async apply(config) {
+      const changes = changesBetween(parts.routing().config, config);
+      parts.configure(config);
+      transports.invalidate(changes.transports);
+      for (const id of changes.settings) await lanes.clearFaults(id);
+      for (const id of changes.limits) await lanes.endQuotaHold(id);
+      await setLimits();
+      emit({ event: 'config-applied', worker: name, connectors: config.connectors.length });
+      scheduler.wake();
+    },
+
+    stop: () => (stopped ??= stop()),
+
+    health() {
+      const idleForMs = Date.now() - scheduler.lastTurnAt();
+      return { ok: redis.status === 'ready' && idleForMs < 30_000, redis: redis.status, idleForMs };
+    },
+  };
+}
+
+/** The parts of a worker, joined. Nothing is started. */
+function buildParts(options: WorkerOptions) {
   const timing = { ...defaultTiming, ...options.timing };
   const now = options.now ?? Date.now;
   const emit = emitTo(options.listeners);
-  const { prefix } = options.redis;
   const redis = connectPatient(options.redis, `postlane-worker:${options.name}`);
   redis.on('error', (error) => emit({ event: 'redis-error', detail: reasonOf(error) }));
-  const open = openQueues(redis, { ...options.redis, retentionMs: () => routing.config.retention.ledgerMs });
-  const { keys, lanes, ledger, contents, intake } = open;
-  const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
-
+  const stopping = new AbortController();
   let routing: Routing = routingOf(options.config);
   let configuredAt = now();
-  const stopping = new AbortController();
+  const retentionMs = (): number => routing.config.retention.ledgerMs;
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
+
+  const open = openQueues(redis, { ...options.redis, retentionMs });
+  const { keys, lanes, ledger, contents, intake } = open;
+  const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
+  const transports = createTransports(
+    options.createTransport,
+    sessions,
+    connectorOf,
+    () => routing.config.hostname ?? '',
+  );
 
   const laneTools: LaneTools = {
     lockKey: open.lockKey,
@@ -103,7 +197,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     now,
     random: options.random ?? Math.random,
     worker: options.name,
-    retentionMs: () => routing.config.retention.ledgerMs,
+    retentionMs,
     lateResultMs: timing.lateResultMs,
     quota: open.quota,
     pauseScale: timing.pauseScale,
@@ -115,36 +209,14 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       emit({ event, connector: connectorId, concurrency, configured: limits?.concurrency ?? null });
     },
     limits: () => routing.config.message,
-    transport: options.transport,
+    transport: (id) => transports.get(id),
   };
-
-  const laneWorkers = new Map<string, LaneWorker>();
-  const laneWorker = (connectorId: string): LaneWorker => {
-    const known = laneWorkers.get(connectorId);
-    if (known !== undefined) return known;
-    const process: LaneProcessor = async (job, token, signal) => {
-      const connector = connectorOf(connectorId);
-      if (connector === undefined) {
-        // Removed between the claim and the fetch: back it goes, and the sweep will route it again.
-        // Where Redis refuses, it is found abandoned; any other error would fail it for good.
-        await job.moveToWait(token).catch(() => undefined);
-        throw new WaitingError();
-      }
-      const rate = connector.limits.messagesPerMinute;
-      // Where it fails, BullMQ's own interval holds.
-      if (rate !== null) open.pacer(connectorId, rate).catch(() => undefined);
-      return processLaneJob({ job, token, signal: signal ?? stopping.signal, connector }, laneTools);
-    };
-    const { lockMs, maintenanceMs } = timing;
-    const made = open.laneWorker(connectorId, process, { lockMs, stalledMs: maintenanceMs, maxStalledCount });
-    laneWorkers.set(connectorId, made);
-    return made;
-  };
-
+  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs, maxStalledCount };
+  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane, signal: stopping.signal });
   const admission = createAdmission({
     lanes,
     sessions,
-    transport: options.transport,
+    transport: (id) => transports.get(id),
     paced: (connectorId) => (connectorOf(connectorId)?.limits.messagesPerMinute ?? null) !== null,
     signal: stopping.signal,
     wake: () => scheduler.wake(),
@@ -152,12 +224,11 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const scheduler = createScheduler({
     lanes,
     admission,
-    laneWorker: (connectorId) => (connectorOf(connectorId) === undefined ? null : laneWorker(connectorId)),
+    laneWorker: (connectorId) => (connectorOf(connectorId) === undefined ? null : laneWorkers.of(connectorId)),
     slots: options.config.worker.slots,
     worker: options.name,
     emit,
   });
-
   const maintenanceTools: MaintenanceTools = {
     ...laneTools,
     redis,
@@ -168,112 +239,36 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     intake,
     deadLetters: open.deadLetters,
     routing: () => routing,
-    laneWorker,
+    laneWorker: (connectorId) => laneWorkers.of(connectorId),
     everyMs: timing.maintenanceMs,
     orphanGraceMs: timing.orphanGraceMs,
     configuredAt: () => configuredAt,
   };
-
-  let router: IntakeWorker | null = null;
-  let subscriber: RedisClient | null = null;
-  let maintenance: Promise<void> = Promise.resolve();
-  let stopped: Promise<boolean> | null = null;
-
-  const setLimits = async (): Promise<void> => {
-    await Promise.all([...routing.senders.values()].map(({ id, limits }) => lanes.setLimits(id, limits)));
+  const announcements = {
+    onReady: () => scheduler.wake(),
+    onSession(message: string) {
+      const freed = sessions.onMessage(message);
+      if (freed !== null) admission.freed(freed);
+    },
   };
-
-  const startRouter = (): IntakeWorker => {
-    const made = new IntakeWorker(intakeName, async (job, token) => routeJob(job, token ?? '', maintenanceTools), {
-      connection: redis,
-      prefix,
-      concurrency: 50,
-      lockDuration: timing.lockMs,
-      stalledInterval: timing.maintenanceMs,
-      maxStalledCount,
-      removeOnComplete: { count: 0 },
-      removeOnFail: { count: -1 },
-    });
-    made.on('error', (error) => emit({ event: 'error', id: null, where: 'intake', detail: error.message }));
-    return made;
+  const configure = (config: WorkerConfig): void => {
+    routing = routingOf(config);
+    configuredAt = now();
   };
-
   return {
+    timing,
+    emit,
+    redis,
+    stopping,
+    open,
     sessions,
-
-    async start() {
-      const warnings = await durabilityWarnings(redis);
-      // A stop may come while this waits for Redis: what is opened after it would be closed by nobody.
-      if (stopping.signal.aborted) return;
-      for (const warning of [...warnings, ...(await open.countWarnings())])
-        emit({ event: 'redis-warning', ...warning });
-      await setLimits();
-      if (stopping.signal.aborted) return;
-      const sessionsChannels = open.shards.all.map(({ sessionsChannel }) => sessionsChannel);
-      subscriber = subscriberOf(redis, `postlane-wake:${options.name}`);
-      subscriber.on('error', () => undefined);
-      subscriber.on('message', (channel, message) => {
-        if (!sessionsChannels.includes(channel)) return scheduler.wake();
-        const freed = sessions.onMessage(message);
-        if (freed !== null) admission.freed(freed);
-      });
-      await subscriber.subscribe(...open.shards.all.map(({ wake }) => wake), ...sessionsChannels);
-      if (stopping.signal.aborted) return;
-      await guarded('the keys of the intake', { emit }, () => setIntrudersAside(maintenanceTools));
-      router = startRouter();
-      scheduler.start();
-      maintenance = maintainUntil(
-        stopping.signal,
-        timing.maintenanceMs,
-        () => maintain(maintenanceTools, stopping.signal),
-        emit,
-      );
-      const { slots } = options.config.worker;
-      emit({ event: 'ready', worker: options.name, connectors: routing.config.connectors.length, slots });
-    },
-
-    async apply(config) {
-      const before = routing.senders;
-      routing = routingOf(config);
-      configuredAt = now();
-      for (const { id, transport, limits } of routing.senders.values()) {
-        const old = before.get(id);
-        if (old === undefined) continue;
-        // New settings deserve a try at once: this is how a latched wrong password ends.
-        if (JSON.stringify(old.transport) !== JSON.stringify(transport)) await lanes.clearFaults(id);
-        else if (JSON.stringify(old.limits) !== JSON.stringify(limits)) await lanes.endQuotaHold(id);
-      }
-      await setLimits();
-      emit({ event: 'config-applied', worker: options.name, connectors: config.connectors.length });
-      scheduler.wake();
-    },
-
-    stop() {
-      stopped ??= (async () => {
-        emit({ event: 'draining', worker: options.name, running: scheduler.running() });
-        stopping.abort();
-        const { drainMs } = routing.config.worker;
-        const drained = scheduler.drain();
-        let finished = await settlesWithin(Promise.all([drained, router?.close(), maintenance]), drainMs);
-        if (!finished) {
-          for (const lane of laneWorkers.values()) lane.cancelAllJobs('stopping');
-          finished = await settlesWithin(drained, timing.abortMs);
-        }
-        await settlesWithin(sessions.close(), 5_000);
-        // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
-        await settlesWithin(Promise.all([...laneWorkers.values()].map((lane) => lane.close())), 1_000);
-        subscriber?.disconnect();
-        redis.disconnect();
-        emit({ event: 'stopped', worker: options.name, drained: finished });
-        return finished;
-      })();
-      return stopped;
-    },
-
-    health() {
-      const idleForMs = Date.now() - scheduler.lastTurnAt();
-      return { ok: redis.status === 'ready' && idleForMs < 30_000, redis: redis.status, idleForMs };
-    },
+    transports,
+    laneWorkers,
+    scheduler,
+    maintenanceTools,
+    announcements,
+    configure,
+    routing: () => routing,
   };
 }
 

@@ -9,7 +9,7 @@ function workerOf(): ReturnType<typeof createWorker> {
   return createWorker({
     redis: { url: redisUrl(), prefix: testPrefix() },
     config: configOf({ relay: {} }, { worker: { slots: 5, drainMs: 600_000 } }),
-    transport: () => createRecordingTransport(),
+    createTransport: () => createRecordingTransport(),
     listeners: [],
     name: 'w1',
     timing: { maintenanceMs: 600_000 },

@@ -99,7 +99,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['worker.ts', 'events.ts', 'settings.ts'],
     floors: [
       ['worker.ts'],
-      ['maintenance'],
+      ['connections.ts', 'lane-workers.ts', 'maintenance'],
       ['router.ts', 'lane-processor.ts'],
       ['intruders.ts'],
       ['scheduler.ts', 'attempt', 'dead-letter.ts'],
@@ -123,13 +123,17 @@ export const rooms: Readonly<Record<string, Room>> = {
   outbox: { imports: entry },
   nodemailer: { imports: entry },
   bounces: { imports: entry },
+  // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
+  embed: { imports: ['config', 'worker', ...parts], doors: ['compose.ts', 'transports.ts', 'worker.ts'] },
   // The composition root: the one room that knows all.
   cli: {
-    imports: ['worker', 'http', 'submission', 'webhooks', 'outbox', 'nodemailer', 'bounces', ...entry],
+    imports: ['worker', 'embed', 'http', 'submission', 'webhooks', 'outbox', 'nodemailer', 'bounces', ...entry],
     doors: [],
   },
   // The public surface: what an application needs, nothing of the worker.
   'index.ts': { imports: ['producer', 'message'] },
+  // Workers inside an application, with transports of its own.
+  'worker.ts': { imports: ['embed', 'worker', 'config', 'transport'] },
   // Doubles and the contract suite, for tests of applications and of transports.
   'testing.ts': { imports: ['producer', 'message', 'transport'] },
 };
@@ -140,7 +144,7 @@ export const folders: Readonly<Record<string, readonly string[]>> = {
   testkit: ['src'],
   tools: ['testkit', 'src'],
   // An example shows what a user can do, who has the package alone.
-  examples: ['src/index.ts', 'src/testing.ts'],
+  examples: ['src/index.ts', 'src/testing.ts', 'src/worker.ts'],
   test: ['testkit', 'tools', 'src', 'examples', 'vitest.config.ts'],
 };
 

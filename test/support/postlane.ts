@@ -76,7 +76,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
   const worker = createWorker({
     redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
     config: options.config,
-    transport: (id) => options.transports?.[id] ?? recorded(id),
+    createTransport: ({ id }) => options.transports?.[id] ?? recorded(id),
     listeners: [(event) => events.push(event)],
     name: options.name ?? 'w1',
     // The lock is that of production: a busy machine must not end it.
