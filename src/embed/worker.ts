@@ -27,7 +27,7 @@ export interface EmbeddedWorker {
    */
   readonly ready: Promise<void>;
   /**
-   * Stops taking messages, lets running sends finish within `worker.drainTimeout`, and hands back the rest. Signals are the
+   * Stops taking messages, lets running sends finish within `worker.drain`, and hands back the rest. Signals are the
    * application's: call this on SIGTERM. → whether all running sends finished.
    */
   close(): Promise<boolean>;
