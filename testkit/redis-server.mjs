@@ -1,5 +1,5 @@
 /**
- * Owns the answer to «where does a Redis server come from on this machine», in plain JavaScript, because it is asked
+ * Owns the answer to where a Redis server comes from on this machine, in plain JavaScript, because it is asked
  * before any dependency is installed.
  */
 import { spawnSync } from 'node:child_process';
@@ -64,7 +64,7 @@ export function dockerAnswers() {
  */
 
 /**
- * What to do about Redis, in the order of what costs the machine least: a server somebody chose, a binary that is
+ * What to do about Redis, in the order of what costs the machine least: a server that the user chose, a binary that is
  * there, a package, a container.
  *
  * @param {Machine} machine

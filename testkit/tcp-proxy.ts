@@ -5,9 +5,9 @@ export interface TcpProxy {
   readonly port: number;
   /** Connections accepted so far. */
   readonly connections: number;
-  /** Bytes go nowhere, in both directions, and nobody is told; new connections are accepted and stay silent. */
+  /** Bytes go nowhere, in both directions, without a sign; new connections are accepted and stay silent. */
   blackHole(): void;
-  /** The host behind is gone: bytes of the connections there are go nowhere, nobody is told; new ones reach another host. */
+  /** The host behind is gone: bytes of the connections there go nowhere, without a sign; new ones reach another host. */
   vanish(): void;
   /** Passes again. Connections that lost bytes are cut, as they could not go on. */
   restore(): void;

@@ -77,7 +77,7 @@ async function run(step: Step, signal: AbortSignal): Promise<StepResult> {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, how);
     } catch {
-      // Nobody is left in the group, as it should be.
+      // The group is empty, as it should be.
     }
   };
   let patience: NodeJS.Timeout | undefined;

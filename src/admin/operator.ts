@@ -149,7 +149,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   };
 }
 
-/** What is left of a held message's dead letter once those who were uncertain are known to have it; null if nobody is. */
+/** What remains of a held message's dead letter once the uncertain recipients are known to have it; null if no recipient remains. */
 function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits): DeadLetter | null {
   const refused = new Set(row.recipients.flatMap(({ address, outcome }) => (outcome === 'rejected' ? [address] : [])));
   const recipients = letter.recipients.filter(({ address }) => refused.has(address));

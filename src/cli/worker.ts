@@ -13,7 +13,7 @@ import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 
-/** What still keeps the process alive so long after its last line (a socket that nobody answers) is not waited for. */
+/** The process does not wait longer than this, in ms, for what keeps it alive after its last line, such as a socket without an answer. */
 const lingerMs = 2_000;
 
 export async function runWorker(call: Call): Promise<ExitCode> {
@@ -24,7 +24,7 @@ type Loaded = Extract<LoadResult, { ok: true }>;
 
 async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   const name = workerName();
-  // Synchronous: the last lines of a process that is killed are the ones that somebody will want to read.
+  // Synchronous: the last lines of a killed process are the ones that matter.
   const output = destination({ dest: 1, sync: true });
   output.on('error', () => undefined);
   const log = createLog({ worker: name, level: loaded.config.log.level, destination: output });

@@ -80,7 +80,7 @@ export function headerOf({ message, messageId }: LaneJob): string {
   return message.raw === undefined ? messageId : '';
 }
 
-/** A lane job as it comes out of Redis: checked again, as somebody may have written there. */
+/** A lane job as it comes out of Redis: checked again, as others may have written there. */
 export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
   const id = idOfJob(jobId);
   const shape = shapeIssue(data);

@@ -16,7 +16,7 @@ export function sends(direction: Direction): boolean {
 
 export type RouteRule = 'exact' | 'domain' | 'default' | 'none';
 
-/** The answer to «who sends for this From»: `connector` is null exactly if `rule` is `none`. */
+/** Which connector sends for a From: `connector` is null exactly if `rule` is `none`. */
 export interface Route {
   readonly connector: string | null;
   readonly rule: RouteRule;

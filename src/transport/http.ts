@@ -137,7 +137,7 @@ function exchange(
     sent.on('response', (response) => {
       const chunks: Buffer[] = [];
       let size = 0;
-      // The status is the answer. A connection that dies amid the text is no failure, as the missing text changes nothing.
+      // The status is the answer. A connection that ends during the text is no failure, as the missing text changes nothing.
       const done = (): void => {
         if (!settle()) return;
         const text = Buffer.concat(chunks).toString('utf8');

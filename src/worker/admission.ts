@@ -1,7 +1,7 @@
 /**
  * Whether this process may take a message of a lane now: it needs a session for it first. A lane whose sessions are all in
- * other processes is left to them for a moment, untouched; only if nobody takes it up is one of their idle sessions asked for.
- * So sessions stay where they are while there is work for them, and move when there is none.
+ * other processes is first left to them. If none of them claims it, one is asked to give up an idle session. So sessions stay
+ * where there is work for them, and move when there is none.
  */
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Sessions } from '../queue/sessions/leases.ts';
@@ -29,7 +29,7 @@ export interface Admission {
 
 /** For so long a lane that was refused is not claimed again, in ms, unless a session of it ends. */
 const refusedMs = 1_000;
-/** A lane that nobody has taken up for so long needs a session here. */
+/** A lane that no process has served for so long needs a session here, in ms. */
 const unservedMs = 250;
 /** What is not in the list is claimed, and refused again. A claim should not grow without end. */
 const longestList = 200;

@@ -27,7 +27,7 @@ interface Waiting {
   readonly leave: () => void;
 }
 
-/** `capacity` is asked each time: a reload may change it. From `end` on nobody waits. */
+/** `capacity` is asked each time: a reload may change it. After `end`, no one waits any longer. */
 export function createByteBudget(capacity: () => number, end: AbortSignal): ByteBudget {
   const byConnector = new Map<string, number>();
   let total = 0;
@@ -62,7 +62,7 @@ export function createByteBudget(capacity: () => number, end: AbortSignal): Byte
       const { connectorId, bytes, enter } = waiting;
       // Its turn within its connector is kept, too.
       if (!closed && !over.has(connectorId) && overHalf(connectorId, bytes)) over.add(connectorId);
-      // Whoever needs more room than there is would wait for ever if others took what becomes free.
+      // A message that needs more than is free would wait for ever if others took what becomes free.
       else if (!closed && !over.has(connectorId) && overAll(bytes)) closed = true;
       else if (!closed && !over.has(connectorId)) {
         enter();

@@ -1,6 +1,6 @@
 /**
  * The scheduler of one process: serves all lanes that have work, the one least recently served first, over one shared
- * connection and with a fixed number of slots. A lane that waits (limit, pause, fault) costs nothing and is in nobody's way.
+ * connection and with a fixed number of slots. A lane that waits (limit, pause, fault) costs nothing and delays no other lane.
  *
  *   claim lanes that are due ─▶ fetch one job ─▶ refresh (others may take the next) ─▶ run ─▶ run the next … ─▶ refresh
  *                                     └─ nothing there ─▶ refresh exactly: later, or out of the set
@@ -22,8 +22,8 @@ export interface SchedulerOptions {
   readonly worker: string;
   readonly emit: Listener;
   /**
-   * A lane claimed by a process that died is due again after this time. Default 1 s: what is slow and not dead only finds
-   * another one at the lane, as each job is taken by one alone.
+   * A lane claimed by a process that died is due again after this time. Default 1 s: if the process is
+   * merely slow, another may claim the lane too; each job is still taken once.
    */
   readonly visibilityMs?: number;
   /** How long to sleep at most when nothing is due; lanes that become ready wake it. Default 2 s. */
@@ -106,7 +106,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       return;
     }
     // When this process is full, an idle one should hear that the lane has more.
-    // A job that was taken is run, even where Redis refuses this: else it would be nobody's until its lock ends.
+    // A job that was taken is run, even if Redis refuses this: otherwise it would wait until its lock ends.
     await lanes
       .refresh(connectorId, 'sooner', active.size >= slots)
       .then(wakeIn, (thrown: unknown) => report(`lane ${connectorId}`, thrown));
@@ -116,7 +116,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   const serve = async (connectorId: string): Promise<void> => {
     const before = busy.get(connectorId) ?? 0;
-    // What is not served here is due again in a moment, for whoever has room.
+    // A lane that is not served here is due again in a moment, for a process that has room.
     if (before >= slotsPerLane(slots)) return void (await lanes.refresh(connectorId, 'exact', false));
     busy.set(connectorId, before + 1);
     try {

@@ -7,9 +7,9 @@ export interface SendPolicy {
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
   readonly lifetimeMs: number;
-  /** After an attempt whose result is not known: make it again (same Message-ID), hold it for an operator, or look first. */
+  /** After an attempt whose result is not known: make it again (same Message-ID), hold the message for an operator, or verify first. */
   readonly onUncertain: 'retry' | 'hold' | 'verify';
-  /** Where looking was of no avail. Default `hold`. */
+  /** If verification is inconclusive. Default `hold`. */
   readonly onUnverified?: 'retry' | 'hold';
 }
 

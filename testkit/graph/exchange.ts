@@ -57,7 +57,7 @@ export async function serveExchange(
   request.body = request.operation === 'token' ? hideFormSecrets(body.bytes) : body.bytes;
   if (stopsAt(fault, 'after-body', req, context)) return;
 
-  // With the token's name only: nobody who works on a request needs its value.
+  // With the token's name only: no handler of a request needs its value.
   const { headers } = request;
   const work = { request, route, headers, body: body.bytes, tooLarge: body.tooLarge };
   const answer = leave.refused ? tooMany() : await workOrFault(work, fault, context);

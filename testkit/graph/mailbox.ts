@@ -73,7 +73,7 @@ export interface OpenMailbox extends FakeMailbox {
   submit(message: StoredMessage): void;
 }
 
-/** Ids with all the characters of base64: whoever does not encode them in a path asks for something else. */
+/** Ids with all the characters of base64: a client that does not encode them in a path asks for something else. */
 export function newId(prefix: string): string {
   return `${prefix}${randomBytes(33).toString('base64')}/+${randomBytes(8).toString('base64')}`;
 }

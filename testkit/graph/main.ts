@@ -105,6 +105,6 @@ function lineOf(copies: readonly Delivery[]): string {
   const { mailbox, message } = first;
   const everybody = copies.map(({ recipient, as }) => (as === 'to' ? recipient : `${as} ${recipient}`)).join(', ');
   const text = `${new Date(first.at).toISOString()} ${mailbox} → ${everybody}: ${message.subject}`;
-  // Somebody else has written the subject: it does not get to steer the terminal.
+  // The subject is foreign text: it must not control the terminal.
   return `# ${text.replaceAll(/\p{C}/gu, ' ')}\n`;
 }

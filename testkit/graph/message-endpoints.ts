@@ -34,7 +34,7 @@ export const messageEndpoints: Partial<Record<Operation, Endpoint>> = {
     }
     const refused = outbox.refusal(mailbox, message);
     if (refused !== null) return refused;
-    // Nobody has written down what a second `send` of one message does. The worst is assumed: it goes out again.
+    // No page documents what a second `send` of one message does. The worst is assumed: it goes out again.
     outbox.submit(mailbox, message, true);
     return empty(202);
   },

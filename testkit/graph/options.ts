@@ -16,7 +16,7 @@ export interface FakeGraphLimits {
 
 /**
  * Exchange Online's, as https://learn.microsoft.com/graph/throttling-limits and
- * https://learn.microsoft.com/graph/outlook-large-attachments give them. Where «MB» could be either, the reading that is
+ * https://learn.microsoft.com/graph/outlook-large-attachments give them. Where "MB" could be either, the reading that is
  * harder on clients: 4 MiB for what base64 has to fit in together with its JSON, 3,000,000 bytes for the least upload.
  */
 export const exchangeOnlineLimits: FakeGraphLimits = {
@@ -34,7 +34,7 @@ export interface FakeGraphOptions {
   readonly apps?: readonly (Partial<FakeApp> & { readonly clientId: string })[];
   /** Addresses, or addresses with others that they may send as. */
   readonly mailboxes?: readonly (string | { readonly address: string; readonly sendAs?: readonly string[] })[];
-  /** Every address of these domains is a mailbox as soon as somebody asks for it. */
+  /** Every address of these domains is a mailbox as soon as it is asked for. */
   readonly domains?: readonly string[];
   readonly limits?: Partial<FakeGraphLimits>;
   /** Too large a request: 413 (`refuse`, default), or 200 with nothing sent if it is MIME (`silent`). */

@@ -72,7 +72,7 @@ export function bearerToken(authorization: string | undefined): string | null {
   return /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1] ?? null;
 }
 
-/** A form body without the values of what proves who somebody is. */
+/** A form body without the values of credentials. */
 export function hideFormSecrets(body: Buffer): Buffer {
   const text = body.toString('utf8');
   return Buffer.from(

@@ -61,7 +61,7 @@ function match(template: readonly string[], segments: readonly string[]): Record
   return parameters;
 }
 
-/** In a query `+` is a space: whoever forgets to encode an address with a plus finds nothing, as with Graph. */
+/** In a query `+` is a space: a client that does not encode the plus of an address finds nothing, as with Graph. */
 function queryOf(search: string): Map<string, string> {
   const pairs = search.split('&').filter((pair) => pair !== '');
   return new Map(

@@ -112,7 +112,7 @@ export const kinds: readonly Kind[] = [
   kind('system mail without From', senders.system, (n) =>
     note(n, 'Reset your password', 'Somebody, hopefully you, asked for a new password.'),
   ),
-  kind('From that nobody matches', senders.stranger, (n) => note(n, 'Minutes of our meeting', 'As promised.')),
+  kind('From that no connector matches', senders.stranger, (n) => note(n, 'Minutes of our meeting', 'As promised.')),
   kind('From of an incoming-only connector', senders.archive, (n) =>
     note(n, 'Retention report', 'Nothing was removed this month.'),
   ),

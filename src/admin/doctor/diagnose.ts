@@ -28,7 +28,7 @@ export async function* diagnose(body: Body, options: DiagnoseOptions): AsyncGene
   const scans = [
     ...views.flatMap((view) => [
       suspectLanes({ ...body, ...view }, examination),
-      // Whoever asks where a message stands asks all shards; whoever looks at what is in a shard, that one.
+      // Where a message stands is asked of all shards; what a shard contains, of that shard.
       suspectJobs({ ...body, ...view, ledger }, examination),
       suspectLetters({ ...body, ...view, ledger }, examination),
       suspectRows({ ...body, ...view }, examination),

@@ -82,7 +82,7 @@ export interface Finding {
   /** The message, connector or content that it is about. */
   readonly id: string;
   readonly detail: string;
-  /** It was mended. Always false where nobody asked for it. */
+  /** It was repaired. Always false without `fix`. */
   readonly fixed: boolean;
 }
 

@@ -8,7 +8,7 @@ export async function* suspectLanes(body: Body, { senders, looked }: Examination
   const outOfLine = async (connector: string): Promise<number> => {
     if ((await redis.zscore(keys.ready, connector)) !== null) return 0;
     const { waiting, delayed, active, paused } = await lanes.status(connector);
-    // What is active brings its lane into line when it ends; a paused lane is nobody's to serve.
+    // An active job puts its lane into line when it ends; no worker serves a paused lane.
     return paused || active > 0 ? 0 : waiting + delayed;
   };
   for (const connector of await lanes.known()) {

@@ -63,7 +63,7 @@ export function createTurns(promote: (promoted: PromotedClass) => Promise<boolea
     try {
       if (!(await promote(promoted))) restsUntil[promoted] = now() + restMs;
     } catch {
-      // Redis is away, or refuses: whoever fetches the next job says so.
+      // Redis is away, or refuses: the fetch of the next job reports it.
     }
   };
   return {

@@ -39,7 +39,7 @@ interface LaneOptions {
   readonly maxStalledCount: number;
 }
 
-/** Job events of a lane are read by nobody of ours; the stream cannot be turned off, and 10,000 entries would be 0.5 MB a lane. */
+/** Postlane reads no job events of a lane; the stream cannot be turned off, and 10,000 entries would be 0.5 MB a lane. */
 const maxLaneEvents = 100;
 
 /**

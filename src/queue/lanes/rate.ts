@@ -10,9 +10,9 @@
  *    message is taken per interval, each 1.25 % longer than the limit asks: in 60 s that is 750 ms of slack for what varies.
  *    N+1 messages are N intervals apart, so they are within 60 s at the server only if the first took 750 ms longer than the
  *    last (less `toleranceMs`, see 2).
- * 2. Somebody has to come and take the message when the interval is over, and comes a little late: by a few ms mostly, by 50
+ * 2. A process takes the message when the interval is over, and comes a little late: by a few ms mostly, by 50
  *    where a lane was looked at too early. BullMQ's interval begins when a message is taken, so all that is lost; at 1,200 a
- *    minute (50 ms) it would be half. So whoever has taken one late makes the next interval shorter by as much, up to
+ *    minute (50 ms) it would be half. So a process that takes one late makes the next interval shorter by as much, up to
  *    `toleranceMs` in all: lateness is no loss, and no more than `toleranceMs` worth of messages can ever follow at once.
  *
  * 98.75 % are left, of which stops and kills may cost some. BullMQ's window is fixed, so many per window instead of one per

@@ -73,7 +73,7 @@ end
 `;
 
 /**
- * Works out when a lane may have something to do, and writes that into the ready set. An empty channel wakes nobody. Mode
+ * Works out when a lane may have something to do, and writes that into the ready set. An empty channel wakes no process. Mode
  * `sooner` only moves the lane forward. Mode `exact` is for after a fetch that found nothing: it also moves back or removes.
  * → ms until due, or -1.
  */

@@ -17,7 +17,7 @@ export interface LaneSnapshot {
 }
 
 const laneKeys = ['active', 'failed', 'wait', 'prioritized', 'delayed', 'meta'] as const;
-/** Lanes of one script: some milliseconds of Redis' time, in which it serves nobody else. */
+/** Lanes of one script: some milliseconds of Redis' time, in which it serves no other client. */
 const page = 200;
 
 /** The keys of each lane follow, six at a time, in the order of `laneKeys`. → seven values of each lane. @lua */

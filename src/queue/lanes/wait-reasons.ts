@@ -3,7 +3,7 @@ import type { QuotaKind } from './quota.ts';
 import { luaCloseLimiter, luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
 import { luaNow, script } from '../lua/script.ts';
 
-/** Why somebody made a lane wait for a time. */
+/** Why a lane was made to wait for a time. */
 export type HoldReason = Extract<WaitReason, 'fault' | 'slow-down' | QuotaKind>;
 
 /**

@@ -2,7 +2,7 @@
  * The content store: attachments and raw messages too large to travel in jobs, stored once by their SHA-256.
  *
  * Who needs a content is kept as a set of message ids beside it. The last one that is settled takes the content along. A
- * crash between storing and enqueueing leaves an entry that nobody needs; the sweep finds it by the time of storing.
+ * crash between storing and enqueueing leaves an entry that no message needs; maintenance finds it by the time of storing.
  */
 import { createHash } from 'node:crypto';
 import type { RedisClient } from '../redis/connection.ts';

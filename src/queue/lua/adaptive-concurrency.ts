@@ -1,8 +1,8 @@
 /**
  * How many messages a connector may have on its way at once while its server throttles: Lua over the hash of its faults, so for
- * the whole fleet, and read by nobody while no server does.
+ * the whole fleet, and not read while no server throttles.
  *
- * As in Postfix's queue manager (SCHEDULER_README, «concurrency feedback»): what was too much goes down at once, and each mail
+ * As in Postfix's queue manager (SCHEDULER_README, "concurrency feedback"): what was too much goes down at once, and each mail
  * that is taken is worth 1/N of a step up, so that it takes as many successes as there are sessions for one more. Postfix
  * measured what that is worth, at a server with a limit of 5: 16.5 % deferred instead of 49.7 % with whole steps up.
  *

@@ -23,7 +23,7 @@ const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(tim
 
 /**
  * After a failover the old primary may live on as a replica, with our connection to it: only a new one finds the new primary.
- * The command fails all the same; whoever sent it tries again. Redis 6 wraps a script's error, so it may stand in the middle.
+ * The command fails all the same, and its caller tries again. Redis 6 wraps a script's error, so it may stand in the middle.
  */
 const reconnectOnError = (error: Error): boolean => /\bREADONLY\b/.test(error.message);
 
@@ -105,10 +105,10 @@ function open(settings: RedisSettings, profile: Profile): RedisClient {
   return new Cluster(nodes.map(addressOf), {
     ...profile.cluster,
     clusterRetryStrategy: retryStrategy,
-    // A node that says «moved» to one that is not there yet would else be asked without a pause.
+    // Otherwise a node that answers MOVED to a node that is not there yet would be asked without a pause.
     retryDelayOnMoved: 20,
     redisOptions: { ...node, ...(nodes.some(isTls) ? { tls: { ...tls } } : {}) },
-    // Names stay names, or the certificate of a node would be compared with its address (ioredis README, «Special Note: AWS»).
+    // Names stay names, or the certificate of a node would be compared with its address (ioredis README, "Special Note: AWS").
     ...(nodes.some(isTls) ? { dnsLookup: (host, done) => done(null, host) } : {}),
   });
 }
@@ -179,7 +179,7 @@ export function redisError(error: unknown, id?: string): PostlaneError {
   const text = error instanceof Error ? error.message : String(error);
   const options = { cause: error, ...about };
   // Redis prefixes its own errors with an upper-case word (OOM, READONLY, NOPERM, MISCONF, ERR …).
-  // UNBLOCKED, LOADING and CLUSTERDOWN pass by themselves, so they count as «not reached».
+  // UNBLOCKED, LOADING and CLUSTERDOWN pass by themselves, so they count as not reached.
   return /^(?!LOADING|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|TRYAGAIN)[A-Z]{3,} /.test(text)
     ? new PostlaneError('redis-refused', `Redis refused to store: ${text}`, options)
     : new PostlaneError('redis-unavailable', `Redis cannot be reached: ${text}`, options);

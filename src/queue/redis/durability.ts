@@ -1,4 +1,4 @@
-/** What Redis is set to that can lose mail, in words for whoever starts a worker. Every server that takes writes is asked. */
+/** What Redis is set to that can lose mail, in words for the operator who starts a worker. Every server that takes writes is asked. */
 import { Cluster, type Redis } from 'ioredis';
 import { mastersOf, type RedisClient } from './connection.ts';
 

@@ -2,7 +2,7 @@
  * The Lua of session leases: how many connections to a connector's server each worker may have, kept where all of them see it.
  *
  *   sessions              ZSET worker → until when it counts as alive, in ms; and two marks:
- *                         `*heard` when anybody last spoke, `*spared` until when nobody counts as dead
+ *                         `*heard` when a worker last called, `*spared` until when no worker counts as dead
  *   sessions:<connector>  HASH worker → leases that it holds
  *
  * A worker's leases count as long as it is alive, so those of one that was killed free themselves. Every number is written as

@@ -22,7 +22,7 @@ export interface WireBody {
 
 /**
  * The message as DATA carries it: lines that begin with a dot get another one (RFC 5321 section 4.5.2), and a bare CR or LF
- * becomes CRLF. A server that takes either for a line end would otherwise find an end of data amid the message: SMTP smuggling.
+ * becomes CRLF. A server that takes either for a line end would otherwise find an end of data inside the message: SMTP smuggling.
  */
 export function wireBody(message: Buffer): WireBody {
   let start = 0;

@@ -90,7 +90,7 @@ function createSession(
       const task = { envelope, bytes, extensions, dataTerminationMs, onBodySent };
       const transaction = await unlessAborted(channel, signal, () => transact(channel, task));
       const { failure, refused, body } = transaction;
-      // After a reply amid the message, the server still waits for an end of data that will never come.
+      // After a reply in the middle of the message, the server still waits for an end of data that will never come.
       if (body === 'partial') channel.end('EPROTOCOL', 'the server answered before the end of the message');
       else if (body === 'complete') channel.setIdleTimeout(commandMs);
       mustClear = failure !== null && failure.phase !== 'end-of-data';

@@ -182,7 +182,7 @@ function sendBody(channel: SmtpChannel, task: TransactionTask, recipients: Recip
   channel.listen({
     reply(text) {
       if (isYes(text)) return end(null, text);
-      // A reply amid the message does not answer it: the server ends the transaction, as if it had refused DATA.
+      // A reply in the middle of the message does not answer it: the server ends the transaction, as if it had refused DATA.
       end(new SmtpFailure(body === 'complete' ? 'end-of-data' : 'data', { server: text }));
     },
     drained: write,

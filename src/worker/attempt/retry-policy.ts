@@ -80,7 +80,7 @@ export function expire(recipients: readonly RecipientState[]): Decision & { kind
   return end(recipients, recipients.some(isUncertain) ? 'uncertain' : 'expired');
 }
 
-/** What a message comes to that cannot be sent for a reason of its own: nobody who is left gets it. */
+/** The outcome of a message that cannot be sent for its own reason: no remaining recipient gets it. */
 export function giveUp(
   recipients: readonly RecipientState[],
   reason: DeadReason,

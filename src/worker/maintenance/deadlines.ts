@@ -53,7 +53,7 @@ function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceToo
   const at = tools.now();
   const { id, reason, connector, recipients, reply } = letter;
   const state = endOf(row);
-  const entry = { at, event: state, detail: 'nobody decided before the deadline' };
+  const entry = { at, event: state, detail: 'no operator decided before the deadline' };
   return {
     ...ending(row, reason, entry, { ...letter, at }, tools),
     events: [{ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply }],
