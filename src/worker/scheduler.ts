@@ -9,6 +9,7 @@ import { asError, printable } from '../errors.ts';
 import type { LaneWorker } from '../queue/bullmq/shared-queues.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Admission } from './admission.ts';
+import { burstLimits, runBurst } from './burst.ts';
 import { createWakeup } from '../async/wakeup.ts';
 import type { Listener } from './events.ts';
 
@@ -41,12 +42,6 @@ export interface Scheduler {
   lastTurnAt(): number;
 }
 
-/**
- * How many jobs a slot takes from one lane before it looks at the others. A burst saves the claim and two round trips a job;
- * its price is that other lanes wait so long for the slot, so it is short where they do.
- */
-const burst = { alone: 64, amongOthers: 8, longestMs: 250 };
-
 /** No lane takes more of a process than this share of its slots: a lane that begins to hang leaves room for the others. */
 function slotsPerLane(slots: number): number {
   return Math.max(1, Math.floor(slots * 0.75));
@@ -76,26 +71,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     else if (ms > 0 && ms < idleMs) setTimeout(() => wakeup.signal(), ms).unref();
   };
 
-  /** Runs jobs of a lane one after the other. → whether it ended because the lane had nothing to give. */
-  const runBurst = async (
-    lane: LaneWorker,
-    first: Parameters<LaneWorker['runJob']>[0],
-    token: string,
-  ): Promise<boolean> => {
-    const endsAt = Date.now() + burst.longestMs;
-    let count = 0;
-    let asked = false;
-    const more = (): boolean => {
-      count += 1;
-      const many = inLine === 0 ? burst.alone : burst.amongOthers;
-      asked = !stop.signal.aborted && (active.size < slots || (count < many && Date.now() < endsAt));
-      return asked;
-    };
-    for (let job: typeof first | undefined = first; job !== undefined;) {
-      asked = false;
-      job = await lane.runJob(job, token, more);
-    }
-    return asked;
+  const mayTakeMore = (count: number, endsAt: number): boolean => {
+    if (stop.signal.aborted) return false;
+    const many = inLine === 0 ? burstLimits.alone : burstLimits.amongOthers;
+    return active.size < slots || (count < many && Date.now() < endsAt);
   };
 
   const take = async (connectorId: string, lane: LaneWorker): Promise<void> => {
@@ -110,7 +89,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     await lanes
       .refresh(connectorId, 'sooner', active.size >= slots)
       .then(wakeIn, (thrown: unknown) => report(`lane ${connectorId}`, thrown));
-    const empty = await runBurst(lane, job, token);
+    const empty = await runBurst(lane, job, token, mayTakeMore);
     wakeIn(await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false));
   };
 

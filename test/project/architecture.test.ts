@@ -4,15 +4,6 @@ import { filesUnder, textOf } from '../support/source.ts';
 import { treeDifferences, violationsOf } from './architecture-check.ts';
 import { workAtImport } from './parse.ts';
 
-/**
- * Violations that still have to be removed. The list can only shrink: an entry that is no longer needed fails the test, and
- * a new violation is a reason to change the code, not the list.
- */
-const known: readonly string[] = [
-  'src/cli/send.ts imports src/transport/graph/large.ts: it is no front door of transport',
-  'src/worker/scheduler.ts: createScheduler has more than 120 lines',
-];
-
 const code = ['src', 'testkit', 'tools', 'examples', 'test']
   .flatMap(filesUnder)
   .filter((path) => /\.(ts|mjs)$/.test(path) && !path.startsWith('tools/bench/results/'));
@@ -22,11 +13,7 @@ describe('architecture', () => {
   const violations = violationsOf(files);
 
   test('the code keeps every rule of architecture-rules.ts', () => {
-    expect(violations.filter((violation) => !known.includes(violation))).toEqual([]);
-  });
-
-  test('every known violation still exists; remove those that do not from `known`', () => {
-    expect(known.filter((violation) => !violations.includes(violation))).toEqual([]);
+    expect(violations).toEqual([]);
   });
 
   test('the tree in CONTRIBUTING.md lists the folders of the repository', () => {
