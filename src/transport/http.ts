@@ -4,8 +4,9 @@
  */
 import http from 'node:http';
 import https from 'node:https';
-import type { TLSSocket } from 'node:tls';
-import { printable } from '../errors.ts';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { asError, printable } from '../errors.ts';
 
 /** `connect`: nothing of the request was on the wire. `partial`: not all of its body. `complete`: all of it, but no answer came. */
 export type HttpStage = 'connect' | 'partial' | 'complete';
@@ -33,6 +34,8 @@ interface HttpRequest {
   readonly timeoutMs: number;
   /** Of a proxy. Default: the client's own connections. */
   readonly agent?: http.Agent;
+  /** Asked once the connection is there, and before anything of the request is on the wire. False ends the request as if stopped. */
+  readonly mayBegin?: () => Promise<boolean>;
 }
 
 export interface HttpAnswer {
@@ -97,7 +100,7 @@ function exchange(
   request: HttpRequest,
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const { method, headers, body, signal, timeoutMs } = request;
+    const { method, headers, body, signal, timeoutMs, mayBegin } = request;
     if (signal.aborted) return reject(new HttpFailure('connect', null, 'stopped before the request'));
     let stage: HttpStage = 'connect';
     let settled = false;
@@ -127,11 +130,11 @@ function exchange(
     signal.addEventListener('abort', onAbort);
 
     sent.on('socket', (socket) => {
-      const begun = (): void => {
-        if (stage === 'connect') stage = 'partial';
-      };
-      if (sent.reusedSocket) begun();
-      else (socket as TLSSocket).once('secureConnect', begun);
+      const connected = (): void => void begin().catch((thrown: unknown) => end(null, asError(thrown).message));
+      if (!sent.reusedSocket) return whenReady(socket, connected);
+      // The server may be about to close it: whether a request has reached it would not be known.
+      stage = 'partial';
+      connected();
     });
     sent.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? null, describe(error)));
     sent.on('response', (response) => {
@@ -160,15 +163,30 @@ function exchange(
         }, timeoutMs),
       );
     });
-    // Once the operating system has the last byte, the server may have it. Not the event `finish`, which also follows a
-    // write that failed.
-    const onBodySent = (error?: Error | null): void => {
-      if (error === null || error === undefined) stage = 'complete';
+    const begin = async (): Promise<void> => {
+      if (mayBegin !== undefined && !(await mayBegin())) return end(null, 'stopped before the request');
+      if (settled) return;
+      stage = 'partial';
+      // Once the operating system has the last byte, the server may have it. Not the event `finish`, which also follows a
+      // write that failed.
+      const onBodySent = (error?: Error | null): void => {
+        if (error === null || error === undefined) stage = 'complete';
+      };
+      if (length === 0) sent.once('finish', onBodySent);
+      else sent.write(body, onBodySent);
+      sent.end();
     };
-    if (length === 0) sent.once('finish', onBodySent);
-    else sent.write(body, onBodySent);
-    sent.end();
   });
+}
+
+/** Calls once the connection is there: after TLS, where there is TLS. An agent may have waited for that itself. */
+function whenReady(socket: Socket, ready: () => void): void {
+  if (socket instanceof TLSSocket) {
+    // Certificates are always verified, so a connection without a verified one is still in its handshake.
+    if (socket.authorized) ready();
+    else socket.once('secureConnect', ready);
+  } else if (socket.connecting) socket.once('connect', ready);
+  else ready();
 }
 
 function flat(headers: NodeJS.Dict<string | string[]>): Record<string, string> {

@@ -3,11 +3,13 @@
  * costs no message. GRAPH_MESSAGES sets the number of messages; 2000 is a long run.
  */
 import { expect, test } from 'vitest';
-import { brokenRetryAfters } from '../../testkit/graph/evidence.ts';
+import { retryAfterMs } from '../../testkit/graph/evidence.ts';
 import { faults, type Fault } from '../../testkit/graph/faults.ts';
+import type { FakeRequest } from '../../testkit/graph/requests.ts';
 import { settled } from '../support/accounting.ts';
 import { project } from '../support/cli.ts';
 import { fakeGraph, graphConfig } from '../support/graph-project.ts';
+import { watchPauses, type PauseWatch } from '../support/pause-watch.ts';
 import { testProducer } from '../support/postlane.ts';
 import { testPrefix } from '../support/redis.ts';
 
@@ -23,7 +25,24 @@ const throttles: readonly (() => Fault)[] = [
   () => faults.acceptAndSlowDown(2),
 ];
 
-test(`${count} messages over five mailboxes and three workers: never a fifth request at once, each pause is kept, each message is sent once`, async () => {
+/** A Retry-After that names a time has whole seconds. */
+const dateRoundingMs = 1_000;
+
+const laneOf = (mailbox: string): string => `lane-${mailbox.split('@')[0]}`;
+
+/** Answers that asked to wait, and whose lane did not pause until then. */
+function unheeded(requests: readonly FakeRequest[], pauses: PauseWatch['pauses']): string[] {
+  return requests.flatMap((request) => {
+    const waitMs = retryAfterMs(request);
+    const { answer, mailbox, serial } = request;
+    if (answer === null || waitMs === null) return [];
+    const toldUntil = answer.at + waitMs - dateRoundingMs;
+    const paused = pauses.some(({ lane, until }) => lane === laneOf(mailbox ?? '') && until >= toldUntil);
+    return paused ? [] : [`no pause followed the answer to request ${serial}`];
+  });
+}
+
+test(`${count} messages over five mailboxes and three workers: never a fifth request at once, none begun within a pause that a server asked for, each message sent once`, async () => {
   const prefix = testPrefix();
   // As long as a request takes at Exchange, so that several meet.
   const graph = await fakeGraph({ mailboxes, delay: () => new Promise((resolve) => setTimeout(resolve, 20)) });
@@ -34,6 +53,7 @@ test(`${count} messages over five mailboxes and three workers: never a fifth req
     return random % 30 === 0 ? throttles[random % throttles.length]!() : null;
   });
   const producer = testProducer(prefix);
+  const watch = await watchPauses(prefix);
   const messages = Array.from({ length: count }, (_, at) => ({
     id: `m${at}`,
     from: mailboxes[at % mailboxes.length]!,
@@ -54,7 +74,9 @@ test(`${count} messages over five mailboxes and three workers: never a fifth req
   expect(Math.max(...most)).toBeGreaterThan(2);
   const told = graph.requests.filter(({ answer }) => answer?.headers['retry-after'] !== undefined);
   expect(told.length).toBeGreaterThan(count / 60);
-  // An attempt that has passed its fence when the answer comes is sent. A worker that ignored a pause would send dozens.
-  expect(brokenRetryAfters(graph.requests, atOnce)).toEqual([]);
+  expect(unheeded(graph.requests, watch.pauses)).toEqual([]);
+  // Not one request: what arrives within a pause was begun before the pause was in Redis.
+  const mailboxOf = (id: string): string => mailboxes[Number(id.slice(1)) % mailboxes.length]!;
+  expect(watch.begunWithin((id) => laneOf(mailboxOf(id)))).toEqual([]);
   expect(workers.map((worker) => worker.of('sent').length > 0)).toEqual([true, true, true]);
 });

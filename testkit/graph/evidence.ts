@@ -22,8 +22,8 @@ export function brokenRetryAfters(requests: readonly FakeRequest[], underWay = 0
   });
 }
 
-/** How long an answer asks to wait; null if it does not. */
-function retryAfterMs({ answer }: FakeRequest): number | null {
+/** How long an answer asks to wait, in ms; null if it does not. */
+export function retryAfterMs({ answer }: FakeRequest): number | null {
   const value = answer?.headers['retry-after'];
   if (answer === null || value === undefined) return null;
   return /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - answer.at;

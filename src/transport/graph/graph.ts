@@ -2,7 +2,7 @@
 import { createKeyedSemaphore } from '../../async/semaphore.ts';
 import { sleep as defaultSleep } from '../../async/timeout.ts';
 import { askFence, createAttempts, stopped } from '../attempts.ts';
-import { createHttpClient } from '../http.ts';
+import { createHttpClient, type HttpClient } from '../http.ts';
 import { createMask, maskCheck } from '../mask.ts';
 import { requestToken, secretsOf } from '../oauth/entra.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
@@ -49,7 +49,6 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
   // A message makes one request at a time; a verification may run beside it.
   const http = createHttpClient(tls.ca, maxConnections + 1);
   const client = createGraphClient(graphBaseUrl, tokens, http);
-  const tools = { client, http, graphBaseUrl, timeouts, now, sleep };
   const perMailbox = createKeyedSemaphore(Math.min(maxConnections, requestsPerMailbox));
   const attempts = createAttempts(mask);
 
@@ -67,9 +66,14 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
         if (signal.aborted) return stopped;
         return outcomeOf({ kind: 'no-token', failure: readTokenError(error) }, 'prepare', facts);
       }
-      const stop = await askFence(context);
-      if (stop !== null) return stop;
+      const fence = fenceOnce(context);
+      const gated = fencedHttp(http, fence);
+      const gatedClient = createGraphClient(graphBaseUrl, tokens, gated);
+      const tools = { client: gatedClient, http: gated, graphBaseUrl, timeouts, now, sleep };
       const outcome = await submit(plan, signal, tools);
+      // Without a connection the fence was not asked, and the connector is to blame. What is said of a message is said under the fence.
+      const stop = fence.asked() || outcome.kind === 'settled' ? await fence.ask() : null;
+      if (stop !== null) return stop;
       return signal.aborted && nothingSent(outcome) ? stopped : outcome;
     } finally {
       release();
@@ -114,6 +118,23 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       http.close();
     },
   };
+}
+
+interface FenceOnce {
+  /** Asks at the first call. → null if the attempt may begin. */
+  ask(): Promise<Outcome | null>;
+  asked(): boolean;
+}
+
+function fenceOnce(context: SendContext): FenceOnce {
+  let answer: Promise<Outcome | null> | null = null;
+  return { ask: () => (answer ??= askFence(context)), asked: () => answer !== null };
+}
+
+/** Asks the fence when the first request has its connection, so that neither TCP nor TLS stands between it and the first byte. */
+function fencedHttp(http: HttpClient, fence: FenceOnce): HttpClient {
+  const mayBegin = async (): Promise<boolean> => (await fence.ask()) === null;
+  return { ...http, request: (request) => http.request({ ...request, mayBegin }) };
 }
 
 /** An unknown result is never a success, and whether the mail was sent is unknown, too. */

@@ -1,8 +1,9 @@
 /** Messages through Graph: who receives them, what they contain, and which requests the server sees. */
 import { readFileSync } from 'node:fs';
 import { simpleParser } from 'mailparser';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
+import { startTcpProxy } from '../../../testkit/tcp-proxy.ts';
 import { createHttpClient, type HttpFailure } from '../../../src/transport/http.ts';
 import { createGraphTransport } from '../../../src/transport/graph/graph.ts';
 import { inlineBytes } from '../../../src/message/content.ts';
@@ -241,6 +242,49 @@ describe('the server', () => {
     }
     expect(stages).toEqual(['partial', 'complete']);
     http.close();
+  });
+
+  test('is asked for leave once the connection is there: neither TCP nor TLS delays the first byte after it', async () => {
+    const { graph } = await graphPair();
+    const { hostname, port } = new URL(graph.graphBaseUrl);
+    const proxy = await startTcpProxy({ port: Number(port) });
+    const http = createHttpClient(graph.ca, 1);
+    onTestFinished(async () => {
+      http.close();
+      await proxy.stop();
+    });
+    const seen: unknown[] = [];
+    const request = (leave: boolean) =>
+      http.request({
+        url: `https://${hostname}:${proxy.port}/v1.0/me`,
+        method: 'POST',
+        headers: {},
+        body: 'x',
+        signal: freely.signal,
+        timeoutMs: 5_000,
+        mayBegin: async () => seen.push([proxy.connections, graph.requests.length]) > 0 && leave,
+      });
+    expect(await request(true)).toMatchObject({ status: 401 });
+    // A connection that was kept asks, too.
+    await expect(request(false)).rejects.toMatchObject({ message: 'stopped before the request' });
+    expect(seen).toEqual([
+      [1, 0],
+      [1, 1],
+    ]);
+    expect(graph.requests).toHaveLength(1);
+  });
+
+  test('that cannot be reached is the fault of the connector, and no attempt begins', async () => {
+    const { graph } = await graphPair();
+    const settings = settingsFor(graph);
+    const cloud = { ...settings.cloud, graphBaseUrl: 'https://127.0.0.1:9' };
+    const transport = createGraphTransport({ settings: { ...settings, cloud }, maxConnections: 1 });
+    onTestFinished(() => transport.close());
+    let asked = 0;
+    const fence = async (): Promise<boolean> => ++asked > 0;
+    const outcome = await transport.send(mailTo(['a@example.net']), { ...freely, fence });
+    expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'unreachable' });
+    expect(asked).toBe(0);
   });
 
   test('never gets more than four requests at once for a mailbox from one process', async () => {
