@@ -24,7 +24,7 @@ export interface ComposeOptions {
 export interface ComposedWorker {
   readonly worker: PostlaneWorker;
   /** Loads the protocols that are new in this configuration, and puts it in force. */
-  apply(config: Config): Promise<void>;
+  readonly apply: (config: Config) => Promise<void>;
 }
 
 /** A name that no other process has. */
