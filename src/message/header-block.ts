@@ -4,6 +4,7 @@
  * Everything works on bytes or latin1, so that no byte changes that is not meant to: old messages carry 8-bit header bytes
  * in whatever charset their program had.
  */
+import { trimBlanks } from './encoded-words.ts';
 
 const cr = 0x0d;
 const lf = 0x0a;
@@ -107,8 +108,5 @@ function nameAt(bytes: Buffer, start: number, end: number): string | null {
 
 function valueOf(bytes: Buffer, start: number, end: number): string {
   const text = bytes.toString('latin1', start, end);
-  return text
-    .slice(text.indexOf(':') + 1)
-    .replaceAll(/[\r\n]+/g, '')
-    .trim();
+  return trimBlanks(text.slice(text.indexOf(':') + 1).replaceAll(/[\r\n]+/g, ''));
 }

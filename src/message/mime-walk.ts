@@ -25,13 +25,26 @@ export interface Entity {
   readonly header: PartHeader;
   readonly end: number;
   readonly frozen: boolean;
+  /** It is the mail itself, and nothing within it. */
+  readonly isTop: boolean;
+}
+
+/** A range of a header and what is written in its place. */
+export interface Edit extends Range {
+  readonly text: string;
+}
+
+export interface HeaderRewrite {
+  readonly edits: readonly Edit[];
+  /** Why the mail cannot be sent. */
+  readonly problem: string | null;
 }
 
 export interface Policy {
   /** Whether a range may stay, whatever its structure. */
   readonly isFine: (bytes: Buffer, start: number, end: number) => boolean;
-  /** Why the header of this entity cannot be sent; null if it can. */
-  readonly headerProblem: (entity: Entity) => string | null;
+  /** What becomes of the header of an entity. */
+  readonly header: (entity: Entity) => HeaderRewrite;
   /** What becomes of a part that is no container. */
   readonly leaf: (leaf: Entity) => Rewrite | Promise<Rewrite>;
   /** What becomes of an entity whose structure cannot be followed. */
@@ -94,24 +107,29 @@ async function walkEntity(walk: Walk, place: Place): Promise<void> {
   if (turn !== null) await turn;
   if (policy.isFine(bytes, start, end)) return apply(walk, { kind: 'keep' }, start, end);
   const header = readPartHeader(bytes, start, end, place);
-  const entity: Entity = { bytes, header, end, frozen };
-  walk.problem ??= policy.headerProblem(entity);
+  const entity: Entity = { bytes, header, end, frozen, isTop: depth === 0 };
+  const { edits, problem } = policy.header(entity);
+  walk.problem ??= problem;
+  walk.changes += edits.length;
   if (header.isTooLong || depth > maxDepth) return apply(walk, await policy.opaque(entity), start, end);
   const { type, encoding } = header;
   const isPlain = ['', '7bit', '8bit', 'binary'].includes(encoding);
-  if (type.startsWith('multipart/')) return walkMultipart(walk, entity, place);
+  if (type.startsWith('multipart/')) return walkMultipart(walk, entity, { ...place, edits });
   if (isPlain && (type === 'message/rfc822' || type === 'message/global')) {
     const inner = { start: header.bodyStart, end, depth: depth + 1, frozen, isMail: true };
-    return container(walk, entity, place, () => walkEntity(walk, inner));
+    return container(walk, entity, { ...place, edits }, () => walkEntity(walk, inner));
   }
   const rewrite = await policy.leaf(entity);
-  writeHeader(walk, header, rewrite.kind === 'encode' ? rewrite.encoding : null, place.isMail);
+  writeHeader(walk, header, { ...place, edits }, rewrite.kind === 'encode' ? rewrite.encoding : null);
   apply(walk, rewrite, header.bodyStart, end);
   // The last line end of a body belongs to the mail, not to the base64 text.
   if (depth === 0 && rewrite.kind === 'encode' && rewrite.encoding === 'base64') walk.pieces.push('\r\n');
 }
 
-async function walkMultipart(walk: Walk, entity: Entity, place: Place): Promise<void> {
+/** An entity whose header has been judged. */
+type Judged = Place & { readonly edits: readonly Edit[] };
+
+async function walkMultipart(walk: Walk, entity: Entity, place: Judged): Promise<void> {
   const { bytes, policy, turns, budget } = walk;
   const { header, end } = entity;
   const parts = header.boundary === '' ? null : findParts(bytes, header.bodyStart, end, header.boundary, budget);
@@ -144,7 +162,7 @@ function margin(walk: Walk, entity: Entity, start: number, end: number): void {
 }
 
 /** The header of a container comes before its parts and is written after them, as its label says what is the widest inside. */
-async function container(walk: Walk, { header }: Entity, place: Place, inside: () => Promise<void>): Promise<void> {
+async function container(walk: Walk, { header }: Entity, place: Judged, inside: () => Promise<void>): Promise<void> {
   const before = walk.pieces;
   const changes = walk.changes;
   walk.pieces = [];
@@ -159,7 +177,7 @@ async function container(walk: Walk, { header }: Entity, place: Place, inside: (
     if (label === encoding) label = null;
     else walk.changes += 1;
   }
-  writeHeader(walk, header, label, place.isMail);
+  writeHeader(walk, header, place, label);
   for (const piece of inner) before.push(piece);
 }
 
@@ -194,18 +212,18 @@ function apply(walk: Walk, rewrite: Rewrite, start: number, end: number): void {
 }
 
 /** With another Content-Transfer-Encoding if one is given. A mail without MIME-Version gets one with it, or nobody would heed the encoding. */
-function writeHeader(walk: Walk, header: PartHeader, encoding: string | null, isMail: boolean): void {
+function writeHeader(walk: Walk, header: PartHeader, { edits, isMail }: Judged, encoding: string | null): void {
   const { start, bodyStart, fieldsEnd, encodingFields, hasVersion } = header;
-  const edits: (Range & { readonly text: string })[] = [];
-  for (const range of walk.drops)
-    if (range.start >= start && range.end <= bodyStart) edits.push({ ...range, text: '' });
+  const all: Edit[] = [...edits];
+  for (const range of walk.drops) if (range.start >= start && range.end <= bodyStart) all.push({ ...range, text: '' });
   if (encoding !== null) {
     const text = `${isMail && !hasVersion ? 'MIME-Version: 1.0\r\n' : ''}Content-Transfer-Encoding: ${encoding}\r\n`;
     const [field = { start: fieldsEnd, end: fieldsEnd }, ...more] = encodingFields;
-    edits.push({ ...field, text }, ...more.map((range) => ({ ...range, text: '' })));
+    all.push({ ...field, text }, ...more.map((range) => ({ ...range, text: '' })));
   }
   let from = start;
-  for (const { start: at, end, text } of edits.toSorted((a, b) => a.start - b.start)) {
+  for (const { start: at, end, text } of all.toSorted((a, b) => a.start - b.start)) {
+    if (at < from) continue;
     apply(walk, { kind: 'lines' }, from, at);
     if (text !== '') walk.pieces.push(text);
     from = end;

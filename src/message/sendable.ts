@@ -34,8 +34,10 @@ export async function sendableMail(
   const hasNul = (from: number, to: number): boolean => whole.nul && bytes.subarray(from, to).includes(0);
   const policy: Policy = {
     isFine: () => false,
-    headerProblem: ({ header }) =>
-      hasNul(header.start, header.bodyStart) ? 'has a NUL in the header of one of its parts' : null,
+    header: ({ header }) => ({
+      edits: [],
+      problem: hasNul(header.start, header.bodyStart) ? 'has a NUL in the header of one of its parts' : null,
+    }),
     leaf: async (leaf) => rewriteLeaf(leaf, await faultsOf(leaf), turns),
     opaque: async (entity) => rewriteOpaque(entity, await faultsOf(entity)),
     margin: ({ frozen }, from, to) => {

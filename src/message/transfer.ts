@@ -1,17 +1,19 @@
 /**
- * Fits a finished mail to what the server's extensions allow: 8-bit content and long lines.
+ * Fits a finished mail to what the server's extensions allow: UTF-8 in headers, 8-bit content and long lines.
  *
  * 7-bit bytes in lines of at most 998 octets pass untouched, and so does 8-bit content where the server offers 8BITMIME.
  * Otherwise the MIME leaves concerned are encoded anew (text as quoted-printable, the rest as base64) and nothing else
- * changes but Content-Transfer-Encoding fields. Left as they are, for the server to judge:
+ * changes but Content-Transfer-Encoding fields. A header in UTF-8 needs SMTPUTF8; without it the fields concerned are written in
+ * ASCII, or the mail is unfit for this server. Left as they are, for the server to judge:
  * - multipart/signed and multipart/encrypted: any change breaks the signature (RFC 1847 section 2.1), and a mail with a broken
  *   signature that arrives does more harm than one that is refused; nearly every server is 8-bit clean anyway;
- * - message/* other than message/rfc822, which may not be encoded at all (RFC 2046 section 5.2); inside message/rfc822 the leaves are converted;
- * - 8-bit header bytes, for which there is no encoding that keeps their meaning.
+ * - message/* other than message/rfc822, which may not be encoded at all (RFC 2046 section 5.2); inside message/rfc822 the leaves are converted.
  * A DKIM signature of somebody earlier breaks when the body is encoded anew; RFC 6376 section 5.3 has signers send 7-bit for that reason.
  */
-import { isAscii } from 'node:buffer';
-import { rewriteMime, type Entity, type Policy, type Rewrite } from './mime-walk.ts';
+import { isAscii, isUtf8 } from 'node:buffer';
+import { asciiField, fieldsBeyondAscii } from './ascii-header.ts';
+import { rewriteMime, type Edit, type Entity, type HeaderRewrite, type Policy, type Rewrite } from './mime-walk.ts';
+import type { Range } from './part-header.ts';
 import { joinPieces } from './pieces.ts';
 import { decodeQuotedPrintable, encodeQuotedPrintable } from './quoted-printable.ts';
 import { createTurns, type Turns } from './turns.ts';
@@ -24,10 +26,14 @@ export interface TransferExtensions {
   readonly smtpUtf8: boolean;
 }
 
-/** `use8BitMime`: MAIL FROM has to say BODY=8BITMIME. */
 export interface FittedMail {
   readonly bytes: Buffer;
+  /** MAIL FROM has to say BODY=8BITMIME: content is 8-bit. */
   readonly use8BitMime: boolean;
+  /** MAIL FROM has to say SMTPUTF8: a header is UTF-8 (RFC 6531 section 3.4). */
+  readonly useSmtpUtf8: boolean;
+  /** Why the server may not get the mail; null if it may. */
+  readonly unfit: string | null;
 }
 
 interface Traits {
@@ -79,23 +85,53 @@ async function rewriteLeaf({ bytes, header, end }: Entity, turns: Turns): Promis
 
 /** The bytes as this server may get them. `bytes` have CRLF line ends. */
 export async function fitForTransfer(bytes: Buffer, extensions: TransferExtensions): Promise<FittedMail> {
-  const eightBitOk = extensions.eightBitMime || extensions.smtpUtf8;
-  const before = traits(bytes);
-  if (!needsWork(before, eightBitOk)) return { bytes, use8BitMime: before.eightBit };
+  const { smtpUtf8 } = extensions;
+  const eightBitOk = extensions.eightBitMime || smtpUtf8;
+  const { eightBit, longLine } = traits(bytes);
+  if (!eightBit && !longLine) return { bytes, use8BitMime: false, useSmtpUtf8: false, unfit: null };
   const turns = createTurns();
-  const isFine = (start: number, end: number): boolean => !needsWork(traits(bytes.subarray(start, end)), eightBitOk);
+  const found = { utf8Header: false };
+  const traitsOf = (start: number, end: number): Traits => traits(bytes.subarray(start, end));
   const policy: Policy = {
-    isFine: (_bytes, start, end) => isFine(start, end),
-    headerProblem: () => null,
+    isFine: (_bytes, start, end) => !needsWork(traitsOf(start, end), false),
+    header: ({ header, frozen, isTop }) => {
+      const beyond = fieldsBeyondAscii(bytes, header.start, header.bodyStart);
+      const isUtf8Header = beyond.every(({ start, end }) => isUtf8(bytes.subarray(start, end)));
+      if (smtpUtf8 && isUtf8Header) found.utf8Header ||= beyond.length > 0;
+      return frozen || (smtpUtf8 && isUtf8Header) ? noEdits : asciiEdits(bytes, beyond, isTop, smtpUtf8);
+    },
     leaf: (leaf) => {
       const { frozen, header, end } = leaf;
-      if (frozen || header.type.startsWith('message/') || isFine(header.bodyStart, end)) return keep;
-      return rewriteLeaf(leaf, turns);
+      const isFine = !needsWork(traitsOf(header.bodyStart, end), eightBitOk);
+      return frozen || header.type.startsWith('message/') || isFine ? keep : rewriteLeaf(leaf, turns);
     },
     opaque: () => keep,
     margin: () => keep,
   };
-  const { pieces, changes } = await rewriteMime(bytes, { start: 0, drops: [] }, policy, turns);
+  const { pieces, changes, problem } = await rewriteMime(bytes, { start: 0, drops: [] }, policy, turns);
+  const useSmtpUtf8 = found.utf8Header;
+  if (problem !== null) return { bytes, use8BitMime: false, useSmtpUtf8, unfit: `the message ${problem}` };
   const fitted = changes === 0 ? bytes : await joinPieces(pieces, turns);
-  return { bytes: fitted, use8BitMime: eightBitOk && traits(fitted).eightBit };
+  return { bytes: fitted, use8BitMime: eightBitOk && hasEightBitBody(fitted), useSmtpUtf8, unfit: null };
+}
+
+const noEdits: HeaderRewrite = { edits: [], problem: null };
+
+function asciiEdits(bytes: Buffer, fields: readonly Range[], isTop: boolean, smtpUtf8: boolean): HeaderRewrite {
+  const edits: Edit[] = [];
+  for (const { start, end } of fields) {
+    const field = asciiField(bytes.subarray(start, end), isTop);
+    if (!field.ok) {
+      const why = smtpUtf8 ? 'and is no UTF-8 either' : 'and the server does not offer SMTPUTF8';
+      return { edits: [], problem: `${field.problem}, ${why}` };
+    }
+    edits.push({ start, end, text: field.value });
+  }
+  return { edits, problem: null };
+}
+
+/** BODY=8BITMIME is about the body alone (RFC 6152 section 3). */
+function hasEightBitBody(bytes: Buffer): boolean {
+  const end = bytes.indexOf('\r\n\r\n');
+  return end >= 0 && !isAscii(bytes.subarray(end));
 }

@@ -5,7 +5,7 @@ import { SmtpFailure } from './failure.ts';
 import { NoLease } from './lease-provider.ts';
 import { faultOf, outcomeOf } from './outcome.ts';
 import type { SmtpPool, SmtpSlot } from './pool.ts';
-import { allRefused, refuseBadPaths, refuseByExtensions, type Refusals } from './refusals.ts';
+import { allRefused, refuseBadPaths, refuseByExtensions, refuseUnfit, type Refusals } from './refusals.ts';
 import type { ReplyRule } from './reply-table.ts';
 import type { SmtpSession } from './session.ts';
 import type { Transaction } from './transaction.ts';
@@ -91,12 +91,14 @@ async function sendOnSlot(task: Task, held: Held, { account, rules }: AttemptToo
 async function transactOn(session: SmtpSession, task: Task): Promise<[Transaction, Refusals]> {
   const { mail, signal, recipients, refused, onBodySent } = task;
   const from = mail.envelope.from ?? '';
-  const { bytes, use8BitMime } = await fitForTransfer(mail.bytes, session.extensions);
+  const { bytes, use8BitMime, useSmtpUtf8, unfit } = await fitForTransfer(mail.bytes, session.extensions);
   const rest = recipients.filter((address) => !refused.has(address));
-  const refusedHere = new Map([...refused, ...refuseByExtensions(rest, from, bytes.length, session.extensions)]);
+  const here =
+    unfit === null ? refuseByExtensions(rest, from, bytes.length, session.extensions) : refuseUnfit(rest, unfit);
+  const refusedHere = new Map([...refused, ...here]);
   const to = rest.filter((address) => !refusedHere.has(address));
   if (to.length === 0) return [nothingSent, refusedHere];
-  const envelope = { from, to, size: bytes.length, use8BitMime };
+  const envelope = { from, to, size: bytes.length, use8BitMime, useSmtpUtf8 };
   return [await session.transact(envelope, bytes, signal, onBodySent), refusedHere];
 }
 

@@ -8,6 +8,8 @@ export interface SmtpEnvelope {
   /** Bytes of the message before dot-stuffing (RFC 1870 section 5). */
   readonly size: number;
   readonly use8BitMime: boolean;
+  /** A header of the message is UTF-8. */
+  readonly useSmtpUtf8: boolean;
 }
 
 /** Whether an address stays within its angle brackets on the wire: no control characters, spaces or brackets. */
@@ -21,10 +23,11 @@ export function isAscii(text: string): boolean {
   return /^[\u0000-\u007f]*$/.test(text);
 }
 
-export function mailCommand({ from, to, size, use8BitMime }: SmtpEnvelope, extensions: SmtpExtensions): string {
+export function mailCommand(envelope: SmtpEnvelope, extensions: SmtpExtensions): string {
+  const { from, to, size, use8BitMime, useSmtpUtf8 } = envelope;
   let command = `MAIL FROM:<${path(from)}>`;
-  // RFC 6531 section 3.4: needed for every envelope address beyond ASCII.
-  if (extensions.smtpUtf8 && !(isAscii(from) && to.every(isAscii))) command += ' SMTPUTF8';
+  // RFC 6531 section 3.4: needed for every envelope address and every header beyond ASCII.
+  if (extensions.smtpUtf8 && (useSmtpUtf8 || !isAscii(from) || !to.every(isAscii))) command += ' SMTPUTF8';
   if (extensions.eightBitMime && use8BitMime) command += ' BODY=8BITMIME';
   if (extensions.size && size > 0) command += ` SIZE=${size}`;
   return `${command}\r\n`;

@@ -40,6 +40,11 @@ export function refuseByExtensions(
   return new Map(refused.map((address) => [address, refusal(address, 'recipient', text)]));
 }
 
+/** A message that this server may not get, whoever receives it. */
+export function refuseUnfit(recipients: readonly string[], text: string): Refusals {
+  return new Map(recipients.map((address) => [address, refusal(address, 'message', text)]));
+}
+
 /** The outcome of a mail whose recipients were all refused here. */
 export function allRefused(recipients: readonly string[], refused: Refusals): Outcome {
   return { kind: 'settled', recipients: recipients.flatMap((address) => refused.get(address) ?? []) };
