@@ -76,7 +76,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
   const worker = createWorker({
     redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
     config: options.config,
-    createTransport: ({ id }) => options.transports?.[id] ?? recorded(id),
+    createTransport: ({ id }) => outliving(options.transports?.[id] ?? recorded(id)),
     listeners: [(event) => events.push(event)],
     name: options.name ?? 'w1',
     // The lock is that of production: a busy machine must not end it.
@@ -89,6 +89,11 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
   await worker.start();
   const of: TestWorker['of'] = (name) => events.filter((event): event is never => event.event === name);
   return { worker, events, recorded, of };
+}
+
+/** The same transport for a worker that closes it, at a reload or at its end: a test looks into it afterwards. */
+function outliving(transport: Transport): Transport {
+  return Object.assign(Object.create(transport) as Transport, { close: async () => undefined });
 }
 
 /** A producer that is closed when the test ends. */
