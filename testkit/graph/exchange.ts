@@ -12,7 +12,7 @@ import {
   type FakeRequest,
   type OpenRequest,
 } from './requests.ts';
-import { routeOf, type Route } from './routes.ts';
+import { routeOf, type Route, type Service } from './routes.ts';
 import type { Script } from './script.ts';
 
 export interface Work {
@@ -24,7 +24,7 @@ export interface Work {
 }
 
 export interface ExchangeContext {
-  readonly port: 'graph' | 'upload';
+  readonly service: Service;
   readonly requests: OpenRequest[];
   readonly script: Script;
   readonly concurrency: Concurrency;
@@ -81,7 +81,7 @@ async function workOrFault(work: Work, fault: Fault | null, context: ExchangeCon
 
 function record(req: IncomingMessage, context: ExchangeContext): { request: OpenRequest; route: Route } {
   const [method, path] = [req.method ?? '', req.url ?? ''];
-  const route = routeOf(context.port, method, path);
+  const route = routeOf(context.service, method, path);
   const token = bearerToken(req.headers.authorization);
   const { user } = route.parameters;
   const request: OpenRequest = {

@@ -11,6 +11,7 @@ import { createMailbox, type FakeMailbox, type OpenMailbox } from './mailbox.ts'
 import { exchangeOnlineLimits, type FakeGraphOptions } from './options.ts';
 import { createOutbox, type Delivery, type SentItems } from './outbox.ts';
 import type { Answer, FakeRequest, Operation, OpenRequest } from './requests.ts';
+import { serviceOf } from './routes.ts';
 import { createScript, type Pattern, type ScriptEntry, type Step } from './script.ts';
 import { createUploads } from './uploads.ts';
 
@@ -20,10 +21,9 @@ export interface FakeGraph {
   /** `https://127.0.0.1:PORT`, no version and no slash at its end. */
   readonly graphBaseUrl: string;
   readonly authorityHost: string;
-  /** PEM of the private CA behind both ports. */
+  /** PEM of the private CA. */
   readonly ca: string;
   readonly port: number;
-  readonly uploadPort: number;
   readonly tenantId: string;
   /** The first app, which most tests have alone; `apps` is all, by client id. */
   readonly app: FakeApp;
@@ -31,7 +31,7 @@ export interface FakeGraph {
   /** @throws Error if there is none. */
   mailbox(address: string): FakeMailbox;
   readonly mailboxes: ReadonlyMap<string, FakeMailbox>;
-  /** Every request on both ports, in the order in which they came. */
+  /** Every request, in the order in which they came. */
   readonly requests: readonly FakeRequest[];
   /** How many requests asked for this. */
   count(operation: Operation): number;
@@ -84,10 +84,10 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
   const script = createScript();
   const concurrency = createConcurrency(limits.concurrent);
   const outbox = createOutbox(limits.recipients, options.sentItems ?? 'at once', now, options.onAccepted ?? null);
-  let [origin, uploadOrigin] = ['', ''];
+  let origin = '';
   const lifetimeSeconds = options.tokenLifetimeSeconds ?? 3599;
   const entra = createEntra({ tenantId, apps, origin: () => origin, lifetimeSeconds, now });
-  const uploads = createUploads(() => uploadOrigin, limits, now);
+  const uploads = createUploads(() => origin, limits, now);
   const mailServices = {
     mailboxOf: find,
     outbox,
@@ -122,7 +122,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     return Promise.resolve(uploads.serve(route.operation, call));
   }
 
-  const exchange: Omit<ExchangeContext, 'port' | 'reset' | 'work'> = {
+  const exchange: Omit<ExchangeContext, 'service' | 'reset' | 'work'> = {
     requests,
     script,
     concurrency,
@@ -133,21 +133,18 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     appOf: (token) => entra.appOf(token, origin),
     mailboxOf: (user) => find(user)?.address ?? user,
   };
-  const graph = await listen(certificate, options.port ?? 0, (req, res) =>
-    serveExchange(req, res, { ...exchange, port: 'graph', reset: graph.reset, work: workOnGraph }),
-  );
-  const upload = await listen(certificate, options.uploadPort ?? 0, (req, res) =>
-    serveExchange(req, res, { ...exchange, port: 'upload', reset: upload.reset, work: workOnUpload }),
-  );
+  const graph = await listen(certificate, options.port ?? 0, (req, res) => {
+    const service = serviceOf(req.url ?? '');
+    const work = service === 'graph' ? workOnGraph : workOnUpload;
+    return serveExchange(req, res, { ...exchange, service, reset: graph.reset, work });
+  });
   origin = `https://127.0.0.1:${graph.port}`;
-  uploadOrigin = `https://127.0.0.1:${upload.port}`;
 
   return {
     graphBaseUrl: origin,
     authorityHost: origin,
     ca,
     port: graph.port,
-    uploadPort: upload.port,
     tenantId,
     app,
     apps,
@@ -175,13 +172,8 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
       const known = [...oldSecrets].filter((secret) => secret !== null);
       return [...known, ...entra.tokenValues(), ...uploads.tokenValues()];
     },
-    dropConnections() {
-      graph.dropConnections();
-      upload.dropConnections();
-    },
-    async stop() {
-      await Promise.all([graph.stop(), upload.stop()]);
-    },
+    dropConnections: () => graph.dropConnections(),
+    stop: () => graph.stop(),
   };
 }
 

@@ -9,15 +9,13 @@ Serves a Microsoft Graph and Entra of your own on this machine, and prints the c
 kept in memory and go nowhere.
 
   --domain NAME     every address of the domain has a mailbox; may be repeated (default example.com)
-  --port N          port of Graph and Entra on 127.0.0.1 (default: any that is free)
-  --upload-port N   port of upload sessions (default: any that is free)
+  --port N          port on 127.0.0.1 (default: any that is free)
   --help            this text
 `;
 
 interface Options {
   readonly domains: readonly string[];
   readonly port: number;
-  readonly uploadPort: number;
 }
 
 process.exitCode = await main(process.argv.slice(2));
@@ -61,14 +59,13 @@ function readOptions(args: readonly string[]): Options | null {
     options: {
       domain: { type: 'string', multiple: true, default: ['example.com'] },
       port: { type: 'string', default: '0' },
-      'upload-port': { type: 'string', default: '0' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return null;
   const wrong = values.domain.find((domain) => !/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$/.test(domain));
   if (wrong !== undefined) throw new Error(`--domain: "${wrong}" is no domain`);
-  return { domains: values.domain, port: portOf(values.port), uploadPort: portOf(values['upload-port']) };
+  return { domains: values.domain, port: portOf(values.port) };
 }
 
 function portOf(text: string): number {

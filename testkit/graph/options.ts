@@ -47,7 +47,6 @@ export interface FakeGraphOptions {
   /** Told of every message that is accepted, with its recipients' copies. */
   readonly onAccepted?: (copies: readonly Delivery[]) => void;
   readonly now?: () => number;
-  /** Ports on 127.0.0.1; by default any that is free. */
+  /** Port on 127.0.0.1; by default any that is free. */
   readonly port?: number;
-  readonly uploadPort?: number;
 }

@@ -29,7 +29,7 @@ export interface Answer {
 }
 
 export interface FakeRequest {
-  /** Counts from 1 over both ports. */
+  /** Counts from 1. */
   readonly serial: number;
   /** ms since the epoch: when its headers were there. */
   readonly at: number;

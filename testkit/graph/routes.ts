@@ -33,11 +33,18 @@ const uploadTemplates: readonly (readonly [Operation, string, string])[] = [
   ['cancelUpload', 'DELETE', 'api/v2.0/attachmentSessions/{session}'],
 ];
 
-export function routeOf(port: 'graph' | 'upload', method: string, url: string): Route {
+/** Upload sessions are a service of their own, which takes no token: at Microsoft on another host, here under another path. */
+export type Service = 'graph' | 'upload';
+
+export function serviceOf(url: string): Service {
+  return url.startsWith('/api/v2.0/attachmentSessions/') ? 'upload' : 'graph';
+}
+
+export function routeOf(service: Service, method: string, url: string): Route {
   const [path = '', search = ''] = split(url, '?');
   const segments = path.slice(1).split('/');
   const query = queryOf(search);
-  for (const [operation, wanted, template] of port === 'graph' ? templates : uploadTemplates) {
+  for (const [operation, wanted, template] of service === 'graph' ? templates : uploadTemplates) {
     if (wanted !== method) continue;
     const parameters = match(template.split('/'), segments);
     if (parameters !== null) return { operation, parameters, query };

@@ -25,7 +25,7 @@ interface UploadCall {
 
 export interface Uploads {
   create(mailbox: OpenMailbox, message: StoredMessage, body: Json): Answer;
-  /** What comes to the upload port. */
+  /** What comes to the URL of an upload session. */
   serve(operation: Operation, call: UploadCall): Answer;
   /** Values that let anybody write, to look for in logs. */
   tokenValues(): string[];

@@ -3,7 +3,7 @@
  *
  * The SDK's own middleware would repeat a POST that Graph answered with 429, 503 or 504 (the last of which may have sent the
  * mail), drop Retry-After and the cause of a failure, and follow redirects. So the chain here is: token, then HTTP. The SDK
- * encodes nothing either: every value enters a path or a query through `encode` and `odataText`.
+ * encodes nothing either: every value enters a path or a query through `segment`, `encode` and `odataText`.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -60,7 +60,7 @@ export function createGraphClient(baseUrl: string, tokens: TokenSource, http: Ht
   return {
     async call({ method, path, query = {}, body, timeoutMs }, signal) {
       const questions = Object.entries(query).map(([name, value]) => `${name}=${encode(value)}`);
-      const url = `/${path.map(encode).join('/')}${questions.length === 0 ? '' : `?${questions.join('&')}`}`;
+      const url = `/${path.map(segment).join('/')}${questions.length === 0 ? '' : `?${questions.join('&')}`}`;
       const request = client
         .api(url)
         .responseType(ResponseType.RAW)
@@ -102,6 +102,12 @@ function send(request: GraphRequest, method: GraphCall['method'], body: GraphCal
     default:
       return unreachable(method);
   }
+}
+
+/** A dot segment would climb in the path, even percent-encoded (https://url.spec.whatwg.org/#double-dot-path-segment). */
+function segment(value: string): string {
+  if (/^\.{0,2}$/.test(value)) throw new TypeError('a path segment that is empty or climbs');
+  return encode(value);
 }
 
 /** Leaves nothing that separates parts of a path or a query, or that OData reads as a key in parentheses. */

@@ -1,14 +1,16 @@
 /** Sends a message that is too large for one request: a draft, its attachments one by one, and then the request to send it. */
+import { printable } from '../../errors.ts';
 import { contentSize } from '../../message/content.ts';
 import type { Attachment, Message } from '../../message/message.ts';
 import type { GraphAnswer, GraphCall, GraphClient } from './client.ts';
 import { attachmentItemOf, draftOf, fileAttachmentOf } from './draft.ts';
+import { idOf, isUploadUrl } from './identifiers.ts';
 import { clearDrafts } from './lookup.ts';
 import { attachmentBytes, jsonBytes, rawMimeBytes, sessionBytes } from './limits.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
 import { objectOf } from '../http-reply.ts';
 import { readAnswer } from './response.ts';
-import { isUploadHost, upload, type UploadTools } from './upload.ts';
+import { upload, type UploadTools } from './upload.ts';
 import type { Outcome, Structured } from '../transport.ts';
 
 export interface LargeTask {
@@ -46,8 +48,8 @@ export async function sendLarge(task: LargeTask): Promise<Outcome> {
   // A draft left by an earlier attempt would be a second copy if a person sent it, or if it were still on its way.
   if (messageId !== null) await clearDrafts(task.client, facts.mailbox, messageId, tools.requestMs, tools.signal);
   const created = await call(task, { method: 'POST', path: [], body: draftOf(message, messageId, facts.recipients) });
-  const draft = created.kind === 'answer' && created.status === 201 ? objectOf(created.text)?.['id'] : null;
-  if (typeof draft !== 'string') return failed(created, facts);
+  const draft = created.kind === 'answer' && created.status === 201 ? idOf(objectOf(created.text)?.['id']) : null;
+  if (draft === null) return failed(created, facts);
   let sending = false;
   try {
     for (const attachment of message.attachments) {
@@ -73,8 +75,9 @@ async function attach(task: LargeTask, draft: string, attachment: Attachment): P
   }
   const url = opened.kind === 'answer' && opened.status === 201 ? objectOf(opened.text)?.['uploadUrl'] : null;
   if (typeof url !== 'string') return failed(opened, facts);
-  if (!isUploadHost(url, task.graphBaseUrl)) {
-    const text = `Graph names ${URL.parse(url)?.host ?? 'no address'} for the attachment, which is not one of its hosts`;
+  if (!isUploadUrl(url, task.graphBaseUrl)) {
+    const host = printable(URL.parse(url)?.host ?? 'no address', 200);
+    const text = `Graph names ${host} for the attachment, which is not one of its hosts`;
     return { kind: 'connector-fault', fault: 'config', reply: { code: null, enhancedCode: null, text } };
   }
   const source = { size, range: async (start: number, end: number) => rangeOf(attachment, start, end) };

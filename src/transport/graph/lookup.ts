@@ -1,12 +1,14 @@
 /** Finds copies and drafts of a message by its Message-ID, and deletes drafts that will not be sent any more. */
 import { routingKey } from '../../message/address.ts';
 import { odataText, type GraphAnswer, type GraphClient } from './client.ts';
+import { idOf } from './identifiers.ts';
 import { objectOf } from '../http-reply.ts';
 import { readAnswer } from './response.ts';
 import type { Verification } from '../transport.ts';
 
 interface Found {
-  readonly id: string;
+  /** Null if it is none that a request could name. */
+  readonly id: string | null;
   readonly isDraft: boolean;
   /** ms since the epoch; null if it was never sent. */
   readonly sentAt: number | null;
@@ -71,6 +73,11 @@ export async function clearDrafts(
   for (const { id, isDraft } of found) if (isDraft) await remove(client, mailbox, id, requestMs, signal);
 }
 
+/** Of one Message-ID: a copy for each attempt and each resend. */
+const maxFound = 20;
+/** A message has 500 recipients at most (https://learn.microsoft.com/graph/api/user-sendmail). */
+const maxRecipients = 500;
+
 const properties = 'id,isDraft,sentDateTime,toRecipients,ccRecipients,bccRecipients';
 
 async function lookUp(
@@ -80,12 +87,16 @@ async function lookUp(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Found[] | 'unknown' | 'forbidden'> {
-  const query = { $filter: `internetMessageId eq ${odataText(messageId)}`, $select: properties, $top: '20' };
+  const query = {
+    $filter: `internetMessageId eq ${odataText(messageId)}`,
+    $select: properties,
+    $top: String(maxFound),
+  };
   const path = ['users', mailbox, 'messages'];
   const answer = await client.call({ method: 'GET', path, query, timeoutMs }, signal);
   if (isForbidden(answer)) return 'forbidden';
   const value = answer.kind === 'answer' && answer.status === 200 ? objectOf(answer.text)?.['value'] : null;
-  return Array.isArray(value) ? value.flatMap(readFound) : 'unknown';
+  return Array.isArray(value) ? value.slice(0, maxFound).flatMap(readFound) : 'unknown';
 }
 
 /** The permission to read is missing: 403 with a code that says so, unlike a tenant or network that refuses everything. */
@@ -98,13 +109,12 @@ export function isForbidden(answer: GraphAnswer): boolean {
 function readFound(item: unknown): Found[] {
   if (typeof item !== 'object' || item === null) return [];
   const fields = item as Record<string, unknown>;
-  const { id, isDraft, sentDateTime } = fields;
-  if (typeof id !== 'string') return [];
+  const { isDraft, sentDateTime } = fields;
   const sentAt = typeof sentDateTime === 'string' ? Date.parse(sentDateTime) : NaN;
   const recipients = ['toRecipients', 'ccRecipients', 'bccRecipients'].flatMap((key) => addressesOf(fields[key]));
   return [
     {
-      id,
+      id: idOf(fields['id']),
       isDraft: isDraft === true,
       sentAt: Number.isNaN(sentAt) ? null : sentAt,
       recipients: new Set(recipients.map(routingKey)),
@@ -114,7 +124,7 @@ function readFound(item: unknown): Found[] {
 
 function addressesOf(list: unknown): string[] {
   if (!Array.isArray(list)) return [];
-  return list.flatMap((entry: { emailAddress?: { address?: unknown } } | null) => {
+  return list.slice(0, maxRecipients).flatMap((entry: { emailAddress?: { address?: unknown } } | null) => {
     const address = entry?.emailAddress?.address;
     return typeof address === 'string' ? [address] : [];
   });
@@ -123,10 +133,11 @@ function addressesOf(list: unknown): string[] {
 async function remove(
   client: GraphClient,
   mailbox: string,
-  id: string,
+  id: string | null,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<boolean> {
+  if (id === null) return false;
   const answer = await client.call({ method: 'DELETE', path: ['users', mailbox, 'messages', id], timeoutMs }, signal);
   return answer.kind === 'answer' && (answer.status === 204 || answer.status === 404);
 }

@@ -122,12 +122,3 @@ function nextPosition({ text }: HttpAnswer, length: number): number | null {
   const start = /^(\d{1,12})/.exec(typeof first === 'string' ? first : '')?.[1];
   return start === undefined || Number(start) >= length ? null : Number(start);
 }
-
-const uploadHosts = /(?:^|\.)(?:office\.com|office365\.com|outlook\.com|office365\.us|partner\.outlook\.cn)$/;
-
-/** Whether attachments may go there: Microsoft's mail hosts, and the host that Graph itself is configured at. */
-export function isUploadHost(url: string, graphBaseUrl: string): boolean {
-  const parsed = URL.parse(url);
-  if (parsed === null || parsed.protocol !== 'https:') return false;
-  return parsed.hostname === new URL(graphBaseUrl).hostname || uploadHosts.test(parsed.hostname);
-}

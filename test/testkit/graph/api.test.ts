@@ -126,10 +126,10 @@ describe('the check finds', () => {
     ['a Prefer of another kind', 'Prefer is x', ({ mail }) => mail(`${sales}/messages`, { headers: { prefer: 'x' } })],
     ['a call without a token', 'no token is shown', ({ ask }) => ask(`/v1.0/users/${sales}/messages`)],
     [
-      'a token that goes to the host of uploads',
+      'a token that goes to an upload session',
       'a token is shown',
-      ({ ask, graph }) =>
-        ask(`https://127.0.0.1:${graph.uploadPort}/api/v2.0/attachmentSessions/x`, {
+      ({ ask }) =>
+        ask('/api/v2.0/attachmentSessions/x', {
           method: 'PUT',
           headers: {
             authorization: 'Bearer x',

@@ -133,9 +133,9 @@ describe('an upload session', () => {
     return { caller, url, put };
   }
 
-  test('an upload session takes ranges in order, on a separate port, and adds the attachment to the draft', async () => {
+  test('an upload session takes ranges in order, under a path without a token, and adds the attachment to the draft', async () => {
     const { caller, url, put } = await open();
-    expect(url).toContain(`:${caller.graph.uploadPort}/`);
+    expect(url).toContain(`:${caller.graph.port}/api/v2.0/attachmentSessions/`);
     expect((await put(0)).json['NextExpectedRanges']).toEqual([String(step)]);
     expect(errorOf(await put(0))).toBe('416 invalidRange');
     expect((await put(step)).status).toBe(200);

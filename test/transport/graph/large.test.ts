@@ -113,15 +113,6 @@ describe('a large message', () => {
     expect(outcome).toEqual({ kind: 'stopped', why: 'signal' });
     expect([graph.mailbox('sales@example.com').in('drafts'), graph.count('send')]).toEqual([[], 0]);
   });
-
-  test('is uploaded only to hosts of Microsoft and the configured one', async () => {
-    const { graph, transport } = await graphPair();
-    const body = JSON.stringify({ uploadUrl: 'https://office.com.evil.example/x' });
-    graph.script('createUploadSession', faults.answer(201, body, { 'content-type': 'application/json' }));
-    const outcome = await transport.send(largeMail([4 * megabyte]), freely);
-    expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'config' });
-    expect(JSON.stringify(outcome)).toContain('office.com.evil.example');
-  });
 });
 
 describe('postlane send', () => {
