@@ -1,6 +1,6 @@
 /** The validated configuration, with every default filled in and every secret resolved. */
 import type { MessageLimits, Mailbox } from '../message/message.ts';
-import type { Connector } from '../routing/connector.ts';
+import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
 import type { SmtpSettings } from '../transport/smtp/settings.ts';
 import type { RedisConfig } from './redis.ts';
@@ -13,18 +13,9 @@ export interface IncomingSettings {
   readonly password: string;
 }
 
-export interface Limits {
+/** A connector's limits, each of them set. */
+export interface Limits extends Required<ConnectorLimits> {
   readonly preset: string | null;
-  /** Messages of this connector that are sent at once, across all workers. */
-  readonly concurrency: number;
-  /** Evenly spaced, one every 60/n seconds, across all workers; null is unlimited. */
-  readonly messagesPerMinute: number | null;
-  /** Recipients in any 24 hours, across all workers; null is unlimited. */
-  readonly recipientsPerDay: number | null;
-  /** Bytes in any window of that length, across all workers; null is unlimited. */
-  readonly bytesPerWindow: { readonly bytes: number; readonly windowMs: number } | null;
-  /** Bytes of a message as sent; null is what the server accepts. */
-  readonly maxBytes: number | null;
 }
 
 export type TransportSettings =

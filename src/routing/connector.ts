@@ -1,4 +1,4 @@
-/** What routing knows of a connector: who it is, which way it faces, and which addresses it may send for. */
+/** What all rooms know of a connector: its id, its direction, the addresses it may send for, and its limits. */
 
 export type Direction = 'incoming' | 'outgoing' | 'both';
 
@@ -7,6 +7,20 @@ export interface Connector {
   readonly id: string;
   readonly direction: Direction;
   readonly addresses: readonly string[];
+}
+
+/** What a connector may send, over all workers. docs/limits.md says where each limit is enforced. */
+export interface ConnectorLimits {
+  /** Messages that are sent at once, and connections to an SMTP server. */
+  readonly concurrency: number;
+  /** Evenly spaced, one every 60/n seconds; null is unlimited. */
+  readonly messagesPerMinute: number | null;
+  /** Within any 24 hours; null is unlimited. */
+  readonly recipientsPerDay?: number | null;
+  /** Bytes of mail within any window of that length; null is unlimited. */
+  readonly bytesPerWindow?: { readonly bytes: number; readonly windowMs: number } | null;
+  /** Bytes of a message as it is sent; null is what the server accepts. */
+  readonly maxBytes?: number | null;
 }
 
 /** Only these directions ever send. */

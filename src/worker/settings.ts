@@ -1,6 +1,6 @@
 /** What a worker needs to know of the configuration. The configuration's own type satisfies it; no room imports `config`. */
 import type { Mailbox, MessageLimits } from '../message/message.ts';
-import type { Connector } from '../routing/connector.ts';
+import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 
 /** How a connector's mail is tried. Times in ms. */
 export interface SendPolicy {
@@ -11,22 +11,6 @@ export interface SendPolicy {
   readonly onUncertain: 'retry' | 'hold' | 'verify';
   /** If verification is inconclusive. Default `hold`. */
   readonly onUnverified?: 'retry' | 'hold';
-}
-
-interface ByteWindow {
-  readonly bytes: number;
-  readonly windowMs: number;
-}
-
-export interface ConnectorLimits {
-  readonly concurrency: number;
-  readonly messagesPerMinute: number | null;
-  /** Within any 24 hours, over all workers; null is unlimited. */
-  readonly recipientsPerDay?: number | null;
-  /** Bytes of mail within any window of that length, over all workers; null is unlimited. */
-  readonly bytesPerWindow?: ByteWindow | null;
-  /** Bytes of a mail as it is sent; null is what the server takes. */
-  readonly maxBytes?: number | null;
 }
 
 export interface ConnectorConfig extends Connector {

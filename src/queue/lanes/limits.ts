@@ -7,7 +7,7 @@ import { faultScript, limitsScript } from './scripts.ts';
 import type { LaneSnapshot } from './snapshot.ts';
 import { endHoldScript, holdLaneScript, type HoldReason } from './wait-reasons.ts';
 
-/** What BullMQ enforces in Redis for all processes. */
+/** Those of a connector's limits that BullMQ enforces in Redis for all processes. */
 export interface LaneLimits {
   readonly concurrency: number;
   readonly messagesPerMinute: number | null;

@@ -1,8 +1,8 @@
 /** What a connector's own limits say about one attempt: the mail is too large, the day or the window is full, or it is reserved. */
 import { contentSize } from '../../message/content.ts';
 import type { Demand, QuotaKind } from '../../queue/lanes/quota.ts';
+import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
-import type { ConnectorLimits } from '../settings.ts';
 import type { DeliverTools } from './task.ts';
 
 /** The refusal, in words, of a mail that is larger than the connector may send; null if it is not. */

@@ -1,9 +1,10 @@
 /** The types of one delivery attempt: what it is given, what it works with, and what follows from it. */
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
+import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
-import type { ConnectorLimits, SendPolicy } from '../settings.ts';
+import type { SendPolicy } from '../settings.ts';
 import type { Decision } from './retry-policy.ts';
 
 export interface DeliverTools extends LedgerTools {
