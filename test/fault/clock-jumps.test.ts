@@ -7,6 +7,7 @@
 import { expect, test } from 'vitest';
 import { keysOf, laneName } from '../../src/queue/redis/keys.ts';
 import { account, allOnce, copiesOf, countable, countableMany, settled, sink } from '../support/accounting.ts';
+import { lockRenewed } from '../support/locks.ts';
 import { pausedServer } from '../support/paused-server.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
 import { testConnection, testPrefix } from '../support/redis.ts';
@@ -61,18 +62,7 @@ test('a clock that jumps ahead amid a send: the lock is renewed as before, one c
   await setClock(worker, 3 * hourMs);
   const redis = testConnection();
   const lock = keysOf(prefix).queue(laneName('relay'), 'm:lock');
-  let last = await redis.pttl(lock);
-  for (let renewals = 0; renewals < 3; renewals += 1) {
-    // It counts down, and jumps up when it is renewed.
-    await until(
-      async () => {
-        const [before, left] = [last, await redis.pttl(lock)];
-        last = left;
-        return left > before;
-      },
-      { what: 'the lock to be renewed' },
-    );
-  }
+  for (let renewals = 0; renewals < 3; renewals += 1) await lockRenewed(redis, lock);
   release();
   const rows = await settled(producer, ['m']);
   expect(rows).toMatchObject([{ state: 'sent', attempts: 1 }]);

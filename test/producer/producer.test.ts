@@ -9,6 +9,7 @@ import { testConnection, testPrefix } from '../support/redis.ts';
 import { rejection } from '../support/rejection.ts';
 import { startTcpProxy } from '../../testkit/tcp-proxy.ts';
 import { until } from '../../testkit/until.ts';
+import { startProcessClock } from '../support/process-clock.ts';
 
 const message = { from: 'x@example.com', to: 'a@example.net', text: 'x' };
 
@@ -18,16 +19,26 @@ describe('without Redis', () => {
     onTestFinished(() => redis.stop());
     await redis.kill();
     const producer = testProducer('{p}', { url: redis.url, timeoutMs: 400 });
-    const began = performance.now();
+    const elapsedMs = startProcessClock();
     const error = await rejection(producer.send(message));
     expect(error.code).toBe('redis-unavailable');
     expect(error.id).toMatch(/^[0-9a-f-]{36}$/);
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(elapsedMs()).toBeLessThan(2_000);
     await redis.restart();
     const id = error.id!;
     const sent = await until(() => producer.send({ ...message, id }).catch(() => null), { what: 'send to work again' });
-    expect(sent).toEqual({ id, duplicate: false });
-    expect(await producer.send({ ...message, id })).toEqual({ id, duplicate: true });
+    // A duplicate if an earlier call was stored, and its answer came too late.
+    expect(sent.id).toBe(id);
+    await until(
+      () =>
+        producer.send({ ...message, id }).then(
+          ({ duplicate }) => duplicate,
+          () => false,
+        ),
+      {
+        what: 'the same id to be a duplicate',
+      },
+    );
   });
 
   test('that stops answering later send() rejects in time, and works when it answers again', async () => {
@@ -38,9 +49,9 @@ describe('without Redis', () => {
     const producer = testProducer('{p}', { url: `redis://127.0.0.1:${proxy.port}`, timeoutMs: 400 });
     await producer.send({ ...message, id: 'before' });
     proxy.blackHole();
-    const began = performance.now();
+    const elapsedMs = startProcessClock();
     expect((await rejection(producer.send({ ...message, id: 'during' }))).code).toBe('redis-unavailable');
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(elapsedMs()).toBeLessThan(2_000);
     proxy.restore();
     const sent = await until(() => producer.send({ ...message, id: 'during' }).catch(() => null), {
       what: 'send to work again',

@@ -85,7 +85,7 @@ describe.each(kinds)('%s', (_kind, make) => {
     const producer = make();
     await producer.send({ ...message, id: 'waits' });
     expect(await rejection(producer.waitFor('nowhere'))).toMatchObject({ code: 'not-found', id: 'nowhere' });
-    const error = await rejection(producer.waitFor('waits', { timeoutMs: 60 }));
+    const error = await rejection(producer.waitFor('waits', { timeoutMs: 700 }));
     expect(error).toMatchObject({ code: 'timeout', id: 'waits' });
     expect(error.message).toContain('still queued');
     const aborted = rejection(producer.waitFor('waits', { signal: AbortSignal.abort() }));

@@ -46,7 +46,7 @@ export function settingsFor(graph: FakeGraph): GraphSettings {
     mailbox: null,
     saveToSentItems: true,
     tls: { ca: graph.ca },
-    timeouts: { ...graphTimeouts, tokenMs: 5_000, requestMs: 5_000 },
+    timeouts: { ...graphTimeouts, tokenMs: 60_000, requestMs: 60_000 },
   };
 }
 

@@ -37,7 +37,7 @@ channel('child_process').subscribe((event) => {
 // The first afterAll that is registered runs last: after those of the test file.
 afterAll(async () => {
   // What was just told to close needs a moment; it is not a leak.
-  await until(() => open.size === 0, { what: 'the end of all that the tests started', timeoutMs: 5_000 }).catch(() => {
+  await until(() => open.size === 0, { what: 'the end of all that the tests started', timeoutMs: 30_000 }).catch(() => {
     throw new Error(`left running by this test file: ${[...open.values()].join('; ')}`);
   });
 });

@@ -1,5 +1,6 @@
-/** Time travel for locks: a test that needs a lock to have ended ends it, instead of waiting with a lock too short for a busy machine. */
+/** Locks of jobs: a test that needs a lock to have ended ends it, instead of waiting with a lock too short for a busy machine. */
 import type { Redis } from 'ioredis';
+import { until } from '../../testkit/until.ts';
 
 /** Ends every lock at once, as time does when nobody renews it, and makes the next round of maintenance look for stalled jobs. */
 export async function endLocks(redis: Redis, prefix: string): Promise<void> {
@@ -8,4 +9,17 @@ export async function endLocks(redis: Redis, prefix: string): Promise<void> {
     keys.push(...(found as string[]).filter((key) => /:(?:lock|stalled-check)$/.test(key)));
   }
   await redis.unlink(...keys);
+}
+
+/** Waits until the lock is renewed: its time to live counts down, and jumps up. */
+export async function lockRenewed(redis: Redis, key: string): Promise<void> {
+  let last = await redis.pttl(key);
+  await until(
+    async () => {
+      const [before, left] = [last, await redis.pttl(key)];
+      last = left;
+      return left > before;
+    },
+    { what: 'the lock to be renewed' },
+  );
 }

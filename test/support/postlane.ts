@@ -115,7 +115,7 @@ export async function testOperator(
 ): Promise<Operator> {
   const operator = await openOperator({
     redis: { shards: shardCount(), ...redis, prefix },
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
     limits: defaultMessageLimits,
   });
   onTestFinished(() => operator.close());

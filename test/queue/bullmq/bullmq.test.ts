@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { shareConnection, type LaneProcessor, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
 import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { lockRenewed } from '../../support/locks.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
 
@@ -58,14 +59,13 @@ describe('a lane worker', () => {
 
   test('keeps the lock under <queue>:<id>:lock with the token as its value, and renews it', async () => {
     const gate = { open: (): void => undefined };
-    const { redis, keys, worker, queue } = setUp(() => new Promise<void>((resolve) => (gate.open = resolve)), 400);
+    const { redis, keys, worker, queue } = setUp(() => new Promise<void>((resolve) => (gate.open = resolve)), 2_000);
     const lane = worker();
     await queue.add('message', {}, { jobId: 'a' });
     const job = await lane.fetch('the-token');
     const running = lane.runJob(job!, 'the-token', () => false);
     expect(await redis.get(keys.queue('lane-x', 'a:lock'))).toBe('the-token');
-    const began = performance.now();
-    await until(() => performance.now() - began > 900, { what: 'more than two lock times' });
+    await lockRenewed(redis, keys.queue('lane-x', 'a:lock'));
     expect(await redis.get(keys.queue('lane-x', 'a:lock'))).toBe('the-token');
     gate.open();
     await running;
@@ -169,11 +169,11 @@ describe('a lane as a queue', () => {
     ]);
     expect(await lanes.refresh('x', 'exact', false)).toBe(-1);
     await queue.add('message', {}, { jobId: 'later', delay: 50_000 });
-    expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 50_000)).toBeLessThan(2_000);
+    expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 50_000)).toBeLessThan(10_000);
     await queue.add('message', {}, { jobId: 'now' });
     expect(await lanes.refresh('x', 'exact', false)).toBe(0);
     await lanes.holdFor('x', 30_000, 'fault');
-    expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 30_000)).toBeLessThan(2_000);
+    expect(Math.abs((await lanes.refresh('x', 'exact', false)) - 30_000)).toBeLessThan(10_000);
     await queue.pause();
     expect(await lanes.refresh('x', 'exact', false)).toBe(-1);
     expect((await lanes.claim(10, 1_000)).connectors).toEqual([]);

@@ -71,12 +71,13 @@ describe('a lane', () => {
       );
     }
     const limits = { concurrency: 2, messagesPerMinute: 1_200 };
-    const { recorded } = await startWorker({ prefix, config: configOf({ relay: { limits } }) });
+    const { recorded, of } = await startWorker({ prefix, config: configOf({ relay: { limits } }) });
     await operator.lanes.resume('relay');
     const { mails } = recorded('relay');
     await until(() => mails.length >= 3, { what: 'the newsletter to be under way' });
-    const before = mails.length;
     await testProducer(prefix).send({ id: 'reset', from: 'x@example.com', to: 'a@example.net', priority: 'high' });
+    await until(() => of('routed').some(({ id }) => id === 'reset'), { what: 'the password reset to be in the lane' });
+    const before = mails.length;
     await until(() => mails.some(({ id }) => id === 'reset'), { what: 'the password reset' });
     // Two were on their way, and the pace is one in 50 ms.
     expect(mails.findIndex(({ id }) => id === 'reset')).toBeLessThanOrEqual(before + 4);

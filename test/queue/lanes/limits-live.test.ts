@@ -25,7 +25,7 @@ test('recipients, bytes, pace and concurrency follow the file, over two workers;
       what: `${sentBefore} to be sent, and the lane to wait for ${reason}`,
     });
 
-  const ids = Array.from({ length: 12 }, (_, i) => `m${i}`);
+  const ids = Array.from({ length: 20 }, (_, i) => `m${i}`);
   const about = ['--from', 'me@example.com', '--text', 'x'.repeat(900)];
   await Promise.all(ids.map((id) => here.call(['send', ...about, '--to', `${id}@example.net`, '--id', id])));
   await waitsFor('recipients-per-day', 2);
@@ -46,11 +46,11 @@ test('recipients, bytes, pace and concurrency follow the file, over two workers;
   expect(await row()).toMatchObject({ concurrency: 5, limits: { messagesPerMinute: 1 } });
   const slower = sent();
 
-  // A slower pace was in force: the twelve would have taken minutes.
+  // A slower pace was in force: the twenty would have taken minutes.
   await change('messagesPerMinute: 6000, concurrency: 3');
-  await until(() => sent() === 12, { what: 'the rest to be sent' });
-  expect(slower).toBeLessThan(12);
-  expect(await row()).toMatchObject({ waiting: 0, concurrency: 3, sent: 12 });
+  await until(() => sent() === 20, { what: 'the rest to be sent' });
+  expect(slower).toBeLessThan(20);
+  expect(await row()).toMatchObject({ waiting: 0, concurrency: 3, sent: 20 });
   const recipients = server.received.transactions.flatMap(({ to }) => to);
   expect(recipients.toSorted()).toEqual(ids.map((id) => `${id}@example.net`).toSorted());
   const rows = await Promise.all(ids.map(async (id) => (await here.callJson(['status', id])).values[0]));

@@ -237,7 +237,7 @@ describe('the server', () => {
       const { signal } = freely;
       const body = Buffer.alloc(size);
       await http
-        .request({ url, method: 'POST', headers: {}, body, signal, timeoutMs: 5_000 })
+        .request({ url, method: 'POST', headers: {}, body, signal, timeoutMs: 60_000 })
         .catch((error: HttpFailure) => stages.push(error.stage));
     }
     expect(stages).toEqual(['partial', 'complete']);

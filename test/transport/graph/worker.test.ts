@@ -13,7 +13,7 @@ const policy = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 3_600_000, onUnc
 const message = { id: 'm', from: 'sales@example.com', to: 'a@example.net', text: 'x' };
 /** A copy shows at once in these scenes. */
 const atOnce: Partial<GraphSettings> = {
-  timeouts: { tokenMs: 5_000, requestMs: 5_000, uploadMs: 5_000, sentItemsMs: 1 },
+  timeouts: { tokenMs: 60_000, requestMs: 60_000, uploadMs: 60_000, sentItemsMs: 1 },
 };
 
 async function scene(options: GraphPairOptions = {}, retry = policy) {
@@ -39,7 +39,7 @@ describe('accepted, then 504', () => {
   test('with a late copy is verified until the copy appears', async () => {
     const { graph, producer, stateOf, of } = await scene({
       sentItems: 'hidden',
-      settings: { timeouts: { tokenMs: 5_000, requestMs: 5_000, uploadMs: 5_000, sentItemsMs: 60_000 } },
+      settings: { timeouts: { tokenMs: 60_000, requestMs: 60_000, uploadMs: 60_000, sentItemsMs: 60_000 } },
     });
     graph.script('sendMail', faults.acceptThen());
     await producer.send(message);

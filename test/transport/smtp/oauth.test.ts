@@ -33,7 +33,7 @@ describe('Exchange Online', () => {
         credential: { kind: 'clientSecret', clientSecret: graph.app.clientSecret ?? '' },
         authorityHost: graph.authorityHost,
         ca: graph.ca,
-        tokenMs: 5_000,
+        tokenMs: 60_000,
       },
       scope: 'https://outlook.office365.com/.default',
     };
@@ -133,7 +133,7 @@ describe('Gmail', () => {
       await new Promise((resolve) => server.close(resolve));
     });
     const tokenUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}/token`;
-    const oauth2: OAuthSettings = { provider: 'google', grant, tokenUrl, ca: certificates.ca, tokenMs: 5_000 };
+    const oauth2: OAuthSettings = { provider: 'google', grant, tokenUrl, ca: certificates.ca, tokenMs: 60_000 };
     return { forms, oauth2, tokenUrl };
   }
 
