@@ -60,8 +60,14 @@ const smtp = z.strictObject({
   timeouts: z
     .strictObject({
       connect: timeout(smtpTimeouts.connectMs, 'Until the connection is established.'),
-      greeting: timeout(smtpTimeouts.greetingMs, 'Until the server’s greeting.'),
-      command: timeout(smtpTimeouts.commandMs, 'Longest silence of the server in any later phase.'),
+      greeting: timeout(
+        smtpTimeouts.greetingMs,
+        'Until the server’s greeting. RFC 5321 section 4.5.3.2 asks for 5 minutes.',
+      ),
+      command: timeout(
+        smtpTimeouts.commandMs,
+        'Longest silence of the server in any later phase. RFC 5321 section 4.5.3.2 asks for 5 minutes.',
+      ),
       dataTermination: timeout(
         smtpTimeouts.dataTerminationMs,
         'From the end of the message to the server’s reply. A shorter time makes more messages uncertain.',

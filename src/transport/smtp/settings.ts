@@ -18,16 +18,17 @@ export interface SmtpTimeouts {
 }
 
 /**
- * RFC 5321 section 4.5.3.2 asks for 5 minutes per command and 10 for the end of data. A queue's worker can come back later,
- * and a server that does not answer holds one of its slots, so everything before the body is given up sooner; all of that is
- * safe to repeat. The end of data keeps its 10 minutes: giving up there leaves the message uncertain.
+ * RFC 5321 section 4.5.3.2: 5 minutes for the greeting, MAIL and RCPT, 2 for DATA, 3 for a block of the message, 10 for its end.
+ * Servers that delay clients on purpose (tarpits) or verify a recipient at its own server need one to three of them. The price:
+ * a server that accepts connections and then never answers holds a slot for 5 minutes at a time. `totalMs` has room for one
+ * recipient with every phase at its limit.
  */
 export const smtpTimeouts: SmtpTimeouts = {
   connectMs: 30_000,
-  greetingMs: 30_000,
-  commandMs: 120_000,
+  greetingMs: 300_000,
+  commandMs: 300_000,
   dataTerminationMs: 600_000,
-  totalMs: 900_000,
+  totalMs: 1_800_000,
 };
 
 /** A password, or an access token that has to be requested (XOAUTH2, https://developers.google.com/workspace/gmail/imap/xoauth2-protocol). */
