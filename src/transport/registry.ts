@@ -4,13 +4,13 @@ import type { Transport } from './transport.ts';
 export interface TransportRegistry {
   /** The connector's transport, or null if it has none (it only receives, or is unknown). */
   get(connectorId: string): Transport | null;
-  /** Forgets these, so that the next get() builds them anew; the old ones are closed after their running sends. */
+  /** Removes these: the next get() builds them again, and the old ones close after their running sends. */
   invalidate(connectorIds: Iterable<string>): void;
   /** Closes all of them, those invalidated before included. get() answers null afterwards. */
   close(): Promise<void>;
 }
 
-/** `build` is asked once per connector, again after invalidate(); it opens no connection by itself. */
+/** `build` is asked once per connector, and again after invalidate(); it must open no connection. */
 export function createRegistry(build: (connectorId: string) => Transport | null): TransportRegistry {
   const transports = new Map<string, Transport>();
   const closing = new Set<Promise<void>>();

@@ -19,7 +19,7 @@ export interface AdmissionTools {
 }
 
 export interface Admission {
-  /** Null: not here, not now; the lane is with the others. */
+  /** Null: not in this process now; the lane is left to the others. */
   admit(connectorId: string): Promise<Reservation | null>;
   /** Lanes that need not be claimed at present. */
   refused(): readonly string[];
@@ -27,14 +27,14 @@ export interface Admission {
   freed(connectorId: string): void;
 }
 
-/** For so long a lane that was refused is not claimed again, in ms, unless a session of it ends. */
+/** How long a refused lane is not claimed again, in ms, unless one of its sessions ends. */
 const refusedMs = 1_000;
-/** A lane that no process has served for so long needs a session here, in ms. */
+/** How long other processes have to serve a refused lane before a session is requested here, in ms. */
 const unservedMs = 250;
-/** What is not in the list is claimed, and refused again. A claim should not grow without end. */
+/** Bounds the arguments of a claim. A lane beyond this number is claimed and refused again. */
 const longestList = 200;
 
-/** Opening a session may take so long before the lane is left to those who have one already, in ms. */
+/** How long opening a session may take before the lane is left to processes that have one, in ms. */
 const quickMs = 50;
 
 const free: Reservation = { cancel: () => undefined };

@@ -2,7 +2,7 @@
  * How many bytes of mail one process holds at once. A message waits here, before its contents are read, until there is room for
  * it; small ones never do. First come, first served, with two exceptions:
  *
- * - One connector holds at most half, so that its large messages wait for each other while others' pass them.
+ * - One connector holds at most half, so its large messages wait for each other and those of other connectors pass them.
  * - A message that is larger than the whole passes alone, and one that is larger than half alone in its connector.
  */
 import { contentSize } from '../message/content.ts';

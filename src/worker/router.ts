@@ -1,6 +1,6 @@
 /**
- * The router: takes a message from the intake, finds the connector of its From, puts it in that lane. No network but Redis,
- * so that nothing that a mail server does can hold up the intake.
+ * The router: takes a message from the intake, finds the connector of its From, and puts it in that lane. It talks to nothing
+ * but Redis, so no mail server can delay the intake.
  *
  * Order of writes: lane job and ledger row in one step, then the end of the intake job. A crash in between repeats it, and
  * the first step finds what is there already.

@@ -20,10 +20,11 @@ import { emitTo, type Listener } from './events.ts';
 import { setIntrudersAside } from './intruders.ts';
 import type { LaneTools } from './lane-processor.ts';
 import { createLaneWorkers } from './lane-workers.ts';
+import type { LedgerTools } from './ledger-write.ts';
 import { maintain, maintainUntil } from './maintenance/maintenance.ts';
 import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
 import { changesBetween } from './reload.ts';
-import type { Routing } from './router.ts';
+import type { RouterTools, Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { createTransports, type CreateTransport } from './transports.ts';
@@ -50,9 +51,9 @@ export interface Timing {
   /** How long an attempt without a result is left alone: the worker that made it may only have lost its lock. */
   readonly lateResultMs: number;
   readonly orphanGraceMs: number;
-  /** After the drain time: for what was aborted to come back. */
+  /** After the drain time: how long a stop waits for aborted attempts. */
   readonly abortMs: number;
-  /** Every pause of a lane is multiplied by it: what takes an hour can be watched in seconds. Not in ms. */
+  /** A factor for every pause of a lane, so that a test can watch an hour in seconds. Not in ms. */
   readonly pauseScale: number;
 }
 
@@ -65,7 +66,7 @@ const defaultTiming: Timing = {
   pauseScale: 1,
 };
 
-/** How often a job may be found abandoned. A mail that kills its worker must end; a fleet that is redeployed must not cost mail. */
+/** How often a job may be found abandoned. A mail that kills its worker must end, but redeploying all workers must not cost mail. */
 const maxStalledCount = 10;
 /** How long a stop waits for sessions at servers to end, for lanes to close, and for transports to close, in ms. */
 const limitMs = { sessions: 5_000, lanes: 1_000, transports: 2_000 };
@@ -73,7 +74,7 @@ const limitMs = { sessions: 5_000, lanes: 1_000, transports: 2_000 };
 export interface PostlaneWorker {
   /** Resolves once it serves, or when stop() was called meanwhile. Waits for a Redis that is away. */
   start(): Promise<void>;
-  /** Swaps in a new configuration: routes, limits, schedules, and the transports whose settings changed. */
+  /** Puts a new configuration in force: routes, limits, schedules, and the transports whose settings changed. */
   apply(config: WorkerConfig): Promise<void>;
   /** Stops claiming, lets running sends finish within the drain time, hands back the rest. → whether all finished. */
   stop(): Promise<boolean>;
@@ -85,7 +86,8 @@ export interface PostlaneWorker {
 
 export function createWorker(options: WorkerOptions): PostlaneWorker {
   const parts = buildParts(options);
-  const { open, redis, sessions, transports, scheduler, laneWorkers, maintenanceTools, stopping, emit, timing } = parts;
+  const { open, redis, sessions, transports, scheduler, laneWorkers, routerTools, maintenanceTools } = parts;
+  const { stopping, emit, timing } = parts;
   const { lanes } = open;
   const {
     name,
@@ -135,9 +137,9 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       if (stopping.signal.aborted) return;
       subscriber = await subscribe(redis, name, open.shards, parts.announcements);
       if (stopping.signal.aborted) return;
-      await guarded('the keys of the intake', { emit }, () => setIntrudersAside(maintenanceTools));
+      await guarded('the keys of the intake', { emit }, () => setIntrudersAside(routerTools));
       const { lockMs, maintenanceMs: stalledMs } = timing;
-      intake = startIntake({ redis, prefix, lockMs, stalledMs, maxStalledCount, tools: maintenanceTools, emit });
+      intake = startIntake({ redis, prefix, lockMs, stalledMs, maxStalledCount, tools: routerTools, emit });
       scheduler.start();
       const round = (): Promise<boolean> => maintain(maintenanceTools, stopping.signal);
       maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
@@ -188,16 +190,13 @@ function buildParts(options: WorkerOptions) {
     () => routing.config.hostname ?? '',
   );
 
+  const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs };
   const laneTools: LaneTools = {
+    ...ledgerTools,
     lockKey: open.lockKey,
     lanes,
-    ledger,
-    contents,
-    emit,
-    now,
     random: options.random ?? Math.random,
     worker: options.name,
-    retentionMs,
     lateResultMs: timing.lateResultMs,
     quota: open.quota,
     pauseScale: timing.pauseScale,
@@ -229,16 +228,14 @@ function buildParts(options: WorkerOptions) {
     worker: options.name,
     emit,
   });
+  const routerTools: RouterTools = { ...ledgerTools, redis, keys, repair: open, lanes, routing: () => routing };
   const maintenanceTools: MaintenanceTools = {
-    ...laneTools,
-    redis,
-    keys,
+    ...routerTools,
     views: open.views,
-    repair: open,
     shardOf: (connectorId) => open.shards.of(connectorId),
     intake,
     deadLetters: open.deadLetters,
-    routing: () => routing,
+    lateResultMs: timing.lateResultMs,
     laneWorker: (connectorId) => laneWorkers.of(connectorId),
     everyMs: timing.maintenanceMs,
     orphanGraceMs: timing.orphanGraceMs,
@@ -265,6 +262,7 @@ function buildParts(options: WorkerOptions) {
     transports,
     laneWorkers,
     scheduler,
+    routerTools,
     maintenanceTools,
     announcements,
     configure,

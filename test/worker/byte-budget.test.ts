@@ -1,4 +1,4 @@
-/** The budget of bytes: its bounds, its order, and that nobody waits for ever; over random ways of coming, going and giving up. */
+/** The budget of bytes: its bounds, its order, and that no message waits for ever; over random arrivals, releases and cancellations. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Attachment, Message } from '../../src/message/message.ts';
@@ -83,7 +83,7 @@ describe('the budget', () => {
           expect(budget.held()).toBe(sum(within('in')));
           expect(wrong(within('in'), within('waiting')[0], capacity)).toEqual([]);
         }
-        // Whoever waits gets in once the others go.
+        // A waiting message is admitted once the others have left.
         for (let inside = within('in'); inside.length > 0; inside = within('in')) {
           leave(inside[0]!);
           await settle();
@@ -120,7 +120,7 @@ describe('the budget', () => {
     await settle();
     expect(large.map(({ state }) => state)).toEqual(['in', 'waiting', 'waiting', 'waiting', 'waiting']);
     expect([other.state, small.state]).toEqual(['in', 'in']);
-    // Nobody may take the room that the first one in line needs.
+    // No later message may take the room that the first one in line needs.
     const needs = come('needs', 500 * kib);
     const late = come('late', 100 * kib);
     await settle();
@@ -144,7 +144,7 @@ describe('the budget', () => {
     expect(next.state).toBe('in');
   });
 
-  test('sends all away who wait when it ends, and nobody waits after that', async () => {
+  test('turns away all waiting messages when it ends, and admits none to the line after that', async () => {
     const end = new AbortController();
     const { come, leave } = house(1_000 * kib, end.signal);
     const [inside, ...waiting] = Array.from({ length: 3 }, () => come('a', 600 * kib));

@@ -1,4 +1,4 @@
-/** Bytes of mail in one process: large messages of one connector wait for each other, and hold up nobody else. */
+/** Bytes of mail in one process: large messages of one connector wait for each other, and delay no other connector. */
 import { expect, test } from 'vitest';
 import { createRecordingTransport } from '../../src/transport/recording.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../src/transport/transport.ts';

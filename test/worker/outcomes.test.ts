@@ -50,7 +50,7 @@ describe('recipients that fare differently', () => {
     expect(row).toMatchObject({ attempts: 4, reason: 'rejected' });
     expect(row.recipients.map(({ outcome }) => outcome)).toEqual(['accepted', 'accepted', 'rejected', 'accepted']);
     const operator = await testOperator(prefix);
-    // Two transactions reached somebody: the first, and the one that the deferred recipient took at last.
+    // Two transactions reached a recipient: the first, and the one that the deferred recipient took at last.
     expect((await operator.lanes.status('relay')).sent).toBe(2);
     const letter = await operator.deadLetters.get('mixed');
     expect(letter).toMatchObject({ reason: 'rejected', recipients: [{ address: 'gone@example.net', code: '550' }] });
@@ -137,7 +137,7 @@ describe('a dead letter', () => {
 });
 
 describe('a deadline', () => {
-  test('that has passed makes a dead letter «expired» without an attempt', async () => {
+  test('that has passed makes a dead letter `expired` without an attempt', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const operator = await testOperator(prefix);

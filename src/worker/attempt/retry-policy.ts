@@ -11,7 +11,7 @@ import type { FaultClass, Outcome, RecipientOutcome, Reply, StopReason } from '.
 import { unreachable } from '../../errors.ts';
 
 export type Decision =
-  /** Nothing is left to try: the end, or `held` for an operator. `dead` lists whom the dead letter concerns, if anybody. */
+  /** Nothing is left to try: the end, or `held` for an operator. `dead` lists the recipients of the dead letter, if any. */
   | {
       readonly kind: 'settle';
       readonly state: LedgerState;
@@ -97,14 +97,14 @@ export function leaveUncertain(
   recipients: readonly RecipientState[],
   why: string,
   policy: SendPolicy,
-  overdue: boolean,
+  pastDeadline: boolean,
 ): Decision & { kind: 'settle' } {
   const marked = recipients.map((recipient): RecipientState =>
     recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
       ? recipient
       : { ...recipient, outcome: 'uncertain', reply: why },
   );
-  return uncertainEnd(marked, holds(policy) && !overdue);
+  return uncertainEnd(marked, holds(policy) && !pastDeadline);
 }
 
 /** What a message comes to that was found to have been sent: everybody who is left has it. */

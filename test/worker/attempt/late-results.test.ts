@@ -1,4 +1,4 @@
-/** Results that come after somebody else has decided: what they may still change, and what not. */
+/** Results that arrive after another decision: what they may still change, and what not. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { DeadLetter, DeadLetters } from '../../../src/queue/ledger/dead-letters.ts';
 import type { Ledger, NewRow, RecipientState, Settlement } from '../../../src/queue/ledger/ledger.ts';
@@ -102,7 +102,7 @@ describe('the result of an attempt that is not the open one any more', () => {
     expect(await ledger.read('m')).toMatchObject({ state: 'sent' });
   });
 
-  test('stops a later attempt that does not know of it: whom it reached is written in the row', async () => {
+  test('stops a later attempt that does not know of it: the row says which recipients it reached', async () => {
     await fence('t1');
     await ledger.settle(row, 't1', settlement('deferred', 'accepted', 'deferred'));
     expect(await fence('t2')).toBe('open');
@@ -110,7 +110,7 @@ describe('the result of an attempt that is not the open one any more', () => {
     expect(await fence('t2', 1)).toBe('go');
   });
 
-  test.each(['deferred', 'queued'] as const)('«%s» leaves a held message held, with its only copy', async (state) => {
+  test.each(['deferred', 'queued'] as const)('`%s` leaves a held message held, with its only copy', async (state) => {
     await fence('t1');
     await ledger.settle(row, null, settlement('held', 'uncertain', 'uncertain', letter('uncertain')));
     expect(await ledger.settle(row, 't1', settlement(state, 'deferred', 'deferred'))).toBe('late');
@@ -121,7 +121,7 @@ describe('the result of an attempt that is not the open one any more', () => {
   test.each([
     ['sent', 'accepted', null],
     ['dead', 'rejected', letter('rejected')],
-  ] as const)('«%s» ends a held message: nothing is left to resolve', async (state, outcome, left) => {
+  ] as const)('`%s` ends a held message: nothing is left to resolve', async (state, outcome, left) => {
     await fence('t1');
     await ledger.settle(row, null, settlement('held', 'uncertain', 'uncertain', letter('uncertain')));
     expect(await ledger.settle(row, 't1', settlement(state, outcome, outcome, left))).not.toBe('late');

@@ -1,4 +1,4 @@
-/** The retry policy: its schedule, its bounds, and that every outcome leads to exactly one decision that loses nobody. */
+/** The retry policy: its schedule, its bounds, and that every outcome leads to exactly one decision that loses no recipient. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { textOf } from '../../support/source.ts';
@@ -80,7 +80,7 @@ describe('the schedule', () => {
     expect(decide(attempt(both))).toMatchObject({ kind: 'retry', at: 9_000_000 });
   });
 
-  test('ends with one last try shortly before the deadline, and then with «expired»', () => {
+  test('ends with one last try shortly before the deadline, and then with `expired`', () => {
     const close = decide(attempt([got('a', 'deferred')], { attempt: 9, deadline: 600_000 }));
     expect(close).toMatchObject({ kind: 'retry', at: 570_000 });
     const closer = decide(attempt([got('a', 'deferred')], { attempt: 9, deadline: 59_000 }));
@@ -97,7 +97,7 @@ describe('a decision', () => {
     { selector: ({ address }) => address, minLength: 1, maxLength: 20 },
   );
 
-  test('keeps every recipient, never takes back an accepted one, and is «sent» only if all were accepted', () => {
+  test('keeps every recipient, never takes back an accepted one, and is `sent` only if all were accepted', () => {
     fc.assert(
       fc.property(
         outcomes,
@@ -137,7 +137,7 @@ describe('a decision', () => {
     });
   });
 
-  test('about a recipient of whom the outcome says nothing is to try again, never «sent»', () => {
+  test('about a recipient that the outcome does not mention is to try again, never `sent`', () => {
     const decision = decide(attempt([got('a', 'accepted')], { recipients: [pending('a'), pending('forgotten')] }));
     expect(decision).toMatchObject({ kind: 'retry' });
   });

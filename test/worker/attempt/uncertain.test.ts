@@ -29,7 +29,7 @@ describe('an attempt without a known result', () => {
     expect(first).toBe(second);
   });
 
-  test('holds the message for an operator where policy says hold; «retry» sends it again', async () => {
+  test('holds the message for an operator where the policy is `hold`, and sends it again where it is `retry`', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const operator = await testOperator(prefix);
@@ -159,7 +159,7 @@ describe('the fence', () => {
     expect(await ledger.read('m')).toMatchObject({ state: 'sending', attempts: 1, open: { worker: 'w', at: 5 } });
   });
 
-  test('stops whoever comes while an attempt is open, unless told to go over it', async () => {
+  test('stops a second attempt while one is open, unless it may pass over it', async () => {
     const { ledger, redis, lockKey } = await setUp();
     await ledger.fence(row('m'), { ...attempt, lockKey });
     await redis.set(lockKey, 't2');
@@ -175,7 +175,7 @@ describe('the fence', () => {
     expect(await ledger.read('m')).toMatchObject({ attempts: 1, history: [] });
   });
 
-  test('lets a late result settle while nobody has gone over it, and only notes it afterwards', async () => {
+  test('lets a late result settle the message until another attempt begins, and only notes it afterwards', async () => {
     const { ledger, redis, lockKey } = await setUp();
     await ledger.fence(row('m'), { ...attempt, lockKey });
     expect(await ledger.settle(row('m'), 't1', settlement)).toBe('ok');

@@ -1,4 +1,4 @@
-/** The sweep: bounds of dead letters, contents that nobody needs, jobs whose workers died each time. */
+/** Maintenance: bounds of dead letters, contents that no message needs, jobs whose workers died each time. */
 import { describe, expect, test } from 'vitest';
 import { createContentStore } from '../../../src/queue/ledger/content.ts';
 import { shareConnection } from '../../../src/queue/bullmq/shared-queues.ts';
@@ -73,14 +73,14 @@ describe('stored content', () => {
 });
 
 describe('a job that has stalled too often', () => {
-  test('becomes a dead letter «stalled», in a lane as in the intake, and can be replayed', async () => {
+  test('becomes a dead letter `stalled`, in a lane as in the intake, and can be replayed', async () => {
     const prefix = testPrefix();
     const redis = testConnection();
     const keys = keysOf(prefix);
     const producer = testProducer(prefix);
     const operator = await testOperator(prefix);
     await producer.send({ ...message, id: 'wedged' });
-    // As BullMQ leaves it when its workers died: marked as failed for good, to be failed by whoever takes it next.
+    // As BullMQ leaves it when its workers died: marked as failed for good, and the next worker that takes it fails it.
     await redis.hset(keys.queue('outbound', 'wedged'), 'defa', 'job stalled more than allowable limit');
     const { recorded } = await startWorker({ prefix, config: configOf({ relay: {} }) });
     await until(async () => (await producer.status('wedged'))?.state === 'dead', { what: 'it to be dead' });
