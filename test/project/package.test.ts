@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { apiReport, entriesOf } from '../../tools/api/report.ts';
 import { nodeFor, runsTypeScript } from '../../tools/setup/dependencies.mjs';
 import { lockProblems } from '../../tools/setup/lock-problems.mjs';
 import { root, textOf } from '../support/source.ts';
@@ -119,6 +120,14 @@ describe('the package', () => {
   test('has source maps that contain their sources, which are not in the package', () => {
     const map = JSON.parse(readFileSync(join(unpacked, 'dist/errors.js.map'), 'utf8')) as { sourcesContent?: string[] };
     expect(map.sourcesContent).toEqual([textOf('src/errors.ts')]);
+  });
+
+  test('exports the types of docs/api.md', () => {
+    const report = apiReport(entriesOf(textOf('package.json')), (path) =>
+      readFileSync(join(unpacked, 'dist', path), 'utf8'),
+    );
+    // If the change is meant: npm run api
+    expect(report).toBe(textOf('docs/api.md'));
   });
 
   test('can be imported by its package name', async () => {
