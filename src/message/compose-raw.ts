@@ -1,22 +1,46 @@
 /** Composes the bytes of a message that came finished, and of a mail that is attached to another. */
 import type { Parsed } from './address.ts';
 import { headerStart, readHeaderBlock } from './header-block.ts';
+import { dateField } from './header-lines.ts';
+import type { Range } from './part-header.ts';
 import { joinPieces } from './pieces.ts';
 import { sendableMail } from './sendable.ts';
 import type { Turns } from './turns.ts';
 
-/** The message without its Bcc fields, in the form that can be sent; every other byte stays, and so do the octets of each part. */
-export async function composeRaw(bytes: Buffer, turns: Turns): Promise<Parsed<Buffer>> {
+/** What a message gets that has none of its own (RFC 6409 sections 8.2 and 8.3). */
+export interface Missing {
+  /** With its angle brackets; '' adds none. */
+  readonly messageId: string;
+  readonly date: Date;
+}
+
+/**
+ * The message without its Bcc fields and with Message-ID and Date, in the form that can be sent. Every other byte stays, and so do
+ * the octets of each part. What is added stands in front, where no signature of the message covers it.
+ */
+export async function composeRaw(bytes: Buffer, missing: Missing, turns: Turns): Promise<Parsed<Buffer>> {
   const start = headerStart(bytes);
   const { fields, problem } = readHeaderBlock(bytes, start);
   if (problem !== null) return { ok: false, problem };
-  const blind = fields.filter(({ name }) => ['bcc', 'resent-bcc'].includes(name.toLowerCase()));
-  return sendable(bytes, start, blind, turns);
+  const named = (...names: readonly string[]) => fields.filter(({ name }) => names.includes(name.toLowerCase()));
+  const drops = named('bcc', 'resent-bcc');
+  const added: string[] = [];
+  for (const [name, line] of [
+    ['message-id', missing.messageId === '' ? '' : `Message-ID: ${missing.messageId}`],
+    ['date', dateField(missing.date)],
+  ] as const) {
+    const own = named(name);
+    if (line === '' || own.some(({ value }) => value !== '')) continue;
+    added.push(`${line}\r\n`);
+    drops.push(...own);
+  }
+  return sendable(bytes, start, { drops: drops.toSorted((a, b) => a.start - b.start), added }, turns);
 }
 
 /** The attached mail, or other message/*, in lines that end in CRLF. */
 export async function composeAttachedMail(bytes: Buffer, contentType: string, turns: Turns): Promise<Parsed<Buffer>> {
-  if (/^message\/(?:rfc822|global)\s*(?:;|$)/i.test(contentType)) return sendable(bytes, headerStart(bytes), [], turns);
+  if (/^message\/(?:rfc822|global)\s*(?:;|$)/i.test(contentType))
+    return sendable(bytes, headerStart(bytes), { drops: [], added: [] }, turns);
   if (bytes.includes(0)) return { ok: false, problem: 'has a NUL' };
   return { ok: true, value: await joinPieces([{ source: bytes, start: 0, end: bytes.length }], turns) };
 }
@@ -24,11 +48,11 @@ export async function composeAttachedMail(bytes: Buffer, contentType: string, tu
 async function sendable(
   bytes: Buffer,
   start: number,
-  drops: readonly { readonly start: number; readonly end: number }[],
+  { drops, added }: { readonly drops: readonly Range[]; readonly added: readonly string[] },
   turns: Turns,
 ): Promise<Parsed<Buffer>> {
   const { pieces, changes, problem, isClean } = await sendableMail(bytes, start, drops, turns);
   if (problem !== null) return { ok: false, problem };
-  const isSame = changes === 0 && isClean && start === 0;
-  return { ok: true, value: isSame ? bytes : await joinPieces(pieces, turns) };
+  const isSame = changes === 0 && isClean && start === 0 && added.length === 0;
+  return { ok: true, value: isSame ? bytes : await joinPieces([...added, ...pieces], turns) };
 }

@@ -165,11 +165,11 @@ function withAttachments(
 
 /**
  * The finished mail: 7-bit but for non-ASCII local parts and 8-bit message/* attachments, or why there is none. A raw message
- * passes as it is, but for its Bcc fields and what SMTP cannot carry. `message.from` must be there unless the message is raw.
+ * passes as it is, but for its Bcc fields, a missing Message-ID or Date, and what SMTP cannot carry. `message.from` must be there unless the message is raw.
  */
 export async function composeMail(message: Message, options: ComposeOptions): Promise<Parsed<Buffer>> {
   const turns = createTurns();
-  if (message.raw !== undefined) return composeRaw(await options.contentOf(message.raw), turns);
+  if (message.raw !== undefined) return composeRaw(await options.contentOf(message.raw), options, turns);
   const { from } = message;
   if (from === undefined) throw new TypeError('composeMail needs a message with a from');
   const attachments: MailComposerAttachment[] = [];

@@ -31,6 +31,11 @@ export function inlineBytes(content: Content): Buffer | null {
   return 'ref' in content ? null : Buffer.from(content.content, content.encoding);
 }
 
+/** At least the first `count` bytes of inline content, or all of it. */
+export function inlineHead({ content, encoding }: Exclude<Content, { ref: string }>, count: number): Buffer {
+  return Buffer.from(content.slice(0, encoding === 'base64' ? Math.ceil(count / 3) * 4 : count), encoding);
+}
+
 /** Bytes that the content has once decoded, without decoding it. */
 export function contentSize(content: Content): number {
   if ('ref' in content) return content.size;

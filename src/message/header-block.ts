@@ -12,6 +12,8 @@ const colon = 0x3a;
 
 /** Several thousand recipients fit. */
 const maxHeaderBytes = 256 * 1024;
+/** The beginning of a message that is enough to read its header, or to see that it is too long. */
+export const headBytes = maxHeaderBytes + 4096;
 const maxHeaderFields = 5_000;
 
 interface HeaderField {

@@ -1,5 +1,7 @@
 /** A message's identity: its id, its Message-ID header and the time of its acceptance, the same in every process that asks. */
+import { createHash } from 'node:crypto';
 import { asciiDomain, domainOf } from './address.ts';
+import type { Message } from './message.ts';
 
 const uuidV7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
@@ -21,12 +23,31 @@ export function newMessageId(nowMs: number, random: Uint8Array): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
+/** What a Message-ID is made of; the same in every process that asks. */
+export interface MessageIdentity {
+  readonly id: string;
+  /** The prefix of this installation in Redis. */
+  readonly prefix: string;
+  /** ms since 1970. */
+  readonly acceptedAt: number;
+  readonly fromAddress: string;
+}
+
 /**
- * The Message-ID header's value, `<id@domain of From>`. A From whose domain fits into no msg-id gives `postlane.invalid`
- * (RFC 2606 section 2), so that the header is well-formed whatever the address.
+ * The Message-ID header's value, `<id.HASH@domain of From>`. An id is unique in one installation and for as long as its row is kept;
+ * the hash of installation and time makes it unique for ever (RFC 5322 section 3.6.4). Mailboxes that drop duplicates by Message-ID
+ * would lose the second of two mails. A From whose domain fits into no msg-id gives `postlane.invalid` (RFC 2606 section 2), so
+ * that the header is well-formed whatever the address.
  */
-export function messageIdHeader(id: string, fromAddress: string): string {
-  return `<${id}@${asciiDomain(domainOf(fromAddress)) ?? 'postlane.invalid'}>`;
+export function messageIdHeader({ id, prefix, acceptedAt, fromAddress }: MessageIdentity): string {
+  const bits = createHash('sha256').update(`${prefix}\n${acceptedAt}`).digest().readUIntBE(0, 6);
+  // Ten characters: with a UUID and a domain of usual length the field still fits into one line.
+  return `<${id}.${bits.toString(36).padStart(10, '0')}@${asciiDomain(domainOf(fromAddress)) ?? 'postlane.invalid'}>`;
+}
+
+/** The Date header's value in ms since 1970: when the message was ready to be sent (RFC 5322 section 3.6.1). */
+export function dateOf({ sendAt }: Pick<Message, 'sendAt'>, acceptedAt: number): number {
+  return sendAt === undefined ? acceptedAt : Math.max(acceptedAt, Date.parse(sendAt));
 }
 
 /**

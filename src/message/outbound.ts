@@ -112,7 +112,7 @@ export interface OutboundMessage {
   readonly references?: MessageIdList | undefined;
   /**
    * A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references. Its
-   * Bcc fields are removed. From and recipients are read from its header unless they are given beside it. Rules:
+   * Bcc fields are removed, and it gets a Message-ID and a Date if it has none. From and recipients are read from its header unless they are given beside it. Rules:
    * `raw-excludes`, `raw-header`, `base64`, `content-ref`.
    */
   readonly raw?: string | Uint8Array | InlineContent | StoredContent | undefined;
@@ -120,7 +120,7 @@ export interface OutboundMessage {
   readonly envelope?: EnvelopeInput | undefined;
   /** Place in the queue. Default: `normal`. */
   readonly priority?: Priority | undefined;
-  /** Not sent before this time. Default: at once. A number is in milliseconds since 1970. Rule: `date`. */
+  /** Not sent before this time, which is then its Date. Default: at once. A number is in milliseconds since 1970. Rule: `date`. */
   readonly sendAt?: TimeInput | undefined;
   /**
    * Not sent after this time: what is left then becomes a dead letter `expired`. Must be after `sendAt`. Default: the

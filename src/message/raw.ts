@@ -3,14 +3,22 @@ import { parseMailboxList, type Parsed } from './address.ts';
 import { readHeaderBlock, type HeaderBlock } from './header-block.ts';
 import type { Mailbox } from './message.ts';
 
+export { headBytes } from './header-block.ts';
+
 /** What a raw message says of its sender and its recipients; each can be unreadable by itself. */
 export interface RawHeader {
   /** First mailbox of From; null without that field. */
   readonly from: Parsed<Mailbox | null>;
   /** All of To, Cc and Bcc. */
   readonly recipients: Parsed<readonly Mailbox[]>;
-  /** The Message-ID field's value, with its angle brackets. */
+  /** The Message-ID field's value, with its angle brackets; null without that field. */
   readonly messageId: string | null;
+}
+
+/** The Message-ID that a raw message brings along. '': one that is not of the usual form. null: none, so it gets one. */
+export function ownMessageId({ messageId }: RawHeader): string | null {
+  if (messageId === null || messageId === '') return null;
+  return /^<[^<>\s]{1,990}>/.exec(messageId)?.[0] ?? '';
 }
 
 /** Header text for reading: UTF-8 if it is that (RFC 6532), else latin1. */

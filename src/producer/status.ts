@@ -26,7 +26,7 @@ export interface MessageStatus {
   readonly recipients: readonly RecipientState[];
   /** What happened, oldest first. */
   readonly history: readonly HistoryEntry[];
-  /** The Message-ID header, with its angle brackets; null until it is routed, and for `raw` messages. */
+  /** The Message-ID header, with its angle brackets; null until it is routed, and if a `raw` message has an odd one. */
   readonly messageId: string | null;
   /** Why it is dead: the reason of its dead letter; null otherwise. */
   readonly reason: string | null;

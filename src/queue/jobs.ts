@@ -1,6 +1,6 @@
 /** What travels in jobs: the wire form that any producer may enqueue, and the lane's form. Nothing read back is trusted. */
 import { printable, type Issue } from '../errors.ts';
-import { acceptedAt, messageIdHeader } from '../message/identity.ts';
+import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
 import { idOfIntakeJob, idOfJob } from './redis/job-ids.ts';
@@ -18,8 +18,9 @@ export interface LaneJob {
   readonly v: 1;
   readonly id: string;
   readonly message: Message;
+  /** The Message-ID header that the recipient sees; '' if a raw message has an odd one of its own. */
   readonly messageId: string;
-  /** ms since the epoch; also the Date header's. */
+  /** ms since the epoch. */
   readonly acceptedAt: number;
   readonly connector: string;
   readonly rule: string;
@@ -68,16 +69,10 @@ export function decodeIntake(
 export function laneJobOf(
   id: string,
   message: Message,
-  acceptedAtMs: number,
-  route: { connector: string; rule: string; known: boolean },
+  identity: { readonly messageId: string; readonly acceptedAt: number },
+  route: { readonly connector: string; readonly rule: string; readonly known: boolean },
 ): LaneJob {
-  const from = message.from?.address ?? '';
-  return { v: 1, id, message, messageId: messageIdHeader(id, from), acceptedAt: acceptedAtMs, ...route };
-}
-
-/** The Message-ID that the recipient sees, '' where it is not ours: a raw message has its own, or none. */
-export function headerOf({ message, messageId }: LaneJob): string {
-  return message.raw === undefined ? messageId : '';
+  return { v: 1, id, message, ...identity, ...route };
 }
 
 /** A lane job as it comes out of Redis: checked again, as others may have written there. */
@@ -89,31 +84,39 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
   const { messageId, acceptedAt, connector, rule } = record;
   if (
     typeof messageId !== 'string' ||
-    !/^<[^<>\s]+>$/.test(messageId) ||
+    !/^(?:<[^<>\s]+>)?$/.test(messageId) ||
     typeof acceptedAt !== 'number' ||
     !Number.isFinite(acceptedAt) ||
     Math.abs(acceptedAt) > 8.64e15 ||
     typeof connector !== 'string' ||
     typeof rule !== 'string'
   ) {
-    const message = 'the lane job is not of the form that the router writes';
-    return { ok: false, id, issues: [{ field: '', rule: 'job', message }] };
+    return notFromRouter(id);
   }
   const parsed = parseMessage(record['message'], limits);
   if (!parsed.ok) return { ok: false, id, issues: parsed.issues };
+  const { message } = parsed;
+  if (messageId === '' && message.raw === undefined) return notFromRouter(id);
+  // Raw messages that were routed before they got a Message-ID keep what they have.
+  const isFormer = message.raw !== undefined && messageId.startsWith(`<${id}@`);
   return {
     ok: true,
     job: {
       v: 1,
       id,
-      message: parsed.message,
-      messageId,
+      message,
+      messageId: isFormer ? '' : messageId,
       acceptedAt,
       connector,
       rule,
       known: record['known'] === true,
     },
   };
+}
+
+function notFromRouter(id: string): Decoded<LaneJob> {
+  const message = 'the lane job is not of the form that the router writes';
+  return { ok: false, id, issues: [{ field: '', rule: 'job', message }] };
 }
 
 function shapeIssue(data: unknown): Issue | null {

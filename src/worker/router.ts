@@ -7,9 +7,11 @@
  */
 import { DelayedError, WaitingError, type Job } from 'bullmq';
 import { asError, printable, type Issue } from '../errors.ts';
+import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
+import { ownMessageId } from '../message/raw.ts';
 import { refsOf } from '../queue/ledger/content.ts';
-import { decodeIntake, headerOf, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
+import { decodeIntake, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
@@ -18,6 +20,7 @@ import type { RouteTable } from '../routing/table.ts';
 import { deadLetterInvalid, deadLetterMessage } from './dead-letter.ts';
 import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
 import { deadlineOf } from './attempt/deliver.ts';
+import { readHead } from './raw-head.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */
@@ -31,6 +34,8 @@ export interface Routing {
 export interface RouterTools extends IntruderTools {
   readonly lanes: Lanes;
   readonly routing: () => Routing;
+  /** Of this installation in Redis. */
+  readonly prefix: string;
 }
 
 const tryAgainMs = 5_000;
@@ -71,6 +76,8 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const [missing] = await tools.contents.link(id, refsOf(message));
   if (missing !== undefined) return done(refuse({ id, issues: [notStored(message, missing)] }, message, job, tools));
 
+  const identity = { acceptedAt, messageId: await messageIdOf(message, acceptedAt, tools) };
+
   // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
   let status: IdStatus = { kind: 'new' };
   for (;;) {
@@ -86,7 +93,7 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
       status = before;
       continue;
     }
-    const entered = await enterLane(message, acceptedAt, found, status, tools);
+    const entered = await enterLane(message, identity, found, status, tools);
     if (entered.kind === 'new') return null;
     if (entered.kind === 'in-use') return done(reportDuplicate(id, message, entered.state, tools));
     status = entered;
@@ -96,6 +103,18 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
 async function done(work: Promise<unknown>): Promise<null> {
   await work;
   return null;
+}
+
+/** A raw message keeps its own. '' if that is of no form that could be looked up. */
+async function messageIdOf(
+  message: Identified,
+  acceptedAt: number,
+  { contents, prefix }: RouterTools,
+): Promise<string> {
+  const head = message.raw === undefined ? null : await readHead(message.raw, contents);
+  const own = head?.ok === true ? ownMessageId(head.value) : null;
+  const { id, from } = message;
+  return own ?? messageIdHeader({ id, prefix, acceptedAt, fromAddress: from?.address ?? '' });
 }
 
 function notStored(message: Message, ref: string): Issue {
@@ -133,14 +152,16 @@ async function reportDuplicate(
  */
 export async function enterLane(
   message: Identified,
-  acceptedAt: number,
+  { acceptedAt, messageId }: { readonly acceptedAt: number; readonly messageId: string },
   { connector, rule }: { readonly connector: string; readonly rule: string },
   expected: IdStatus,
   tools: RouterTools,
 ): Promise<IdStatus> {
   const { id } = message;
   const known = expected.kind === 'requeued';
-  const laneJob = laneJobOf(id, message, acceptedAt, { connector, rule, known });
+  // What has been sent before keeps its Message-ID, however it was made.
+  const before = known ? ((await tools.ledger.read(id))?.messageId ?? null) : null;
+  const laneJob = laneJobOf(id, message, { acceptedAt, messageId: before ?? messageId }, { connector, rule, known });
   const { config, senders } = tools.routing();
   const { lifetimeMs } = senders.get(connector)?.retry ?? config.retry;
   const priority = jobPriorities[message.priority];
@@ -149,7 +170,7 @@ export async function enterLane(
     id,
     connector,
     rule,
-    messageId: headerOf(laneJob),
+    messageId: laneJob.messageId,
     recipients: message.envelope.to.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     acceptedAt,
     deadline: known ? expected.deadline : deadlineOf(laneJob, lifetimeMs),

@@ -228,7 +228,8 @@ function buildParts(options: WorkerOptions) {
     worker: options.name,
     emit,
   });
-  const routerTools: RouterTools = { ...ledgerTools, redis, keys, repair: open, lanes, routing: () => routing };
+  const { prefix } = options.redis;
+  const routerTools: RouterTools = { ...ledgerTools, redis, keys, prefix, repair: open, lanes, routing: () => routing };
   const maintenanceTools: MaintenanceTools = {
     ...routerTools,
     views: open.views,

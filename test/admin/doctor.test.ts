@@ -98,11 +98,16 @@ function shard() {
       });
     },
     async job(id: string, connector = 'relay', extra: object = {}): Promise<void> {
-      const job = laneJobOf(id, message(id, extra), Date.now(), {
-        connector,
-        rule: 'default',
-        known: false,
-      });
+      const job = laneJobOf(
+        id,
+        message(id, extra),
+        { messageId: `<${id}@x>`, acceptedAt: Date.now() },
+        {
+          connector,
+          rule: 'default',
+          known: false,
+        },
+      );
       await lanes.queue(connector).add(jobName, job, {
         jobId: id,
         removeOnComplete: true,

@@ -189,8 +189,13 @@ describe('a composed mail', () => {
 
 describe('a raw message', () => {
   test('passes byte for byte, but for Bcc and line ends', async () => {
-    const raw = Buffer.from('From: a@b.c\nBcc: s@b.c\nTo: d@e.f\nSubject: \xfc\n\nBcc: body\r\n\x01\xff', 'latin1');
+    const raw = Buffer.from(
+      'From: a@b.c\nBcc: s@b.c\nTo: d@e.f\nMessage-ID: <m@x>\nDate: d\nSubject: \xfc\n\nBcc: body\r\n\x01\xff',
+      'latin1',
+    );
     const bytes = await compose({ raw });
-    expect(bytes.toString('latin1')).toBe('From: a@b.c\r\nTo: d@e.f\r\nSubject: \xfc\r\n\r\nBcc: body\r\n\x01\xff');
+    expect(bytes.toString('latin1')).toBe(
+      'From: a@b.c\r\nTo: d@e.f\r\nMessage-ID: <m@x>\r\nDate: d\r\nSubject: \xfc\r\n\r\nBcc: body\r\n\x01\xff',
+    );
   });
 });

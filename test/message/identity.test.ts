@@ -1,8 +1,8 @@
-/** Ids, Message-IDs and the time of acceptance. */
+/** Ids, Message-IDs, the time of acceptance and the Date. */
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { acceptedAt, messageIdHeader, newMessageId } from '../../src/message/identity.ts';
+import { acceptedAt, dateOf, messageIdHeader, newMessageId } from '../../src/message/identity.ts';
 
 describe('message ids', () => {
   test('are UUIDs of version 7 and variant 10 that carry their time', () => {
@@ -45,14 +45,33 @@ describe('the time of acceptance', () => {
 });
 
 describe('the Message-ID header', () => {
-  test('is the id at the domain of From', () => {
-    expect(messageIdHeader('x_1', 'a@bücher.example')).toBe('<x_1@xn--bcher-kva.example>');
+  const identity = { id: 'x_1', prefix: '{postlane}', acceptedAt: 1_800_000_000_000, fromAddress: 'a@bücher.example' };
+
+  test('is the id with a hash of installation and acceptance, at the domain of From', () => {
+    expect(messageIdHeader(identity)).toBe('<x_1.0man1pps10@xn--bcher-kva.example>');
+    expect(messageIdHeader({ ...identity })).toBe(messageIdHeader(identity));
+  });
+
+  test('is another for the same id in another installation, and for the same id later', () => {
+    const others = [{ prefix: '{other}' }, { acceptedAt: identity.acceptedAt + 1 }, { id: 'x_2' }];
+    const all = [identity, ...others.map((other) => ({ ...identity, ...other }))].map(messageIdHeader);
+    expect(new Set(all).size).toBe(all.length);
   });
 
   test.each(['a@[192.0.2.1]', 'a@b c', 'a', '', 'a@b>\r\nBcc: evil@x.y', 'a@<>'])(
     'is well-formed for the odd address %j',
-    (address) => {
-      expect(messageIdHeader('id', address)).toMatch(/^<id@[a-z0-9.-]+>$/);
+    (fromAddress) => {
+      expect(messageIdHeader({ ...identity, fromAddress })).toMatch(/^<x_1\.[0-9a-z]{10}@[a-z0-9.-]+>$/);
     },
   );
+});
+
+describe('the date', () => {
+  test('is the acceptance, or the release of a mail that was scheduled', () => {
+    const accepted = Date.UTC(2026, 0, 1);
+    const at = (days: number): number => accepted + days * 86_400_000;
+    expect(dateOf({}, accepted)).toBe(accepted);
+    expect(dateOf({ sendAt: new Date(at(7)).toISOString() }, accepted)).toBe(at(7));
+    expect(dateOf({ sendAt: new Date(at(-7)).toISOString() }, accepted)).toBe(accepted);
+  });
 });

@@ -3,14 +3,16 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { composeRaw } from '../../src/message/compose-raw.ts';
 import { readHeaderBlock } from '../../src/message/header-block.ts';
-import { readRawHeader } from '../../src/message/raw.ts';
+import { ownMessageId, readRawHeader } from '../../src/message/raw.ts';
 import { createTurns } from '../../src/message/turns.ts';
 import { growsLinearly } from '../support/growth.ts';
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
+const none = { messageId: '', date: new Date(0) };
+const date = 'Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n';
 
 async function composed(mail: Buffer): Promise<Buffer> {
-  const result = await composeRaw(mail, createTurns());
+  const result = await composeRaw(mail, none, createTurns());
   if (!result.ok) throw new Error(result.problem);
   return result.value;
 }
@@ -66,17 +68,17 @@ describe('removing Bcc', () => {
   test.each(['Bcc: a@b.c\r\n', 'BCC : a@b.c,\r\n\tb@b.c\r\n', 'Resent-Bcc:\r\n a@b.c\r\n', 'bcc:\r\n'])(
     'takes out %j and no other byte',
     async (field) => {
-      const mail = (middle: string) => bytes(`From: a@b.c\r\n${middle}Subject: \xfc\r\n\r\nBcc: stays\r\n`);
+      const mail = (middle: string) => bytes(`${date}From: a@b.c\r\n${middle}Subject: \xfc\r\n\r\nBcc: stays\r\n`);
       expect(await composed(mail(field + field))).toEqual(mail(''));
     },
   );
 
   test('takes out a Bcc at the end of a header without a body', async () => {
-    expect(await composed(bytes('To: a@b.c\r\nBcc: x@y.z'))).toEqual(bytes('To: a@b.c\r\n'));
+    expect(await composed(bytes(`${date}To: a@b.c\r\nBcc: x@y.z`))).toEqual(bytes(`${date}To: a@b.c\r\n`));
   });
 
   test('leaves a message without Bcc as it is', async () => {
-    const mail = bytes('X-Bcc: a\r\nTo: b\r\n\r\n');
+    const mail = bytes(`${date}X-Bcc: a\r\nTo: b\r\n\r\n`);
     expect(await composed(mail)).toBe(mail);
   });
 
@@ -87,7 +89,7 @@ describe('removing Bcc', () => {
     );
     await fc.assert(
       fc.asyncProperty(lines, async (header) => {
-        const result = await composeRaw(bytes(`${header.join('\r\n')}\r\n\r\n`), createTurns());
+        const result = await composeRaw(bytes(`${header.join('\r\n')}\r\n\r\n`), none, createTurns());
         const { fields } = readHeaderBlock(result.ok ? result.value : Buffer.alloc(0));
         expect(fields.filter(({ name }) => /bcc/i.test(name))).toEqual([]);
       }),
@@ -96,7 +98,7 @@ describe('removing Bcc', () => {
 });
 
 describe('before the header', () => {
-  const mail = 'From: a@b.c\r\nTo: d@e.f\r\n\r\nhi\r\n';
+  const mail = `From: a@b.c\r\nTo: d@e.f\r\n${date}\r\nhi\r\n`;
 
   test.each([
     ['the From line of a mailbox file', 'From a@b.c Thu Jan  1 00:00:00 2026\r\n'],
@@ -119,20 +121,57 @@ describe('before the header', () => {
   });
 });
 
+describe('a message without Message-ID or Date', () => {
+  const given = { messageId: '<m.1@b.c>', date: new Date('2026-01-02T03:04:05Z') };
+  const withGiven = async (mail: string): Promise<string> => {
+    const result = await composeRaw(bytes(mail), given, createTurns());
+    return result.ok ? result.value.toString('latin1') : result.problem;
+  };
+  const added = 'Message-ID: <m.1@b.c>\r\nDate: Fri, 02 Jan 2026 03:04:05 +0000\r\n';
+
+  test('gets both in front of its header, where no signature covers them', async () => {
+    const mail = 'DKIM-Signature: v=1; h=From\r\nFrom: a@b.c\r\n\r\nhi\r\n';
+    expect(await withGiven(mail)).toBe(added + mail);
+    expect(await withGiven(mail.replaceAll('\r\n', '\n'))).toBe(added + mail);
+  });
+
+  test.each(['Message-ID:\r\n', 'Date: \r\n'])('gets them in the place of an empty one: %j', async (empty) => {
+    expect(await withGiven(`From: a@b.c\r\n${empty}\r\nhi`)).toBe(`${added}From: a@b.c\r\n\r\nhi`);
+  });
+
+  test.each(['message-id: <own@x>\r\nDATE: today\r\n', 'Message-ID: odd one\r\nDate: x\r\n'])(
+    'keeps its own, however odd: %j',
+    async (own) => {
+      expect(await withGiven(`From: a@b.c\r\n${own}\r\nhi`)).toBe(`From: a@b.c\r\n${own}\r\nhi`);
+    },
+  );
+
+  test.each<[string, string | null]>([
+    ['Message-ID: <own@x>', '<own@x>'],
+    ['Message-ID:\r\n <own@x> (comment)', '<own@x>'],
+    ['Message-ID: odd', ''],
+    ['Message-ID:', null],
+    ['X-A: b', null],
+  ])('is told from one that has %j', (field, expected) => {
+    const header = readRawHeader(bytes(`From: a@b.c\r\n${field}\r\n\r\n`));
+    expect(header.ok && ownMessageId(header.value)).toBe(expected);
+  });
+});
+
 describe('line ends', () => {
   test('of text all become CRLF, and nothing else changes', async () => {
     const piece = fc.constantFrom('\r\n', '\r', '\n', 'a', '\xff', '.');
     await fc.assert(
       fc.asyncProperty(fc.array(piece), async (pieces) => {
         const text = pieces.join('');
-        const mail = await composed(bytes(`From: a@b.c\r\n\r\n${text}`));
-        expect(mail.toString('latin1')).toBe(`From: a@b.c\r\n\r\n${text.replaceAll(/\r\n|\r|\n/g, '\r\n')}`);
+        const mail = await composed(bytes(`${date}\r\n${text}`));
+        expect(mail.toString('latin1')).toBe(`${date}\r\n${text.replaceAll(/\r\n|\r|\n/g, '\r\n')}`);
       }),
     );
   });
 
   test('that are CRLF already cost no copy', async () => {
-    const mail = bytes('a: b\r\n\r\nb\r\n');
+    const mail = bytes(`${date}\r\nb\r\n`);
     expect(await composed(mail)).toBe(mail);
   });
 });
@@ -142,7 +181,7 @@ test.each(['a:\r\n', '\r\n ', ':', ' \r', 'Bcc:\n x\n'])(
   async (unit) => {
     const header = (size: number): Buffer => bytes(`a: ${unit.repeat(size / unit.length)}`);
     expect(readRawHeader(header(1e7)).ok).toBe(false);
-    expect(await composeRaw(header(1e7), createTurns())).toMatchObject({ ok: false });
+    expect(await composeRaw(header(1e7), none, createTurns())).toMatchObject({ ok: false });
     expect(await growsLinearly((size) => readRawHeader(header(size)).ok, 8e5)).toBe(true);
   },
 );

@@ -1,7 +1,7 @@
 /** Compares the mails at the servers with the messages as they were sent, using another library than the one that composed them. */
 import type { AddressObject, EmailAddress } from 'mailparser';
 import { check, type Check, type Notes } from './checks.ts';
-import { comparable, messageIdOf, type Case, type Copy, type Findings } from './evidence.ts';
+import { comparable, messageIdOf, withoutHash, type Case, type Copy, type Findings } from './evidence.ts';
 import type { Person } from './people.ts';
 
 /** A time inside a UUIDv7: its first 48 bits are ms since the epoch (RFC 9562 section 5.7). */
@@ -22,7 +22,8 @@ export function contentChecks({ cases }: Findings): Check[] {
     });
   return [
     each('Message-ID and Date follow from the id', composed, (notes, one, { parsed }, about) => {
-      notes.same(`${about}: Message-ID`, parsed.messageId, messageIdOf(one));
+      notes.same(`${about}: Message-ID`, withoutHash(parsed.messageId ?? ''), messageIdOf(one));
+      notes.same(`${about}: Message-ID of its status`, parsed.messageId, one.status?.messageId);
       notes.holds(dateFits(one, parsed.date), `${about}: Date is ${parsed.date?.toISOString() ?? 'missing'}`);
     }),
     each('names and addresses are unchanged', composed, (notes, one, { parsed }, about) => {

@@ -42,7 +42,7 @@ export async function readEvidence(evidence: Evidence): Promise<Findings> {
   const copies = new Map<string, Copy[]>();
   for (const mail of evidence.received) {
     const parsed = await simpleParser(mail.bytes, { keepCidLinks: true });
-    const key = parsed.messageId ?? '';
+    const key = withoutHash(parsed.messageId ?? '');
     copies.set(key, [...(copies.get(key) ?? []), { ...mail, parsed }]);
   }
   const cases = evidence.sent.map((sent) => {
@@ -54,7 +54,12 @@ export async function readEvidence(evidence: Evidence): Promise<Findings> {
   return { ...evidence, cases, strangers: [...copies.values()].flat() };
 }
 
-/** The expected Message-ID: that of a finished message, else the id at the domain of the sender. */
+/** A Message-ID without what makes it unique over installations and time. */
+export function withoutHash(messageId: string): string {
+  return messageId.replace(/\.[0-9a-z]{10}(?=@[^@]*$)/, '');
+}
+
+/** The expected Message-ID without its hash: that of a finished message, else the id at the domain of the sender. */
 export function messageIdOf({ example, id }: Sent): string {
   const own = /^Message-ID: (.+)$/m.exec(example.mail.raw ?? '')?.[1]?.trim();
   return own ?? `<${id}@${domainOf(example.sender.address)}>`;

@@ -3,7 +3,7 @@
  * and where the job goes. Knows neither BullMQ nor lanes.
  */
 import { asError, printable, unreachable } from '../../errors.ts';
-import { headerOf, type LaneJob } from '../../queue/jobs.ts';
+import type { LaneJob } from '../../queue/jobs.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
 import type { Outcome } from '../../transport/transport.ts';
@@ -163,8 +163,7 @@ function isUncertain({ outcome }: RecipientState): boolean {
 
 /** The message as the ledger knows it, or as it starts. */
 function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
-  const { id, connector, rule, acceptedAt, message } = job;
-  const messageId = headerOf(job);
+  const { id, connector, rule, acceptedAt, message, messageId } = job;
   const known = new Map((before?.recipients ?? []).map((recipient) => [recipient.address, recipient]));
   for (const address of message.envelope.to) {
     if (!known.has(address)) known.set(address, { address, outcome: 'pending', code: null, reply: null });

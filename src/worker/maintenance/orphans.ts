@@ -86,7 +86,13 @@ async function reroute(job: Job, connectorId: string, routing: Routing, tools: M
     const about = { acceptedAt, messageId, connector: null };
     await deadLetterMessage({ ...message, id }, about, 'no-route', found.why, tools);
   } else {
-    await enterLane({ ...message, id }, acceptedAt, found, { kind: 'requeued', via: null, deadline }, tools);
+    await enterLane(
+      { ...message, id },
+      { acceptedAt, messageId },
+      found,
+      { kind: 'requeued', via: null, deadline },
+      tools,
+    );
   }
   return true;
 }

@@ -168,7 +168,7 @@ async function perfect(): Promise<Evidence> {
     const message: Message = { from: { name: systemName, address }, ...parsed.message };
     const refused = new Set(example.refused);
     const accepted = message.envelope.to.filter((each) => !refused.has(each));
-    const messageId = messageIdHeader(id, address);
+    const messageId = messageIdHeader({ id, prefix: '{postlane}', acceptedAt: startedAt, fromAddress: address });
     const bytes = await composedMail(message, {
       messageId,
       date: new Date(acceptedAt(id, startedAt)),
