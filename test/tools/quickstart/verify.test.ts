@@ -95,7 +95,7 @@ describe('the checks of the quick start', () => {
     ['plain text', 'thank you for', 'thank you fr', 'subjects, texts and HTML are unchanged'],
     ['HTML and text', '<h1>', '<h2>', 'subjects, texts and HTML are unchanged'],
     ['names beyond ASCII', '<name-21606@', '<name-1@', 'names and addresses are unchanged'],
-    ['From that nobody matches', 'J. Doe', 'J. Dole', 'names and addresses are unchanged'],
+    ['From that no connector matches', 'J. Doe', 'J. Dole', 'names and addresses are unchanged'],
     ['Reply-To and headers of its own', 'care@', 'scare@', 'names and addresses are unchanged'],
     ['Reply-To and headers of its own', /^X-Order-Number: /m, 'X-Order-Number: 9', 'headers and threads are unchanged'],
     ['answer in a thread', '<first-', '<last-', 'headers and threads are unchanged'],
