@@ -121,6 +121,8 @@ export interface Transport {
    * server cannot be asked. While a copy may still appear, a missing one is `unknown`.
    */
   verify?(mail: OutgoingMail, context: VerifyContext): Promise<Verification>;
+  /** How late after an attempt a copy may appear, in ms: until then a missing one is `unknown` to verify(). */
+  readonly copyWithinMs?: number;
   /** Lets running sends finish, closes idle sessions, refuses new sends. */
   close(): Promise<void>;
 }

@@ -50,6 +50,8 @@ export interface Timing {
   readonly maintenanceMs: number;
   /** How long an attempt without a result is left alone: the worker that made it may only have lost its lock. */
   readonly lateResultMs: number;
+  /** How long such an attempt is verified at least, where the server can be asked: mail systems are rarely further behind. */
+  readonly verifyForMs: number;
   readonly orphanGraceMs: number;
   /** After the drain time: how long a stop waits for aborted attempts. */
   readonly abortMs: number;
@@ -61,6 +63,7 @@ const defaultTiming: Timing = {
   lockMs: 30_000,
   maintenanceMs: 10_000,
   lateResultMs: 60_000,
+  verifyForMs: 30 * 60_000,
   orphanGraceMs: 60_000,
   abortMs: 5_000,
   pauseScale: 1,
@@ -198,6 +201,7 @@ function buildParts(options: WorkerOptions) {
     random: options.random ?? Math.random,
     worker: options.name,
     lateResultMs: timing.lateResultMs,
+    verifyForMs: timing.verifyForMs,
     quota: open.quota,
     pauseScale: timing.pauseScale,
     budget: createByteBudget(() => routing.config.worker.maxBytesInFlight ?? Infinity, stopping.signal),

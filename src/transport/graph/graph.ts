@@ -83,6 +83,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
   return {
     kind: 'graph',
     maxInMemoryBytes: mimeBytes,
+    copyWithinMs: timeouts.sentItemsMs,
     countedBytes,
     send: (mail, context) =>
       attempts.run(

@@ -16,6 +16,8 @@ export interface DeliverTools extends LedgerTools {
    * arrives settles the message without a second copy.
    */
   readonly lateResultMs: number;
+  /** How long an attempt without a result is verified at least, in ms. */
+  readonly verifyForMs: number;
   readonly quota: Quota;
 }
 

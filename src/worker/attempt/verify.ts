@@ -1,6 +1,6 @@
 /**
  * What follows an attempt without a result at a server that can be asked: verify whether it sent the mail, and settle by the
- * answer. Verifications are spaced like retries and bounded; if they stay inconclusive, `onUnverified` decides.
+ * answer. Verifications are bounded by time; if they stay inconclusive, `onUnverified` decides.
  */
 import { unreachable } from '../../errors.ts';
 import type { LedgerRow, RecipientState } from '../../queue/ledger/ledger.ts';
@@ -9,6 +9,7 @@ import type { SendPolicy } from '../settings.ts';
 import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
 import { settled, unverified, type Attempted } from './settlement.ts';
 import type { Delivery, DeliverTask, DeliverTools } from './task.ts';
+import { nextVerification } from './verification-schedule.ts';
 
 export interface InDoubt {
   readonly task: DeliverTask;
@@ -18,13 +19,11 @@ export interface InDoubt {
   readonly attempted: Attempted;
 }
 
-/** With the default schedule the last verification comes half an hour after the attempt: mail systems are rarely further behind. */
-const maxVerifications = 6;
-
 /** → `send`: nothing was sent, or policy says to make the attempt again. Otherwise, what follows. */
 export async function verifyAttempt(doubt: InDoubt, tools: DeliverTools): Promise<Delivery | 'send'> {
   const { task, before } = doubt;
-  const result = await verify(doubt);
+  const attemptedAt = attemptedAtOf(before);
+  const result = await verify(doubt, attemptedAt);
   const attempted = { ...doubt.attempted, at: tools.now() };
   const { row } = attempted;
   tools.emit({ event: 'verified', id: row.id, connector: task.job.connector, result });
@@ -38,8 +37,15 @@ export async function verifyAttempt(doubt: InDoubt, tools: DeliverTools): Promis
       return 'send';
     case 'unknown': {
       const verifications = before.history.filter(({ event }) => event === 'unverified').length + 1;
-      const at = attempted.at + retryDelayMs(verifications, task.policy, tools.random);
-      if (verifications >= maxVerifications || at >= row.deadline) {
+      const at = nextVerification({
+        now: attempted.at,
+        attemptedAt,
+        retryMs: retryDelayMs(verifications, task.policy, tools.random),
+        copyWithinMs: task.transport.copyWithinMs ?? 0,
+        verifyForMs: tools.verifyForMs,
+        deadline: row.deadline,
+      });
+      if (at === null) {
         return leaveUnverified(attempted, task.policy, 'nothing was found out in time', tools);
       }
       return {
@@ -54,9 +60,11 @@ export async function verifyAttempt(doubt: InDoubt, tools: DeliverTools): Promis
   }
 }
 
-async function verify({ task: { transport, signal }, mail, before }: InDoubt): Promise<Verification> {
-  const noted = before.history.findLast(({ event }) => event === 'uncertain');
-  const attemptedAt = before.open?.at ?? noted?.at ?? before.updatedAt;
+function attemptedAtOf({ open, history, updatedAt }: LedgerRow): number {
+  return open?.at ?? history.findLast(({ event }) => event === 'uncertain')?.at ?? updatedAt;
+}
+
+async function verify({ task: { transport, signal }, mail }: InDoubt, attemptedAt: number): Promise<Verification> {
   return transport.verify === undefined ? 'forbidden' : transport.verify(mail, { signal, attemptedAt });
 }
 

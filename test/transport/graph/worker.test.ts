@@ -67,6 +67,16 @@ test('a message whose 504 sent nothing is sent again', async () => {
   expect([graph.deliveries.length, graph.count('sendMail')]).toEqual([1, 4]);
 });
 
+test('a message whose 500 sent nothing is sent again once a copy would have appeared, whatever the retry schedule', async () => {
+  const timeouts = { tokenMs: 60_000, requestMs: 60_000, uploadMs: 60_000, sentItemsMs: 2_500 };
+  const { graph, producer, stateOf, of } = await scene({ settings: { timeouts } });
+  graph.script('sendMail', faults.internal());
+  await producer.send(message);
+  await until(async () => (await stateOf('m')) === 'sent', { what: 'it to be sent' });
+  expect([graph.deliveries.length, graph.count('sendMail')]).toEqual([1, 2]);
+  expect(of('held')).toEqual([]);
+});
+
 test('a large message is sent in parts through a whole worker', async () => {
   const { graph, producer, stateOf } = await scene();
   const content = Buffer.alloc(5 * 1024 * 1024, 'attachment ');
