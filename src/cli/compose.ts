@@ -1,5 +1,4 @@
 /** Joins the rooms: the configuration of a command, and the producer or operator that it works with. */
-import { readFile } from 'node:fs/promises';
 import type { Config, ConnectorConfig } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import { nearest } from '../config/suggest.ts';
@@ -14,8 +13,7 @@ export const redisTimeoutMs = 5_000;
 // Each command loads what it needs: `--help` no configuration, `explain` no client of Redis, nothing but a worker a protocol.
 export async function load({ env, cwd }: Environment, file: string | undefined): Promise<LoadResult> {
   const { loadConfig } = await import('../config/load.ts');
-  const read = (path: string): Promise<string> => readFile(path, 'utf8');
-  return loadConfig({ env, cwd, readFile: read, ...(file === undefined ? {} : { file }) });
+  return loadConfig({ env, cwd, ...(file === undefined ? {} : { file }) });
 }
 
 /** The configuration, or a UsageError with all its mistakes. */

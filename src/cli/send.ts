@@ -1,7 +1,5 @@
 /** `send`: enqueues one message, and with --wait waits for its final state. */
-import { readFile } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
-import { buffer } from 'node:stream/consumers';
+import { basename } from 'node:path';
 import { Option, type Command } from 'commander';
 import { asError, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
@@ -13,6 +11,7 @@ import { buildRouteTable } from '../routing/table.ts';
 import type { Action, Call } from './command.ts';
 import { openProducer, requireConfig } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
+import { createFileReader, withoutMboxLine } from './files.ts';
 import { statusJson, statusLines } from './status.ts';
 import { collect, parseDuration, parseFuture, parseHeader } from './values.ts';
 
@@ -62,7 +61,7 @@ export function addSend(program: Command, action: Action): void {
 
 async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
-  const message = await messageOf(call, options);
+  const message = await messageOf(call, options, config.message.maxBytes);
   const { parseMessage } = await import('../message/schema.ts');
   const parsed = parseMessage(message, config.message);
   if (parsed.ok) {
@@ -131,7 +130,7 @@ async function requireSize(
   throw new PostlaneError('message-invalid', text, { issues: [{ field, rule: 'too-large', message: text }] });
 }
 
-async function messageOf(call: Call, options: SendOptions): Promise<OutboundMessage> {
+async function messageOf(call: Call, options: SendOptions, maxBytes: number): Promise<OutboundMessage> {
   const {
     from,
     to,
@@ -148,9 +147,10 @@ async function messageOf(call: Call, options: SendOptions): Promise<OutboundMess
     priority,
     sendAt,
   } = options;
-  const attachments = await Promise.all(
-    attach.map(async (file) => ({ filename: basename(file), content: await bytesOf(call, file) })),
-  );
+  const files = createFileReader(call, maxBytes);
+  const attachments: { filename: string; content: Buffer }[] = [];
+  for (const file of attach)
+    attachments.push({ filename: basename(file), content: await files.read('--attach', file) });
   return {
     ...given('id', id),
     ...given('from', from),
@@ -164,7 +164,7 @@ async function messageOf(call: Call, options: SendOptions): Promise<OutboundMess
     ...given('priority', priority),
     ...(attachments.length === 0 ? {} : { attachments }),
     ...(header.length === 0 ? {} : { headers: headersOf(header) }),
-    ...(eml === undefined ? {} : { raw: eml === '-' ? await buffer(call.streams.stdin) : await bytesOf(call, eml) }),
+    ...(eml === undefined ? {} : { raw: withoutMboxLine(await files.read('--eml', eml)) }),
     ...(sendAt === undefined ? {} : { sendAt: new Date(usage('--send-at', () => parseFuture(sendAt, Date.now()))) }),
   };
 }
@@ -190,14 +190,6 @@ function headersOf(fields: readonly string[]): Record<string, string[]> {
     headers.set(name, [...(headers.get(name) ?? []), value]);
   }
   return Object.fromEntries(headers);
-}
-
-async function bytesOf({ cwd }: Call, file: string): Promise<NonSharedBuffer> {
-  try {
-    return await readFile(resolve(cwd, file));
-  } catch (thrown) {
-    throw new UsageError(`${file} cannot be read: ${asError(thrown).message}`);
-  }
 }
 
 function usage<T>(option: string, parse: () => T): T {

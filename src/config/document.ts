@@ -1,6 +1,7 @@
 /** Parses the YAML file into plain data, with the place of every key and value, and every mistake of form. */
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
 import type { ConfigRule, Path, Problem } from './issues.ts';
+import { structureProblem } from './yaml-guard.ts';
 
 export interface Place {
   readonly line: number;
@@ -40,6 +41,14 @@ export function parseFile(text: string): ParsedFile {
     problems,
     locate: () => ({ line: 1, column: 1 }),
   });
+
+  const refused = structureProblem(text);
+  if (refused !== null) {
+    // Lines are counted by the parser, which does not run.
+    const line = text.slice(0, refused.offset).split('\n').length;
+    const place = { line, column: 1 };
+    return stop([{ ...broken(refused.rule, `the file ${refused.problem}`, 0), place }]);
+  }
 
   let document: Document.Parsed;
   try {
@@ -82,10 +91,10 @@ function readTree(root: unknown, placeOf: (offset: number) => Place): ParsedFile
   };
   const read = (node: unknown, path: Path, depth: number, inAlias: boolean): unknown => {
     if (inAlias) aliasedNodes += 1;
+    if (exhausted) return null;
     if (depth > maxDepth || aliasedNodes > maxAliasedNodes) {
-      if (!exhausted) fail(path, 'yaml-alias', 'the aliases nest or multiply without limit; write the values out');
       exhausted = true;
-      return null;
+      return fail(path, 'yaml-alias', 'the aliases nest or multiply without limit; write the values out');
     }
     if (isAlias(node)) {
       // The name after * may be the start of an unquoted password, so the message does not repeat it.

@@ -4,7 +4,8 @@ import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
 import { parseFile, type Place } from './document.ts';
 import { type ConfigIssue, keyOf, type Path, type Problem } from './issues.ts';
-import { codeOf, expandReferences, pathId, type ReferenceSources } from './references.ts';
+import { decodeText, maxConfigFileBytes, readRegularFile, type FileRead, type TextRead } from './files.ts';
+import { expandReferences, pathId, type ReferenceSources } from './references.ts';
 import { redisPemPlaces } from './redis.ts';
 import { checkRules } from './rules.ts';
 import { showUnless, validate, valueAt } from './validate.ts';
@@ -16,8 +17,8 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Base of a relative path of the configuration file. Relative references start at the directory of that file. */
   readonly cwd: string;
-  /** Reads the text of an absolute path. The `code` of an error (ENOENT) appears in the message. */
-  readonly readFile: (path: string) => Promise<string>;
+  /** Reads the file at an absolute path. Default: regular files of at most 1 MiB. */
+  readonly readFile?: (path: string) => Promise<FileRead>;
 }
 
 /** `files`: absolute paths of the configuration and of every file that it references, missing ones included. */
@@ -38,7 +39,7 @@ export type LoadResult =
     };
 
 /** Never rejects. `file` is the path as given; issues are in the order of the file. */
-export async function loadConfig({ file: given, env, cwd, readFile }: LoadOptions): Promise<LoadResult> {
+export async function loadConfig({ file: given, env, cwd, readFile = readBounded }: LoadOptions): Promise<LoadResult> {
   // `POSTLANE_CONFIG=` in an env file gives an empty variable, which names no file.
   const file = given ?? (env['POSTLANE_CONFIG'] || 'postlane.yaml');
   const path = resolve(cwd, file);
@@ -50,15 +51,17 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
     files,
   });
 
-  let text: string;
-  try {
-    text = await readFile(path);
-  } catch (thrown) {
-    const message = `cannot be read (${codeOf(thrown)}); pass its path with --config FILE or POSTLANE_CONFIG`;
+  const readText = async (path: string): Promise<TextRead> => {
+    const read = await readFile(path);
+    return read.ok ? decodeText(read.bytes) : read;
+  };
+  const read = await readText(path);
+  if (!read.ok) {
+    const message = `cannot be read (${read.problem}); pass its path with --config FILE or POSTLANE_CONFIG`;
     return failed([{ key: '', rule: 'file-unreadable', message, file, line: 0, column: 0 }]);
   }
 
-  const parsed = parseFile(text);
+  const parsed = parseFile(read.text);
   const locate = (problem: Problem & { readonly place?: Place }): ConfigIssue => ({
     key: keyOf(problem.path),
     rule: problem.rule,
@@ -67,14 +70,14 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
     ...(problem.place ?? parsed.locate(problem.path, problem.on)),
   });
   const { data } = parsed;
-  if (data === undefined) return failed(parsed.problems.map(locate));
+  if (data === undefined) return failed(listed(parsed.problems.map(locate)));
 
   const redis = redisUrlOf(env);
   // Removed before references are resolved, so that a missing one does not matter.
   if (redis.url !== null && isMap(data['redis'])) {
     for (const key of ['url', 'cluster', 'sentinel', 'db']) delete data['redis'][key];
   }
-  const sources = { env, directory: dirname(path), readFile };
+  const sources = { env, directory: dirname(path), readText };
   const expansion = await expandReferences(data, sources);
   const certificates = await readCertificates(data, sources);
   const files = [...new Set([path, ...expansion.files, ...certificates.files])];
@@ -89,10 +92,14 @@ export async function loadConfig({ file: given, env, cwd, readFile }: LoadOption
   const sure = [...parsed.problems, ...expansion.problems, ...certificates.problems];
   const known = new Set(sure.filter(({ on }) => on === 'value').map((problem) => pathId(problem.path)));
   const rest = [...validation.problems, ...rules.errors].filter((problem) => !known.has(pathId(problem.path)));
-  const issues = [...redis.issues, ...inOrder([...sure, ...rest].map(locate))];
-  const warnings = inOrder(rules.warnings.map(locate));
+  const issues = [...redis.issues, ...listed([...sure, ...rest].map(locate))];
+  const warnings = listed(rules.warnings.map(locate));
   if (issues.length > 0 || validation.file === undefined) return { ok: false, issues, warnings, file, files };
   return { ok: true, config: buildConfig(validation.file), warnings, file, files };
+}
+
+function readBounded(path: string): Promise<FileRead> {
+  return readRegularFile(path, maxConfigFileBytes);
 }
 
 /** Places within a connector where a path may stand for PEM text. */
@@ -107,7 +114,7 @@ const pemPlaces: readonly Path[] = [
 /** Replaces paths of PEM files with their text, in place. */
 async function readCertificates(
   data: Record<string, unknown>,
-  { directory, readFile }: ReferenceSources,
+  { directory, readText }: ReferenceSources,
 ): Promise<{ problems: Problem[]; files: string[] }> {
   const problems: Problem[] = [];
   const files: string[] = [];
@@ -120,13 +127,11 @@ async function readCertificates(
     files.push(file);
     const holder = valueAt(data, path.slice(0, -1)) as Record<string, unknown>;
     const key = String(path.at(-1));
-    try {
-      holder[key] = await readFile(file);
-    } catch (thrown) {
-      holder[key] = null;
-      const message = `refers to a file that cannot be read (${codeOf(thrown)})`;
-      problems.push({ path, rule: 'missing-file', message, on: 'value' });
-    }
+    const read = await readText(file);
+    holder[key] = read.ok ? read.text : null;
+    if (read.ok) continue;
+    const message = `refers to a file that cannot be read (${read.problem})`;
+    problems.push({ path, rule: 'missing-file', message, on: 'value' });
   }
   return { problems, files };
 }
@@ -145,6 +150,14 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function inOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
-  return [...issues].sort((a, b) => a.line - b.line || a.column - b.column);
+/** More than this is a file of another kind, and would fill the log. */
+const maxListed = 1_000;
+
+/** In the order of the file. */
+function listed(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  const inOrder = [...issues].sort((a, b) => a.line - b.line || a.column - b.column);
+  const rest = inOrder[maxListed];
+  if (rest === undefined) return inOrder;
+  const message = `${inOrder.length - maxListed} more are not listed; correct these first`;
+  return [...inOrder.slice(0, maxListed), { ...rest, key: '', rule: 'too-many-mistakes', message }];
 }

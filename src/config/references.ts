@@ -1,12 +1,13 @@
 /** Resolves references in text values: `${NAME}` from the environment, `${file:PATH}` from a file; `$${` is a plain `${`. */
 import { resolve } from 'node:path';
+import type { TextRead } from './files.ts';
 import type { Path, Problem } from './issues.ts';
 
 export interface ReferenceSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Base of relative paths: the directory of the configuration file. */
   readonly directory: string;
-  readonly readFile: (path: string) => Promise<string>;
+  readonly readText: (path: string) => Promise<TextRead>;
 }
 
 export interface Expansion {
@@ -28,12 +29,12 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
   const problems: Problem[] = [];
   const referring = new Set<string>();
   const whole = new Set<string>();
-  const files = new Map<string, Promise<string>>();
+  const files = new Map<string, Promise<TextRead>>();
 
-  const readOnce = async (path: string): Promise<string> => {
-    const text = files.get(path) ?? sources.readFile(path);
-    files.set(path, text);
-    return text;
+  const readOnce = async (path: string): Promise<TextRead> => {
+    const read = files.get(path) ?? sources.readText(path);
+    files.set(path, read);
+    return read;
   };
   const valueOf = async (
     name: string,
@@ -42,15 +43,9 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
     if (!closed) return { rule: 'bad-reference', message: 'has a ${ without a closing }; write $${ for a plain ${' };
     if (name.startsWith('file:') && name.length > 'file:'.length) {
       const path = resolve(sources.directory, name.slice('file:'.length));
-      try {
-        // Editors and `echo` end a file with a line end that is not part of the secret.
-        return { value: (await readOnce(path)).replace(/\r?\n$/, '') };
-      } catch (thrown) {
-        return {
-          rule: 'missing-file',
-          message: `refers to the file ${path}, which cannot be read (${codeOf(thrown)})`,
-        };
-      }
+      const read = await readOnce(path);
+      if (read.ok) return { value: withoutLastLineEnds(read.text) };
+      return { rule: 'missing-file', message: `refers to the file ${path}, which cannot be read (${read.problem})` };
     }
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
       return { rule: 'bad-reference', message: 'has a reference that is neither ${NAME} nor ${file:PATH}' };
@@ -76,7 +71,7 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
       if (match[0].length === text.length) whole.add(id);
       const result = await valueOf(match[1], match[2] === '}');
       if ('value' in result) {
-        parts.push(result.value);
+        parts.push(isInLogin(text, end) ? encodeURIComponent(result.value.toWellFormed()) : result.value);
       } else {
         failed = true;
         problems.push({ path, ...result, on: 'value' });
@@ -100,8 +95,17 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
   return { problems, referring, whole, files: [...files.keys()] };
 }
 
-/** The code (`ENOENT`) rather than the message, which might quote a secret. */
-export function codeOf(thrown: unknown): string {
-  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
-  return typeof code === 'string' ? code : 'unreadable';
+/** Editors and `echo` end a file with line ends that are not part of the secret. A pattern would take quadratic time. */
+function withoutLastLineEnds(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === '\n' || text[end - 1] === '\r') end -= 1;
+  return text.slice(0, end);
+}
+
+/**
+ * Whether a reference is between the `://` and the `@` of a URL, as in `redis://:${PASSWORD}@host`: there `/ # ? @ : %` would
+ * mean something else, so its text is percent-encoded, and the password arrives as it is.
+ */
+function isInLogin(text: string, end: number): boolean {
+  return /^rediss?:\/\//.test(text) && text.includes('@', end);
 }

@@ -103,9 +103,10 @@ function authRules({ path, smtp, hasIncoming }: PartialConnector): Problem[] {
     problems.push(...problem([...path, 'smtp', 'security'], 'insecure-auth', message));
   }
   const { port, security } = smtp;
-  if ((port === 465 && security === 'starttls') || ((port === 587 || port === 25) && security === 'tls')) {
+  // RFC 8314 section 3.3: TLS from the first byte at 465, where plain text only meets silence.
+  if ((port === 465 && security !== 'tls') || ((port === 587 || port === 25) && security === 'tls')) {
     const usual = port === 465 ? 'tls' : 'starttls';
-    const message = `is ${security} at port ${port}, where servers speak ${usual}; remove it unless yours differs`;
+    const message = `is ${security} at port ${port}, where servers expect ${usual}; remove it unless yours differs`;
     problems.push(...problem([...path, 'smtp', 'security'], 'security-port', message));
   }
   return problems;

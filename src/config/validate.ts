@@ -31,22 +31,44 @@ const secretKeys: ReadonlySet<string> = new Set([
   'nodes',
 ]);
 
+/** Keys whose values are addresses; anywhere else an @ may be what separates a password from a host. */
+const addressKeys: ReadonlySet<string> = new Set(['address', 'addresses', 'unmonitoredAddress', 'mailbox']);
+
 /** The text of a reference is never shown, whatever its key: an operator may keep anything in the environment. */
 export function showUnless(referring: ReadonlySet<string>): Show {
   return (path, value) => {
     if (path.some((part) => secretKeys.has(String(part))) || referring.has(pathId(path))) return null;
-    if (typeof value === 'string') return JSON.stringify(printable(value, 60));
+    if (typeof value === 'string') return mayHoldLogin(path, value) ? null : JSON.stringify(printable(value, 60));
     return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
   };
 }
 
+/** `smtp://user:password@host` in place of a host, for example. */
+function mayHoldLogin(path: Path, value: string): boolean {
+  return value.includes('://') || (value.includes('@') && !path.some((part) => addressKeys.has(String(part))));
+}
+
 /** A number or boolean given as one whole reference is first read from its text, in place. */
 export function validate(data: Record<string, unknown>, whole: Expansion['whole'], show: Show): Validation {
-  let result = configSchema.safeParse(data);
-  if (!result.success && readReferredScalars(data, result.error.issues, whole)) result = configSchema.safeParse(data);
+  let result = parse(data);
+  if (result?.success === false && readReferredScalars(data, result.error.issues, whole)) result = parse(data);
+  if (result === null) {
+    const message = 'the file has too many mistakes to list them';
+    return { file: undefined, problems: [{ path: [], rule: 'too-many-mistakes', message, on: 'value' }] };
+  }
   if (result.success) return { file: result.data, problems: [] };
-  const schema = configJsonSchema() as JsonSchema;
-  return { file: undefined, problems: result.error.issues.flatMap((issue) => problemsOf(issue, data, show, schema)) };
+  const describe = describerOf(data, show, configJsonSchema());
+  return { file: undefined, problems: result.error.issues.flatMap(describe) };
+}
+
+/** null where there are so many issues that zod, which passes them on as arguments, exhausts the stack (some 100,000). */
+function parse(data: Record<string, unknown>): ReturnType<typeof configSchema.safeParse> | null {
+  try {
+    return configSchema.safeParse(data);
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return null;
+    throw thrown;
+  }
 }
 
 function readReferredScalars(
@@ -74,21 +96,44 @@ function readReferredScalars(
   return changed;
 }
 
-function problemsOf(issue: z.core.$ZodIssue, data: unknown, show: Show, schema: JsonSchema): Problem[] {
-  const path = pathOf(issue);
-  if (issue.code === 'unrecognized_keys') {
+/** Suggestions compare with every known key, so only the first unknown keys get one. */
+const maxSuggestions = 100;
+
+function describerOf(data: unknown, show: Show, schema: JsonSchema): (issue: z.core.$ZodIssue) => Problem[] {
+  let suggested = 0;
+  return (issue) => {
+    if (issue.code !== 'unrecognized_keys') return [problemOf(issue, data, show)];
+    const path = pathOf(issue);
     const map = valueAt(data, path) as Record<string, unknown>;
-    return issue.keys.map((key) => unknownKey(schema, path, key, map));
-  }
+    const place = schemaAt(schema, path);
+    return issue.keys.map((key) => {
+      suggested += 1;
+      return unknownKey(place, path, key, map, suggested <= maxSuggestions);
+    });
+  };
+}
+
+function problemOf(issue: z.core.$ZodIssue, data: unknown, show: Show): Problem {
+  const path = pathOf(issue);
   const value = valueAt(data, path);
-  if (value === undefined) return [missing(path)];
+  if (value === undefined) return missing(path);
   if (value === null) {
-    return [{ path, rule: 'empty', message: 'has no value; set one, or remove the key', on: 'value' }];
+    return { path, rule: 'empty', message: 'has no value; set one, or remove the key', on: 'value' };
   }
   const [rule, must] = verdict(issue, path);
-  // Text in place of a map or a list may be "user:password", which its key does not reveal.
-  const container = issue.code === 'invalid_type' && !scalarKinds.has(issue.expected);
-  return [{ path, rule, message: sentence(must, container ? null : show(path, value)), on: 'value' }];
+  return {
+    path,
+    rule,
+    message: sentence(must, isMisplaced(issue, rule, value) ? null : show(path, value)),
+    on: 'value',
+  };
+}
+
+/** Text in place of a map, a list or a number may be `user:password`, which its key does not reveal. */
+function isMisplaced(issue: z.core.$ZodIssue, rule: ConfigRule, value: unknown): boolean {
+  if (issue.code === 'invalid_type' && !scalarKinds.has(issue.expected)) return true;
+  const wantsNumber = rule === 'port' || (issue.code === 'invalid_type' && /^(?:number|int)$/.test(issue.expected));
+  return wantsNumber && typeof value === 'string' && !/^\d+$/.test(value);
 }
 
 function missing(path: Path): Problem {
@@ -148,13 +193,23 @@ interface JsonSchema {
   readonly items?: JsonSchema;
 }
 
-function unknownKey(root: JsonSchema, path: Path, key: string, map: Record<string, unknown>): Problem {
+function schemaAt(root: JsonSchema, path: Path): JsonSchema | undefined {
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
     const inner: JsonSchema | boolean | undefined = schema?.additionalProperties;
     const item: JsonSchema | undefined = typeof part === 'number' ? schema?.items : undefined;
     schema = item ?? schema?.properties?.[String(part)] ?? (typeof inner === 'object' ? inner : undefined);
   }
+  return schema;
+}
+
+function unknownKey(
+  schema: JsonSchema | undefined,
+  path: Path,
+  key: string,
+  map: Record<string, unknown>,
+  suggest: boolean,
+): Problem {
   const properties = schema?.properties ?? {};
   const known = Object.keys(properties);
   const list = known.join(', ');
@@ -163,8 +218,9 @@ function unknownKey(root: JsonSchema, path: Path, key: string, map: Record<strin
     // In `{ user: u, hunter2 }`, what looks like a key may be the secret.
     return { path, rule: 'unknown-key', message: `has a key without a value; known keys: ${list}`, on: 'value' };
   }
+  if (!suggest) return { path: [...path, key], rule: 'unknown-key', message: 'is not a known key', on: 'key' };
   // The right key one level too high: `port` beside `smtp` instead of in it. Sections that are written come first.
-  const written = Object.keys(map).filter((name) => known.includes(name));
+  const written = known.filter((name) => name in map);
   const above = [...written, ...known].find((name) => Object.hasOwn(properties[name]?.properties ?? {}, key));
   const near = nearest(key, known) ?? (above === undefined ? null : `${above}.${key}`);
   const message =

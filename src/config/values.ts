@@ -98,12 +98,26 @@ export const mailbox = textAs('address', (text): Reading<Mailbox> => {
   return parsed.ok ? { value: parsed.value } : { must: `${parsed.problem}; write one address, or "Name <address>"` };
 });
 
+/** A password may hold what means something in a URL, and base64 holds a slash about every second time. */
+const encodePassword = 'percent-encode / # ? @ : and % in the password, or use redis.password';
+
 export const redisUrl = textAs('url', (text): Reading<string> => {
-  const must = 'must be a Redis URL such as redis://127.0.0.1:6379 or rediss://user:password@host:6380/0';
+  const example = 'redis://127.0.0.1:6379 or rediss://user:password@host:6380/0';
+  const must = `must be a Redis URL such as ${example}; ${encodePassword}`;
   const url = URL.parse(text);
   if (url === null || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') return { must };
-  return { value: text };
+  return isDecodable(url.username) && isDecodable(url.password)
+    ? { value: text }
+    : { must: `must not have a % in the user or password that encodes nothing; ${encodePassword}` };
 });
+
+function isDecodable(text: string): boolean {
+  try {
+    return decodeURIComponent(text) !== null;
+  } catch {
+    return false;
+  }
+}
 
 /** One of several servers. User and database are the same for all, and have keys of their own. */
 export const redisNode = textAs('url', (text): Reading<string> => {

@@ -1,5 +1,4 @@
 /** A worker inside an application: `postlane/worker`. */
-import { readFile } from 'node:fs/promises';
 import { PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig, type LoadResult } from '../config/load.ts';
@@ -60,8 +59,7 @@ export function createWorker(options: EmbeddedWorkerOptions): EmbeddedWorker {
 
 async function configOf(config: string | Config): Promise<Config> {
   if (typeof config !== 'string') return config;
-  const read = (path: string): Promise<string> => readFile(path, 'utf8');
-  const loaded = await loadConfig({ file: config, env: process.env, cwd: process.cwd(), readFile: read });
+  const loaded = await loadConfig({ file: config, env: process.env, cwd: process.cwd() });
   if (loaded.ok) return loaded.config;
   throw invalid(loaded);
 }

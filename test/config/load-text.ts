@@ -5,21 +5,22 @@ import { loadConfig, type LoadResult } from '../../src/config/load.ts';
 
 interface Sources {
   readonly env?: Record<string, string>;
-  /** Absolute path → text. */
-  readonly files?: Record<string, string>;
+  /** Absolute path → text or bytes. */
+  readonly files?: Record<string, string | Buffer>;
 }
 
 /** The text is `/etc/postlane/postlane.yaml`. */
 export function loadText(text: string, { env = {}, files = {} }: Sources = {}): Promise<LoadResult> {
-  const all: ReadonlyMap<string, string> = new Map(Object.entries({ ...files, '/etc/postlane/postlane.yaml': text }));
+  const all: ReadonlyMap<string, string | Buffer> = new Map(
+    Object.entries({ ...files, '/etc/postlane/postlane.yaml': text }),
+  );
   return loadConfig({
     file: '/etc/postlane/postlane.yaml',
     env,
     cwd: posix.sep,
     readFile: async (path) => {
       const found = all.get(path);
-      if (found === undefined) throw Object.assign(new Error(`no ${path}`), { code: 'ENOENT' });
-      return found;
+      return found === undefined ? { ok: false, problem: 'ENOENT' } : { ok: true, bytes: Buffer.from(found) };
     },
   });
 }

@@ -1,5 +1,6 @@
 /** Where Redis is: one server, a Cluster or Sentinels, with users and TLS; what makes no sense is named with its key. */
 import { inspect } from 'node:util';
+import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { createCertificates } from '../../testkit/certificates.ts';
 import { goodConfig, loadText, mistakes, onlyIssue, withConnector } from './load-text.ts';
@@ -40,6 +41,36 @@ describe('redis', () => {
       prefix: '{postlane}',
     });
   });
+
+  test.each(['q7/Zx+0aBc4=', '41#x', 'a?b', '50%off', 'a%41b', 'p@ss:word', 'ünï'])(
+    'takes the password %s of a reference in a URL as it is',
+    async (password) => {
+      const text = over('{ url: "redis://worker:${P}@r:6379/1" }');
+      const { redis } = await goodConfig(text, { env: { P: password } });
+      const client = new Redis('url' in redis ? redis.url : '', { lazyConnect: true });
+      expect(client.options).toMatchObject({ host: 'r', port: 6379, db: 1, username: 'worker', password });
+    },
+  );
+
+  test('leaves references outside of the login of a URL as they are', async () => {
+    const env = { URL: 'redis://:a%2Fb@r:1', HOST: '[::1]', DB: '2' };
+    expect((await goodConfig(over('{ url: "${URL}" }'), { env })).redis).toMatchObject({ url: env.URL });
+    const parts = over('{ url: "redis://u:p@${HOST}:6379/${DB}" }');
+    expect((await goodConfig(parts, { env })).redis).toMatchObject({ url: 'redis://u:p@[::1]:6379/2' });
+  });
+
+  test.each(['redis://:q7/Zx@r:6379', 'redis://:41#x@r', 'redis://:50%off@r', 'redis://:a?b@r'])(
+    'says of %s, of the file or of REDIS_URL, how to write the password',
+    async (url) => {
+      for (const issue of [
+        await onlyIssue(over(`{ url: "${url}" }`)),
+        await onlyIssue(over('{}'), { env: { REDIS_URL: url } }),
+      ]) {
+        expect(issue).toMatchObject({ key: 'redis.url', rule: 'url' });
+        expect(issue.message).toContain('percent-encode / # ? @ : and % in the password, or use redis.password');
+      }
+    },
+  );
 
   test('reads certificates from files beside the configuration', async () => {
     const { ca, server } = await createCertificates();

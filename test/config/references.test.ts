@@ -18,10 +18,10 @@ describe('references', () => {
     expect(await passwordOf(auth('a-${A}-${B}$'), { env: { A: 'x', B: 'y' } })).toBe('a-x-y$');
   });
 
-  test('read a file without the line end that closes it', async () => {
+  test('read a file without the line ends that close it', async () => {
     const files = { '/run/secrets/p': 'sec\nret\r\n', '/etc/postlane/near': ' p \n\n' };
     expect(await passwordOf(auth('${file:/run/secrets/p}'), { files })).toBe('sec\nret');
-    expect(await passwordOf(auth('${file:near}'), { files })).toBe(' p \n');
+    expect(await passwordOf(auth('${file:near}'), { files })).toBe(' p ');
   });
 
   test('are written as text with $${', async () => {

@@ -184,14 +184,16 @@ describe('credentials and security', () => {
     });
   });
 
-  test.each(['port: 465, security: starttls', 'port: 587, security: tls', 'port: 25, security: tls'])(
-    'warns of %s',
-    async (keys) => {
-      const text = withConnector(`direction: outgoing\nsmtp: { host: a.example, ${keys} }`);
-      expect(await warningsOf(text)).toEqual(['6 security-port connectors.c.smtp.security']);
-      expect(await mistakes(text)).toEqual([]);
-    },
-  );
+  test.each([
+    'port: 465, security: starttls',
+    'port: 465, security: none',
+    'port: 587, security: tls',
+    'port: 25, security: tls',
+  ])('warns of %s', async (keys) => {
+    const text = withConnector(`direction: outgoing\nsmtp: { host: a.example, ${keys} }`);
+    expect(await warningsOf(text)).toEqual(['6 security-port connectors.c.smtp.security']);
+    expect(await mistakes(text)).toEqual([]);
+  });
 
   test('a mailbox gets the port of its protocol', async () => {
     const body = (protocol: string) =>

@@ -1,6 +1,6 @@
 /** Reload: which changes of files are noticed, what a bad file does, and what happens on demand. */
 import { watch } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -38,7 +38,7 @@ async function start(debounceMs = 1) {
   let loads = 0;
   const load = () => {
     loads += 1;
-    return loadConfig({ file, env: {}, cwd: folder, readFile: (path) => readFile(path, 'utf8') });
+    return loadConfig({ file, env: {}, cwd: folder });
   };
   const loaded = await load();
   if (!loaded.ok) throw new Error('the first configuration is bad');
@@ -190,7 +190,7 @@ describe('a reload on demand', () => {
 
   test('after a listener that threw works again', async () => {
     await write('postlane.yaml', text('one.example'));
-    const loaded = await loadConfig({ env: {}, cwd: folder, readFile: (path) => readFile(path, 'utf8') });
+    const loaded = await loadConfig({ env: {}, cwd: folder });
     if (!loaded.ok) throw new Error('bad');
     const results = [{ ...loaded, config: { ...loaded.config, hostname: 'x.example' } }, loaded];
     watching = watchConfig({

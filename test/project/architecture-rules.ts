@@ -112,7 +112,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   // Rooms own their settings, and the configuration assembles them; so no room may need the configuration.
   config: {
     imports: ['routing', 'transport', 'message'],
-    doors: ['config.ts', 'issues.ts', 'load.ts', 'suggest.ts', 'watch.ts'],
+    doors: ['config.ts', 'files.ts', 'issues.ts', 'load.ts', 'suggest.ts', 'watch.ts'],
   },
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
   admin: { imports: parts, doors: ['operator.ts', 'doctor/findings.ts'], floors: [['*'], ['doctor']] },

@@ -1,5 +1,4 @@
 /** Holds the deployment files to each other and to the program: image, compose file and its configuration. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -28,7 +27,6 @@ async function deployedConfig() {
     file: join(root, 'deploy/postlane.yaml'),
     env: { REDIS_URL: 'redis://redis:6379' },
     cwd: root,
-    readFile: (path) => readFile(path, 'utf8'),
   });
   if (!result.ok) throw new Error(JSON.stringify(result.issues));
   return result.config;
