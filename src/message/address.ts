@@ -13,7 +13,7 @@ import { printable } from '../errors.ts';
 import { decodeEncodedWords } from './encoded-words.ts';
 import type { Mailbox } from './message.ts';
 
-/** `problem` continues a sentence that begins with the value: «"x" has no @». */
+/** `problem` continues a sentence that begins with the value: `"x" has no @`. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
 
 /** RFC 5321 section 4.5.3.1.1. */
