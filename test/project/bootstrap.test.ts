@@ -110,13 +110,20 @@ describe('Redis', () => {
 });
 
 describe('the hand-over to a command', () => {
-  /** A repository whose CLI is `program`, with the packages and the scripts of this one. */
+  /**
+   * A repository whose CLI is `program`, with the scripts of this one. Its packages are never stale: npm ci would delete those of
+   * this repository if they were linked here.
+   */
   function repository(program: string): string {
     const folder = temporaryFolder();
-    for (const name of ['tools/setup', 'testkit/redis-server.mjs', 'package.json', 'package-lock.json']) {
+    for (const name of ['tools/setup', 'testkit/redis-server.mjs', 'package.json']) {
       cpSync(join(root, name), join(folder, name), { recursive: true });
     }
-    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+    mkdirSync(join(folder, 'node_modules'));
+    for (const name of ['package-lock.json', 'node_modules/.package-lock.json']) {
+      writeFileSync(join(folder, name), '{"packages":{}}');
+    }
+    symlinkSync(join(root, 'node_modules/.bin'), join(folder, 'node_modules/.bin'));
     mkdirSync(join(folder, 'src/cli'), { recursive: true });
     writeFileSync(join(folder, 'src/cli/main.ts'), program);
     return folder;
