@@ -1,18 +1,20 @@
 /**
- * Runs all that has to hold before a change goes in: the quick static checks, then the tests. The list of steps is here
+ * Runs everything that must hold before a change goes in: the quick static checks, then the tests. The list of steps is here
  * and nowhere else. With arguments only the tests run, and the arguments are vitest's.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runningTestsVariable } from './running-tests.ts';
 
 interface Step {
   readonly name: string;
   readonly command: readonly string[];
-  /** Whether its output is shown as it comes; of the others it is shown if they fail. */
+  /** Whether its output is shown as it comes; that of the others is shown if they fail. */
   readonly live: boolean;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const staticSteps: readonly Step[] = [
@@ -22,9 +24,9 @@ const staticSteps: readonly Step[] = [
   { name: 'unused', command: ['knip'], live: false },
 ];
 
-/** The whole run takes some eight minutes on two idle cores, and several times that on busy ones; what takes longer than this hangs. */
+/** The whole run takes less than ten minutes on two idle cores; a machine with other work may need three times as long. */
 const limitMs = 40 * 60_000;
-/** Between asking a step to end and ending it: vitest stops its workers, and the guard its Redis. */
+/** Between SIGTERM to a step and SIGKILL: vitest stops its workers, and the guard its Redis. */
 const patienceMs = 5_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -37,17 +39,27 @@ async function main(vitestArgs: readonly string[]): Promise<number> {
   const interrupted = new AbortController();
   const stop = () => interrupted.abort(new Error('interrupted'));
   process.once('SIGINT', stop).once('SIGTERM', stop).once('SIGHUP', stop);
-  const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(limitMs)]);
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${resultFile}`];
-  const tests: Step = { name: 'tests', command: ['vitest', 'run', ...reporters, ...vitestArgs], live: true };
+  const limit = AbortSignal.timeout(limitMs);
+  const signal = AbortSignal.any([interrupted.signal, limit]);
+  const runningFile = join(folder, 'running.txt');
+  const reporters = ['default', 'json', join(root, 'tools/running-tests.ts')].map((name) => `--reporter=${name}`);
+  const tests: Step = {
+    name: 'tests',
+    command: ['vitest', 'run', ...reporters, `--outputFile.json=${resultFile}`, ...vitestArgs],
+    live: true,
+    env: { [runningTestsVariable]: runningFile },
+  };
   try {
     for (const step of vitestArgs.length > 0 ? [tests] : [...staticSteps, tests]) {
       const { ok, seconds, output } = await run(step, signal);
       console.log(`${ok ? 'ok  ' : 'FAIL'} ${step.name} (${seconds.toFixed(1)} s)`);
-      if (signal.aborted)
-        console.log(`ended during ${step.name}, after at most ${limitMs / 60_000} min: ${String(signal.reason)}`);
+      if (signal.aborted) {
+        const why = limit.aborted ? `all steps together may take ${limitMs / 60_000} minutes` : 'interrupted';
+        console.log(`ended during ${step.name}: ${why}`);
+        if (step === tests) console.log(waitedFor(runningFile));
+      }
       if (!ok && !step.live) console.log(`${step.command.join(' ')}\n${output}`);
-      if (step === tests) console.log(closingLine(resultFile));
+      if (step === tests) console.log(closingLines(resultFile, vitestArgs.length === 0));
       if (!ok) return 1;
     }
     return 0;
@@ -71,6 +83,7 @@ async function run(step: Step, signal: AbortSignal): Promise<StepResult> {
     cwd: root,
     detached: true,
     stdio: ['ignore', out, out],
+    env: { ...process.env, ...step.env },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => (output += text.toString()));
@@ -105,13 +118,28 @@ interface VitestResult {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
   readonly testResults: readonly {
+    readonly name: string;
     readonly status: string;
+    readonly startTime: number;
+    readonly endTime: number;
     readonly assertionResults: readonly { readonly status: string }[];
   }[];
 }
 
-/** A file that failed without a failing test (it does not load, it leaves something running) counts as one failure. */
-function closingLine(resultFile: string): string {
+/** The files, and within them the tests, that ran when the run was ended. */
+function waitedFor(runningFile: string): string {
+  try {
+    const running = readFileSync(runningFile, 'utf8').split('\n').filter(Boolean);
+    return running.length > 0
+      ? `It waited for:\n${running.map((line) => `  ${line}`).join('\n')}`
+      : 'No test was running.';
+  } catch {
+    return 'The tests had not started.';
+  }
+}
+
+/** The last line is the verdict. A file that failed without a failing test (it does not load, it leaks) counts as one failure. */
+function closingLines(resultFile: string, withSlowest: boolean): string {
   let result: VitestResult;
   try {
     result = JSON.parse(readFileSync(resultFile, 'utf8')) as VitestResult;
@@ -121,5 +149,13 @@ function closingLine(resultFile: string): string {
   const brokenFiles = result.testResults.filter(
     (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
   );
-  return `${result.numPassedTests} passed, ${result.numFailedTests + brokenFiles.length} failed`;
+  const slowest = result.testResults
+    .map(({ name, startTime, endTime }) => ({ name: relative(root, name), seconds: (endTime - startTime) / 1_000 }))
+    .toSorted((a, b) => b.seconds - a.seconds)
+    .slice(0, 10)
+    .map(({ name, seconds }) => `  ${seconds.toFixed(1).padStart(6)} s  ${name}`);
+  return [
+    ...(withSlowest ? ['The slowest test files:', ...slowest] : []),
+    `${result.numPassedTests} passed, ${result.numFailedTests + brokenFiles.length} failed`,
+  ].join('\n');
 }
