@@ -80,10 +80,14 @@ export function contentChecks({ cases }: Findings): Check[] {
 /** The display name of the unmonitored address, as the quick start configures it. */
 export const systemName = 'Example Ltd';
 
-/** The Date header has whole seconds. An id that is not a UUIDv7 has no time; the time of enqueueing counts then. */
-function dateFits({ id, before, after }: Case, date: Date | undefined): boolean {
+/**
+ * The Date header has whole seconds. A scheduled message has its `sendAt`. An id that is not a UUIDv7 has no time; the time of
+ * enqueueing counts then.
+ */
+function dateFits({ example, id, before, after }: Case, date: Date | undefined): boolean {
   if (date === undefined) return false;
   const second = Math.floor(date.getTime() / 1000);
+  if (example.mail.sendAt !== undefined) return second === Math.floor(example.mail.sendAt.getTime() / 1000);
   const time = uuidV7.exec(id);
   if (time !== null) return second === Math.floor(Number.parseInt(`${time[1]}${time[2]}`, 16) / 1000);
   return second >= Math.floor(before / 1000) && second <= Math.floor(after / 1000);
