@@ -56,7 +56,7 @@ export async function createAuthority(commonName: string, now: Date): Promise<Au
           { name: 'keyUsage', digitalSignature: true },
           // For clients too: a Redis may ask its clients for a certificate.
           { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
-          { name: 'subjectAltName', altNames: [...names] },
+          ...(names.length === 0 ? [] : [{ name: 'subjectAltName' as const, altNames: [...names] }]),
         ],
       }),
   };
@@ -71,7 +71,7 @@ async function make(
 }
 
 export interface Certificates {
-  /** PEM of the CA that signed `server`, `expired` and `wrongName`. */
+  /** PEM of the CA that signed all but `untrusted`. */
   readonly ca: string;
   /** Good for localhost, 127.0.0.1 and ::1. */
   readonly server: KeyAndCertificate;
@@ -80,6 +80,8 @@ export interface Certificates {
   readonly wrongName: KeyAndCertificate;
   /** Right names, but signed by another CA. */
   readonly untrusted: KeyAndCertificate;
+  /** Names localhost as its common name, and has no subjectAltName. */
+  readonly commonNameOnly: KeyAndCertificate;
 }
 
 const otherNames: readonly CertificateName[] = [{ type: 2, value: 'other.example' }];
@@ -97,11 +99,12 @@ export async function createCertificates(now: Date = new Date()): Promise<Certif
       notBefore: new Date(now.getTime() + fromDay * dayMs),
       notAfter: new Date(now.getTime() + toDay * dayMs),
     });
-  const [server, expired, wrongName, untrusted] = await Promise.all([
+  const [server, expired, wrongName, untrusted, commonNameOnly] = await Promise.all([
     sign(known, 'localhost', localNames, -1, 30),
     sign(known, 'localhost', localNames, -30, -1),
     sign(known, 'other.example', otherNames, -1, 30),
     sign(unknown, 'localhost', localNames, -1, 30),
+    sign(known, 'localhost', [], -1, 30),
   ]);
-  return { ca: known.ca, server, expired, wrongName, untrusted };
+  return { ca: known.ca, server, expired, wrongName, untrusted, commonNameOnly };
 }

@@ -7,6 +7,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { asError, printable } from '../errors.ts';
+import { checkServerIdentity } from './server-identity.ts';
 
 /** `connect`: nothing of the request was on the wire. `partial`: not all of its body. `complete`: all of it, but no answer came. */
 export type HttpStage = 'connect' | 'partial' | 'complete';
@@ -74,6 +75,7 @@ export function createHttpClient(
     // RFC 8996 ends TLS 1.0 and 1.1.
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
+    checkServerIdentity,
     ...(ca === null ? {} : { ca }),
   };
   const agent = new https.Agent({

@@ -10,18 +10,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { SmtpFailure } from './failure.ts';
 import type { SmtpSettings } from './settings.ts';
-
-/** How every TLS session of a connector is verified. TLS 1.2 at least: RFC 8996 ends 1.0 and 1.1. */
-export function tlsOptions(settings: SmtpSettings): tls.ConnectionOptions {
-  const name = settings.tls.servername ?? settings.host;
-  return {
-    rejectUnauthorized: true,
-    minVersion: 'TLSv1.2',
-    ...(settings.tls.ca === null ? {} : { ca: settings.tls.ca }),
-    // SNI carries names only (RFC 6066 section 3); an IP address is still verified against the certificate.
-    ...(net.isIP(name) === 0 ? { servername: name } : {}),
-  };
-}
+import { tlsFailureText, tlsOptions } from './tls.ts';
 
 /** How long one address of the host is tried before the next. */
 const perAddressMs = 2_000;
@@ -50,14 +39,21 @@ export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.S
       socket.destroy();
       reject(failure);
     };
-    const fail = (code: string | null, text: string): void =>
-      done(new SmtpFailure(connected ? 'tls' : 'connect', { code, text }));
+    const fail = (code: string | null, text: string): void => {
+      const failure = connected ? { code, text: tlsFailureText(code, text, settings) } : { code, text };
+      done(new SmtpFailure(connected ? 'tls' : 'connect', failure));
+    };
     const onError = (error: NodeJS.ErrnoException): void => fail(error.code ?? null, describe(error));
     const onClose = (): void => fail('ECONNRESET', 'the connection was closed before it was secure');
     const onAbort = (): void => fail(null, 'stopped while connecting');
     const timer = setTimeout(
       () =>
-        fail('ETIMEDOUT', `${connected ? 'no TLS session' : 'no connection'} within ${settings.timeouts.connectMs} ms`),
+        fail(
+          'ETIMEDOUT',
+          connected
+            ? `no TLS session within ${settings.timeouts.connectMs} ms; if the server speaks first, set security: starttls`
+            : `no connection within ${settings.timeouts.connectMs} ms`,
+        ),
       settings.timeouts.connectMs,
     );
 

@@ -9,12 +9,12 @@
 import type net from 'node:net';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import { interruptible } from '../../async/abort.ts';
-import { tlsOptions } from './dial.ts';
 import { readExtensions, type SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
 import { createHandshakeGuard } from './handshake-guard.ts';
 import type { SmtpPhase } from './reply-table.ts';
 import type { SmtpSettings } from './settings.ts';
+import { tlsFailureText, tlsOptions } from './tls.ts';
 
 export interface ReadyConnection {
   /** The TLS socket after STARTTLS, else the one that was given. Nothing listens to it. */
@@ -91,7 +91,7 @@ export async function handshake(
     );
   } catch (error) {
     destroy(error as Error);
-    throw failureOf(error as NodemailerError);
+    throw failureOf(error as NodemailerError, settings);
   }
   const ready = current();
   ready.off('data', inner._onSocketData).off('timeout', inner._onSocketTimeout).off('error', inner._onSocketError);
@@ -99,10 +99,23 @@ export async function handshake(
   return { socket: ready, extensions: readExtensions(connection.lastServerResponse || '') };
 }
 
-function failureOf(error: NodemailerError): SmtpFailure {
+function failureOf(error: NodemailerError, settings: SmtpSettings): SmtpFailure {
   const { response, message } = error;
   const code = error.originalCode ?? error.code ?? null;
-  return new SmtpFailure(phaseOf(error), response === undefined ? { code, text: message } : { server: response });
+  const phase = phaseOf(error);
+  if (response !== undefined) return new SmtpFailure(phase, { server: response });
+  if (phase === 'tls') return new SmtpFailure(phase, { code, text: tlsFailureText(code, message, settings) });
+  const silent = phase === 'greeting' && code === 'ETIMEDOUT';
+  return new SmtpFailure(phase, { code, text: silent ? silenceText(settings) : message });
+}
+
+/** A server that waits for TLS from the first byte says nothing (RFC 8314 section 3.3). */
+function silenceText({ security, port, timeouts }: SmtpSettings): string {
+  const text = `no greeting within ${timeouts.greetingMs} ms`;
+  if (security === 'tls') return text;
+  return port === 465
+    ? `${text}; servers expect TLS from the first byte at port 465: set security: tls`
+    : `${text}; if the server expects TLS from the first byte, set security: tls`;
 }
 
 function phaseOf({ command, code }: NodemailerError): SmtpPhase {

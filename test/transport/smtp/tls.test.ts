@@ -1,4 +1,7 @@
 /** Encryption and login: every kind works, unverified sessions are never used, and nothing is silently downgraded. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer, type TlsOptions } from 'node:tls';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createCertificates, type Certificates } from '../../../testkit/certificates.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
@@ -49,9 +52,13 @@ describe.for(kinds)('with security %s', (security) => {
     expect(server.received.authAttempts).toEqual([]);
   });
 
-  test('refuses a private CA that is not configured', async () => {
-    const { server, transport } = await smtpPair(secured(security), { security, auth: login });
-    expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
+  test('refuses a certificate that names the host in its common name only, and says what to do', async () => {
+    const tls = { ca: certificates.ca, servername: null };
+    const options = { host: 'localhost', security, auth: login, tls };
+    const { server, transport } = await smtpPair(secured(security, 'commonNameOnly'), options);
+    const outcome = await sendBy(transport, mailOf());
+    expect(summary(outcome)).toBe('fault tls');
+    expect(outcome).toHaveProperty('reply.text', expect.stringContaining('no subjectAltName for localhost'));
     expect(server.received.authAttempts).toEqual([]);
   });
 
@@ -62,6 +69,12 @@ describe.for(kinds)('with security %s', (security) => {
     const outcome = await sendBy(transport, mailOf());
     expect(outcome.kind).toBe('connector-fault');
     expect(summary(outcome)).toMatch(/^fault (?:tls|unreachable)$/);
+  });
+
+  test('refuses a private CA that is not configured', async () => {
+    const { server, transport } = await smtpPair(secured(security), { security, auth: login });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
+    expect(server.received.authAttempts).toEqual([]);
   });
 
   test('reports from check() how the session is secured', async () => {
@@ -90,7 +103,41 @@ describe('no silent downgrade', () => {
 
   test('reports a TLS fault when a plain port is addressed with TLS', async () => {
     const { transport } = await smtpPair({}, { security: 'tls' });
-    expect(summary(await sendBy(transport, mailOf()))).toBe('fault tls');
+    const outcome = await sendBy(transport, mailOf());
+    expect(summary(outcome)).toBe('fault tls');
+    expect(outcome).toHaveProperty('reply.text', expect.stringContaining('set security: starttls'));
+  });
+
+  test.for<[string, TlsOptions, RegExp]>([
+    ['TLS 1.1 only', { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' }, /must support TLS 1\.2 or later/],
+    ['no cipher of today', { ciphers: 'NULL-SHA:@SECLEVEL=0', maxVersion: 'TLSv1.2' }, /share no cipher/],
+  ])('says in words what is wrong with a server that has %s', async ([, weak, words]) => {
+    const server = createServer({ ...certificates.server, ...weak });
+    server.on('tlsClientError', () => undefined);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const { transport } = await smtpPair({}, { port, security: 'tls', tls: { ca: certificates.ca, servername: null } });
+    const outcome = await sendBy(transport, mailOf());
+    server.close();
+    expect(summary(outcome)).toBe('fault tls');
+    expect(outcome).toHaveProperty('reply.text', expect.stringMatching(words));
+    expect(outcome).toHaveProperty('reply.text', expect.not.stringMatching(/\.c:\d|:error:|routines/));
+  });
+
+  test.for<[string, SmtpSecurity]>([
+    ['an unencrypted session', 'none'],
+    ['STARTTLS', 'starttls'],
+  ])('a silent port that expects TLS from the first byte is named where %s was configured', async ([, security]) => {
+    const { transport } = await smtpPair(
+      { tls: certificates.server, implicitTls: true },
+      { security, timeouts: { greetingMs: 300 } },
+    );
+    const outcome = await sendBy(transport, mailOf());
+    expect(summary(outcome)).toBe('fault unreachable');
+    expect(outcome).toHaveProperty(
+      'reply.text',
+      expect.stringMatching(/^no greeting within 300 ms; .*set security: tls$/),
+    );
   });
 
   test('does not even connect with credentials for an unencrypted session', async () => {
