@@ -10,6 +10,8 @@ interface Found {
   /** Null if it is none that a request could name. */
   readonly id: string | null;
   readonly isDraft: boolean;
+  /** ms since the epoch; null if Graph does not tell. */
+  readonly createdAt: number | null;
   /** ms since the epoch; null if it was never sent. */
   readonly sentAt: number | null;
   /** The routing keys of all recipients that the copy names. */
@@ -40,12 +42,15 @@ export async function verify(task: VerifyTask): Promise<Verification> {
   const found = await lookUp(client, mailbox, messageId, requestMs, signal);
   if (!Array.isArray(found)) return found;
   if (found.some((copy) => !copy.isDraft && isOurs(copy, task))) return 'sent';
-  const drafts = found.filter(({ isDraft }) => isDraft);
+  // A raw message has the sender's own Message-ID: an older draft with it may be a person's, and stays.
+  const drafts = found.filter(
+    ({ isDraft, createdAt }) => isDraft && (createdAt === null || createdAt >= task.attemptedAt - clockSkewMs),
+  );
   const age = task.now - task.attemptedAt;
   // Exchange keeps what it has accepted among the drafts until it is on its way.
   if (age < task.patience.copyMs || (drafts.length > 0 && age < task.patience.draftMs)) return 'unknown';
-  for (const { id } of drafts) {
-    if (!(await remove(client, mailbox, id, requestMs, signal))) return 'unknown';
+  for (const { id, createdAt } of drafts) {
+    if (createdAt === null || !(await remove(client, mailbox, id, requestMs, signal))) return 'unknown';
   }
   return task.keepsCopies ? 'not-sent' : 'unknown';
 }
@@ -60,7 +65,7 @@ function isOurs({ recipients, sentAt }: Found, task: VerifyTask): boolean {
   return recipients.size === task.recipients.length && sentAt !== null && sentAt >= task.attemptedAt - clockSkewMs;
 }
 
-/** Deletes drafts with this Message-ID, as far as that is possible now. */
+/** Deletes drafts with this Message-ID, which is one that this product made, as far as that is possible now. */
 export async function clearDrafts(
   client: GraphClient,
   mailbox: string,
@@ -78,7 +83,7 @@ const maxFound = 20;
 /** A message has 500 recipients at most (https://learn.microsoft.com/graph/api/user-sendmail). */
 const maxRecipients = 500;
 
-const properties = 'id,isDraft,sentDateTime,toRecipients,ccRecipients,bccRecipients';
+const properties = 'id,isDraft,createdDateTime,sentDateTime,toRecipients,ccRecipients,bccRecipients';
 
 async function lookUp(
   client: GraphClient,
@@ -109,17 +114,22 @@ export function isForbidden(answer: GraphAnswer): boolean {
 function readFound(item: unknown): Found[] {
   if (typeof item !== 'object' || item === null) return [];
   const fields = item as Record<string, unknown>;
-  const { isDraft, sentDateTime } = fields;
-  const sentAt = typeof sentDateTime === 'string' ? Date.parse(sentDateTime) : NaN;
+  const { isDraft } = fields;
   const recipients = ['toRecipients', 'ccRecipients', 'bccRecipients'].flatMap((key) => addressesOf(fields[key]));
   return [
     {
       id: idOf(fields['id']),
       isDraft: isDraft === true,
-      sentAt: Number.isNaN(sentAt) ? null : sentAt,
+      createdAt: timeOf(fields['createdDateTime']),
+      sentAt: timeOf(fields['sentDateTime']),
       recipients: new Set(recipients.map(routingKey)),
     },
   ];
+}
+
+function timeOf(value: unknown): number | null {
+  const time = typeof value === 'string' ? Date.parse(value) : NaN;
+  return Number.isNaN(time) ? null : time;
 }
 
 function addressesOf(list: unknown): string[] {

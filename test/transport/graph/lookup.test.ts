@@ -118,6 +118,15 @@ describe('a draft', () => {
     expect(mailbox.in('drafts')).toEqual([]);
   });
 
+  test('that a person keeps under the Message-ID of a raw message is not deleted, and is no evidence', async () => {
+    const { graph, transport, at } = await inDoubt();
+    graph.script('send', faults.reset('after-body'));
+    await transport.send(largeMail([3_100_000]), freely);
+    at(60 * minute);
+    expect(await transport.verify?.(mail, { signal, attemptedAt: start + 57 * minute })).toBe('not-sent');
+    expect(graph.mailbox('sales@example.com').in('drafts')).toHaveLength(1);
+  });
+
   test('of an earlier attempt is deleted before the next one is made', async () => {
     const { graph, transport } = await inDoubt();
     const large = largeMail([3_100_000]);
