@@ -2,7 +2,8 @@
 import type { SmtpFailure } from './failure.ts';
 import { withHint } from './hints.ts';
 import { classifySocketFault } from '../socket-fault.ts';
-import { classify, parseReply } from './replies.ts';
+import { createClassifier, type Classifier } from './classifier.ts';
+import { parseReply } from './replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
 import type { Transaction } from './transaction.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport.ts';
@@ -35,9 +36,13 @@ export function faultOf(
     const fault = reply.code === 'ENOAUTH' || reply.code === 'ECONFIG' ? 'config' : classifySocketFault(reply.code);
     return { fault, reply };
   }
-  const verdict = classify(phase, failure.reply, rules);
+  const verdict = createClassifier(rules)(phase, failure.reply);
   if (verdict.kind !== 'fault') return { fault: 'unreachable', reply };
   return { fault: verdict.fault, reply, ...(verdict.pauseMs === undefined ? {} : { pauseMs: verdict.pauseMs }) };
+}
+
+interface Input extends OutcomeInput {
+  readonly classify: Classifier;
 }
 
 interface Judged {
@@ -48,7 +53,8 @@ interface Judged {
 }
 
 export function outcomeOf(input: OutcomeInput): Outcome {
-  const judged = input.recipients.map((address) => judge(address, input));
+  const classify = createClassifier(input.rules);
+  const judged = input.recipients.map((address) => judge(address, { ...input, classify }));
   const recipients = judged.map(({ outcome }) => outcome);
   const faults = judged.flatMap(({ fault, outcome }) => (fault === null ? [] : [{ ...fault, reply: outcome.reply }]));
   // A connector's fault is not the outcome of a recipient: the message waits unchanged. But if the server accepted or refused
@@ -59,7 +65,7 @@ export function outcomeOf(input: OutcomeInput): Outcome {
   return { kind: 'settled', recipients, ...(pauses.length === 0 ? {} : { slowDownMs: Math.max(...pauses) }) };
 }
 
-function judge(address: string, input: OutcomeInput): Judged {
+function judge(address: string, input: Input): Judged {
   const { refusedHere, transaction } = input;
   const here = refusedHere.get(address);
   if (here !== undefined) return { outcome: here, fault: null, slowDownMs: null };
@@ -112,8 +118,8 @@ function after(what: string, { reply }: SmtpFailure): Reply {
   return { ...reply, text: `no answer after ${what}: ${reply.text ?? 'connection lost'}` };
 }
 
-function byReply(address: string, phase: SmtpPhase, reply: Reply, input: OutcomeInput): Judged {
-  const verdict: Verdict = classify(phase, reply, input.rules);
+function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input): Judged {
+  const verdict: Verdict = input.classify(phase, reply);
   if (verdict.kind === 'fault') {
     const hinted = withHint(reply);
     const { pauseMs } = verdict;

@@ -85,7 +85,7 @@ export function compileRules(rules: readonly ReplyRuleSettings[]): ReplyRule[] {
     const { text, code, enhanced } = rule;
     const found = text === null ? null : readTextPattern(text);
     const patterns = {
-      ...(found !== null && 'pattern' in found ? { text: found.pattern } : {}),
+      ...(found !== null && 'pattern' in found ? { text: found.pattern, steps: found.steps } : {}),
       // A rule applies to refusals only: 2xx remains the server's word, and noise remains unknown.
       code: code === null ? /^[45]\d\d$/ : codePattern(code)!,
       ...(enhanced === null ? {} : { enhanced: enhancedPattern(enhanced)! }),

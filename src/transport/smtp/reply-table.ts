@@ -29,6 +29,8 @@ interface Pattern {
   readonly code?: RegExp;
   readonly enhanced?: RegExp;
   readonly text?: RegExp;
+  /** Of an operator's text: upper bound of the steps of a search in so many characters. */
+  readonly steps?: (length: number) => number;
 }
 
 /** A row matches if all that it names matches. `source` is where the meaning comes from. */
