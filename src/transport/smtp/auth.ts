@@ -1,4 +1,4 @@
-/** Logs in: AUTH (RFC 4954) by one mechanism that the server offers. */
+/** Logs in: AUTH (RFC 4954) by the first mechanism that the server offers and serves. */
 import { createHmac } from 'node:crypto';
 import { ask, type SmtpChannel } from './channel.ts';
 import { SmtpFailure } from './failure.ts';
@@ -26,19 +26,51 @@ export async function authenticate(
   offered: readonly string[] | null,
   login: Login,
 ): Promise<void> {
-  const mechanism = mechanisms[login.kind].find((name) => offered?.includes(name));
-  if (mechanism === undefined) {
+  const usable = mechanisms[login.kind].filter((name) => offered?.includes(name));
+  if (usable.length === 0) {
     const found = offered === null ? 'no AUTH' : `only AUTH ${offered.join(' ')}`;
     const text = `credentials are configured, but the server offers ${found}`;
     throw new SmtpFailure('auth', { code: 'ENOAUTH', text });
   }
-  const { command, responses } = exchangeOf(mechanism, login);
+  let refusal: SmtpFailure | null = null;
+  for (const mechanism of usable) {
+    try {
+      await logIn(channel, exchangeOf(mechanism, login));
+      return;
+    } catch (error) {
+      if (!(error instanceof SmtpFailure)) throw error;
+      // Some servers close after a refusal, which is then the reason, and not the end of the connection.
+      if (refusal !== null && !error.answered) throw refusal;
+      refusal = error;
+      if (!channel.usable || !refusesMechanism(error)) throw error;
+    }
+  }
+  if (refusal !== null) throw refusal;
+}
+
+async function logIn(channel: SmtpChannel, { command, responses }: Exchange): Promise<void> {
   let reply = await say(channel, command);
   for (const respond of responses) {
     if (codeOf(reply) !== '334') break;
     reply = await say(channel, respond(reply.slice(4)));
   }
   if (codeOf(reply)?.startsWith('2') !== true) throw new SmtpFailure('auth', { server: reply });
+}
+
+/** Words of a mechanism; "authentication failed" is the password's. */
+const mechanismWords =
+  /\bmechanism\b|auth(?:entication)? (?:type|method|scheme)|unrecognized auth|(?:plain|login|cram-md5|xoauth2) (?:is )?not (?:supported|available|allowed|enabled)/i;
+const credentialWords = /password|passcode|credential|browser|account|\buser/i;
+
+/**
+ * Whether the server refused the mechanism and not the login: 500 to 504 (RFC 4954 section 4), 534 (too weak) and 538 (section 6),
+ * unless the text speaks of the login (Gmail: "534 5.7.9 Application-specific password required"). Another mechanism after a
+ * wrong password would only be a second failed login, and servers count those.
+ */
+function refusesMechanism({ answered, reply }: SmtpFailure): boolean {
+  const text = reply.text ?? '';
+  if (!answered || reply.code === null || credentialWords.test(text)) return false;
+  return /^(?:50[0-4]|53[48])$/.test(reply.code) || (reply.code.startsWith('5') && mechanismWords.test(text));
 }
 
 function exchangeOf(mechanism: string, { user, secret }: Login): Exchange {

@@ -6,8 +6,8 @@ import { authenticate } from './auth.ts';
 import { ask, createChannel, type SmtpChannel } from './channel.ts';
 import type { SmtpEnvelope } from './commands.ts';
 import { dial } from './dial.ts';
-import type { SmtpExtensions } from './extensions.ts';
-import type { SmtpFailure } from './failure.ts';
+import { readExtensions, type SmtpExtensions } from './extensions.ts';
+import { SmtpFailure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import type { Login } from './login.ts';
 import { codeOf } from './reader.ts';
@@ -44,11 +44,17 @@ export async function openSession(
   const { timeouts } = settings;
   const connected = await dial(settings, signal);
   onSocket?.(connected);
-  const { socket, extensions } = await handshake(connected, settings, hostname, signal, () => abortError(signal));
+  const { socket, extensions: before } = await handshake(connected, settings, hostname, signal, () =>
+    abortError(signal),
+  );
   const channel = createChannel(socket, timeouts.commandMs);
+  let extensions = before;
   if (login !== null) {
     try {
-      await unlessAborted(channel, signal, () => authenticate(channel, extensions.authMechanisms, login));
+      extensions = await unlessAborted(channel, signal, async () => {
+        await authenticate(channel, before.authMechanisms, login);
+        return (await extensionsAfterLogin(channel, hostname)) ?? before;
+      });
     } catch (error) {
       channel.quit();
       throw error;
@@ -56,6 +62,17 @@ export async function openSession(
   }
   const protocol = socket instanceof TLSSocket ? socket.getProtocol() : null;
   return createSession(channel, protocol, extensions, timeouts);
+}
+
+/**
+ * What the server offers once the client has logged in: a relay may only know then where the mail goes, and what can be used
+ * there (RFC 4954 section 4 lets the list change). Null if it refuses a second EHLO. The price: one round trip per session.
+ */
+async function extensionsAfterLogin(channel: SmtpChannel, hostname: string): Promise<SmtpExtensions | null> {
+  const answer = await ask(channel, `EHLO ${hostname}\r\n`);
+  if (typeof answer !== 'string') throw new SmtpFailure('ehlo', { code: answer.code, text: answer.text });
+  if (codeOf(answer) === '421') throw new SmtpFailure('ehlo', { server: answer });
+  return codeOf(answer) === '250' ? readExtensions(answer) : null;
 }
 
 function createSession(

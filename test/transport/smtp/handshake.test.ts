@@ -149,6 +149,7 @@ describe('AUTH', () => {
       '250-x\n250 AUTH CRAM-MD5\n',
       `334 ${challenge}\n`,
       '235 ok\n',
+      '250 x\n',
       '250 ok\n',
       '250 ok\n',
       '354 go\n',
