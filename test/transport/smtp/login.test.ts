@@ -50,7 +50,7 @@ test('where no mechanism is served, the reply to the last one is the reason', as
 });
 
 test('a server that closes after it refused a mechanism is known by its refusal, not by the closed connection', async () => {
-  const script = { AUTH: { reply: '504 5.5.4 Unrecognized authentication type', then: 'close' } } as const;
+  const script = { AUTH: ['504 5.5.4 Unrecognized authentication type', 'close'] as const };
   const { transport } = await smtpPair({ auth: login, script }, plain);
   expect(await sendBy(transport, mailOf())).toMatchObject({ kind: 'connector-fault', reply: { code: '504' } });
 });
