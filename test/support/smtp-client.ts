@@ -1,6 +1,7 @@
 /** What SMTP tests share: settings for the scripted server, mails, and a send with a fence that counts. */
 import { onTestFinished } from 'vitest';
 import { unreachable } from '../../src/errors.ts';
+import type { ConfiguredServerLimits } from '../../src/transport/smtp/server-limits.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Outcome, OutgoingMail, SendContext, Transport } from '../../src/transport/transport.ts';
 import { smtpSettings, type SmtpSettingsChange } from '../../testkit/smtp/settings.ts';
@@ -16,12 +17,14 @@ export async function smtpPair(
   server: SmtpServerOptions = {},
   settings: SmtpSettingsChange = {},
   maxConnections = 2,
+  serverLimits?: ConfiguredServerLimits,
 ): Promise<SmtpPair> {
   const running = await startSmtpServer(server);
   const transport = createSmtpTransport({
     settings: smtpSettings(running.port, settings),
     hostname: 'client.test',
     maxConnections,
+    ...(serverLimits === undefined ? {} : { serverLimits }),
   });
   onTestFinished(async () => {
     await transport.close();

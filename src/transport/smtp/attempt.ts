@@ -1,15 +1,21 @@
-/** One attempt to send a mail over SMTP: checks, slot, session, fence, one transaction, outcome. */
+/** One attempt to send a mail over SMTP: checks, slot, session, fence, a transaction or several, outcome. */
 import { askFence, stopped } from '../attempts.ts';
-import { fitForTransfer } from '../../message/transfer.ts';
+import { unreachable } from '../../errors.ts';
+import { fitForTransfer, type FittedMail } from '../../message/transfer.ts';
+import { mailParameters } from './commands.ts';
+import type { SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
+import { nextOf, type Leg, type Next } from './legs.ts';
 import { NoLease } from './lease-provider.ts';
 import { faultOf, outcomeOf } from './outcome.ts';
 import type { SmtpPool, SmtpSlot } from './pool.ts';
 import { allRefused, refuseBadPaths, refuseByExtensions, refuseUnfit, type Refusals } from './refusals.ts';
 import type { ReplyRule } from './reply-table.ts';
+import { without, type ServerLimits } from './server-limits.ts';
 import type { SmtpSession } from './session.ts';
+import type { Omissible } from './transaction-limits.ts';
 import type { Transaction } from './transaction.ts';
-import type { Outcome, OutgoingMail, SendContext } from '../transport.ts';
+import type { Outcome, OutgoingMail, Reply, SendContext } from '../transport.ts';
 
 /** What is the same for all attempts of a connector. */
 export interface AttemptTools {
@@ -19,6 +25,7 @@ export interface AttemptTools {
   /** For the text of a Send As refusal: the login, null without one. */
   readonly account: string | null;
   readonly rules: readonly ReplyRule[];
+  readonly limits: ServerLimits;
 }
 
 interface Task {
@@ -29,8 +36,8 @@ interface Task {
   readonly slot: SmtpSlot;
   readonly recipients: readonly string[];
   readonly refused: Refusals;
-  /** Called when the body has been sent. */
-  readonly onBodySent: () => void;
+  /** Paused when a body has been sent: to cut its reply short would leave the message uncertain. */
+  readonly clock: Clock;
 }
 
 /** Names the session to give back with the slot, whatever happens in between. */
@@ -51,12 +58,10 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
   const onAbort = (): void => limit.abort(context.signal.reason);
   context.signal.addEventListener('abort', onAbort);
   if (context.signal.aborted) onAbort();
-  const timer = setTimeout(() => limit.abort(tooLong(totalMs)), totalMs);
+  const clock = startClock(totalMs, () => limit.abort(tooLong(totalMs)));
   const held: Held = { session: null };
   try {
-    // Cutting the reply to the end of data short would leave the message uncertain.
-    const onBodySent = (): void => clearTimeout(timer);
-    const task: Task = { mail, context, signal: limit.signal, slot, recipients, refused, onBodySent };
+    const task: Task = { mail, context, signal: limit.signal, slot, recipients, refused, clock };
     return await sendOnSlot(task, held, tools);
   } catch (error) {
     if (error instanceof NoLease) return context.signal.aborted ? stopped : { kind: 'stopped', why: 'no-session' };
@@ -64,51 +69,174 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
     if (context.signal.aborted) return stopped;
     return { kind: 'connector-fault', ...faultOf(error, rules) };
   } finally {
-    clearTimeout(timer);
+    clock.pause();
     context.signal.removeEventListener('abort', onAbort);
     slot.release(held.session);
   }
 }
 
-async function sendOnSlot(task: Task, held: Held, { account, rules }: AttemptTools): Promise<Outcome> {
-  const { mail, context, signal, slot, recipients } = task;
+async function sendOnSlot(task: Task, held: Held, { account, rules, limits }: AttemptTools): Promise<Outcome> {
+  const { mail, context, signal, slot, recipients, refused } = task;
   const first = await slot.session(signal);
   held.session = first.session;
   const stop = await askFence(context);
   if (stop !== null) return stop;
-
-  let [transaction, refusedHere] = await transactOn(first.session, task);
-  if (first.reused && wentStale(transaction) && !signal.aborted) {
-    // The server had closed the idle session. Nothing of the message but its envelope was on the wire.
-    held.session = null;
-    held.session = (await slot.session(signal, { fresh: true })).session;
-    if (signal.aborted) return stopped;
-    [transaction, refusedHere] = await transactOn(held.session, task);
-  }
-  return outcomeOf({ recipients, refusedHere, transaction, account, sender: mail.envelope.from ?? '', rules });
+  const done = await sendLegs(task, held, first.reused, limits);
+  if (done === 'stopped') return stopped;
+  const badPaths: Leg = { to: [...refused.keys()], refusedHere: refused, transaction: nothingSent };
+  const legs = [badPaths, ...done.legs];
+  return outcomeOf({ recipients, legs, untried: done.untried, account, sender: mail.envelope.from ?? '', rules });
 }
 
-async function transactOn(session: SmtpSession, task: Task): Promise<[Transaction, Refusals]> {
-  const { mail, signal, recipients, refused, onBodySent } = task;
+interface Sent {
+  readonly legs: readonly Leg[];
+  readonly untried: Reply | null;
+}
+
+/** Transactions that may be made anew for the same recipients. Each removes a reason, so an honest server needs four at most. */
+const maxRepeats = 12;
+
+/**
+ * One transaction after the other, until everybody has an outcome or the server cannot go on. Rejects only while nobody has
+ * one: later, what cannot be tried is left for the next attempt.
+ */
+async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: ServerLimits): Promise<Sent | 'stopped'> {
+  const { signal, slot, recipients, refused, clock } = task;
+  const legs: Leg[] = [];
+  let waiting = recipients.filter((address) => !refused.has(address));
+  let [reused, repeats, mustBeFresh] = [reusedFirst, 0, false];
+  let omitted: readonly Omissible[] = [];
+  const found = new Set<Omissible>();
+  while (waiting.length > 0) {
+    if (mustBeFresh || held.session === null) {
+      const opened = await openFresh(task, held, legs.length > 0);
+      if (opened !== null) return { legs, untried: opened };
+      if (signal.aborted) return legs.length > 0 ? { legs, untried: null } : 'stopped';
+      [reused, mustBeFresh] = [false, false];
+    }
+    const session = held.session;
+    if (session === null) throw new Error('a leg without a session');
+    const to = waiting.slice(0, limits.recipientsPerTransaction ?? waiting.length);
+    const extensions = without(limits.usable(session.extensions), omitted);
+    const { leg, used } = await transactOn(session, task, to, extensions);
+    const { failure } = leg.transaction;
+    const next = repeats < maxRepeats ? nextOf({ leg, reused, messages: session.messages, used }) : done;
+    if (failure?.phase !== 'mail') limits.foundRefused(found);
+    reused = false;
+    repeats += 1;
+    switch (next.kind) {
+      case 'fresh-session':
+        if (next.messages !== null) limits.foundMessages(next.messages);
+        mustBeFresh = true;
+        break;
+      case 'without':
+        omitted = [...omitted, ...next.extensions];
+        for (const name of next.extensions) if (isOfTheServer(name, failure)) found.add(name);
+        mustBeFresh = next.extensions.includes('pipelining') || !(await session.clear(signal));
+        break;
+      case 'smaller':
+        limits.foundRecipients(next.count);
+        mustBeFresh = !(await session.clear(signal));
+        break;
+      case 'split':
+      case 'done': {
+        const rest = next.kind === 'split' ? next.rest : [];
+        if (next.kind === 'split' && next.count !== null) limits.foundRecipients(next.count);
+        legs.push({ ...leg, to: to.filter((address) => !rest.includes(address)) });
+        waiting = [...rest, ...waiting.slice(to.length)];
+        repeats = 0;
+        if (failure !== null && !goesOn(failure)) return { legs, untried: failure.reply };
+        mustBeFresh = waiting.length > 0 && !(await session.clear(signal));
+        break;
+      }
+      default:
+        return unreachable(next);
+    }
+    clock.resume();
+  }
+  return { legs, untried: null };
+}
+
+const done: Next = { kind: 'done' };
+
+/** What MAIL is refused for concerns all messages; later, it may be the next hop of one. Without SMTPUTF8 some mail could not be sent. */
+function isOfTheServer(name: Omissible, failure: SmtpFailure | null): boolean {
+  return name === 'pipelining' || (failure?.phase === 'mail' && name !== 'smtpUtf8');
+}
+
+/** The server refused these recipients or this message for good; about the recipients that are left it has said nothing. */
+function goesOn({ answered, phase, reply }: SmtpFailure): boolean {
+  return answered && phase !== 'mail' && reply.code?.startsWith('5') === true;
+}
+
+/** Null once a new session is there. Where somebody has an outcome already, the failure is returned, else thrown. */
+async function openFresh({ signal, slot }: Task, held: Held, mayNotThrow: boolean): Promise<Reply | null> {
+  held.session?.quit();
+  held.session = null;
+  try {
+    held.session = (await slot.session(signal, { fresh: true })).session;
+    return null;
+  } catch (error) {
+    if (!mayNotThrow) throw error;
+    if (error instanceof SmtpFailure) return error.reply;
+    if (error instanceof NoLease) return { code: null, enhancedCode: null, text: 'no session is free' };
+    throw error;
+  }
+}
+
+/** SMTPUTF8 would let 8-bit content through (RFC 6531 section 3.1 item 8): a server that refused 8BITMIME gets neither where possible. */
+async function fit(bytes: Buffer, offered: SmtpExtensions, used: SmtpExtensions): Promise<FittedMail> {
+  if (offered.eightBitMime && !used.eightBitMime) {
+    const fitted = await fitForTransfer(bytes, { eightBitMime: false, smtpUtf8: false });
+    if (fitted.unfit === null) return fitted;
+  }
+  return fitForTransfer(bytes, used);
+}
+
+async function transactOn(
+  session: SmtpSession,
+  task: Task,
+  recipients: readonly string[],
+  extensions: SmtpExtensions,
+): Promise<{ readonly leg: Leg; readonly used: readonly Omissible[] }> {
+  const { mail, signal, clock } = task;
   const from = mail.envelope.from ?? '';
-  const { bytes, use8BitMime, useSmtpUtf8, unfit } = await fitForTransfer(mail.bytes, session.extensions);
-  const rest = recipients.filter((address) => !refused.has(address));
-  const here =
-    unfit === null ? refuseByExtensions(rest, from, bytes.length, session.extensions) : refuseUnfit(rest, unfit);
-  const refusedHere = new Map([...refused, ...here]);
-  const to = rest.filter((address) => !refusedHere.has(address));
-  if (to.length === 0) return [nothingSent, refusedHere];
+  const { bytes, use8BitMime, useSmtpUtf8, unfit } = await fit(mail.bytes, session.extensions, extensions);
+  const refusedHere =
+    unfit === null ? refuseByExtensions(recipients, from, bytes.length, extensions) : refuseUnfit(recipients, unfit);
+  const to = recipients.filter((address) => !refusedHere.has(address));
+  if (to.length === 0) return { leg: { to: recipients, refusedHere, transaction: nothingSent }, used: [] };
   const envelope = { from, to, size: bytes.length, use8BitMime, useSmtpUtf8 };
-  return [await session.transact(envelope, bytes, signal, onBodySent), refusedHere];
+  const used: Omissible[] = [...mailParameters(envelope, extensions).keys()];
+  if (extensions.pipelining) used.push('pipelining');
+  const transaction = await session.transact(envelope, bytes, extensions, signal, clock.pause);
+  return { leg: { to: recipients, refusedHere, transaction }, used };
 }
 
 const nothingSent: Transaction = { taken: new Set(), refused: new Map(), failure: null, reply: null, body: 'none' };
 
-/** No reply to the message's own commands but a dead connection, or a 421 to the first of them. */
-function wentStale({ failure, taken, refused, body }: Transaction): boolean {
-  if (failure === null || body !== 'none' || taken.size > 0 || refused.size > 0) return false;
-  if (failure.answered) return failure.reply.code === '421';
-  return failure.reply.code !== 'ETIMEDOUT';
+/** Ends the attempt after so long; the reply to the end of data has a time of its own, so the clock stops for it. */
+interface Clock {
+  pause(): void;
+  resume(): void;
+}
+
+function startClock(totalMs: number, end: () => void): Clock {
+  let [left, since] = [totalMs, performance.now()];
+  let timer: NodeJS.Timeout | null = setTimeout(end, left);
+  return {
+    pause() {
+      if (timer === null) return;
+      clearTimeout(timer);
+      timer = null;
+      left -= performance.now() - since;
+    },
+    resume() {
+      if (timer !== null) return;
+      since = performance.now();
+      timer = setTimeout(end, Math.max(0, left));
+    },
+  };
 }
 
 function tooLong(totalMs: number): Error {

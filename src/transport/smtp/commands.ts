@@ -23,14 +23,22 @@ export function isAscii(text: string): boolean {
   return /^[\u0000-\u007f]*$/.test(text);
 }
 
-export function mailCommand(envelope: SmtpEnvelope, extensions: SmtpExtensions): string {
-  const { from, to, size, use8BitMime, useSmtpUtf8 } = envelope;
-  let command = `MAIL FROM:<${path(from)}>`;
+/** The parameters of MAIL FROM, by the extension that each belongs to. */
+export function mailParameters(
+  { from, to, size, use8BitMime, useSmtpUtf8 }: SmtpEnvelope,
+  extensions: SmtpExtensions,
+): ReadonlyMap<'smtpUtf8' | 'eightBitMime' | 'size', string> {
+  const parameters = new Map<'smtpUtf8' | 'eightBitMime' | 'size', string>();
   // RFC 6531 section 3.4: needed for every envelope address and every header beyond ASCII.
-  if (extensions.smtpUtf8 && (useSmtpUtf8 || !isAscii(from) || !to.every(isAscii))) command += ' SMTPUTF8';
-  if (extensions.eightBitMime && use8BitMime) command += ' BODY=8BITMIME';
-  if (extensions.size && size > 0) command += ` SIZE=${size}`;
-  return `${command}\r\n`;
+  if (extensions.smtpUtf8 && (useSmtpUtf8 || !isAscii(from) || !to.every(isAscii)))
+    parameters.set('smtpUtf8', 'SMTPUTF8');
+  if (extensions.eightBitMime && use8BitMime) parameters.set('eightBitMime', 'BODY=8BITMIME');
+  if (extensions.size && size > 0) parameters.set('size', `SIZE=${size}`);
+  return parameters;
+}
+
+export function mailCommand(envelope: SmtpEnvelope, extensions: SmtpExtensions): string {
+  return `${[`MAIL FROM:<${path(envelope.from)}>`, ...mailParameters(envelope, extensions).values()].join(' ')}\r\n`;
 }
 
 export function rcptCommand(address: string): string {

@@ -4,7 +4,7 @@ import type { SmtpSession } from './session.ts';
 /** Servers end idle sessions after minutes (RFC 5321 section 4.5.3.2.7: 5), some after 30 s. Ending them first avoids the race. */
 const idleMs = 30_000;
 /** Servers limit messages per session (Exchange Online, Postfix with smtpd_client limits); 100 spread the cost of TLS and AUTH. */
-const maxMessages = 100;
+export const maxMessagesPerSession = 100;
 
 export interface IdleSessions {
   readonly count: number;
@@ -18,7 +18,10 @@ export interface IdleSessions {
   close(): void;
 }
 
-export function createIdleSessions(quit: (session: SmtpSession) => void): IdleSessions {
+export function createIdleSessions(
+  quit: (session: SmtpSession) => void,
+  maxMessages: () => number = () => maxMessagesPerSession,
+): IdleSessions {
   const idle: { session: SmtpSession; timer: NodeJS.Timeout }[] = [];
   let closed = false;
 
@@ -34,7 +37,8 @@ export function createIdleSessions(quit: (session: SmtpSession) => void): IdleSe
       return idle.length;
     },
     keep(session) {
-      if (closed || !session.usable || session.messages >= maxMessages) return quit(session);
+      if (closed || !session.usable || session.messages >= Math.min(maxMessages(), maxMessagesPerSession))
+        return quit(session);
       const expire = (): void => {
         idle.splice(idle.indexOf(entry), 1);
         quit(session);

@@ -5,15 +5,16 @@ import { classifySocketFault } from '../socket-fault.ts';
 import { createClassifier, type Classifier } from './classifier.ts';
 import { parseReply } from './replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
-import type { Transaction } from './transaction.ts';
+import type { Leg } from './legs.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport.ts';
 
 export interface OutcomeInput {
   /** All recipients of the mail, each once, in the order of the envelope. */
   readonly recipients: readonly string[];
-  /** Those that were refused here, without asking the server. */
-  readonly refusedHere: ReadonlyMap<string, RecipientOutcome>;
-  readonly transaction: Transaction;
+  /** One transaction after the other; nobody is in two of them. */
+  readonly legs: readonly Leg[];
+  /** Why those who are in none of them were not tried. */
+  readonly untried: Reply | null;
   /** For the text of a Send As refusal: the login (null if there is none) and the sender. */
   readonly account: string | null;
   readonly sender: string;
@@ -43,6 +44,7 @@ export function faultOf(
 
 interface Input extends OutcomeInput {
   readonly classify: Classifier;
+  readonly legOf: ReadonlyMap<string, Leg>;
 }
 
 interface Judged {
@@ -54,7 +56,8 @@ interface Judged {
 
 export function outcomeOf(input: OutcomeInput): Outcome {
   const classify = createClassifier(input.rules);
-  const judged = input.recipients.map((address) => judge(address, { ...input, classify }));
+  const legOf = new Map(input.legs.flatMap((leg) => leg.to.map((address) => [address, leg] as const)));
+  const judged = input.recipients.map((address) => judge(address, { ...input, classify, legOf }));
   const recipients = judged.map(({ outcome }) => outcome);
   const faults = judged.flatMap(({ fault, outcome }) => (fault === null ? [] : [{ ...fault, reply: outcome.reply }]));
   // A connector's fault is not the outcome of a recipient: the message waits unchanged. But if the server accepted or refused
@@ -66,7 +69,9 @@ export function outcomeOf(input: OutcomeInput): Outcome {
 }
 
 function judge(address: string, input: Input): Judged {
-  const { refusedHere, transaction } = input;
+  const leg = input.legOf.get(address);
+  if (leg === undefined) return notTried(address, input.untried);
+  const { refusedHere, transaction } = leg;
   const here = refusedHere.get(address);
   if (here !== undefined) return { outcome: here, fault: null, slowDownMs: null };
   const refused = transaction.refused.get(address);
@@ -100,6 +105,12 @@ function judge(address: string, input: Input): Judged {
         reply: after('the beginning of the transaction', failure),
       })
     : plain({ address, outcome: 'deferred', scope: 'message', reply: after('a part of the message', failure) });
+}
+
+/** Others may have their copy already; nothing was on its way to this recipient. */
+function notTried(address: string, why: Reply | null): Judged {
+  const reply = { code: null, enhancedCode: null, text: `not tried yet: ${why?.text ?? 'the attempt ended before'}` };
+  return plain({ address, outcome: 'deferred', scope: 'message', reply });
 }
 
 function unknown(address: string, text: string): Judged {

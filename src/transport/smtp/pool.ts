@@ -19,6 +19,8 @@ export interface PoolOptions {
   readonly maxConnections: number;
   /** Null if no other process connects for this connector. */
   readonly leases: LeaseProvider | null;
+  /** Default: 100. */
+  readonly maxMessagesPerSession?: () => number;
 }
 
 interface HeldSession {
@@ -59,9 +61,9 @@ const leaseWaitMs = 3_000;
 
 const nothingReserved: Reservation = { cancel: () => undefined };
 
-export function createSmtpPool({ open, maxConnections, leases }: PoolOptions): SmtpPool {
+export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSession }: PoolOptions): SmtpPool {
   const sessions = leasedSessions(open, leases);
-  const idle = createIdleSessions((session) => sessions.quit(session));
+  const idle = createIdleSessions((session) => sessions.quit(session), maxMessagesPerSession);
   const opener = createSessionOpener(sessions, () => holding > 0 || idle.count > 0);
   const unsubscribe = leases?.onRecall((which) => idle.end(which));
   const waiting = createWaiters<SmtpSlot>();

@@ -26,7 +26,14 @@ export interface SmtpSession {
    * Never rejects. The signal ends the connection; the result has what is known by then. `onBodySent` is called when the end
    * of data may have left: to abort after that would leave the message uncertain.
    */
-  transact(envelope: SmtpEnvelope, bytes: Buffer, signal: AbortSignal, onBodySent: () => void): Promise<Transaction>;
+  transact(
+    envelope: SmtpEnvelope,
+    bytes: Buffer,
+    /** What of the session's extensions is used. */
+    extensions: SmtpExtensions,
+    signal: AbortSignal,
+    onBodySent: () => void,
+  ): Promise<Transaction>;
   /** Ends a transaction that a refusal has left open; false if the session cannot be used any more. */
   clear(signal: AbortSignal): Promise<boolean>;
   /** Says QUIT and closes. */
@@ -101,10 +108,10 @@ function createSession(
       if (!cleared) channel.end('EPROTOCOL', 'the session could not be reset');
       return cleared && channel.usable;
     },
-    async transact(envelope, bytes, signal, onBodySent) {
+    async transact(envelope, bytes, used, signal, onBodySent) {
       messages += 1;
       const { dataTerminationMs, commandMs } = timeouts;
-      const task = { envelope, bytes, extensions, dataTerminationMs, onBodySent };
+      const task = { envelope, bytes, extensions: used, dataTerminationMs, onBodySent };
       const transaction = await unlessAborted(channel, signal, () => transact(channel, task));
       const { failure, refused, body } = transaction;
       // After a reply in the middle of the message, the server still waits for an end of data that will never come.

@@ -9,6 +9,7 @@ import { createLogins } from './login.ts';
 import { faultOf } from './outcome.ts';
 import { createSmtpPool } from './pool.ts';
 import { compileRules } from './reply-rules.ts';
+import { createServerLimits, type ConfiguredServerLimits } from './server-limits.ts';
 import { openSession, type SmtpSession } from './session.ts';
 import type { SmtpSettings } from './settings.ts';
 import type { Outcome, Transport } from '../transport.ts';
@@ -23,11 +24,15 @@ export interface SmtpTransportOptions {
   readonly leases?: LeaseProvider | null;
   /** ms since the epoch. Default: the system's clock. */
   readonly now?: () => number;
+  /** Default: none but those that are found out. */
+  readonly serverLimits?: ConfiguredServerLimits;
 }
+
+const unlimited: ConfiguredServerLimits = { recipientsPerTransaction: null, messagesPerSession: null };
 
 /** Connects when the first mail comes. Messages are bytes: no path or URL in one is ever opened. */
 export function createSmtpTransport(options: SmtpTransportOptions): Transport {
-  const { settings, hostname, maxConnections, leases = null, now = Date.now } = options;
+  const { settings, hostname, maxConnections, leases = null, now = Date.now, serverLimits = unlimited } = options;
   const { totalMs } = settings.timeouts;
   const rules = compileRules(settings.replyRules);
   const logins = createLogins(settings.auth, now);
@@ -46,10 +51,12 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     }
   };
 
-  const pool = createSmtpPool({ open, maxConnections, leases });
+  const limits = createServerLimits(serverLimits);
+  const maxMessagesPerSession = (): number => limits.messagesPerSession ?? Infinity;
+  const pool = createSmtpPool({ open, maxConnections, leases, maxMessagesPerSession });
   const mask = createMask(() => logins.secrets);
   const attempts = createAttempts(mask);
-  const tools = { pool, totalMs, account: settings.auth?.user ?? null, rules };
+  const tools = { pool, totalMs, account: settings.auth?.user ?? null, rules, limits };
 
   return {
     kind: 'smtp',

@@ -16,12 +16,15 @@ const silent = new SmtpFailure('end-of-data', { code: 'ECONNRESET', text: 'reset
 function outcome(transaction: Partial<Transaction>) {
   const input = {
     recipients: [a, b],
-    refusedHere: new Map(),
+    untried: null,
     account: 'relay',
     sender: 'sales@example.com',
     rules: [],
   };
-  return outcomeOf({ ...input, transaction: { ...nothing, ...transaction } });
+  return outcomeOf({
+    ...input,
+    legs: [{ to: [a, b], refusedHere: new Map(), transaction: { ...nothing, ...transaction } }],
+  });
 }
 
 describe('the outcome of a transaction', () => {
@@ -143,8 +146,8 @@ describe('the outcome of a transaction', () => {
           };
           const result = outcomeOf({
             recipients,
-            refusedHere: new Map(),
-            transaction,
+            legs: [{ to: recipients, refusedHere: new Map(), transaction }],
+            untried: null,
             account: null,
             sender: '',
             rules: [],

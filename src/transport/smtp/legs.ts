@@ -1,0 +1,68 @@
+/** Decides after each transaction of an attempt what follows: nothing, the rest of the recipients, or the same in another way. Pure. */
+import { endsSessionOnly, listLimitOf, refusedParameters, type Omissible } from './transaction-limits.ts';
+import type { Refusals } from './refusals.ts';
+import type { Transaction } from './transaction.ts';
+import type { Reply } from '../transport.ts';
+
+/** One transaction, and those whose outcome it decides. */
+export interface Leg {
+  readonly to: readonly string[];
+  /** Refused here, without asking the server. */
+  readonly refusedHere: Refusals;
+  readonly transaction: Transaction;
+}
+
+export type Next =
+  /** The outcome of everybody in it is known. */
+  | { readonly kind: 'done' }
+  /** The session is at its end: once more, on a new one. `messages`: how many it carried, where that is its limit. */
+  | { readonly kind: 'fresh-session'; readonly messages: number | null }
+  /** Once more without these. */
+  | { readonly kind: 'without'; readonly extensions: readonly Omissible[] }
+  /** These recipients go into a transaction of their own. `count`: how many the server takes, where that is known. */
+  | { readonly kind: 'split'; readonly rest: readonly string[]; readonly count: number | null }
+  /** Nobody has it: once more in transactions of so many. */
+  | { readonly kind: 'smaller'; readonly count: number };
+
+export interface LegEnd {
+  readonly leg: Leg;
+  /** It carried a message before this attempt, so the server may have closed it meanwhile. */
+  readonly reused: boolean;
+  /** Transactions of the session, with this one. */
+  readonly messages: number;
+  readonly used: readonly Omissible[];
+}
+
+const done: Next = { kind: 'done' };
+
+export function nextOf({ leg, reused, messages, used }: LegEnd): Next {
+  const { transaction, to } = leg;
+  const { failure, taken, refused, body } = transaction;
+  if (failure === null) return restOf(leg);
+  if (body === 'none' && taken.size === 0 && refused.size === 0) {
+    // No reply to the message's own commands but a dead connection, or a 421 to the first of them.
+    const isOver = failure.answered ? failure.reply.code === '421' : failure.reply.code !== 'ETIMEDOUT';
+    if (reused && isOver) return { kind: 'fresh-session', messages: null };
+  }
+  // Without a reply of the server nobody knows what it has, or why it is gone.
+  if (!failure.answered || !isRefusal(failure.reply)) return done;
+  if (messages > 1 && endsSessionOnly(failure.reply)) return { kind: 'fresh-session', messages: messages - 1 };
+  const extensions = refusedParameters(failure.phase, failure.reply, used);
+  if (extensions.length > 0) return { kind: 'without', extensions };
+  if (listLimitOf(failure.reply) !== null && to.length > 1 && failure.phase !== 'mail') {
+    return { kind: 'smaller', count: Math.max(1, Math.floor((taken.size > 0 ? taken.size : to.length) / 2)) };
+  }
+  return done;
+}
+
+/** Those whom the server had no place for in this transaction, though it took others. */
+function restOf({ to, transaction: { taken, refused } }: Leg): Next {
+  const limits = new Map([...refused].map(([address, { reply }]) => [address, listLimitOf(reply)]));
+  const rest = to.filter((address) => (limits.get(address) ?? null) !== null);
+  if (rest.length === 0 || taken.size === 0) return done;
+  return { kind: 'split', rest, count: [...limits.values()].includes('count') ? taken.size : null };
+}
+
+function isRefusal({ code }: Reply): boolean {
+  return code !== null && /^[45]/.test(code);
+}

@@ -1,0 +1,274 @@
+/** A server's limits of a transaction, a session or a parameter: the mail is sent in another way at once, and nobody gets it twice. */
+import { describe, expect, test } from 'vitest';
+import { nextOf } from '../../../src/transport/smtp/legs.ts';
+import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
+import { parseReply } from '../../../src/transport/smtp/replies.ts';
+import { endsSessionOnly, listLimitOf, refusedParameters } from '../../../src/transport/smtp/transaction-limits.ts';
+import type { SmtpContext, SmtpServer } from '../../../testkit/smtp/server.ts';
+import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
+
+const people = (count: number, domain = 'example.net'): string[] =>
+  Array.from({ length: count }, (_, at) => `user${at}@${domain}`);
+const accepted = (count: number): string => Array<string>(count).fill('accepted').join(' ');
+
+/** Who got a copy, of all transactions. */
+function copies(server: SmtpServer): string[] {
+  return server.received.transactions.filter((one) => one.accepted).flatMap(({ to }) => to);
+}
+
+const sizes = (server: SmtpServer): number[] =>
+  server.received.transactions.filter((one) => one.accepted).map(({ to }) => to.length);
+
+/** Takes so many recipients in a transaction, and says this to the others. */
+const atMost =
+  (count: number, reply: string) =>
+  ({ to }: SmtpContext) =>
+    to.length < count ? undefined : reply;
+
+describe('too many recipients', () => {
+  test.for([
+    '452 4.5.3 Too many recipients',
+    '552 5.5.3 too many recipients',
+    '554 Too many recipients in this message',
+    '451 4.5.3 Error: recipient limit exceeded',
+    '550 maximum number of recipients per message reached',
+  ])('said at RCPT as "%s": the rest goes in transactions of their own, in the same session', async (reply) => {
+    const { server, transport } = await smtpPair({ script: { RCPT: atMost(3, reply) } });
+    const to = people(8);
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe(accepted(8));
+    expect(copies(server)).toEqual(to);
+    expect([sizes(server), server.received.connections]).toEqual([[3, 3, 2], 1]);
+  });
+
+  test('are not offered again by the next message: the number is known by then', async () => {
+    const { server, transport } = await smtpPair({ script: { RCPT: atMost(3, '452 4.5.3 Too many recipients') } });
+    await sendBy(transport, mailOf({ to: people(4) }));
+    const before = server.received.commands.filter((line) => line.startsWith('RCPT')).length;
+    await sendBy(transport, mailOf({ to: people(6), id: 'm2' }));
+    expect(server.received.commands.filter((line) => line.startsWith('RCPT'))).toHaveLength(before + 6);
+    expect(sizes(server)).toEqual([3, 1, 3, 3]);
+  });
+
+  test.for([
+    ['DATA', '554 5.5.3 Too many recipients'],
+    ['.', '552 Too many recipients for one message'],
+    ['.', '452 4.5.3 too many recipients'],
+  ])('said at %s as "%s": nobody has it yet, and it goes in smaller transactions', async ([verb = '', reply = '']) => {
+    const script = { [verb]: ({ to }: SmtpContext) => (to.length > 2 ? reply : undefined) };
+    const { server, transport } = await smtpPair({ script });
+    const to = people(8);
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe(accepted(8));
+    expect(copies(server)).toEqual(to);
+    expect(sizes(server)).toEqual([2, 2, 2, 2]);
+  });
+
+  test('each of 100 recipients has the outcome that is its own, though 30 fit into a transaction', async () => {
+    const script = {
+      RCPT: ({ line, to }: SmtpContext) => {
+        if (line.includes('user40@') || line.includes('user99@')) return '550 5.1.1 no such user';
+        if (line.includes('user41@')) return '450 4.2.0 later';
+        return to.length < 30 ? undefined : '452 4.5.3 too many recipients';
+      },
+    };
+    const { server, transport } = await smtpPair({ script });
+    const to = people(100);
+    const outcomes = summary(await sendBy(transport, mailOf({ to }))).split(' ');
+    expect([outcomes[40], outcomes[99], outcomes[41]]).toEqual(['rejected', 'rejected', 'deferred']);
+    expect(outcomes.filter((outcome) => outcome === 'accepted')).toHaveLength(97);
+    expect(new Set(copies(server)).size).toBe(97);
+    expect(copies(server)).toHaveLength(97);
+  });
+
+  test('said to a single recipient is that recipient’s refusal', async () => {
+    const { server, transport } = await smtpPair({ script: { RCPT: () => '452 4.5.3 Too many recipients' } });
+    expect(summary(await sendBy(transport, mailOf({ to: people(3) })))).toBe('deferred deferred deferred');
+    expect(server.received.transactions).toEqual([]);
+  });
+
+  test('one domain at a time: each domain gets a transaction, and the number of recipients is not limited', async () => {
+    const domainOf = (address: string): string => address.split('@')[1] ?? '';
+    const script = {
+      RCPT: ({ line, to }: SmtpContext) =>
+        to[0] === undefined || line.includes(`@${domainOf(to[0])}`)
+          ? undefined
+          : '451 4.3.0 Multiple destination domains per transaction is unsupported. Please try again.',
+    };
+    const { server, transport } = await smtpPair({ script });
+    const to = [...people(3, 'one.example'), ...people(3, 'two.example')];
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe(accepted(6));
+    expect(sizes(server)).toEqual([3, 3]);
+    await sendBy(transport, mailOf({ to: people(5, 'one.example'), id: 'm2' }));
+    expect(sizes(server)).toEqual([3, 3, 5]);
+  });
+
+  test('with a limit that is configured, no recipient is refused', async () => {
+    const { server, transport } = await smtpPair(
+      { script: { RCPT: atMost(3, '452 4.5.3 Too many recipients') } },
+      {},
+      2,
+      { recipientsPerTransaction: 3, messagesPerSession: null },
+    );
+    expect(summary(await sendBy(transport, mailOf({ to: people(7) })))).toBe(accepted(7));
+    expect(server.received.commands.filter((line) => line.startsWith('RCPT'))).toHaveLength(7);
+  });
+
+  test('a connection that is lost after some have their copy leaves the others for the next attempt, and no copy in doubt', async () => {
+    let dots = 0;
+    const script = {
+      RCPT: atMost(2, '452 4.5.3 Too many recipients'),
+      MAIL: () => (dots >= 1 ? 'close' : undefined),
+      '.': () => {
+        dots += 1;
+        return undefined;
+      },
+    };
+    const { server, transport } = await smtpPair({ script });
+    const outcome = await sendBy(transport, mailOf({ to: people(4) }));
+    expect(summary(outcome)).toBe('accepted accepted deferred deferred');
+    expect(copies(server)).toEqual(people(2));
+  });
+
+  test('a server that refuses every list ends the attempt after a bounded number of transactions', async () => {
+    const script = { '.': () => '552 5.5.3 Too many recipients' };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf({ to: people(64) })))).not.toContain('accepted');
+    expect(server.received.transactions.length).toBeLessThanOrEqual(64 + 7);
+  });
+});
+
+describe('too many messages in a session', () => {
+  test.for([
+    '452 4.5.0 Too many messages sent',
+    '421 4.7.0 Too many messages in this session',
+    '550 5.7.0 max number of messages per session. Open a new session',
+    '451 messages per connection limit reached',
+  ])('said at MAIL as "%s": the next session takes the mail at once, and the number is known', async (reply) => {
+    const used = new Map<number, number>();
+    const script = {
+      MAIL: ({ connection }: SmtpContext) => {
+        const count = (used.get(connection) ?? 0) + 1;
+        used.set(connection, count);
+        return count > 3 ? reply : undefined;
+      },
+    };
+    const { server, transport } = await smtpPair({ script }, {}, 1);
+    for (let at = 0; at < 12; at += 1) {
+      expect(summary(await sendBy(transport, mailOf({ id: `m${at}` })))).toBe('accepted');
+    }
+    expect(server.received.transactions).toHaveLength(12);
+    // 421 is a closed session like any other, which says nothing of a number.
+    const refusals = [...used.values()].filter((count) => count > 3).length;
+    expect(refusals).toBeLessThanOrEqual(reply.startsWith('421') ? 3 : 1);
+  });
+
+  test('said to the first message of a session is no limit of the session', async () => {
+    const { server, transport } = await smtpPair({ script: { MAIL: () => '452 4.5.0 Too many messages sent' } });
+    expect(summary(await sendBy(transport, mailOf()))).not.toBe('accepted');
+    expect(server.received.connections).toBe(1);
+  });
+});
+
+const eightBit = Buffer.from(
+  'From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngrün\r\n',
+);
+
+describe('a parameter that is offered and refused', () => {
+  test.for([
+    '555 5.5.4 Unsupported option: BODY=8BITMIME',
+    '501 5.5.4 Unsupported mail BODY type',
+    '504 5.5.4 parameter not implemented',
+    '550 8BITMIME is not supported by the next hop',
+  ])('at MAIL, "%s": the content is sent in 7 bits instead, and the next message at once so', async (reply) => {
+    const script = { MAIL: ({ line }: SmtpContext) => (line.includes('8BITMIME') ? reply : undefined) };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf({ bytes: eightBit })))).toBe('accepted');
+    expect(server.received.transactions[0]?.bytes.toString('latin1')).toContain('gr=C3=BCn');
+    await sendBy(transport, mailOf({ bytes: eightBit, id: 'm2' }));
+    expect(server.received.commands.filter((line) => line.includes('8BITMIME'))).toHaveLength(1);
+    expect(server.received.connections).toBe(1);
+  });
+
+  test('at the end of data, for the next hop: the content is sent in 7 bits, for this message only', async () => {
+    let refused = 0;
+    const script = {
+      '.': () => ((refused += 1) === 1 ? '554 5.6.3 8BITMIME conversion is not supported by the next hop' : undefined),
+    };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf({ bytes: eightBit })))).toBe('accepted');
+    expect(server.received.transactions.map((one) => one.accepted)).toEqual([false, true]);
+    await sendBy(transport, mailOf({ bytes: eightBit, id: 'm2' }));
+    expect(server.received.transactions.at(-1)?.parameters.join()).toContain('8BITMIME');
+  });
+
+  test('SIZE: it is left out', async () => {
+    const script = {
+      MAIL: ({ line }: SmtpContext) => (line.includes('SIZE') ? '501 5.5.4 Invalid arguments' : undefined),
+    };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(server.received.transactions[0]?.parameters).toEqual([]);
+  });
+
+  test('SMTPUTF8 for a header: it is written in ASCII; for an address: the refusal stands, and later mail is not judged by it', async () => {
+    const script = {
+      MAIL: ({ line }: SmtpContext) => (line.includes('SMTPUTF8') ? '555 5.6.7 SMTPUTF8 not supported' : undefined),
+    };
+    const { server, transport } = await smtpPair({ script });
+    const bytes = Buffer.from('From: a@example.com\r\nSubject: grün\r\n\r\nhello\r\n');
+    expect(summary(await sendBy(transport, mailOf({ bytes })))).toBe('accepted');
+    expect(server.received.transactions[0]?.bytes.toString()).toContain('Subject: =?');
+    expect(summary(await sendBy(transport, mailOf({ to: ['grün@example.net'], id: 'm2' })))).toBe('rejected');
+    expect(server.received.commands.filter((line) => line.includes('SMTPUTF8'))).toHaveLength(2);
+  });
+
+  test('PIPELINING: the commands wait for their replies, on a new session', async () => {
+    const script = { MAIL: [], DATA: ['503 5.5.0 Error: improper use of SMTP command pipelining'] };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(server.received.connections).toBe(2);
+  });
+
+  test('a bad address that is refused with 501 is refused in the end, and nothing is learned from it', async () => {
+    const script = { MAIL: () => '501 5.1.7 Bad sender address syntax' };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('rejected');
+    expect(server.received.commands.filter((line) => line.startsWith('MAIL')).length).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('words', () => {
+  test.for([
+    '452 4.5.3 Too many recipients today',
+    '550 5.4.5 Daily recipient limit exceeded',
+    '452 too many recipients in the last hour',
+    '550 Too many invalid recipients',
+    '550 5.1.1 User unknown',
+    '250 too many recipients',
+  ])('"%s" is no limit of a transaction', (reply) => expect(listLimitOf(parseReply(reply))).toBeNull());
+
+  test.for(['452 Too many messages per hour', '421 too many connections', '550 message refused'])(
+    '"%s" is no limit of a session',
+    (reply) => expect(endsSessionOnly(parseReply(reply))).toBe(false),
+  );
+
+  test.for([
+    ['552 5.3.4 Message size exceeds fixed limit', 'mail'],
+    ['552 message size not allowed', 'end-of-data'],
+    ['550 5.7.1 rejected as spam', 'end-of-data'],
+  ] as const)('"%s" at %s refuses no parameter', ([reply, phase]) =>
+    expect(refusedParameters(phase, parseReply(reply), ['size', 'eightBitMime', 'pipelining'])).toEqual([]),
+  );
+
+  test('what was sent whole without an answer is never sent anew in the same attempt', () => {
+    const failure = new SmtpFailure('end-of-data', { code: 'ECONNRESET', text: 'too many recipients' });
+    const transaction = {
+      taken: new Set(['a@b']),
+      refused: new Map(),
+      failure,
+      reply: null,
+      body: 'complete',
+    } as const;
+    const leg = { to: ['a@b', 'c@d'], refusedHere: new Map(), transaction };
+    expect(nextOf({ leg, reused: true, messages: 9, used: ['size', 'pipelining'] })).toEqual({ kind: 'done' });
+  });
+});
