@@ -112,6 +112,9 @@ function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limi
     recipientsPerDay: file.recipientsPerDay ?? preset?.recipientsPerDay ?? null,
     bytesPerWindow: file.bytes ?? (throughGraph ? preset?.graphBytes : undefined) ?? null,
     maxBytes: file.maxSize ?? preset?.maxBytes ?? null,
+    recipientsPerMessage:
+      file.recipientsPerMessage ?? (throughGraph ? undefined : preset?.recipientsPerMessage) ?? null,
+    messagesPerSession: file.messagesPerSession ?? null,
   };
 }
 

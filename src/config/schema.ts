@@ -122,6 +122,22 @@ const limits = z.strictObject({
     .describe(
       'Size of one message as sent; a larger one becomes a dead letter `too-large`. Default: the preset’s, otherwise what the server accepts.',
     ),
+  recipientsPerMessage: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe(
+      'Recipients of one SMTP transaction; a message to more is sent in several. Default: the preset’s, otherwise what the server is found to accept.',
+    ),
+  messagesPerSession: z
+    .int()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe(
+      'Messages of one SMTP session; the next is sent on a new one. Default: what the server is found to accept, 100 at most.',
+    ),
 });
 
 const connector = z.strictObject({

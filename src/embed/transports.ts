@@ -25,7 +25,16 @@ export async function loadTransports(connectors: readonly ConnectorConfig[]): Pr
     const maxConnections = limits.concurrency;
     switch (transport.kind) {
       case 'smtp':
-        return smtp!.createSmtpTransport({ settings: transport.smtp, hostname, maxConnections, leases });
+        return smtp!.createSmtpTransport({
+          settings: transport.smtp,
+          hostname,
+          maxConnections,
+          leases,
+          serverLimits: {
+            recipientsPerTransaction: limits.recipientsPerMessage ?? null,
+            messagesPerSession: limits.messagesPerSession ?? null,
+          },
+        });
       case 'graph':
         return graph!.createGraphTransport({ settings: transport.graph, maxConnections, addresses });
       default:

@@ -21,6 +21,10 @@ export interface ConnectorLimits {
   readonly bytesPerWindow?: { readonly bytes: number; readonly windowMs: number } | null;
   /** Bytes of a message as it is sent; null is what the server accepts. */
   readonly maxBytes?: number | null;
+  /** Recipients of one SMTP transaction; a message to more is sent in several. Null is what the server accepts. */
+  readonly recipientsPerMessage?: number | null;
+  /** Messages of one SMTP session; the next goes on a new one. Null is what the server accepts, and 100 at most. */
+  readonly messagesPerSession?: number | null;
 }
 
 /** Only these directions ever send. */

@@ -51,6 +51,8 @@ describe('connectors, pause, resume', () => {
           recipientsPerDay: null,
           bytesPerWindow: null,
           maxBytes: null,
+          recipientsPerMessage: null,
+          messagesPerSession: null,
         },
       },
       expect.objectContaining({ id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing }),

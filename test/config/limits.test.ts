@@ -23,6 +23,8 @@ const samples = {
   recipientsPerDay: { key: 'recipientsPerDay', written: '7', held: 7 },
   bytesPerWindow: { key: 'bytes', written: '7MB/5m', held: { bytes: 7_000_000, windowMs: 300_000 } },
   maxBytes: { key: 'maxSize', written: '7KiB', held: 7 * 1024 },
+  recipientsPerMessage: { key: 'recipientsPerMessage', written: '7', held: 7 },
+  messagesPerSession: { key: 'messagesPerSession', written: '7', held: 7 },
 } as const satisfies Record<keyof ConnectorLimits, { key: string; written: string; held: unknown }>;
 
 describe('docs/limits.md', () => {

@@ -22,15 +22,16 @@ describe('docs/configuration.md', () => {
 
   test('lists every preset with its numbers, and no others', () => {
     const expected = Object.entries(presets).map(
-      ([name, { concurrency, messagesPerMinute, recipientsPerDay, maxBytes }]) => [
+      ([name, { concurrency, messagesPerMinute, recipientsPerDay, maxBytes, recipientsPerMessage }]) => [
         `\`${name}\``,
         `${concurrency}`,
         `${messagesPerMinute}`,
         recipientsPerDay === null ? '–' : `${recipientsPerDay}`,
         maxBytes === null ? '–' : `${maxBytes / 1024 / 1024} MiB`,
+        `${recipientsPerMessage}`,
       ],
     );
-    expect(tableRows(section('Keys').split('\nThe presets')[1]!).map((row) => row.slice(0, 5))).toEqual(expected);
+    expect(tableRows(section('Keys').split('\nThe presets')[1]!).map((row) => row.slice(0, 6))).toEqual(expected);
   });
 
   test('lists every rule with its meaning and something to do, and no others', () => {

@@ -216,6 +216,8 @@ describe('limits and retries', () => {
       recipientsPerDay: null,
       bytesPerWindow: null,
       maxBytes: null,
+      recipientsPerMessage: null,
+      messagesPerSession: null,
     });
   });
 
@@ -227,6 +229,8 @@ describe('limits and retries', () => {
       recipientsPerDay: 10_000,
       bytesPerWindow: null,
       maxBytes: 35 * 1024 * 1024,
+      recipientsPerMessage: 500,
+      messagesPerSession: null,
     });
     expect(await limits('{ preset: ses, messagesPerMinute: 840, recipientsPerDay: 50000, maxSize: 1MiB }')).toEqual({
       preset: 'ses',
@@ -235,6 +239,8 @@ describe('limits and retries', () => {
       recipientsPerDay: 50_000,
       bytesPerWindow: null,
       maxBytes: 1024 * 1024,
+      recipientsPerMessage: 50,
+      messagesPerSession: null,
     });
   });
 
