@@ -101,7 +101,7 @@ const maxRepeats = 12;
  * one: later, what cannot be tried is left for the next attempt.
  */
 async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: ServerLimits): Promise<Sent | 'stopped'> {
-  const { signal, slot, recipients, refused, clock } = task;
+  const { signal, recipients, refused, clock } = task;
   const legs: Leg[] = [];
   let waiting = recipients.filter((address) => !refused.has(address));
   let [reused, repeats, mustBeFresh] = [reusedFirst, 0, false];
@@ -217,8 +217,8 @@ const nothingSent: Transaction = { taken: new Set(), refused: new Map(), failure
 
 /** Ends the attempt after so long; the reply to the end of data has a time of its own, so the clock stops for it. */
 interface Clock {
-  pause(): void;
-  resume(): void;
+  readonly pause: () => void;
+  readonly resume: () => void;
 }
 
 function startClock(totalMs: number, end: () => void): Clock {

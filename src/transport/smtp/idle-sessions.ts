@@ -4,7 +4,7 @@ import type { SmtpSession } from './session.ts';
 /** Servers end idle sessions after minutes (RFC 5321 section 4.5.3.2.7: 5), some after 30 s. Ending them first avoids the race. */
 const idleMs = 30_000;
 /** Servers limit messages per session (Exchange Online, Postfix with smtpd_client limits); 100 spread the cost of TLS and AUTH. */
-export const maxMessagesPerSession = 100;
+const maxMessagesPerSession = 100;
 
 export interface IdleSessions {
   readonly count: number;
