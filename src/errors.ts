@@ -55,9 +55,11 @@ export function asError(thrown: unknown): Error {
  * cannot forge log lines or move the cursor of a terminal, and it is cut at `limit` characters.
  */
 export function printable(text: string, limit: number): string {
+  // What is cut off is not looked at either: the text may be megabytes.
+  const head = text.length > limit * 4 + 1_000 ? `${text.slice(0, limit * 4)}…` : text;
   // C0 and C1 controls, the line separators, and bidirectional overrides (Trojan Source).
   // oxlint-disable-next-line no-control-regex -- control characters are what this removes
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ').trim();
+  const clean = head.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ').trim();
   return clean.length <= limit ? clean : `${clean.slice(0, limit - 1)}…`;
 }
 

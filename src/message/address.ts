@@ -9,6 +9,7 @@
  */
 import { domainToASCII } from 'node:url';
 import addressparser from 'nodemailer/lib/addressparser';
+import { maxAddressBytes, maxNameBytes } from './bounds.ts';
 import { printable } from '../errors.ts';
 import { decodeEncodedWords } from './encoded-words.ts';
 import type { Mailbox } from './message.ts';
@@ -16,14 +17,8 @@ import type { Mailbox } from './message.ts';
 /** `problem` continues a sentence that begins with the value: `"x" has no @`. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
 
-/** RFC 5321 section 4.5.3.1.1. */
-const maxLocalOctets = 64;
-/** RFC 5321 section 4.5.3.1.3: a path is at most 256 octets with its angle brackets. The domain's own 255 never bind. */
-const maxAddressOctets = 254;
 /** Nothing longer is looked at. U-labels in UTF-16 are never longer than their A-labels. */
 const maxAddressLength = 512;
-/** A quoted name stays on one header line even if every character needs a backslash: 2 * 256 + 254 < 998 octets. */
-const maxNameOctets = 256;
 
 // RFC 5322 section 3.2.3 atext; beyond ASCII as RFC 6531 section 3.3 allows it.
 const dotAtom = /^[\w!#$%&'*+\-/=?^`{|}~\u0080-\u{10FFFF}]+(?:\.[\w!#$%&'*+\-/=?^`{|}~\u0080-\u{10FFFF}]+)*$/u;
@@ -71,13 +66,12 @@ function parseLocalPart(text: string): Parsed<string> {
   if (!quoted && !dotAtom.test(bare)) return fail('has characters before the @ that do not belong there');
   // "john"@x and john@x are one mailbox (RFC 5321 section 4.1.2): one spelling, so that they compare as one.
   const value = dotAtom.test(bare) ? bare : `"${bare}"`;
-  if (Buffer.byteLength(value) > maxLocalOctets) return fail(`has more than ${maxLocalOctets} octets before the @`);
   return { ok: true, value };
 }
 
 /** An address alone (`a@b`, no name, no brackets) in its normal form. */
 export function parseAddress(text: string): Parsed<string> {
-  if (text.length > maxAddressLength) return fail(`is longer than ${maxAddressOctets} octets`);
+  if (text.length > maxAddressLength) return fail(`is longer than ${maxAddressBytes} octets`);
   if (controlCharacter.test(text)) return fail('has a line break or another control character');
   const closing = text.startsWith('"') ? text.indexOf('"', 1) : -1;
   if (text.startsWith('"') && closing < 0) return fail('has a quote that does not end');
@@ -91,7 +85,7 @@ export function parseAddress(text: string): Parsed<string> {
   const domain = asciiDomain(domainText);
   if (domain === null) return fail('has no valid domain after the @');
   const value = `${local.value}@${domain}`;
-  if (Buffer.byteLength(value) > maxAddressOctets) return fail(`is longer than ${maxAddressOctets} octets`);
+  if (Buffer.byteLength(value) > maxAddressBytes) return fail(`is longer than ${maxAddressBytes} octets`);
   return { ok: true, value };
 }
 
@@ -115,7 +109,7 @@ function parsePhrase(text: string): Parsed<string> {
 function buildMailbox(nameText: string, addressText: string): Parsed<Mailbox> {
   if (controlCharacter.test(nameText)) return fail('has a line break or another control character in its name');
   const name = nameText.trim();
-  if (Buffer.byteLength(name) > maxNameOctets) return fail(`has a name of more than ${maxNameOctets} octets`);
+  if (Buffer.byteLength(name) > maxNameBytes) return fail(`has a name of more than ${maxNameBytes} octets`);
   const address = parseAddress(addressText);
   if (!address.ok) return address;
   return { ok: true, value: name === '' ? { address: address.value } : { name, address: address.value } };
@@ -128,7 +122,7 @@ export function parseMailbox(
   if (typeof input !== 'string') {
     return buildMailbox((input.name ?? '').toWellFormed(), input.address.toWellFormed());
   }
-  if (input.length > 4 * (maxAddressLength + maxNameOctets)) return fail('is too long for a mailbox');
+  if (input.length > 4 * (maxAddressLength + maxNameBytes)) return fail('is too long for a mailbox');
   if (controlCharacter.test(input)) return fail('has a line break or another control character');
   const text = input.toWellFormed().trim();
   if (text === '') return fail('is empty');
@@ -188,6 +182,15 @@ function countSigns(text: string): { readonly at: number; readonly open: number;
   return count;
 }
 
+/** The splitter takes the quotes off `"a..b"@c.d`, which needs them. */
+function requoted(address: string, list: string): string {
+  const at = address.lastIndexOf('@');
+  const local = address.slice(0, Math.max(at, 0));
+  if (dotAtom.test(local) || local.startsWith('"')) return address;
+  const quoted = `"${local}"${address.slice(at)}`;
+  return list.includes(quoted) ? quoted : address;
+}
+
 /**
  * Reads an address list of a header or of the command line: commas, groups, comments, encoded words (RFC 5322 section
  * 3.4). Every address is judged as strictly as by `parseMailbox`; names are only made printable, as nothing is sent from them.
@@ -199,9 +202,9 @@ export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
   for (const entry of addressparser(text.toWellFormed())) {
     for (const member of entry.group ?? [entry]) {
       // What the splitter finds no address in is a name alone; to pass over it would lose a recipient in silence.
-      const text = member.address ?? '';
-      const address = text === '' ? fail('is no address') : parseAddress(text);
-      if (!address.ok) return fail(`holds "${printable(text || member.name, 80)}", which ${address.problem}`);
+      const split = member.address ?? '';
+      const address = split === '' ? fail('is no address') : parseAddress(requoted(split, text));
+      if (!address.ok) return fail(`holds "${printable(split || member.name, 80)}", which ${address.problem}`);
       // Well-formed last: the cut may go through a surrogate pair.
       const name = printable(decodeEncodedWords(member.name), 80).toWellFormed();
       mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });

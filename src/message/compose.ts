@@ -16,7 +16,7 @@ import {
 import { composeAttachedMail, composeRaw } from './compose-raw.ts';
 import { encodedContent, piecesOf } from './mime-tree.ts';
 import { joinLines, type Piece } from './pieces.ts';
-import { textEncodingOf, type TextEncoding } from './text-lines.ts';
+import { countText, emptyTextCount, encodingOf, type TextEncoding } from './text-encoding.ts';
 import { createTurns, type Turns } from './turns.ts';
 
 export interface ComposeOptions {
@@ -132,9 +132,12 @@ function leafOf(subtype: 'plain' | 'html', content: string): [string, Piece] {
 
 function textPiece(content: string): { encoding: TextEncoding; piece: Piece } {
   const bytes = Buffer.from(content, 'utf8');
-  const encoding = textEncodingOf(content, bytes);
+  const encoding = encodingOf(countText(emptyTextCount, bytes, bytes.length));
   return { encoding, piece: encodedContent(bytes, encoding) };
 }
+
+/** nodemailer would take the blanks out of an id, so it only gives the field its place. No other line of a header begins like this. */
+const referencesPlace = /^References: <x@x>$/m;
 
 /** nodemailer makes the tree; nothing of it is a path, a URL or a stream. */
 function withAttachments(
@@ -153,14 +156,16 @@ function withAttachments(
     attachments,
     headers: headerList(message.headers),
     inReplyTo,
-    references: [...references],
+    references: references.length === 0 ? undefined : '<x@x>',
     messageId: options.messageId,
     date: options.date,
     baseBoundary: boundaryOf(options.boundarySeed, message, attachments),
     disableFileAccess: true,
     disableUrlAccess: true,
   };
-  return joinLines(piecesOf(new MailComposer(mail).compile()), turns);
+  const [header, ...rest] = piecesOf(new MailComposer(mail).compile());
+  if (typeof header !== 'string') throw new TypeError('the tree begins with its header');
+  return joinLines([header.replace(referencesPlace, () => idsField('References', references)), ...rest], turns);
 }
 
 /**

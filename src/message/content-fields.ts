@@ -1,5 +1,6 @@
 /** The schema of what a message carries: attachments, and a finished message (`raw`). */
 import { z } from 'zod';
+import { maxFileNameChars } from './bounds.ts';
 import type { Parsed } from './address.ts';
 import { normaliseContent } from './content.ts';
 import { check, line, read, text } from './schema-kit.ts';
@@ -11,14 +12,14 @@ const contentType = check(
   line,
   'content-type',
   'is not a content type such as "application/pdf"',
-  (value) => value.length <= 255 && mediaType.test(value) && !/^multipart\//i.test(value),
+  (value) => value.length <= maxFileNameChars && mediaType.test(value) && !/^multipart\//i.test(value),
 );
 // The bidirectional overrides make "exe.pdf" of "fdp.exe".
 const filename = check(
   text,
   'control-character',
-  'has control characters, or is longer than 255',
-  (value) => value.length <= 255 && !/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value),
+  `has control characters, or is longer than ${maxFileNameChars}`,
+  (value) => value.length <= maxFileNameChars && !/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(value),
 );
 const cid = read(text, 'cid', (value): Parsed<string> => {
   const bare = /^<(.*)>$/.exec(value)?.[1] ?? value;

@@ -21,9 +21,26 @@ export function normaliseContent(input: ContentInput): Parsed<Content> {
   }
   if (input.encoding !== 'base64')
     return { ok: true, value: { content: input.content.toWellFormed(), encoding: 'utf8' } };
-  const content = input.content.replaceAll(/[ \t\r\n]+/g, '');
+  const content = withoutBlanks(input.content);
   if (content.length % 4 !== 0 || !base64.test(content)) return { ok: false, problem: 'is not valid base64' };
   return { ok: true, value: { content, encoding: 'base64' } };
+}
+
+const space = 0x20;
+
+/** One pass over bytes: a replacement for each line end of 30 MB takes seconds. */
+function withoutBlanks(text: string): string {
+  // Beyond latin1 two characters would become one byte; what is no base64 is judged as it is.
+  if (!/[ \t\r\n]/.test(text) || /[^\0-\u00ff]/.test(text)) return text;
+  const bytes = Buffer.from(text, 'latin1');
+  let length = 0;
+  for (let i = 0; i < bytes.length; i += 1) {
+    const byte = bytes[i] ?? 0;
+    if (byte <= space && (byte === space || byte === 0x09 || byte === 0x0a || byte === 0x0d)) continue;
+    bytes[length] = byte;
+    length += 1;
+  }
+  return bytes.toString('latin1', 0, length);
 }
 
 /** The bytes of inline content; null for content that is stored elsewhere. */

@@ -2,8 +2,21 @@
 import { z } from 'zod';
 import { printable } from '../errors.ts';
 import { parseAddress, parseMailbox, type Parsed } from './address.ts';
+import {
+  maxAttachments,
+  maxHeaderBytes,
+  maxHeaderFields,
+  maxHeaderValueBytes,
+  maxMetadataBytes,
+  maxMetadataKeys,
+  maxReferences,
+  maxReferencesBytes,
+  maxReplyTo,
+  maxSubjectBytes,
+} from './bounds.ts';
 import { attachment, contentKeys, raw } from './content-fields.ts';
-import { hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
+import { hasLineControl, hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
+import { readMessageIds } from './message-ids.ts';
 import type { KnownKeys } from './rules.ts';
 import { check, line, list, read, text } from './schema-kit.ts';
 
@@ -27,10 +40,10 @@ const mailboxForm = z
     description: 'One mailbox: "Name <user@example.com>", "user@example.com", or { name, address }.',
     examples: ['Sales <sales@example.com>', { name: 'Sales', address: 'sales@example.com' }],
   });
-const mailbox = read(mailboxForm, 'address', quoting(parseMailbox));
+export const mailbox = read(mailboxForm, 'address', quoting(parseMailbox));
 
 const mailboxes = list(mailbox, 'must be a mailbox or an array of mailboxes');
-const address = read(text, 'address', quoting(parseAddress));
+export const address = read(text, 'address', quoting(parseAddress));
 const reversePath = read(text, 'address', (value) =>
   value === '' ? { ok: true, value } : quoting(parseAddress)(value),
 );
@@ -43,18 +56,29 @@ const subject = check(
 );
 const body = check(text, 'control-character', 'has a NUL character', (value) => !value.includes('\0'));
 
-function readMessageId(value: string): Parsed<string> {
-  const trimmed = value.trim();
-  const bracketed = trimmed.startsWith('<') ? trimmed : `<${trimmed}>`;
-  return bracketed.length <= 900 && /^<[!-;=?-~]+>$/.test(bracketed) && /[^<@]@[^@>]/.test(bracketed)
-    ? { ok: true, value: bracketed }
-    : { ok: false, problem: `"${printable(value, 80)}" is not of the form <left@right>` };
-}
-const msgId = read(text, 'message-id', readMessageId);
-const msgIds = z.union(
-  [text.transform((value) => value.split(/[ \t]+/).filter((part) => part !== '')).pipe(z.array(msgId)), z.array(msgId)],
-  { error: 'must be message ids: an array, or a text with spaces between them' },
+const idText = check(
+  text.overwrite((value) => value.replaceAll(/\r?\n(?=[ \t])/g, '')),
+  'control-character',
+  'has a line break or a NUL',
+  (value) => !hasLineControl(value),
 );
+const messageIds = idText.transform(readMessageIds);
+/** Several where the parent had several: RFC 5322 section 3.6.4 has a list here, too. */
+const inReplyTo = messageIds.transform((ids) => (ids.length === 0 ? undefined : ids.join(' ')));
+const references = z
+  .union(
+    [
+      messageIds,
+      z
+        .array(messageIds)
+        .max(maxReferences)
+        .transform((each) => each.flat()),
+    ],
+    {
+      error: 'must be message ids: an array, or a text with spaces between them',
+    },
+  )
+  .pipe(z.array(z.string()).max(maxReferences));
 
 const headers = z
   .record(z.string(), z.union([text, z.array(text)], { error: 'must be text or an array of texts' }))
@@ -96,8 +120,6 @@ const time = read(
   },
 );
 
-const maxMetadataKeys = 50;
-const maxMetadataBytes = 4096;
 const metadata = check(
   z.record(z.string(), text),
   'metadata',
@@ -125,22 +147,36 @@ export const messageSchema = z.strictObject({
   to: mailboxes.optional().meta({ description: 'Recipients: one mailbox or an array.' }),
   cc: mailboxes.optional().meta({ description: 'Recipients of a copy.' }),
   bcc: mailboxes.optional().meta({ description: 'Recipients whom nobody sees: they are in the envelope only.' }),
-  replyTo: mailboxes.optional().meta({ description: 'Where replies go.' }),
-  subject: subject.optional().meta({ description: 'One line of text.' }),
+  replyTo: list(mailbox, 'must be a mailbox or an array of mailboxes', maxReplyTo)
+    .optional()
+    .meta({ description: `Where replies go: at most ${maxReplyTo} mailboxes.` }),
+  subject: subject
+    .optional()
+    .meta({ description: `One line of text, at most ${maxSubjectBytes} bytes.`, maxLength: maxSubjectBytes }),
   text: body.optional().meta({ description: 'The body as plain text.' }),
   html: body.optional().meta({ description: 'The body as HTML.' }),
   attachments: z
     .array(attachment)
+    .max(maxAttachments)
     .optional()
     .meta({ description: 'Files, with their content: nothing is read from a path or URL.' }),
   headers: headers.optional().meta({
-    description: 'Further header fields. Those with a field of their own, and those of the mail system, are refused.',
+    description:
+      'Further header fields. Those with a field of their own, and those of the mail system, are refused. ' +
+      `At most ${maxHeaderFields} values of ${maxHeaderValueBytes} bytes; the whole header has at most ${maxHeaderBytes}.`,
+    maxProperties: maxHeaderFields,
     examples: [{ 'List-Unsubscribe': '<https://example.com/u>' }],
   }),
-  inReplyTo: msgId
-    .optional()
-    .meta({ description: 'Message-ID of the message that this one answers.', examples: ['<id@example.com>'] }),
-  references: msgIds.optional().meta({ description: 'Message-IDs of the conversation, oldest first.' }),
+  inReplyTo: inReplyTo.optional().meta({
+    description: 'Message-ID of the message that this one answers. What cannot stand in a header is left out.',
+    examples: ['<id@example.com>'],
+    maxLength: maxReferencesBytes,
+  }),
+  references: references.optional().meta({
+    description:
+      'Message-IDs of the conversation, oldest first; those that cannot stand in a header are left out. ' +
+      `At most ${maxReferences}, and ${maxReferencesBytes} characters in all.`,
+  }),
   raw: raw.optional().meta({
     description:
       'A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references.',
@@ -169,7 +205,8 @@ export const messageSchema = z.strictObject({
     examples: ['2030-02-01T08:00:00Z'],
   }),
   metadata: metadata.optional().meta({
-    description: 'Your own notes, kept with the message and never sent: up to 50 keys, 4096 bytes in all.',
+    description: `Your own notes, kept with the message and never sent: up to ${maxMetadataKeys} keys, ${maxMetadataBytes} bytes in all.`,
+    maxProperties: maxMetadataKeys,
     examples: [{ orderId: '4711' }],
   }),
 });

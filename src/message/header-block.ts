@@ -4,14 +4,13 @@
  * Everything works on bytes or latin1, so that no byte changes that is not meant to: old messages carry 8-bit header bytes
  * in whatever charset their program had.
  */
+import { maxHeaderBytes } from './bounds.ts';
 import { trimBlanks } from './encoded-words.ts';
 
 const cr = 0x0d;
 const lf = 0x0a;
 const colon = 0x3a;
 
-/** Several thousand recipients fit. */
-const maxHeaderBytes = 256 * 1024;
 /** The beginning of a message that is enough to read its header, or to see that it is too long. */
 export const headBytes = maxHeaderBytes + 4096;
 const maxHeaderFields = 5_000;

@@ -82,13 +82,9 @@ function isPlainAddress(address: string): boolean {
   return address.length < 200 && plainAddress.test(address) && !address.includes('--');
 }
 
-/** `Message-ID`, `In-Reply-To`, `References`. */
+/** `Message-ID`, `In-Reply-To`, `References`. The ids have their angle brackets, and are as their programs made them: nothing is taken out of one. */
 export function idsField(key: string, ids: readonly string[]): string {
-  if (ids.length === 0) return '';
-  if (!ids.every((id) => /^<?[!-;=?-~]+>?$/.test(id)))
-    return encodedField(key, key === 'References' ? [...ids] : ids[0]);
-  const value = ids.map((id) => `${id.startsWith('<') ? '' : '<'}${id}${id.endsWith('>') ? '' : '>'}`).join(' ');
-  return plainField(key, value);
+  return ids.length === 0 ? '' : plainField(key, ids.join(' '));
 }
 
 /** RFC 5322 section 3.3; UTC. */

@@ -87,28 +87,28 @@ export interface OutboundMessage {
   readonly cc?: MailboxInput | readonly MailboxInput[] | undefined;
   /** Recipients of a blind copy: they are in the envelope only, never in the header. */
   readonly bcc?: MailboxInput | readonly MailboxInput[] | undefined;
-  /** Where replies go. Default: no Reply-To field, so to `from`. */
+  /** Where replies go, at most 100 mailboxes. Default: no Reply-To field, so to `from`. Rules: `address`, `too-many`. */
   readonly replyTo?: MailboxInput | readonly MailboxInput[] | undefined;
-  /** One line of text. Default: no Subject field. Rules: `control-character`, `line-length`. */
+  /** One line of text, at most 10,000 bytes. Default: no Subject field. Rules: `control-character`, `line-length`, `too-long`. */
   readonly subject?: string | undefined;
   /** Body as plain text. With `html`, recipients choose. Line ends of any kind. Rule: `control-character` (NUL). */
   readonly text?: string | undefined;
   /** Body as HTML. Rule: `control-character` (NUL). */
   readonly html?: string | undefined;
   /**
-   * Files with their content. Content of more than 64 KiB is stored in Redis once and referenced. Rules: `base64`,
-   * `content-type`, `cid`, `content-ref`, `control-character` (filename).
+   * Files with their content, at most 1,000. Content of more than 64 KiB is stored in Redis once and referenced. Rules: `base64`,
+   * `content-type`, `cid`, `content-ref`, `control-character` (filename), `too-many`.
    */
   readonly attachments?: readonly (InlineAttachment | StoredAttachment)[] | undefined;
   /**
    * Further header fields, name to value or values. Fields that have a property here (`From`, `Subject`, …) and those of
-   * the mail system (`Received`, `DKIM-Signature`, `Content-*`, …) are refused. Rules: `header-name`, `header-value`,
-   * `header-owned`, `control-character`, `line-length`.
+   * the mail system (`Received`, `DKIM-Signature`, `Content-*`, …) are refused. At most 1,000 values of 32 KiB; the whole header of the
+   * mail has at most 256 KiB. Rules: `header-name`, `header-value`, `header-owned`, `control-character`, `line-length`, `too-many`, `too-long`.
    */
   readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
-  /** Message-ID of the message that this one answers. Rule: `message-id`. */
+  /** Message-ID of the message that this one answers, however odd: what cannot stand in a header is left out. Rules: `control-character`, `too-long`. */
   readonly inReplyTo?: string | undefined;
-  /** Message-IDs of the conversation, oldest first. Rule: `message-id`. */
+  /** Message-IDs of the conversation, oldest first, at most 1,000; read as `inReplyTo` is. Rules: `control-character`, `too-many`, `too-long`. */
   readonly references?: MessageIdList | undefined;
   /**
    * A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references. Its

@@ -5,6 +5,9 @@ import type { Mailbox } from './message.ts';
 
 export { headBytes } from './header-block.ts';
 
+/** A tenth of a second of reading. `message.maxRecipients` is far less in any installation. */
+const mostAddresses = 10_000;
+
 /** What a raw message says of its sender and its recipients; each can be unreadable by itself. */
 export interface RawHeader {
   /** First mailbox of From; null without that field. */
@@ -27,13 +30,21 @@ function headerText(value: string): string {
   return utf8.includes('\ufffd') ? value : utf8;
 }
 
-function readList(fields: HeaderBlock['fields'], names: readonly string[]): Parsed<readonly Mailbox[]> {
+function readList(
+  fields: HeaderBlock['fields'],
+  names: readonly string[],
+  maxAddresses: number,
+): Parsed<readonly Mailbox[]> {
   const mailboxes: Mailbox[] = [];
+  let signs = 0;
   for (const field of fields) {
     if (!names.includes(field.name.toLowerCase())) continue;
+    // One @ an address, or two if it stands in its name as well: counting them is a thousandth of reading them.
+    signs += field.value.split('@', 2 * maxAddresses + 2).length - 1;
+    if (signs > 2 * maxAddresses) return { ok: false, problem: `names more than ${maxAddresses} recipients` };
     const parsed = parseMailboxList(headerText(field.value));
     if (!parsed.ok) return { ok: false, problem: `has a ${field.name} field that ${parsed.problem}` };
-    mailboxes.push(...parsed.value);
+    for (const mailbox of parsed.value) mailboxes.push(mailbox);
   }
   return { ok: true, value: mailboxes };
 }
@@ -41,20 +52,21 @@ function readList(fields: HeaderBlock['fields'], names: readonly string[]): Pars
 /**
  * Reads the header block of a raw message, and refuses one that different programs would read differently: NUL or bare CR
  * in it, lines that are no fields, two From fields (RFC 5322 section 3.6 allows one; the one checked may not be the one shown).
+ * More than `maxAddresses` recipients are not read.
  */
-export function readRawHeader(bytes: Buffer): Parsed<RawHeader> {
+export function readRawHeader(bytes: Buffer, maxAddresses = mostAddresses): Parsed<RawHeader> {
   const { fields, problem } = readHeaderBlock(bytes);
   if (problem !== null) return { ok: false, problem };
   if (fields.length === 0) return { ok: false, problem: 'has no header' };
   if (fields.filter((field) => field.name.toLowerCase() === 'from').length > 1) {
     return { ok: false, problem: 'has two From fields' };
   }
-  const from = readList(fields, ['from']);
+  const from = readList(fields, ['from'], maxAddresses);
   return {
     ok: true,
     value: {
       from: from.ok ? { ok: true, value: from.value[0] ?? null } : from,
-      recipients: readList(fields, ['to', 'cc', 'bcc']),
+      recipients: readList(fields, ['to', 'cc', 'bcc'], maxAddresses),
       messageId: fields.find((field) => field.name.toLowerCase() === 'message-id')?.value ?? null,
     },
   };

@@ -10,13 +10,14 @@ export const messageRules = {
   address: 'The text is not exactly one e-mail address, with or without a name.',
   'no-recipient': 'Nobody would receive the message.',
   'too-many-recipients': 'More recipients than `message.maxRecipients`.',
+  'too-many': 'More entries than the field takes.',
+  'too-long': 'More bytes than the field takes, or than all header fields together may have.',
   'too-large': 'The composed mail would have more bytes than `message.maxBytes`.',
   'control-character': 'CR, LF or NUL (in names of files: any control character) where a line of text is expected.',
   'line-length': 'A word without spaces that makes a header line longer than 998 octets.',
   'header-name': 'A header name is printable ASCII without space and colon.',
   'header-value': 'The value of a header is empty.',
   'header-owned': 'The header is written by the system or by the mail servers, or has a field of its own.',
-  'message-id': 'A message id has the form <left@right>, in ASCII without spaces.',
   'attachment-by-path': 'Attachments bring their content; no file and no URL is opened for a message.',
   base64: 'The content is not valid base64.',
   'content-type': 'A content type is type/subtype with parameters; multipart/* is none of an attachment.',
@@ -36,41 +37,17 @@ export interface MessageIssue extends Issue {
   readonly rule: MessageRule;
 }
 
-/** The length of the text that is worth comparing: nobody mistypes a name of this length by one letter. */
-const longestKeyToCompare = 40;
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
-}
-
-/** The known word that `word` is most likely a slip of, or null. */
-function nearestWord(word: string, known: readonly string[]): string | null {
-  if (word.length > longestKeyToCompare) return null;
-  const plain = (text: string) => text.toLowerCase().replaceAll(/[-_]/g, '');
-  let best: string | null = null;
-  let bestDistance = word.length < 4 ? 2 : 3;
-  for (const candidate of known) {
-    const distance = editDistance(plain(word), plain(candidate));
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
+/** The known word that was meant, or null. */
+export type Suggest = (word: string, known: readonly string[]) => string | null;
 
 /** The issue for a key that `known` does not have. */
-export function unknownKey(path: readonly PropertyKey[], key: string, known: readonly string[]): MessageIssue {
-  const near = nearestWord(key, known);
+export function unknownKey(
+  path: readonly PropertyKey[],
+  key: string,
+  known: readonly string[],
+  suggest: Suggest,
+): MessageIssue {
+  const near = suggest(key, known);
   const hint = near === null ? `known: ${known.join(', ')}` : `did you mean "${near}"?`;
   return {
     field: fieldPath([...path, key]),
@@ -80,7 +57,7 @@ export function unknownKey(path: readonly PropertyKey[], key: string, known: rea
 }
 
 /** `['to', 1, 'address']` → `to[1].address`. */
-function fieldPath(path: readonly PropertyKey[]): string {
+export function fieldPath(path: readonly PropertyKey[]): string {
   let text = '';
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
@@ -93,7 +70,13 @@ type ZodIssue = z.core.$ZodIssue;
 
 const opensSomething = new Set(['path', 'href', 'url', 'raw']);
 
-function unrecognised(path: readonly PropertyKey[], key: string, knownKeys: KnownKeys): MessageIssue {
+/** The issue for a key of an object within a message. */
+export function unrecognised(
+  path: readonly PropertyKey[],
+  key: string,
+  knownKeys: KnownKeys,
+  suggest: Suggest,
+): MessageIssue {
   if (path[0] === 'attachments' && opensSomething.has(key)) {
     return {
       field: fieldPath([...path, key]),
@@ -101,7 +84,7 @@ function unrecognised(path: readonly PropertyKey[], key: string, knownKeys: Know
       message: 'read the file yourself and give its bytes as `content`: no path and no URL of a message is ever opened',
     };
   }
-  return unknownKey(path, key, knownKeys[String(path[0])] ?? []);
+  return unknownKey(path, key, knownKeys[String(path[0])] ?? [], suggest);
 }
 
 /** Of the forms that a value could have had, the one that it comes nearest to: whoever wrote an array wants to know which element is wrong, not that it is no string. */
@@ -119,17 +102,18 @@ export function toIssues(
   issue: ZodIssue,
   parentPath: readonly PropertyKey[],
   knownKeys: KnownKeys,
+  suggest: Suggest,
 ): readonly MessageIssue[] {
   const path = [...parentPath, ...issue.path];
   const field = fieldPath(path);
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the library's codes are not ours: all others mean a wrong type
   switch (issue.code) {
     case 'invalid_union': {
-      const forms = issue.errors.map((found) => found.flatMap((each) => toIssues(each, path, knownKeys)));
+      const forms = issue.errors.map((found) => found.flatMap((each) => toIssues(each, path, knownKeys, suggest)));
       return nearestForm(forms, field) ?? [{ field, rule: 'type', message: issue.message }];
     }
     case 'unrecognized_keys': {
-      return issue.keys.map((key) => unrecognised(path, key, knownKeys));
+      return issue.keys.map((key) => unrecognised(path, key, knownKeys, suggest));
     }
     case 'invalid_format': {
       const isTime = issue.format === 'datetime';

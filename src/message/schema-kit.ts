@@ -28,10 +28,9 @@ export function check<S extends z.ZodType>(
 }
 
 /** One value or an array of them, as an array. */
-export function list<S extends z.ZodType>(one: S, error: string) {
-  return z
-    .union([one, z.array(one)], { error })
-    .transform((value): z.output<S>[] => (Array.isArray(value) ? value : [value]));
+export function list<S extends z.ZodType>(one: S, error: string, max?: number) {
+  const many = max === undefined ? z.array(one) : z.array(one).max(max);
+  return z.union([one, many], { error }).transform((value): z.output<S>[] => (Array.isArray(value) ? value : [value]));
 }
 
 /** Text of one line. */

@@ -1,24 +1,21 @@
-/** Validates an outbound message: fields first, then what they mean together; the normal form, or everything that is wrong. */
+/** Validates an outbound message: fields first, then what they mean together; the normal form, or what is wrong. */
 import { z } from 'zod';
-import { contentSize, inlineBytes } from './content.ts';
-import { messageSchema, nestedKeys } from './fields.ts';
+import { maxHeaderBytes } from './bounds.ts';
+import { inlineHead } from './content.ts';
+import { isBytes, isRecord, maxListedIn } from './counts.ts';
+import { estimateBytes, headerEstimate } from './estimate.ts';
+import { messageSchema } from './fields.ts';
+import { createIssueList, type IssueList } from './issue-list.ts';
+import { leastBytes } from './least-bytes.ts';
 import type { Attachment, Mailbox, Message, MessageLimits } from './message.ts';
-import { readRawHeader } from './raw.ts';
-import { toIssues, unknownKey, type MessageIssue, type MessageRule } from './rules.ts';
+import { headBytes, readRawHeader } from './raw.ts';
+import { readFields, type Fields } from './read-fields.ts';
+import type { MessageIssue } from './rules.ts';
 
 export type ParsedMessage =
   | { readonly ok: true; readonly message: Message }
   | { readonly ok: false; readonly issues: readonly MessageIssue[] };
 
-/** More than this many issues help nobody, and fill dead letters. */
-const maxIssues = 100;
-
-/** Header fields and MIME structure that the estimate adds per message, and per attachment. */
-const structureBytes = 512;
-
-type Fields = z.output<typeof messageSchema>;
-const fieldNames = Object.keys(messageSchema.shape) as (keyof Fields)[];
-const lists: ReadonlySet<string> = new Set(['to', 'cc', 'bcc', 'replyTo', 'attachments', 'references']);
 const contentFields = [
   'subject',
   'text',
@@ -29,66 +26,16 @@ const contentFields = [
   'inReplyTo',
   'references',
 ] as const;
+const bodies: ReadonlySet<string> = new Set(['text', 'html', 'attachments', 'raw']);
 
-function issue(field: string, rule: MessageRule, message: string): MessageIssue {
-  return { field, rule, message };
-}
-
-/** The fields that are in order, and the issues of those that are not. */
-function readFields(input: Readonly<Record<string, unknown>>): { fields: Partial<Fields>; issues: MessageIssue[] } {
-  const issues: MessageIssue[] = [];
-  const fields: Record<string, unknown> = {};
-  for (const key of Object.keys(input)) {
-    if (input[key] !== undefined && !Object.hasOwn(messageSchema.shape, key))
-      issues.push(unknownKey([], key, fieldNames));
-  }
-  for (const name of fieldNames) {
-    const value = Object.hasOwn(input, name) ? input[name] : undefined;
-    if (value === undefined) continue;
-    // The normal form has many of them; nothing is in them that could be wrong.
-    if (Array.isArray(value) && value.length === 0 && lists.has(name)) {
-      fields[name] = [];
-      continue;
-    }
-    // Zod passes over this key of a record in silence.
-    if (
-      (name === 'headers' || name === 'metadata') &&
-      typeof value === 'object' &&
-      value &&
-      Object.hasOwn(value, '__proto__')
-    ) {
-      issues.push(
-        issue(`${name}.__proto__`, name === 'headers' ? 'header-name' : 'metadata', '"__proto__" is no name'),
-      );
-    }
-    const result = messageSchema.shape[name].safeParse(value);
-    if (result.success) fields[name] = result.data;
-    else for (const found of result.error.issues) issues.push(...toIssues(found, [name], nestedKeys));
-  }
-  return { fields, issues };
-}
-
-/** Bytes that the composed mail will have: text as it is, attachments in base64 lines of 76 characters (RFC 2045 section 6.8). */
-function estimateBytes(fields: Partial<Fields>): number {
-  if (fields.raw !== undefined) return contentSize(fields.raw);
-  let bytes = structureBytes;
-  for (const text of [fields.subject, fields.text, fields.html])
-    bytes += text === undefined ? 0 : Buffer.byteLength(text);
-  for (const attachment of fields.attachments ?? []) {
-    bytes += structureBytes + Math.ceil((Math.ceil(contentSize(attachment) / 3) * 4 * 78) / 76);
-  }
-  for (const [name, values] of Object.entries(fields.headers ?? {})) {
-    for (const value of values) bytes += name.length + Buffer.byteLength(value) + 4;
-  }
-  for (const mailbox of [...(fields.to ?? []), ...(fields.cc ?? [])]) {
-    bytes += Buffer.byteLength(mailbox.address) + Buffer.byteLength(mailbox.name ?? '') + 4;
-  }
-  return bytes;
-}
+const nothing: ReadonlySet<string> = new Set();
+const unreadable: MessageIssue = { field: '', rule: 'type', message: 'the message has properties that cannot be read' };
 
 function isGiven(value: unknown): boolean {
   if (value === undefined) return false;
   if (Array.isArray(value)) return value.length > 0;
+  // The keys of bytes are their indexes, each of which would become a text.
+  if (isBytes(value)) return value.byteLength > 0;
   return typeof value !== 'object' || value === null || Object.keys(value).length > 0;
 }
 
@@ -101,23 +48,25 @@ interface Parties {
 function readParties(
   fields: Partial<Fields>,
   input: Readonly<Record<string, unknown>>,
-  issues: MessageIssue[],
+  limits: MessageLimits,
+  issues: IssueList,
 ): Parties {
   let from: Mailbox | undefined = fields.from;
   let recipients =
     fields.envelope?.to ??
     [...(fields.to ?? []), ...(fields.cc ?? []), ...(fields.bcc ?? [])].map((each) => each.address);
-  const bytes = fields.raw === undefined ? null : inlineBytes(fields.raw);
-  const header = bytes === null ? null : readRawHeader(bytes);
-  if (header?.ok === false) issues.push(issue('raw', 'raw-header', header.problem));
+  const { raw } = fields;
+  const header =
+    raw === undefined || 'ref' in raw ? null : readRawHeader(inlineHead(raw, headBytes), maxListedIn(limits));
+  if (header?.ok === false) issues.say('raw', 'raw-header', header.problem);
   if (header?.ok === true) {
     if (!isGiven(input['from'])) {
       if (header.value.from.ok) from = header.value.from.value ?? undefined;
-      else issues.push(issue('raw', 'raw-header', `${header.value.from.problem}; give \`from\` beside it`));
+      else issues.say('raw', 'raw-header', `${header.value.from.problem}; give \`from\` beside it`);
     }
     if (!['to', 'cc', 'bcc'].some((name) => isGiven(input[name])) && !isGiven(fields.envelope?.to)) {
       if (header.value.recipients.ok) recipients = header.value.recipients.value.map((each) => each.address);
-      else issues.push(issue('raw', 'raw-header', `${header.value.recipients.problem}; give \`to\` beside it`));
+      else issues.say('raw', 'raw-header', `${header.value.recipients.problem}; give \`to\` beside it`);
     }
   }
   return { from, recipients: [...new Set(recipients)] };
@@ -128,44 +77,36 @@ function readTogether(
   fields: Partial<Fields>,
   input: Readonly<Record<string, unknown>>,
   limits: MessageLimits,
-  issues: MessageIssue[],
+  issues: IssueList,
 ): Parties {
   if (isGiven(input['raw'])) {
     for (const name of contentFields) {
-      if (isGiven(input[name]))
-        issues.push(issue(name, 'raw-excludes', '`raw` is the whole message; leave this field out'));
+      if (isGiven(input[name])) issues.say(name, 'raw-excludes', '`raw` is the whole message; leave this field out');
     }
   }
-  const parties = readParties(fields, input, issues);
+  const parties = readParties(fields, input, limits, issues);
   const count = parties.recipients.length;
-  if (count === 0 && !issues.some((found) => /^(?:to|cc|bcc|envelope|raw)\b/.test(found.field))) {
-    issues.push(
-      issue(fields.envelope?.to === undefined ? 'to' : 'envelope.to', 'no-recipient', 'the message has no recipient'),
-    );
+  const where = fields.envelope?.to === undefined ? 'to' : 'envelope.to';
+  if (count === 0 && !issues.found.some((found) => /^(?:to|cc|bcc|envelope|raw)\b/.test(found.field))) {
+    issues.say(where, 'no-recipient', 'the message has no recipient');
   }
   if (count > limits.maxRecipients) {
-    issues.push(
-      issue(
-        fields.envelope?.to === undefined ? 'to' : 'envelope.to',
-        'too-many-recipients',
-        `${count} recipients; the limit is ${limits.maxRecipients}`,
-      ),
-    );
+    issues.say(where, 'too-many-recipients', `${count} recipients; the limit is ${limits.maxRecipients}`);
   }
-  const bytes = estimateBytes(fields);
-  if (bytes > limits.maxBytes) {
-    issues.push(
-      issue(
-        fields.raw === undefined ? '' : 'raw',
-        'too-large',
-        `about ${bytes} bytes; the limit is ${limits.maxBytes}`,
-      ),
-    );
+  const bytes = estimateBytes(fields, limits.maxBytes);
+  if (bytes > limits.maxBytes) sayTooLarge(fields.raw === undefined ? '' : 'raw', bytes, limits, issues);
+  const header = headerEstimate(fields);
+  if (header > maxHeaderBytes) {
+    issues.say('', 'too-long', `the header would have about ${header} bytes; the limit is ${maxHeaderBytes}`);
   }
   if (fields.sendAt !== undefined && fields.expiresAt !== undefined && fields.expiresAt <= fields.sendAt) {
-    issues.push(issue('expiresAt', 'date-order', 'must be after sendAt'));
+    issues.say('expiresAt', 'date-order', 'must be after sendAt');
   }
   return parties;
+}
+
+function sayTooLarge(field: string, bytes: number, { maxBytes }: MessageLimits, issues: IssueList): void {
+  issues.say(field, 'too-large', `about ${bytes} bytes; the limit is ${maxBytes}`);
 }
 
 /** The object without its undefined values, as the normal form has no such keys. */
@@ -209,22 +150,26 @@ function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Mess
 }
 
 /**
- * Validates unknown input and gives its normal form, or everything that is wrong with it (at most 100 issues). Never
+ * Validates unknown input and gives its normal form, or what is wrong with it: the first 100 issues, then the work ends. Never
  * throws. `limits` bound the recipients and the estimated bytes of the composed mail.
  */
 export function parseMessage(input: unknown, limits: MessageLimits): ParsedMessage {
+  const issues = createIssueList();
   try {
-    if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-      return { ok: false, issues: [issue('', 'type', 'a message is an object')] };
+    if (!isRecord(input) || isBytes(input)) {
+      issues.say('', 'type', 'a message is an object');
+      return { ok: false, issues: issues.found };
     }
-    const record = input as Readonly<Record<string, unknown>>;
-    const { fields, issues } = readFields(record);
-    const parties = readTogether(fields, record, limits, issues);
-    if (issues.length > 0) return { ok: false, issues: issues.slice(0, maxIssues) };
+    const record = input;
+    const least = leastBytes(record);
+    if (least > limits.maxBytes) sayTooLarge(record['raw'] === undefined ? '' : 'raw', least, limits, issues);
+    const fields = readFields(record, limits, least > limits.maxBytes ? bodies : nothing, issues);
+    const parties = issues.isFull() ? null : readTogether(fields, record, limits, issues);
+    if (parties === null || issues.found.length > 0) return { ok: false, issues: issues.found };
     return { ok: true, message: toMessage(fields, parties) };
   } catch {
     // A getter or a proxy of the caller's that throws, or nesting deeper than the stack.
-    return { ok: false, issues: [issue('', 'type', 'the message has properties that cannot be read')] };
+    return { ok: false, issues: [unreadable] };
   }
 }
 

@@ -1,16 +1,13 @@
 /**
- * How text travels in a mail: as it is, as quoted-printable or as base64, with the very choices and line breaks of nodemailer.
+ * Text as quoted-printable (RFC 2045 section 6.7), with the very line breaks of nodemailer.
  *
  * nodemailer does the same in streams and with a regular expression or two for each line; here it is one pass over bytes.
  */
 
-export type TextEncoding = '7bit' | 'quoted-printable' | 'base64';
+import { maxLine } from './text-encoding.ts';
 
-const maxLine = 76;
 /** A soft break is put behind a blank or a mark if there is one in the last third of the line. */
 const breakWithin = Math.floor(maxLine / 3);
-/** nodemailer does not look for long lines in more than this, and encodes it. */
-const maxPlain = 128 * 1024;
 /** nodemailer wraps so many bytes at a time; a break near the end of one depends on it. */
 const sliceBytes = 64 * 1024;
 
@@ -20,38 +17,6 @@ const cr = 0x0d;
 const space = 0x20;
 const equals = 0x3d;
 const hexDigits = Buffer.from('0123456789ABCDEF', 'latin1');
-
-/** `text` has CRLF line ends, and `bytes` are its UTF-8. */
-export function textEncodingOf(text: string, bytes: Buffer): TextEncoding {
-  // Only ASCII has as many bytes as characters.
-  if (bytes.length === text.length) {
-    const found = oddityOf(bytes);
-    if (found === null && bytes.length <= maxPlain) return '7bit';
-    if (found !== 'control') return /[A-Za-z]/.test(text) ? 'quoted-printable' : 'base64';
-  }
-  let letters = 0;
-  let others = 0;
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    if (code >= 0x80 || (code < 0x20 && code !== tab && code !== lf && code !== cr)) others += 1;
-    else if ((code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a) letters += 1;
-  }
-  return others < letters ? 'quoted-printable' : 'base64';
-}
-
-/** Why ASCII may not go out as it is: a control character, or else a long line. */
-function oddityOf(bytes: Buffer): 'control' | 'long line' | null {
-  let isLong = false;
-  let start = 0;
-  for (let i = 0; i < bytes.length; i += 1) {
-    const byte = bytes[i] ?? 0;
-    if (byte >= space || byte === cr || byte === tab) continue;
-    if (byte !== lf) return 'control';
-    if (i - 1 - start > maxLine) isLong = true;
-    start = i + 1;
-  }
-  return isLong || bytes.length - start > maxLine ? 'long line' : null;
-}
 
 /** Text bytes with CRLF line ends and valid UTF-8 to quoted-printable. */
 export function encodeTextQuotedPrintable(bytes: Buffer): Buffer {

@@ -53,7 +53,6 @@ describe('one mailbox', () => {
     ['a@-b.c', 'hyphen first'],
     ['a@b_c.d', 'underscore in a domain'],
     [`a@${'b'.repeat(64)}.c`, 'label of 64'],
-    [`${'a'.repeat(65)}@b.c`, 'local part of 65'],
     [`a@${'b.'.repeat(130)}c`, 'address of more than 254'],
     ['.a@b.c', 'dot first'],
     ['a b@c.d', 'space'],

@@ -1,4 +1,5 @@
 /** The commands of a transaction (RFC 5321 section 4.1.1), as bytes for the wire. No address can break out of one. */
+import { parseAddress } from '../../message/address.ts';
 import type { SmtpExtensions } from './extensions.ts';
 
 export interface SmtpEnvelope {
@@ -12,10 +13,12 @@ export interface SmtpEnvelope {
   readonly useSmtpUtf8: boolean;
 }
 
-/** Whether an address stays within its angle brackets on the wire: no control characters, spaces or brackets. */
+/**
+ * Whether an address can be written as a path (RFC 5321 section 4.1.2); '' is the null reverse-path. The producer accepts addresses by
+ * the same function, so that none is accepted that could not be sent: a quoted local part may have blanks.
+ */
 export function isPath(address: string): boolean {
-  // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
-  return !/[\u0000-\u0020\u007f-\u00a0\u2028\u2029<>]/.test(address);
+  return address === '' || parseAddress(address).ok;
 }
 
 export function isAscii(text: string): boolean {
@@ -48,8 +51,10 @@ export function rcptCommand(address: string): string {
 
 export const dataCommand = 'DATA\r\n';
 
-/** Callers refuse such addresses earlier; this holds whatever the caller does. */
+/** Callers refuse such addresses earlier; this holds whatever the caller does. What is written is the normal form. */
 function path(address: string): string {
-  if (!isPath(address)) throw new TypeError('an address that would not stay within its angle brackets');
-  return address;
+  if (address === '') return address;
+  const parsed = parseAddress(address);
+  if (!parsed.ok) throw new TypeError('an address that would not stay within its angle brackets');
+  return parsed.value;
 }

@@ -7,8 +7,7 @@ import type { Outcome, RecipientOutcome } from '../transport.ts';
 export type Refusals = ReadonlyMap<string, RecipientOutcome>;
 
 /**
- * Paths that would not stay within their angle brackets on the wire (CR, LF, NUL, space, brackets). Validation refuses them
- * earlier; this is the last check before the server.
+ * Addresses that are no path, by the rule of validation itself, which refuses them earlier; this is the last check before the server.
  */
 export function refuseBadPaths(recipients: readonly string[], sender: string): Refusals {
   const refused = new Map<string, RecipientOutcome>();

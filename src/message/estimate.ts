@@ -1,0 +1,101 @@
+/**
+ * About how many bytes a message has once it is composed, known without composing it.
+ *
+ * First as many as it can have at most, from lengths alone; only where those are more than allowed are the texts read. What is
+ * composed is measured again before it is sent: an estimate decides what is accepted, not what goes out.
+ */
+import { contentSize, inlineBytes } from './content.ts';
+import { bareLineEnds } from './line-ends.ts';
+import type { Content, Mailbox } from './message.ts';
+import { base64Bytes, composedTextBytes, countText, crlfLength, emptyTextCount } from './text-encoding.ts';
+import { sliceBytes } from './turns.ts';
+
+/** What the estimate reads of a message; fields that are missing count nothing. */
+export interface Estimated {
+  readonly subject?: string | undefined;
+  readonly text?: string | undefined;
+  readonly html?: string | undefined;
+  readonly attachments?: readonly Content[] | undefined;
+  readonly headers?: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly to?: readonly Mailbox[] | undefined;
+  readonly cc?: readonly Mailbox[] | undefined;
+  readonly bcc?: readonly Mailbox[] | undefined;
+  readonly replyTo?: readonly Mailbox[] | undefined;
+  readonly inReplyTo?: string | undefined;
+  readonly references?: readonly string[] | undefined;
+  readonly raw?: Content | undefined;
+}
+
+/** Header fields and MIME structure that the estimate adds per message, and per attachment. */
+const structureBytes = 512;
+/** A byte of text becomes three (`=C3`), and every 73 characters get three more for their soft line break; a line end becomes two bytes of base64. */
+const mostBytesOfText = 4;
+
+/** Exact enough only if it is more than `maxBytes`; what is less is said to be as little as comes easily. */
+export function estimateBytes(message: Estimated, maxBytes: number): number {
+  const { raw, text, html } = message;
+  if (raw !== undefined) return rawBytes(raw, maxBytes);
+  // Bcc is in no header, but what the message takes in Redis and in memory.
+  let fixed = structureBytes + headerEstimate(message) + mailboxBytes(message.bcc);
+  for (const attachment of message.attachments ?? []) fixed += structureBytes + base64Bytes(contentSize(attachment));
+  const texts = [text ?? '', html ?? ''];
+  const most = texts.reduce((sum, each) => sum + Buffer.byteLength(each) * mostBytesOfText, fixed);
+  if (most <= maxBytes) return most;
+  return texts.reduce((sum, each) => (sum > maxBytes ? sum : sum + textBytes(each, maxBytes - sum)), fixed);
+}
+
+/** No more of the text is read once its lines alone are too many. */
+function textBytes(text: string, maxBytes: number): number {
+  const utf8 = Buffer.from(text);
+  let count = emptyTextCount;
+  while (count.length < utf8.length && crlfLength(count) <= maxBytes) {
+    count = countText(count, utf8, Math.min(count.length + sliceBytes, utf8.length));
+  }
+  return composedTextBytes(count);
+}
+
+/** A finished message gets CRLF line ends. What it has in `ref` is not here to be counted. */
+function rawBytes(raw: Content, maxBytes: number): number {
+  const size = contentSize(raw);
+  if (size > maxBytes || size * 2 <= maxBytes) return size;
+  const bytes = inlineBytes(raw);
+  if (bytes === null) return size;
+  let added = 0;
+  for (let start = 0; start < size && size + added <= maxBytes; start += sliceBytes) {
+    added += bareLineEnds({ source: bytes, start: 0, end: size }, start, Math.min(start + sliceBytes, size));
+  }
+  return size + added;
+}
+
+/** Bytes of the header of a composed mail, at most. */
+export function headerEstimate(message: Estimated): number {
+  let bytes = message.subject === undefined ? 0 : fieldBytes('Subject', message.subject);
+  for (const [name, values] of Object.entries(message.headers ?? {})) {
+    for (const value of values) bytes += fieldBytes(name, value);
+  }
+  for (const list of [message.to, message.cc, message.replyTo]) bytes += mailboxBytes(list);
+  for (const id of [message.inReplyTo ?? '', ...(message.references ?? [])]) bytes += id.length + 3;
+  return bytes;
+}
+
+function mailboxBytes(list: readonly Mailbox[] = []): number {
+  // `, ` and the fold, angle brackets and quotes.
+  return list.reduce((sum, { name = '', address }) => sum + encodedBytes(name) + Buffer.byteLength(address) + 10, 0);
+}
+
+function fieldBytes(name: string, value: string): number {
+  return name.length + encodedBytes(value) + 4;
+}
+
+/**
+ * ASCII goes out in folded lines, other text in encoded words of 75 characters at most (RFC 2047 section 2), a third of which
+ * holds none of it. Text with more letters than other characters becomes `Q`, three characters for a byte beyond ASCII.
+ */
+function encodedBytes(text: string): number {
+  const bytes = Buffer.byteLength(text);
+  const excess = bytes - text.length;
+  if (excess === 0) return bytes + Math.ceil(bytes / 50) * 2;
+  // A character of two bytes is one more byte than its text is long, so these are all or nearly all beyond ASCII.
+  if (excess >= text.length) return Math.ceil(bytes * 2) + 60;
+  return Math.ceil((bytes + 2 * Math.min(bytes, 2 * excess)) * 1.5) + 60;
+}
