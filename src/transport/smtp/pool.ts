@@ -59,6 +59,21 @@ export interface SmtpPool {
 /** How long a message waits for another process to end an idle session. */
 const leaseWaitMs = 3_000;
 
+/** Until the number of sessions that was too much is tried again, the lane is narrower; see adaptive-concurrency.ts. */
+const narrowMs = 1_000;
+
+/**
+ * A server that refuses a connection while it serves others of this process is not away but full: sendmail closes its port at
+ * MaxDaemonChildren, and others reset what they do not accept.
+ */
+function besideOthers(failure: SmtpFailure): SmtpFailure {
+  const { phase, answered, reply } = failure;
+  const isRefused = reply.code === 'ECONNREFUSED' || reply.code === 'ECONNRESET';
+  if (answered || !isRefused || (phase !== 'connect' && phase !== 'greeting')) return failure;
+  const text = `no further connection beside those that are open: ${reply.text ?? reply.code}`;
+  return new SmtpFailure(phase, { code: reply.code, text }, { fault: 'throttled', pauseMs: narrowMs });
+}
+
 const nothingReserved: Reservation = { cancel: () => undefined };
 
 export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSession }: PoolOptions): SmtpPool {
@@ -90,6 +105,8 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
             sessions.quit(found);
           }
           return { session: hold(await opener.open(signal, waitMs, lease)), reused: false };
+        } catch (error) {
+          throw error instanceof SmtpFailure && (holding > 0 || idle.count > 0) ? besideOthers(error) : error;
         } finally {
           lease.lease?.release();
           lease.lease = null;

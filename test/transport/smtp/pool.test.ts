@@ -1,5 +1,6 @@
 /** Sessions of a connector: reused, limited, replaced when the server has closed them, ended when they are not needed. */
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { SmtpContext } from '../../../testkit/smtp/server.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import { until } from '../../../testkit/until.ts';
 
@@ -48,6 +49,25 @@ describe('the pool', () => {
     const before = server.received.connections;
     await reserve();
     expect(server.received.connections).toBe(before + 1);
+  });
+
+  test('takes a connection that is reset beside open ones for a limit of connections, and one that is reset alone for a server that is away', async () => {
+    let [full, alone] = [true, false];
+    const script = {
+      CONNECT: ({ connection }: SmtpContext) => (alone || (full && connection > 1) ? 'reset' : undefined),
+    };
+    const { transport } = await smtpPair({ script }, {}, 2);
+    const held = Promise.withResolvers<boolean>();
+    onTestFinished(() => held.resolve(true));
+    const first = sendBy(transport, mailOf({ id: 'first' }), { fence: () => held.promise });
+    const second = await sendBy(transport, mailOf({ id: 'second' }));
+    expect(second).toMatchObject({ kind: 'connector-fault', fault: 'throttled', pauseMs: 1_000 });
+    held.resolve(true);
+    expect(summary(await first)).toBe('accepted');
+    await transport.close();
+    [full, alone] = [false, true];
+    const away = await smtpPair({ script });
+    expect(summary(await sendBy(away.transport, mailOf()))).toBe('fault unreachable');
   });
 
   test('ends a session after 100 messages', async () => {
