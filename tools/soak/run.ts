@@ -8,6 +8,7 @@ import { createProducer } from '../../src/producer/producer.ts';
 import { connectFailFast, whenReady } from '../../src/queue/redis/connection.ts';
 import type { Finding } from '../../src/admin/doctor/findings.ts';
 import { openQueues } from '../../src/queue/open.ts';
+import { jobIdOf } from '../../src/queue/redis/job-ids.ts';
 import { defaultPrefix, keysOf } from '../../src/queue/redis/keys.ts';
 import { openOperator } from '../../src/admin/operator.ts';
 import { injectChaos, type FaultCounts } from './chaos.ts';
@@ -144,7 +145,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 
   async function evidenceOf(offer: Offer): Promise<Evidence> {
     const id = offer.id ?? '';
-    const [row, letter, job] = await Promise.all([ledger.read(id), deadLetters.get(id), intake.getJob(id)]);
+    const [row, letter, job] = await Promise.all([ledger.read(id), deadLetters.get(id), intake.getJob(jobIdOf(id))]);
     return {
       offer,
       row,

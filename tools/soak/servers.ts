@@ -17,11 +17,13 @@ export interface ServerProfile {
   /** 4xx to a recipient, once. Above 0, one recipient in a hundred is also refused for good. */
   readonly deferredRecipient: number;
   readonly auth: boolean;
+  /** Takes three recipients in a transaction and five messages in a session, and offers SIZE but refuses it. */
+  readonly limited: boolean;
   readonly onUncertain: 'retry' | 'hold';
 }
 
 const calm = { step: 0, lostReply: 0, lostMessage: 0, refusedMessage: 0, deferredRecipient: 0 };
-const plain = { ...calm, auth: false, onUncertain: 'retry' } as const;
+const plain = { ...calm, auth: false, limited: false, onUncertain: 'retry' } as const;
 
 export const profiles: readonly [ServerProfile, ...ServerProfile[]] = [
   { ...plain, id: 'calm', step: 0.001 },
@@ -38,6 +40,7 @@ export const profiles: readonly [ServerProfile, ...ServerProfile[]] = [
     onUncertain: 'hold',
   },
   { ...plain, id: 'picky', refusedMessage: 0.05, deferredRecipient: 0.1 },
+  { ...plain, id: 'limited', limited: true, step: 0.003, lostReply: 0.02, deferredRecipient: 0.02 },
   { ...plain, id: 'locked', step: 0.003, deferredRecipient: 0.03, lostReply: 0.01, auth: true },
 ];
 
@@ -115,6 +118,8 @@ type Script = Record<string, (context: SmtpContext) => SmtpAnswer | undefined>;
 
 function scriptOf(profile: ServerProfile, random: SeededRandom, deliveries: DeliveryLog, state: ServerState): Script {
   const name = profile.id;
+  /** Of each session of a limited server. */
+  const messages = new Map<number, number>();
   const step = (verb: string) => (): SmtpAnswer | undefined => {
     if (state.quiet() || !random.is(`${name} ${verb}`, profile.step)) return undefined;
     return random.pick<SmtpAnswer>(`${name} ${verb} how`, [
@@ -132,14 +137,22 @@ function scriptOf(profile: ServerProfile, random: SeededRandom, deliveries: Deli
   return {
     CONNECT: step('CONNECT'),
     EHLO: step('EHLO'),
-    MAIL: step('MAIL'),
+    MAIL: ({ line, connection }) => {
+      if (profile.limited) {
+        if (/ SIZE=/i.test(line)) return '555 5.5.4 SIZE: unsupported parameter';
+        messages.set(connection, (messages.get(connection) ?? 0) + 1);
+        if ((messages.get(connection) ?? 0) > 5) return '452 4.5.0 Too many messages sent in this session';
+      }
+      return step('MAIL')();
+    },
     DATA: step('DATA'),
     BODY: () => {
       if (state.quiet() || !random.is(`${name} BODY`, profile.step)) return undefined;
       return random.pick<SmtpAnswer>(`${name} BODY how`, ['close', 'reset', 'hang']);
     },
     AUTH: () => (state.locked() ? '535 5.7.8 the password is wrong' : step('AUTH')()),
-    RCPT: ({ line }) => {
+    RCPT: ({ line, to }) => {
+      if (profile.limited && to.length >= 3) return '452 4.5.3 Too many recipients';
       const address = /<([^>]+)>/.exec(line)?.[1] ?? '';
       // For ever: it hangs on the address alone.
       if (profile.deferredRecipient > 0 && /^t\d*99\.0@/.test(address)) {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { PostlaneError } from '../../src/errors.ts';
 import type { OutboundMessage } from '../../src/message/outbound.ts';
 import type { Producer } from '../../src/producer/producer.ts';
+import { createOddities, type Oddities } from './oddities.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { profiles } from './servers.ts';
 
@@ -33,6 +34,7 @@ const large = Buffer.alloc(70_000, 'postlane ').toString('base64');
 export function startTraffic(producer: Producer, random: SeededRandom, perSecond: number): Traffic {
   const offers: Offer[] = [];
   const running = new Set<Promise<void>>();
+  const odd = createOddities(random);
   let rejections = 0;
 
   /** Calls again with the same id while Redis is away, as an application would; one in ten gives up. */
@@ -54,7 +56,7 @@ export function startTraffic(producer: Producer, random: SeededRandom, perSecond
   };
 
   const offer = async (): Promise<void> => {
-    const { offer: made, message } = nextMessage(offers.length, random);
+    const { offer: made, message } = nextMessage(offers.length, random, odd);
     offers.push(made);
     await send(made, message);
     if (!made.accepted) return;
@@ -84,15 +86,16 @@ export function startTraffic(producer: Producer, random: SeededRandom, perSecond
   };
 }
 
-function nextMessage(count: number, random: SeededRandom): { offer: Offer; message: OutboundMessage } {
+function nextMessage(count: number, random: SeededRandom, odd: Oddities): { offer: Offer; message: OutboundMessage } {
   const tag = `t${count}`;
   const { id: connector } = random.pick('connector', profiles);
-  const recipients = random.is('many recipients', 0.2) ? random.between('recipients', 2, 6) : 1;
+  const recipients = random.is('many recipients', 0.2) ? random.between('recipients', 2, 9) : 1;
   const to = Array.from({ length: recipients }, (_, n) => `${tag}.${n}@${connector}.sink.test`);
   const sendAt = random.is('later', 0.05) ? Date.now() + random.between('how much later', 500, 4_000) : null;
   const expiresAt = random.is('expires', 0.03) ? Date.now() + random.between('when', 5_000, 15_000) : null;
+  const from = `app@${connector}.test`;
   const message: OutboundMessage = {
-    from: `app@${connector}.test`,
+    from,
     to,
     subject: `soak ${tag}`,
     text: `This is ${tag}.\n.\nAll of it.`,
@@ -111,6 +114,7 @@ function nextMessage(count: number, random: SeededRandom): { offer: Offer; messa
           ],
         }
       : {}),
+    ...odd({ tag, from, to }),
   };
   return { offer: { tag, to, sendAt, id: null, accepted: false, cancelled: false }, message };
 }
