@@ -19,7 +19,7 @@ const keyWords = [
   'limiter',
 ] as const;
 
-export interface Plain {
+interface Plain {
   readonly tag: string;
   readonly from: string;
   readonly to: readonly string[];
