@@ -34,7 +34,7 @@ async function held() {
   return { ...worker, producer, operator, resolve };
 }
 
-test('«sent» keeps the dead letter of those who were refused, and it can be replayed to them alone', async () => {
+test('resolved as sent, a message keeps the dead letter of its rejected recipients, which can be replayed to them alone', async () => {
   const { producer, operator, resolve, recorded } = await held();
   expect(await resolve('sent')).toBe(true);
   expect(await producer.status('m')).toMatchObject({ state: 'partial', reason: 'rejected' });
@@ -47,7 +47,7 @@ test('«sent» keeps the dead letter of those who were refused, and it can be re
   expect(recorded('relay').mails.map(({ envelope }) => envelope.to)).toEqual([to, ['refused@example.net']]);
 });
 
-test('«drop» gives up all who do not have it', async () => {
+test('resolved as drop, a message is given up for all recipients without a copy', async () => {
   const { producer, operator, resolve } = await held();
   expect(await resolve('drop')).toBe(true);
   expect(await producer.status('m')).toMatchObject({ state: 'partial', reason: 'uncertain' });

@@ -121,7 +121,7 @@ test.each([
     '6 tenant connectors.c.graph.tenantId',
   ],
   ['direction: outgoing', 'direction: Outgoing', '5 choice connectors.c.direction'],
-])('instead of «%s», «%s» is refused', async (from, to, expected) => {
+])('"%s" replaced by "%s" is rejected', async (from, to, expected) => {
   expect(good).toContain(from);
   expect(await mistakes(good.replace(from, to))).toEqual([expected]);
 });
@@ -160,7 +160,7 @@ describe('units', () => {
   });
 
   test.each(['', '5', 's', '0s', '-1s', '1.5h', '1h30m', '1 h', '1H', '1e3s', '٣s', '30sec', '1__proto__'])(
-    '«%s» is no duration',
+    '"%s" is not a duration',
     (text) => {
       expect(parseDurationMs(text)).toBeNull();
     },
@@ -193,7 +193,7 @@ describe('suggestions', () => {
     ['hots', null],
     ['tlss', 'tls'],
     ['something', null],
-  ])('«%s» was probably meant to be %s', (word, expected) => {
+  ])('for "%s" the suggestion is %s', (word, expected) => {
     expect(nearest(word, known)).toBe(expected);
   });
 
@@ -209,7 +209,7 @@ describe('suggestions', () => {
     ['hostname: mail', 'hostnam: x\nhostname: mail', 'hostname'],
     ['smtp:', 'port: 25\n    smtp:', 'smtp.port'],
     ['host:', 'hots: x, host:', 'host'],
-  ])('instead of «%s», «%s» gets the suggestion %s', async (from, to, suggestion) => {
+  ])('"%s" replaced by "%s" gets the suggestion %s', async (from, to, suggestion) => {
     expect((await onlyIssue(good.replace(from, to))).message).toContain(`did you mean ${suggestion}?`);
   });
 

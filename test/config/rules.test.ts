@@ -41,7 +41,7 @@ describe('ways to send', () => {
 
 describe('connector ids', () => {
   test.each(['Sales', 'a:b', '-a', 'a.b', 'disabled', '__proto__', 'x'.repeat(65), 'ümlaut'])(
-    'refuses «%s»',
+    'rejects "%s"',
     async (id) => {
       const text = `${withConnector('direction: outgoing\nsmtp: { host: a.example }')}  "${id}":
     direction: outgoing
@@ -52,9 +52,9 @@ describe('connector ids', () => {
     },
   );
 
-  test.each(['a', '0', 'sales-2_b', 'constructor', 'x'.repeat(64)])('takes «%s»', async (id) => {
+  test.each(['a', '0', 'sales-2_b', 'constructor', 'x'.repeat(64)])('accepts "%s"', async (id) => {
     const text = `hostname: a.example\nsystemDefaultGateway: ${id}\nconnectors:\n  ${id}:\n    direction: outgoing\n    smtp: { host: a.example }\n`;
-    // «0» as a gateway would be a number.
+    // `0` as a gateway would be a number.
     const config = await goodConfig(text.replace('Gateway: 0', 'Gateway: "0"'));
     expect(config.connectors.map((each) => each.id)).toEqual([id]);
   });
@@ -98,7 +98,7 @@ describe('addresses', () => {
   });
 
   test.each(['a@', '@example.com', 'sales*@example.com', '*', 'a@b@c', 'a@exa mple.com', 'Name <a@example.com>'])(
-    'refuses the pattern «%s»',
+    'rejects the pattern "%s"',
     async (pattern) => {
       const text = withConnector(`direction: both\naddress: "${pattern}"\nsmtp: { host: a.example }`);
       expect(await mistakes(text)).toEqual(['6 address-pattern connectors.c.address']);
@@ -176,7 +176,7 @@ describe('credentials and security', () => {
     ['security: starttls', 'starttls', 587],
     ['security: none', 'none', 25],
     ['security: none, port: 1025', 'none', 1025],
-  ])('with «%s» it is %s at port %i', async (keys, security, port) => {
+  ])('with "%s" it is %s at port %i', async (keys, security, port) => {
     const separator = keys === '' ? '' : ', ';
     expect(await smtp(`direction: outgoing\nsmtp: { host: a.example${separator}${keys} }`)).toMatchObject({
       security,

@@ -2,7 +2,18 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -63,6 +74,44 @@ describe('packages', () => {
     const production = lock({ 'node_modules/a': a });
     expect(staleReason(wanted, production, { development: false })).toBeNull();
     expect(staleReason(wanted, production, development)).toBe('node_modules/b is missing');
+  });
+});
+
+describe('an installation', () => {
+  const turn = join(root, 'tools/setup/turn.mjs');
+  /** Notes its begin and its end, and has its turn for some time. */
+  const program = (file: string, log: string) => `
+    const { inTurn } = await import(${JSON.stringify(turn)});
+    const { appendFileSync } = await import('node:fs');
+    const note = (what) => appendFileSync(${JSON.stringify(log)}, what + '\\n');
+    inTurn(${JSON.stringify(file)}, () => {
+      note('begin');
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+      note('end');
+    }, () => note('waits'));`;
+
+  test('waits for another one in the same clone, so that of six side by side none runs beside another', async () => {
+    const folder = temporaryFolder();
+    const [file, log] = [join(folder, 'turn'), join(folder, 'log')];
+    const six = Array.from({ length: 6 }, () => run(process.execPath, ['-e', program(file, log)]));
+    await Promise.all(six);
+    const steps = readFileSync(log, 'utf8')
+      .split('\n')
+      .filter((line) => line === 'begin' || line === 'end');
+    expect(steps).toEqual(Array.from({ length: 6 }, () => ['begin', 'end']).flat());
+    expect(readdirSync(folder)).toEqual(['log']);
+  });
+
+  test.each([
+    ['a process that is gone', '4194305'],
+    ['an owner that is no number', 'x'],
+    ['a file that is empty', ''],
+  ])('does not wait for %s', async (_, owner) => {
+    const folder = temporaryFolder();
+    const [file, log] = [join(folder, 'turn'), join(folder, 'log')];
+    writeFileSync(file, owner);
+    await run(process.execPath, ['-e', program(file, log)]);
+    expect(readFileSync(log, 'utf8')).toBe('begin\nend\n');
   });
 });
 

@@ -98,7 +98,7 @@ describe('resolve', () => {
   });
 
   test.each(['__proto__@example.org', 'constructor@example.org', 'x@constructor', '', '@', 'a'])(
-    'finds nobody for the odd address «%s»',
+    'finds no connector for the odd address "%s"',
     (from) => {
       expect(routeOf(from)).toBe('default relay');
     },

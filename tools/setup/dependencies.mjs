@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { runNpm } from './npm.mjs';
+import { inTurn } from './turn.mjs';
 
 /** Type stripping is on by default since this version (nodejs.org/api/typescript.html); `engines` says the same. */
 const oldestNode = { major: 22, minor: 18 };
@@ -14,11 +15,36 @@ const oldestNode = { major: 22, minor: 18 };
  * @param {{ development: boolean }} needs whether the development packages are needed
  */
 export function ensureDependencies(root, needs) {
+  if (staleness(root, needs) === null) return;
+  const waits = (/** @type {number} */ pid) => {
+    process.stderr.write(`Waiting for process ${pid}, which installs the dependencies.\n`);
+  };
+  inTurn(
+    join(root, '.installing'),
+    () => {
+      const stale = staleness(root, needs);
+      if (stale !== null) install(root, stale);
+    },
+    waits,
+  );
+}
+
+/**
+ * @param {string} root
+ * @param {{ development: boolean }} needs
+ */
+function staleness(root, needs) {
   const installedLock = join(root, 'node_modules', '.package-lock.json');
   const wanted = readFileSync(join(root, 'package-lock.json'), 'utf8');
   const installed = existsSync(installedLock) ? readFileSync(installedLock, 'utf8') : null;
-  const stale = staleReason(wanted, installed, needs);
-  if (stale === null) return;
+  return staleReason(wanted, installed, needs);
+}
+
+/**
+ * @param {string} root
+ * @param {string} stale why
+ */
+function install(root, stale) {
   process.stderr.write(`Installing dependencies with npm ci (${stale}).\n`);
   // stdout belongs to the command that runs afterwards.
   const stdio = /** @type {const} */ (['ignore', 2, 2]);

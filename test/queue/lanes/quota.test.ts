@@ -220,7 +220,7 @@ describe('bytes within a window', () => {
 });
 
 describe('the size of a message', () => {
-  test('above the connector’s limit makes a dead letter «too-large» without an attempt', async () => {
+  test('above the connector’s limit makes a dead letter `too-large` without an attempt', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const limits = { concurrency: 5, messagesPerMinute: null, maxBytes: 10_000 };
