@@ -1,9 +1,8 @@
 /** Composes the bytes of a message that came finished, and of a mail that is attached to another. */
-import type { Parsed } from './address.ts';
-import { headerStart, readHeaderBlock } from './header-block.ts';
+import { headerStart, readSafeHeader } from './header-block.ts';
 import { dateField } from './header-lines.ts';
 import type { Range } from './part-header.ts';
-import { joinPieces } from './pieces.ts';
+import { joinMeasured, joinPieces, measurePieces } from './pieces.ts';
 import { sendableMail } from './sendable.ts';
 import type { Turns } from './turns.ts';
 
@@ -14,14 +13,32 @@ export interface Missing {
   readonly date: Date;
 }
 
+/** The bytes of a mail, or why there are none; `problem` continues a sentence that begins with the message. */
+export type Composed =
+  | { readonly ok: true; readonly value: Buffer }
+  | { readonly ok: false; readonly problem: string; readonly reason: 'unsendable' | 'too-large' };
+
+export function tooLarge(size: number, maxBytes: number): Composed {
+  return { ok: false, problem: `would have ${size} bytes; the limit is ${maxBytes}`, reason: 'too-large' };
+}
+
+function unsendable(problem: string): Composed {
+  return { ok: false, problem, reason: 'unsendable' };
+}
+
 /**
  * The message without its Bcc fields and with Message-ID and Date, in the form that can be sent. Every other byte stays, and so do
  * the octets of each part. What is added stands in front, where no signature of the message covers it.
  */
-export async function composeRaw(bytes: Buffer, missing: Missing, turns: Turns): Promise<Parsed<Buffer>> {
+export async function composeRaw(
+  bytes: Buffer,
+  missing: Missing,
+  turns: Turns,
+  maxBytes = Infinity,
+): Promise<Composed> {
   const start = headerStart(bytes);
-  const { fields, problem } = readHeaderBlock(bytes, start);
-  if (problem !== null) return { ok: false, problem };
+  const { fields, problem } = readSafeHeader(bytes, start);
+  if (problem !== null) return unsendable(problem);
   const named = (...names: readonly string[]) => fields.filter(({ name }) => names.includes(name.toLowerCase()));
   const drops = named('bcc', 'resent-bcc');
   const added: string[] = [];
@@ -34,14 +51,14 @@ export async function composeRaw(bytes: Buffer, missing: Missing, turns: Turns):
     added.push(`${line}\r\n`);
     drops.push(...own);
   }
-  return sendable(bytes, start, { drops: drops.toSorted((a, b) => a.start - b.start), added }, turns);
+  return sendable(bytes, start, { drops: drops.toSorted((a, b) => a.start - b.start), added }, turns, maxBytes);
 }
 
 /** The attached mail, or other message/*, in lines that end in CRLF. */
-export async function composeAttachedMail(bytes: Buffer, contentType: string, turns: Turns): Promise<Parsed<Buffer>> {
+export async function composeAttachedMail(bytes: Buffer, contentType: string, turns: Turns): Promise<Composed> {
   if (/^message\/(?:rfc822|global)\s*(?:;|$)/i.test(contentType))
-    return sendable(bytes, headerStart(bytes), { drops: [], added: [] }, turns);
-  if (bytes.includes(0)) return { ok: false, problem: 'has a NUL' };
+    return sendable(bytes, headerStart(bytes), { drops: [], added: [] }, turns, Infinity);
+  if (bytes.includes(0)) return unsendable('has a NUL');
   return { ok: true, value: await joinPieces([{ source: bytes, start: 0, end: bytes.length }], turns) };
 }
 
@@ -50,9 +67,13 @@ async function sendable(
   start: number,
   { drops, added }: { readonly drops: readonly Range[]; readonly added: readonly string[] },
   turns: Turns,
-): Promise<Parsed<Buffer>> {
+  maxBytes: number,
+): Promise<Composed> {
   const { pieces, changes, problem, isClean } = await sendableMail(bytes, start, drops, turns);
-  if (problem !== null) return { ok: false, problem };
+  if (problem !== null) return unsendable(problem);
   const isSame = changes === 0 && isClean && start === 0 && added.length === 0;
-  return { ok: true, value: isSame ? bytes : await joinPieces([...added, ...pieces], turns) };
+  const measured = isSame ? null : await measurePieces([...added, ...pieces], turns);
+  const size = measured?.size ?? bytes.length;
+  if (size > maxBytes) return tooLarge(size, maxBytes);
+  return { ok: true, value: measured === null ? bytes : await joinMeasured(measured, turns) };
 }

@@ -1,8 +1,8 @@
 /** Composes the RFC 5322 bytes of a message: CRLF line ends, no Bcc, the same input giving the same bytes in every process. */
-import { createHash } from 'node:crypto';
+import { isAscii } from 'node:buffer';
 import MailComposer, { type MailComposerAttachment, type MailComposerOptions } from 'nodemailer/lib/mail-composer';
-import type { Parsed } from './address.ts';
-import type { Attachment, Content, Mailbox, Message } from './message.ts';
+import { composeAttachedMail, composeRaw, tooLarge, type Composed } from './compose-raw.ts';
+import { boundaryOf } from './boundary.ts';
 import {
   addressField,
   dateField,
@@ -13,10 +13,11 @@ import {
   singleSpaces,
   textField,
 } from './header-lines.ts';
-import { composeAttachedMail, composeRaw } from './compose-raw.ts';
-import { encodedContent, piecesOf } from './mime-tree.ts';
-import { joinLines, type Piece } from './pieces.ts';
-import { countText, emptyTextCount, encodingOf, type TextEncoding } from './text-encoding.ts';
+import { hasLongLine } from './line-ends.ts';
+import type { Attachment, Content, Mailbox, Message } from './message.ts';
+import { piecesOf } from './mime-tree.ts';
+import { joinLines, measurePieces, type Piece } from './pieces.ts';
+import { textPart, type TextPart } from './text-part.ts';
 import { createTurns, type Turns } from './turns.ts';
 
 export interface ComposeOptions {
@@ -28,6 +29,8 @@ export interface ComposeOptions {
   readonly boundarySeed: string;
   /** Bytes of an attachment or raw message: decodes inline content, fetches stored content. May reject; composing then rejects too. */
   readonly contentOf: (content: Content) => Buffer | Promise<Buffer>;
+  /** A mail of more bytes is not composed; nothing is allocated for it. Default: without bound. */
+  readonly maxBytes?: number;
 }
 
 /** Objects, never strings: nodemailer parses strings as address lists, so that one address could become several. */
@@ -35,24 +38,13 @@ function addressObjects(mailboxes: readonly Mailbox[]): { name: string; address:
   return mailboxes.map(({ name, address }) => ({ name: singleSpaces(name ?? ''), address }));
 }
 
-function crlfText(text: string): string {
-  return text.replaceAll(/\r\n|\r|\n/g, '\r\n');
-}
-
-/**
- * The seed alone would not do: whoever knows a message's id beforehand and has a say in its text could write the boundary
- * into the text and add parts of his own. No text contains its own hash.
- */
-function boundaryOf(seed: string, { text, html }: Message, attachments: readonly MailComposerAttachment[]): string {
-  const hash = createHash('sha256').update(JSON.stringify([seed, text, html]));
-  for (const { contentType, content } of attachments) {
-    if (isMessageType(contentType) && Buffer.isBuffer(content)) hash.update(content);
-  }
-  return hash.digest('hex').slice(0, 32);
-}
-
 function isMessageType(contentType: string | undefined): contentType is string {
   return contentType !== undefined && /^message\//i.test(contentType);
+}
+
+/** What of an attachment is in the mail as it is: all others are base64, which no boundary fits. */
+function asItIs({ contentType, content }: MailComposerAttachment): Buffer[] {
+  return isMessageType(contentType) && Buffer.isBuffer(content) ? [content] : [];
 }
 
 async function attachmentOf(
@@ -67,22 +59,23 @@ async function attachmentOf(
   // A message/* part is not encoded (RFC 2046 section 5.2.1), so its lines are on the wire as they are.
   const mail = await composeAttachedMail(bytes, contentType, turns);
   // What consists of no lines can only be kept by an encoding, which programs read all the same.
-  return mail.ok
-    ? { ...common, content: mail.value }
-    : { ...common, content: bytes, contentTransferEncoding: 'base64' };
+  if (!mail.ok) return { ...common, content: bytes, contentTransferEncoding: 'base64' };
+  const isSevenBit = isAscii(mail.value) && !mail.value.includes(0) && !hasLongLine(mail.value);
+  return { ...common, content: mail.value, contentTransferEncoding: isSevenBit ? '7bit' : '8bit' };
 }
 
-/** What both ways of composing begin with. */
+/** What both ways of composing begin with; a text that is empty is none. */
 interface Parts {
   readonly message: Message & { readonly from: Mailbox };
-  readonly text: string;
-  readonly html: string;
+  readonly text: TextPart | null;
+  readonly html: TextPart | null;
+  /** '' where there is one part only. */
+  readonly boundary: string;
   readonly options: ComposeOptions;
-  readonly turns: Turns;
 }
 
 /** Text, HTML or both: the shape of most mails, written at once. The same bytes as `withAttachments` gives, at a fifth of the cost. */
-function withoutAttachments({ message, text, html, options, turns }: Parts): Promise<Buffer> {
+function withoutAttachments({ message, text, html, boundary: seed, options }: Parts): Piece[] {
   const header: string[] = [
     ownFields(message.headers),
     addressField('From', addressObjects([message.from])),
@@ -96,94 +89,107 @@ function withoutAttachments({ message, text, html, options, turns }: Parts): Pro
     dateField(options.date),
   ];
   const version = 'MIME-Version: 1.0';
-  if (text !== '' && html !== '') {
-    const boundary = `--_NmP-${boundaryOf(options.boundarySeed, message, [])}-Part_1`;
+  if (text !== null && html !== null) {
+    const boundary = `--_NmP-${seed}-Part_1`;
     header.push(version, plainField('Content-Type', `multipart/alternative; boundary="${boundary}"`));
-    return joinLines(
-      [
-        `${header.filter(isField).join('\r\n')}\r\n\r\n--${boundary}\r\n`,
-        ...leafOf('plain', text),
-        `\r\n--${boundary}\r\n`,
-        ...leafOf('html', html),
-        `\r\n--${boundary}--\r\n`,
-      ],
-      turns,
-    );
+    return [
+      `${headerText(header)}--${boundary}\r\n`,
+      ...leafOf('plain', text),
+      `\r\n--${boundary}\r\n`,
+      ...leafOf('html', html),
+      `\r\n--${boundary}--\r\n`,
+    ];
   }
-  if (text === '' && html === '') {
+  const part = text ?? html;
+  if (part === null) {
     header.push(version, 'Content-Type: text/plain');
-    return joinLines([`${header.filter(isField).join('\r\n')}\r\n\r\n`], turns);
+    return [headerText(header)];
   }
-  const subtype = text === '' ? 'html' : 'plain';
-  const { encoding, piece } = textPiece(text === '' ? html : text);
-  header.push(`Content-Transfer-Encoding: ${encoding}`, version, `Content-Type: text/${subtype}; charset=utf-8`);
-  return joinLines([`${header.filter(isField).join('\r\n')}\r\n\r\n`, piece], turns);
+  const subtype = part === html ? 'html' : 'plain';
+  header.push(`Content-Transfer-Encoding: ${part.encoding}`, version, `Content-Type: text/${subtype}; charset=utf-8`);
+  return [headerText(header), ...part.pieces];
 }
 
-function isField(line: string): boolean {
-  return line !== '';
+function headerText(lines: readonly string[]): string {
+  return `${lines.filter((line) => line !== '').join('\r\n')}\r\n\r\n`;
 }
 
-function leafOf(subtype: 'plain' | 'html', content: string): [string, Piece] {
-  const { encoding, piece } = textPiece(content);
+function leafOf(subtype: 'plain' | 'html', { encoding, pieces }: TextPart): readonly Piece[] {
   const header = `Content-Type: text/${subtype}; charset=utf-8\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`;
-  return [header, piece];
-}
-
-function textPiece(content: string): { encoding: TextEncoding; piece: Piece } {
-  const bytes = Buffer.from(content, 'utf8');
-  const encoding = encodingOf(countText(emptyTextCount, bytes, bytes.length));
-  return { encoding, piece: encodedContent(bytes, encoding) };
+  return [header, ...pieces];
 }
 
 /** nodemailer would take the blanks out of an id, so it only gives the field its place. No other line of a header begins like this. */
 const referencesPlace = /^References: <x@x>$/m;
 
-/** nodemailer makes the tree; nothing of it is a path, a URL or a stream. */
+/** nodemailer makes the tree; nothing of it is a path, a URL or a stream, and it sees a word in place of a text. */
 function withAttachments(
-  { message, text, html, options, turns }: Parts,
+  { message, text, html, boundary, options }: Parts,
   attachments: MailComposerAttachment[],
-): Promise<Buffer> {
+): Piece[] {
   const { subject, inReplyTo, references } = message;
+  const placeOf = (word: string, part: TextPart | null) => {
+    if (part === null) return undefined;
+    // It finds out by itself that the word needs no encoding.
+    return part.encoding === '7bit' ? word : { content: word, contentTransferEncoding: part.encoding };
+  };
   const mail: MailComposerOptions = {
     from: addressObjects([message.from]),
     to: addressObjects(message.to),
     cc: addressObjects(message.cc),
     replyTo: addressObjects(message.replyTo),
     subject: subject === undefined ? undefined : singleSpaces(subject),
-    text,
-    html,
+    text: placeOf('text', text),
+    html: placeOf('html', html),
     attachments,
     headers: headerList(message.headers),
     inReplyTo,
     references: references.length === 0 ? undefined : '<x@x>',
     messageId: options.messageId,
     date: options.date,
-    baseBoundary: boundaryOf(options.boundarySeed, message, attachments),
+    baseBoundary: boundary,
     disableFileAccess: true,
     disableUrlAccess: true,
   };
-  const [header, ...rest] = piecesOf(new MailComposer(mail).compile());
+  const prepared = new Map([
+    ['text', text?.pieces ?? []],
+    ['html', html?.pieces ?? []],
+  ]);
+  const [header, ...rest] = piecesOf(new MailComposer(mail).compile(), prepared);
   if (typeof header !== 'string') throw new TypeError('the tree begins with its header');
-  return joinLines([header.replace(referencesPlace, () => idsField('References', references)), ...rest], turns);
+  return [header.replace(referencesPlace, () => idsField('References', references)), ...rest];
 }
 
 /**
  * The finished mail: 7-bit but for non-ASCII local parts and 8-bit message/* attachments, or why there is none. A raw message
  * passes as it is, but for its Bcc fields, a missing Message-ID or Date, and what SMTP cannot carry. `message.from` must be there unless the message is raw.
  */
-export async function composeMail(message: Message, options: ComposeOptions): Promise<Parsed<Buffer>> {
+export async function composeMail(message: Message, options: ComposeOptions): Promise<Composed> {
   const turns = createTurns();
-  if (message.raw !== undefined) return composeRaw(await options.contentOf(message.raw), options, turns);
+  const { maxBytes = Infinity } = options;
+  if (message.raw !== undefined) return composeRaw(await options.contentOf(message.raw), options, turns, maxBytes);
   const { from } = message;
   if (from === undefined) throw new TypeError('composeMail needs a message with a from');
   const attachments: MailComposerAttachment[] = [];
   for (const attachment of message.attachments) {
     attachments.push(await attachmentOf(attachment, options.contentOf, turns));
   }
-  const text = crlfText(message.text ?? '');
-  const html = crlfText(message.html ?? '');
-  const parts: Parts = { message: { ...message, from }, text, html, options, turns };
-  const value = await (attachments.length === 0 ? withoutAttachments(parts) : withAttachments(parts, attachments));
-  return { ok: true, value };
+  const { text = '', html = '' } = message;
+  const parts: Parts = {
+    message: { ...message, from },
+    text: text === '' ? null : await textPart(text, turns),
+    html: html === '' ? null : await textPart(html, turns),
+    boundary:
+      attachments.length > 0 || (text !== '' && html !== '')
+        ? await boundaryOf(
+            { seed: options.boundarySeed, text: message.text, html: message.html, parts: attachments.flatMap(asItIs) },
+            turns,
+          )
+        : '',
+    options,
+  };
+  const pieces = attachments.length === 0 ? withoutAttachments(parts) : withAttachments(parts, attachments);
+  const measured = await measurePieces(pieces, turns);
+  if (measured.size > maxBytes) return tooLarge(measured.size, maxBytes);
+  return { ok: true, value: await joinLines(measured, turns) };
 }

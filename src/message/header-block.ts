@@ -80,6 +80,18 @@ export function readHeaderBlock(bytes: Buffer, start = headerStart(bytes)): Head
   return { fields, bodyStart: end, problem };
 }
 
+/**
+ * The header of a message that is to be sent. Two From fields are a problem, too: RFC 5322 section 3.6 allows one, and the one that is
+ * checked may not be the one that is shown.
+ */
+export function readSafeHeader(bytes: Buffer, start = headerStart(bytes)): HeaderBlock {
+  const block = readHeaderBlock(bytes, start);
+  if (block.problem !== null) return block;
+  if (block.fields.length === 0) return { ...block, problem: 'has no header' };
+  const senders = block.fields.filter(({ name }) => name.toLowerCase() === 'from');
+  return senders.length > 1 ? { ...block, problem: 'has two From fields' } : block;
+}
+
 interface Line {
   readonly textEnd: number;
   readonly next: number;

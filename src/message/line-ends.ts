@@ -68,3 +68,22 @@ export function writeCrlf(
   }
   return length;
 }
+
+/** RFC 5321 section 4.5.3.1.6: 1000 octets with CRLF. */
+const maxLineOctets = 998;
+
+/** Looks for the last line end that a line of the greatest length could have, and goes on behind it. */
+export function hasLongLine(bytes: Buffer): boolean {
+  let start = 0;
+  while (bytes.length - start > maxLineOctets) {
+    const lineEnd = bytes.lastIndexOf(0x0a, start + maxLineOctets);
+    if (lineEnd >= start) {
+      start = lineEnd + 1;
+      continue;
+    }
+    // Such a line may end in CRLF, whose CR does not count.
+    if (bytes[start + maxLineOctets] !== 0x0d || bytes[start + maxLineOctets + 1] !== 0x0a) return true;
+    start += maxLineOctets + 2;
+  }
+  return false;
+}

@@ -9,13 +9,31 @@ const lf = 0x0a;
 /** A string is written as UTF-8, `base64` in lines. */
 export type Piece = string | Buffer | { readonly base64: Buffer } | LineRange;
 
+/** Pieces whose size is known, before anything is allocated for them. */
+export interface Measured {
+  readonly pieces: readonly Piece[];
+  /** In bytes, as they will be written. */
+  readonly size: number;
+}
+
+export async function measurePieces(some: readonly Piece[], turns: Turns): Promise<Measured> {
+  const pieces = adjoined(some);
+  let size = 0;
+  for (const piece of pieces) size += await sizeOf(piece, turns);
+  return { pieces, size };
+}
+
 export async function joinPieces(pieces: readonly Piece[], turns: Turns): Promise<Buffer> {
-  return (await joined(pieces, turns)).out;
+  return (await joined(await measurePieces(pieces, turns), turns)).out;
+}
+
+export async function joinMeasured(measured: Measured, turns: Turns): Promise<Buffer> {
+  return (await joined(measured, turns)).out;
 }
 
 /** The same, and its last line is ended if it is not. */
-export async function joinLines(pieces: readonly Piece[], turns: Turns): Promise<Buffer> {
-  const { out, room } = await joined(pieces, turns);
+export async function joinLines(measured: Measured, turns: Turns): Promise<Buffer> {
+  const { out, room } = await joined(measured, turns);
   const last = out.at(-1);
   if (last === lf) return out;
   const end = out.length + room.write(last === cr ? '\n' : '\r\n', out.length, 'latin1');
@@ -23,10 +41,7 @@ export async function joinLines(pieces: readonly Piece[], turns: Turns): Promise
 }
 
 /** `room` has two bytes more than `out`. */
-async function joined(some: readonly Piece[], turns: Turns): Promise<{ out: Buffer; room: Buffer }> {
-  const pieces = adjoined(some);
-  let size = 0;
-  for (const piece of pieces) size += await sizeOf(piece, turns);
+async function joined({ pieces, size }: Measured, turns: Turns): Promise<{ out: Buffer; room: Buffer }> {
   const room = Buffer.allocUnsafe(size + 2);
   let at = 0;
   for (const piece of pieces) at = await write(piece, room, at, turns);

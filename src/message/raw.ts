@@ -1,6 +1,6 @@
 /** Reads who sends and who receives a finished message, from its header. */
 import { parseMailboxList, type Parsed } from './address.ts';
-import { readHeaderBlock, type HeaderBlock } from './header-block.ts';
+import { readSafeHeader, type HeaderBlock } from './header-block.ts';
 import type { Mailbox } from './message.ts';
 
 export { headBytes } from './header-block.ts';
@@ -51,16 +51,12 @@ function readList(
 
 /**
  * Reads the header block of a raw message, and refuses one that different programs would read differently: NUL or bare CR
- * in it, lines that are no fields, two From fields (RFC 5322 section 3.6 allows one; the one checked may not be the one shown).
+ * in it, lines that are no fields, two From fields.
  * More than `maxAddresses` recipients are not read.
  */
 export function readRawHeader(bytes: Buffer, maxAddresses = mostAddresses): Parsed<RawHeader> {
-  const { fields, problem } = readHeaderBlock(bytes);
+  const { fields, problem } = readSafeHeader(bytes);
   if (problem !== null) return { ok: false, problem };
-  if (fields.length === 0) return { ok: false, problem: 'has no header' };
-  if (fields.filter((field) => field.name.toLowerCase() === 'from').length > 1) {
-    return { ok: false, problem: 'has two From fields' };
-  }
   const from = readList(fields, ['from'], maxAddresses);
   return {
     ok: true,

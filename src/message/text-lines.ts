@@ -5,6 +5,7 @@
  */
 
 import { maxLine } from './text-encoding.ts';
+import type { Turns } from './turns.ts';
 
 /** A soft break is put behind a blank or a mark if there is one in the last third of the line. */
 const breakWithin = Math.floor(maxLine / 3);
@@ -18,27 +19,34 @@ const space = 0x20;
 const equals = 0x3d;
 const hexDigits = Buffer.from('0123456789ABCDEF', 'latin1');
 
-/** Text bytes with CRLF line ends and valid UTF-8 to quoted-printable. */
-export function encodeTextQuotedPrintable(bytes: Buffer): Buffer {
+/** Text bytes with CRLF line ends and valid UTF-8 to quoted-printable, in pieces of whole lines. */
+export async function encodeTextQuotedPrintable(bytes: Buffer, turns: Turns): Promise<Buffer[]> {
   // Blanks at the end of everything are a slice of their own: nodemailer waits for what may follow them.
   let end = bytes.length;
   while (end > 0 && isBlank(bytes[end - 1])) end -= 1;
   if (bytes.length - end > sliceBytes) end = bytes.length;
-  const out: Output = { lines: Buffer.allocUnsafe(0), length: 0 };
+  const pieces: Buffer[] = [];
+  // Used for each slice again: hundreds of them would wait for the garbage collector, three times as large as the text.
+  const slice = Math.min(sliceBytes, bytes.length) * 3 + maxLine * 2;
+  // No line is cut below two thirds of its length, less one UTF-8 sequence.
+  const scratch = {
+    escaped: Buffer.allocUnsafe(slice),
+    lines: Buffer.allocUnsafe(slice + 3 * Math.ceil(slice / 32) + 8),
+  };
   let open: Buffer = Buffer.alloc(0);
   for (let start = 0; start < bytes.length;) {
     const limit = start < end ? end : bytes.length;
     const next = Math.min(start + sliceBytes, limit);
     const following = next < limit ? bytes[next] : undefined;
-    open = wrap(escaped(bytes, start, next, following, open), out);
+    const { lines, rest } = wrap(escaped(bytes, start, next, following, open, scratch.escaped), scratch.lines);
+    pieces.push(lines);
+    open = rest;
+    const turn = turns.spend(next - start);
+    if (turn !== null) await turn;
     start = next;
   }
-  return Buffer.concat([out.lines.subarray(0, out.length), open]);
-}
-
-interface Output {
-  lines: Buffer;
-  length: number;
+  pieces.push(open);
+  return pieces;
 }
 
 function isBlank(byte: number | undefined): boolean {
@@ -46,8 +54,14 @@ function isBlank(byte: number | undefined): boolean {
 }
 
 /** The slice with `=XX` for what needs it, behind the line that is still open. */
-function escaped(bytes: Buffer, start: number, end: number, following: number | undefined, open: Buffer): Buffer {
-  const result = Buffer.allocUnsafe(open.length + (end - start) * 3);
+function escaped(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  following: number | undefined,
+  open: Buffer,
+  result: Buffer,
+): Buffer {
   let length = open.copy(result);
   for (let i = start; i < end; i += 1) {
     const byte = bytes[i] ?? 0;
@@ -71,35 +85,23 @@ function escaped(bytes: Buffer, start: number, end: number, following: number | 
   return result.subarray(0, length);
 }
 
-/** Appends the whole lines, with soft breaks, and gives back the last one, which is open. */
-function wrap(text: Buffer, out: Output): Buffer {
-  // No line is cut below two thirds of its length, less one UTF-8 sequence.
-  reserve(out, text.length + 3 * Math.ceil(text.length / 32) + 8);
-  const { lines } = out;
-  let length = out.length;
-  const from = length;
+/** The whole lines, with soft breaks, and the last one, which is open. */
+function wrap(text: Buffer, out: Buffer): { lines: Buffer; rest: Buffer } {
+  let length = 0;
   for (let at = 0; at < text.length;) {
     const end = lineEnd(text, at);
-    length += text.copy(lines, length, at, end);
+    length += text.copy(out, length, at, end);
     at = end;
     // A text that fits into one line is not broken at all.
     if (at < text.length && text[at - 1] !== lf && text.length > maxLine) {
-      lines[length] = equals;
-      lines[length + 1] = cr;
-      lines[length + 2] = lf;
+      out[length] = equals;
+      out[length + 1] = cr;
+      out[length + 2] = lf;
       length += 3;
     }
   }
-  const last = Math.max(lines.lastIndexOf(lf, length - 1) + 1, from);
-  out.length = last;
-  return Buffer.from(lines.subarray(last, length));
-}
-
-function reserve(out: Output, more: number): void {
-  if (out.lines.length - out.length >= more) return;
-  const grown = Buffer.allocUnsafe(Math.max(out.length + more, out.lines.length * 2));
-  out.lines.copy(grown, 0, 0, out.length);
-  out.lines = grown;
+  const last = length === 0 ? 0 : out.lastIndexOf(lf, length - 1) + 1;
+  return { lines: Buffer.from(out.subarray(0, last)), rest: Buffer.from(out.subarray(last, length)) };
 }
 
 /** Where the line that begins at `at` ends: behind its line end, or where a soft break goes. */

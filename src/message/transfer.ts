@@ -2,7 +2,8 @@
  * Fits a finished mail to what the server's extensions allow: UTF-8 in headers, 8-bit content and long lines.
  *
  * 7-bit bytes in lines of at most 998 octets pass untouched, and so does 8-bit content where the server offers 8BITMIME.
- * Otherwise the MIME leaves concerned are encoded anew (text as quoted-printable, the rest as base64) and nothing else
+ * Otherwise the MIME leaves concerned are encoded anew (text as quoted-printable, the rest and large texts that it would swell as
+ * base64) and nothing else
  * changes but Content-Transfer-Encoding fields. A header in UTF-8 needs SMTPUTF8; without it the fields concerned are written in
  * ASCII, or the mail is unfit for this server. Left as they are, for the server to judge:
  * - multipart/signed and multipart/encrypted: any change breaks the signature (RFC 1847 section 2.1), and a mail with a broken
@@ -12,11 +13,12 @@
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { asciiField, fieldsBeyondAscii } from './ascii-header.ts';
+import { hasLongLine } from './line-ends.ts';
 import { rewriteMime, type Edit, type Entity, type HeaderRewrite, type Policy, type Rewrite } from './mime-walk.ts';
 import type { Range } from './part-header.ts';
 import { joinPieces } from './pieces.ts';
 import { decodeQuotedPrintable, encodeQuotedPrintable } from './quoted-printable.ts';
-import { createTurns, type Turns } from './turns.ts';
+import { createTurns, inSlices, type Turns } from './turns.ts';
 
 /** What the server offered in its answer to EHLO. */
 export interface TransferExtensions {
@@ -41,31 +43,25 @@ interface Traits {
   readonly longLine: boolean;
 }
 
-/** RFC 5321 section 4.5.3.1.6: 1000 octets with CRLF. */
-const maxLineOctets = 998;
-
 function traits(bytes: Buffer): Traits {
   return { eightBit: !isAscii(bytes), longLine: hasLongLine(bytes) };
 }
 
-/** Looks for the last line end that a line of the greatest length could have, and goes on behind it. */
-function hasLongLine(bytes: Buffer): boolean {
-  let start = 0;
-  while (bytes.length - start > maxLineOctets) {
-    const lineEnd = bytes.lastIndexOf(0x0a, start + maxLineOctets);
-    if (lineEnd >= start) {
-      start = lineEnd + 1;
-      continue;
-    }
-    // Such a line may end in CRLF, whose CR does not count.
-    if (bytes[start + maxLineOctets] !== 0x0d || bytes[start + maxLineOctets + 1] !== 0x0a) return true;
-    start += maxLineOctets + 2;
-  }
-  return false;
-}
-
 function needsWork(found: Traits, eightBitOk: boolean): boolean {
   return found.longLine || (found.eightBit && !eightBitOk);
+}
+
+/** Quoted-printable can be read as it is, but a large text of other letters than ours would be three times as large. */
+const readableBytes = 64 * 1024;
+
+async function isShorterInBase64(content: Buffer, turns: Turns): Promise<boolean> {
+  if (content.length <= readableBytes) return false;
+  let escapes = 0;
+  await inSlices(0, content.length, turns, (start, end) => {
+    for (let i = start; i < end; i += 1) if ((content[i] ?? 0) >= 0x7f || content[i] === 0x3d) escapes += 1;
+  });
+  // Two characters more for each byte that is escaped; a third and line ends more for all.
+  return escapes * 2 > content.length * 0.37;
 }
 
 const keep: Rewrite = { kind: 'keep' };
@@ -77,7 +73,8 @@ async function rewriteLeaf({ bytes, header, end }: Entity, turns: Turns): Promis
   else if (header.encoding === 'quoted-printable') content = await decodeQuotedPrintable(body, turns);
   else if (['', '7bit', '8bit', 'binary'].includes(header.encoding)) content = body;
   else return keep;
-  if (header.encoding === 'base64' || !header.type.startsWith('text/')) {
+  const isText = header.type.startsWith('text/') && !(await isShorterInBase64(content, turns));
+  if (header.encoding === 'base64' || !isText) {
     return { kind: 'encode', encoding: 'base64', content: [{ base64: content }] };
   }
   return { kind: 'encode', encoding: 'quoted-printable', content: await encodeQuotedPrintable(content, turns) };

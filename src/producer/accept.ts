@@ -18,16 +18,17 @@ const maxNamed = 5;
 /** @throws PostlaneError `message-invalid` */
 export function acceptMessage(input: unknown, limits: MessageLimits): AcceptedMessage {
   const parsed = parseMessage(input, limits);
-  if (!parsed.ok) throw invalid(parsed.issues);
+  if (!parsed.ok) throw invalidMessage(parsed.issues);
   const broughtId = parsed.message.id !== undefined;
   const id = parsed.message.id ?? newMessageId(Date.now(), randomBytes(10));
   return { id, message: { ...parsed.message, id }, broughtId };
 }
 
-function invalid(issues: readonly Issue[]): PostlaneError {
+export function invalidMessage(issues: readonly Issue[]): PostlaneError {
   const named = issues
     .slice(0, maxNamed)
     .map(({ field, message }) => `${field === '' ? 'message' : field}: ${message}`);
   const more = issues.length > maxNamed ? ` (and ${issues.length - maxNamed} more in \`issues\`)` : '';
-  return new PostlaneError('message-invalid', `The message is not valid: ${named.join('; ')}${more}`, { issues });
+  const text = `The message is not valid: ${named.join('; ')}${more}`;
+  return new PostlaneError('message-invalid', text, { issues });
 }

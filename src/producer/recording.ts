@@ -121,13 +121,18 @@ function cancel(id: string, statuses: Map<string, MessageStatus>): boolean {
 
 /** Knows which contents a producer would have stored, so that a reference to any other is `attachment-missing`. */
 function createContentHashes(): ContentSink {
-  const known = new Set<string>();
+  const known = new Map<string, number>();
   return {
     async put(_id, bytes) {
       const ref = createHash('sha256').update(bytes).digest('hex');
-      known.add(ref);
+      known.set(ref, bytes.length);
       return { ref, size: bytes.length };
     },
-    link: async (_id, refs) => refs.filter((ref) => !known.has(ref)),
+    async link(_id, stored) {
+      return stored.flatMap(({ ref, size }) => {
+        const storedBytes = known.get(ref) ?? null;
+        return storedBytes === size ? [] : [{ ref, size, storedBytes }];
+      });
+    },
   };
 }

@@ -107,6 +107,7 @@ async function deliverJob({ job, token, signal, connector }: LaneTask, tools: La
     transport,
     policy: connector.retry,
     limits: connector.limits,
+    maxBytes: tools.limits().maxBytes,
     lock: { key: tools.lockKey(connector.id, id), token },
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
     signal,

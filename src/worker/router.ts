@@ -9,8 +9,8 @@ import { DelayedError, WaitingError, type Job } from 'bullmq';
 import { asError, printable, type Issue } from '../errors.ts';
 import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
-import { ownMessageId } from '../message/raw.ts';
-import { refsOf } from '../queue/ledger/content.ts';
+import { ownMessageId, type RawHeader } from '../message/raw.ts';
+import { refsOf, sizeIssues, storedIn, type ContentFault } from '../queue/ledger/content.ts';
 import { decodeIntake, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
@@ -73,10 +73,15 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const message = { ...withSender(decoded.job.message, config.unmonitoredAddress), id };
   const sendAt = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
   if (sendAt > tools.now()) return sendAt;
-  const [missing] = await tools.contents.link(id, refsOf(message));
-  if (missing !== undefined) return done(refuse({ id, issues: [notStored(message, missing)] }, message, job, tools));
-
-  const identity = { acceptedAt, messageId: await messageIdOf(message, acceptedAt, tools) };
+  const faults = await tools.contents.link(id, storedIn(message));
+  if (faults.length > 0) return done(refuse({ id, issues: contentIssues(message, faults) }, message, job, tools));
+  // What travels in the job has been looked at; what is stored is only here.
+  const head = message.raw === undefined ? null : await readHead(message.raw, tools.contents);
+  if (head?.ok === false) {
+    const issues = [{ field: 'raw', rule: 'raw-header', message: head.problem }];
+    return done(refuse({ id, issues }, message, job, tools));
+  }
+  const identity = { acceptedAt, messageId: messageIdOf(message, head?.value ?? null, acceptedAt, tools.prefix) };
 
   // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
   let status: IdStatus = { kind: 'new' };
@@ -106,20 +111,25 @@ async function done(work: Promise<unknown>): Promise<null> {
 }
 
 /** A raw message keeps its own. '' if that is of no form that could be looked up. */
-async function messageIdOf(
-  message: Identified,
-  acceptedAt: number,
-  { contents, prefix }: RouterTools,
-): Promise<string> {
-  const head = message.raw === undefined ? null : await readHead(message.raw, contents);
-  const own = head?.ok === true ? ownMessageId(head.value) : null;
-  const { id, from } = message;
+function messageIdOf({ id, from }: Identified, head: RawHeader | null, acceptedAt: number, prefix: string): string {
+  const own = head === null ? null : ownMessageId(head);
   return own ?? messageIdHeader({ id, prefix, acceptedAt, fromAddress: from?.address ?? '' });
 }
 
-function notStored(message: Message, ref: string): Issue {
+/** Contents that are named where they are not what the message says: the rest is of the same kind. */
+const namedFaults = 100;
+
+function contentIssues(message: Message, faults: readonly ContentFault[]): Issue[] {
   const field = message.raw === undefined ? 'attachments' : 'raw';
-  return { field, rule: 'stored', message: `there is no stored content ${ref.slice(0, 12)}…` };
+  const missing = faults.filter(({ storedBytes }) => storedBytes === null);
+  return [
+    ...missing.map(({ ref }) => ({
+      field,
+      rule: 'stored',
+      message: `there is no stored content ${ref.slice(0, 12)}…`,
+    })),
+    ...sizeIssues(message, faults),
+  ].slice(0, namedFaults);
 }
 
 /** Dead-letters a job as invalid, unless its id belongs to a message that is routed or settled already. */

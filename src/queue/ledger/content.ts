@@ -6,22 +6,32 @@
  */
 import { createHash } from 'node:crypto';
 import type { RedisClient } from '../redis/connection.ts';
-import { PostlaneError } from '../../errors.ts';
+import { PostlaneError, type Issue } from '../../errors.ts';
 import type { Content, Message } from '../../message/message.ts';
 import type { HomeKeys } from '../redis/keys.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
-/** The bytes are the only further argument, or missing. → 1 if the content is stored now. @lua */
+/**
+ * The bytes are the only further argument, or missing. → how many bytes are stored now; −1 for none. Only if these are `size` is the
+ * message added to those that need the content. What else is there, which only a stranger can have put there, is replaced by the
+ * bytes, or counts as nothing. @lua
+ */
 export const storeScript = script(
-  { keys: ['content', 'refs', 'contents'], args: ['hash', 'id'], moreArgs: 'given' },
+  { keys: ['content', 'refs', 'contents'], args: ['hash', 'id', 'size'], moreArgs: 'given' },
   /* lua */ `${luaNow}
-if redis.call('EXISTS', content) == 0 then
-  if not given[1] then return 0 end
+local stored = -1
+if redis.call('EXISTS', content) == 1 then
+  local length = redis.pcall('STRLEN', content)
+  if type(length) == 'number' then stored = length end
+end
+if stored ~= tonumber(size) then
+  if not given[1] then return stored end
   redis.call('SET', content, given[1])
+  stored = tonumber(size)
 end
 redis.call('SADD', refs, id)
 redis.call('ZADD', contents, now, hash)
-return 1
+return stored
 `,
 );
 
@@ -37,11 +47,19 @@ return 1
 `,
 );
 
+/** Content by reference, as a message names it. */
+export type StoredRef = Extract<Content, { readonly ref: string }>;
+
+export interface ContentFault extends StoredRef {
+  /** Bytes in Redis, whose word counts: the message's own is not believed. Null: there is no such content. */
+  readonly storedBytes: number | null;
+}
+
 export interface ContentStore {
   /** Stores bytes for a message; → the reference. The bytes travel only if Redis does not have them. */
   put(messageId: string, bytes: Buffer): Promise<{ ref: string; size: number }>;
-  /** Says that a message needs stored contents too; → those that are not there. */
-  link(messageId: string, refs: readonly string[]): Promise<string[]>;
+  /** Says that a message needs stored contents too; → those that are not there, or not of the size that the message says. */
+  link(messageId: string, stored: readonly StoredRef[]): Promise<ContentFault[]>;
   /** The bytes of any content. Throws `attachment-missing` if they are gone or are not what their hash says. */
   read(content: Content): Promise<Buffer>;
   /** Throws as `read` does, and never has more than a few megabytes in memory. */
@@ -60,24 +78,52 @@ export interface ContentStore {
 /** Contents younger than this may belong to a message that is being enqueued, in ms. */
 export const contentGraceMs = 3_600_000;
 
+/** The stored contents that a message refers to, each time it does. */
+export function storedIn({ attachments, raw }: Message): StoredRef[] {
+  const contents: Content[] = [...attachments, ...(raw === undefined ? [] : [raw])];
+  return contents.filter((content) => 'ref' in content);
+}
+
 /** The hashes that a message refers to. */
 export function refsOf(message: Message): string[] {
-  const contents: Content[] = [...message.attachments, ...(message.raw === undefined ? [] : [message.raw])];
-  return [...new Set(contents.flatMap((content) => ('ref' in content ? [content.ref] : [])))];
+  return [...new Set(storedIn(message).map(({ ref }) => ref))];
+}
+
+/** What a message says wrong of the sizes of stored contents, field by field. */
+export function sizeIssues({ attachments, raw }: Message, faults: readonly ContentFault[]): Issue[] {
+  const issueOf = (field: string, content: Content): Issue[] => {
+    if (!('ref' in content)) return [];
+    const fault = faults.find(({ ref, size }) => ref === content.ref && size === content.size);
+    if (fault === undefined || fault.storedBytes === null) return [];
+    const stored = `${fault.storedBytes} bytes are stored`;
+    const message = `is ${content.size}, but ${stored}: not the ones that are meant, which are not in Redis`;
+    return [{ field: `${field}.size`, rule: 'content-ref', message }];
+  };
+  return [
+    ...attachments.flatMap((attachment, i) => issueOf(`attachments[${i}]`, attachment)),
+    ...(raw === undefined ? [] : issueOf('raw', raw)),
+  ];
 }
 
 /** Of one range: as much as costs a round trip little, and memory little. */
 const rangeBytes = 4 * 1024 * 1024;
 
 export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentStore {
-  const inputFor = (ref: string, id: string) => ({
-    keys: { content: keys.content(ref), refs: keys.contentRefs(ref), contents: keys.contents },
-    args: { hash: ref, id },
+  const keysOf = (ref: string) => ({
+    content: keys.content(ref),
+    refs: keys.contentRefs(ref),
+    contents: keys.contents,
   });
+  const link = (id: string, { ref, size }: StoredRef, moreArgs: readonly Buffer[] = []) =>
+    run(redis, storeScript, { keys: keysOf(ref), args: { hash: ref, id, size }, moreArgs });
   const range = async (content: Content, start: number, end: number): Promise<Buffer> => {
-    if (!('ref' in content)) return Buffer.from(content.content, content.encoding).subarray(start, end);
+    if (!('ref' in content))
+      return Buffer.from(content.content, content.encoding).subarray(start, end === Infinity ? undefined : end);
+    // Redis takes an end before the beginning for one that is counted from behind.
+    if (end <= start) return Buffer.alloc(0);
     const bytes = await redis.getrangeBuffer(keys.content(content.ref), start, end - 1);
-    if (bytes.length !== end - start) throw missing(content.ref, 'it is not in Redis any more, or has become shorter');
+    if (bytes.length !== end - start)
+      throw missing(content.ref, 'it is not in Redis any more, or is shorter than the message says');
     return bytes;
   };
   return {
@@ -94,30 +140,35 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
     },
 
     async put(messageId, bytes) {
-      const ref = createHash('sha256').update(bytes).digest('hex');
-      if ((await run(redis, storeScript, inputFor(ref, messageId))) === 0) {
-        await run(redis, storeScript, { ...inputFor(ref, messageId), moreArgs: [bytes] });
-      }
-      return { ref, size: bytes.length };
+      const stored = { ref: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
+      if (Number(await link(messageId, stored)) !== stored.size) await link(messageId, stored, [bytes]);
+      return stored;
     },
 
-    async link(messageId, refs) {
-      const found = await Promise.all(refs.map((ref) => run(redis, storeScript, inputFor(ref, messageId))));
-      return refs.filter((_ref, i) => found[i] === 0);
+    async link(messageId, stored) {
+      const distinct = new Map(stored.map((one) => [`${one.ref} ${one.size}`, one]));
+      const faults = await Promise.all(
+        [...distinct.values()].map(async ({ ref, size }): Promise<ContentFault[]> => {
+          const found = Number(await link(messageId, { ref, size }));
+          return found === size ? [] : [{ ref, size, storedBytes: found < 0 ? null : found }];
+        }),
+      );
+      return faults.flat();
     },
 
     async read(content) {
-      if (!('ref' in content)) return Buffer.from(content.content, content.encoding);
-      const bytes = await redis.getBuffer(keys.content(content.ref));
-      if (bytes === null) throw missing(content.ref, 'it is not in Redis any more');
-      if (createHash('sha256').update(bytes).digest('hex') !== content.ref) {
+      // No more than the message says is read, whatever is stored: that much has been accounted for.
+      const bytes = await range(content, 0, 'ref' in content ? content.size : Infinity);
+      if ('ref' in content && createHash('sha256').update(bytes).digest('hex') !== content.ref) {
         throw missing(content.ref, changed);
       }
       return bytes;
     },
 
     async release(messageId, refs) {
-      await Promise.all(refs.map((ref) => run(redis, releaseScript, inputFor(ref, messageId))));
+      await Promise.all(
+        refs.map((ref) => run(redis, releaseScript, { keys: keysOf(ref), args: { hash: ref, id: messageId } })),
+      );
     },
 
     async olderThan(before, limit) {

@@ -31,8 +31,8 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
 
   const left = row.recipients.filter((recipient) => isLeft(recipient, policy));
   const mail = await composeFor(task, left, tools);
-  if ('unsendable' in mail) return ended(notBegun, giveUp(row.recipients, 'invalid-message', mail.unsendable), tools);
-  const tooLarge = tooLargeFor(mail, task.limits);
+  if ('why' in mail) return ended(notBegun, giveUp(row.recipients, mail.reason, mail.why), tools);
+  const tooLarge = tooLargeFor(mail, task.limits, task.maxBytes);
   if (tooLarge !== null) return ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools);
 
   const overOpen = (before?.open ?? null) !== null;

@@ -8,16 +8,22 @@ import type { OutgoingMail } from '../../transport/transport.ts';
 import type { LedgerTools } from '../ledger-write.ts';
 import type { DeliverTask } from './task.ts';
 
-/** → the mail, or in words why there is none: stored content is missing, or the message cannot be carried by SMTP. */
+/** Why there is no mail, in words. */
+export interface NoMail {
+  readonly reason: 'invalid-message' | 'too-large';
+  readonly why: string;
+}
+
+/** → the mail, or why there is none: stored content is missing, SMTP cannot carry the message, or it is larger than `message.maxSize`. */
 export async function composeFor(
-  { job: { id, message, messageId, acceptedAt }, transport: { maxInMemoryBytes = Infinity } }: DeliverTask,
+  { job: { id, message, messageId, acceptedAt }, transport: { maxInMemoryBytes = Infinity }, maxBytes }: DeliverTask,
   left: readonly RecipientState[],
   { contents }: Pick<LedgerTools, 'contents'>,
-): Promise<OutgoingMail | { readonly unsendable: string }> {
+): Promise<OutgoingMail | NoMail> {
   try {
     const { attachments, raw } = message;
     const contentOf = contents.read.bind(contents);
-    const options = { messageId, date: new Date(dateOf(message, acceptedAt)), boundarySeed: id, contentOf };
+    const options = { messageId, date: new Date(dateOf(message, acceptedAt)), boundarySeed: id, contentOf, maxBytes };
     const from = message.envelope.from ?? message.from?.address ?? '';
     const envelope = { from, to: left.map(({ address }) => address) };
     const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
@@ -27,13 +33,18 @@ export async function composeFor(
     if (!isWhole) for (const attachment of attachments) await contents.verify(attachment);
     const { html: _html, ...rest } = message;
     const composed = await composeMail(isWhole ? message : { ...rest, text: '', attachments: [] }, options);
-    if (!composed.ok) return { unsendable: `the message ${composed.problem}` };
+    if (!composed.ok) {
+      const isTooLarge = composed.reason === 'too-large';
+      const where = isTooLarge ? ' (message.maxSize)' : '';
+      return { reason: isTooLarge ? 'too-large' : 'invalid-message', why: `the message ${composed.problem}${where}` };
+    }
     const mail = { id, envelope, bytes: composed.value };
     // A raw message cannot be separated into parts, so a transport that takes large mails only in parts cannot take it.
     if (raw !== undefined) return mail;
     return isWhole ? { ...mail, structured } : { ...mail, headerOnly: true, structured };
   } catch (error) {
-    if (error instanceof PostlaneError && error.code === 'attachment-missing') return { unsendable: error.message };
+    if (error instanceof PostlaneError && error.code === 'attachment-missing')
+      return { reason: 'invalid-message', why: error.message };
     throw error;
   }
 }

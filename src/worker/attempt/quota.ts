@@ -5,13 +5,19 @@ import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { OutgoingMail, Outcome, Transport } from '../../transport/transport.ts';
 import type { DeliverTools } from './task.ts';
 
-/** The refusal, in words, of a mail that is larger than the connector may send; null if it is not. */
-export function tooLargeFor(mail: OutgoingMail, { maxBytes = null }: ConnectorLimits): string | null {
-  if (maxBytes === null) return null;
+/** The refusal, in words, of a mail that is larger than the connector or the installation may send; null if it is not. */
+export function tooLargeFor(
+  mail: OutgoingMail,
+  { maxBytes = null }: ConnectorLimits,
+  maxMessageBytes: number,
+): string | null {
   const size = sizeOf(mail);
-  return size <= maxBytes
-    ? null
-    : `the message has ${size} bytes, and the connector may send ${maxBytes} (limits.maxSize)`;
+  if (maxBytes !== null && size > maxBytes) {
+    return `the message has ${size} bytes, and the connector may send ${maxBytes} (limits.maxSize)`;
+  }
+  return size > maxMessageBytes
+    ? `the message has ${size} bytes; the limit is ${maxMessageBytes} (message.maxSize)`
+    : null;
 }
 
 /** Attachments that were not composed will be lines of base64: 78 bytes for 57 (RFC 2045 section 6.8). */

@@ -26,6 +26,8 @@ export interface DeliverTask {
   readonly transport: Transport;
   readonly policy: SendPolicy;
   readonly limits: ConnectorLimits;
+  /** Of the composed mail (`message.maxSize`). */
+  readonly maxBytes: number;
   readonly lock: { readonly key: string; readonly token: string };
   /** The job was started before, here or elsewhere: the ledger knows more than the job. */
   readonly rerun: boolean;
