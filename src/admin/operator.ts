@@ -3,6 +3,7 @@ import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
+import { wireOf } from './letter-wire.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import { decodeIntake, encodeWire, jobIdOf } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
@@ -20,8 +21,11 @@ export interface OperatorOptions {
   readonly limits: MessageLimits;
 }
 
-/** `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. */
-type Replayed = 'replayed' | 'already' | 'held' | 'not-found';
+/**
+ * `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. `unreadable`: its
+ * content is no JSON, or only a part of it was kept; it stays.
+ */
+type Replayed = 'replayed' | 'already' | 'held' | 'unreadable' | 'not-found';
 
 export interface Operator {
   readonly lanes: Lanes;
@@ -60,9 +64,11 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     redis.disconnect();
     throw error;
   }
-  const open = openQueues(redis, { ...at, failFast: true });
+  const open = openQueues(redis, { ...at, failFast: true, limits: () => limits });
   const { intake, ledger, deadLetters, contents, lanes } = open;
-  const releaseContents = async ({ id, acceptedAt, data }: DeadLetter): Promise<void> => {
+  const releaseContents = async ({ id, acceptedAt, data, form }: DeadLetter): Promise<void> => {
+    // What was kept unread stays unread: maintenance frees contents that nothing needs.
+    if (form !== 'json') return;
     const decoded = decodeIntake(id, acceptedAt, data, limits);
     if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
   };
@@ -80,12 +86,14 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     async replay(id, { via, now, lifetimeMs }) {
       const letter = await deadLetters.get(id);
       if (letter === null) return 'not-found';
+      const data = wireOf(letter, limits);
+      if (data === null) return 'unreadable';
       const entry = { at: now, event: 'replayed', ...(via === null ? {} : { detail: `via ${via}` }) };
       const deadline = now + lifetimeMs;
       // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
       const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
       if (released) {
-        await intake.add(jobName, letter.data, {
+        await intake.add(jobName, data, {
           jobId: jobIdOf(id),
           timestamp: letter.acceptedAt,
           removeOnComplete: true,

@@ -111,7 +111,9 @@ async function each(
     // Select all first: a message that dies again meanwhile must not be replayed forever.
     const chosen: Chosen[] =
       ids.length > 0
-        ? await Promise.all([...new Set(ids)].map(async (id) => ({ id, letter: await operator.deadLetters.get(id) })))
+        ? await Promise.all(
+            [...new Set(ids)].map(async (id) => ({ id, letter: await operator.deadLetters.summary(id) })),
+          )
         : (await summaries(operator, filter, Infinity)).map((letter) => ({ id: letter.id, letter }));
     const there = chosen.flatMap(({ letter }) => letter ?? []);
     const count = `${there.length} ${there.length === 1 ? 'dead letter' : 'dead letters'}`;
@@ -150,8 +152,14 @@ async function each(
         `${held} held: they may have arrived; settle each with \`postlane resolve ID --as sent|retry|drop\``,
       );
     }
+    const unreadable = counted.get('unreadable') ?? 0;
+    if (unreadable > 0) {
+      terminal.note(
+        `${unreadable} unreadable: \`postlane dead show ID\` shows what is there; enqueue the message anew`,
+      );
+    }
     const missing = chosen.filter(({ letter }) => letter === null).map(({ id }) => `"${printable(id, 130)}"`);
-    if (missing.length === 0) return held > 0 && ids.length > 0 ? 1 : 0;
+    if (missing.length === 0) return held + unreadable > 0 && ids.length > 0 ? 1 : 0;
     throw new PostlaneError('not-found', `No dead letter has the id ${missing.join(', ')}.`);
   } finally {
     operator.close();

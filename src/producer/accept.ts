@@ -4,6 +4,7 @@ import { PostlaneError, type Issue } from '../errors.ts';
 import { newMessageId } from '../message/identity.ts';
 import type { Message, MessageLimits } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
+import { maxDataBytesOf, type WireJob } from '../queue/jobs.ts';
 
 export interface AcceptedMessage {
   readonly id: string;
@@ -22,6 +23,29 @@ export function acceptMessage(input: unknown, limits: MessageLimits): AcceptedMe
   const broughtId = parsed.message.id !== undefined;
   const id = parsed.message.id ?? newMessageId(Date.now(), randomBytes(10));
   return { id, message: { ...parsed.message, id }, broughtId };
+}
+
+/** What JSON makes of a character at most: `\u0001`. */
+const longestEscape = 6;
+/** What a message has beside its texts and contents, in characters, at most: its parts are bounded. */
+const otherCharacters = 4 * 1024 * 1024;
+
+/**
+ * Refuses what a worker would not take: a job whose JSON is larger than the bound on jobs, such as a text of quotation marks that is
+ * nearly as long as a message may be. Measured only where it may be so.
+ *
+ * @throws PostlaneError `message-invalid`
+ */
+export function checkJobSize(job: WireJob, limits: MessageLimits): void {
+  const { text = '', html = '', raw, attachments } = job.message;
+  const contents = [...attachments, ...(raw === undefined ? [] : [raw])];
+  const inContents = contents.reduce((sum, each) => sum + ('content' in each ? each.content.length : 0), 0);
+  const most = maxDataBytesOf(limits, false);
+  if ((text.length + html.length + inContents) * longestEscape + otherCharacters <= most) return;
+  const bytes = Buffer.byteLength(JSON.stringify(job));
+  if (bytes <= most) return;
+  const message = `${bytes} bytes in the queue, where JSON escapes some characters; the limit is ${most}. Send the text as an attachment`;
+  throw invalidMessage([{ field: '', rule: 'too-large', message }]);
 }
 
 export function invalidMessage(issues: readonly Issue[]): PostlaneError {

@@ -11,7 +11,7 @@ import { encodeWire, jobIdOf, jobPriorities } from '../queue/jobs.ts';
 import { defaultPrefix, jobName } from '../queue/redis/keys.ts';
 import { openQueues, type OpenQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
-import { acceptMessage } from './accept.ts';
+import { acceptMessage, checkJobSize } from './accept.ts';
 import { createCalls, type CallOptions } from './calls.ts';
 import { storeLargeContent } from './large-content.ts';
 import { intakeJob, readStatus, type MessageStatus } from './status.ts';
@@ -100,8 +100,8 @@ export function createProducer(options: ProducerOptions): Producer {
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
   const prefix = options.redis.prefix ?? defaultPrefix;
   const redis = connectFailFast(options.redis, timeoutMs);
-  const queues = openQueues(redis, { ...options.redis, prefix, failFast: true });
-  const { keys, intake, ledger, contents } = queues;
+  const queues = openQueues(redis, { ...options.redis, prefix, failFast: true, limits: () => limits });
+  const { keys, intake, contents } = queues;
   const acknowledged =
     acknowledge === undefined
       ? null
@@ -114,6 +114,7 @@ export function createProducer(options: ProducerOptions): Producer {
       if (taken > 0) return { id, duplicate: true };
     }
     const data = encodeWire(await storeLargeContent(message, id, contents));
+    checkJobSize(data, limits);
     const delay = message.sendAt === undefined ? 0 : Math.max(0, Date.parse(message.sendAt) - Date.now());
     await intake.add(jobName, data, {
       jobId: jobIdOf(id),
@@ -136,7 +137,7 @@ export function createProducer(options: ProducerOptions): Producer {
   };
 
   const read = (id: string, signal?: AbortSignal): Promise<MessageStatus | null> =>
-    step(() => readStatus(id, ledger, intake), { signal });
+    step(() => readStatus(id, queues), { signal });
   const waitFor = createWaitFor(read, closing);
 
   return {
@@ -175,14 +176,14 @@ interface CancelOptions {
 }
 
 async function cancel(id: string, queues: OpenQueues, { limits, retentionMs }: CancelOptions): Promise<boolean> {
-  const { intake, ledger } = queues;
-  const job = await intakeJob(intake, id);
+  const { ledger, jobs } = queues;
+  const job = await intakeJob(queues, id);
   if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
   // From here on nothing is sent; removing the job early only saves the router and the lane the work.
   const row = await ledger.read(id);
   const connector = row?.connector ?? null;
   const lane = connector === null ? null : queues.lanes.queue(connector);
-  for (const waiting of [job, (await lane?.getJob(jobIdOf(id))) ?? null])
+  for (const waiting of [job, lane === null ? null : await jobs.job(lane, jobIdOf(id))])
     await removeWaiting(waiting, id, queues, limits);
   return true;
 }

@@ -1,8 +1,9 @@
 /** The status of a message: from its row in the ledger, or from its job in the intake before a worker has routed it. */
 import { idOfIntakeJob, intakeJobIdsOf } from '../queue/jobs.ts';
-import type { Job, Queue } from 'bullmq';
+import type { Job } from 'bullmq';
 import type { Message } from '../message/message.ts';
-import type { HistoryEntry, Ledger, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
+import type { OpenQueues } from '../queue/open.ts';
+import type { HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
 
 export type { HistoryEntry, RecipientState } from '../queue/ledger/ledger.ts';
@@ -40,10 +41,14 @@ export function isOver({ state }: MessageStatus): boolean {
 }
 
 /** null if the id is not known (any more). */
-export async function readStatus(id: string, ledger: Ledger, intake: Queue): Promise<MessageStatus | null> {
+export async function readStatus(
+  id: string,
+  queues: Pick<OpenQueues, 'ledger' | 'intake' | 'jobs'>,
+): Promise<MessageStatus | null> {
+  const { ledger } = queues;
   const row = await ledger.read(id);
   if (row !== null) return statusOf(row);
-  const job = await intakeJob(intake, id);
+  const job = await intakeJob(queues, id);
   if (job !== null) return waitingStatus(id, job);
   // A worker writes the row and then removes the job: between the two reads, the message may have gone from one to the other.
   const routed = await ledger.read(id);
@@ -51,9 +56,12 @@ export async function readStatus(id: string, ledger: Ledger, intake: Queue): Pro
 }
 
 /** The intake job of a message, under its own job id or, for a job that BullMQ numbered, under that number. */
-export async function intakeJob(intake: Queue, id: string): Promise<Job | null> {
+export async function intakeJob(
+  { intake, jobs }: Pick<OpenQueues, 'intake' | 'jobs'>,
+  id: string,
+): Promise<Job | null> {
   for (const jobId of intakeJobIdsOf(id)) {
-    const job = (await intake.getJob(jobId)) ?? null;
+    const job = await jobs.job(intake, jobId);
     if (job !== null && idOfIntakeJob(String(job.id), job.timestamp) === id) return job;
   }
   return null;
@@ -65,9 +73,9 @@ function statusOf(row: LedgerRow): MessageStatus {
 }
 
 function waitingStatus(id: string, job: Job): MessageStatus {
-  const data = job.data as { message?: Partial<Message> } | null;
-  const to = data?.message?.envelope?.to;
-  const recipients = Array.isArray(to) ? (to as unknown[]).map(String) : [];
+  const data = job.data as { message?: Partial<Message> | null } | string | null;
+  const to = typeof data === 'object' ? data?.message?.envelope?.to : undefined;
+  const recipients = Array.isArray(to) ? (to as unknown[]).filter((each) => typeof each === 'string') : [];
   return {
     ...queuedStatus(id, recipients, job.timestamp),
     state: job.delay > 0 ? 'scheduled' : 'queued',

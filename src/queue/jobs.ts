@@ -3,9 +3,24 @@ import { printable, type Issue } from '../errors.ts';
 import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
-import { idOfIntakeJob, idOfJob } from './redis/job-ids.ts';
+import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
 
 export { idOfIntakeJob, idOfJob, intakeJobIdsOf, isIntruder, jobIdOf } from './redis/job-ids.ts';
+
+/** How often a job may be found abandoned. A mail that kills its worker must end, but redeploying all workers must not cost mail. */
+export const maxStalls = 10;
+
+/** Bytes of a job beside its texts and attachments: recipients, header fields, names. */
+const jobAllowanceBytes = 4 * 1024 * 1024;
+
+/**
+ * The bytes that a job's data may have. Base64 makes four bytes of three, and JSON escapes some characters. `routed`: in a lane, where
+ * the router has filled in what was left out.
+ */
+export function maxDataBytesOf({ maxBytes }: MessageLimits, routed: boolean): number {
+  const most = Math.ceil(maxBytes * 1.4) + jobAllowanceBytes;
+  return routed ? 2 * most : most;
+}
 
 /** Part of the wire contract. */
 export interface WireJob {
@@ -50,14 +65,15 @@ export function decodeIntake(
   limits: MessageLimits,
 ): Decoded<{ id: string; message: Message; acceptedAt: number }> {
   const own = idOfIntakeJob(jobId, enqueuedAtMs);
+  if (!isPossible(jobId)) return { ok: false, id: own, issues: [notAnId(jobId)] };
   const shape = shapeIssue(data);
   if (shape !== null) return { ok: false, id: own, issues: [shape] };
   const input = (data as { message: unknown }).message;
   const named = isRecord(input) && typeof input['id'] === 'string' ? input['id'] : null;
   // A job that BullMQ numbered may name its id inside; any other must be enqueued under its message's id.
-  const id = own === jobId || own === idOfJob(jobId) ? own : (named ?? own);
+  const id = own === jobId || own === idOfJob(jobId) ? own : named !== null && isPossible(named) ? named : own;
   if (named !== null && named !== id) {
-    const message = `the job is enqueued under the id ${JSON.stringify(jobId)}; both must be the same`;
+    const message = `the job is enqueued under the id "${printable(jobId, 130)}"; both must be the same`;
     return { ok: false, id, issues: [{ field: 'id', rule: 'id-mismatch', message }] };
   }
   const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
@@ -78,6 +94,7 @@ export function laneJobOf(
 /** A lane job as it comes out of Redis: checked again, as others may have written there. */
 export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
   const id = idOfJob(jobId);
+  if (!isPossible(jobId)) return { ok: false, id, issues: [notAnId(jobId)] };
   const shape = shapeIssue(data);
   if (shape !== null) return { ok: false, id, issues: [shape] };
   const record = data as Record<string, unknown>;
@@ -119,10 +136,20 @@ function notFromRouter(id: string): Decoded<LaneJob> {
   return { ok: false, id, issues: [{ field: '', rule: 'job', message }] };
 }
 
+/** The id is left out of the answer as far as it could harm who reads it. */
+function notAnId(jobId: string): Issue {
+  const message = `the job was enqueued under the id "${printable(jobId, 100)}"; an id has 1 to 128 characters of A-Z a-z 0-9 _ -`;
+  return { field: 'id', rule: 'id', message };
+}
+
 function shapeIssue(data: unknown): Issue | null {
   if (!isRecord(data)) return { field: '', rule: 'job', message: 'the job data must be {"v": 1, "message": {…}}' };
   if (data['v'] !== 1) {
-    const message = `version ${printable(String(data['v']), 40)} is not known; it must be 1`;
+    // Of a plain value only: what is written of an object is the object's to say, and it may be nested without end.
+    const v = data['v'];
+    const isPlain = typeof v === 'string' || typeof v === 'number' || typeof v === 'boolean';
+    const what = isPlain ? printable(String(v), 40) : 'of this form';
+    const message = `version ${what} is not known; it must be 1`;
     return { field: 'v', rule: 'job-version', message };
   }
   if (!('message' in data)) return { field: 'message', rule: 'required', message: 'is missing' };

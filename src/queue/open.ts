@@ -2,10 +2,15 @@
  * The only door of this room: opens what is in Redis over one connection. Queues, lanes, ledger, dead letters, contents, quota
  * and session leases look the same whether there is one shard or many.
  */
-import type { Queue } from 'bullmq';
+import type { Processor, Queue } from 'bullmq';
+import { createJobReader, type JobReader } from './bullmq/job-reader.ts';
 import { adoptOrphans, expelIntruders, type Intruder } from './bullmq/intruders.ts';
 import { lockName } from './bullmq/layout.ts';
-import { shareConnection, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
+import type { IntakeWorker } from './bullmq/intake-worker.ts';
+import { shareConnection, type LaneOptions, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
+import type { JobBounds } from './bullmq/soundness.ts';
+import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
+import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createQuota, type Quota } from './lanes/quota.ts';
 import { createPacer, type Pacer } from './lanes/rate.ts';
@@ -47,7 +52,10 @@ export interface OpenQueues {
   adoptOrphans(): Promise<number>;
   /** The key of the lock of a message's job in a lane. */
   readonly lockKey: (connectorId: string, id: string) => string;
+  /** Reads jobs without being harmed by them. */
+  readonly jobs: JobReader;
   laneWorker(connectorId: string, ...about: LaneWorkerRest): LaneWorker;
+  intakeWorker(processor: Processor, options: LaneOptions & { readonly atOnce: number }): IntakeWorker;
 }
 
 type LaneWorkerRest = Parameters<SharedQueues['laneWorker']> extends [string, ...infer Rest] ? Rest : never;
@@ -59,14 +67,21 @@ export interface OpenOptions {
   readonly failFast?: boolean;
   /** How long the row of a settled message is kept, in ms. */
   readonly retentionMs?: () => number;
+  /** Of messages; jobs have theirs by them. */
+  readonly limits?: () => MessageLimits;
 }
 
 const weekMs = 7 * 24 * 3_600_000;
 
 export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues {
   const { prefix, shards: count = 1, failFast = false, retentionMs = () => weekMs } = options;
+  const { limits = () => defaultMessageLimits } = options;
+  const boundsOf = (queueName: string): JobBounds => ({
+    maxDataBytes: maxDataBytesOf(limits(), queueName !== intakeName),
+    maxStalls,
+  });
   const shards = shardsOf(prefix, count);
-  const shared = shards.prefixes.map((each) => shareConnection(redis, each, failFast));
+  const shared = shards.prefixes.map((each) => shareConnection(redis, each, { failFast, boundsOf }));
   const { home } = shards;
   const keyOf = (name: string): string => home.queue(intakeName, name);
   const intake = shared[0]!.queue(intakeName);
@@ -93,6 +108,8 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
       return [{ setting: 'redis.shards', detail }];
     },
 
+    jobs: createJobReader(redis, boundsOf),
+    intakeWorker: (processor, about) => shared[0]!.intakeWorker(intakeName, processor, about),
     laneWorker: (connectorId, ...about) => shared[shards.of(connectorId)]!.laneWorker(laneName(connectorId), ...about),
   };
 }
@@ -117,7 +134,7 @@ function viewOf(redis: RedisClient, shards: Shards, queues: SharedQueues, retent
     ...rowsAndLanes(redis, shards, [queues], retentionMs),
     keys: shards.home,
     async recoverStalled(connectorId, stalledMs) {
-      const about = { lockMs: stalledMs, stalledMs, maxStalledCount: 10 };
+      const about = { lockMs: stalledMs, stalledMs };
       const worker = queues.laneWorker(laneName(connectorId), async () => null, about);
       await worker.recoverStalled();
       await worker.close();

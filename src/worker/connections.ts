@@ -1,7 +1,8 @@
 /** The two connections of a worker beside the shared one: the intake's, which blocks, and the subscriber's, which listens. */
-import { IntakeWorker } from '../queue/bullmq/shared-queues.ts';
+import type { Job } from 'bullmq';
+import type { IntakeWorker } from '../queue/bullmq/shared-queues.ts';
+import type { OpenQueues } from '../queue/open.ts';
 import { subscriberOf, type RedisClient } from '../queue/redis/connection.ts';
-import { intakeName } from '../queue/redis/keys.ts';
 import type { Shards } from '../queue/redis/shards.ts';
 import type { Listener } from './events.ts';
 import { routeJob, type RouterTools } from './router.ts';
@@ -10,34 +11,16 @@ import { routeJob, type RouterTools } from './router.ts';
 const routedAtOnce = 50;
 
 export interface IntakeOptions {
-  readonly redis: RedisClient;
-  readonly prefix: string;
+  readonly open: Pick<OpenQueues, 'intakeWorker'>;
   readonly lockMs: number;
   readonly stalledMs: number;
-  readonly maxStalledCount: number;
   readonly tools: RouterTools;
   readonly emit: Listener;
 }
 
-export function startIntake({
-  redis,
-  prefix,
-  lockMs,
-  stalledMs,
-  maxStalledCount,
-  tools,
-  emit,
-}: IntakeOptions): IntakeWorker {
-  const intake = new IntakeWorker(intakeName, async (job, token) => routeJob(job, token ?? '', tools), {
-    connection: redis,
-    prefix,
-    concurrency: routedAtOnce,
-    lockDuration: lockMs,
-    stalledInterval: stalledMs,
-    maxStalledCount,
-    removeOnComplete: { count: 0 },
-    removeOnFail: { count: -1 },
-  });
+export function startIntake({ open, lockMs, stalledMs, tools, emit }: IntakeOptions): IntakeWorker {
+  const route = async (job: Job, token?: string): Promise<void> => routeJob(job, token ?? '', tools);
+  const intake = open.intakeWorker(route, { lockMs, stalledMs, atOnce: routedAtOnce });
   intake.on('error', (error) => emit({ event: 'error', id: null, where: 'intake', detail: error.message }));
   return intake;
 }

@@ -2,21 +2,41 @@
 import { printable, type Issue } from '../errors.ts';
 import type { Message } from '../message/message.ts';
 import { encodeWire } from '../queue/jobs.ts';
-import type { DeadReason } from '../queue/ledger/dead-letters.ts';
-import type { RecipientState } from '../queue/ledger/ledger.ts';
+import type { DeadLetter, DeadReason } from '../queue/ledger/dead-letters.ts';
+import { endStateOf, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import { commit, type LedgerTools, type LedgerWrite } from './ledger-write.ts';
+
+/** The content of a job as it was found. */
+export type Found = Pick<DeadLetter, 'data' | 'form' | 'text'>;
 
 /** Dead-letters a job as it was found. What is wrong with it is in the dead letter's reply. */
 export async function deadLetterInvalid(
   { id, issues }: { readonly id: string; readonly issues: readonly Issue[] },
-  data: unknown,
+  found: Found,
   enqueuedAtMs: number,
   tools: LedgerTools,
 ): Promise<void> {
   tools.emit({ event: 'invalid', id, issues });
   const why = issues.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`)).join('; ');
-  const body = { id, data, recipients: [], acceptedAt: enqueuedAtMs, messageId: '' };
+  const body = { id, found, recipients: [], acceptedAt: enqueuedAtMs, messageId: '' };
   await commit(deadLetter(body, 'invalid-message', null, why, tools), tools);
+}
+
+/** Dead-letters a job that nobody read. Its row, if it has one, says for whom it was; who has the message keeps it. */
+export async function deadLetterUnread(
+  id: string,
+  row: LedgerRow | null,
+  about: { readonly found: Found; readonly acceptedAt: number; readonly connector: string | null },
+  { reason, why }: { readonly reason: DeadReason; readonly why: string },
+  tools: LedgerTools,
+): Promise<void> {
+  const recipients = (row?.recipients ?? []).map((recipient): RecipientState =>
+    recipient.outcome === 'accepted' ? recipient : { ...recipient, outcome: 'rejected', reply: why },
+  );
+  const { found, connector } = about;
+  const known = { acceptedAt: row?.acceptedAt ?? about.acceptedAt, messageId: row?.messageId ?? '' };
+  const write = deadLetter({ id, found, recipients, ...known }, reason, connector, why, tools);
+  await commit(write, tools);
 }
 
 /** Dead-letters a readable message that was not sent. */
@@ -34,20 +54,20 @@ export async function deadLetterMessage(
     code: null,
     reply: why,
   }));
-  const body = { id, data: encodeWire(message), recipients, ...about };
+  const body = { id, found: { data: encodeWire(message), form: 'json' as const }, recipients, ...about };
   await commit(deadLetter(body, reason, about.connector, why, tools), tools);
 }
 
 interface Body {
   readonly id: string;
-  readonly data: unknown;
+  readonly found: Found;
   readonly recipients: readonly RecipientState[];
   readonly acceptedAt: number;
   readonly messageId: string;
 }
 
 function deadLetter(
-  { id, data, recipients, acceptedAt, messageId }: Body,
+  { id, found, recipients, acceptedAt, messageId }: Body,
   reason: DeadReason,
   connector: string | null,
   why: string,
@@ -56,22 +76,23 @@ function deadLetter(
   const at = now();
   const reply = printable(why, 1_000);
   const detail = `${reason}: ${printable(why, 300)}`;
-  const dead = recipients.map(({ address, code }) => ({ address, code, reply }));
+  const rejected = recipients.filter(({ outcome }) => outcome !== 'accepted');
+  const dead = rejected.map(({ address, code }) => ({ address, code, reply }));
   return {
     row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at },
     token: null,
     settlement: {
-      state: 'dead',
+      state: endStateOf({ recipients }),
       recipients,
-      entry: { at, event: 'dead', detail, ...(connector === null ? {} : { connector }) },
+      entry: { at, event: endStateOf({ recipients }), detail, ...(connector === null ? {} : { connector }) },
       retryAt: null,
       reason,
       retentionMs: retentionMs(),
-      deadLetter: { id, reason, connector, recipients: dead, at, reply, attempts: 0, acceptedAt, data },
+      deadLetter: { id, reason, connector, recipients: dead, at, reply, attempts: 0, acceptedAt, ...found },
       countAttempt: false,
       connectorWorks: false,
     },
-    events: [{ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply }],
+    events: [{ event: 'dead', id, connector, reason, recipients: dead.length, code: null, reply }],
     unneeded: [],
   };
 }

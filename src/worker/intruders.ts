@@ -1,12 +1,12 @@
 /** Foreign jobs under a name of one of BullMQ's own keys: each is set aside, and the queue works again. */
-import type { Job } from 'bullmq';
+import type { Job, Queue } from 'bullmq';
 import type { OpenQueues } from '../queue/open.ts';
 import type { HomeKeys } from '../queue/redis/keys.ts';
 import type { RedisClient } from '../queue/redis/connection.ts';
 import { deadLetterInvalid } from './dead-letter.ts';
-import type { LedgerTools } from './ledger-write.ts';
+import type { UnsoundTools } from './unsound-jobs.ts';
 
-export interface IntruderTools extends LedgerTools {
+export interface IntruderTools extends UnsoundTools {
   readonly redis: RedisClient;
   readonly keys: HomeKeys;
   readonly repair: Pick<OpenQueues, 'expelIntruders' | 'adoptOrphans'>;
@@ -27,10 +27,11 @@ export async function setIntrudersAside(tools: IntruderTools): Promise<void> {
   if (intruders.length > 0 || (await redis.exists(keys.intakeRepair)) === 1) await repair.adoptOrphans();
 }
 
-/** Sets an intruder aside that a worker was given as a job. */
-export async function setIntruderJobAside(job: Job, tools: IntruderTools): Promise<void> {
+/** The same for an intruder that a worker was given as a job. Its id goes from the lists, and BullMQ's key stays. */
+export async function setIntruderJobAside(queue: Queue, job: Job, token: string, tools: IntruderTools): Promise<void> {
   await tools.redis.set(tools.keys.intakeRepair, '1', 'PX', repairMs);
-  await setAside(String(job.id), JSON.stringify(job.data) ?? '', job.timestamp, tools);
+  await setIntrudersAside(tools);
+  await tools.jobs.discard(queue, String(job.id), token);
 }
 
 /** The dead letter gets an id made for it: the word may be the id of another message. */
@@ -38,5 +39,10 @@ async function setAside(jobId: string, data: string, timestamp: number, tools: I
   const message = `the job was enqueued under the id "${jobId}", which is a key of BullMQ's own; use another id`;
   const issues = [{ field: 'id', rule: 'id-reserved', message }];
   const enqueuedAtMs = Number.isSafeInteger(timestamp) && timestamp > 0 ? timestamp : tools.now();
-  await deadLetterInvalid({ id: `foreign-${jobId}-${enqueuedAtMs}`, issues }, data, enqueuedAtMs, tools);
+  await deadLetterInvalid(
+    { id: `foreign-${jobId}-${enqueuedAtMs}`, issues },
+    { data, form: 'text' },
+    enqueuedAtMs,
+    tools,
+  );
 }

@@ -3,6 +3,7 @@ import { DelayedError, Worker, WaitingError, type Job } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
 import type { MessageLimits } from '../message/message.ts';
 import type { Completion } from '../queue/bullmq/shared-queues.ts';
+import { verdictOf } from '../queue/bullmq/job-reader.ts';
 import { decodeLane, idOfJob } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
@@ -11,12 +12,11 @@ import { deliver } from './attempt/deliver.ts';
 import { faultPauses, longestHoldMs } from './attempt/retry-policy.ts';
 import type { Delivery, DeliverTools, Next } from './attempt/task.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
-import { deadLetterInvalid } from './dead-letter.ts';
+import { setInvalidAside, setUnsoundAside, type UnsoundTools } from './unsound-jobs.ts';
 import { commit, conclude, type LedgerWrite } from './ledger-write.ts';
 import type { ConnectorConfig } from './settings.ts';
 
-export interface LaneTools extends DeliverTools {
-  /** The keys of the connector's shard. */
+export interface LaneTools extends DeliverTools, UnsoundTools {
   /** The key of a job's lock in a connector's lane. */
   readonly lockKey: (connectorId: string, jobId: string) => string;
   readonly lanes: Lanes;
@@ -48,6 +48,16 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
     tools.emit({ event: 'error', id: idOfJob(String(job.id)), where: `the lane of ${connector.id}`, detail });
     return detail;
   };
+  if (verdictOf(job) !== null) {
+    await setUnsoundAside(
+      { queue: tools.lanes.queue(connector.id), connectorId: connector.id },
+      job,
+      token,
+      tools,
+    ).catch(report);
+    // It is in its lane no more. If Redis refused that, it is found abandoned.
+    throw new WaitingError();
+  }
   let delivery: Delivery | null;
   try {
     delivery = await deliverJob(task, tools);
@@ -91,7 +101,7 @@ async function deliverJob({ job, token, signal, connector }: LaneTask, tools: La
   const id = idOfJob(String(job.id));
   const decoded = decodeLane(String(job.id), job.data, tools.limits());
   if (!decoded.ok) {
-    await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
+    await setInvalidAside({ queue: tools.lanes.queue(connector.id), connectorId: connector.id }, job, decoded, tools);
     return null;
   }
   const stopping: Delivery = { write: null, next: { kind: 'hand-back', why: 'stopping' } };

@@ -10,7 +10,7 @@ export interface LaneWorkersOptions {
   /** undefined: this process does not know the connector. */
   readonly connectorOf: (connectorId: string) => ConnectorConfig | undefined;
   readonly tools: LaneTools;
-  readonly lane: { readonly lockMs: number; readonly stalledMs: number; readonly maxStalledCount: number };
+  readonly lane: { readonly lockMs: number; readonly stalledMs: number };
   /** Aborted when the worker stops. */
   readonly signal: AbortSignal;
 }

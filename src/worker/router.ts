@@ -5,20 +5,22 @@
  * Order of writes: lane job and ledger row in one step, then the end of the intake job. A crash in between repeats it, and
  * the first step finds what is there already.
  */
-import { DelayedError, WaitingError, type Job } from 'bullmq';
+import { DelayedError, WaitingError, type Job, type Queue } from 'bullmq';
 import { asError, printable, type Issue } from '../errors.ts';
 import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import { ownMessageId, type RawHeader } from '../message/raw.ts';
 import { refsOf, sizeIssues, storedIn, type ContentFault } from '../queue/ledger/content.ts';
-import { decodeIntake, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
+import { verdictOf } from '../queue/bullmq/job-reader.ts';
+import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import type { RouteTable } from '../routing/table.ts';
-import { deadLetterInvalid, deadLetterMessage } from './dead-letter.ts';
+import { deadLetterMessage } from './dead-letter.ts';
 import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
+import { setInvalidAside, setUnsoundAside } from './unsound-jobs.ts';
 import { deadlineOf } from './attempt/deliver.ts';
 import { readHead } from './raw-head.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
@@ -32,6 +34,7 @@ export interface Routing {
 }
 
 export interface RouterTools extends IntruderTools {
+  readonly intake: Queue;
   readonly lanes: Lanes;
   readonly routing: () => Routing;
   /** Of this installation in Redis. */
@@ -42,12 +45,20 @@ const tryAgainMs = 5_000;
 
 /** Processes one intake job. `token` is its lock's. Never fails a job: what cannot be done now is delayed. */
 export async function routeJob(job: Job, token: string, tools: RouterTools): Promise<void> {
+  const report = (thrown: unknown): void => {
+    const id = idOfIntakeJob(String(job.id), job.timestamp);
+    tools.emit({ event: 'error', id, where: 'router', detail: printable(asError(thrown).message, 500) });
+  };
+  if (isIntruder(String(job.id)) || verdictOf(job) !== null) {
+    await setAside(job, token, tools).catch(report);
+    // It is in its queue no more. If Redis refused that, it is found abandoned.
+    throw new WaitingError();
+  }
   let notBefore: number | null;
   try {
     notBefore = await route(job, tools);
   } catch (thrown) {
-    const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id: job.id ?? null, where: 'router', detail });
+    report(thrown);
     notBefore = Date.now() + tryAgainMs;
   }
   if (notBefore === null) return;
@@ -60,12 +71,17 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
   throw new DelayedError();
 }
 
+function setAside(job: Job, token: string, tools: RouterTools): Promise<void> {
+  const { intake: queue } = tools;
+  if (isIntruder(String(job.id))) return setIntruderJobAside(queue, job, token, tools);
+  return setUnsoundAside({ queue, connectorId: null }, job, token, tools);
+}
+
 type Identified = Message & { readonly id: string };
 
 /** → the time (ms) before which the message must not be routed, or null if it is done with. */
 async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const { config } = tools.routing();
-  if (isIntruder(String(job.id))) return done(setIntruderJobAside(job, tools));
   const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
   if (!decoded.ok) return done(refuse(decoded, null, job, tools));
 
@@ -141,7 +157,7 @@ async function refuse(
 ): Promise<void> {
   const status = await tools.ledger.idStatus(invalid.id);
   if (status.kind === 'in-use') return reportDuplicate(invalid.id, message, status.state, tools);
-  return deadLetterInvalid(invalid, job.data, job.timestamp, tools);
+  return setInvalidAside({ queue: tools.intake, connectorId: null }, job, invalid, tools);
 }
 
 async function reportDuplicate(

@@ -69,8 +69,6 @@ const defaultTiming: Timing = {
   pauseScale: 1,
 };
 
-/** How often a job may be found abandoned. A mail that kills its worker must end, but redeploying all workers must not cost mail. */
-const maxStalledCount = 10;
 /** How long a stop waits for sessions at servers to end, for lanes to close, and for transports to close, in ms. */
 const limitMs = { sessions: 5_000, lanes: 1_000, transports: 2_000 };
 
@@ -92,10 +90,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const { open, redis, sessions, transports, scheduler, laneWorkers, routerTools, maintenanceTools } = parts;
   const { stopping, emit, timing } = parts;
   const { lanes } = open;
-  const {
-    name,
-    redis: { prefix },
-  } = options;
+  const { name } = options;
   let intake: IntakeWorker | null = null;
   let subscriber: RedisClient | null = null;
   let maintenance: Promise<void> = Promise.resolve();
@@ -142,7 +137,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       if (stopping.signal.aborted) return;
       await guarded('the keys of the intake', { emit }, () => setIntrudersAside(routerTools));
       const { lockMs, maintenanceMs: stalledMs } = timing;
-      intake = startIntake({ redis, prefix, lockMs, stalledMs, maxStalledCount, tools: routerTools, emit });
+      intake = startIntake({ open, lockMs, stalledMs, tools: routerTools, emit });
       scheduler.start();
       const round = (): Promise<boolean> => maintain(maintenanceTools, stopping.signal);
       maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
@@ -183,7 +178,7 @@ function buildParts(options: WorkerOptions) {
   const retentionMs = (): number => routing.config.retention.ledgerMs;
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
 
-  const open = openQueues(redis, { ...options.redis, retentionMs });
+  const open = openQueues(redis, { ...options.redis, retentionMs, limits: () => routing.config.message });
   const { keys, lanes, ledger, contents, intake } = open;
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
   const transports = createTransports(
@@ -196,6 +191,7 @@ function buildParts(options: WorkerOptions) {
   const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs };
   const laneTools: LaneTools = {
     ...ledgerTools,
+    jobs: open.jobs,
     lockKey: open.lockKey,
     lanes,
     random: options.random ?? Math.random,
@@ -214,7 +210,7 @@ function buildParts(options: WorkerOptions) {
     limits: () => routing.config.message,
     transport: (id) => transports.get(id),
   };
-  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs, maxStalledCount };
+  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs };
   const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane, signal: stopping.signal });
   const admission = createAdmission({
     lanes,
@@ -233,12 +229,21 @@ function buildParts(options: WorkerOptions) {
     emit,
   });
   const { prefix } = options.redis;
-  const routerTools: RouterTools = { ...ledgerTools, redis, keys, prefix, repair: open, lanes, routing: () => routing };
+  const routerTools: RouterTools = {
+    ...ledgerTools,
+    redis,
+    keys,
+    prefix,
+    intake,
+    jobs: open.jobs,
+    repair: open,
+    lanes,
+    routing: () => routing,
+  };
   const maintenanceTools: MaintenanceTools = {
     ...routerTools,
     views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
-    intake,
     deadLetters: open.deadLetters,
     lateResultMs: timing.lateResultMs,
     laneWorker: (connectorId) => laneWorkers.of(connectorId),

@@ -125,6 +125,7 @@ function shard() {
         attempts: 1,
         acceptedAt: 1,
         data: encodeWire(message(id)),
+        form: 'json',
       };
       await redis.hset(keys.deadLetter(id), ...deadLetterFields(letter));
       await redis.zadd(keys.dead, letter.at, id);
@@ -346,8 +347,8 @@ describe('a repair', () => {
     let looks = 0;
     const deadLetters = {
       ...at.deadLetters,
-      async get(id: string) {
-        const letter = await at.deadLetters.get(id);
+      async summary(id: string) {
+        const letter = await at.deadLetters.summary(id);
         looks += 1;
         // Right after the second look, which is the last before the repair.
         if (looks === 2) await at.redis.hset(at.keys.deadLetter(id), 'at', '8');

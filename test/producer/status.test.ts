@@ -1,5 +1,4 @@
 /** status(): where a message stands, also in the moment in which it goes from the intake to its lane. */
-import type { Queue } from 'bullmq';
 import { expect, test } from 'vitest';
 import { openQueues } from '../../src/queue/open.ts';
 import { readStatus } from '../../src/producer/status.ts';
@@ -7,7 +6,7 @@ import { testConnection, testPrefix } from '../support/redis.ts';
 
 test('a message that is routed between the reads of its row and of its job is not unknown', async () => {
   const redis = testConnection();
-  const ledger = openQueues(redis, { prefix: testPrefix() }).ledger;
+  const { ledger, intake, jobs } = openQueues(redis, { prefix: testPrefix() });
   const row = {
     id: 'm',
     connector: 'relay',
@@ -17,17 +16,16 @@ test('a message that is routed between the reads of its row and of its job is no
     acceptedAt: 1,
     deadline: 2,
   };
-  const intake = {
-    async getJob() {
+  const moving = {
+    ...jobs,
+    async job() {
       await ledger.create(row);
-      return undefined;
+      return null;
     },
-  } as unknown as Queue;
-  expect(await readStatus('m', ledger, intake)).toMatchObject({ id: 'm', connector: 'relay' });
+  };
+  expect(await readStatus('m', { ledger, intake, jobs: moving })).toMatchObject({ id: 'm', connector: 'relay' });
 });
 
 test('an id that no message has is null', async () => {
-  const ledger = openQueues(testConnection(), { prefix: testPrefix() }).ledger;
-  const intake = { getJob: async () => undefined } as unknown as Queue;
-  expect(await readStatus('m', ledger, intake)).toBeNull();
+  expect(await readStatus('m', openQueues(testConnection(), { prefix: testPrefix() }))).toBeNull();
 });

@@ -83,6 +83,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'lanes/wait-reasons.ts',
       'sessions/leases.ts',
       'bullmq/shared-queues.ts',
+      'bullmq/job-reader.ts',
       'redis/connection.ts',
       'redis/durability.ts',
       'redis/settings.ts',
@@ -104,6 +105,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       ['connections.ts', 'lane-workers.ts', 'maintenance'],
       ['router.ts', 'lane-processor.ts'],
       ['intruders.ts'],
+      ['unsound-jobs.ts'],
       ['scheduler.ts', 'attempt', 'dead-letter.ts'],
       ['*'],
       ['events.ts', 'settings.ts'],
@@ -115,7 +117,11 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['config.ts', 'files.ts', 'issues.ts', 'load.ts', 'suggest.ts', 'watch.ts'],
   },
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
-  admin: { imports: parts, doors: ['operator.ts', 'doctor/findings.ts'], floors: [['*'], ['doctor']] },
+  admin: {
+    imports: parts,
+    doors: ['operator.ts', 'doctor/findings.ts'],
+    floors: [['*'], ['doctor'], ['letter-wire.ts']],
+  },
   // Logs and metrics subscribe to events; they never call what emits them.
   observability: { imports: ['message'], types: ['src/worker/events.ts'], doors: ['health.ts', 'log.ts'] },
   // Entries beside the command line. None of them imports another, and cli alone imports them.

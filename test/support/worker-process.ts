@@ -42,6 +42,8 @@ export interface WorkerProcessOptions {
   readonly timing?: Partial<Timing>;
   readonly retry?: Partial<SendPolicy>;
   readonly worker?: Partial<WorkerConfig['worker']>;
+  /** The heap that it may have; it dies of more. Default: Node's. */
+  readonly heapMiB?: number;
 }
 
 export interface WorkerProcess extends JsonProcess {
@@ -65,21 +67,30 @@ export function startProcess(args: readonly string[], env?: NodeJS.ProcessEnv): 
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<WorkerProcess> {
   const name = `p-${randomBytes(4).toString('hex')}`;
   const entries = Object.entries(options.connectors);
+  const { NODE_OPTIONS = '' } = process.env;
+  const heap = { ...process.env, NODE_OPTIONS: `${NODE_OPTIONS} --max-old-space-size=${options.heapMiB}` };
   const running = endWithTest(
-    startConfigured({
-      redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
-      name,
-      config: configFor(options),
-      smtp: Object.fromEntries(
-        entries.flatMap(([id, connector]) =>
-          'port' in connector ? [[id, smtpSettings(connector.port, { timeouts: connector.timeouts ?? {} })]] : [],
+    startConfigured(
+      {
+        redis: {
+          shards: shardCount(),
+          ...(options.redis ?? { url: options.url ?? redisUrl() }),
+          prefix: options.prefix,
+        },
+        name,
+        config: configFor(options),
+        smtp: Object.fromEntries(
+          entries.flatMap(([id, connector]) =>
+            'port' in connector ? [[id, smtpSettings(connector.port, { timeouts: connector.timeouts ?? {} })]] : [],
+          ),
         ),
-      ),
-      graph: Object.fromEntries(
-        entries.flatMap(([id, connector]) => ('graph' in connector ? [[id, connector.graph]] : [])),
-      ),
-      timing: { ...defaultTiming, ...options.timing },
-    }),
+        graph: Object.fromEntries(
+          entries.flatMap(([id, connector]) => ('graph' in connector ? [[id, connector.graph]] : [])),
+        ),
+        timing: { ...defaultTiming, ...options.timing },
+      },
+      options.heapMiB === undefined ? {} : { env: heap },
+    ),
   );
   await running.waitFor('ready');
   return { ...running, name, pause: () => running.signal('SIGSTOP'), resume: () => running.signal('SIGCONT') };

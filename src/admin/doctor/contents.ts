@@ -3,7 +3,7 @@ import type { Message } from '../../message/message.ts';
 import { contentGraceMs, refsOf } from '../../queue/ledger/content.ts';
 import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
-import { members, pages, scan, unsettled } from './scan.ts';
+import { jobsOf, members, scan, unsettled } from './scan.ts';
 
 export async function* suspectContents(body: Body, examination: Examination): AsyncGenerator<Suspicion[]> {
   yield* suspectUnneeded(body, examination);
@@ -74,14 +74,14 @@ async function* referring(body: Body): AsyncGenerator<Referring[]> {
   const { intake, lanes, limits } = body;
   const keys = body.shards.home;
   for (const type of ['wait', 'prioritized', 'delayed', 'active', 'failed'] as const) {
-    for await (const jobs of pages((from, to) => intake.getJobs([type], from, to, true))) {
+    for await (const jobs of jobsOf(body, intake, type)) {
       yield jobs.flatMap(({ id, timestamp, data }) => {
         const decoded = decodeIntake(String(id), timestamp, data, limits);
         return decoded.ok ? [{ ...decoded.job, key: keys.intakeJob(decoded.job.id) }] : [];
       });
     }
     for (const connector of await lanes.known()) {
-      for await (const jobs of pages((from, to) => lanes.queue(connector).getJobs([type], from, to, true))) {
+      for await (const jobs of jobsOf(body, lanes.queue(connector), type)) {
         yield jobs.flatMap(({ id, data }) => {
           const decoded = decodeLane(String(id), data, limits);
           return decoded.ok
@@ -95,7 +95,7 @@ async function* referring(body: Body): AsyncGenerator<Referring[]> {
     for await (const ids of scan(body, part.keys.deadLetter(''))) {
       const letters = await Promise.all(ids.map((id) => part.deadLetters.get(id)));
       yield letters.flatMap((letter) => {
-        if (letter === null) return [];
+        if (letter?.form !== 'json') return [];
         const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
         return decoded.ok ? [{ ...decoded.job, key: part.keys.deadLetter(letter.id) }] : [];
       });

@@ -1,5 +1,6 @@
 /** What the doctor can find: the closed list of kinds with what each means and what mending it does, and the shapes they come in. */
 import type { Queue } from 'bullmq';
+import type { JobReader } from '../../queue/bullmq/job-reader.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';
 import type { MessageLimits } from '../../message/message.ts';
 import type { ContentStore } from '../../queue/ledger/content.ts';
@@ -105,6 +106,7 @@ export interface Body {
   readonly shards: Pick<Shards, 'home' | 'all' | 'keysOf'>;
   readonly views: readonly ExaminedShard[];
   readonly intake: Queue;
+  readonly jobs: JobReader;
   readonly lanes: Lanes;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;

@@ -1,8 +1,9 @@
 /** What the doctor looks for in queues: jobs whose message is settled or not known, and jobs that failed. */
 import type { Job } from 'bullmq';
+import { verdictOf } from '../../queue/bullmq/job-reader.ts';
 import { decodeLane, idOfIntakeJob, idOfJob, jobIdOf } from '../../queue/jobs.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
-import { done, pages } from './scan.ts';
+import { done, jobsOf } from './scan.ts';
 
 /** Jobs in lanes: their message must be known, and not be settled. Jobs that failed, there and in the intake. */
 export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Examination): AsyncGenerator<Suspicion[]> {
@@ -11,6 +12,8 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
     ['unknown', 'active'].includes(await lanes.queue(connector).getJobState(jobIdOf(id)));
 
   const waiting = async (job: Job, connector: string): Promise<Suspicion[]> => {
+    // It becomes a dead letter as soon as a worker fetches it.
+    if (verdictOf(job) !== null) return [];
     const id = idOfJob(String(job.id));
     const row = await ledger.read(id);
     if (row === null) {
@@ -37,7 +40,7 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
       const state = (await ledger.read(id))?.state;
       if (state === 'sent' || state === 'cancelled') return true;
       // The dead letter must have what the job has.
-      return (state === 'dead' || state === 'partial' || state === 'held') && (await deadLetters.get(id)) !== null;
+      return (state === 'dead' || state === 'partial' || state === 'held') && (await deadLetters.summary(id)) !== null;
     };
     if (!(await over())) return [];
     return [
@@ -62,20 +65,20 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
     },
   });
 
-  const failedInIntake = async (from: number, to: number): Promise<Job[]> =>
-    keys.prefix === shards.home.prefix ? intake.getJobs(['failed'], from, to, true) : [];
-  for await (const jobs of pages(failedInIntake)) {
-    looked(jobs.length);
-    yield jobs.map((job) => failed(job, null));
+  if (keys.prefix === shards.home.prefix) {
+    for await (const jobs of jobsOf(body, intake, 'failed')) {
+      looked(jobs.length);
+      yield jobs.map((job) => failed(job, null));
+    }
   }
   for (const connector of await lanes.known()) {
     const queue = lanes.queue(connector);
-    for await (const jobs of pages((from, to) => queue.getJobs(['failed'], from, to, true))) {
+    for await (const jobs of jobsOf(body, queue, 'failed')) {
       looked(jobs.length);
       yield jobs.map((job) => failed(job, connector));
     }
     for (const type of ['wait', 'prioritized', 'delayed'] as const) {
-      for await (const jobs of pages((from, to) => queue.getJobs([type], from, to, true))) {
+      for await (const jobs of jobsOf(body, queue, type)) {
         looked(jobs.length);
         yield (await Promise.all(jobs.map((job) => waiting(job, connector)))).flat();
       }

@@ -1,6 +1,6 @@
 /** What the doctor looks for in dead letters: their message must be dead, in part or held, and the index must name just them. */
 import { refsOf } from '../../queue/ledger/content.ts';
-import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
+import type { DeadLetter, DeadLetterSummary } from '../../queue/ledger/dead-letters.ts';
 import { decodeIntake } from '../../queue/jobs.ts';
 import { run, script } from '../../queue/lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
@@ -24,7 +24,7 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
   const there = async (id: string): Promise<boolean> => (await redis.exists(keys.deadLetter(id))) === 1;
 
   const letter = async (id: string): Promise<Suspicion[]> => {
-    const found = await deadLetters.get(id);
+    const found = await deadLetters.summary(id);
     if (found === null) return [];
     const suspicions: Suspicion[] = [];
     if (!(await indexed(id))) {
@@ -48,10 +48,11 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
         kind: first,
         id,
         detail: `the dead letter says ${found.reason}`,
-        holds: async () => (await kind()) === first && (await deadLetters.get(id))?.at === found.at,
+        holds: async () => (await kind()) === first && (await deadLetters.summary(id))?.at === found.at,
         fix: async () => {
+          const whole = first === 'letter-settled' ? await deadLetters.get(id) : null;
           const dropped = await dropLetter(body, found);
-          if (dropped && first === 'letter-settled') await releaseContents(body, found);
+          if (dropped && whole !== null) await releaseContents(body, whole);
           return dropped;
         },
       });
@@ -79,7 +80,7 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
 }
 
 /** false if it is another letter by now. */
-export async function dropLetter({ redis, keys }: Body, { id, at }: DeadLetter): Promise<boolean> {
+export async function dropLetter({ redis, keys }: Body, { id, at }: DeadLetterSummary): Promise<boolean> {
   return (
     (await run(redis, dropLetterScript, {
       keys: { letter: keys.deadLetter(id), index: keys.dead },
@@ -89,7 +90,9 @@ export async function dropLetter({ redis, keys }: Body, { id, at }: DeadLetter):
 }
 
 /** Its message needs them no more. */
-async function releaseContents({ contents, limits }: Body, { id, acceptedAt, data }: DeadLetter): Promise<void> {
+async function releaseContents({ contents, limits }: Body, letter: DeadLetter): Promise<void> {
+  const { id, acceptedAt, data, form } = letter;
+  if (form !== 'json') return;
   const decoded = decodeIntake(id, acceptedAt, data, limits);
   if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
 }

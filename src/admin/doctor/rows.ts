@@ -2,6 +2,7 @@
 import { jobIdOf } from '../../queue/jobs.ts';
 import { jobName } from '../../queue/redis/keys.ts';
 import { endStateOf, terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
+import { wireOf } from '../letter-wire.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { dropLetter } from './letters.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
@@ -28,7 +29,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
     }
     const connector = found.connector;
     if (await queued(body, id, connector)) return suspicions;
-    const letter = await deadLetters.get(id);
+    const letter = await deadLetters.summary(id);
     const same = async (): Promise<boolean> =>
       (await ledger.read(id))?.updatedAt === found.updatedAt && !(await queued(body, id, connector));
     if (letter === null) {
@@ -36,7 +37,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
         kind: 'message-nowhere',
         id,
         detail: `the ledger says ${found.state}, by ${connector ?? 'no connector'}`,
-        holds: async () => (await same()) && (await deadLetters.get(id)) === null,
+        holds: async () => (await same()) && (await deadLetters.summary(id)) === null,
         fix: () => {
           const detail = 'the message is in no queue; Redis has lost it';
           const entry = { at: now(), event: 'dead', detail };
@@ -48,7 +49,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
         kind: 'replay-unfinished',
         id,
         detail: `the dead letter says ${letter.reason}`,
-        holds: async () => (await same()) && (await deadLetters.get(id))?.at === letter.at,
+        holds: async () => (await same()) && (await deadLetters.summary(id))?.at === letter.at,
         fix: async () => {
           const entry = {
             at: now(),
@@ -63,8 +64,10 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
             deadline: now() + lifetimeMs,
             via,
           } as const;
-          if (!(await ledger.release(id, release))) return false;
-          await intake.add(jobName, letter.data, {
+          const whole = await deadLetters.get(id);
+          const data = whole === null ? null : wireOf(whole, body.limits);
+          if (data === null || !(await ledger.release(id, release))) return false;
+          await intake.add(jobName, data, {
             jobId: jobIdOf(id),
             timestamp: letter.acceptedAt,
             removeOnComplete: true,

@@ -1,6 +1,7 @@
 /** How the doctor looks: through keys, sets and lists in pages, and for a message in all the places where it may be. */
 import { intakeJobIdsOf } from '../../queue/jobs.ts';
-import type { Job } from 'bullmq';
+import type { Job, Queue } from 'bullmq';
+import type { JobList, JobPage } from '../../queue/bullmq/job-reader.ts';
 import { mastersOf } from '../../queue/redis/connection.ts';
 import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
 import { intakeName } from '../../queue/redis/keys.ts';
@@ -40,11 +41,11 @@ export async function* members({ redis }: Body, key: string): AsyncGenerator<str
 }
 
 /** Jobs of a list that is being worked on: some may be missed and none is reported wrongly, as all are looked at twice. */
-export async function* pages(read: (from: number, to: number) => Promise<Job[]>): AsyncGenerator<Job[]> {
-  for (let from = 0; ; from += page) {
-    const jobs = (await read(from, from + page - 1)).filter((job) => job !== undefined && job !== null);
-    yield jobs;
-    if (jobs.length < page) return;
+export async function* jobsOf({ jobs }: Body, queue: Queue, list: JobList): AsyncGenerator<readonly Job[]> {
+  for (let from: number | null = 0; from !== null;) {
+    const page: JobPage = await jobs.page(queue, list, from);
+    yield page.jobs;
+    from = page.next;
   }
 }
 

@@ -82,6 +82,17 @@ export const jobFields = {
   takenAt: 'processedOn',
   /** How often it was taken. */
   starts: 'ats',
+  /** How often it failed or was retried. */
+  attempts: 'atm',
+  /** How often it was found abandoned. Source: moveStalledJobsToWait-9.lua. */
+  stalls: 'stc',
+  /** Set once it was found abandoned too often: the next worker is to fail it. Source: moveStalledJobsToWait-9.lua. */
+  deferredFailure: 'defa',
+  failedReason: 'failedReason',
+  parent: 'parent',
+  parentKey: 'parentKey',
+  /** The job scheduler that made it. */
+  scheduler: 'rjk',
   priority: 'priority',
 } as const;
 

@@ -4,19 +4,23 @@
  *
  * Why: a native Worker has a blocking connection each, so 2,000 lanes would be 2,000 connections per process.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import {
+  createRedisBackend,
   Job,
   Queue,
   QueueKeys,
   RedisConnection,
   Worker,
   type BackendFactory,
+  type JobJson,
   type JobsOptions,
   type Processor,
   type WorkerOptions,
 } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
+import { IntakeWorker } from './intake-worker.ts';
+export type { IntakeWorker } from './intake-worker.ts';
+import { soundJob, type JobBounds } from './soundness.ts';
 import { createStepRunner, SteppedBackend, type Attachment, type ScriptAddOn } from './steps.ts';
 import { createTurns, promote, type Turns } from './priority-fairness.ts';
 
@@ -30,23 +34,34 @@ export interface SharedQueues {
   ): Promise<unknown>;
   /** A worker that fetches only when told to. */
   laneWorker(name: string, processor: LaneProcessor, options: LaneOptions): LaneWorker;
+  /** A native worker of the intake, with a blocking connection of its own. */
+  intakeWorker(name: string, processor: Processor, options: LaneOptions & { readonly atOnce: number }): IntakeWorker;
 }
 
-interface LaneOptions {
+export interface LaneOptions {
   readonly lockMs: number;
   readonly stalledMs: number;
-  /** How often a job may be found abandoned by a dead worker before it fails as stalled. */
-  readonly maxStalledCount: number;
 }
+
+export interface ShareOptions {
+  /** For producers: BullMQ neither waits for the connection nor asks for the version, as a failed answer to that would be remembered for ever. */
+  readonly failFast?: boolean;
+  /** What jobs are judged by when they are fetched. */
+  readonly boundsOf?: (queueName: string) => JobBounds;
+}
+
+/** Without a worker nothing is fetched. */
+const noBounds = (): JobBounds => ({ maxDataBytes: Number.MAX_SAFE_INTEGER, maxStalls: 1 });
 
 /** Postlane reads no job events of a lane; the stream cannot be turned off, and 10,000 entries would be 0.5 MB a lane. */
 const maxLaneEvents = 100;
 
-/**
- * Queues and lane workers over one connection, which stays the caller's to close. `failFast`, for producers: BullMQ neither
- * waits for the connection nor asks for the version, as a failed answer to that would be remembered for ever.
- */
-export function shareConnection(redis: RedisClient, prefix: string, failFast = false): SharedQueues {
+/** Queues and lane workers over one connection, which stays the caller's to close. */
+export function shareConnection(
+  redis: RedisClient,
+  prefix: string,
+  { failFast = false, boundsOf = noBounds }: ShareOptions = {},
+): SharedQueues {
   const connection = new RedisConnection(redis, {
     shared: true,
     blocking: false,
@@ -60,7 +75,16 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
   const queueKeys = new QueueKeys(prefix);
   const factory: BackendFactory<SteppedBackend> = (name, options) => {
     const toKey = (type: string): string => queueKeys.toKey(name, type);
-    return new SteppedBackend(runStep, connection, name, queueKeys.getKeys(name), toKey, options, undefined, false);
+    return new SteppedBackend(
+      { runStep, bounds: () => boundsOf(name) },
+      connection,
+      name,
+      queueKeys.getKeys(name),
+      toKey,
+      options,
+      undefined,
+      false,
+    );
   };
   const backends = new WeakMap<Queue, SteppedBackend>();
   return {
@@ -81,7 +105,7 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
       if (backend === undefined) throw new TypeError(`the queue ${queue.name} is not of this connection`);
       return backend.addWith(new Job(queue, name, data, opts, opts.jobId), addOn);
     },
-    laneWorker: (name, processor, { lockMs, stalledMs, maxStalledCount }) => {
+    laneWorker: (name, processor, { lockMs, stalledMs }) => {
       const lists = { wait: queueKeys.toKey(name, 'wait'), prioritized: queueKeys.toKey(name, 'prioritized') };
       const turns = createTurns(
         (promoted) => promote(redis, lists, promoted),
@@ -96,7 +120,7 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
           autorun: false,
           lockDuration: lockMs,
           stalledInterval: stalledMs,
-          maxStalledCount,
+          maxStalledCount: boundsOf(name).maxStalls,
           removeOnComplete: { count: 0 },
           removeOnFail: { count: -1 },
         },
@@ -104,25 +128,27 @@ export function shareConnection(redis: RedisClient, prefix: string, failFast = f
         turns,
       );
     },
+    intakeWorker: (name, processor, { lockMs, stalledMs, atOnce }) => {
+      const options: WorkerOptions = {
+        connection: redis,
+        prefix,
+        concurrency: atOnce,
+        lockDuration: lockMs,
+        stalledInterval: stalledMs,
+        maxStalledCount: boundsOf(name).maxStalls,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: -1 },
+      };
+      return new IntakeWorker(name, processor, options, (...args) => {
+        // BullMQ's own backend makes the connections; ours uses them.
+        const made = createRedisBackend(...args);
+        made.on('error', () => undefined);
+        const toKey = (type: string): string => made.toKey(type);
+        const steps = { runStep, bounds: () => boundsOf(name) };
+        return new SteppedBackend(steps, made.connection, name, made.keys, toKey, args[1], made.blockingConnection);
+      });
+    },
   };
-}
-
-/** How long the intake waits after Redis has refused a fetch, in ms. */
-const breathMs = 1_000;
-
-/**
- * The worker of the intake, with a blocking connection of its own. When Redis refuses a fetch (no memory, a replica), BullMQ
- * tries again at once, thousands of times a second, each with an error in the log; this one takes a breath.
- */
-export class IntakeWorker extends Worker {
-  protected override async moveToActive(token: string, name?: string): Promise<Job> {
-    try {
-      return await super.moveToActive(token, name);
-    } catch (error) {
-      if (!this.closing) await pause(breathMs);
-      throw error;
-    }
-  }
 }
 
 /** What is committed in the step that ends a job, and what follows once it is known whether that step has run. */
@@ -183,6 +209,10 @@ export class LaneWorker extends Worker {
     // waiting that an operator has resumed, or whose settings were mended, elsewhere. The method is private in the types.
     Reflect.set(this, 'isRateLimited', () => false);
     this.lockManager.start();
+  }
+
+  protected override createJob(json: JobJson, jobId: string): Job {
+    return soundJob((each) => super.createJob(each, jobId), json);
   }
 
   /** The next job under a lock with this token, or undefined. Never blocks. */

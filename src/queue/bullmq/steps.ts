@@ -9,7 +9,9 @@
 import { RedisQueueBackend, type Job } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
 import { hashed, runText, type HashedLua, type ScriptValue } from '../lua/script.ts';
+import { guardArgCount, guardArgs, isGuarded, luaGuard } from './guarded-steps.ts';
 import { returnInOrder } from './return-order.ts';
+import type { JobBounds } from './soundness.ts';
 
 /** Lua of ours, in which `bullmq()` runs BullMQ's step, once, and returns its result. It returns a table: our answer, then BullMQ's. */
 export interface ScriptAddOn {
@@ -28,40 +30,54 @@ export interface Attachment {
 type Args = Parameters<RedisQueueBackend['execCommand']>[2];
 type Client = Parameters<RedisQueueBackend['execCommand']>[0];
 
-export type StepRunner = (command: string, args: Args, addOn: ScriptAddOn) => Promise<unknown[]>;
+/** `bounds`: the step runs guarded (guarded-steps.ts). */
+export type StepRunner = (command: string, args: Args, addOn: ScriptAddOn, bounds?: JobBounds) => Promise<unknown[]>;
+
+/** Nothing of ours beside BullMQ's step. */
+const noAddOn: ScriptAddOn = { lua: 'return { 0, bullmq() }', keys: [], args: [] };
 
 /** Runs steps over this connection, on which BullMQ has defined its scripts. */
 export function createStepRunner(redis: RedisClient): StepRunner {
   const defined = redis.scriptsSet as Record<string, { lua: string; numberOfKeys: number } | undefined>;
   const steps = new Map<string, Map<string, HashedLua>>();
-  return async (command, args, { lua, keys, args: ours }) => {
+  return async (command, args, { lua, keys, args: ours }, bounds) => {
     const theirs = defined[command];
     if (theirs === undefined) throw new Error(`BullMQ has not defined ${command}`);
     const { numberOfKeys } = theirs;
-    const name = `${command} ${args.length}`;
+    const name = `${command} ${args.length} ${bounds === undefined ? '' : 'guarded'}`;
     let known = steps.get(name);
     if (known === undefined) steps.set(name, (known = new Map()));
     let step = known.get(lua);
-    if (step === undefined) known.set(lua, (step = combine(lua, theirs.lua, numberOfKeys, args.length - numberOfKeys)));
+    const counts = { keys: numberOfKeys, args: args.length - numberOfKeys };
+    if (step === undefined) known.set(lua, (step = combine(lua, theirs.lua, counts, bounds !== undefined)));
     const stepKeys = [...args.slice(0, numberOfKeys), ...keys] as string[];
-    return (await runText(redis, step, stepKeys, [...args.slice(numberOfKeys), ...ours])) as unknown[];
+    const guard = bounds === undefined ? [] : guardArgs(bounds);
+    return (await runText(redis, step, stepKeys, [...args.slice(numberOfKeys), ...guard, ...ours])) as unknown[];
   };
 }
 
-/** BullMQ's keys and arguments come first; their numbers are constants of the script. */
-function combine(ours: string, theirs: string, keyCount: number, argCount: number): HashedLua {
+/** BullMQ's keys and arguments come first; their numbers are constants of the script. Those of the guard follow, then ours. */
+function combine(
+  ours: string,
+  theirs: string,
+  { keys: keyCount, args: argCount }: { readonly keys: number; readonly args: number },
+  isGuardedStep: boolean,
+): HashedLua {
+  const argsBefore = argCount + (isGuardedStep ? guardArgCount : 0);
   return hashed(`
 local allKeys, allArgs = KEYS, ARGV
+${isGuardedStep ? luaGuard : ''}
 local function part(list, from, to)
   local some = {}
   for i = from, to do some[i - from + 1] = list[i] end
   return some
 end
 local function theirs(KEYS, ARGV)
+${isGuardedStep ? `local redis = guarded(unpack(allArgs, ${argCount + 1}, ${argsBefore}))` : ''}
 ${theirs}
 end
 local function bullmq() return theirs(part(allKeys, 1, ${keyCount}), part(allArgs, 1, ${argCount})) end
-local KEYS, ARGV = part(allKeys, ${keyCount + 1}, #allKeys), part(allArgs, ${argCount + 1}, #allArgs)
+local KEYS, ARGV = part(allKeys, ${keyCount + 1}, #allKeys), part(allArgs, ${argsBefore + 1}, #allArgs)
 ${ours}`);
 }
 
@@ -71,12 +87,17 @@ const jobIdAt = { finished: 14, returned: 9 };
 /** A backend whose steps may run an add-on of ours. */
 export class SteppedBackend extends RedisQueueBackend {
   readonly #runStep: StepRunner;
+  readonly #bounds: () => JobBounds;
   readonly #toKey: (type: string) => string;
   readonly #attached = new Map<string, Attachment>();
 
-  constructor(runStep: StepRunner, ...rest: ConstructorParameters<typeof RedisQueueBackend>) {
+  constructor(
+    { runStep, bounds }: { readonly runStep: StepRunner; readonly bounds: () => JobBounds },
+    ...rest: ConstructorParameters<typeof RedisQueueBackend>
+  ) {
     super(...rest);
     this.#runStep = runStep;
+    this.#bounds = bounds;
     this.#toKey = rest[3];
   }
 
@@ -115,12 +136,14 @@ export class SteppedBackend extends RedisQueueBackend {
       const addOn = returnInOrder(String(args[jobIdAt.returned]), this.#toKey);
       return this.#runStep(command, args, addOn).then(([, theirs]) => theirs);
     }
+    if (isGuarded(commandName))
+      return this.#runStep(command, args, noAddOn, this.#bounds()).then(([, theirs]) => theirs);
     return super.execCommand(client, commandName, args);
   }
 
   async #finishWith(jobId: string, command: string, args: Args, attachment: Attachment): Promise<unknown> {
     try {
-      const [answer, theirs] = await this.#runStep(command, args, attachment.addOn);
+      const [answer, theirs] = await this.#runStep(command, args, attachment.addOn, this.#bounds());
       attachment.outcome = { answer };
       this.detach(jobId, attachment);
       return theirs;

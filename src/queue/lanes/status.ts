@@ -1,4 +1,5 @@
 /** What an operator sees of a lane: its counts, its faults, and what it waits for. */
+import { oldestWaitingAt } from '../bullmq/job-reader.ts';
 import { run } from '../lua/script.ts';
 import type { LaneContext } from './context.ts';
 import { waitScript, type WaitReason } from './wait-reasons.ts';
@@ -40,7 +41,7 @@ export async function laneStatus(
   const [counts, paused, oldest, faults, sent, wait] = await Promise.all([
     lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
     lane.isPaused(),
-    lane.getJobs(['wait', 'prioritized'], 0, 0, true),
+    oldestWaitingAt(redis, lane),
     redis.hgetall(keys.connector(connectorId)),
     redis.hget(keys.connectorStats(connectorId), 'sent'),
     run(redis, waitScript, { keys: waitKeys }) as Promise<[WaitReason, number, number]>,
@@ -53,7 +54,7 @@ export async function laneStatus(
     failed: counts['failed'] ?? 0,
     sent: Number(sent ?? 0),
     paused,
-    oldestWaitingAt: oldest.reduce<number | null>((min, job) => Math.min(min ?? Infinity, job.timestamp), null),
+    oldestWaitingAt: oldest,
     faults: parseFaults(faults),
     waitingFor,
     untilMs: untilMs < 0 ? null : untilMs,

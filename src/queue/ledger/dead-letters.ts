@@ -34,9 +34,19 @@ export interface DeadLetterSummary {
   readonly acceptedAt: number;
 }
 
+/**
+ * In which form a dead letter's data is kept. `json`: a value. What could not or must not be parsed is a string: `text`, as it was found;
+ * `base64`, of bytes that are no UTF-8; `part` (of a text) and `part-base64`, the beginning of data that is too large to be kept.
+ */
+const letterForms = ['json', 'text', 'base64', 'part', 'part-base64'] as const;
+type LetterForm = (typeof letterForms)[number];
+
 /** `data` is what a replay enqueues: the wire form, its envelope narrowed to the dead recipients; as it was found if it was invalid. */
 export interface DeadLetter extends DeadLetterSummary {
   readonly data: unknown;
+  readonly form: LetterForm;
+  /** What `data` was parsed from, if it is to be kept as it was found; '' if that is gone. */
+  readonly text?: string;
 }
 
 export interface DeadLetterFilter {
@@ -59,7 +69,8 @@ export function deadLetterFields(letter: DeadLetter): string[] {
     reply: letter.reply ?? '',
     attempts: String(letter.attempts),
     acceptedAt: String(letter.acceptedAt),
-    data: JSON.stringify(letter.data) ?? 'null',
+    data: letter.form === 'json' ? letter.text || (JSON.stringify(letter.data) ?? 'null') : String(letter.data),
+    form: letter.form,
   };
   return Object.entries(fields).flat();
 }
@@ -69,6 +80,8 @@ export interface DeadLetters {
   /** Oldest first, a page of Redis at a time. */
   list(filter: DeadLetterFilter): AsyncGenerator<DeadLetterSummary>;
   get(id: string): Promise<DeadLetter | null>;
+  /** The same without the message, which nobody has to parse then. */
+  summary(id: string): Promise<DeadLetterSummary | null>;
   /** true if it was there. */
   drop(id: string): Promise<boolean>;
   /** The ones that died first. */
@@ -98,9 +111,16 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
       const hashes = await over((keys) => redis.hgetall(keys.deadLetter(id)));
       for (const hash of hashes) {
         const row = parseSummary(id, hash);
-        if (row !== null) return { ...row, data: fromJson(hash['data']) };
+        if (row === null) continue;
+        const form = letterForms.find((name) => name === hash['form']) ?? 'json';
+        return { ...row, data: form === 'json' ? fromJson(hash['data']) : (hash['data'] ?? ''), form };
       }
       return null;
+    },
+
+    async summary(id) {
+      const rows = await over((keys) => summaryOf(redis, keys, id));
+      return rows.find((row) => row !== null) ?? null;
     },
 
     async drop(id) {
@@ -120,15 +140,16 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
   };
 }
 
+async function summaryOf(redis: RedisClient, keys: ShardKeys, id: string): Promise<DeadLetterSummary | null> {
+  const values = await redis.hmget(keys.deadLetter(id), ...summaryFields);
+  return parseSummary(id, Object.fromEntries(summaryFields.map((field, i) => [field, values[i] ?? ''])));
+}
+
 async function* listOf(
   redis: RedisClient,
   keys: ShardKeys,
   { reason, connector, since, until }: DeadLetterFilter,
 ): AsyncGenerator<DeadLetterSummary> {
-  const summary = async (id: string): Promise<DeadLetterSummary | null> => {
-    const values = await redis.hmget(keys.deadLetter(id), ...summaryFields);
-    return parseSummary(id, Object.fromEntries(summaryFields.map((field, i) => [field, values[i] ?? ''])));
-  };
   // Paged by score, not by rank: rows that are dropped meanwhile must not make the listing skip others.
   let from: number = since ?? 0;
   let seen = new Set<string>();
@@ -139,7 +160,7 @@ async function* listOf(
     for (let i = 0; i + 1 < flat.length; i += 2) page.push([flat[i]!, Number(flat[i + 1])]);
     const fresh = page.filter(([id]) => !seen.has(id));
     if (fresh.length === 0) return;
-    const rows = await Promise.all(fresh.map(([id]) => summary(id)));
+    const rows = await Promise.all(fresh.map(([id]) => summaryOf(redis, keys, id)));
     for (const row of rows) {
       if (row === null) continue;
       if (reason !== undefined && row.reason !== reason) continue;

@@ -2,7 +2,11 @@
  * Ids of messages and ids of jobs. A caller's id is a name, never a key: BullMQ keeps a job under `<queue>:<job id>`, beside its
  * own `<queue>:wait`, `<queue>:meta` and so on, and takes a number for one that it gave itself. So an id that BullMQ cannot carry
  * gets a job id that begins with `.`, which no id of a message can; everything else keeps its id as job id.
+ *
+ * A stranger's job id may be anything, also what a terminal obeys. Nothing is kept under one that no message may have: its job has
+ * an id that is made of its hash.
  */
+import { createHash } from 'node:crypto';
 
 /** Names of BullMQ's own keys of a queue (bullmq/dist/esm/classes/queue-keys.js); `job-ids.test.ts` holds the list. */
 const queueKeyNames: ReadonlySet<string> = new Set([
@@ -49,15 +53,29 @@ export function jobIdOf(id: string): string {
   return isReserved(id) ? `.${id}` : id;
 }
 
+/** What an id of a message may be: the rule `id` of the message schema. */
+const possible = /^[A-Za-z0-9_-]{1,128}$/;
+
 /** The message of a job in a lane, where every job id is ours. */
 export function idOfJob(jobId: string): string {
   const id = jobId.slice(1);
-  return jobId.startsWith('.') && isReserved(id) ? id : jobId;
+  return withinRule(jobId.startsWith('.') && isReserved(id) ? id : jobId, jobId);
 }
 
 /** The message of a job in the intake. One that BullMQ numbered gets an id made of its number and its time. */
 export function idOfIntakeJob(jobId: string, timestampMs: number): string {
-  return given.test(jobId) ? `auto-${jobId}-${timestampMs}` : idOfJob(jobId);
+  return given.test(jobId) ? withinRule(`auto-${jobId}-${timestampMs}`, jobId) : idOfJob(jobId);
+}
+
+/** Whether the job id is one that a message may have. */
+export function isPossible(jobId: string): boolean {
+  return given.test(jobId)
+    ? jobId.length <= 20
+    : possible.test(jobId) || (jobId.startsWith('.') && isReserved(jobId.slice(1)));
+}
+
+function withinRule(id: string, jobId: string): string {
+  return possible.test(id) ? id : `invalid-${createHash('sha256').update(jobId).digest('hex').slice(0, 32)}`;
 }
 
 /** The job ids in the intake that may stand for a message. */

@@ -2,12 +2,14 @@
  * Maintenance of deadlines: guarantees that every accepted message ends. A message that is unsettled past its deadline is settled
  * here, wherever it is: in a paused lane, at a broken connector, or held for an operator who never answered.
  */
+import { verdictOf } from '../../queue/bullmq/job-reader.ts';
 import { decodeLane, jobIdOf } from '../../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
 import type { LedgerRow, NewRow, Settlement } from '../../queue/ledger/ledger.ts';
 import { expire } from '../attempt/retry-policy.ts';
 import { settled } from '../attempt/settlement.ts';
 import { commit, type LedgerWrite } from '../ledger-write.ts';
+import { setInvalidAside, setUnsoundAside } from '../unsound-jobs.ts';
 import { page, type MaintenanceTools } from './tools.ts';
 
 /** Workers settle the messages they hold; this long after the deadline they have had the chance to. */
@@ -31,11 +33,18 @@ async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<v
   if (letter !== null) return void (await commit(endWithLetter(row, letter, tools), tools));
   // On its way to a lane, where it will be found expired.
   if ((await redis.exists(keys.intakeJob(row.id))) > 0) return;
-  const job = row.connector === null ? undefined : await lanes.queue(row.connector).getJob(jobIdOf(row.id));
-  if (job === undefined || job === null) return void (await commit(endLost(row, tools), tools));
+  if (row.connector === null) return void (await commit(endLost(row, tools), tools));
+  const place = { queue: lanes.queue(row.connector), connectorId: row.connector };
+  const job = await tools.jobs.job(place.queue, jobIdOf(row.id));
+  if (job === null) return void (await commit(endLost(row, tools), tools));
   if ((await job.getState()) === 'active') return;
+  if (verdictOf(job) !== null) return setUnsoundAside(place, job, null, tools);
   const decoded = decodeLane(String(job.id), job.data, tools.routing().config.message);
-  if (!decoded.ok) return;
+  if (!decoded.ok) {
+    await setInvalidAside(place, job, decoded, tools);
+    await job.remove().catch(() => undefined);
+    return;
+  }
   const attempted = {
     job: { ...decoded.job, connector: row.connector ?? '' },
     row: rowOf(row),

@@ -18,7 +18,8 @@ async function repairLane(lane: LaneSnapshot, tools: MaintenanceTools): Promise<
   const { lanes } = tools;
   const { connectorId } = lane;
   if (lane.active > 0) await tools.laneWorker(connectorId).recoverStalled();
-  if (lane.failed > 0 || lane.active > 0) await deadLetterStalled(lanes.queue(connectorId), connectorId, tools);
+  if (lane.failed > 0 || lane.active > 0)
+    await deadLetterStalled({ queue: lanes.queue(connectorId), connectorId }, tools);
   const connector = tools.routing().senders.get(connectorId);
   if (connector === undefined) {
     if (lane.waiting > 0 || lane.ready) await rerouteOrphans(connectorId, tools);

@@ -28,7 +28,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   const turn = await redis.set(keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));
-  await guarded('the intake', tools, () => deadLetterStalled(tools.intake, null, tools));
+  await guarded('the intake', tools, () => deadLetterStalled({ queue: tools.intake, connectorId: null }, tools));
   await guarded('lanes', tools, () => repairLanes(tools, signal));
   if (signal.aborted) return true;
   await moveToHomeShards(tools);

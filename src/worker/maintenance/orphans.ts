@@ -1,9 +1,11 @@
 /** Maintenance of orphans: messages in a lane whose connector is gone, or at home in another shard, are routed again. */
-import type { Job } from 'bullmq';
+import type { Job, Queue } from 'bullmq';
+import { verdictOf } from '../../queue/bullmq/job-reader.ts';
 import { decodeLane, idOfJob } from '../../queue/jobs.ts';
 import type { ShardView } from '../../queue/open.ts';
-import { deadLetterInvalid, deadLetterMessage } from '../dead-letter.ts';
+import { deadLetterMessage } from '../dead-letter.ts';
 import { connectorFor, enterLane, type Routing } from '../router.ts';
+import { setInvalidAside, setUnsoundAside } from '../unsound-jobs.ts';
 import { guarded, page, type MaintenanceTools } from './tools.ts';
 
 /** After the number of shards has grown: moves what waits in the lanes of connectors that are at home in another shard now. */
@@ -40,7 +42,9 @@ export async function rerouteOrphans(
 ): Promise<void> {
   const routing = tools.routing();
   const queue = lanes.queue(connectorId);
-  const jobs = await queue.getJobs(['wait', 'prioritized', 'delayed'], 0, page, true);
+  const lists = ['wait', 'prioritized', 'delayed'] as const;
+  const pages = await Promise.all(lists.map((list) => tools.jobs.page(queue, list, 0)));
+  const jobs = pages.flatMap((each) => each.jobs).slice(0, page);
   if (jobs.length === 0) {
     if ((await queue.getActiveCount()) === 0) await lanes.refresh(connectorId, 'exact', false);
     return;
@@ -48,20 +52,26 @@ export async function rerouteOrphans(
   const due = tools.now() - tools.configuredAt() >= graceMs;
   let rerouted = 0;
   for (const job of due ? jobs : []) {
-    if (!(await reroute(job, connectorId, routing, tools))) continue;
-    await job.remove();
+    if (verdictOf(job) !== null) await setUnsoundAside({ queue, connectorId }, job, null, tools);
+    else if (await reroute(job, { queue, connectorId }, routing, tools)) await job.remove();
+    else continue;
     rerouted += 1;
   }
   tools.emit({ event: 'lane-orphaned', connector: connectorId, waiting: jobs.length, rerouted });
 }
 
 /** → whether the job may go. Its message is then in another lane, or a dead letter. */
-async function reroute(job: Job, connectorId: string, routing: Routing, tools: MaintenanceTools): Promise<boolean> {
+async function reroute(
+  job: Job,
+  place: { readonly queue: Queue; readonly connectorId: string },
+  routing: Routing,
+  tools: MaintenanceTools,
+): Promise<boolean> {
   const id = idOfJob(String(job.id));
   const { config } = routing;
   const decoded = decodeLane(String(job.id), job.data, config.message);
   if (!decoded.ok) {
-    await deadLetterInvalid(decoded, job.data, job.timestamp, tools);
+    await setInvalidAside(place, job, decoded, tools);
     return true;
   }
   const { message, acceptedAt, messageId } = decoded.job;
@@ -75,7 +85,7 @@ async function reroute(job: Job, connectorId: string, routing: Routing, tools: M
     entry: {
       at: tools.now(),
       event: open === null ? 'rerouted' : 'uncertain',
-      detail: `the connector ${connectorId} is not configured any more, or in another shard`,
+      detail: `the connector ${place.connectorId} is not configured any more, or in another shard`,
     },
     deadline,
     via: null,

@@ -1,5 +1,4 @@
 /** What the jobs of maintenance work with. */
-import type { Queue } from 'bullmq';
 import { asError, printable } from '../../errors.ts';
 import type { LaneWorker } from '../../queue/bullmq/shared-queues.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
@@ -15,7 +14,6 @@ export interface MaintenanceTools extends RouterTools {
   readonly keys: HomeKeys;
   readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
-  readonly intake: Queue;
   readonly deadLetters: DeadLetters;
   readonly laneWorker: (connectorId: string) => LaneWorker;
   /** Between two rounds, over all workers, in ms. */

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { shareConnection, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 
-const options = { lockMs: 30_000, stalledMs: 30_000, maxStalledCount: 3 };
+const options = { lockMs: 30_000, stalledMs: 30_000 };
 
 async function setUp(priority: number, ids: readonly string[]) {
   const redis = testConnection();

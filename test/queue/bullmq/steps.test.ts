@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { shareConnection, type Completion, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 
-const lane = { lockMs: 30_000, stalledMs: 30_000, maxStalledCount: 3 };
+const lane = { lockMs: 30_000, stalledMs: 30_000 };
 
 /** Counts in a key of its own, before BullMQ's step and after it. */
 const counting = (key: string): { lua: string; keys: string[]; args: string[] } => ({

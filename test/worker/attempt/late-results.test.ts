@@ -54,6 +54,7 @@ function letter(reason: DeadLetter['reason']): DeadLetter {
     attempts: 1,
     acceptedAt: 1,
     data: { v: 1 },
+    form: 'json',
   };
 }
 

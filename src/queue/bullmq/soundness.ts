@@ -1,0 +1,136 @@
+/**
+ * Whether a job's hash is what BullMQ and the router can read, judged by Lua in Redis: any client may have written it, and BullMQ
+ * parses most of it before a processor is called. The data of an unsound job never leaves Redis with a fetch, so that no worker
+ * can die of it; nor do fields that nobody needs.
+ *
+ * What is not judged here is whether `data` is JSON and a message: that is for the process that gets it, and costs Redis nothing.
+ */
+import type { Job, JobJson } from 'bullmq';
+import { jobFields } from './layout.ts';
+
+/**
+ * Why a job is unsound:
+ * - `type`: its key is no hash
+ * - `no-data`: the hash has no data, or there is no hash
+ * - `stalled`: too many workers died while they had it
+ * - `too-large`: its data is larger than any message that is accepted
+ * - `name`: another job name than `message`
+ * - `timestamp`: when it was added is no time from 1970 to 9999
+ * - `counter`: a counter of BullMQ's is no number
+ * - `opts`: its options are no JSON object, or have more than 64 KiB
+ * - `parent`: it belongs to a flow, so its end would write keys that a stranger named
+ * - `repeat`: it belongs to a job scheduler
+ * - `not-json`: its data is no JSON; found by the process that got it
+ */
+export const verdicts = [
+  'type',
+  'no-data',
+  'stalled',
+  'too-large',
+  'name',
+  'timestamp',
+  'counter',
+  'opts',
+  'parent',
+  'repeat',
+  'not-json',
+] as const;
+export type Verdict = (typeof verdicts)[number];
+
+/** What jobs are judged by. A reload may change it. */
+export interface JobBounds {
+  /** Bytes of `data`. */
+  readonly maxDataBytes: number;
+  /** How often a job may be found abandoned by a dead worker. */
+  readonly maxStalls: number;
+}
+
+/** The job name under which an unsound job is handed out; its data is then the verdict. No message's job has this name. */
+const unsoundName = '.unsound';
+
+/** More options than this no client needs. */
+const maxOptsBytes = 65_536;
+/** The last ms of the year 9999. */
+const maxTimestamp = 253_402_300_799_999;
+
+/** The job as BullMQ makes it, or one that says that its data is no JSON. */
+export function soundJob(make: (json: JobJson) => Job, json: JobJson): Job {
+  try {
+    return make(json);
+  } catch {
+    return make({ ...json, name: unsoundName, data: JSON.stringify('not-json' satisfies Verdict) });
+  }
+}
+
+/** What is wrong with a job that was handed out; null if it is sound. */
+export function verdictOf(job: Pick<Job, 'name' | 'data'>): Verdict | null {
+  if (job.name !== unsoundName) return null;
+  return verdicts.find((each) => each === job.data) ?? 'type';
+}
+
+const read: readonly string[] = [
+  jobFields.name,
+  jobFields.addedAt,
+  jobFields.starts,
+  jobFields.attempts,
+  jobFields.stalls,
+  jobFields.priority,
+  jobFields.takenAt,
+  jobFields.opts,
+  jobFields.parent,
+  jobFields.parentKey,
+  jobFields.scheduler,
+  jobFields.deferredFailure,
+  jobFields.delay,
+  jobFields.failedReason,
+];
+const at = (field: string): string => `row[${read.indexOf(field) + 1}]`;
+
+/**
+ * `readJob(key, name, maxDataBytes, maxStalls)` → fields and values as HGETALL would give them, only those that are needed, and the
+ * verdict if the job is unsound: then without its data.
+ */
+export const luaReadJob = `
+local function judge(row, size, jobName, maxDataBytes, maxStalls)
+  local function isCount(value) return not value or (#value <= 9 and string.find(value, '^%d+$') ~= nil) end
+  if row.err then return 'type' end
+  if size == 0 then return 'no-data' end
+  if ${at(jobFields.deferredFailure)} or (isCount(${at(jobFields.stalls)})
+    and tonumber(${at(jobFields.stalls)} or '0') > tonumber(maxStalls)) then return 'stalled' end
+  if size > tonumber(maxDataBytes) then return 'too-large' end
+  if ${at(jobFields.name)} ~= jobName then return 'name' end
+  local added = ${at(jobFields.addedAt)} or ''
+  if #added > 32 or not string.find(added, '^%d+%.?%d*$') or tonumber(added) > ${maxTimestamp} then return 'timestamp' end
+  if not isCount(${at(jobFields.starts)}) or not isCount(${at(jobFields.attempts)})
+    or not isCount(${at(jobFields.stalls)}) then return 'counter' end
+  local opts = ${at(jobFields.opts)}
+  if opts and (#opts > ${maxOptsBytes} or not string.find(opts, '^%s*{') or not pcall(cjson.decode, opts)) then return 'opts' end
+  if ${at(jobFields.parent)} or ${at(jobFields.parentKey)} then return 'parent' end
+  if ${at(jobFields.scheduler)} then return 'repeat' end
+  return nil
+end
+local function readJob(key, jobName, maxDataBytes, maxStalls)
+  local row = redis.pcall('HMGET', key, ${read.map((field) => `'${field}'`).join(', ')})
+  local size = row.err and 0 or redis.call('HSTRLEN', key, '${jobFields.data}')
+  local verdict = judge(row, size, jobName, maxDataBytes, maxStalls)
+  local function number(value)
+    local found = value and #value <= 32 and tonumber(value) or 0
+    if found ~= found or found < 0 or found > ${maxTimestamp} then found = 0 end
+    return string.format('%.0f', math.floor(found))
+  end
+  local fields = { '${jobFields.name}', jobName, '${jobFields.addedAt}', number(${at(jobFields.addedAt)}),
+    '${jobFields.starts}', number(${at(jobFields.starts)}), '${jobFields.attempts}', number(${at(jobFields.attempts)}),
+    '${jobFields.stalls}', number(${at(jobFields.stalls)}), '${jobFields.priority}', number(${at(jobFields.priority)}),
+    '${jobFields.takenAt}', number(${at(jobFields.takenAt)}), '${jobFields.delay}', number(${at(jobFields.delay)}),
+    '${jobFields.failedReason}', string.sub(${at(jobFields.failedReason)} or '', 1, 1000), '${jobFields.opts}', '{}' }
+  if verdict then
+    fields[2] = '${unsoundName}'
+    fields[#fields + 1] = '${jobFields.data}'
+    fields[#fields + 1] = '"' .. verdict .. '"'
+    return fields, verdict, 0
+  end
+  fields[#fields + 1] = '${jobFields.data}'
+  fields[#fields + 1] = redis.call('HGET', key, '${jobFields.data}')
+  return fields, nil, size
+end
+`;
