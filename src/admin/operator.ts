@@ -49,7 +49,7 @@ export interface Operator {
   ): Promise<boolean>;
   /** Forgets a dead letter and frees its contents. true if it was there. */
   drop(id: string): Promise<boolean>;
-  /** What disagrees between ledger, queues, dead letters and contents, as it is found; mends it if asked to. */
+  /** What disagrees between ledger, queues, dead letters and contents, as it is found; repairs it if asked to. */
   diagnose(options: DiagnoseOptions): AsyncGenerator<Finding>;
   close(): void;
 }

@@ -93,7 +93,7 @@ async function serveUntilStopped({ config, worker, log, stopped }: RunningWorker
     failed = true;
     log({ event: 'start-failed', detail: asError(thrown).message });
   }
-  // A start that is broken off by the stop may still fail; that is no news any more.
+  // A start that the stop interrupts may still fail; that failure no longer matters.
   started.catch(() => undefined);
   serving = false;
   const drained = await worker.stop();

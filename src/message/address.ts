@@ -89,7 +89,7 @@ export function parseAddress(text: string): Parsed<string> {
   return { ok: true, value };
 }
 
-/** Reads the phrase before `<`: words and quoted strings (RFC 5322 section 3.2.5). Unquoted `@` and `.` are let through, as everybody writes them. */
+/** Reads the phrase before `<`: words and quoted strings (RFC 5322 section 3.2.5). Unquoted `@` and `.` are allowed, because many programs write them. */
 function parsePhrase(text: string): Parsed<string> {
   let name = '';
   let inQuotes = false;
@@ -141,8 +141,8 @@ export function domainOf(address: string): string {
 
 /**
  * What two addresses have in common if they are the same for routing: all in lower case, the domain as A-label. Takes any
- * text. U+212A (Kelvin) and U+0130 stay: their lower case is or begins with an ASCII letter, and would make somebody
- * else's address of this one.
+ * text. U+212A (Kelvin) and U+0130 stay: their lower case is or begins with an ASCII letter, and would make
+ * this the address of another person.
  */
 export function routingKey(address: string): string {
   const at = address.lastIndexOf('@');

@@ -12,8 +12,8 @@ export interface Bounded {
 }
 
 /**
- * The seed alone would not do: whoever knows a message's id beforehand and has a say in its text could write the boundary
- * into the text and add parts of his own. No text contains its own hash: that of the JSON of seed and texts, and of the parts.
+ * The seed alone would not do: an attacker who knows the id beforehand and controls part of the text could write the boundary
+ * into the text and add parts. No text contains its own hash: that of the JSON of seed and texts, and of the parts.
  */
 export async function boundaryOf({ seed, text, html, parts }: Bounded, turns: Turns): Promise<string> {
   const hash = createHash('sha256').update(`[${JSON.stringify(seed)},`);

@@ -36,7 +36,7 @@ export const maxFileNameChars = 255;
 /** No object of a message has more than 10. */
 export const maxObjectKeys = 32;
 
-/** More issues than this help nobody, and fill dead letters: the work ends there. */
+/** More issues than this do not help and fill dead letters: the work ends there. */
 export const maxIssues = 100;
 /** Unknown keys for which the field that was meant is looked for. */
 export const maxSuggestions = 5;

@@ -146,7 +146,9 @@ export const messageSchema = z.strictObject({
   }),
   to: mailboxes.optional().meta({ description: 'Recipients: one mailbox or an array.' }),
   cc: mailboxes.optional().meta({ description: 'Recipients of a copy.' }),
-  bcc: mailboxes.optional().meta({ description: 'Recipients whom nobody sees: they are in the envelope only.' }),
+  bcc: mailboxes
+    .optional()
+    .meta({ description: 'Recipients that no recipient can see: they are in the envelope only.' }),
   replyTo: list(mailbox, 'must be a mailbox or an array of mailboxes', maxReplyTo)
     .optional()
     .meta({ description: `Where replies go: at most ${maxReplyTo} mailboxes.` }),

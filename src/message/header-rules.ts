@@ -60,7 +60,7 @@ export function headerValueProblem(value: string): HeaderProblem | null {
   return null;
 }
 
-/** CR, LF or NUL: what ends a header field, or a string in somebody else's program. */
+/** CR, LF or NUL: what ends a header field, or a string in another program. */
 export function hasLineControl(text: string): boolean {
   // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
   return /[\r\n\u0000]/.test(text);

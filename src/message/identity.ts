@@ -52,7 +52,7 @@ export function dateOf({ sendAt }: Pick<Message, 'sendAt'>, acceptedAt: number):
 
 /**
  * When the message was accepted, in ms since 1970: the time inside its id if that is a UUIDv7 of the time of enqueueing, else
- * that time itself. Both are fixed in Redis, so every process comes to the same.
+ * that time itself. Both are fixed in Redis, so every process gets the same time.
  */
 export function acceptedAt(id: string, enqueuedAtMs: number): number {
   const parts = uuidV7.exec(id);

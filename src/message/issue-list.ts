@@ -1,4 +1,4 @@
-/** The issues of one message: a hundred at most, and whoever finds them can ask whether more are wanted. */
+/** The issues of one message, a hundred at most. `isFull` tells a check that it can stop. */
 import { maxIssues, maxSuggestions } from './bounds.ts';
 import { nearestWord } from './nearest-word.ts';
 import type { MessageIssue, MessageRule, Suggest } from './rules.ts';
@@ -8,7 +8,7 @@ export interface IssueList {
   /** Passed over once the list is full. */
   add(...issues: readonly MessageIssue[]): void;
   say(field: string, rule: MessageRule, message: string): void;
-  /** Further work finds nothing that anybody will read. */
+  /** Further issues would not be listed. */
   isFull(): boolean;
   /** Compares words a few times, and then no more: the comparison costs more than all the rest. */
   readonly suggest: Suggest;

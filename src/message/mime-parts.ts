@@ -10,7 +10,7 @@ export interface PartBudget {
   candidates: number;
 }
 
-/** Nobody's mail has more. */
+/** No real mail has more. */
 export function newPartBudget(): PartBudget {
   return { parts: 10_000, candidates: 100_000 };
 }

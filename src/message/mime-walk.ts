@@ -60,7 +60,7 @@ export interface Rewritten {
   readonly problem: string | null;
 }
 
-/** Deeper nesting is nobody's mail. */
+/** No real mail nests deeper. */
 const maxDepth = 30;
 /** What one entity costs beside its bytes, as bytes. */
 const entityCost = 2_000;
@@ -211,7 +211,7 @@ function apply(walk: Walk, rewrite: Rewrite, start: number, end: number): void {
   }
 }
 
-/** With another Content-Transfer-Encoding if one is given. A mail without MIME-Version gets one with it, or nobody would heed the encoding. */
+/** With another Content-Transfer-Encoding if one is given. A mail without MIME-Version gets one with it, or readers would ignore the encoding. */
 function writeHeader(walk: Walk, header: PartHeader, { edits, isMail }: Judged, encoding: string | null): void {
   const { start, bodyStart, fieldsEnd, encodingFields, hasVersion } = header;
   const all: Edit[] = [...edits];

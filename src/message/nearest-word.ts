@@ -1,6 +1,6 @@
 /** The word of a list that another one is most likely a slip of. */
 
-/** The length of the text that is worth comparing: nobody mistypes a name of this length by one letter. */
+/** The length of the text that is worth comparing: longer names are not slips of one letter. */
 const longestToCompare = 40;
 
 function editDistance(a: string, b: string): number {

@@ -8,7 +8,7 @@ export const messageRules = {
   'unknown-key': 'The message has no such field.',
   id: 'An id is 1 to 128 characters of A-Z, a-z, 0-9, _ and -.',
   address: 'The text is not exactly one e-mail address, with or without a name.',
-  'no-recipient': 'Nobody would receive the message.',
+  'no-recipient': 'The message has no recipient.',
   'too-many-recipients': 'More recipients than `message.maxRecipients`.',
   'too-many': 'More entries than the field takes.',
   'too-long': 'More bytes than the field takes, or than all header fields together may have.',
@@ -87,7 +87,7 @@ export function unrecognised(
   return unknownKey(path, key, knownKeys[String(path[0])] ?? [], suggest);
 }
 
-/** Of the forms that a value could have had, the one that it comes nearest to: whoever wrote an array wants to know which element is wrong, not that it is no string. */
+/** Of the forms that a value could have had, the one that it is nearest to: the author of an array wants to know which element is wrong, not that it is no string. */
 function nearestForm(forms: readonly (readonly MessageIssue[])[], field: string): readonly MessageIssue[] | undefined {
   const fitting = forms.filter((found) => found.length > 1 || found[0]?.rule !== 'type' || found[0].field !== field);
   const byPath = fitting.flat().find((issue) => issue.rule === 'attachment-by-path');

@@ -9,7 +9,7 @@
  * - multipart/signed and multipart/encrypted: any change breaks the signature (RFC 1847 section 2.1), and a mail with a broken
  *   signature that arrives does more harm than one that is refused; nearly every server is 8-bit clean anyway;
  * - message/* other than message/rfc822, which may not be encoded at all (RFC 2046 section 5.2); inside message/rfc822 the leaves are converted.
- * A DKIM signature of somebody earlier breaks when the body is encoded anew; RFC 6376 section 5.3 has signers send 7-bit for that reason.
+ * A DKIM signature of an earlier signer breaks when the body is encoded anew; RFC 6376 section 5.3 has signers send 7-bit for that reason.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { asciiField, fieldsBeyondAscii } from './ascii-header.ts';

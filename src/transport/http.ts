@@ -54,7 +54,7 @@ export interface HttpClient {
 
 /** How long a host may take to accept a connection. */
 const connectMs = 30_000;
-/** A request on a connection that the server is about to close would leave its message in doubt. */
+/** A request on a connection that the server is about to close would make its message uncertain. */
 const idleMs = 5_000;
 /**
  * Answers are small: a token, a page of ids, or an error. Longer ones are cut, and the connection ends. Answers are asked for

@@ -25,13 +25,13 @@ export interface RecipientOutcome {
   readonly retryAfterMs?: number;
 }
 
-/** Why a connector cannot send at all. `auth` latches, `throttled` and `quota` wait as told, the others back off. */
+/** Why a connector cannot send at all. Each pauses the lane, as docs/retries.md lists; a delay that the server asks for wins. */
 export type FaultClass = 'unreachable' | 'tls' | 'auth' | 'throttled' | 'quota' | 'blocked' | 'config';
 
 /**
  * The result of one attempt.
  * - `settled`: every recipient has its own outcome.
- * - `connector-fault`: the connector failed before the message was handed over. No recipient got it; no attempt is burned.
+ * - `connector-fault`: the connector failed before the message was handed over. No recipient got it; no attempt is counted.
  * - `stopped`: nothing was sent and nothing failed: the fence refused, the signal came before the transaction began, or other
  *   processes hold all sessions that the connector may have.
  */

@@ -16,7 +16,7 @@ export interface IntruderTools extends UnsoundTools {
 const repairMs = 60_000;
 
 /**
- * Producers of ours never write such a job (see job-ids.ts), but any BullMQ client can. It may stop the intake for everybody, so
+ * Producers of ours never write such a job (see job-ids.ts), but any BullMQ client can. It can stop the whole intake, so
  * maintenance looks for it at the start of a worker and in each round.
  */
 export async function setIntrudersAside(tools: IntruderTools): Promise<void> {
@@ -34,7 +34,7 @@ export async function setIntruderJobAside(queue: Queue, job: Job, token: string,
   await tools.jobs.discard(queue, String(job.id), token);
 }
 
-/** The dead letter gets an id made for it: the word may be the id of another message. */
+/** The dead letter gets an id made for it: its own may be the id of another message. */
 async function setAside(jobId: string, data: string, timestamp: number, tools: IntruderTools): Promise<void> {
   const message = `the job was enqueued under the id "${jobId}", which is a key of BullMQ's own; use another id`;
   const issues = [{ field: 'id', rule: 'id-reserved', message }];

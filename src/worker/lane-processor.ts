@@ -86,7 +86,7 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
       throw await moveToDelayed(job, token, next.at);
     case 'postpone':
     case 'wait':
-      // Back to the front of the lane: order is kept and no attempt is burned. Where Redis refused the pause, the job stays active
+      // Back to the front of the lane: order is kept and no attempt is counted. Where Redis refused the pause, the job stays active
       // until it is found abandoned. An error of any other kind would fail it for good, and nothing is wrong with the message.
       throw pauseRefused === null ? Worker.RateLimitError() : new WaitingError(pauseRefused);
     case 'hand-back':

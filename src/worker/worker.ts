@@ -114,7 +114,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     await settlesWithin(sessions.close(), limitMs.sessions);
     // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
     await settlesWithin(Promise.all(laneWorkers.all().map((lane) => lane.close())), limitMs.lanes);
-    // Closing waits for running sends, and what was broken off may never come back.
+    // Closing waits for running sends, and a send that was aborted may never end.
     await settlesWithin(transports.close(), limitMs.transports);
     subscriber?.disconnect();
     redis.disconnect();

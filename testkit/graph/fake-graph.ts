@@ -109,7 +109,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
       return graphError(
         401,
         'InvalidAuthenticationToken',
-        'Access token is empty, unknown, expired or for somebody else.',
+        'Access token is empty, unknown, expired or for another audience.',
         challenge,
       );
     }

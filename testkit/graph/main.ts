@@ -100,8 +100,8 @@ function lineOf(copies: readonly Delivery[]): string {
   const [first] = copies;
   if (first === undefined) return '';
   const { mailbox, message } = first;
-  const everybody = copies.map(({ recipient, as }) => (as === 'to' ? recipient : `${as} ${recipient}`)).join(', ');
-  const text = `${new Date(first.at).toISOString()} ${mailbox} → ${everybody}: ${message.subject}`;
+  const recipients = copies.map(({ recipient, as }) => (as === 'to' ? recipient : `${as} ${recipient}`)).join(', ');
+  const text = `${new Date(first.at).toISOString()} ${mailbox} → ${recipients}: ${message.subject}`;
   // The subject is foreign text: it must not control the terminal.
   return `# ${text.replaceAll(/\p{C}/gu, ' ')}\n`;
 }

@@ -25,9 +25,9 @@ interface UploadCall {
 
 export interface Uploads {
   create(mailbox: OpenMailbox, message: StoredMessage, body: Json): Answer;
-  /** What comes to the URL of an upload session. */
+  /** A request to the URL of an upload session. */
   serve(operation: Operation, call: UploadCall): Answer;
-  /** Values that let anybody write, to look for in logs. */
+  /** Values that give write access, to look for in logs. */
   tokenValues(): string[];
 }
 

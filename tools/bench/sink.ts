@@ -36,7 +36,7 @@ export async function startSink(): Promise<Sink> {
   const folder = mkdtempSync(join(tmpdir(), 'postlane-sink-'));
   const counts = join(folder, 'counts');
   const port = await freePort();
-  // As root it insists on another user. By default it takes 256 sessions at once; connections beyond wait for nothing.
+  // As root it insists on another user. By default it takes 256 sessions at once; further connections are never served.
   const user = process.getuid?.() === 0 ? '-u postfix ' : '';
   const command = `exec ${sinkProgram} ${user}-c -m 10000 127.0.0.1:${port} 1000 >${counts}`;
   const guarded = await startGuarded(['sh', '-c', command], { folder });

@@ -83,7 +83,7 @@ function ledgerChecks({ cases, dead }: Findings): Check[] {
       for (const one of cases) {
         const outcomes = new Map(one.status?.recipients.map((each) => [each.address, each.outcome]));
         const refused = new Set(one.example.refused.map(comparable));
-        for (const address of everybody(one)) {
+        for (const address of recipientsOf(one)) {
           const expected = refused.has(address) ? 'rejected' : 'accepted';
           notes.same(`${name(one)}: ${address}`, outcomes.get(address), expected);
         }
@@ -116,13 +116,13 @@ function expectedState({ example }: Case): string {
   return example.refused.length === example.recipients.length ? 'dead' : 'partial';
 }
 
-function everybody({ example }: Case): string[] {
+function recipientsOf({ example }: Case): string[] {
   return example.recipients.map(comparable);
 }
 
 function expectedRecipients(one: Case): string[] {
   const refused = new Set(one.example.refused.map(comparable));
-  return everybody(one).filter((address) => !refused.has(address));
+  return recipientsOf(one).filter((address) => !refused.has(address));
 }
 
 function name({ example, id }: Case): string {

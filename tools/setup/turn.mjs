@@ -7,9 +7,9 @@ const checkMs = 200;
  * Runs `work` while no other process runs its own under the same file. A file of a process that is gone does not count.
  *
  * @template T
- * @param {string} file its content is the process id of whoever has the turn
+ * @param {string} file its content is the id of the process that has the turn
  * @param {() => T} work
- * @param {(pid: number) => void} onWait called once, if somebody else has the turn
+ * @param {(pid: number) => void} onWait called once, if another process has the turn
  * @returns {T}
  */
 export function inTurn(file, work, onWait) {
@@ -71,7 +71,7 @@ function isRunning(pid) {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Somebody else's process is running as well.
+    // A process of another user is running as well.
     return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
   }
 }

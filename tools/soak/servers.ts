@@ -156,7 +156,7 @@ function scriptOf(profile: ServerProfile, random: SeededRandom, deliveries: Deli
       const address = /<([^>]+)>/.exec(line)?.[1] ?? '';
       // For ever: it hangs on the address alone.
       if (profile.deferredRecipient > 0 && /^t\d*99\.0@/.test(address)) {
-        return '550 5.1.1 nobody here has that name';
+        return '550 5.1.1 no such user';
       }
       if (state.quiet()) return undefined;
       if (random.is(address, profile.deferredRecipient)) return '450 4.2.0 not now';

@@ -1,5 +1,5 @@
 /**
- * The doctor: holds ledger, queues, dead letters and stored contents against each other, says what disagrees, and mends it.
+ * The doctor: compares ledger, queues, dead letters and stored contents, reports what disagrees, and repairs it.
  *
  * It may look while workers run. A message on its way is in two places, or between two, for a moment; so everything
  * suspicious is looked at twice, with a pause in between, and only what is the same both times is a finding. Every repair
@@ -22,7 +22,7 @@ export async function* diagnose(body: Body, options: DiagnoseOptions): AsyncGene
     onProgress?.(total);
   };
   const examination = { ...options, looked };
-  // Lanes first: a job that is mended there is found in its place by what comes later.
+  // Lanes first: a job that is repaired there is found in its place by what comes later.
   const { ledger } = body;
   const { views } = body;
   const scans = [
@@ -39,9 +39,9 @@ export async function* diagnose(body: Body, options: DiagnoseOptions): AsyncGene
     for await (const page of suspects) {
       if (page.length === 0) continue;
       await pause(lookAgainMs);
-      for (const { kind, id, detail, holds, fix: mend } of page) {
+      for (const { kind, id, detail, holds, fix: repair } of page) {
         if (!(await holds())) continue;
-        yield { kind, id, detail, fixed: fix && mend !== null && (await mend()) };
+        yield { kind, id, detail, fixed: fix && repair !== null && (await repair()) };
       }
     }
   }

@@ -87,7 +87,7 @@ export interface Finding {
   readonly fixed: boolean;
 }
 
-/** Something that may be wrong. `holds` looks again; `fix` mends it, and says whether it could. */
+/** Something that may be wrong. `holds` looks again; `fix` repairs it, and says whether it could. */
 export interface Suspicion {
   readonly kind: FindingKind;
   readonly id: string;
@@ -126,7 +126,7 @@ export interface DiagnoseOptions {
   readonly retentionMs: number;
   /** Between the two looks, in ms. Default 1,000: what takes a worker longer than that is worth a line. */
   readonly lookAgainMs?: number;
-  /** Told how many things have been looked at. */
+  /** Called with the number of things examined so far. */
   readonly onProgress?: (looked: number) => void;
 }
 

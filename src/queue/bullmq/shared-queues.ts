@@ -206,7 +206,7 @@ export class LaneWorker extends Worker {
       for (const id of ids) this.cancelJob(id, 'lock lost');
     });
     // Redis says at each fetch whether the lane is limited. What BullMQ remembers of it in the process would keep a lane
-    // waiting that an operator has resumed, or whose settings were mended, elsewhere. The method is private in the types.
+    // waiting that an operator has resumed, or whose settings were corrected, elsewhere. The method is private in the types.
     Reflect.set(this, 'isRateLimited', () => false);
     this.lockManager.start();
   }

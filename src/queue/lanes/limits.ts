@@ -37,11 +37,11 @@ export interface LaneControls {
   /** → the concurrency in force: that of the limits, unless the connector has faults or its server throttles. */
   setLimits(connectorId: string, limits: LaneLimits): Promise<number>;
   pause(connectorId: string): Promise<void>;
-  /** Also forgets faults and their pause: an operator has mended something. Maintenance gives the lane its limits back. */
+  /** Also forgets faults and their pause: an operator has repaired something. Maintenance gives the lane its limits back. */
   resume(connectorId: string): Promise<void>;
   /** Forgets faults and their pause, as the connector's settings have changed. */
   clearFaults(connectorId: string): Promise<void>;
-  /** Holds the lane for a time, in order, without burning an attempt. A longer wait that is under way stays. */
+  /** Holds the lane for a time, in order, without counting an attempt. A longer wait that is under way stays. */
   holdFor(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
   /** Ends a wait for a quota, as another one is in force; `setLimits` must follow. */
   endQuotaHold(connectorId: string): Promise<void>;

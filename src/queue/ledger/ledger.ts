@@ -38,7 +38,7 @@ export interface Settlement {
   readonly retentionMs: number | null;
   /** The dead letter that is written in the same step, if one is due. */
   readonly deadLetter: DeadLetter | null;
-  /** false takes the attempt back: a postponement burns none. */
+  /** false takes the attempt back: a postponement counts none. */
   readonly countAttempt: boolean;
   /** Recipients whom this attempt reached; counted as the connector's. Default 0. */
   readonly reached?: number;
@@ -178,7 +178,7 @@ export function createLedger(redis: RedisClient, shards: Shards, location: Locat
     },
 
     async fence(row, { lockKey, token, now, worker, overOpen, attempts }) {
-      const doubt: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
+      const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
       const connector = row.connector ?? '';
       // A job in a lane has its row beside it.
       const keys = shards.keysOf(connector);
@@ -192,7 +192,7 @@ export function createLedger(redis: RedisClient, shards: Shards, location: Locat
           over: overOpen ? 1 : 0,
           deadline: row.deadline,
           now,
-          doubt: JSON.stringify(doubt),
+          uncertain: JSON.stringify(uncertain),
           known: attempts,
         },
       };

@@ -45,7 +45,7 @@ return 'ok'
 );
 
 /**
- * Opens an attempt under the job's lock. `over` says whether an open attempt may be passed over (1/0), `doubt` is the entry that
+ * Opens an attempt under the job's lock. `over` says whether an open attempt may be passed over (1/0), `uncertain` is the entry that
  * is then noted, `known` how many attempts the asker knows of: one that missed an attempt does not know whom it reached, and must
  * look again, as if it were open. `fields` are those of a row that a crash kept from being written; they travel only when they
  * are asked for (`no-row`).
@@ -56,7 +56,7 @@ return 'ok'
 export const fenceScript = script(
   {
     keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
-    args: ['id', 'token', 'open', 'over', 'deadline', 'now', 'doubt', 'known'],
+    args: ['id', 'token', 'open', 'over', 'deadline', 'now', 'uncertain', 'known'],
     moreArgs: 'fields',
   },
   /* lua */ `${luaNote}${luaTerminal}${luaIsPaused}
@@ -71,7 +71,7 @@ end
 local why = redis.call('GET', waitReason)
 if why == 'fault' or why == 'slow-down' or isPaused(meta) then return 'paused' end
 if row[1] and tonumber(row[3] or '0') ~= tonumber(known) then return 'open' end
-if row[2] then note(doubt) end
+if row[2] then note(uncertain) end
 if not row[1] then
   if not fields[1] then return 'no-row' end
   redis.call('HSET', rowKey, unpack(fields))

@@ -40,7 +40,7 @@ export function connectFailFast(settings: RedisSettings, timeoutMs: number, name
       maxRetriesPerRequest: 0,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,
-      // The command is given up, and so is the connection: its host may have vanished without a word.
+      // The command is given up, and so is the connection: its host may be gone without having closed it.
       socketTimeout: timeoutMs,
       sentinelCommandTimeout: timeoutMs,
     },
@@ -51,7 +51,7 @@ export function connectFailFast(settings: RedisSettings, timeoutMs: number, name
 
 /**
  * For workers: commands wait for Redis to come back. BullMQ demands `maxRetriesPerRequest: null` of them. A Redis that owes an
- * answer for `silenceMs` counts as gone: the kernel would need a quarter of an hour to see that a host has vanished
+ * answer for `silenceMs` counts as gone: the kernel would need a quarter of an hour to notice that a host is gone
  * (tcp(7), tcp_retries2). More than the 10 s for which the intake's connection is silent on purpose.
  */
 export function connectPatient(settings: RedisSettings, name = 'postlane-worker', silenceMs = 30_000): RedisClient {
@@ -79,7 +79,7 @@ function open(settings: RedisSettings, profile: Profile): RedisClient {
   const options: NodeOptions = {
     retryStrategy,
     reconnectOnError,
-    // For a connection that is closed already ioredis waits so long for nothing, and keeps the process alive meanwhile.
+    // ioredis waits this long even for a connection that is already closed, and keeps the process alive meanwhile.
     disconnectTimeout: 100,
     ...profile.node,
     ...(username === undefined ? {} : { username }),

@@ -91,7 +91,7 @@ export const graphRules: readonly GraphRule[] = [
   // The application or its mailbox.
   {
     codes: ['ErrorAccountSuspend', 'ErrorAccountDisabled', 'ErrorMessageSubmissionBlocked'],
-    verdict: fault('blocked', 'the account may not send any more: unblock it in the Microsoft 365 Defender portal'),
+    verdict: fault('blocked', 'the account is blocked from sending: unblock it in the Microsoft 365 Defender portal'),
     source: exchangeCodes,
   },
   {

@@ -6,7 +6,7 @@ const maxUrlLength = 8 * 1_024;
 
 /**
  * The id of a message, or null. Ids are base64 in one of its alphabets, and a slash is encoded as part of a path. Without dots
- * none can climb in a path, whoever decodes it; without `?`, `#` and `%` none can end it.
+ * none can climb in a path, however often it is decoded; without `?`, `#` and `%` none can end it.
  */
 export function idOf(value: unknown): string | null {
   if (typeof value !== 'string' || value.length > maxIdLength) return null;

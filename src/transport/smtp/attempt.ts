@@ -97,8 +97,8 @@ interface Sent {
 const maxRepeats = 12;
 
 /**
- * One transaction after the other, until everybody has an outcome or the server cannot go on. Rejects only while nobody has
- * one: later, what cannot be tried is left for the next attempt.
+ * One transaction after the other, until every recipient has an outcome or the server cannot go on. Rejects only while none
+ * has one: later, what cannot be tried is left for the next attempt.
  */
 async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: ServerLimits): Promise<Sent | 'stopped'> {
   const { signal, recipients, refused, clock } = task;
@@ -169,7 +169,7 @@ function goesOn({ answered, phase, reply }: SmtpFailure): boolean {
   return answered && phase !== 'mail' && reply.code?.startsWith('5') === true;
 }
 
-/** Null once a new session is there. Where somebody has an outcome already, the failure is returned, else thrown. */
+/** Null once a new session is there. If a recipient already has an outcome, the failure is returned, otherwise thrown. */
 async function openFresh({ signal, slot }: Task, held: Held, mayNotThrow: boolean): Promise<Reply | null> {
   held.session?.quit();
   held.session = null;

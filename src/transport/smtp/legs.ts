@@ -13,7 +13,7 @@ export interface Leg {
 }
 
 export type Next =
-  /** The outcome of everybody in it is known. */
+  /** The outcome of each of its recipients is known. */
   | { readonly kind: 'done' }
   /** The session is at its end: once more, on a new one. `messages`: how many it carried, where that is its limit. */
   | { readonly kind: 'fresh-session'; readonly messages: number | null }
@@ -21,7 +21,7 @@ export type Next =
   | { readonly kind: 'without'; readonly extensions: readonly Omissible[] }
   /** These recipients go into a transaction of their own. `count`: how many the server takes, where that is known. */
   | { readonly kind: 'split'; readonly rest: readonly string[]; readonly count: number | null }
-  /** Nobody has it: once more in transactions of so many. */
+  /** No recipient has it: once more in transactions of so many. */
   | { readonly kind: 'smaller'; readonly count: number };
 
 export interface LegEnd {
@@ -44,7 +44,7 @@ export function nextOf({ leg, reused, messages, used }: LegEnd): Next {
     const isOver = failure.answered ? failure.reply.code === '421' : failure.reply.code !== 'ETIMEDOUT';
     if (reused && isOver) return { kind: 'fresh-session', messages: null };
   }
-  // Without a reply of the server nobody knows what it has, or why it is gone.
+  // Without a reply of the server it is not known what it has, or why it is gone.
   if (!failure.answered || !isRefusal(failure.reply)) return done;
   if (messages > 1 && endsSessionOnly(failure.reply)) return { kind: 'fresh-session', messages: messages - 1 };
   const extensions = refusedParameters(failure.phase, failure.reply, used);

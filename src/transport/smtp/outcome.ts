@@ -11,7 +11,7 @@ import type { FaultClass, Outcome, RecipientOutcome, Reply } from '../transport.
 export interface OutcomeInput {
   /** All recipients of the mail, each once, in the order of the envelope. */
   readonly recipients: readonly string[];
-  /** One transaction after the other; nobody is in two of them. */
+  /** One transaction after the other; no recipient is in two of them. */
   readonly legs: readonly Leg[];
   /** Why those who are in none of them were not tried. */
   readonly untried: Reply | null;

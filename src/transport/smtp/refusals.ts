@@ -39,7 +39,7 @@ export function refuseByExtensions(
   return new Map(refused.map((address) => [address, refusal(address, 'recipient', text)]));
 }
 
-/** A message that this server may not get, whoever receives it. */
+/** A message that must not go to this server for any recipient. */
 export function refuseUnfit(recipients: readonly string[], text: string): Refusals {
   return new Map(recipients.map((address) => [address, refusal(address, 'message', text)]));
 }

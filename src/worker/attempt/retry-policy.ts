@@ -25,7 +25,7 @@ export type Decision =
 
 export interface Attempt {
   readonly outcome: Outcome;
-  /** Everybody the message concerns, as they stood before. */
+  /** All recipients that the message concerns, with their outcomes so far. */
   readonly recipients: readonly RecipientState[];
   /** This attempt's number, from 1. */
   readonly attempt: number;
@@ -75,7 +75,7 @@ function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]):
   return end(recipients, outcomes.some(({ tooLarge }) => tooLarge === true) ? 'too-large' : 'rejected');
 }
 
-/** What a message comes to whose deadline has passed before an attempt. */
+/** The outcome of a message whose deadline passed before an attempt. */
 export function expire(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
   return end(recipients, recipients.some(isUncertain) ? 'uncertain' : 'expired');
 }
@@ -92,7 +92,7 @@ export function giveUp(
   return end(left, reason);
 }
 
-/** What a message comes to whose last attempt has no result and is not made again: held, or dead if its time is over. */
+/** The outcome of a message whose last attempt has no result and is not repeated: held, or dead after its deadline. */
 export function leaveUncertain(
   recipients: readonly RecipientState[],
   why: string,
@@ -107,7 +107,7 @@ export function leaveUncertain(
   return uncertainEnd(marked, holds(policy) && !pastDeadline);
 }
 
-/** What a message comes to that was found to have been sent: everybody who is left has it. */
+/** The outcome of a message that was found to have been sent: all remaining recipients have it. */
 export function foundSent(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
   const found = recipients.map((recipient): RecipientState =>
     recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
@@ -167,11 +167,11 @@ function lastChance(at: number, now: number, deadline: number): number | null {
   return last - now >= lastTryBeforeMs ? last : null;
 }
 
-/** How long a connector's lane pauses after its first fault, and at most; doubled each time. A told time wins. */
+/** How long a connector's lane pauses after its first fault, and at most; doubled each time. A time that the server asks for wins. */
 export const faultPauses: Readonly<Record<FaultClass, { readonly firstMs: number; readonly longestMs: number }>> = {
   unreachable: { firstMs: 5_000, longestMs: 300_000 },
   tls: { firstMs: 30_000, longestMs: 900_000 },
-  // Each try is a failed log-in; providers lock accounts after some ten (FluentSMTP #214).
+  // Each try is a failed login; providers lock accounts after some ten (FluentSMTP #214).
   auth: { firstMs: 60_000, longestMs: 3_600_000 },
   throttled: { firstMs: 10_000, longestMs: 300_000 },
   // Daily windows slide; asking each quarter of an hour finds the end soon enough.

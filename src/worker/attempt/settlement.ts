@@ -76,7 +76,7 @@ export function deferred(attempted: Attempted, { recipients, at }: Decision & { 
   return { row, token, settlement, events, unneeded: [] };
 }
 
-/** A verification that was inconclusive: the next one is due at `retryAt`. Burns no attempt. */
+/** A verification that was inconclusive: the next one is due at `retryAt`. Counts no attempt. */
 export function unverified(attempted: Attempted, recipients: readonly RecipientState[], retryAt: number): LedgerWrite {
   const settlement: Settlement = {
     ...unchanged,

@@ -20,11 +20,11 @@ export interface InDoubt {
 }
 
 /** → `send`: nothing was sent, or policy says to make the attempt again. Otherwise, what follows. */
-export async function verifyAttempt(doubt: InDoubt, tools: DeliverTools): Promise<Delivery | 'send'> {
-  const { task, before } = doubt;
+export async function verifyAttempt(inDoubt: InDoubt, tools: DeliverTools): Promise<Delivery | 'send'> {
+  const { task, before } = inDoubt;
   const attemptedAt = attemptedAtOf(before);
-  const result = await verify(doubt, attemptedAt);
-  const attempted = { ...doubt.attempted, at: tools.now() };
+  const result = await verify(inDoubt, attemptedAt);
+  const attempted = { ...inDoubt.attempted, at: tools.now() };
   const { row } = attempted;
   tools.emit({ event: 'verified', id: row.id, connector: task.job.connector, result });
   switch (result) {
