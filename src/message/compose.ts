@@ -164,8 +164,11 @@ function withAttachments(
  * The finished mail: 7-bit but for non-ASCII local parts and 8-bit message/* attachments, or why there is none. A raw message
  * passes as it is, but for its Bcc fields, a missing Message-ID or Date, and what SMTP cannot carry. `message.from` must be there unless the message is raw.
  */
-export async function composeMail(message: Message, options: ComposeOptions): Promise<Composed> {
-  const turns = createTurns();
+export async function composeMail(
+  message: Message,
+  options: ComposeOptions,
+  turns: Turns = createTurns(),
+): Promise<Composed> {
   const { maxBytes = Infinity } = options;
   if (message.raw !== undefined) return composeRaw(await options.contentOf(message.raw), options, turns, maxBytes);
   const { from } = message;

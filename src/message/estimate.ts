@@ -36,7 +36,7 @@ export function estimateBytes(message: Estimated, maxBytes: number): number {
   const { raw, text, html } = message;
   if (raw !== undefined) return rawBytes(raw, maxBytes);
   // Bcc is in no header, but what the message takes in Redis and in memory.
-  let fixed = structureBytes + headerEstimate(message) + mailboxBytes(message.bcc);
+  let fixed = structureBytes + headerEstimate(message, maxBytes) + mailboxBytes(message.bcc, encodedBytes);
   for (const attachment of message.attachments ?? []) fixed += structureBytes + base64Bytes(contentSize(attachment));
   const texts = [text ?? '', html ?? ''];
   const most = texts.reduce((sum, each) => sum + Buffer.byteLength(each) * mostBytesOfText, fixed);
@@ -67,35 +67,49 @@ function rawBytes(raw: Content, maxBytes: number): number {
   return size + added;
 }
 
-/** Bytes of the header of a composed mail, at most. */
-export function headerEstimate(message: Estimated): number {
-  let bytes = message.subject === undefined ? 0 : fieldBytes('Subject', message.subject);
+/** Bytes of the header of a composed mail, at most. What is more than `enough` by its lengths alone is not looked at any closer. */
+export function headerEstimate(message: Estimated, enough = Infinity): number {
+  const least = headerBytes(message, (text) => Buffer.byteLength(text));
+  return least > enough ? least : headerBytes(message, encodedBytes);
+}
+
+type BytesOf = (text: string, isStructured: boolean) => number;
+
+function headerBytes(message: Estimated, bytesOf: BytesOf): number {
+  let bytes = message.subject === undefined ? 0 : bytesOf(message.subject, false) + 12;
   for (const [name, values] of Object.entries(message.headers ?? {})) {
-    for (const value of values) bytes += fieldBytes(name, value);
+    for (const value of values) bytes += name.length + bytesOf(value, true) + 4;
   }
-  for (const list of [message.to, message.cc, message.replyTo]) bytes += mailboxBytes(list);
+  for (const list of [message.to, message.cc, message.replyTo]) bytes += mailboxBytes(list, bytesOf);
   for (const id of [message.inReplyTo ?? '', ...(message.references ?? [])]) bytes += id.length + 3;
   return bytes;
 }
 
-function mailboxBytes(list: readonly Mailbox[] = []): number {
+function mailboxBytes(list: readonly Mailbox[] = [], bytesOf: BytesOf): number {
   // `, ` and the fold, angle brackets and quotes.
-  return list.reduce((sum, { name = '', address }) => sum + encodedBytes(name) + Buffer.byteLength(address) + 10, 0);
-}
-
-function fieldBytes(name: string, value: string): number {
-  return name.length + encodedBytes(value) + 4;
+  return list.reduce((sum, { name = '', address }) => sum + bytesOf(name, false) + Buffer.byteLength(address) + 10, 0);
 }
 
 /**
- * ASCII goes out in folded lines, other text in encoded words of 75 characters at most (RFC 2047 section 2), a third of which
- * holds none of it. Text with more letters than other characters becomes `Q`, three characters for a byte beyond ASCII.
+ * A structured value in ASCII goes out as it is, in folded lines, and so does other text without quotes and control characters. The
+ * rest becomes encoded words of 75 characters at most, a third of which holds none of it (RFC 2047 section 2): `Q` if there are more
+ * letters than what is no text of a mail, three characters for each that is no letter or digit, else `B`.
  */
-function encodedBytes(text: string): number {
+function encodedBytes(text: string, isStructured: boolean): number {
+  let letters = 0;
+  let others = 0;
+  let safe = 0;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    const lower = code | 0x20;
+    if (lower >= 0x61 && lower <= 0x7a) letters += 1;
+    else if ((code >= 0x30 && code <= 0x39) || code === 0x20) safe += 1;
+    else if (code >= 0x7f || (code < 0x20 && code !== 0x09)) others += 1;
+  }
   const bytes = Buffer.byteLength(text);
-  const excess = bytes - text.length;
-  if (excess === 0) return bytes + Math.ceil(bytes / 50) * 2;
-  // A character of two bytes is one more byte than its text is long, so these are all or nearly all beyond ASCII.
-  if (excess >= text.length) return Math.ceil(bytes * 2) + 60;
-  return Math.ceil((bytes + 2 * Math.min(bytes, 2 * excess)) * 1.5) + 60;
+  if (others === 0 && (isStructured || !(text.includes('"') || text.includes('=?'))))
+    return bytes + Math.ceil(bytes / 50) * 2;
+  const plain = letters + safe;
+  const encoded = others < letters ? plain + 3 * (bytes - plain) : Math.ceil(bytes / 3) * 4;
+  return Math.ceil(encoded * 1.5) + 60;
 }

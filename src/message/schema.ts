@@ -95,7 +95,7 @@ function readTogether(
   }
   const bytes = estimateBytes(fields, limits.maxBytes);
   if (bytes > limits.maxBytes) sayTooLarge(fields.raw === undefined ? '' : 'raw', bytes, limits, issues);
-  const header = headerEstimate(fields);
+  const header = headerEstimate(fields, maxHeaderBytes);
   if (header > maxHeaderBytes) {
     issues.say('', 'too-long', `the header would have about ${header} bytes; the limit is ${maxHeaderBytes}`);
   }

@@ -81,12 +81,15 @@ async function rewriteLeaf({ bytes, header, end }: Entity, turns: Turns): Promis
 }
 
 /** The bytes as this server may get them. `bytes` have CRLF line ends. */
-export async function fitForTransfer(bytes: Buffer, extensions: TransferExtensions): Promise<FittedMail> {
+export async function fitForTransfer(
+  bytes: Buffer,
+  extensions: TransferExtensions,
+  turns: Turns = createTurns(),
+): Promise<FittedMail> {
   const { smtpUtf8 } = extensions;
   const eightBitOk = extensions.eightBitMime || smtpUtf8;
   const { eightBit, longLine } = traits(bytes);
   if (!eightBit && !longLine) return { bytes, use8BitMime: false, useSmtpUtf8: false, unfit: null };
-  const turns = createTurns();
   const found = { utf8Header: false };
   const traitsOf = (start: number, end: number): Traits => traits(bytes.subarray(start, end));
   const policy: Policy = {

@@ -12,6 +12,7 @@ import { report, type Results } from './report.ts';
 import { backlog } from './rows/backlog.ts';
 import { connectors } from './rows/connectors.ts';
 import { enqueue } from './rows/enqueue.ts';
+import { hostile } from './rows/hostile.ts';
 import { idle } from './rows/idle.ts';
 import { large } from './rows/large.ts';
 import { latency } from './rows/latency.ts';
@@ -22,7 +23,7 @@ import type { Finding, Row } from './rows/row.ts';
 import { createDisposables, type Disposables } from '../../testkit/disposables.ts';
 import { sinkProgram } from './sink.ts';
 
-const rows: readonly Row[] = [peers, enqueue, backlog, large, latency, pacing, idle, connectors, processes];
+const rows: readonly Row[] = [peers, enqueue, backlog, large, latency, pacing, idle, connectors, processes, hostile];
 const missing = 'smtp-sink is missing; it comes with Postfix (Debian: apt-get install postfix)';
 
 process.exitCode = await main();
