@@ -51,16 +51,34 @@ export function asError(thrown: unknown): Error {
 }
 
 /**
+ * What a terminal or an editor obeys instead of showing it: C0 and C1 controls, the line separators, and the characters that turn the
+ * direction of text (Bidi_Control of Unicode's PropList.txt; "Trojan Source", CVE-2021-42574).
+ */
+// oxlint-disable-next-line no-control-regex -- control characters are what this finds
+const obeyed = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g;
+
+/**
  * Makes foreign text (a server's reply, an error's message) safe to print: control characters become spaces, so that it
  * cannot forge log lines or move the cursor of a terminal, and it is cut at `limit` characters.
  */
 export function printable(text: string, limit: number): string {
   // What is cut off is not looked at either: the text may be megabytes.
   const head = text.length > limit * 4 + 1_000 ? `${text.slice(0, limit * 4)}…` : text;
-  // C0 and C1 controls, the line separators, and bidirectional overrides (Trojan Source).
-  // oxlint-disable-next-line no-control-regex -- control characters are what this removes
-  const clean = head.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ').trim();
+  const clean = head.replace(obeyed, ' ').trim();
   return clean.length <= limit ? clean : `${clean.slice(0, limit - 1)}…`;
+}
+
+/** The same for a whole line, whose blanks count. */
+export function harmless(line: string): string {
+  return line.replace(obeyed, ' ');
+}
+
+/** JSON in which no character is left that a terminal obeys. JSON itself escapes C0 only; its line ends are between documents. */
+export function harmlessJson(json: string): string {
+  return json.replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** Marks a switch as exhaustive for the compiler. Reaching it is a bug. */

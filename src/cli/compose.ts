@@ -1,4 +1,5 @@
 /** Joins the rooms: the configuration of a command, and the producer or operator that it works with. */
+import { printable } from '../errors.ts';
 import type { Config, ConnectorConfig } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import { nearest } from '../config/suggest.ts';
@@ -47,5 +48,5 @@ export function requireConnector({ connectors }: Config, id: string): ConnectorC
   const ids = connectors.map((connector) => connector.id);
   const near = nearest(id, ids);
   const hint = near === null ? `The configured ones: ${ids.join(', ') || 'none'}.` : `Did you mean ${near}?`;
-  throw new UsageError(`there is no connector "${id}". ${hint}`);
+  throw new UsageError(`there is no connector "${printable(id, 130)}". ${hint}`);
 }

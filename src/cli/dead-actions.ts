@@ -54,7 +54,7 @@ async function replay(call: Call, options: ReplayOptions, ids: readonly string[]
   const { config } = await requireConfig(call, call.configFile);
   const { via = null, rate = 0 } = options;
   if (via !== null && !sends(requireConnector(config, via).direction)) {
-    throw new UsageError(`--via: "${via}" only receives, it never sends`);
+    throw new UsageError(`--via: "${printable(via, 130)}" only receives, it never sends`);
   }
   const act = (operator: Operator, { id, letter }: Chosen): Promise<string> => {
     const lifetimeMs = lifetimeOf(config, via ?? letter?.connector ?? null);

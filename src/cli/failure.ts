@@ -58,7 +58,11 @@ export function report(thrown: unknown, terminal: Terminal): ExitCode {
 
 /** Reports a usage error that commander found, in the same form. */
 export function reportUsage(text: string, terminal: Terminal): void {
-  const message = text.trim().replace(/^error: /, '');
+  // An argument may have line ends of its own; Commander's suggestion is on a line of its own.
+  const message = text
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll(/\n(?!\(Did you mean)/g, ' ');
   tell(terminal, 2, 'usage', message, [], [message]);
 }
 

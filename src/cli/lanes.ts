@@ -1,6 +1,6 @@
 /** `connectors`, `pause ID`, `resume ID`: the connectors and the current state of their lanes. */
 import type { Command } from 'commander';
-import { unreachable } from '../errors.ts';
+import { printable, unreachable } from '../errors.ts';
 import type { Config, ConnectorConfig, Limits } from '../config/config.ts';
 import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { LaneFaults, LaneStatus } from '../queue/lanes/status.ts';
@@ -243,5 +243,5 @@ async function hold(call: Call, id: string, pause: boolean): Promise<ExitCode> {
 function requireSending(config: Config, id: string): void {
   const connector = requireConnector(config, id);
   if (!sends(connector.direction))
-    throw new UsageError(`"${id}" only receives, so there is nothing to pause or resume`);
+    throw new UsageError(`"${printable(id, 130)}" only receives, so there is nothing to pause or resume`);
 }

@@ -1,6 +1,6 @@
 /** `status ID`: the state of a message, from the ledger. */
 import type { Command } from 'commander';
-import { PostlaneError } from '../errors.ts';
+import { PostlaneError, printable } from '../errors.ts';
 import type { MessageStatus } from '../producer/producer.ts';
 import type { Action } from './command.ts';
 import { openProducer, requireConfig } from './compose.ts';
@@ -20,7 +20,7 @@ export function addStatus(program: Command, action: Action): void {
           const status = await producer.status(id);
           if (status === null) {
             const next = 'Settled messages are removed after `retention.ledger`.';
-            throw new PostlaneError('not-found', `No message has the id "${id}". ${next}`);
+            throw new PostlaneError('not-found', `No message has the id "${printable(id, 130)}". ${next}`);
           }
           call.terminal.result(statusJson(status), () => statusLines(status, call.terminal));
           return 0;

@@ -1,5 +1,6 @@
 /** The output of a command: results on stdout, everything else on stderr, JSON on request, colours on a terminal only. */
 import type { Readable } from 'node:stream';
+import { harmless, harmlessJson } from '../errors.ts';
 
 /** The streams of a process. A test passes its own. */
 export interface Streams {
@@ -25,6 +26,11 @@ export interface Terminal {
   readonly bad: (text: string) => string;
 }
 
+// oxlint-disable-next-line no-control-regex -- the escape sequences that this file writes
+const ownColours = /(\u001b\[(?:0|1|31|32)m)/;
+/** Matches nowhere. */
+const noColours = /(?!)/u;
+
 export function createTerminal(
   { stdout, stderr }: Streams,
   { json, env }: { readonly json: boolean; readonly env: Readonly<Record<string, string | undefined>> },
@@ -35,20 +41,27 @@ export function createTerminal(
   const write = (lines: readonly string[]): void => {
     if (lines.length > 0) stdout.write(`${lines.join('\n')}\n`);
   };
+  // Whatever it shows comes from messages, servers and Redis. Of escape sequences, only colours pass, where there are colours.
+  const shown = (text: string): string =>
+    text
+      .split(colour ? ownColours : noColours)
+      .map((part, i) => (i % 2 === 1 ? part : harmless(part)))
+      .join('');
+  const document = (value: unknown): string => harmlessJson(JSON.stringify(value));
   const progress = (text: string): void => {
-    if (stderr.isTTY === true && !json) stderr.write(`\r\u001b[2K${text}`);
+    if (stderr.isTTY === true && !json) stderr.write(`\r\u001b[2K${harmless(text)}`);
   };
   return {
     json,
-    result: (value, lines) => write(json ? [JSON.stringify(value)] : lines()),
-    results: (values, lines) => write(json ? values.map((value) => JSON.stringify(value)) : lines()),
+    result: (value, lines) => write(json ? [document(value)] : lines().map(shown)),
+    results: (values, lines) => write(json ? values.map(document) : lines().map(shown)),
     note(line) {
-      if (!json) stderr.write(`${line}\n`);
+      if (!json) stderr.write(`${shown(line)}\n`);
     },
     progress,
     error(text) {
       progress('');
-      stderr.write(`${text}\n`);
+      stderr.write(`${json ? harmlessJson(text) : text.split('\n').map(shown).join('\n')}\n`);
     },
     bold: paint(1),
     good: paint(32),

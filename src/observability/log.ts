@@ -1,6 +1,6 @@
 /** The log: one JSON line per event, for people and for machines. */
 import { pino, type DestinationStream } from 'pino';
-import type { Issue } from '../errors.ts';
+import { harmlessJson, type Issue } from '../errors.ts';
 import { logTable, type LogEvent, type LogLevel } from './log-table.ts';
 
 export interface LogOptions {
@@ -39,7 +39,7 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: names.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
     },
-    destination,
+    { write: (line) => destination.write(harmlessJson(line)) },
   );
   let awayAt = -Infinity;
 

@@ -32,6 +32,17 @@ test('a line has level, ISO time, worker, event, its fields and a text', () => {
   expect(lines()).toEqual([{ ...sent, level: 'info', time: '2030-01-01T00:00:00.000Z', worker: 'w1', msg: 'sent' }]);
 });
 
+test('attack: what a terminal would obey is escaped in the line, and whole in its JSON', () => {
+  const destination = new PassThrough();
+  const log = createLog({ worker: 'w1', level: 'debug', destination });
+  const reply = 'x\u001b[2J\u0085\u009b2J\u007f\u061c\u200f\u2028\u202e\u2066y';
+  log({ ...sent, id: reply, reply });
+  const line = String(destination.read());
+  // oxlint-disable-next-line no-control-regex -- control characters are what this finds
+  expect(line.trimEnd()).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/);
+  expect(JSON.parse(line)).toMatchObject({ id: reply, reply });
+});
+
 test('a field that the table does not name is not logged', () => {
   const { log, lines } = logOf();
   log({ ...sent, note: 'PLANTED', detail: 'PLANTED' } as LogEvent);

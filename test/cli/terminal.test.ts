@@ -63,6 +63,38 @@ describe('the terminal', () => {
     expect(said()).toEqual({ out: '{"a":1}\n{"a":2}\n', err: '' });
   });
 
+  const attack = 'x\u001b]0;title\u0007\u001b[2J\r\n\u0085\u009b2J\u007f\u061c\u200f\u2028\u202e\u2066y';
+  // oxlint-disable-next-line no-control-regex -- control characters are what this finds
+  const obeyed = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
+  test.each([false, true])('attack: an id that a terminal would obey is one harmless line, with --json %s', (json) => {
+    const { terminal, said } = terminalOf(false, json);
+    terminal.result({ id: attack, ids: [attack] }, () => [`  ${attack}  dropped`]);
+    terminal.results([attack], () => [attack]);
+    terminal.note(attack);
+    const { out, err } = said();
+    expect(out + err).not.toMatch(obeyed);
+    expect(out.split('\n')).toHaveLength(3);
+    expect(err.split('\n')).toHaveLength(json ? 1 : 2);
+    const [first = ''] = out.split('\n');
+    expect(json ? JSON.parse(first) : first.replace(/x.*y/, 'x')).toEqual(
+      json ? { id: attack, ids: [attack] } : '  x  dropped',
+    );
+  });
+
+  test('attack: with colours, ours pass and nothing else', () => {
+    const { terminal, said } = terminalOf(true, false);
+    terminal.result(null, () => [`${terminal.bold(attack)} ${terminal.bad('dead')}`]);
+    terminal.error(`not found: ${attack}`);
+    terminal.progress(attack);
+    const { out, err } = said();
+    // oxlint-disable-next-line no-control-regex -- what the terminal itself writes
+    const without = (text: string): string => text.replaceAll(/\u001b\[(?:0|1|31)m|\r\u001b\[2K/g, '');
+    expect(out).toContain('\u001b[31mdead\u001b[0m');
+    expect(without(out)).not.toMatch(obeyed);
+    expect(without(err)).not.toMatch(obeyed);
+  });
+
   test('without a terminal there is no progress', () => {
     const { terminal, said } = terminalOf(false, false);
     terminal.progress('1 of 2');
