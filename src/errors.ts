@@ -6,7 +6,9 @@ export const errorCodes = {
   'message-invalid': 'The message breaks a rule of the message schema; `issues` names each field and rule.',
   'redis-unavailable':
     'Redis could not be reached in time; nothing is known to be stored. Call again with the same id.',
-  'redis-refused': 'Redis answered with an error (out of memory, read-only, no permission); nothing was stored.',
+  'redis-full':
+    'Redis has no memory or no disk for new messages; nothing was stored. Call again later with the same id.',
+  'redis-refused': 'Redis answered with an error (read-only, no permission); nothing was stored.',
   'redis-unacknowledged':
     'Too few replicas confirmed the message in time, or the master that took it was lost. Call again with the same id.',
   'producer-closed': 'The producer was used after close().',

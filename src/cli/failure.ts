@@ -27,9 +27,13 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
     exit: 1,
     next: 'Check that Redis is running and that `redis` or REDIS_URL points to it, with `postlane check --connect`.',
   },
+  'redis-full': {
+    exit: 1,
+    next: 'Workers make room while they send. If it lasts, start more workers, raise `maxmemory`, or free the disk of Redis.',
+  },
   'redis-refused': {
     exit: 1,
-    next: 'Redis answers with an error: check its memory, its role (replica?) and its ACL.',
+    next: 'Redis answers with an error: check its role (replica?) and its ACL.',
   },
   'redis-unacknowledged': { exit: 1, next: null },
   'producer-closed': { exit: 1, next: null },

@@ -21,6 +21,7 @@ export const configRules = {
   duration: 'A duration is a whole number with a unit.',
   size: 'A size is a number of bytes, or a whole number with a unit.',
   'bytes-per-window': 'A limit of bytes is a size per duration.',
+  percent: 'A percentage is a whole number from 0 to 90 with a percent sign.',
   address: 'An address is one mailbox.',
   'address-pattern': 'A pattern is an address or *@domain.',
   url: 'The Redis URL is one that Postlane can connect to.',

@@ -63,6 +63,11 @@ export const redis = z
       .describe(
         'Number of Cluster slots that connectors are spread over; must be the same for workers and applications. Default: 1.',
       ),
+    reserve: value.percent
+      .optional()
+      .describe(
+        'Part of `maxmemory` that new messages leave to those that are waiting; beyond it, `send` is refused with `redis-full`. Applications pass it as `reservePercent`. Default: `20%`.',
+      ),
   })
   .prefault({})
   .describe('Redis connection.');
@@ -139,6 +144,7 @@ export type RedisConfig = RedisServers & {
   readonly tls?: RedisTls;
   readonly prefix: string;
   readonly shards?: number;
+  readonly reservePercent?: number;
 };
 
 export function buildRedis({
@@ -151,12 +157,14 @@ export function buildRedis({
   tls,
   prefix,
   shards,
+  reserve,
 }: RedisFile): RedisConfig {
   const rest = {
     ...given({ username, password }),
     ...(tls === undefined ? {} : { tls: buildTls(tls) }),
     prefix,
     ...(shards === undefined ? {} : { shards }),
+    ...(reserve === undefined ? {} : { reservePercent: reserve }),
   };
   if (cluster !== undefined) return { cluster, ...rest };
   if (sentinel === undefined) return { url, ...rest };

@@ -1,4 +1,4 @@
-/** Durations and sizes as people write them: `30s`, `24h`, `25MiB`. */
+/** Durations, sizes and percentages as people write them: `30s`, `24h`, `25MiB`, `20%`. */
 
 const msPerUnit: ReadonlyMap<string, number> = new Map([
   ['ms', 1],
@@ -33,6 +33,12 @@ export function parseBytesPerWindow(text: string): { bytes: number; windowMs: nu
   const bytes = parseSizeBytes(size);
   const windowMs = parseDurationMs(window);
   return bytes === null || windowMs === null || more.length > 0 ? null : { bytes, windowMs };
+}
+
+/** `20%`, or null. */
+export function parsePercent(text: string): number | null {
+  const match = /^(0|[1-9]\d?|100)%$/.exec(text);
+  return match === null ? null : Number(match[1]);
 }
 
 function parseQuantity(text: string, units: ReadonlyMap<string, number>): number | null {

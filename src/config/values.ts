@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { asciiDomain, parseAddressPattern, parseMailbox } from '../message/address.ts';
 import type { Mailbox } from '../message/message.ts';
 import type { ConfigRule } from './issues.ts';
-import { parseBytesPerWindow, parseDurationMs, parseSizeBytes } from './units.ts';
+import { parseBytesPerWindow, parseDurationMs, parsePercent, parseSizeBytes } from './units.ts';
 
 type Reading<T> = { readonly value: T } | { readonly must: string };
 
@@ -54,6 +54,14 @@ export const bytesPerWindow = textAs('bytes-per-window', (text): Reading<{ bytes
   if (value === null) return { must: 'must be a size, a slash and a duration: 150MB/5m' };
   const within = value.windowMs >= 1_000 && value.windowMs <= dayMs;
   return within ? { value } : { must: 'must have a window of at least 1s and at most 1d' };
+});
+
+/** Of `maxmemory`: above 90 hardly anything could be enqueued. */
+export const percent = textAs('percent', (text): Reading<number> => {
+  const value = parsePercent(text);
+  return value === null || value > 90
+    ? { must: 'must be a whole number from 0 to 90 and a percent sign: 20%' }
+    : { value };
 });
 
 export const port = z.int().min(1).max(65_535);

@@ -11,7 +11,9 @@ import { encodeWire, jobIdOf, jobPriorities } from '../queue/jobs.ts';
 import { defaultPrefix, jobName } from '../queue/redis/keys.ts';
 import { openQueues, type OpenQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
+import { defaultReservePercent, maxReservePercent } from '../queue/room.ts';
 import { acceptMessage, checkJobSize } from './accept.ts';
+import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
 import { storeLargeContent } from './large-content.ts';
 import { intakeJob, readStatus, type MessageStatus } from './status.ts';
@@ -28,6 +30,11 @@ export type ProducerRedis = RedisSettings & {
   readonly prefix?: string;
   /** Number of shards. Default 1. */
   readonly shards?: number;
+  /**
+   * Percent of `maxmemory`, 0 to 90, that new messages leave to those that are waiting: `send` rejects with `redis-full` instead
+   * of using it. Default 20. Has no effect on a Redis without `maxmemory`.
+   */
+  readonly reservePercent?: number;
 };
 
 export interface ProducerOptions {
@@ -57,14 +64,14 @@ export type SendManyResult =
 
 /**
  * Enqueues messages and reports on them. Every method rejects with a `PostlaneError` and nothing else; after `close()`
- * with `producer-closed`. Where Redis cannot be reached in time, that is `redis-unavailable`; where it answers with an
- * error, `redis-refused`.
+ * with `producer-closed`. Where Redis cannot be reached in time, that is `redis-unavailable`; where it has no memory or no disk
+ * left, `redis-full`; where it answers with another error, `redis-refused`.
  */
 export interface Producer {
   /**
    * Resolves when the message is in Redis. Rejects with `message-invalid` (nothing was stored), `attachment-missing`,
-   * `redis-unavailable`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last four carry the message's `id`: call
-   * again with that id, and the message is not sent twice.
+   * `redis-unavailable`, `redis-full`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last five carry the message's
+   * `id`: call again with that id, and the message is not sent twice.
    */
   send(message: OutboundMessage, options?: CallOptions): Promise<SendResult>;
   /** One result per message, in order. A message that fails does not affect the others, and never rejects the whole. */
@@ -94,14 +101,24 @@ const batchSize = 200;
 
 const weekMs = 7 * 24 * 3_600_000;
 
-/** Opens one connection to Redis. Does not wait for it: a Redis that is away makes `send` reject, not this. */
+/**
+ * Opens one connection to Redis. Does not wait for it: a Redis that is away makes `send` reject, not this.
+ *
+ * @throws PostlaneError `config-invalid` if `reservePercent` is out of its bounds
+ */
 export function createProducer(options: ProducerOptions): Producer {
   const { timeoutMs = 5_000, retentionMs = weekMs, acknowledge } = options;
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
-  const prefix = options.redis.prefix ?? defaultPrefix;
+  const { prefix = defaultPrefix, reservePercent = defaultReservePercent } = options.redis;
+  requirePercent(reservePercent);
   const redis = connectFailFast(options.redis, timeoutMs);
-  const queues = openQueues(redis, { ...options.redis, prefix, failFast: true, limits: () => limits });
+  const queues = openQueues(redis, { ...options.redis, prefix, failFast: true, newMail: true, limits: () => limits });
   const { keys, intake, contents } = queues;
+  const admit = createAdmission(
+    () => queues.room(reservePercent),
+    () => performance.now(),
+    reservePercent,
+  );
   const acknowledged =
     acknowledge === undefined
       ? null
@@ -113,6 +130,7 @@ export function createProducer(options: ProducerOptions): Producer {
       const taken = await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id));
       if (taken > 0) return { id, duplicate: true };
     }
+    await admit(id, message);
     const data = encodeWire(await storeLargeContent(message, id, contents));
     checkJobSize(data, limits);
     const delay = message.sendAt === undefined ? 0 : Math.max(0, Date.parse(message.sendAt) - Date.now());
@@ -149,6 +167,13 @@ export function createProducer(options: ProducerOptions): Producer {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function requirePercent(percent: number): void {
+  if (percent >= 0 && percent <= maxReservePercent) return;
+  const message = `must be 0 to ${maxReservePercent}`;
+  const issues = [{ field: 'redis.reservePercent', rule: 'percent', message }];
+  throw new PostlaneError('config-invalid', `redis.reservePercent ${message}, and is ${percent}`, { issues });
 }
 
 /** A batch at a time, so that a hundred thousand messages are not all in memory twice. */

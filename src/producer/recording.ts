@@ -17,7 +17,7 @@ export interface RecordedMessage {
 }
 
 /** Codes with which send() fails after the message was found valid. */
-export type SendFailure = 'redis-unavailable' | 'redis-refused' | 'redis-unacknowledged';
+export type SendFailure = 'redis-unavailable' | 'redis-full' | 'redis-refused' | 'redis-unacknowledged';
 
 /**
  * What one send() does. A failure stores nothing, unless `stored` says that only the answer was lost: a second send() with

@@ -3,6 +3,7 @@
  * and session leases look the same whether there is one shard or many.
  */
 import type { Processor, Queue } from 'bullmq';
+import { serveWhenFull } from './bullmq/full-redis.ts';
 import { createJobReader, type JobReader } from './bullmq/job-reader.ts';
 import { adoptOrphans, expelIntruders, type Intruder } from './bullmq/intruders.ts';
 import { lockName } from './bullmq/layout.ts';
@@ -18,10 +19,12 @@ import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { createLocation } from './ledger/location.ts';
+import { write } from './lua/script.ts';
 import type { RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
+import { readRoom, type RoomAnswer } from './room.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
 export interface ShardView {
@@ -44,6 +47,8 @@ export interface OpenQueues {
   readonly contents: ContentStore;
   readonly quota: Quota;
   readonly pacer: Pacer;
+  /** How much room there is for new messages. */
+  readonly room: (reservePercent: number) => Promise<RoomAnswer>;
   /** Notes the number of shards; warns if workers were started with another one before. */
   readonly countWarnings: () => Promise<DurabilityWarning[]>;
   /** Gives BullMQ's keys of the intake back to it where foreign jobs stand. → what stood there. */
@@ -65,6 +70,8 @@ export interface OpenOptions {
   readonly shards?: number;
   /** For producers and operators: see `shareConnection`. */
   readonly failFast?: boolean;
+  /** For producers: what they add is new, and a full Redis may refuse it. */
+  readonly newMail?: boolean;
   /** How long the row of a settled message is kept, in ms. */
   readonly retentionMs?: () => number;
   /** Of messages; jobs have theirs by them. */
@@ -74,13 +81,14 @@ export interface OpenOptions {
 const weekMs = 7 * 24 * 3_600_000;
 
 export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues {
-  const { prefix, shards: count = 1, failFast = false, retentionMs = () => weekMs } = options;
+  const { prefix, shards: count = 1, failFast = false, newMail = false, retentionMs = () => weekMs } = options;
   const { limits = () => defaultMessageLimits } = options;
   const boundsOf = (queueName: string): JobBounds => ({
     maxDataBytes: maxDataBytesOf(limits(), queueName !== intakeName),
     maxStalls,
   });
   const shards = shardsOf(prefix, count);
+  if (!newMail) serveWhenFull(redis);
   const shared = shards.prefixes.map((each) => shareConnection(redis, each, { failFast, boundsOf }));
   const { home } = shards;
   const keyOf = (name: string): string => home.queue(intakeName, name);
@@ -95,6 +103,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     pacer: createPacer(redis, shards),
+    room: (reservePercent) => readRoom(redis, shards, reservePercent),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
 
     expelIntruders: () => expelIntruders(redis, keyOf),
@@ -102,8 +111,8 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
 
     async countWarnings() {
       const now = shards.all.length;
-      const before = await redis.set(home.shardCount, now, 'GET');
-      if (before === null || Number(before) === now) return [];
+      const before = Number((await write(redis, 'SET', home.shardCount, now, 'GET')) ?? now);
+      if (before === now) return [];
       const detail = `redis.shards was ${before} and is ${now} now: start all workers and applications with the same number.`;
       return [{ setting: 'redis.shards', detail }];
     },

@@ -1,6 +1,7 @@
 /** Foreign jobs under a name of one of BullMQ's own keys: each is set aside, and the queue works again. */
 import type { Job, Queue } from 'bullmq';
 import type { OpenQueues } from '../queue/open.ts';
+import { write } from '../queue/lua/script.ts';
 import type { HomeKeys } from '../queue/redis/keys.ts';
 import type { RedisClient } from '../queue/redis/connection.ts';
 import { deadLetterInvalid } from './dead-letter.ts';
@@ -29,7 +30,7 @@ export async function setIntrudersAside(tools: IntruderTools): Promise<void> {
 
 /** The same for an intruder that a worker was given as a job. Its id goes from the lists, and BullMQ's key stays. */
 export async function setIntruderJobAside(queue: Queue, job: Job, token: string, tools: IntruderTools): Promise<void> {
-  await tools.redis.set(tools.keys.intakeRepair, '1', 'PX', repairMs);
+  await write(tools.redis, 'SET', tools.keys.intakeRepair, '1', 'PX', repairMs);
   await setIntrudersAside(tools);
   await tools.jobs.discard(queue, String(job.id), token);
 }

@@ -59,7 +59,7 @@ describe('without Redis', () => {
     expect(sent.id).toBe('during');
   });
 
-  test('that is full send() rejects with redis-refused and stores nothing', async () => {
+  test('that is full send() rejects with redis-full and stores nothing', async () => {
     const redis = await startPrivateRedis();
     onTestFinished(() => redis.stop());
     const producer = testProducer('{p}', { url: redis.url });
@@ -68,7 +68,7 @@ describe('without Redis', () => {
     const admin = new Redis(redis.url);
     onTestFinished(() => admin.disconnect());
     await admin.config('SET', 'maxmemory', '1');
-    expect((await rejection(producer.send({ ...message, id: 'full' }))).code).toBe('redis-refused');
+    expect((await rejection(producer.send({ ...message, id: 'full' }))).code).toBe('redis-full');
     await admin.config('SET', 'maxmemory', '0');
     expect(await producer.status('full')).toBeNull();
     expect(await producer.send({ ...message, id: 'full' })).toEqual({ id: 'full', duplicate: false });

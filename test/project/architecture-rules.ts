@@ -72,6 +72,8 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: [
       'open.ts',
       'jobs.ts',
+      // What a producer and an operator ask about memory.
+      'room.ts',
       'ledger/ledger.ts',
       'ledger/dead-letters.ts',
       'ledger/content.ts',
@@ -92,7 +94,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'redis/replication.ts',
       'lua/script.ts',
     ],
-    floors: [['open.ts'], ['lanes'], ['ledger'], ['bullmq', 'sessions'], ['jobs.ts'], ['lua'], ['redis']],
+    floors: [['open.ts'], ['lanes', 'room.ts'], ['ledger'], ['bullmq', 'sessions'], ['jobs.ts'], ['lua'], ['redis']],
   },
   // Applications embed the producer: it knows messages and Redis, and never which connector will send.
   producer: { imports: ['queue', ...foundation], doors: ['producer.ts', 'recording.ts'] },

@@ -99,7 +99,10 @@ function outliving(transport: Transport): Transport {
 /** A producer that is closed when the test ends. */
 export function testProducer(
   prefix: string,
-  options: Omit<ProducerOptions, 'redis'> & { url?: string; redis?: RedisSettings } = {},
+  options: Omit<ProducerOptions, 'redis'> & {
+    url?: string;
+    redis?: RedisSettings & { readonly reservePercent?: number };
+  } = {},
 ): Producer {
   const { url = redisUrl(), redis = { url }, ...rest } = options;
   const producer = createProducer({ redis: { shards: shardCount(), ...redis, prefix }, ...rest });

@@ -47,8 +47,14 @@ export async function backlogThrough(redis: RefusingRedis, { count, refusal, mea
   return account(rows, [server]);
 }
 
-/** The reply to one message comes while Redis refuses writes. → the attempts in the ledger and the account. */
-export async function resultThrough(redis: RefusingRedis): Promise<Account & { readonly attempts: number }> {
+/**
+ * The reply to one message comes while Redis refuses writes; `write` says whether the result is refused as well. → the attempts in
+ * the ledger and the account.
+ */
+export async function resultThrough(
+  redis: RefusingRedis,
+  write: 'refused' | 'taken' = 'refused',
+): Promise<Account & { readonly attempts: number }> {
   const { url, prefix } = redis;
   const producer = testProducer(prefix, { url });
   const { server, reached, release } = await pausedServer('.');
@@ -59,9 +65,11 @@ export async function resultThrough(redis: RefusingRedis): Promise<Account & { r
   await redis.refuse();
   release();
   await worker.waitFor('outcome', 'm');
-  // Refused at least once.
-  await worker.waitFor('error', 'm');
-  await redis.restore();
+  if (write === 'refused') {
+    // Refused at least once.
+    await worker.waitFor('error', 'm');
+    await redis.restore();
+  }
   const rows = await settled(producer, ['m']);
   return { ...account(rows, [server]), attempts: rows[0]!.attempts };
 }

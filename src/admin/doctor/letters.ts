@@ -2,7 +2,7 @@
 import { refsOf } from '../../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetterSummary } from '../../queue/ledger/dead-letters.ts';
 import { decodeIntake } from '../../queue/jobs.ts';
-import { run, script } from '../../queue/lua/script.ts';
+import { run, script, write } from '../../queue/lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
 
@@ -33,7 +33,7 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
         id,
         detail: `it died of ${found.reason}`,
         holds: async () => (await there(id)) && !(await indexed(id)),
-        fix: async () => (await redis.zadd(keys.dead, 'NX', found.at, id)) === 1,
+        fix: async () => (await write(redis, 'ZADD', keys.dead, 'NX', found.at, id)) === 1,
       });
     }
     const kind = async (): Promise<'letter-settled' | 'letter-requeued' | null> => {

@@ -2,6 +2,7 @@
 import { jobIdOf } from '../../queue/jobs.ts';
 import { jobName } from '../../queue/redis/keys.ts';
 import { endStateOf, terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
+import { write } from '../../queue/lua/script.ts';
 import { wireOf } from '../letter-wire.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { dropLetter } from './letters.ts';
@@ -24,7 +25,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
         id,
         detail: `the message is ${found.state}`,
         holds: async () => !(await indexed(id)) && unsettled(await state(id)),
-        fix: async () => (await redis.zadd(keys.unsettled, 'NX', found.deadline, id)) === 1,
+        fix: async () => (await write(redis, 'ZADD', keys.unsettled, 'NX', found.deadline, id)) === 1,
       });
     }
     const connector = found.connector;

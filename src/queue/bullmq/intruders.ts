@@ -68,6 +68,7 @@ export const adoptScript = script(
     keys: ['wait', 'prioritized', 'delayed', 'active', 'completed', 'failed', 'marker'],
     moreKeys: 'jobs',
     moreArgs: 'ids',
+    allowOom: true,
   },
   /* lua */ `
 local adopted = 0

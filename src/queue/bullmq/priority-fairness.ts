@@ -20,7 +20,7 @@ const lowestScoreOfLow = jobPriorities.low * priorityScoreFactor;
  * @lua
  */
 export const promoteScript = script(
-  { keys: ['wait', 'prioritized'], args: ['class', 'lowestOfLow'] },
+  { keys: ['wait', 'prioritized'], args: ['class', 'lowestOfLow'], allowOom: true },
   /* lua */ `
 local first = redis.call('ZRANGE', prioritized, 0, 0, 'WITHSCORES')
 if not first[1] then return 0 end

@@ -8,7 +8,7 @@
  */
 import { RedisQueueBackend, type Job } from 'bullmq';
 import type { RedisClient } from '../redis/connection.ts';
-import { hashed, runText, type HashedLua, type ScriptValue } from '../lua/script.ts';
+import { allowOom, hashed, runText, splitFlag, type HashedLua, type ScriptValue } from '../lua/script.ts';
 import { guardArgCount, guardArgs, isGuarded, luaGuard } from './guarded-steps.ts';
 import { returnInOrder } from './return-order.ts';
 import type { JobBounds } from './soundness.ts';
@@ -56,15 +56,19 @@ export function createStepRunner(redis: RedisClient): StepRunner {
   };
 }
 
-/** BullMQ's keys and arguments come first; their numbers are constants of the script. Those of the guard follow, then ours. */
+/**
+ * BullMQ's keys and arguments come first; their numbers are constants of the script. Those of the guard follow, then ours. The flag of
+ * BullMQ's part is that of the whole.
+ */
 function combine(
   ours: string,
-  theirs: string,
+  defined: string,
   { keys: keyCount, args: argCount }: { readonly keys: number; readonly args: number },
   isGuardedStep: boolean,
 ): HashedLua {
   const argsBefore = argCount + (isGuardedStep ? guardArgCount : 0);
-  return hashed(`
+  const { allowsOom, lua: theirs } = splitFlag(defined);
+  const whole = `
 local allKeys, allArgs = KEYS, ARGV
 ${isGuardedStep ? luaGuard : ''}
 local function part(list, from, to)
@@ -78,7 +82,8 @@ ${theirs}
 end
 local function bullmq() return theirs(part(allKeys, 1, ${keyCount}), part(allArgs, 1, ${argCount})) end
 local KEYS, ARGV = part(allKeys, ${keyCount + 1}, #allKeys), part(allArgs, ${argsBefore + 1}, #allArgs)
-${ours}`);
+${ours}`;
+  return hashed(allowsOom ? allowOom(whole) : whole);
 }
 
 /** The place of the job's id among the arguments of moveToFinished-14.lua and moveJobFromActiveToWait-9.lua: the first after the keys. */

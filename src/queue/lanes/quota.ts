@@ -43,7 +43,7 @@ end
  * @lua
  */
 export const takeScript = script(
-  { keys: [], moreKeys: 'hashes', moreArgs: 'demands' },
+  { keys: [], moreKeys: 'hashes', moreArgs: 'demands', allowOom: true },
   /* lua */ `${luaNow}${luaBooked}
 local wait, which, buckets = 0, 0, {}
 for i, key in ipairs(hashes) do
@@ -85,7 +85,7 @@ return used
 
 /** Over the same hashes, with four values for each: the old bucket, what goes from it, the bucket ms, and what comes into the present one. @lua */
 export const correctScript = script(
-  { keys: [], moreKeys: 'hashes', moreArgs: 'corrections' },
+  { keys: [], moreKeys: 'hashes', moreArgs: 'corrections', allowOom: true },
   /* lua */ `${luaNow}
 for i, key in ipairs(hashes) do
   local bucket, less, bucketMs, more = unpack(corrections, i * 4 - 3, i * 4)

@@ -50,7 +50,11 @@ export function rateLimitOf(messagesPerMinute: number): RateLimit {
  * @lua
  */
 export const takenScript = script(
-  { keys: ['limiter', 'plan', 'ready'], args: ['durationMs', 'intervalUs', 'toleranceUs', 'connector'] },
+  {
+    keys: ['limiter', 'plan', 'ready'],
+    args: ['durationMs', 'intervalUs', 'toleranceUs', 'connector'],
+    allowOom: true,
+  },
   /* lua */ `
 -- Not one of ours: the lane pauses, or its limit has just been changed.
 if redis.call('GET', limiter) ~= '1' then return end

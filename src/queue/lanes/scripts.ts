@@ -14,7 +14,7 @@ import { luaHold } from './wait-reasons.ts';
 
 /** → [ms until the next lane is due or -1, lanes that are due and were not claimed, ids…]. Oldest first, so round robin. */
 export const claimScript = script(
-  { keys: ['ready'], args: ['count', 'visibilityMs'], moreArgs: 'except' },
+  { keys: ['ready'], args: ['count', 'visibilityMs'], moreArgs: 'except', allowOom: true },
   /* lua */ `${luaNow}
 local skip = {}
 for _, id in ipairs(except) do skip[id] = true end
@@ -39,7 +39,7 @@ return { wait, left, unpack(ids) }
 
 /** → when the lane has been in line since. Only a lane that is in the set, so that none is revived. */
 export const yieldScript = script(
-  { keys: ['ready'], args: ['connector', 'channel'] },
+  { keys: ['ready'], args: ['connector', 'channel'], allowOom: true },
   /* lua */ `${luaNow}
 if redis.call('ZADD', ready, 'XX', 'CH', now, connector) == 1 then redis.call('PUBLISH', channel, connector) end
 return now
@@ -78,7 +78,7 @@ end
  * → ms until due, or -1.
  */
 export const refreshScript = script(
-  { keys: ['ready', 'lanes', ...dueKeys], args: ['connector', 'mode', 'channel'] },
+  { keys: ['ready', 'lanes', ...dueKeys], args: ['connector', 'mode', 'channel'], allowOom: true },
   /* lua */ `${luaNow}${luaDueAt}
 local due = dueAt()
 redis.call('SADD', lanes, connector)
@@ -125,7 +125,7 @@ return { 'ok', added }
  * 1 until one succeeds; while its server throttles it is what that seems to bear. → the concurrency in force.
  */
 export const limitsScript = script(
-  { keys: ['meta', 'faults', 'limiter', 'waitReason'], args: ['configured', 'max', 'durationMs'] },
+  { keys: ['meta', 'faults', 'limiter', 'waitReason'], args: ['configured', 'max', 'durationMs'], allowOom: true },
   /* lua */ `${luaInForce}${luaSetLimits}
 local concurrency = inForce(faults, tonumber(configured))
 setLimits(meta, concurrency, max, durationMs)
@@ -146,6 +146,7 @@ export const faultScript = script(
   {
     keys: ['faults', 'meta', 'active', 'wait', 'prioritized', 'limiter', 'waitReason'],
     args: ['firstMs', 'longestMs', 'toldMs', 'kind', 'reply', 'configured', 'longestHoldMs'],
+    allowOom: true,
   },
   /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetConcurrency}${luaHold}
 local running = redis.call('HMGET', faults, 'until', 'faults')

@@ -38,7 +38,7 @@ end
 `;
 
 export const holdLaneScript = script(
-  { keys: ['limiter', 'waitReason'], args: ['pauseMs', 'reason'] },
+  { keys: ['limiter', 'waitReason'], args: ['pauseMs', 'reason'], allowOom: true },
   /* lua */ `${luaHold}
 hold(limiter, waitReason, tonumber(pauseMs), reason)
 `,

@@ -1,4 +1,5 @@
 /** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
+import { run, script } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
@@ -90,6 +91,15 @@ export interface DeadLetters {
   overdue(bounds: { now: number; maxAgeMs: number; maxCount: number; limit: number }): Promise<string[]>;
 }
 
+/** A script, as a full Redis refuses every transaction (MULTI), also one that frees memory. → 1 if it was in the index. @lua */
+export const dropScript = script(
+  { keys: ['letter', 'index'], args: ['id'] },
+  /* lua */ `
+redis.call('DEL', letter)
+return redis.call('ZREM', index, id)
+`,
+);
+
 /** Each dead letter is in the shard that its message's row was in; lists are merged by the time of death. */
 export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLetters {
   const over = <T>(ask: (keys: ShardKeys) => Promise<T>): Promise<T[]> => Promise.all(all.map(ask));
@@ -124,11 +134,10 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
     },
 
     async drop(id) {
-      const dropped = await over(async (keys) => {
-        const [[, removed] = []] = (await redis.multi().zrem(keys.dead, id).del(keys.deadLetter(id)).exec()) ?? [];
-        return removed === 1;
-      });
-      return dropped.includes(true);
+      const dropped = await over(async (keys) =>
+        run(redis, dropScript, { keys: { letter: keys.deadLetter(id), index: keys.dead }, args: { id } }),
+      );
+      return dropped.includes(1);
     },
 
     async overdue({ now, maxAgeMs, maxCount, limit }) {

@@ -24,7 +24,7 @@ interface Place {
 
 /** → the entry that stands; empty where the message is at home. @lua */
 export const locateScript = script(
-  { keys: ['entry', 'homeRow'], args: ['expected', 'target', 'ttlMs'] },
+  { keys: ['entry', 'homeRow'], args: ['expected', 'target', 'ttlMs'], allowOom: true },
   /* lua */ `
 local at = redis.call('GET', entry) or ''
 if at ~= expected then return at end
@@ -44,7 +44,7 @@ return target
  * @lua
  */
 export const takeScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'ttlMs'] },
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'ttlMs'], allowOom: true },
   /* lua */ `
 local row = redis.call('HMGET', rowKey, 'state', 'routed', 'moved')
 if row[1] and not row[3] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
@@ -59,7 +59,7 @@ return fields
 
 /** Writes the fields that were taken. A row that is there already stays. @lua */
 export const putScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline'], moreArgs: 'fields' },
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline'], moreArgs: 'fields', allowOom: true },
   /* lua */ `
 if redis.call('HEXISTS', rowKey, 'state') == 1 and redis.call('HEXISTS', rowKey, 'moved') == 0 then return 0 end
 redis.call('DEL', rowKey)

@@ -35,7 +35,7 @@ end
 
 /** Writes the row of a routed message. → 'ok', or the state of a row that is not waiting to be routed. */
 export const rowScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline', 'entry'], moreArgs: 'fields' },
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline', 'entry'], moreArgs: 'fields', allowOom: true },
   /* lua */ `${luaWriteRow}
 local row = redis.call('HMGET', rowKey, 'state', 'routed', 'recipients')
 if row[1] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
@@ -58,6 +58,7 @@ export const fenceScript = script(
     keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
     args: ['id', 'token', 'open', 'over', 'deadline', 'now', 'uncertain', 'known'],
     moreArgs: 'fields',
+    allowOom: true,
   },
   /* lua */ `${luaNote}${luaTerminal}${luaIsPaused}
 if redis.call('GET', lock) ~= token then return 'lost' end
@@ -109,6 +110,7 @@ const settleShape = {
     'letterCount',
   ],
   moreArgs: 'values',
+  allowOom: true,
 } as const;
 
 const luaSettle = `${luaNote}${luaTerminal}${luaIncrease}
@@ -178,7 +180,7 @@ return { answer, bullmq() }
 
 /** `inIntake` says whether the message's job is there (1/0). A message that reached a recipient stays. */
 export const cancelScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'now', 'retentionMs', 'entry', 'inIntake'] },
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'now', 'retentionMs', 'entry', 'inIntake'], allowOom: true },
   /* lua */ `${luaNote}${luaTerminal}
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'recipients')
 if not row[1] and inIntake ~= '1' then return 'unknown' end
@@ -201,7 +203,7 @@ return 'ok'
 
 /** `from` holds the states that it may come from. Dead recipients get another chance. */
 export const releaseScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'now', 'entry', 'deadline', 'via'], moreArgs: 'from' },
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'now', 'entry', 'deadline', 'via'], moreArgs: 'from', allowOom: true },
   /* lua */ `${luaNote}
 local row = redis.call('HMGET', rowKey, 'state', 'routed', 'recipients')
 local again = row[1] == 'queued' and row[2] == ''

@@ -12,6 +12,8 @@ export interface ScriptShape<Key extends string = string, Arg extends string = s
   readonly moreKeys?: string;
   /** Name of a Lua table with the arguments that follow the named ones. */
   readonly moreArgs?: string;
+  /** It runs although Redis has reached `maxmemory`: it serves messages that were accepted. Not for what stores new ones. */
+  readonly allowOom?: true;
 }
 
 /** A piece of Lua with named inputs. On its own it is a script; with BullMQ's `bullmq()` it is a script add-on. */
@@ -59,7 +61,21 @@ export function script<const Key extends string, const Arg extends string = neve
   text: string,
 ): Script<Key, Arg> {
   const made = lua(shape, text);
-  return { ...made, ...hashed(made.lua) };
+  return { ...made, ...hashed(shape.allowOom === true ? allowOom(made.lua) : made.lua) };
+}
+
+/** Redis 7: https://redis.io/docs/latest/develop/programmability/lua-api/#script-flags */
+const oomFlag = '#!lua flags=allow-oom\n';
+
+/** Lua that Redis runs although it has reached `maxmemory`. */
+export function allowOom(text: string): string {
+  return text.startsWith(oomFlag) ? text : oomFlag + text;
+}
+
+/** The flag stands on the first line and nowhere else: two scripts that become one share it. */
+export function splitFlag(text: string): { readonly allowsOom: boolean; readonly lua: string } {
+  const allowsOom = text.startsWith(oomFlag);
+  return { allowsOom, lua: allowsOom ? text.slice(oomFlag.length) : text };
 }
 
 /** Lua as Redis knows it: by its SHA-1. */
@@ -123,4 +139,22 @@ export function bind<Key extends string, Arg extends string>(
   input: ScriptInput<Key, Arg>,
 ): { readonly lua: string; readonly keys: string[]; readonly args: ScriptValue[] } {
   return { lua: text, ...positional(shape, input) };
+}
+
+/** One command on one key. @lua */
+export const writeScript = script(
+  { keys: ['key'], args: ['command'], moreArgs: 'rest', allowOom: true },
+  /* lua */ `
+return redis.call(command, key, unpack(rest))
+`,
+);
+
+/** A single write that Redis takes although it is full; as a plain command it would be refused. → its reply. */
+export function write(
+  redis: RedisClient,
+  command: 'SET' | 'ZADD',
+  key: string,
+  ...rest: readonly ScriptValue[]
+): Promise<unknown> {
+  return run(redis, writeScript, { keys: { key }, args: { command }, moreArgs: rest });
 }

@@ -126,14 +126,19 @@ function addressOf(url: string): { host: string; port: number } {
   return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) };
 }
 
+/** Whether keys may be on different servers. */
+export function isCluster(redis: RedisClient): redis is Cluster {
+  return redis instanceof Cluster;
+}
+
 /** Every server that takes writes: one, or a Cluster's masters. */
 export function mastersOf(redis: RedisClient): Redis[] {
-  return redis instanceof Cluster ? redis.nodes('master') : [redis];
+  return isCluster(redis) ? redis.nodes('master') : [redis];
 }
 
 /** A connection to subscribe on. A Cluster has one for that within itself; else it is a new one, and the caller's to close. */
 export function subscriberOf(redis: RedisClient, name: string): RedisClient {
-  return redis instanceof Cluster ? redis : redis.duplicate({ connectionName: name });
+  return isCluster(redis) ? redis : redis.duplicate({ connectionName: name });
 }
 
 /** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */
@@ -178,7 +183,13 @@ export function redisError(error: unknown, id?: string): PostlaneError {
   }
   const text = error instanceof Error ? error.message : String(error);
   const options = { cause: error, ...about };
-  // Redis prefixes its own errors with an upper-case word (OOM, READONLY, NOPERM, MISCONF, ERR …).
+  const full = /(?:^|-)(OOM|MISCONF) /.exec(text)?.[1];
+  if (full !== undefined) {
+    const what = full === 'OOM' ? 'its memory is full' : 'it cannot write to its disk';
+    const next = 'Call again later with the same id';
+    return new PostlaneError('redis-full', `Redis has no room for new messages: ${what}. ${next} (${text})`, options);
+  }
+  // Redis prefixes its own errors with an upper-case word (READONLY, NOPERM, ERR …).
   // UNBLOCKED, LOADING and CLUSTERDOWN pass by themselves, so they count as not reached.
   return /^(?!LOADING|CLUSTERDOWN|MASTERDOWN|UNBLOCKED|TRYAGAIN)[A-Z]{3,} /.test(text)
     ? new PostlaneError('redis-refused', `Redis refused to store: ${text}`, options)

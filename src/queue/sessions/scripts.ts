@@ -33,7 +33,7 @@ redis.call('ZADD', sessions, now, '*heard', now + ttl, worker)
 
 /** → expired. Also forgets workers that have been dead for a day. */
 export const heartbeatScript = script(
-  { keys: ['sessions'], args: ['worker', 'lifetimeMs'] },
+  { keys: ['sessions'], args: ['worker', 'lifetimeMs'], allowOom: true },
   /* lua */ `${luaTouch}
 redis.call('ZREMRANGEBYSCORE', sessions, '-inf', now - ${dayMs})
 return expired
@@ -45,7 +45,7 @@ return expired
  * session counts there like any other. → [1 if it may, expired].
  */
 export const acquireScript = script(
-  { keys: [...connectorKeys, 'faults'], args: ['worker', 'lifetimeMs', 'wanted', 'limit'] },
+  { keys: [...connectorKeys, 'faults'], args: ['worker', 'lifetimeMs', 'wanted', 'limit'], allowOom: true },
   /* lua */ `${luaTouch}
 local spared = tonumber(redis.call('ZSCORE', sessions, '*spared') or '0')
 local others = 0
@@ -67,7 +67,7 @@ return { 1, expired }
 
 /** Writes how many leases a worker holds, whatever the others do, and tells them. → expired. */
 export const reportScript = script(
-  { keys: connectorKeys, args: ['worker', 'lifetimeMs', 'count', 'channel', 'message'] },
+  { keys: connectorKeys, args: ['worker', 'lifetimeMs', 'count', 'channel', 'message'], allowOom: true },
   /* lua */ `${luaTouch}
 if tonumber(count) > 0 then
   redis.call('HSET', held, worker, count)
@@ -80,7 +80,7 @@ return expired
 
 /** Asks the worker that holds most leases to end an idle session. The message goes out with that worker's name behind it. */
 export const recallScript = script(
-  { keys: connectorKeys, args: ['worker', 'lifetimeMs', 'channel', 'message'] },
+  { keys: connectorKeys, args: ['worker', 'lifetimeMs', 'channel', 'message'], allowOom: true },
   /* lua */ `${luaTouch}
 local most = 0
 local names = {}

@@ -1,6 +1,7 @@
 /** Maintenance of stored contents: those that no message needs go, left by a crash or by a producer that gave up. */
 import { contentGraceMs } from '../../queue/ledger/content.ts';
 import { terminalStates } from '../../queue/ledger/ledger.ts';
+import { write } from '../../queue/lua/script.ts';
 import { page, type MaintenanceTools } from './tools.ts';
 
 export async function trimContents(tools: MaintenanceTools): Promise<void> {
@@ -15,7 +16,7 @@ export async function trimContents(tools: MaintenanceTools): Promise<void> {
     if (messageIds.length === 0) await contents.release('', [ref]);
     if (needed === 0) count += 1;
     // Examined again after the same time, not in each round.
-    else await redis.zadd(keys.contents, 'XX', now(), ref);
+    else await write(redis, 'ZADD', keys.contents, 'XX', now(), ref);
   }
   if (count > 0) emit({ event: 'contents-trimmed', count });
 }

@@ -12,6 +12,7 @@
  */
 import { sleep } from '../../async/timeout.ts';
 import { asError } from '../../errors.ts';
+import { write } from '../../queue/lua/script.ts';
 import type { Listener } from '../events.ts';
 import { trimContents } from './contents.ts';
 import { enforceDeadlines } from './deadlines.ts';
@@ -25,7 +26,7 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** One round, unless another process has had one within the interval. → whether this process did it. */
 export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Promise<boolean> {
   const { redis, keys, everyMs } = tools;
-  const turn = await redis.set(keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
+  const turn = await write(redis, 'SET', keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));
   await guarded('the intake', tools, () => deadLetterStalled({ queue: tools.intake, connectorId: null }, tools));
