@@ -1,4 +1,4 @@
-/** The doctor: finds each kind of disagreement, mends what can be mended, and sees nothing where nothing is wrong. */
+/** The doctor finds each kind of disagreement, repairs what can be repaired, and reports nothing if nothing is wrong. */
 import { describe, expect, test } from 'vitest';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { parseMessage } from '../../src/message/schema.ts';
@@ -138,14 +138,14 @@ type Shard = ReturnType<typeof shard>;
 interface Case {
   /** Makes the disagreement, and nothing else. */
   readonly make: (at: Shard) => Promise<unknown>;
-  /** What has to hold once it is mended; null where it cannot be. */
-  readonly mended: ((at: Shard) => Promise<unknown>) | null;
+  /** What must hold once it is repaired; null if it cannot be. */
+  readonly repaired: ((at: Shard) => Promise<unknown>) | null;
 }
 
 const cases: Readonly<Record<FindingKind, Case>> = {
   'message-nowhere': {
     make: (at) => at.row('m'),
-    mended: async ({ ledger }) => expect(await ledger.read('m')).toMatchObject({ state: 'dead', reason: 'stalled' }),
+    repaired: async ({ ledger }) => expect(await ledger.read('m')).toMatchObject({ state: 'dead', reason: 'stalled' }),
   },
   'replay-unfinished': {
     async make(at) {
@@ -154,7 +154,7 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       const entry = { at: 1, event: 'replayed' };
       await at.ledger.release('m', { from: ['dead'], entry, deadline: 2 ** 42, via: 'relay' });
     },
-    async mended({ intake, deadLetters, ledger }) {
+    async repaired({ intake, deadLetters, ledger }) {
       expect((await intake.getJob('m'))?.data).toMatchObject({ v: 1 });
       expect(await deadLetters.get('m')).toBeNull();
       expect(await ledger.idStatus('m')).toMatchObject({ kind: 'requeued', via: 'relay' });
@@ -166,25 +166,25 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       await at.job('m');
       await at.redis.zrem(at.keys.unsettled, 'm');
     },
-    mended: async ({ redis, keys }) => expect(await redis.zscore(keys.unsettled, 'm')).toBe(String(2 ** 42)),
+    repaired: async ({ redis, keys }) => expect(await redis.zscore(keys.unsettled, 'm')).toBe(String(2 ** 42)),
   },
   'row-over-indexed': {
     async make(at) {
       await at.row('m', 'sent');
       await at.redis.zadd(at.keys.unsettled, 1, 'm', 1, 'forgotten');
     },
-    mended: async ({ redis, keys }) => expect(await redis.zcard(keys.unsettled)).toBe(0),
+    repaired: async ({ redis, keys }) => expect(await redis.zcard(keys.unsettled)).toBe(0),
   },
   'job-settled': {
     async make(at) {
       await at.row('m', 'sent');
       await at.job('m');
     },
-    mended: async ({ lanes }) => expect(await lanes.queue('relay').getJob('m')).toBeUndefined(),
+    repaired: async ({ lanes }) => expect(await lanes.queue('relay').getJob('m')).toBeUndefined(),
   },
   'job-without-row': {
     make: (at) => at.job('m'),
-    mended: async ({ ledger }) =>
+    repaired: async ({ ledger }) =>
       expect(await ledger.read('m')).toMatchObject({ state: 'queued', connector: 'relay', recipients: [{}] }),
   },
   'job-failed': {
@@ -196,14 +196,14 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       await at.redis.zadd(`${lane}failed`, 1, 'm');
       await at.lanes.refresh('relay', 'exact', false);
     },
-    mended: async ({ lanes }) => expect(await lanes.queue('relay').getJobState('m')).toBe('waiting'),
+    repaired: async ({ lanes }) => expect(await lanes.queue('relay').getJobState('m')).toBe('waiting'),
   },
   'letter-settled': {
     async make(at) {
       await at.row('m', 'sent');
       await at.letter('m');
     },
-    mended: async ({ deadLetters }) => expect(await deadLetters.count()).toBe(0),
+    repaired: async ({ deadLetters }) => expect(await deadLetters.count()).toBe(0),
   },
   'letter-requeued': {
     async make(at) {
@@ -211,7 +211,7 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       await at.job('m');
       await at.letter('m');
     },
-    async mended({ deadLetters, lanes }) {
+    async repaired({ deadLetters, lanes }) {
       expect(await deadLetters.count()).toBe(0);
       expect(await lanes.queue('relay').getJobState('m')).toBe('waiting');
     },
@@ -222,11 +222,11 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       await at.letter('m');
       await at.redis.del(at.keys.dead);
     },
-    mended: async ({ redis, keys }) => expect(await redis.zscore(keys.dead, 'm')).toBe('7'),
+    repaired: async ({ redis, keys }) => expect(await redis.zscore(keys.dead, 'm')).toBe('7'),
   },
   'letter-index-empty': {
     make: (at) => at.redis.zadd(at.keys.dead, 1, 'gone'),
-    mended: async ({ deadLetters }) => expect(await deadLetters.count()).toBe(0),
+    repaired: async ({ deadLetters }) => expect(await deadLetters.count()).toBe(0),
   },
   'lane-not-ready': {
     async make(at) {
@@ -234,7 +234,7 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       await at.job('m');
       await at.redis.zrem(at.keys.ready, 'relay');
     },
-    mended: async ({ redis, keys }) => expect(await redis.zscore(keys.ready, 'relay')).not.toBeNull(),
+    repaired: async ({ redis, keys }) => expect(await redis.zscore(keys.ready, 'relay')).not.toBeNull(),
   },
   'lane-unconfigured': {
     async make(at) {
@@ -242,7 +242,7 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       await at.redis.hset(at.keys.ledger('m'), 'connector', 'gone');
       await at.job('m', 'gone');
     },
-    mended: null,
+    repaired: null,
   },
   'content-unneeded': {
     async make(at) {
@@ -250,19 +250,19 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       const [stored = ''] = await at.redis.zrange(at.keys.contents, 0, '0');
       await at.redis.zadd(at.keys.contents, Date.now() - 2 * hour, stored);
     },
-    mended: async ({ redis, keys }) => expect(await redis.keys(`${keys.prefix}:content*`)).toEqual([]),
+    repaired: async ({ redis, keys }) => expect(await redis.keys(`${keys.prefix}:content*`)).toEqual([]),
   },
   'content-missing': {
     async make(at) {
       await at.row('m');
       await at.job('m', 'relay', { attachments: [{ filename: 'a', ref, size: 1 }] });
     },
-    mended: null,
+    repaired: null,
   },
 };
 
 describe('each kind of disagreement', () => {
-  test.each(Object.entries(cases))('%s is found, and mended where that is safe', async (kind, { make, mended }) => {
+  test.each(Object.entries(cases))('%s is found, and repaired if that is safe', async (kind, { make, repaired }) => {
     const at = shard();
     await make(at);
     const kinds = (findings: Finding[]): string[] => [...new Set(findings.map((finding) => finding.kind))];
@@ -272,15 +272,15 @@ describe('each kind of disagreement', () => {
     // Looking changes nothing.
     expect(await at.findings()).toEqual(first);
 
-    const mending = await at.findings({ fix: true });
-    expect(mending.map(({ fixed }) => fixed)).toEqual(first.map(() => mended !== null));
-    expect(findingKinds[kind as FindingKind].fix === null).toBe(mended === null);
-    await mended?.(at);
-    expect(await at.findings()).toEqual(mended === null ? first : []);
+    const repairing = await at.findings({ fix: true });
+    expect(repairing.map(({ fixed }) => fixed)).toEqual(first.map(() => repaired !== null));
+    expect(findingKinds[kind as FindingKind].fix === null).toBe(repaired === null);
+    await repaired?.(at);
+    expect(await at.findings()).toEqual(repaired === null ? first : []);
   });
 });
 
-describe('what is as it should be is not reported', () => {
+describe('a consistent state is not reported', () => {
   test('messages in the intake, in lanes, held, dead and sent', async () => {
     const at = shard();
     await at.intake.add(jobName, encodeWire(at.message('new')), { jobId: 'new', removeOnComplete: true });
@@ -363,7 +363,7 @@ describe('a repair', () => {
 });
 
 describe('postlane doctor', () => {
-  test('ends with 0 where nothing disagrees or all is mended, with 1 where something is left', async () => {
+  test('exits with 0 if nothing disagrees or all is repaired, otherwise with 1', async () => {
     const at = shard();
     const smtp = '{ direction: outgoing, smtp: { host: 127.0.0.1, security: none } }';
     const lines = ['hostname: mail.example.com', 'systemDefaultGateway: relay', `connectors: { relay: ${smtp} }`];

@@ -42,7 +42,7 @@ describe('usage', () => {
     expect(ended.stderr).toMatch(why);
   });
 
-  test('--config and --json are taken before and after the command', async () => {
+  test('--config and --json are accepted before and after the command', async () => {
     const here = project('not: used\n');
     here.write('other.yaml', plain);
     const before = await here.call(['--json', '--config', 'other.yaml', 'explain', 'sales@example.com']);
@@ -51,18 +51,18 @@ describe('usage', () => {
     expect(after).toEqual(before);
   });
 
-  test('--version is that of the package', async () => {
+  test('--version prints the version of the package', async () => {
     const { version } = JSON.parse(textOf('package.json')) as { version: string };
     expect(await project(plain).call(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
-  test('no command at all ends with 2', async () => {
+  test('a call without a command exits with 2', async () => {
     expect(await project(plain).call([])).toMatchObject({ code: 2, stdout: '' });
   });
 });
 
 describe('check', () => {
-  test('a right configuration ends with 0', async () => {
+  test('a valid configuration exits with 0', async () => {
     const ended = await project(plain).callJson(['check'], { env: nowhere });
     expect(ended).toMatchObject({ code: 0, stderr: '', values: [{ ok: true, issues: [], warnings: [] }] });
   });
@@ -73,7 +73,7 @@ describe('check', () => {
     '  sales: { direction: outgoing, smtp: { host: h.example, auth: { user: u, password: "${NOT_SET}" } } }',
   ]);
 
-  test('every mistake is told with file, line, key and rule, and the exit code is 2', async () => {
+  test('every mistake is printed with file, line, key and rule, and the exit code is 2', async () => {
     const { code, stdout } = await project(wrong).call(['check']);
     expect(code).toBe(2);
     expect(stdout).toMatch(/^postlane\.yaml:3:\d+ {2}connectors\.relay\.smtp\.port {2}\[port\] {2}/m);
@@ -95,13 +95,13 @@ describe('check', () => {
     );
   });
 
-  test('every other command tells the same mistakes on stderr and ends with 2', async () => {
+  test('every other command prints the same mistakes to stderr and exits with 2', async () => {
     const { code, stdout, stderr } = await project(wrong).call(['connectors']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/connectors\.relay\.smtp\.port {2}\[port\]/);
   });
 
-  test('a file that is not there ends with 2 and says how to name one', async () => {
+  test('a missing file exits with 2 and says how to name one', async () => {
     const ended = await project(plain).call(['explain', 'a@example.com', '--config', 'nowhere.yaml']);
     expect(ended.code).toBe(2);
     expect(ended.stderr).toMatch(/nowhere\.yaml.*POSTLANE_CONFIG/);
@@ -120,7 +120,7 @@ describe('explain', () => {
     expect(values).toEqual([expect.objectContaining({ connector, rule, passedOver: [] })]);
   });
 
-  test('a connector that only receives is passed over, and the answer says so', async () => {
+  test('a connector that only receives is passed over, and the output says so', async () => {
     const here = project(plain);
     const { values } = await here.callJson(['explain', 'archive@example.com']);
     expect(values[0]).toMatchObject({ connector: 'relay', rule: 'default', passedOver: [{ connector: 'archive' }] });

@@ -50,7 +50,7 @@ test.each([
   expect(stdout).toContain(`[file-unreadable]  cannot be read (${problem}`);
 });
 
-test('all files together have no more than message.maxSize', async () => {
+test('all files together have at most message.maxSize', async () => {
   const here = project(config(testPrefix()));
   for (const name of ['a', 'b']) here.write(name, 'x'.repeat(600_000));
   const ended = await here.call([...to, '--attach', 'a', '--attach', 'b']);
@@ -60,7 +60,7 @@ test('all files together have no more than message.maxSize', async () => {
   );
 });
 
-test('--eml - takes no more of stdin than message.maxSize', async () => {
+test('--eml - reads at most message.maxSize from stdin', async () => {
   const here = project(config(testPrefix()));
   const ended = await here.call([...to, '--eml', '-'], { input: Buffer.alloc(1_048_577, 'x') });
   expect(ended.code).toBe(2);
@@ -78,7 +78,7 @@ test('the line of an mbox file before the header of an .eml is not a header', as
   expect(server.received.transactions[0]?.bytes.toString()).not.toContain('Thu Jan');
 });
 
-test('a secret that becomes a device, a FIFO or a bomb does not end a worker: the old configuration stays', async () => {
+test('a secret that becomes a device, a FIFO or a huge file does not end a worker: the old configuration stays', async () => {
   const server = await startTestServer({ auth: { user: 'u', password: 'p' } });
   const text = server
     .config(testPrefix())

@@ -23,7 +23,7 @@ const rowOf = async (here: Project, id: string): Promise<Row | undefined> =>
 const archive = '{ direction: incoming, incoming: { protocol: pop3, host: pop.example.com, user: a, password: b } }';
 
 describe('connectors, pause, resume', () => {
-  test('a row per connector: direction, transport, limits, counts', async () => {
+  test('connectors lists direction, transport, limits and counts of each, one per row', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix(), { archive }));
     await here.worker();
@@ -60,7 +60,7 @@ describe('connectors, pause, resume', () => {
     expect((await here.call(['connectors'])).stdout).toMatch(/CONNECTOR .*\nrelay +outgoing +smtp .* ok\n/);
   });
 
-  test('pause holds what waits, resume lets it go', async () => {
+  test('pause holds waiting messages, and resume releases them', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
     const worker = await here.worker();
@@ -79,7 +79,7 @@ describe('connectors, pause, resume', () => {
     expect(await rowOf(here, 'relay')).toMatchObject({ waiting: 0, paused: false, sent: 1 });
   });
 
-  test('a connector that cannot send shows its fault; resume tries again at once', async () => {
+  test('connectors shows the fault of one that cannot send; resume retries at once', async () => {
     const server = await startTestServer({ script: { CONNECT: ['421 4.3.2 maintenance'] } });
     const here = project(server.config(testPrefix()));
     const worker = await here.worker();
@@ -94,7 +94,7 @@ describe('connectors, pause, resume', () => {
     expect(await rowOf(here, 'relay')).toMatchObject({ breaker: { state: 'closed', fault: null } });
   });
 
-  test('what a lane waits for, until when, and how much of its limits is used', async () => {
+  test('connectors shows what a lane waits for, until when, and how much of its limits is used', async () => {
     const server = await startTestServer();
     const smtp = `smtp: { host: 127.0.0.1, port: ${server.port}, security: none }`;
     const limited = (address: string, limits: string): string =>
@@ -133,7 +133,7 @@ describe('connectors, pause, resume', () => {
     expect(stdout).toMatch(/paced .* 1\/min +paced, continues in \d+ s\n/);
   });
 
-  test('a lane whose connector is gone is shown as long as it holds messages', async () => {
+  test('connectors shows a lane without a connector for as long as it has messages', async () => {
     const [server, old] = [await startTestServer(), await startTestServer()];
     const prefix = testPrefix();
     const oldConnector = `{ address: me@example.com, direction: outgoing, smtp: { host: 127.0.0.1, port: ${old.port}, security: none } }`;
@@ -221,7 +221,7 @@ describe('dead letters', () => {
     expect((await here.call(['dead', 'list'])).stdout).toBe('No dead letters.\n');
   });
 
-  test('--via replays by another connector; --rate spaces them', async () => {
+  test('--via replays through another connector; --rate spaces the messages', async () => {
     const { here, accept } = await setUp();
     accept();
     const startedAt = performance.now();
@@ -232,7 +232,7 @@ describe('dead letters', () => {
     expect((await here.callJson(['status', 'two'])).values[0]).toMatchObject({ connector: 'other', state: 'sent' });
   });
 
-  test('a held message is neither replayed nor lost; resolve settles it', async () => {
+  test('replay leaves a held message as it is; resolve settles it', async () => {
     const server = await startTestServer({ script: { '.': ['reset', 'reset'] } });
     const config = server.config(testPrefix()).replace('smtp:', 'onUncertain: hold, smtp:');
     const here = project(config);
@@ -255,7 +255,7 @@ describe('dead letters', () => {
     expect((await here.callJson(['dead', 'list'])).values).toEqual([]);
   });
 
-  test('the Redis of REDIS_URL is asked, whatever the file says', async () => {
+  test('REDIS_URL overrides the Redis of the file', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()).replace('redis: {', 'redis: { url: "redis://127.0.0.1:1",'));
     expect(await here.callJson(['dead', 'list'], { env: { REDIS_URL: redisUrl() } })).toMatchObject({

@@ -49,7 +49,7 @@ test('a field that the table does not name is not logged', () => {
   expect(JSON.stringify(lines())).not.toContain('PLANTED');
 });
 
-test('a secret within a field that is logged is censored', () => {
+test('a secret within a logged field is redacted', () => {
   const { log, lines } = logOf();
   const mistake = { key: 'k', rule: 'r', message: 'm', file: 'f', line: 1, password: 'PLANTED', subject: 'PLANTED' };
   log({ event: 'config-rejected', mistakes: [mistake] });
@@ -58,7 +58,7 @@ test('a secret within a field that is logged is censored', () => {
   expect(JSON.stringify(lines())).not.toContain('PLANTED');
 });
 
-test('what is wrong with a job is told by field and rule, never by its words', () => {
+test('an invalid job is logged by field and rule, never with its content', () => {
   const { log, lines } = logOf();
   const issue = { field: 'to[0]', rule: 'address', message: '"PLANTED" has no @' };
   log({ event: 'invalid', id: 'm1', issues: Array.from({ length: 50 }, () => issue) });
@@ -73,7 +73,7 @@ test('attack: a reply with line breaks cannot forge a line', () => {
   expect(lines()).toHaveLength(1);
 });
 
-test('the level holds back what is below it, and can be changed', () => {
+test('lines below the level are not logged, and the level can be changed', () => {
   const { log, lines } = logOf('warn');
   log(sent);
   expect(lines()).toEqual([]);
@@ -82,7 +82,7 @@ test('the level holds back what is below it, and can be changed', () => {
   expect(lines()).toHaveLength(1);
 });
 
-test('Redis being away is said at once, and then at most every 30 seconds', () => {
+test('an outage of Redis is logged at once, and then at most every 30 seconds', () => {
   let now = 1_000_000;
   const { log, lines } = logOf('info', () => now);
   for (let i = 0; i < 16; i += 1) {

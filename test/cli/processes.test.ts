@@ -23,7 +23,7 @@ const plain = configOf([
 ]);
 
 describe('a process', () => {
-  test('--help is no error, and names every command', async () => {
+  test('--help exits with 0 and names every command', async () => {
     const ended = await project(plain).run(['--help']);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
     for (const name of ['worker', 'check', 'explain', 'send', 'status', 'connectors', 'pause', 'resume', 'dead']) {
@@ -39,13 +39,13 @@ describe('a process', () => {
     });
   });
 
-  test('Redis that is away ends with 1 and says what to look at', async () => {
+  test('without Redis a command exits with 1 and says what to check', async () => {
     const ended = await project(plain).run(['status', 'some-id'], { env: nowhere });
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(/REDIS_URL/);
   });
 
-  test('nothing is coloured where stdout is no terminal', async () => {
+  test('output is not coloured if stdout is not a terminal', async () => {
     const ended = await project(plain).run(['explain', 'sales@example.com']);
     // oxlint-disable-next-line no-control-regex -- escape sequences are what this looks for
     expect(ended.stdout).not.toMatch(/\u001b/);
@@ -53,7 +53,7 @@ describe('a process', () => {
 });
 
 describe('check --connect', () => {
-  test('--connect says which connector cannot be reached, and ends with 1', async () => {
+  test('names the connector that cannot be reached, and exits with 1', async () => {
     const server = await startTestServer();
     const here = project(
       server.config(testPrefix(), {
@@ -73,7 +73,7 @@ describe('check --connect', () => {
     expect(server.received.transactions).toEqual([]);
   });
 
-  test('--connect with Redis away ends with 1 though every connector answers', async () => {
+  test('exits with 1 without Redis even if every connector answers', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
     const { code, values } = await here.json(['check', '--connect'], { env: nowhere });
@@ -81,7 +81,7 @@ describe('check --connect', () => {
     expect(values[0]).toMatchObject({ ok: false, redis: { ok: false }, connectors: [{ ok: true }] });
   });
 
-  test('--connect gives up on a server that never greets after its time limit', async () => {
+  test('gives up on a server that never greets, after its time limit', async () => {
     const server = await startTestServer({ script: { CONNECT: 'hang' } });
     const here = project(server.config(testPrefix()));
     const { code, values } = await here.json(['check', '--connect', '--timeout', '300ms']);
@@ -98,7 +98,7 @@ describe('send and status', () => {
     return { here, server };
   }
 
-  test('--wait ends with 0 when the message is sent, and its content is what was asked for', async () => {
+  test('--wait exits with 0 once the message is sent with the given content', async () => {
     const { here, server } = await setUp();
     here.write('note.txt', 'a note');
     const { code, stderr, values } = await here.json([
@@ -127,7 +127,7 @@ describe('send and status', () => {
     expect(mail).not.toContain('bcc@example.net');
   });
 
-  test('the same id is sent once, and the second call says that it is a duplicate', async () => {
+  test('a message is sent once per id, and the second call reports the duplicate', async () => {
     const { here, server } = await setUp();
     const args = [
       'send',
@@ -164,7 +164,7 @@ describe('send and status', () => {
     expect(server.received.transactions.map(({ to }) => to)).toEqual([['you@example.net'], ['you@example.net']]);
   });
 
-  test('status tells state, connector, recipients and history', async () => {
+  test('status prints state, connector, recipients and history', async () => {
     const { here } = await setUp();
     await here.run([
       'send',
@@ -193,7 +193,7 @@ describe('send and status', () => {
     expect((await here.run(['status', 's1'])).stdout).toMatch(/s1 {2}sent\n(?:.*\n)*you@example\.net +accepted/);
   });
 
-  test('a message that the server refuses ends --wait with 1 and the terminal state', async () => {
+  test('--wait exits with 1 and prints the terminal state of a rejected message', async () => {
     const server = await startTestServer({ script: { RCPT: '550 5.1.1 nobody here' } });
     const here = project(server.config(testPrefix()));
     await here.worker();
@@ -206,7 +206,7 @@ describe('send and status', () => {
 describe('send without a worker', () => {
   const args = ['send', '--to', 'you@example.net', '--text', 'x', '--id', 'w1'];
 
-  test('the message is queued; --wait ends with 1 after its time, and says the last state', async () => {
+  test('the message is queued; --wait exits with 1 after its time and prints the last state', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
     expect(await here.json(args)).toMatchObject({ code: 0, values: [{ id: 'w1', duplicate: false, state: 'queued' }] });
@@ -215,13 +215,13 @@ describe('send without a worker', () => {
     expect(JSON.parse(waited.stderr)).toMatchObject({ error: { code: 'timeout' } });
   });
 
-  test('--send-at puts it off', async () => {
+  test('--send-at schedules the message', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
     expect(await here.json([...args, '--send-at', '2h'])).toMatchObject({ code: 0, values: [{ state: 'scheduled' }] });
   });
 
-  test('an unknown id has no status: 1', async () => {
+  test('status exits with 1 for an unknown id', async () => {
     const server = await startTestServer();
     const ended = await project(server.config(testPrefix())).run(['status', 'nobody']);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
@@ -241,13 +241,13 @@ describe('send without a worker', () => {
     expect(error.issues.map((issue) => issue.field).join()).toContain(field);
   });
 
-  test('refuses a message without From at once where there is no unmonitored address', async () => {
+  test('refuses a message without From at once if there is no unmonitored address', async () => {
     const ended = await project(plain).run(args, { env: nowhere });
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toMatch(/no From.*unmonitoredAddress.*--from/);
   });
 
-  test('refuses a file that cannot be read with 2', async () => {
+  test('exits with 2 for a file that cannot be read', async () => {
     const ended = await project(plain).run([...args, '--attach', 'nothing.pdf']);
     expect(ended.code).toBe(2);
     expect(ended.stderr).toMatch(/nothing\.pdf cannot be read/);

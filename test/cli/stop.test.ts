@@ -17,13 +17,13 @@ function workerOf(): ReturnType<typeof createWorker> {
 }
 
 // What it would wait for, the next sweep or the end of the drain time, is ten minutes away.
-test('a stop during the first sweep does not wait for the next one', async () => {
+test('a stop during the first round of maintenance does not wait for the next one', async () => {
   const worker = workerOf();
   await worker.start();
   expect(await worker.stop()).toBe(true);
 });
 
-test('a stop during the start ends both, and leaves no connection behind', async () => {
+test('a stop during the start ends both, and leaves no connection open', async () => {
   const worker = workerOf();
   const started = worker.start().catch(() => 'rejected');
   expect(await worker.stop()).toBe(true);

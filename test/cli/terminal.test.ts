@@ -13,7 +13,7 @@ describe('tables', () => {
     { title: 'TEXT', cell: ({ text }: { text: string }) => text },
   ];
 
-  test('columns are as wide as their widest cell, and nothing is a dash', () => {
+  test('columns are as wide as their widest cell, and an empty cell is a dash', () => {
     const rows = [
       { name: 'a', count: 1, text: '' },
       { name: null, count: 1000, text: 'x' },
@@ -21,7 +21,7 @@ describe('tables', () => {
     expect(table(rows, columns, plain)).toEqual(['NAME  COUNT  TEXT', 'a         1  -', '-      1000  x']);
   });
 
-  test('attack: a reply with escape sequences and line breaks stays one harmless line', () => {
+  test('attack: a reply with escape sequences and line breaks is printed as one line without them', () => {
     const [, row] = table([{ name: 'a', count: 1, text: 'x\r\n\u001b[2J\u202egnp.exe' }], columns, plain);
     expect(row).toBe('a         1  x [2J gnp.exe');
   });
@@ -55,7 +55,7 @@ describe('the terminal', () => {
     expect(terminalOf(tty, json, env).terminal.bold('x') !== 'x').toBe(coloured);
   });
 
-  test('with --json, stdout has documents only, and neither notes nor progress are told', () => {
+  test('with --json, stdout has documents only, and notes and progress are not printed', () => {
     const { terminal, said } = terminalOf(true, true);
     terminal.note('a note');
     terminal.progress('1 of 2');
@@ -113,7 +113,7 @@ test.each([
   expect(ago(ms)).toBe(text);
 });
 
-test('a number out of Redis that is no time does not break a listing', () => {
+test('a listing survives a number in Redis that is not a valid time', () => {
   expect(iso(Number.NaN)).toBe('NaN');
   expect(iso(0)).toBe('1970-01-01T00:00:00.000Z');
 });

@@ -20,7 +20,7 @@ test.each(['', '5', 's', '-5s', '1.5h', '5 s', '5w', '1h30m', '9999999999s'])('r
 });
 
 describe('times', () => {
-  test('a duration counts back from now for the past, and on for the future', () => {
+  test('a duration counts back from now for a past time, and forward for a future time', () => {
     expect(parsePast('2h', now)).toBe(now - 7_200_000);
     expect(parseFuture('2h', now)).toBe(now + 7_200_000);
   });
@@ -39,7 +39,7 @@ describe('times', () => {
     expect(() => parsePast(text, now)).toThrow('ISO 8601');
   });
 
-  test('every time that toISOString writes is read as itself', () => {
+  test('every time that toISOString writes is parsed back to the same time', () => {
     const times = date({ min: new Date(0), max: new Date('9999-12-31'), noInvalidDate: true });
     assert(
       property(times, (time) => {

@@ -24,7 +24,7 @@ async function stateOf(here: Project, id: string): Promise<unknown> {
   return (await here.callJson(['status', id])).values[0]?.['state'];
 }
 
-test('says ready first, stopped last, and ends with 0 at SIGTERM and at SIGINT', async () => {
+test('logs ready first and stopped last, and exits with 0 on SIGTERM and on SIGINT', async () => {
   const server = await startTestServer();
   const here = project(server.config(testPrefix()));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -36,7 +36,7 @@ test('says ready first, stopped last, and ends with 0 at SIGTERM and at SIGINT',
   }
 });
 
-test('finishes the send that runs when SIGTERM comes, hands the rest back, and ends with 0', async () => {
+test('on SIGTERM finishes the running send, returns the other messages, and exits with 0', async () => {
   const [arrived, letGo] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
   const answer = (): Promise<string> => {
     arrived.resolve();
@@ -59,7 +59,7 @@ test('finishes the send that runs when SIGTERM comes, hands the rest back, and e
   expect(server.received.transactions).toHaveLength(1);
 });
 
-test('a second signal ends it at once, with 1', async () => {
+test('a second signal ends it at once, with exit code 1', async () => {
   const server = await startTestServer({ script: { '.': 'hang' } });
   const here = project(server.config(testPrefix()));
   const worker = await here.worker();
@@ -70,7 +70,7 @@ test('a second signal ends it at once, with 1', async () => {
   expect(await worker.end('SIGINT')).toBe(1);
 });
 
-test('a send that does not come back within the drain time is broken off, and its message is kept', async () => {
+test('a send that does not end within the drain time is aborted, and its message is kept', async () => {
   const server = await startTestServer({ script: { '.': 'hang' } });
   const here = project(server.config(testPrefix(), {}, ['worker: { drain: 200ms }']));
   const worker = await here.worker();
@@ -78,12 +78,12 @@ test('a send that does not come back within the drain time is broken off, and it
   await until(() => server.received.transactions.length === 1, { what: 'the message at the server' });
   await worker.end();
   expect(worker.lines().at(-1)).toMatchObject({ event: 'stopped' });
-  // The body was out whole, so nobody knows: the next worker goes on from here.
+  // The whole body was sent, so the result is unknown: the next worker goes on from here.
   const { values } = await here.callJson(['status', 'stuck']);
   expect(values[0]).toMatchObject({ state: 'deferred', recipients: [{ outcome: 'uncertain' }] });
 });
 
-test('SIGHUP: a new connector works, a bad file keeps the old configuration, an unchanged one is said to be', async () => {
+test('SIGHUP adds a new connector, keeps the old configuration if the file is invalid, and logs an unchanged one', async () => {
   const [relay, sales] = [await startTestServer(), await startTestServer()];
   const prefix = testPrefix();
   const here = project(relay.config(prefix));
@@ -110,7 +110,7 @@ test('SIGHUP: a new connector works, a bad file keeps the old configuration, an 
   expect(sales.received.transactions).toHaveLength(2);
 });
 
-test('a changed file is read by itself, and a connector moves to its new server', async () => {
+test('a changed file is read without a signal, and a connector moves to its new server', async () => {
   const [before, after] = [await startTestServer(), await startTestServer()];
   const prefix = testPrefix();
   const here = project(before.config(prefix));
@@ -122,7 +122,7 @@ test('a changed file is read by itself, and a connector moves to its new server'
   expect([before.received.transactions.length, after.received.transactions.length]).toEqual([1, 1]);
 });
 
-test('settings that need a restart are named when they change', async () => {
+test('a reload logs changed settings that need a restart', async () => {
   const server = await startTestServer();
   const prefix = testPrefix();
   const here = project(server.config(prefix));
@@ -132,7 +132,7 @@ test('settings that need a restart are named when they change', async () => {
   expect(await worker.logged('restart-needed')).toMatchObject({ keys: ['worker.slots'], level: 'warn' });
 });
 
-test('the health check answers while it serves, on the loopback', async () => {
+test('the health check answers on the loopback while the worker runs', async () => {
   const server = await startTestServer();
   const port = await freePort();
   const here = project(server.config(testPrefix(), {}, [`worker: { health: { port: ${port} } }`]));
@@ -148,7 +148,7 @@ test('the health check answers while it serves, on the loopback', async () => {
   await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow('fetch failed');
 });
 
-test('a health port that is taken ends it with 1 and says so', async () => {
+test('a health port that is in use ends it with exit code 1 and an explanation', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   onTestFinished(() => void taken.close());
@@ -164,7 +164,7 @@ test('a health port that is taken ends it with 1 and says so', async () => {
   expect(await worker.ended()).toBe(1);
 });
 
-test('a configuration with mistakes ends it with 2 before it does anything', async () => {
+test('an invalid configuration ends it with exit code 2 before it does anything', async () => {
   const here = project('hostname: x\n');
   const worker = await here.worker({ wait: false });
   expect(await worker.ended()).toBe(2);
@@ -172,7 +172,7 @@ test('a configuration with mistakes ends it with 2 before it does anything', asy
   expect(worker.output()).toMatch(/\[required\]|\[default-gateway-missing\]/);
 });
 
-test('waits for a Redis that is away, says so without flooding the log, and serves when it comes', async () => {
+test('waits for Redis without flooding the log, and serves once Redis is there', async () => {
   const redis = await startPrivateRedis();
   onTestFinished(() => redis.stop());
   await redis.kill();
@@ -186,7 +186,7 @@ test('waits for a Redis that is away, says so without flooding the log, and serv
   expect(await worker.end()).toBe(0);
 });
 
-test('SIGTERM while Redis is away ends it with 0: there was nothing to drain', async () => {
+test('SIGTERM without Redis ends it with exit code 0, because there was nothing to drain', async () => {
   const server = await startTestServer();
   const worker = await project(server.config(testPrefix())).worker({
     wait: false,
@@ -227,7 +227,7 @@ test('attack: neither a password, nor a body, a subject or the list of recipient
   expect(to.filter((address) => log.includes(address))).toEqual(['bad@example.net']);
 });
 
-test('a reader that goes away does not break a command', async () => {
+test('a command survives the end of the program that reads its output', async () => {
   const server = await startTestServer();
   const here = project(server.config(testPrefix()));
   const { spawn } = await import('node:child_process');
@@ -242,7 +242,7 @@ test('a reader that goes away does not break a command', async () => {
   expect(stderr.join('')).toBe('');
 });
 
-test('a client that says nothing does not hold up the end of the health check', async () => {
+test('a silent client does not delay the end of the health check', async () => {
   const server = await startTestServer();
   const port = await freePort();
   const here = project(server.config(testPrefix(), {}, [`worker: { health: { port: ${port} } }`]));

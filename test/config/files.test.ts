@@ -132,7 +132,7 @@ describe('the configuration', () => {
     ]);
   });
 
-  test('takes a PEM path that is a device as a mistake', async () => {
+  test('reports a PEM path that is a device as a mistake', async () => {
     const text = withConnector('direction: outgoing\nsmtp: { host: a.example, tls: { ca: fifo.pem } }');
     const cwd = folder();
     execFileSync('mkfifo', [join(cwd, 'fifo.pem')]);

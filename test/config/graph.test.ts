@@ -27,7 +27,7 @@ test.each([
   expect(await graphOf(block, { '/etc/postlane/app.pem': pem })).toMatchObject({ credential });
 });
 
-test('knows the clouds, and takes addresses of one’s own', async () => {
+test('knows the clouds, and accepts other endpoints', async () => {
   const secret = `${ids}, credential: { clientSecret: s }`;
   expect(await graphOf(secret)).toMatchObject({
     cloud: { graphBaseUrl: 'https://graph.microsoft.com', authorityHost: 'https://login.microsoftonline.com' },
@@ -70,7 +70,7 @@ test.each([
   expect(await mistakes(withConnector(`direction: outgoing\ngraph: { ${block} }`))).toEqual([expected]);
 });
 
-test('no mistake repeats a secret', async () => {
+test('no error repeats a secret', async () => {
   const block = `${ids}, credential: { certificate: hunter2, certificatePassword: hunter3, clientSecret: hunter4 }`;
   const result = await loadText(withConnector(`direction: outgoing\ngraph: { ${block} }`));
   expect(JSON.stringify(result)).not.toMatch(/hunter/);

@@ -70,7 +70,7 @@ test('a file with so many mistakes that they exhaust the stack is one mistake', 
   expect(issues.some(({ rule }) => rule === 'too-many-mistakes')).toBe(true);
 });
 
-describe('a secret in the wrong place is not repeated', () => {
+describe('an error does not repeat a secret in the wrong place', () => {
   const secret = 'hunter2-Zx';
   test.each([
     ['a URL with a login as a host', `smtp: { host: "smtp://user:${secret}@smtp.example.com" }`],

@@ -32,7 +32,7 @@ describe('the path of the file', () => {
     expect(await pathRead({ env: { POSTLANE_CONFIG: '' } })).toEqual(['postlane.yaml', '/srv/app/postlane.yaml']);
   });
 
-  test('that cannot be read is an issue without a line', async () => {
+  test('that cannot be read is reported without a line', async () => {
     const readFile = async () => ({ ok: false, problem: 'EACCES' }) as const;
     const result = await loadConfig({ env: {}, cwd: '/srv', readFile });
     expect(!result.ok && formatIssues(result.issues)).toEqual([
@@ -197,7 +197,7 @@ describe('suggestions', () => {
     expect(nearest(word, known)).toBe(expected);
   });
 
-  test('a known word is its own nearest', () => {
+  test('the nearest to a known word is the word itself', () => {
     fc.assert(
       fc.property(fc.constantFrom(...known), (word) => {
         expect(nearest(word, known)).toBe(word);

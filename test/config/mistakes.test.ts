@@ -54,7 +54,7 @@ test.each<[string, string, { key: string; line: number; rule: string }]>([
     { key: 'systemDefaultGateway', line: 3, rule: 'unmonitored-address-missing' },
   ],
   [
-    'a disabled gateway and an unmonitored address that nobody sends for',
+    'a disabled gateway and an unmonitored address without a sending connector',
     change('Gateway: relay', 'Gateway: disabled'),
     { key: 'unmonitoredAddress', line: 4, rule: 'unmonitored-address-unmatched' },
   ],

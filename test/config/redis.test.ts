@@ -31,7 +31,7 @@ describe('redis', () => {
     });
   });
 
-  test('of REDIS_URL wins over every form, and keeps TLS and users of the file', async () => {
+  test('of REDIS_URL overrides every form, and keeps TLS and users of the file', async () => {
     const env = { REDIS_URL: 'rediss://r:1' };
     const text = over('{ cluster: { nodes: ["redis://${NONE}:1"] }, tls: { servername: r.example }, username: u }');
     expect((await goodConfig(text, { env })).redis).toEqual({
@@ -120,7 +120,7 @@ describe('redis', () => {
     expect(inspect(result, { depth: 10 })).not.toContain('hunter2');
   });
 
-  test('with a plain URL and TLS settings says what to write instead', async () => {
+  test('with an unencrypted URL and TLS settings is refused with what to write instead', async () => {
     expect((await onlyIssue(over('{ url: "redis://a", tls: {} }'))).message).toContain('rediss://');
   });
 });

@@ -28,11 +28,11 @@ describe('references', () => {
     expect(await passwordOf(auth('$${A}${A}'), { env: { A: 'x' } })).toBe('${A}x');
   });
 
-  test('are not looked for in what they bring', async () => {
+  test('are not searched for in the text of a reference', async () => {
     expect(await passwordOf(auth('${A}'), { env: { A: '${B}' } })).toBe('${B}');
   });
 
-  test('may stand for a number or a switch if they are the whole value', async () => {
+  test('can be a number or a boolean if they are the whole value', async () => {
     const text = smtp('port: "${PORT}", allowInsecureAuth: "${INSECURE}"');
     const config = await goodConfig(text, { env: { PORT: '2525', INSECURE: 'true' } });
     expect(config.connectors[0]?.transport).toMatchObject({ smtp: { port: 2525, allowInsecureAuth: true } });
@@ -47,19 +47,19 @@ describe('references', () => {
     expect(await passwordOf(auth('${A}'), { env: { A: '0123' } })).toBe('0123');
   });
 
-  test('that miss a variable are named with it, and break nothing else', async () => {
+  test('to a missing variable are reported with its name, and affect nothing else', async () => {
     const issue = await onlyIssue(smtp('port: "${PORT}", auth: { user: u, password: p }'));
     expect(issue).toMatchObject({ key: 'connectors.c.smtp.port', rule: 'missing-variable', line: 6 });
     expect(issue.message).toContain('PORT');
   });
 
-  test('that miss a file are named with it', async () => {
+  test('to a missing file are reported with its path', async () => {
     const issue = await onlyIssue(auth('${file:/run/secrets/none}'));
     expect(issue).toMatchObject({ key: 'connectors.c.smtp.auth.password', rule: 'missing-file', line: 6 });
     expect(issue.message).toContain('/run/secrets/none, which cannot be read (ENOENT)');
   });
 
-  test('that miss twice in one value are named twice', async () => {
+  test('of one value that miss twice are reported twice', async () => {
     expect(await mistakes(auth('${A}${B}'))).toEqual([
       '6 missing-variable connectors.c.smtp.auth.password',
       '6 missing-variable connectors.c.smtp.auth.password',
@@ -75,11 +75,11 @@ describe('references', () => {
     },
   );
 
-  test('to an empty variable make an empty value, which no key takes', async () => {
+  test('to an empty variable make an empty value, which every key refuses', async () => {
     expect(await mistakes(auth('${A}'), { env: { A: '' } })).toEqual(['6 empty connectors.c.smtp.auth.password']);
   });
 
-  test('in a comment or a key are none', async () => {
+  test('in a comment or a key are not references', async () => {
     expect(await mistakes(`# \${NONE}\n${smtp('port: 25')}`)).toEqual([]);
   });
 });

@@ -62,7 +62,7 @@ describe('reply rules', () => {
     expect(issue.message).toContain('did you mean phase?');
   });
 
-  test('say what is wrong in words', async () => {
+  test('are reported with an explanation', async () => {
     const { message } = await onlyIssue(general('  - { text: "(a|b)+", class: quota }'));
     expect(message).toBe(
       'must not repeat a group: a hostile reply could make it run for ever; repeat single characters or classes',

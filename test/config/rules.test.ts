@@ -124,7 +124,7 @@ describe('the system default gateway', () => {
     expect((await goodConfig(text)).systemDefaultGateway).toBeNull();
   });
 
-  test('is not called unmatched while the address of a connector cannot be read', async () => {
+  test('is not reported as unmatched while the address of a connector cannot be parsed', async () => {
     const text = withConnector('direction: both\naddress: no-reply.example.com\nsmtp: { host: a.example }').replace(
       'Gateway: c',
       'Gateway: disabled\nunmonitoredAddress: no-reply@example.com',
@@ -132,7 +132,7 @@ describe('the system default gateway', () => {
     expect(await mistakes(text)).toEqual(['7 address-pattern connectors.c.address']);
   });
 
-  test('of an unknown id gets a suggestion', async () => {
+  test('with an unknown id is reported with a suggestion', async () => {
     const text = withConnector('direction: both\nsmtp: { host: a.example }').replace('Gateway: c', 'Gateway: C');
     expect((await onlyIssue(text)).message).toContain('did you mean c?');
   });
@@ -156,13 +156,13 @@ describe('credentials and security', () => {
     expect(await mistakes(text)).toEqual(['7 insecure-auth connectors.c.smtp.security']);
   });
 
-  test('allowInsecureAuth lets credentials over an unencrypted session', async () => {
+  test('allowInsecureAuth allows credentials over an unencrypted session', async () => {
     const body =
       'direction: both\nsmtp: { host: a.example, security: none, allowInsecureAuth: true, auth: { user: u, password: p } }';
     expect(await smtp(body)).toMatchObject({ security: 'none', allowInsecureAuth: true, auth: { user: 'u' } });
   });
 
-  test('a gateway without auth and without encryption is an open relay inside a network, and allowed', async () => {
+  test('a gateway without auth and encryption is allowed, for open relays inside a network', async () => {
     expect(await smtp('direction: outgoing\nsmtp: { host: a.example, security: none }')).toMatchObject({ auth: null });
   });
 
@@ -208,7 +208,7 @@ describe('limits and retries', () => {
     (await goodConfig(withConnector(`direction: outgoing\nsmtp: { host: a.example }\nlimits: ${block}`))).connectors[0]
       ?.limits;
 
-  test('without limits it is five at once and no pace', async () => {
+  test('without limits a connector sends five at once, at any rate', async () => {
     expect(await limits('{}')).toEqual({
       preset: null,
       concurrency: 5,
@@ -221,7 +221,7 @@ describe('limits and retries', () => {
     });
   });
 
-  test('a preset brings its numbers, and what stands beside it wins', async () => {
+  test('a preset sets its limits, and the other keys of limits override it', async () => {
     expect(await limits('{ preset: exchange-online }')).toEqual({
       preset: 'exchange-online',
       concurrency: 3,
@@ -244,7 +244,7 @@ describe('limits and retries', () => {
     });
   });
 
-  test('bytes are limited within a window; the preset knows the one of Graph', async () => {
+  test('bytes are limited within a window, and the preset has that of Graph', async () => {
     expect(await limits('{ bytes: 20MiB/90s }')).toMatchObject({
       bytesPerWindow: { bytes: 20 * 1024 * 1024, windowMs: 90_000 },
     });
@@ -264,7 +264,7 @@ describe('limits and retries', () => {
     },
   );
 
-  test('a connector retries as the general settings say, but for its own', async () => {
+  test('a connector inherits the general retry settings that it does not set', async () => {
     const text = `retry: { firstDelay: 1m, lifetime: 2d }\n${withConnector(
       'direction: outgoing\nsmtp: { host: a.example }\nretry: { lifetime: 3h }',
     )}`;
@@ -279,7 +279,7 @@ describe('limits and retries', () => {
     });
   });
 
-  test('an uncertain attempt is made again through SMTP, and looked up for Graph, unless it is said', async () => {
+  test('by default an uncertain attempt is repeated through SMTP and verified through Graph', async () => {
     const onUncertain = async (body: string) =>
       (await goodConfig(withConnector(`direction: outgoing\n${body}`))).connectors[0]?.retry.onUncertain;
     const graph = 'graph: { tenantId: t, clientId: c, credential: { clientSecret: s } }';
@@ -292,7 +292,7 @@ describe('limits and retries', () => {
     expect(await onUncertain(`${graph}\nonUncertain: retry`)).toBe('retry');
   });
 
-  test('a first delay above the longest is refused where it was written, once', async () => {
+  test('a first delay above the longest is reported once, at its place in the file', async () => {
     const connector = withConnector('direction: outgoing\nsmtp: { host: a.example }\nretry: { maxDelay: 20s }');
     expect(await mistakes(connector)).toEqual(['7 retry-order connectors.c.retry.maxDelay']);
     const general = withConnector('direction: outgoing\nsmtp: { host: a.example }');

@@ -61,14 +61,14 @@ async function start(debounceMs = 1) {
 const write = (name: string, content: string) => writeFile(join(folder, name), content);
 
 describe('a change of a file', () => {
-  test('that is written in place is put in force', async () => {
+  test('written in place takes effect', async () => {
     await write('postlane.yaml', text('one.example'));
     const { hostnames } = await start();
     await write('postlane.yaml', text('two.example'));
     await expect.poll(() => hostnames().at(-1), patience).toBe('two.example');
   });
 
-  test('that replaces the file, as editors do, is put in force, and so is the next', async () => {
+  test('that replaces the file, as editors do, takes effect, and so does the next', async () => {
     await write('postlane.yaml', text('one.example'));
     const { hostnames } = await start();
     for (const hostname of ['two.example', 'three.example']) {
@@ -78,7 +78,7 @@ describe('a change of a file', () => {
     }
   });
 
-  test('that Kubernetes makes by swapping ..data is put in force, and so is the next', async () => {
+  test('that Kubernetes makes by swapping ..data takes effect, and so does the next', async () => {
     const publish = async (version: string) => {
       await mkdir(join(folder, `..${version}`));
       await write(`..${version}/postlane.yaml`, text(`${version}.example`));
@@ -94,7 +94,7 @@ describe('a change of a file', () => {
     }
   });
 
-  test('of a file behind a symlink is put in force', async () => {
+  test('of a file behind a symlink takes effect', async () => {
     await mkdir(join(folder, 'real'));
     await write('real/target.yaml', text('one.example'));
     await symlink('real/target.yaml', join(folder, 'postlane.yaml'));
@@ -103,7 +103,7 @@ describe('a change of a file', () => {
     await expect.poll(() => hostnames().at(-1), patience).toBe('two.example');
   });
 
-  test('of a secret in another directory is put in force', async () => {
+  test('of a secret in another directory takes effect', async () => {
     await mkdir(join(folder, 'secrets'));
     await write('secrets/smtp', 'old');
     await write('postlane.yaml', text('one.example', '${file:secrets/smtp}'));
@@ -116,7 +116,7 @@ describe('a change of a file', () => {
     await expect.poll(passwordNow, patience).toBe('new');
   });
 
-  test('of a secret that a reload brought is put in force', async () => {
+  test('of a secret that a reload added takes effect', async () => {
     await write('postlane.yaml', text('one.example'));
     const { watched, changes } = await start();
     await mkdir(join(folder, 'later'));
@@ -130,7 +130,7 @@ describe('a change of a file', () => {
 });
 
 describe('a bad file', () => {
-  test('is reported with its mistakes, and the next good one is put in force', async () => {
+  test('is reported with its mistakes, and the next valid one takes effect', async () => {
     await write('postlane.yaml', text('one.example'));
     const { hostnames, errors } = await start();
     await write('postlane.yaml', text('not a host'));
@@ -140,7 +140,7 @@ describe('a bad file', () => {
     await expect.poll(() => hostnames().at(-1), patience).toBe('two.example');
   });
 
-  test('that refers to a missing file is put in force once that appears', async () => {
+  test('that refers to a missing file takes effect once that file appears', async () => {
     await write('postlane.yaml', text('one.example'));
     const { watched, changes, errors } = await start();
     await mkdir(join(folder, 'secrets'));
@@ -151,7 +151,7 @@ describe('a bad file', () => {
     await expect.poll(() => changes.length, patience).toBe(1);
   });
 
-  test('that has gone is reported, and noticed when it comes back', async () => {
+  test('that is deleted is reported, and takes effect when it is there again', async () => {
     await write('postlane.yaml', text('one.example'));
     const { hostnames, errors } = await start();
     await rm(join(folder, 'postlane.yaml'));
@@ -165,7 +165,7 @@ describe('a reload on demand', () => {
   // The change of the file is noticed too, but not acted upon within the test.
   const onlyOnDemand = 3_600_000;
 
-  test('says what it came to', async () => {
+  test('reports its result', async () => {
     await write('postlane.yaml', text('one.example'));
     const { watched, changes, errors } = await start(onlyOnDemand);
     expect(await watched.reload()).toBe('unchanged');
@@ -180,7 +180,7 @@ describe('a reload on demand', () => {
     expect(errors.length).toBeGreaterThan(0);
   });
 
-  test('that overlaps another waits for it, and the last one has the last word', async () => {
+  test('that overlaps another waits for it, and the last one decides', async () => {
     await write('postlane.yaml', text('one.example'));
     const { watched, hostnames } = await start(onlyOnDemand);
     await write('postlane.yaml', text('two.example'));
@@ -188,7 +188,7 @@ describe('a reload on demand', () => {
     expect(hostnames()).toEqual(['two.example']);
   });
 
-  test('after a listener that threw works again', async () => {
+  test('works after a listener has thrown', async () => {
     await write('postlane.yaml', text('one.example'));
     const loaded = await loadConfig({ env: {}, cwd: folder });
     if (!loaded.ok) throw new Error('bad');
@@ -205,7 +205,7 @@ describe('a reload on demand', () => {
     expect(await watching.reload()).toBe('changed');
   });
 
-  test('after close, or one that close overtakes, calls nobody', async () => {
+  test('after close, or overtaken by close, calls no listener', async () => {
     await write('postlane.yaml', text('one.example'));
     const { watched, changes } = await start(onlyOnDemand);
     await write('postlane.yaml', text('two.example'));
@@ -217,7 +217,7 @@ describe('a reload on demand', () => {
   });
 });
 
-test('other files of the directory cause no load', async () => {
+test('changes of other files in the directory cause no reload', async () => {
   await write('postlane.yaml', text('one.example'));
   const { loads, hostnames } = await start();
   const written = new Set<string | null>();

@@ -219,7 +219,7 @@ describe('the attack of sixty jobs without JSON', () => {
 });
 
 describe('the attack of a job that no worker survives', () => {
-  test('ends after a few deaths as a dead letter that nobody has read, and mail goes on', async () => {
+  test('ends after a few deaths as a dead letter that no worker has read, and mail goes on', async () => {
     const prefix = testPrefix();
     const redis = testConnection();
     const server = await sink();

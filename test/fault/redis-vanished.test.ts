@@ -20,7 +20,7 @@ test('a worker’s connection gives up on the silent host, and its command is an
   expect(await redis.get(key)).toBe('after');
 });
 
-test('a producer whose Redis has vanished rejects, and the same message is accepted by the other host', async () => {
+test('a producer whose Redis host is gone rejects, and the other host accepts the same message', async () => {
   const prefix = testPrefix();
   const proxy = await startTcpProxy({ port: Number(new URL(redisUrl()).port) });
   onTestFinished(() => proxy.stop());

@@ -16,7 +16,7 @@ import {
 } from '../support/smtp-sender.ts';
 import { until } from '../../testkit/until.ts';
 
-test('a 421 at any phase before the end of data burns no attempt and keeps the order of messages', async () => {
+test('a 421 at any phase before the end of data counts no attempt and keeps the order of messages', async () => {
   const beforeTheEnd = phaseNames.filter((name) => name !== 'dot');
   const servers = await failingServers(beforeTheEnd, { answer: '421 4.7.0 busy, try again in 20 seconds' });
   const { rows, ids, of } = await deliverThrough(servers, 4, { concurrency: 1 });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { account, allOnce } from '../support/accounting.ts';
 import { deliverThrough, expectNoneBurned, pauseScale, serverFor } from '../support/smtp-sender.ts';
 
-test('a server that is full narrows the lane instead of stopping it: everything is sent, with few connections in vain', async () => {
+test('a full server lowers the concurrency of the lane instead of stopping it: everything is sent, with few refused connections', async () => {
   let refused = 0;
   const server = await serverFor('full', {
     script: {

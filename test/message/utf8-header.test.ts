@@ -117,7 +117,7 @@ describe.each([
     expect(bytes.toString()).toBe(mail('References: <a@b> <d@e>').toString());
   });
 
-  test('gets an attached mail in ASCII, whoever wrote it', async () => {
+  test('gets an attached mail in ASCII, whatever program wrote it', async () => {
     const attached = ['From: jörg@b.example', 'Subject: é', 'Message-ID: <ü@c>', '', 'x'];
     const { bytes, unfit } = await fitForTransfer(mail('Content-Type: message/rfc822', '', ...attached), extensions);
     expect(unfit).toBeNull();

@@ -155,7 +155,7 @@ describe('large content', () => {
 });
 
 describe('cancel()', () => {
-  test('stops a message that waits in a lane, and cannot stop one that somebody has received', async () => {
+  test('stops a message that waits in a lane, and cannot stop one that a recipient has', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const operator = await testOperator(prefix);

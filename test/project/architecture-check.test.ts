@@ -212,7 +212,7 @@ describe('the check accepts', () => {
     expect(checkArrow(path, target)).toEqual([]);
   });
 
-  test('the types of what a room is only handed', () => {
+  test('an import of types only, for values that a room merely receives', () => {
     const files = {
       'src/observability/a.ts': "import type { WorkerEvent } from '../worker/events.ts';",
       'src/worker/b.ts': "import type { Redis } from 'ioredis';",

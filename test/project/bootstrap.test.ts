@@ -66,7 +66,7 @@ describe('packages', () => {
     expect(staleReason(wanted, installed, development)).toBe(reason);
   });
 
-  test('are fresh without the binaries of other systems', () => {
+  test('are up to date without the binaries of other systems', () => {
     expect(staleReason(wanted, lock({ 'node_modules/a': a, 'node_modules/b': b }), development)).toBeNull();
   });
 
@@ -90,7 +90,7 @@ describe('an installation', () => {
       note('end');
     }, () => note('waits'));`;
 
-  test('waits for another one in the same clone, so that of six side by side none runs beside another', async () => {
+  test('waits for another one in the same clone: of six, no two run at the same time', async () => {
     const folder = temporaryFolder();
     const [file, log] = [join(folder, 'turn'), join(folder, 'log')];
     const six = Array.from({ length: 6 }, () => run(process.execPath, ['-e', program(file, log)]));
@@ -132,14 +132,14 @@ describe('Redis', () => {
     expect(chooseRedis(machine)).toBe(choice);
   });
 
-  test('asks Docker only if nothing else is there, because asking is slow', () => {
+  test('queries Docker only if there is nothing else, because the query is slow', () => {
     const docker = () => {
       throw new Error('asked');
     };
     expect(chooseRedis({ ...everything, redisUrl: undefined, docker })).toBe('binary');
   });
 
-  test('is found by name in the order of names, then of folders, and only if it can be run', () => {
+  test('is found in the order of names, then of folders, and only if it is executable', () => {
     const folder = temporaryFolder();
     const [first, second] = [join(folder, 'first'), join(folder, 'second')];
     for (const [place, name, mode] of [
@@ -241,12 +241,15 @@ describe('the hand-over to a command', () => {
     setTimeout(() => process.exit(1), 20_000);
     console.log('ready');`;
 
-  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('passes %s on once, and waits for the end', async (signal) => {
-    const { child, rest } = await started(counting(signal), direct);
-    child.kill(signal);
-    expect(await once(child, 'exit')).toEqual([11, null]);
-    expect(await rest()).toEqual([`${signal} 1`]);
-  });
+  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+    'passes %s on once, and waits for the command to end',
+    async (signal) => {
+      const { child, rest } = await started(counting(signal), direct);
+      child.kill(signal);
+      expect(await once(child, 'exit')).toEqual([11, null]);
+      expect(await rest()).toEqual([`${signal} 1`]);
+    },
+  );
 
   /** A shell for npm that runs the script of `npm run` in one of the two ways that shells have. */
   function shell(line: string): string {
@@ -265,7 +268,7 @@ describe('the hand-over to a command', () => {
   });
 
   // bash becomes the script, so npm passes SIGTERM to the command and reports how it ended.
-  test('keeps the exit code after SIGTERM to npm where its shell becomes the command', async () => {
+  test('keeps the exit code after SIGTERM to npm if its shell becomes the command', async () => {
     const env = { npm_config_script_shell: shell('eval "exec $2"') };
     const { child, rest } = await started(counting('SIGTERM'), throughNpm, env);
     child.kill('SIGTERM');

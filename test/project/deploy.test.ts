@@ -36,14 +36,14 @@ test('the configuration of the compose file is valid', async () => {
   expect((await deployedConfig()).systemDefaultGateway).toBe('demo');
 });
 
-test('Redis keeps what it has accepted, and forgets nothing when it is full', () => {
+test('Redis persists what it has accepted, and evicts nothing when it is full', () => {
   const { command, volumes } = compose.services.redis;
   expect(command.join(' ')).toContain('--appendonly yes');
   expect(command.join(' ')).toContain('--maxmemory-policy noeviction');
   expect(volumes).toContain('redis:/data');
 });
 
-test('a container is killed only after its worker had the time to drain', async () => {
+test('a container is not killed before its worker had the time to drain', async () => {
   const graceMs = parseDurationMs(compose.services.worker.stop_grace_period) ?? 0;
   expect(graceMs).toBeGreaterThan((await deployedConfig()).worker.drainMs);
 });
@@ -54,11 +54,11 @@ test('several workers can run on one host', () => {
   expect(compose.services.worker.ports).toBeUndefined();
 });
 
-test('the mail server for trying it out does not start by itself', () => {
+test('the mail server for trials starts only on request', () => {
   expect(compose.services.mailpit.profiles).toEqual(['demo']);
 });
 
-test('the health check of the image asks the port of the configuration', async () => {
+test('the health check of the image queries the configured port', async () => {
   const url = new URL(/HEALTH_URL=(\S+)/.exec(dockerfile)?.[1] ?? '');
   const { worker } = await deployedConfig();
   expect(Number(url.port)).toBe(worker.healthPort);

@@ -19,7 +19,7 @@ describe('documents', () => {
     expect(broken).toEqual([]);
   });
 
-  test('a link to nowhere is seen', () => {
+  test('a broken link is detected', () => {
     expect(resolves('README.md', 'docs/nowhere.md')).toBe(false);
     expect(resolves('README.md', '#no-such-heading')).toBe(false);
     expect(resolves('docs/states.md', 'retries.md')).toBe(true);
@@ -54,7 +54,7 @@ describe('paths', () => {
     expect(missing).toEqual([]);
   });
 
-  test('a path to nowhere is seen', () => {
+  test('a missing path is detected', () => {
     expect(pathsOf('see `src/nowhere.ts` and `npm test`')).toEqual(['src/nowhere.ts']);
   });
 
@@ -71,7 +71,7 @@ describe('paths', () => {
 });
 
 describe('docs/README.md', () => {
-  test('leads to every page', () => {
+  test('links to every page', () => {
     const linked = linksOf(textOf('docs/README.md')).map((link) => link.split('#')[0]);
     const pages = documents.flatMap((path) => /^docs\/([\w-]+\.md)$/.exec(path)?.[1] ?? []);
     expect(pages.filter((page) => page !== 'README.md' && !linked.includes(page))).toEqual([]);

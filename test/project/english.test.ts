@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { filesUnder, textOf } from '../support/source.ts';
 
 const texts = filesUnder('.').filter((path) => /\.(?:md|ts|mjs|json|ya?ml|acl|Dockerfile)$/.test(path));
-/** Made by a program, or written by somebody else. */
+/** Not those that a program generates or that have another author. */
 const documents = texts.filter((path) => path.endsWith('.md') && !/^(?:docs\/api|CODE_OF_CONDUCT)\.md$/.test(path));
 
 /** Lines of prose: no code, tables, headings, comments. */
@@ -51,7 +51,7 @@ describe('documents', () => {
     expect([...brokenLines(text), ...crowdedLines(text)]).toEqual([]);
   });
 
-  test('a sentence over two lines and two sentences in a line are seen', () => {
+  test('a sentence over two lines and two sentences in a line are detected', () => {
     expect(brokenLines('This goes\non here.')).toEqual(['This goes']);
     expect(crowdedLines('One. Two.')).toEqual(['One. Two.']);
     expect(brokenLines('One:\n- two\n\n| a b\nc |')).toEqual([]);

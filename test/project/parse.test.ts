@@ -52,7 +52,7 @@ test('refuses a file that it cannot parse', () => {
   expect(() => importsOf('src/queue/here.ts', 'import {')).toThrow('src/queue/here.ts: ');
 });
 
-test('counts the lines of every function, also of those inside another one', () => {
+test('counts the lines of every function, nested ones included', () => {
   const text = 'export function outer() {\n  const inner = async () => {\n    step();\n  };\n  return inner;\n}\n';
   expect(functionsOf('a.ts', text)).toEqual([
     { name: 'outer', lines: 6 },

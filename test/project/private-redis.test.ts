@@ -53,7 +53,7 @@ test('is set up as in production: append-only file, no eviction, loopback only',
   );
 });
 
-test('has its data again after a crash and after a restart, on the same port', async () => {
+test('keeps its data over a crash and a restart, on the same port', async () => {
   const redis = await started({ appendfsync: 'always' });
   const client = connected(redis.url);
   await client.set('kept', 'yes');
@@ -67,7 +67,7 @@ test('has its data again after a crash and after a restart, on the same port', a
   expect(redis.pid()).not.toBe(firstPid);
 });
 
-test('leaves neither process nor folder behind when it is stopped', async () => {
+test('leaves no process and no folder when it is stopped', async () => {
   const redis = await startPrivateRedis();
   expect(existsSync(redis.dir)).toBe(true);
   await redis.stop();
@@ -83,7 +83,7 @@ test('keeps a folder that the caller gave', async () => {
   expect(readdirSync(dir)).toContain('appendonlydir');
 });
 
-test('says so if the port that it was given is taken', async () => {
+test('reports that the given port is in use', async () => {
   const taken = createServer((socket) => socket.destroy());
   taken.listen(0, '127.0.0.1');
   await once(taken, 'listening');
@@ -92,25 +92,28 @@ test('says so if the port that it was given is taken', async () => {
   await expect(startPrivateRedis({ port })).rejects.toThrow(`Redis did not start on port ${port}`);
 });
 
-test('never takes the Redis of somebody else for its own', async () => {
+test('never takes another Redis for its own', async () => {
   const other = await started();
   await expect(startPrivateRedis({ port: other.port })).rejects.toThrow('Redis did not start');
 });
 
-test.each(['SIGKILL', 'SIGTERM'] as const)('ends with its starter, even if that one dies of %s', async (signal) => {
-  const program = `
+test.each(['SIGKILL', 'SIGTERM'] as const)(
+  'ends with the process that started it, even if %s kills that one',
+  async (signal) => {
+    const program = `
     import { startPrivateRedis } from '${join(root, 'testkit/redis.ts')}';
     const redis = await startPrivateRedis();
     console.log(JSON.stringify({ pid: redis.pid(), dir: redis.dir }));
     setInterval(() => {}, 1000);`;
-  const node = nodeFor(root, { development: true });
-  const starter = spawn(node, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = (await once(starter.stdout, 'data')) as [Buffer];
-  const { pid, dir } = JSON.parse(line.toString()) as { pid: number; dir: string };
-  expect(isAlive(pid)).toBe(true);
-  starter.kill(signal);
-  await until(() => !isAlive(pid) && !existsSync(dir), { what: 'the end of the server and its folder' });
-});
+    const node = nodeFor(root, { development: true });
+    const starter = spawn(node, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(starter.stdout, 'data')) as [Buffer];
+    const { pid, dir } = JSON.parse(line.toString()) as { pid: number; dir: string };
+    expect(isAlive(pid)).toBe(true);
+    starter.kill(signal);
+    await until(() => !isAlive(pid) && !existsSync(dir), { what: 'the end of the server and its folder' });
+  },
+);
 
 describe('the keys of a test', () => {
   const stranger = '{t-stranger}:key';
@@ -123,7 +126,7 @@ describe('the keys of a test', () => {
     await testConnection().mset(`${mine}:a`, '1', `${mine}:b`, '1', `${other}:a`, '1', stranger, '1');
   });
 
-  test('are gone when the next test starts, and no others are', async () => {
+  test('are deleted before the next test starts, and no other keys are', async () => {
     const client = testConnection();
     expect(prefixes).toHaveLength(2);
     for (const prefix of prefixes) expect(await client.keys(`${prefix}*`)).toEqual([]);

@@ -18,7 +18,7 @@ const changelog = `# Changelog
 - An older thing.
 `;
 
-test('prints the section of the version', () => {
+test('prints the changelog section of the version', () => {
   expect(releaseNotes('v1.2.3', '1.2.3', changelog)).toBe('### Added\n\n- A thing.\n');
   expect(releaseNotes('v1.2.2', '1.2.2', changelog)).toBe('- An older thing.\n');
 });

@@ -45,7 +45,7 @@ describe('every workflow', () => {
     expect(jobs.filter(({ job }) => job.permissions === undefined).map(({ place }) => place)).toEqual([]);
   });
 
-  test('writes nothing, but for the publication and the notes of a release', () => {
+  test('has no permission to write, except to publish a release and its notes', () => {
     const writing = jobs.flatMap(({ place, job }) =>
       Object.entries(job.permissions ?? {}).flatMap(([what, right]) => (right === 'read' ? [] : `${place}: ${what}`)),
     );

@@ -33,7 +33,7 @@ describe('resolve', () => {
     expect(routeOf('other@example.org')).toBe('default relay');
   });
 
-  test('answers none where nobody matches and the default is disabled', () => {
+  test('answers none if no connector matches and the default is disabled', () => {
     const closed = buildRouteTable([connector('sales', 'both', 'sales@example.com')], null);
     expect(resolve(closed, 'x@example.com')).toEqual({ connector: null, rule: 'none', passedOver: [] });
   });

@@ -26,7 +26,7 @@ export async function graphPair(options: GraphPairOptions = {}): Promise<GraphPa
     settings: { ...settingsFor(graph), ...settings },
     maxConnections,
     addresses,
-    // A resumed upload waits between its tries, and nobody here has the time.
+    // A resumed upload waits between its tries, which would only slow the tests down.
     sleep: () => Promise.resolve(),
     ...(clock === undefined ? {} : { now: clock }),
   });

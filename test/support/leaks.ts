@@ -1,6 +1,6 @@
 /**
  * Fails a test file that leaves something running: a connection it opened, a server it listens with, a process it
- * started. A worker that nobody closed shows as its connection to Redis.
+ * started. A worker that was not closed shows as its connection to Redis.
  *
  * It asks Node itself (diagnostics channels net.client.socket, tracing:net.server.listen, child_process), not Redis'
  * CLIENT LIST, because test files that run at the same moment share one Redis.

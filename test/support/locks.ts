@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { until } from '../../testkit/until.ts';
 
-/** Ends every lock at once, as time does when nobody renews it, and makes the next round of maintenance look for stalled jobs. */
+/** Ends every lock at once, as time does when it is not renewed, and makes the next round of maintenance look for stalled jobs. */
 export async function endLocks(redis: Redis, prefix: string): Promise<void> {
   const keys: string[] = [`${prefix}:sweep`];
   for await (const found of redis.scanStream({ match: `${prefix.slice(0, -1)}*`, count: 1_000 })) {

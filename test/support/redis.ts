@@ -15,7 +15,7 @@ export function shardCount(): number {
 }
 
 /**
- * A key prefix that nobody else uses, as a hash tag, so that all keys share a slot. Its keys are deleted when the test
+ * A key prefix that no other test uses, as a hash tag, so that all keys share a slot. Its keys are deleted when the test
  * has passed and kept when it has failed. To be called in a test or in `beforeEach`.
  */
 export function testPrefix(): string {

@@ -175,7 +175,7 @@ export function expectNoneBurned(rows: readonly MessageStatus[]): void {
   expect(rows.filter(({ attempts }) => attempts !== 1).map(({ id, attempts }) => `${id}: ${attempts}`)).toEqual([]);
 }
 
-/** The servers that fail before MAIL FROM, and only those, are connector faults that burn no attempt. */
+/** The servers that fail before MAIL FROM, and only those, are connector faults that count no attempt. */
 export function expectSessionFaults({ rows, of }: Delivered): void {
   const session: readonly string[] = sessionPhases;
   expectNoneBurned(rows.filter(({ connector }) => session.includes(connector ?? '')));

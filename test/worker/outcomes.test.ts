@@ -160,7 +160,7 @@ describe('a fault of a connector', () => {
     pauseMs: 400,
   };
 
-  test('burns no attempt, kills nothing, keeps the order, and holds the lane for as long as told', async () => {
+  test('counts no attempt, kills no message, keeps the order, and holds the lane for as long as the server asks', async () => {
     const prefix = testPrefix();
     const producer = testProducer(prefix);
     const config = configOf({ relay: { limits: { concurrency: 1, messagesPerMinute: null } } });

@@ -32,7 +32,7 @@ function setUp(process: Process = async () => undefined, lockMs = 5_000) {
 }
 
 describe('a lane worker', () => {
-  test('opens no connection of its own, and closing it closes nobody else’s', async () => {
+  test('opens no connection, and its close closes no shared one', async () => {
     const { prefix, redis, worker, queue } = setUp();
     const count = async () =>
       ((await redis.client('LIST')) as string).split('\n').filter((line) => line.includes(prefix)).length;
@@ -183,7 +183,7 @@ describe('a lane as a queue', () => {
     expect((await lanes.claim(10, 1_000)).connectors).toEqual([]);
   });
 
-  test('with a full complement of active jobs is not due until somebody finishes', async () => {
+  test('with as many active jobs as its concurrency is not due until one finishes', async () => {
     const { lanes, worker, queue } = setUp();
     await lanes.setLimits('x', { concurrency: 1, messagesPerMinute: null });
     await queue.add('message', {}, { jobId: 'a' });

@@ -1,4 +1,4 @@
-/** Priorities inside a lane: high overtakes whatever waits, nobody starves for it, and within a class the order stays. */
+/** Priorities inside a lane: high overtakes all others, no class starves, and within a class the order stays. */
 import { describe, expect, test } from 'vitest';
 import type { Queue } from 'bullmq';
 import { shareConnection } from '../../../src/queue/bullmq/shared-queues.ts';
@@ -133,7 +133,7 @@ describe('a lane', () => {
   });
 });
 
-describe('a job that is lifted', () => {
+describe('a job that is promoted', () => {
   test('is the first of its class, is still counted, and goes back to its class when the lane is held', async () => {
     const { queue, fill, promote, key, redis } = await laneOf(testPrefix());
     await fill('low', ['low-0', 'low-1']);
@@ -154,7 +154,7 @@ describe('a job that is lifted', () => {
     expect(await redis.zrange(key('prioritized'), '0', '-1')).toEqual(['normal-1']);
   });
 
-  test('nothing is lifted where nobody is kept waiting', async () => {
+  test('no job is promoted if no class is kept waiting', async () => {
     const { fill, promote } = await laneOf(testPrefix());
     expect([await promote('normal'), await promote('low')]).toEqual([0, 0]);
     await fill('high', ['high-0']);

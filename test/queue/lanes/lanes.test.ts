@@ -160,7 +160,7 @@ describe('a lane', () => {
     await testProducer(prefix).send({ from: 'x@example.com', to: 'a@example.net', text: 'x' });
     await until(async () => (await lanes.status('relay')).waiting === 1, { what: 'the message to be in its lane' });
     const keys = openQueues(redis, { prefix, shards: shardCount() }).shards.keysOf('relay');
-    // From here on whoever writes a place is refused, and the sweep is, too.
+    // From here on writing a place is refused, also to maintenance.
     await redis.set(keys.lanes, 'no set');
     await lanes.queue('relay').resume();
     await redis.zadd(keys.ready, 0, 'relay');
@@ -193,7 +193,7 @@ describe('a lane', () => {
 });
 
 describe('a stop', () => {
-  test('lets running sends finish, hands the rest back without an attempt burned, and another worker sends it', async () => {
+  test('lets running sends finish and returns the other messages without an attempt, and another worker sends them', async () => {
     const prefix = testPrefix();
     const { step, open, count } = gate();
     const producer = testProducer(prefix);

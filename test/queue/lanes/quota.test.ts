@@ -120,7 +120,7 @@ describe('recipients per day', () => {
 });
 
 describe('bytes within a window', () => {
-  test('are never above the limit in any window of Redis’ clock, whoever asks', async () => {
+  test('never exceed the limit in any window of Redis’ clock, over all workers', async () => {
     const redis = testConnection();
     const shards = shardsOf(testPrefix(), 1);
     const [limit, windowMs] = [1_000, 600];

@@ -87,7 +87,7 @@ describe('over three shards', () => {
     }
   });
 
-  test('an id that one connector has sent is taken for the others, whoever enqueues it', async () => {
+  test('an id that one connector has sent is a duplicate for all others', async () => {
     const prefix = testPrefix();
     const { producer, worker } = over(prefix);
     const { recorded, of } = await worker();

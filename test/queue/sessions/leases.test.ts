@@ -83,7 +83,7 @@ describe('leases', () => {
     const dying = await join();
     const living = await join();
     await take(dying.sessions.of('relay', 1));
-    // Somebody is heard all the time, so that the silence is the dead one's own.
+    // Another worker is heard all the time, so that only the dead one is silent.
     await take(living.sessions.of('other', 1));
     const diedAt = Date.now();
     dying.die();
@@ -100,13 +100,13 @@ describe('leases', () => {
     lease.release();
   });
 
-  test('survive a silence of everybody: it may have been that of Redis', async () => {
+  test('survive a silence of all workers, because Redis may have been away', async () => {
     const { join, keys } = fleet();
     const { sessions } = await join();
     await take(sessions.of('relay', 1));
     const asker = await join();
     const redis = testConnection();
-    // What Redis looks like after it was away for a minute: nobody was heard, and everybody's time is over.
+    // What Redis looks like after it was away for a minute: no worker was heard, and the time of each is over.
     const [seconds] = await redis.time();
     const before = (Number(seconds) - 60) * 1_000;
     await redis.zadd(keys.sessions, before, '*heard', before + 600, 'w1');

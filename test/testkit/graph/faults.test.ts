@@ -73,7 +73,7 @@ describe('tokens', () => {
     expect(await ask(audience, 600)).toBeUndefined();
     expect(await ask('https://elsewhere.example', 600)).toEqual([700023]);
     expect(await ask(audience, -1)).toEqual([700024]);
-    // The right certificate is named, and somebody else has signed.
+    // The right certificate is named, and another key has signed.
     expect(await ask(audience, 600, stranger.key)).toEqual([700027]);
   });
 
@@ -236,12 +236,12 @@ describe('faults', () => {
     const { graph } = caller;
     graph.script({ mailbox: 'other@example.com' }, faults.throttled());
     graph.script({ operation: 'sendMail', when: ({ serial }) => serial > 100 }, faults.throttled());
-    const standing = graph.script('listMessages', () => faults.accessDenied());
+    const lasting = graph.script('listMessages', () => faults.accessDenied());
     const list = async (user: string) => (await caller.mail(`${user}/messages`)).status;
     expect((await send(caller)).status).toBe(202);
     expect([await list(sales), await list(sales), await list('other%40example.com')]).toEqual([403, 403, 429]);
-    standing.clear();
-    expect([standing.used, await list(sales)]).toEqual([2, 200]);
+    lasting.clear();
+    expect([lasting.used, await list(sales)]).toEqual([2, 200]);
     // `*` is Graph, not Entra.
     graph.script('*', faults.internal());
     expect((await caller.token()).status).toBe(200);

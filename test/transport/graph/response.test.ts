@@ -12,7 +12,7 @@ const errorText = (code: string, message = 'said so'): string => JSON.stringify(
 const answer = (status: number, text = '', headers: Record<string, string> = {}) =>
   ({ kind: 'answer', status, text, headers: new Headers(headers) }) as const;
 
-/** `fault pauseMs` or the outcome of everybody. */
+/** `fault pauseMs` or the outcome of all recipients. */
 function brief(outcome: Outcome): string {
   if (outcome.kind === 'connector-fault') return `${outcome.fault} ${outcome.pauseMs ?? '-'}`;
   if (outcome.kind === 'stopped') return 'stopped';

@@ -1,4 +1,4 @@
-/** Whole workers with Graph connectors: they settle doubt, obey throttling, survive an expired secret, and send nothing twice. */
+/** Whole workers with Graph connectors: they settle uncertain attempts, obey throttling, survive an expired secret, and send nothing twice. */
 import { describe, expect, test } from 'vitest';
 import { faults } from '../../../testkit/graph/faults.ts';
 import { createGraphTransport } from '../../../src/transport/graph/graph.ts';
@@ -88,7 +88,7 @@ test('a large message is sent in parts through a whole worker', async () => {
   expect(graph.deliveries.map(({ recipient }) => recipient)).toEqual(['a@example.net', 'hidden@example.net']);
 });
 
-test('many messages over several mailboxes and workers: never a fifth request at once, no attempt burned, each sent once', async () => {
+test('many messages over several mailboxes and workers: never a fifth request at once, no attempt counted, each sent once', async () => {
   const prefix = testPrefix();
   const mailboxes = ['a', 'b', 'c'].map((name) => `${name}@example.com`);
   const { graph } = await graphPair({ mailboxes });

@@ -177,7 +177,7 @@ describe('replies that end the session', () => {
     ['.', '421 4.7.0 too many', 'deferred deferred'],
     ['MAIL', '503 5.5.1 bad sequence', 'deferred deferred'],
     ['MAIL', 'what?', 'deferred deferred'],
-    // Whoever said it may have taken him: a message now, and another one at the retry, would be two.
+    // The server may have accepted the recipient: a message now and another at the retry would be two.
     ['RCPT', 'what?', 'deferred deferred'],
     ['DATA', 'what?', 'deferred deferred'],
     ['.', 'what?', 'uncertain uncertain'],

@@ -1,4 +1,4 @@
-/** A server's limits of a transaction, a session or a parameter: the mail is sent in another way at once, and nobody gets it twice. */
+/** A server's limits of a transaction, a session or a parameter: the mail is sent in another way at once, and no recipient gets it twice. */
 import { describe, expect, test } from 'vitest';
 import { nextOf } from '../../../src/transport/smtp/legs.ts';
 import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
@@ -53,14 +53,17 @@ describe('too many recipients', () => {
     ['DATA', '554 5.5.3 Too many recipients'],
     ['.', '552 Too many recipients for one message'],
     ['.', '452 4.5.3 too many recipients'],
-  ])('said at %s as "%s": nobody has it yet, and it goes in smaller transactions', async ([verb = '', reply = '']) => {
-    const script = { [verb]: ({ to }: SmtpContext) => (to.length > 2 ? reply : undefined) };
-    const { server, transport } = await smtpPair({ script });
-    const to = people(8);
-    expect(summary(await sendBy(transport, mailOf({ to })))).toBe(accepted(8));
-    expect(copies(server)).toEqual(to);
-    expect(sizes(server)).toEqual([2, 2, 2, 2]);
-  });
+  ])(
+    'said at %s as "%s": no recipient has it yet, and it is sent in smaller transactions',
+    async ([verb = '', reply = '']) => {
+      const script = { [verb]: ({ to }: SmtpContext) => (to.length > 2 ? reply : undefined) };
+      const { server, transport } = await smtpPair({ script });
+      const to = people(8);
+      expect(summary(await sendBy(transport, mailOf({ to })))).toBe(accepted(8));
+      expect(copies(server)).toEqual(to);
+      expect(sizes(server)).toEqual([2, 2, 2, 2]);
+    },
+  );
 
   test('each of 100 recipients has the outcome that is its own, though 30 fit into a transaction', async () => {
     const script = {
@@ -112,7 +115,7 @@ describe('too many recipients', () => {
     expect(server.received.commands.filter((line) => line.startsWith('RCPT'))).toHaveLength(7);
   });
 
-  test('a connection that is lost after some have their copy leaves the others for the next attempt, and no copy in doubt', async () => {
+  test('a connection that is lost after some have their copy leaves the others for the next attempt, and no uncertain copy', async () => {
     let dots = 0;
     const script = {
       RCPT: atMost(2, '452 4.5.3 Too many recipients'),

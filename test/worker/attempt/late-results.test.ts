@@ -95,7 +95,7 @@ describe('the result of an attempt that is not the open one any more', () => {
     expect(await deadLetters.count()).toBe(0);
   });
 
-  test('settles the message if everybody has it', async () => {
+  test('settles the message if all recipients have it', async () => {
     await fence('t1');
     await fence('t2', 1);
     await ledger.settle(row, 't2', settlement('deferred', 'accepted', 'deferred'));

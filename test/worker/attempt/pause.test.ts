@@ -73,7 +73,7 @@ describe('messages that were taken before their lane paused', () => {
     ['as a server asked for it', { kind: 'connector-fault', fault: 'throttled', reply: reply('429'), pauseMs: 1_500 }],
     ['after a fault', { kind: 'connector-fault', fault: 'unreachable', reply: reply('ECONNREFUSED'), pauseMs: 1_500 }],
     ['as a server took one and asked for patience', null],
-  ] as const)('%s are handed back unsent, burn no attempt, and go out after it', async (_title, fault) => {
+  ] as const)('%s are returned unsent, count no attempt, and are sent after it', async (_title, fault) => {
     const slowDown = (mail: OutgoingMail): Outcome => Object.assign(accepted(mail), { slowDownMs: 1_500 });
     const { producer, operator, gated, handedBack } = await setUp((mail) => fault ?? slowDown(mail));
     gated.letThrough('m0');

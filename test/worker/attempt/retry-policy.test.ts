@@ -171,7 +171,7 @@ test('the docs print the pause of every fault', () => {
   expect(printed).toEqual(faultPauses);
 });
 
-test('a wrong password costs a handful of log-ins an hour: each pause is twice the one before', () => {
+test('a wrong password costs a handful of logins an hour: each pause is twice the one before', () => {
   const { firstMs, longestMs } = faultPauses.auth;
   let time = 0;
   let tries = 0;
