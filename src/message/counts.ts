@@ -47,7 +47,7 @@ export function fieldFits(name: string, value: unknown, counting: Counting): boo
       return textsFit(name, value, counting);
     case 'subject':
       if (typeof value !== 'string' || fitsBytes(value, maxSubjectBytes)) return true;
-      issues.say(name, 'too-long', `has more than ${maxSubjectBytes} bytes`);
+      issues.say(name, 'too-long', `has more than ${maxSubjectBytes} bytes; shorten it`);
       return false;
     case 'headers':
       return isBytes(value) ? objectFits(path, value, counting) : headersFit(value, issues);
@@ -99,7 +99,11 @@ function listFits(
   { issues }: Counting,
 ): boolean {
   if (!Array.isArray(value) || value.length <= max) return true;
-  issues.say(fieldPath(path), rule, `${value.length} entries; the field takes ${max}`);
+  issues.say(
+    fieldPath(path),
+    rule,
+    `${value.length} entries; the field takes ${max}: leave some out, or send several messages`,
+  );
   return false;
 }
 
@@ -108,7 +112,7 @@ function textsFit(name: string, value: unknown, { issues }: Counting): boolean {
   let left = maxReferencesBytes;
   for (const each of texts) left -= typeof each === 'string' ? each.length : 0;
   if (left >= 0) return true;
-  issues.say(name, 'too-long', `has more than ${maxReferencesBytes} characters`);
+  issues.say(name, 'too-long', `has more than ${maxReferencesBytes} characters; leave out ids in the middle`);
   return false;
 }
 
@@ -129,13 +133,13 @@ function headersFit(value: unknown, issues: IssueList): boolean {
       issues.say(
         fieldPath(['headers', name, ...(isList ? [index] : [])]),
         'too-long',
-        `has more than ${maxHeaderValueBytes} bytes`,
+        `has more than ${maxHeaderValueBytes} bytes; shorten it`,
       );
       fits = false;
     }
   }
   if (count <= maxHeaderFields) return fits;
-  issues.say('headers', 'too-many', `more than ${maxHeaderFields} header fields`);
+  issues.say('headers', 'too-many', `more than ${maxHeaderFields} header fields; leave some out`);
   return false;
 }
 

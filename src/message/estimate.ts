@@ -44,6 +44,11 @@ export function estimateBytes(message: Estimated, maxBytes: number): number {
   return texts.reduce((sum, each) => (sum > maxBytes ? sum : sum + textBytes(each, maxBytes - sum)), fixed);
 }
 
+/** About how many bytes the texts of a message have once they are composed; each is read. */
+export function composedTexts(...texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + textBytes(text, Infinity), 0);
+}
+
 /** No more of the text is read once its lines alone are too many. */
 function textBytes(text: string, maxBytes: number): number {
   const utf8 = Buffer.from(text);

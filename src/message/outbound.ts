@@ -34,7 +34,7 @@ export interface InlineContent {
 export interface StoredContent {
   /** SHA-256 of the bytes: 64 lower-case hexadecimal digits. Unknown content: `attachment-missing`. */
   readonly ref: string;
-  /** Number of bytes. */
+  /** Number of bytes. Another one than Redis has is refused: `message-invalid`. */
   readonly size: number;
 }
 
@@ -112,8 +112,9 @@ export interface OutboundMessage {
   readonly references?: MessageIdList | undefined;
   /**
    * A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references. Its
-   * Bcc fields are removed, and it gets a Message-ID and a Date if it has none. From and recipients are read from its header unless they are given beside it. Rules:
-   * `raw-excludes`, `raw-header`, `base64`, `content-ref`.
+   * Bcc fields are removed, and so is a line `From …` of a mailbox file before its header; it gets a Message-ID and a Date if it has
+   * none. What SMTP cannot carry as lines, such as a NUL, is sent as base64. From and recipients are read from its header unless they
+   * are given beside it; those of `{ ref, size }` have to be given. Rules: `raw-excludes`, `raw-header`, `base64`, `content-ref`.
    */
   readonly raw?: string | Uint8Array | InlineContent | StoredContent | undefined;
   /** What the servers are told, where it differs from the header. Rule: `address`. */

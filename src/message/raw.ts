@@ -62,7 +62,10 @@ export function readRawHeader(bytes: Buffer, maxAddresses = mostAddresses): Pars
     ok: true,
     value: {
       from: from.ok ? { ok: true, value: from.value[0] ?? null } : from,
-      recipients: readList(fields, ['to', 'cc', 'bcc'], maxAddresses),
+      // Only where somebody asks: there may be thousands.
+      get recipients() {
+        return readList(fields, ['to', 'cc', 'bcc'], maxAddresses);
+      },
       messageId: fields.find((field) => field.name.toLowerCase() === 'message-id')?.value ?? null,
     },
   };

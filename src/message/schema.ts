@@ -65,8 +65,9 @@ function readParties(
       else issues.say('raw', 'raw-header', `${header.value.from.problem}; give \`from\` beside it`);
     }
     if (!['to', 'cc', 'bcc'].some((name) => isGiven(input[name])) && !isGiven(fields.envelope?.to)) {
-      if (header.value.recipients.ok) recipients = header.value.recipients.value.map((each) => each.address);
-      else issues.say('raw', 'raw-header', `${header.value.recipients.problem}; give \`to\` beside it`);
+      const listed = header.value.recipients;
+      if (listed.ok) recipients = listed.value.map((each) => each.address);
+      else issues.say('raw', 'raw-header', `${listed.problem}; give \`to\` beside it`);
     }
   }
   return { from, recipients: [...new Set(recipients)] };
@@ -97,7 +98,11 @@ function readTogether(
   if (bytes > limits.maxBytes) sayTooLarge(fields.raw === undefined ? '' : 'raw', bytes, limits, issues);
   const header = headerEstimate(fields, maxHeaderBytes);
   if (header > maxHeaderBytes) {
-    issues.say('', 'too-long', `the header would have about ${header} bytes; the limit is ${maxHeaderBytes}`);
+    issues.say(
+      '',
+      'too-long',
+      `the header would have about ${header} bytes; the limit is ${maxHeaderBytes}: shorten to, cc, replyTo, headers or references`,
+    );
   }
   if (fields.sendAt !== undefined && fields.expiresAt !== undefined && fields.expiresAt <= fields.sendAt) {
     issues.say('expiresAt', 'date-order', 'must be after sendAt');

@@ -6,6 +6,7 @@
  * - A message that is larger than the whole passes alone, and one that is larger than half alone in its connector.
  */
 import { contentSize } from '../message/content.ts';
+import { composedTexts } from '../message/estimate.ts';
 import type { Message } from '../message/message.ts';
 
 export interface ByteBudget {
@@ -106,6 +107,9 @@ export function createByteBudget(capacity: () => number, end: AbortSignal): Byte
   };
 }
 
+/** Texts above this are read: those of line ends or of other letters than ours become two to four times as large. */
+const readTextsFrom = 256 * 1024;
+
 /**
  * Bytes of a message once it is composed, known without reading its contents: attachments become lines of base64 (78 bytes for
  * 57, RFC 2045 section 6.8), text may. `maxInMemoryBytes`: what is larger is sent part by part, and only so much is held.
@@ -113,6 +117,11 @@ export function createByteBudget(capacity: () => number, end: AbortSignal): Byte
 export function bytesHeld({ raw, text = '', html = '', attachments }: Message, maxInMemoryBytes = Infinity): number {
   if (raw !== undefined) return contentSize(raw);
   const attached = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
-  const size = Buffer.byteLength(text) + Buffer.byteLength(html) + Math.min(attached, maxInMemoryBytes);
-  return Math.ceil((size * 78) / 57);
+  const written = Buffer.byteLength(text) + Buffer.byteLength(html);
+  const texts = written > readTextsFrom ? composedTexts(text, html) : asBase64(written);
+  return texts + asBase64(Math.min(attached, maxInMemoryBytes));
+}
+
+function asBase64(bytes: number): number {
+  return Math.ceil((bytes * 78) / 57);
 }

@@ -177,6 +177,15 @@ describe('the bytes of a message', () => {
     expect(bytesHeld(message([], { raw: { ref: 'f'.repeat(64), size: 1_000 } }))).toBe(1_000);
   });
 
+  test.each([
+    ['line ends', '\n'.repeat(1_000_000), 2_700_000],
+    ['letters that are written as three characters', 'a='.repeat(500_000), 2_000_000],
+    ['letters beyond ASCII', 'é'.repeat(500_000), 1_360_000],
+  ])('are those of the composed mail for a large text of %s', (_, text, least) => {
+    expect(bytesHeld(message([], { text }))).toBeGreaterThan(least);
+    expect(bytesHeld(message([], { text }))).toBeLessThan(least * 1.1);
+  });
+
   test('are those of a part where it is sent part by part', () => {
     expect(bytesHeld(message([stored, stored]), 570_000)).toBe(780_000);
   });
