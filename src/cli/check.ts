@@ -12,7 +12,7 @@ import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { table } from './table.ts';
 import { loadTransports, type BuildTransport } from '../embed/transports.ts';
-import { parseDuration } from './values.ts';
+import { durationOption } from './values.ts';
 
 interface CheckOptions {
   readonly connect?: boolean;
@@ -27,7 +27,7 @@ export function addCheck(program: Command, action: Action): void {
     .command('check')
     .description('validate the configuration and show every mistake with its file, line and rule')
     .option('--connect', 'also reach Redis, and log in to every connector that sends')
-    .option('--timeout <duration>', 'how long one connector may take', parseDuration, 30_000)
+    .addOption(durationOption('--timeout <duration>', 'how long one connector may take', '30s'))
     .action(action<CheckOptions>((call, { connect = false, timeout }) => check(call, connect, timeout)));
 }
 

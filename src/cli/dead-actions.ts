@@ -35,14 +35,14 @@ const maxLines = 20;
 type Chosen = { readonly id: string; readonly letter: DeadLetterSummary | null };
 
 export function addDeadActions(dead: Command, action: Action, filters: (command: Command) => Command): void {
-  filters(dead.command('replay').argument('[id...]', 'messages’ ids'))
+  filters(dead.command('replay').argument('[id...]', 'message ids'))
     .description('put dead letters back into the queue; repeating it does nothing')
     .option('--all', 'all of them')
     .option('--via <connector>', 'send through this connector instead of that of the From address')
     .option('--rate <n/s|n/m>', 'replay at most this many per second or minute', parseRate)
     .option('--dry-run', 'count only')
     .action(action<ReplayOptions>((call, options, ids) => replay(call, options, ids)));
-  filters(dead.command('drop').argument('[id...]', 'messages’ ids'))
+  filters(dead.command('drop').argument('[id...]', 'message ids'))
     .description('remove dead letters permanently')
     .option('--all', 'all of them')
     .option('--yes', 'confirm dropping without ids')

@@ -13,7 +13,7 @@ import { openProducer, requireConfig } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
 import { createFileReader, withoutMboxLine } from './files.ts';
 import { statusJson, statusLines } from './status.ts';
-import { collect, parseDuration, parseFuture, parseHeader } from './values.ts';
+import { collect, durationOption, parseFuture, parseHeader } from './values.ts';
 
 interface SendOptions {
   readonly from?: string;
@@ -55,7 +55,7 @@ export function addSend(program: Command, action: Action): void {
     .addOption(new Option('--priority <priority>', 'priority in the queue').choices(['high', 'normal', 'low']))
     .option('--send-at <time>', 'do not send before this time: ISO 8601 with a time zone, or a duration from now (2h)')
     .option('--wait', 'wait for the final state; exit code 0 only if the message was sent')
-    .option('--timeout <duration>', 'how long --wait waits at most', parseDuration, 60_000)
+    .addOption(durationOption('--timeout <duration>', 'how long --wait waits at most', '60s'))
     .action(action<SendOptions>((call, options) => send(call, options)));
 }
 

@@ -1,5 +1,5 @@
 /** Parses values of command-line options: times, durations, rates, counts, header fields. */
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { printable } from '../errors.ts';
 
 const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -9,6 +9,11 @@ export function parseDuration(text: string): number {
   const ms = durationOf(text);
   if (ms === null) throw new InvalidArgumentError('It must be a number with a unit: 500ms, 30s, 15m, 2h or 7d.');
   return ms;
+}
+
+/** An option with a duration, whose default the help shows as a user would write it. */
+export function durationOption(flags: string, description: string, fallback: string): Option {
+  return new Option(flags, description).argParser(parseDuration).default(parseDuration(fallback), fallback);
 }
 
 /** ISO 8601 with a zone, a date (its midnight in UTC), or a duration before now: `2h` is two hours ago. → ms since the epoch. */

@@ -5,7 +5,7 @@ import type { Action } from './command.ts';
 export function addWorker(program: Command, action: Action): void {
   program
     .command('worker')
-    .description('routes and sends messages until SIGTERM or SIGINT; SIGHUP reloads the configuration')
+    .description('route and send messages until SIGTERM or SIGINT; SIGHUP reloads the configuration')
     .action(
       action(async (call) => {
         const { runWorker } = await import('./worker.ts');

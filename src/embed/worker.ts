@@ -13,7 +13,7 @@ export interface EmbeddedWorkerOptions {
    * built-in transports.
    */
   readonly createTransport?: CreateTransport;
-  /** Told of each event of the worker, such as `sent`, `deferred`, `dead`. It must not throw. */
+  /** Called with each event of the worker, such as `sent`, `deferred`, `dead`. It must not throw. */
   readonly onEvent?: (event: WorkerEvent) => void;
   /** Name in the ledger and in events; must differ between processes. Default: host, process id and a random part. */
   readonly name?: string;

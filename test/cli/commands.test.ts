@@ -56,6 +56,14 @@ describe('usage', () => {
     expect(await project(plain).call(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
+  test.each([
+    ['check', '30s'],
+    ['send', '60s'],
+  ])('%s --help shows a default duration as a user would write it', async (command, duration) => {
+    const { stdout } = await project(plain).call([command, '--help']);
+    expect(stdout).toContain(`(default: ${duration})`);
+  });
+
   test('a call without a command exits with 2', async () => {
     expect(await project(plain).call([])).toMatchObject({ code: 2, stdout: '' });
   });

@@ -1,4 +1,4 @@
-/** What the doctor can find: the closed list of kinds with what each means and what mending it does, and the shapes they come in. */
+/** What the doctor can find: the closed list of kinds with their meaning and repair, and the types of a finding. */
 import type { Queue } from 'bullmq';
 import type { JobReader } from '../../queue/bullmq/job-reader.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';
@@ -18,16 +18,16 @@ export const findingKinds = {
     fix: 'settles it as dead (`stalled`), so that its status says so',
   },
   'replay-unfinished': {
-    means: 'A dead letter was being replayed when the replay was cut off; the message is in no queue.',
+    means: 'The replay of a dead letter was interrupted; the message is in no queue.',
     fix: 'puts it back into the queue, and drops the dead letter',
   },
   'row-not-indexed': {
-    means: 'A message that is not settled is missing from the index by which deadlines are kept.',
-    fix: 'puts it into the index',
+    means: 'An unsettled message is missing from the index by which deadlines are kept.',
+    fix: 'adds it to the index',
   },
   'row-over-indexed': {
-    means: 'A message that is settled, or forgotten, is still in the index of unsettled ones.',
-    fix: 'takes it out of the index',
+    means: 'A message that is settled or deleted is still in the index of unsettled messages.',
+    fix: 'removes it from the index',
   },
   'job-settled': {
     means: 'A job waits in a lane, but its message is settled; it would end without being sent.',
@@ -39,7 +39,7 @@ export const findingKinds = {
   },
   'job-failed': {
     means: 'A job has stalled too often, and no worker has made a dead letter of it yet.',
-    fix: 'lets it be tried once more',
+    fix: 'lets a worker try it once more',
   },
   'letter-settled': {
     means: 'There is a dead letter of a message that was sent or cancelled.',
@@ -51,15 +51,15 @@ export const findingKinds = {
   },
   'letter-not-indexed': {
     means: 'A dead letter is missing from the index, so no list shows it.',
-    fix: 'puts it into the index',
+    fix: 'adds it to the index',
   },
   'letter-index-empty': {
-    means: 'The index names a dead letter that is not there.',
-    fix: 'takes the entry out of the index',
+    means: 'The index names a dead letter that does not exist.',
+    fix: 'removes the entry from the index',
   },
   'lane-not-ready': {
-    means: 'A lane has messages to send, but is in no worker’s line.',
-    fix: 'puts the lane in line',
+    means: 'A lane has messages to send but is missing from the ready set, so no worker serves it.',
+    fix: 'adds the lane to the ready set',
   },
   'lane-unconfigured': {
     means:

@@ -55,7 +55,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
           const entry = {
             at: now(),
             event: 'replayed',
-            detail: 'a replay that was cut off',
+            detail: 'an interrupted replay',
           };
           const status = await ledger.idStatus(id);
           const via = status.kind === 'requeued' ? status.via : null;
