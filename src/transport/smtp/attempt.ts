@@ -96,6 +96,9 @@ interface Sent {
 /** Transactions that may be made anew for the same recipients. Each removes a reason, so an honest server needs four at most. */
 const maxRepeats = 12;
 
+/** Recipients at whom a server closes the connection: more of them in one message are the server's doing, and not theirs. */
+const maxLeftOut = 3;
+
 /**
  * One transaction after the other, until every recipient has an outcome or the server cannot go on. Rejects only while none
  * has one: later, what cannot be tried is left for the next attempt.
@@ -104,12 +107,16 @@ async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: Se
   const { signal, recipients, refused, clock } = task;
   const legs: Leg[] = [];
   let waiting = recipients.filter((address) => !refused.has(address));
-  let [reused, repeats, mustBeFresh] = [reusedFirst, 0, false];
+  let [reused, repeats, leftOut, mustBeFresh] = [reusedFirst, 0, 0, false];
   let omitted: readonly Omissible[] = [];
   const found = new Set<Omissible>();
   while (waiting.length > 0) {
     if (mustBeFresh || held.session === null) {
-      const opened = await openFresh(task, held, legs.length > 0);
+      const opened = await openFresh(
+        task,
+        held,
+        legs.some(({ transaction }) => transaction.reply !== null),
+      );
       if (opened !== null) return { legs, untried: opened };
       if (signal.aborted) return legs.length > 0 ? { legs, untried: null } : 'stopped';
       [reused, mustBeFresh] = [false, false];
@@ -134,6 +141,19 @@ async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: Se
         for (const name of next.extensions) if (isOfTheServer(name, failure)) found.add(name);
         mustBeFresh = next.extensions.includes('pipelining') || !(await session.clear(signal));
         break;
+      case 'leave-out': {
+        // With it go those whom the server refused for good: it need not be asked again.
+        const left = [next.address, ...rejectedBy(leg.transaction).filter((address) => address !== next.address)];
+        if (leftOut >= maxLeftOut) {
+          legs.push(leg);
+          return { legs, untried: failure?.reply ?? null };
+        }
+        leftOut += 1;
+        legs.push({ ...leg, to: left });
+        waiting = waiting.filter((address) => !left.includes(address));
+        mustBeFresh = true;
+        break;
+      }
       case 'smaller':
         limits.foundRecipients(next.count);
         mustBeFresh = !(await session.clear(signal));
@@ -162,6 +182,10 @@ const done: Next = { kind: 'done' };
 /** What MAIL is refused for concerns all messages; later, it may be the next hop of one. Without SMTPUTF8 some mail could not be sent. */
 function isOfTheServer(name: Omissible, failure: SmtpFailure | null): boolean {
   return name === 'pipelining' || (failure?.phase === 'mail' && name !== 'smtpUtf8');
+}
+
+function rejectedBy({ refused }: Transaction): string[] {
+  return [...refused].flatMap(([address, { reply }]) => (reply.code?.startsWith('5') === true ? [address] : []));
 }
 
 /** The server refused these recipients or this message for good; about the recipients that are left it has said nothing. */

@@ -21,6 +21,8 @@ export type Next =
   | { readonly kind: 'without'; readonly extensions: readonly Omissible[] }
   /** These recipients go into a transaction of their own. `count`: how many the server takes, where that is known. */
   | { readonly kind: 'split'; readonly rest: readonly string[]; readonly count: number | null }
+  /** This recipient made the server end the session: the others once more without it, on a new session. */
+  | { readonly kind: 'leave-out'; readonly address: string }
   /** No recipient has it: once more in transactions of so many. */
   | { readonly kind: 'smaller'; readonly count: number };
 
@@ -44,6 +46,8 @@ export function nextOf({ leg, reused, messages, used }: LegEnd): Next {
     const isOver = failure.answered ? failure.reply.code === '421' : failure.reply.code !== 'ETIMEDOUT';
     if (reused && isOver) return { kind: 'fresh-session', messages: null };
   }
+  const culprit = whoEndedTheSession(leg);
+  if (culprit !== null && to.length > 1) return { kind: 'leave-out', address: culprit };
   // Without a reply of the server it is not known what it has, or why it is gone.
   if (!failure.answered || !isRefusal(failure.reply)) return done;
   if (messages > 1 && endsSessionOnly(failure.reply)) return { kind: 'fresh-session', messages: messages - 1 };
@@ -61,6 +65,22 @@ function restOf({ to, transaction: { taken, refused } }: Leg): Next {
   const rest = to.filter((address) => (limits.get(address) ?? null) !== null);
   if (rest.length === 0 || taken.size === 0) return done;
   return { kind: 'split', rest, count: [...limits.values()].includes('count') ? taken.size : null };
+}
+
+/**
+ * The recipient at whom the server closed the connection: with 421 or another refusal of it, or without a word after others were
+ * answered. Null if it closed at another step, or if nothing tells at which.
+ */
+function whoEndedTheSession({ to, refusedHere, transaction: { failure, taken, refused, body } }: Leg): string | null {
+  if (failure === null || body !== 'none' || failure.phase !== 'data') return null;
+  const answered = taken.size + refused.size;
+  const isOver = failure.answered ? failure.reply.code === '421' : failure.reply.code !== 'ETIMEDOUT';
+  if (!isOver || answered === 0) return null;
+  const asked = to.filter((address) => !refusedHere.has(address));
+  const last = asked[answered - 1];
+  if (last !== undefined && refused.has(last)) return last;
+  // After the reply to the last one, the server closed at DATA.
+  return failure.answered ? null : (asked[answered] ?? null);
 }
 
 function isRefusal({ code }: Reply): boolean {

@@ -64,6 +64,8 @@ export function outcomeOf(input: OutcomeInput): Outcome {
   // some recipients for good, that stands, and the others are deferred.
   const isDecided = recipients.some(({ outcome }) => outcome === 'accepted' || outcome === 'rejected');
   if (faults[0] !== undefined && !isDecided) return { kind: 'connector-fault', ...faults[0] };
+  // What the server took in the same attempt speaks for the connector: what others were told is their own.
+  if (recipients.some(({ outcome }) => outcome === 'accepted')) return { kind: 'settled', recipients };
   const pauses = judged.flatMap(({ slowDownMs, fault }) => slowDownMs ?? fault?.pauseMs ?? []);
   return { kind: 'settled', recipients, ...(pauses.length === 0 ? {} : { slowDownMs: Math.max(...pauses) }) };
 }

@@ -106,7 +106,8 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
           }
           return { session: hold(await opener.open(signal, waitMs, lease)), reused: false };
         } catch (error) {
-          throw error instanceof SmtpFailure && (holding > 0 || idle.count > 0) ? besideOthers(error) : error;
+          const others = holding - (holds ? 1 : 0) + idle.count;
+          throw error instanceof SmtpFailure && others > 0 ? besideOthers(error) : error;
         } finally {
           lease.lease?.release();
           lease.lease = null;

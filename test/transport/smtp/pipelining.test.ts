@@ -58,7 +58,8 @@ describe('with PIPELINING', () => {
     const told = await teller([ehlo, '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n']);
     const { transport } = await smtpPair({}, { port: told.port, timeouts: { commandMs: 600_000 } });
     const to = ['a@example.net', 'b@example.net', 'c@example.net'];
-    expect(summary(await sendBy(transport, mailOf({ to })))).toBe('rejected deferred deferred');
+    // The third has its turn on a new session, where this server says the same again.
+    expect(summary(await sendBy(transport, mailOf({ to })))).toBe('rejected deferred rejected');
   });
 
   test.for<[string, string]>([

@@ -4,7 +4,7 @@ import { nextOf } from '../../../src/transport/smtp/legs.ts';
 import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
 import { parseReply } from '../../../src/transport/smtp/replies.ts';
 import { endsSessionOnly, listLimitOf, refusedParameters } from '../../../src/transport/smtp/transaction-limits.ts';
-import type { SmtpContext, SmtpServer } from '../../../testkit/smtp/server.ts';
+import type { SmtpAnswer, SmtpContext, SmtpServer } from '../../../testkit/smtp/server.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 
 const people = (count: number, domain = 'example.net'): string[] =>
@@ -136,6 +136,51 @@ describe('too many recipients', () => {
     const { server, transport } = await smtpPair({ script });
     expect(summary(await sendBy(transport, mailOf({ to: people(64) })))).not.toContain('accepted');
     expect(server.received.transactions.length).toBeLessThanOrEqual(64 + 7);
+  });
+});
+
+describe('a recipient at whom the server ends the session', () => {
+  const at = (poison: readonly string[], answer: SmtpAnswer) => ({
+    RCPT: ({ line }: SmtpContext) => (poison.some((name) => line.includes(`${name}@`)) ? answer : undefined),
+  });
+
+  test.for<[string, SmtpAnswer, readonly string[]]>([
+    ['421, first of five', '421 4.7.0 go away', ['user0']],
+    ['421, in the middle', '421 4.7.0 go away', ['user2']],
+    ['421, last', '421 4.7.0 go away', ['user4']],
+    ['a close without a word, in the middle', 'close', ['user2']],
+    ['a reset without a word, last', 'reset', ['user4']],
+    ['421, three of five', '421 4.7.0 go away', ['user0', 'user2', 'user4']],
+  ])('with %s: the others have one copy at once, and it is deferred', async ([, answer, poison]) => {
+    const { server, transport } = await smtpPair({ script: at(poison, answer) });
+    const to = people(5);
+    const outcome = await sendBy(transport, mailOf({ to }));
+    const expected = to.map((address) =>
+      poison.some((name) => address.startsWith(`${name}@`)) ? 'deferred' : 'accepted',
+    );
+    expect(summary(outcome)).toBe(expected.join(' '));
+    expect(outcome).not.toHaveProperty('slowDownMs');
+    expect(copies(server)).toEqual(to.filter((_, index) => expected[index] === 'accepted'));
+  });
+
+  test('of more than three, no further one is tried in the same attempt', async () => {
+    const { server, transport } = await smtpPair({ script: { RCPT: () => '421 4.7.0 go away' } });
+    expect(summary(await sendBy(transport, mailOf({ to: people(50) })))).toBe('fault throttled');
+    expect(server.received.connections).toBeLessThanOrEqual(4);
+  });
+
+  test('a server that goes away at that moment is a fault of the connector, and burns nothing', async () => {
+    let gone = false;
+    const script = {
+      CONNECT: () => (gone ? 'reset' : undefined),
+      RCPT: ({ line }: SmtpContext) => {
+        gone = line.includes('user2@');
+        return gone ? 'reset' : undefined;
+      },
+    };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf({ to: people(5) })))).toBe('fault unreachable');
+    expect(copies(server)).toEqual([]);
   });
 });
 
