@@ -11,11 +11,16 @@ import type { LedgerRow } from '../queue/ledger/ledger.ts';
 import { jobName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
+import { defaultReservePercent, type RoomAnswer } from '../queue/room.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 export interface OperatorOptions {
-  readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
+  readonly redis: RedisSettings & {
+    readonly prefix: string;
+    readonly shards?: number;
+    readonly reservePercent?: number;
+  };
   /** Every command answers within this time, in ms. */
   readonly timeoutMs: number;
   readonly limits: MessageLimits;
@@ -31,6 +36,9 @@ export interface Operator {
   readonly lanes: Lanes;
   readonly deadLetters: DeadLetters;
   readonly quota: Pick<Quota, 'used'>;
+  /** How much room there is for new messages, with this reserve. */
+  room(): Promise<RoomAnswer>;
+  readonly reservePercent: number;
   /** Jobs in the intake. */
   intakeCounts(): Promise<{ readonly waiting: number; readonly delayed: number; readonly active: number }>;
   /**
@@ -64,6 +72,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     redis.disconnect();
     throw error;
   }
+  const { reservePercent = defaultReservePercent } = at;
   const open = openQueues(redis, { ...at, failFast: true, limits: () => limits });
   const { intake, ledger, deadLetters, contents, lanes } = open;
   const releaseContents = async ({ id, acceptedAt, data, form }: DeadLetter): Promise<void> => {
@@ -76,6 +85,8 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     lanes,
     deadLetters,
     quota: open.quota,
+    reservePercent,
+    room: () => open.room(reservePercent),
 
     async intakeCounts() {
       const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');

@@ -5,6 +5,7 @@ import { sends } from '../routing/connector.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
+import { noteRoom } from './room.ts';
 
 interface DoctorOptions {
   readonly fix?: boolean;
@@ -49,6 +50,7 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
     terminal.progress('');
     const rest = found === 0 ? 'no inconsistency' : `${found} found, ${fixed} repaired`;
     terminal.note(`Checked ${looked} rows, jobs, dead letters, contents and lanes: ${rest}.`);
+    await noteRoom(operator, terminal);
     return fixed === found ? 0 : 1;
   } finally {
     operator.close();

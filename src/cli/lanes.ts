@@ -10,6 +10,7 @@ import { eachBounded } from './bounded.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig, requireConnector } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
+import { noteFull } from './room.ts';
 import { table } from './table.ts';
 import { ago, type Terminal } from './terminal.ts';
 
@@ -87,6 +88,7 @@ async function connectors(call: Call): Promise<ExitCode> {
     // A lane outlives its connector; without messages it does not matter.
     const shown = rows.filter((row) => row.direction !== null || row.waiting + row.active + row.delayed > 0);
     call.terminal.results(shown, () => connectorLines(shown, call.terminal));
+    await noteFull(operator, call.terminal);
     return 0;
   } finally {
     operator.close();

@@ -1,9 +1,11 @@
 /** `status ID`: the state of a message, from the ledger. */
 import type { Command } from 'commander';
 import { PostlaneError, printable } from '../errors.ts';
+import type { Config } from '../config/config.ts';
 import type { MessageStatus } from '../producer/producer.ts';
 import type { Action } from './command.ts';
-import { openProducer, requireConfig } from './compose.ts';
+import { openOperator, openProducer, requireConfig } from './compose.ts';
+import { noteFull } from './room.ts';
 import { table } from './table.ts';
 import { iso, type Terminal } from './terminal.ts';
 
@@ -23,12 +25,22 @@ export function addStatus(program: Command, action: Action): void {
             throw new PostlaneError('not-found', `No message has the id "${printable(id, 130)}". ${next}`);
           }
           call.terminal.result(statusJson(status), () => statusLines(status, call.terminal));
+          if (!call.terminal.json) await noteIfFull(config, call.terminal);
           return 0;
         } finally {
           await producer.close();
         }
       }),
     );
+}
+
+async function noteIfFull(config: Config, terminal: Terminal): Promise<void> {
+  const operator = await openOperator(config);
+  try {
+    await noteFull(operator, terminal);
+  } finally {
+    operator.close();
+  }
 }
 
 /** Times are ISO 8601, as everywhere in the JSON of the command line. */

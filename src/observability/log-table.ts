@@ -46,6 +46,17 @@ export const logTable: LogTable = {
   },
   'redis-error': { level: 'error', text: 'Redis cannot be reached; retrying', fields: ['detail'] },
 
+  'redis-full': {
+    level: 'error',
+    text: 'Redis has no room for new messages; they are refused',
+    fields: ['usedBytes', 'maxBytes', 'reservedBytes'],
+  },
+  'redis-room': {
+    level: 'info',
+    text: 'Redis has room for new messages again',
+    fields: ['usedBytes', 'maxBytes', 'reservedBytes'],
+  },
+
   routed: { level: 'info', text: 'routed', fields: ['id', 'connector', 'rule'] },
   duplicate: { level: 'info', text: 'dropped: this id was accepted before', fields: ['id', 'state'] },
   invalid: { level: 'warn', text: 'job is not a valid message', fields: ['id', 'issues'] },

@@ -24,7 +24,7 @@ import type { RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
-import { readRoom, type RoomAnswer } from './room.ts';
+import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
 export interface ShardView {
@@ -48,7 +48,7 @@ export interface OpenQueues {
   readonly quota: Quota;
   readonly pacer: Pacer;
   /** How much room there is for new messages. */
-  readonly room: (reservePercent: number) => Promise<RoomAnswer>;
+  readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
   /** Notes the number of shards; warns if workers were started with another one before. */
   readonly countWarnings: () => Promise<DurabilityWarning[]>;
   /** Gives BullMQ's keys of the intake back to it where foreign jobs stand. → what stood there. */
@@ -103,7 +103,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     pacer: createPacer(redis, shards),
-    room: (reservePercent) => readRoom(redis, shards, reservePercent),
+    room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
 
     expelIntruders: () => expelIntruders(redis, keyOf),

@@ -14,6 +14,8 @@ export type WorkerEvent =
   | { readonly event: 'config-applied'; readonly worker: string; readonly connectors: number }
   | { readonly event: 'redis-warning'; readonly setting: string; readonly detail: string }
   | { readonly event: 'redis-error'; readonly detail: string }
+  | (Memory & { readonly event: 'redis-full' })
+  | (Memory & { readonly event: 'redis-room' })
   | { readonly event: 'routed'; readonly id: string; readonly connector: string; readonly rule: string }
   | { readonly event: 'duplicate'; readonly id: string; readonly state: string }
   | { readonly event: 'invalid'; readonly id: string; readonly issues: readonly Issue[] }
@@ -87,6 +89,14 @@ interface Concurrency {
   readonly connector: string;
   readonly concurrency: number | null;
   readonly configured: number | null;
+}
+
+/** Of the Redis master that has the least room. */
+interface Memory {
+  readonly usedBytes: number;
+  readonly maxBytes: number;
+  /** Kept for messages that wait. */
+  readonly reservedBytes: number;
 }
 
 /** A subscriber. It must not throw; `emitTo` guards the worker if it does. */

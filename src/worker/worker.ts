@@ -24,6 +24,7 @@ import type { LedgerTools } from './ledger-write.ts';
 import { maintain, maintainUntil } from './maintenance/maintenance.ts';
 import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
 import { changesBetween } from './reload.ts';
+import { createRoomWatch } from './room-watch.ts';
 import type { RouterTools, Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
@@ -32,7 +33,11 @@ import { createTransports, type CreateTransport } from './transports.ts';
 export type { TransportContext } from './transports.ts';
 
 export interface WorkerOptions {
-  readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
+  readonly redis: RedisSettings & {
+    readonly prefix: string;
+    readonly shards?: number;
+    readonly reservePercent?: number;
+  };
   readonly config: WorkerConfig;
   /** Called once per connector, and again after a reload that changed it. The worker closes what it made. */
   readonly createTransport: CreateTransport;
@@ -242,6 +247,7 @@ function buildParts(options: WorkerOptions) {
   };
   const maintenanceTools: MaintenanceTools = {
     ...routerTools,
+    watchRoom: createRoomWatch(() => open.room(options.redis.reservePercent), emit),
     views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
     deadLetters: open.deadLetters,

@@ -70,7 +70,9 @@ test('new mail is refused with redis-full while Redis has room for what waits: a
   const producer = testProducer(prefix, { url });
   const accepted = await sendUntilFull(producer, 'lorem ipsum '.repeat(340));
   expect(accepted.length).toBeGreaterThan(200);
-  const refused = await rejection(producer.send(countable('late')));
+  // Larger than what may be left after one that did not fit.
+  const late = countable('late', { text: 'x'.repeat(100_000) });
+  const refused = await rejection(producer.send(late));
   expect(refused).toMatchObject({ code: 'redis-full', id: 'late', issues: [{ field: 'redis.reserve' }] });
   expect(refused.message).toMatch(
     /of 8\.0 MiB are used, .* \(redis\.reserve: 20%\)\. Call again later with the same id/,
@@ -86,7 +88,7 @@ test('new mail is refused with redis-full while Redis has room for what waits: a
   const { looks, refused: refusedWrites } = await ended();
   expect(looks).toBeGreaterThan(10);
   expect(refusedWrites).toBe(0);
-  await sendUntilAccepted(producer, [countable('late')]);
+  await sendUntilAccepted(producer, [late]);
   expect(account(await settled(producer, ['late']), [server])).toEqual(allOnce(1));
 });
 

@@ -26,6 +26,8 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** One round, unless another process has had one within the interval. → whether this process did it. */
 export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Promise<boolean> {
   const { redis, keys, everyMs } = tools;
+  // Each process says so itself, whoever has the turn.
+  await guarded('the memory of Redis', tools, tools.watchRoom);
   const turn = await write(redis, 'SET', keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));

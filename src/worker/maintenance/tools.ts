@@ -12,6 +12,8 @@ export interface MaintenanceTools extends RouterTools {
   readonly redis: RedisClient;
   /** Of the first shard, which has all that belongs to no connector. */
   readonly keys: HomeKeys;
+  /** Says whether Redis has room for new messages. */
+  readonly watchRoom: () => Promise<void>;
   readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
   readonly deadLetters: DeadLetters;
