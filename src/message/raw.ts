@@ -62,7 +62,7 @@ export function readRawHeader(bytes: Buffer, maxAddresses = mostAddresses): Pars
     ok: true,
     value: {
       from: from.ok ? { ok: true, value: from.value[0] ?? null } : from,
-      // Only where somebody asks: there may be thousands.
+      // Only on demand: there may be thousands.
       get recipients() {
         return readList(fields, ['to', 'cc', 'bcc'], maxAddresses);
       },

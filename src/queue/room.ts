@@ -1,6 +1,6 @@
 /**
  * How much room Redis has for new messages: its memory up to `maxmemory`, less the reserve and what the messages that wait to be
- * routed will need. Each master has a memory of its own, and the fullest one decides, as nobody knows yet which a message needs.
+ * routed will need. Each master has a memory of its own, and the fullest one decides, as it is not yet known which a message needs.
  */
 import { run, script } from './lua/script.ts';
 import { isCluster, type RedisClient } from './redis/connection.ts';

@@ -22,7 +22,7 @@ export async function deadLetterInvalid(
   await commit(deadLetter(body, 'invalid-message', null, why, tools), tools);
 }
 
-/** Dead-letters a job that nobody read. Its row, if it has one, says for whom it was; who has the message keeps it. */
+/** Dead-letters a job that was not read. Its row, if it has one, names the recipients; those that have the message keep it. */
 export async function deadLetterUnread(
   id: string,
   row: LedgerRow | null,

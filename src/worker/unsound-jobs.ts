@@ -1,4 +1,4 @@
-/** Jobs that nobody must parse, and messages that break a rule: each becomes a dead letter with its content as it was found. */
+/** Jobs that must not be parsed, and messages that break a rule: each becomes a dead letter with its content as it was found. */
 import { isUtf8 } from 'node:buffer';
 import type { Job, Queue } from 'bullmq';
 import { printable, unreachable, type Issue } from '../errors.ts';

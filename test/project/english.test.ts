@@ -1,8 +1,8 @@
-/** Holds the form of what people read: plain quotation marks everywhere, and one sentence per line in Markdown. */
+/** Holds the form of what people read: plain quotation marks, the terms of the glossary, and one sentence per line in Markdown. */
 import { describe, expect, test } from 'vitest';
 import { filesUnder, textOf } from '../support/source.ts';
 
-const texts = filesUnder('.').filter((path) => /\.(?:md|ts|mjs|json|ya?ml|acl|Dockerfile)$/.test(path));
+const texts = filesUnder('.').filter((path) => /\.(?:md|ts|mjs|json|ya?ml|acl)$|^(?:Dockerfile|\.ci\/run)$/.test(path));
 /** Not those that a program generates or that have another author. */
 const documents = texts.filter((path) => path.endsWith('.md') && !/^(?:docs\/api|CODE_OF_CONDUCT)\.md$/.test(path));
 
@@ -36,12 +36,25 @@ function crowdedLines(text: string): string[] {
   });
 }
 
+/** Words for which there is a plain one: no recipient, an operator, to repair, to count (an attempt), to dead-letter. */
+function replacedWords(text: string): string[] {
+  const words = /\b(?:nobody|somebody|anybody|everybody|whoever|mend(?:s|ed)?|burn(?:s|ed)?|bur(?:y|ies|ied))\b/gi;
+  return text.match(words) ?? [];
+}
+
 describe('texts', () => {
   test('have plain quotation marks, no guillemets', () => {
-    const found = texts.filter(
-      (path) => path !== 'test/project/english.test.ts' && /[\u00ab\u00bb]/.test(textOf(path)),
-    );
-    expect(found).toEqual([]);
+    expect(texts.filter((path) => /[\u00ab\u00bb]/.test(textOf(path)))).toEqual([]);
+  });
+
+  test('name who is meant, and use the terms of the glossary instead of those that it replaced', () => {
+    const written = texts.filter((path) => !/^(?:test|schema)\//.test(path) && path !== 'package-lock.json');
+    expect(written.flatMap((path) => replacedWords(textOf(path)).map((word) => `${path}: ${word}`))).toEqual([]);
+  });
+
+  test('a replaced word is detected, also as a part of a sentence or of a table', () => {
+    expect(replacedWords('Nobody mends it, | and no attempt is burned. |')).toEqual(['Nobody', 'mends', 'burned']);
+    expect(replacedWords('recommend, amended, sideburns, a body')).toEqual([]);
   });
 });
 

@@ -110,7 +110,7 @@ export const kinds: readonly Kind[] = [
     note(n, `Invoice ${2026_0000 + n}`, 'Please find the invoice attached.', { attachments: [invoicePdf(n)] }),
   ),
   kind('system mail without From', senders.system, (n) =>
-    note(n, 'Reset your password', 'Somebody, hopefully you, asked for a new password.'),
+    note(n, 'Reset your password', 'Someone, hopefully you, asked for a new password.'),
   ),
   kind('From that no connector matches', senders.stranger, (n) => note(n, 'Minutes of our meeting', 'As promised.')),
   kind('From of an incoming-only connector', senders.archive, (n) =>

@@ -1,6 +1,6 @@
 /**
  * Jobs as they lie in a queue, for maintenance, the doctor and producers. BullMQ's own readers parse what they find, whatever it is;
- * here each job is judged first (soundness.ts), and the content of an unsound one stays in Redis until somebody asks for it.
+ * here each job is judged first (soundness.ts), and the content of an unsound one stays in Redis until it is asked for.
  */
 import { Job, type JobJson, type Queue } from 'bullmq';
 import { run, script } from '../lua/script.ts';
@@ -39,7 +39,7 @@ export interface RawJob {
 
 /** The beginning of data that is too large to be kept, in bytes. */
 export const maxPrefixBytes = 64 * 1024;
-/** Larger data is not even hashed: Redis answers nobody meanwhile. */
+/** Larger data is not even hashed: Redis answers no other client meanwhile. */
 const maxHashedBytes = 64 * 1024 * 1024;
 /** Bytes of data that one page holds, unless it is a single job. */
 const maxPageBytes = 16 * 1024 * 1024;

@@ -1,7 +1,7 @@
 /**
  * Whether a job's hash is what BullMQ and the router can read, judged by Lua in Redis: any client may have written it, and BullMQ
  * parses most of it before a processor is called. The data of an unsound job never leaves Redis with a fetch, so that no worker
- * can die of it; nor do fields that nobody needs.
+ * can die of it; nor do fields that are not needed.
  *
  * What is not judged here is whether `data` is JSON and a message: that is for the process that gets it, and costs Redis nothing.
  */

@@ -81,7 +81,7 @@ export interface DeadLetters {
   /** Oldest first, a page of Redis at a time. */
   list(filter: DeadLetterFilter): AsyncGenerator<DeadLetterSummary>;
   get(id: string): Promise<DeadLetter | null>;
-  /** The same without the message, which nobody has to parse then. */
+  /** The same without the message, which is then not parsed. */
   summary(id: string): Promise<DeadLetterSummary | null>;
   /** true if it was there. */
   drop(id: string): Promise<boolean>;
