@@ -36,9 +36,13 @@ function crowdedLines(text: string): string[] {
   });
 }
 
-/** Words for which there is a plain one: no recipient, an operator, to repair, to count (an attempt), to dead-letter. */
+/**
+ * Words for which there is a plain one: no recipient, an operator, to repair, to count (an attempt), to dead-letter.
+ * The Unix user `nobody` is a value (`uid=nobody`).
+ */
 function replacedWords(text: string): string[] {
-  const words = /\b(?:nobody|somebody|anybody|everybody|whoever|mend(?:s|ed)?|burn(?:s|ed)?|bur(?:y|ies|ied))\b/gi;
+  const words =
+    /(?<!= ?)\b(?:nobody|somebody|anybody|everybody|whoever|mend(?:s|ed)?|burn(?:s|ed)?|bur(?:y|ies|ied))\b/gi;
   return text.match(words) ?? [];
 }
 
@@ -54,7 +58,7 @@ describe('texts', () => {
 
   test('a replaced word is detected, also as a part of a sentence or of a table', () => {
     expect(replacedWords('Nobody mends it, | and no attempt is burned. |')).toEqual(['Nobody', 'mends', 'burned']);
-    expect(replacedWords('recommend, amended, sideburns, a body')).toEqual([]);
+    expect(replacedWords('recommend, amended, sideburns, a body, uid=nobody, exim_user = nobody')).toEqual([]);
   });
 });
 
