@@ -10,6 +10,7 @@ import { lockName } from './bullmq/layout.ts';
 import type { IntakeWorker } from './bullmq/intake-worker.ts';
 import { shareConnection, type LaneOptions, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
 import type { JobBounds } from './bullmq/soundness.ts';
+import { findStrays, type Strays } from './bullmq/strays.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
@@ -55,6 +56,8 @@ export interface OpenQueues {
   expelIntruders(): Promise<Intruder[]>;
   /** Puts jobs of the intake that are on no list back into it: see `adoptOrphans`. */
   adoptOrphans(): Promise<number>;
+  /** Jobs of the intake that no worker will fetch. */
+  strays(): Promise<Strays>;
   /** The key of the lock of a message's job in a lane. */
   readonly lockKey: (connectorId: string, id: string) => string;
   /** Reads jobs without being harmed by them. */
@@ -108,6 +111,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
 
     expelIntruders: () => expelIntruders(redis, keyOf),
     adoptOrphans: () => adoptOrphans(redis, keyOf),
+    strays: () => findStrays(redis, intake),
 
     async countWarnings() {
       const now = shards.all.length;

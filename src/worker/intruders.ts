@@ -10,7 +10,7 @@ import type { UnsoundTools } from './unsound-jobs.ts';
 export interface IntruderTools extends UnsoundTools {
   readonly redis: RedisClient;
   readonly keys: HomeKeys;
-  readonly repair: Pick<OpenQueues, 'expelIntruders' | 'adoptOrphans'>;
+  readonly repair: Pick<OpenQueues, 'expelIntruders' | 'adoptOrphans' | 'strays'>;
 }
 
 /** How long after an intruder maintenance looks for jobs that are on no list, in ms. */

@@ -48,13 +48,10 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
     tools.emit({ event: 'error', id: idOfJob(String(job.id)), where: `the lane of ${connector.id}`, detail });
     return detail;
   };
-  if (verdictOf(job) !== null) {
-    await setUnsoundAside(
-      { queue: tools.lanes.queue(connector.id), connectorId: connector.id },
-      job,
-      token,
-      tools,
-    ).catch(report);
+  const verdict = verdictOf(job);
+  if (verdict !== null) {
+    const place = { queue: tools.lanes.queue(connector.id), connectorId: connector.id };
+    await setUnsoundAside(place, { jobId: String(job.id), verdict }, token, tools).catch(report);
     // It is in its lane no more. If Redis refused that, it is found abandoned.
     throw new WaitingError();
   }

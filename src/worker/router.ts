@@ -11,7 +11,7 @@ import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import { ownMessageId, type RawHeader } from '../message/raw.ts';
 import { refsOf, sizeIssues, storedIn, type ContentFault } from '../queue/ledger/content.ts';
-import { verdictOf } from '../queue/bullmq/job-reader.ts';
+import { verdictOf, type Verdict } from '../queue/bullmq/job-reader.ts';
 import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
@@ -42,6 +42,8 @@ export interface RouterTools extends IntruderTools {
 }
 
 const tryAgainMs = 5_000;
+/** How often at least a job is tried at which the router errs. */
+const errorsUntilDead = 100;
 
 /** Processes one intake job. `token` is its lock's. Never fails a job: what cannot be done now is delayed. */
 export async function routeJob(job: Job, token: string, tools: RouterTools): Promise<void> {
@@ -49,16 +51,25 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
     const id = idOfIntakeJob(String(job.id), job.timestamp);
     tools.emit({ event: 'error', id, where: 'router', detail: printable(asError(thrown).message, 500) });
   };
-  if (isIntruder(String(job.id)) || verdictOf(job) !== null) {
-    await setAside(job, token, tools).catch(report);
+  const aside = async (work: Promise<void>): Promise<never> => {
+    await work.catch(report);
     // It is in its queue no more. If Redis refused that, it is found abandoned.
     throw new WaitingError();
-  }
+  };
+  const { intake: queue } = tools;
+  if (isIntruder(String(job.id))) return aside(setIntruderJobAside(queue, job, token, tools));
+  const verdict = verdictOf(job);
+  if (verdict !== null) return aside(setUnrouted(job, verdict, token, tools));
   let notBefore: number | null;
   try {
     notBefore = await route(job, tools);
   } catch (thrown) {
     report(thrown);
+    // Every message ends, also one at which we err each time. The time of a replayed one is that of its first acceptance.
+    const overdue = tools.now() > job.timestamp + tools.routing().config.retry.lifetimeMs;
+    if (overdue && job.attemptsStarted > errorsUntilDead) {
+      return aside(setUnrouted(job, 'error', token, tools));
+    }
     notBefore = Date.now() + tryAgainMs;
   }
   if (notBefore === null) return;
@@ -71,10 +82,8 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
   throw new DelayedError();
 }
 
-function setAside(job: Job, token: string, tools: RouterTools): Promise<void> {
-  const { intake: queue } = tools;
-  if (isIntruder(String(job.id))) return setIntruderJobAside(queue, job, token, tools);
-  return setUnsoundAside({ queue, connectorId: null }, job, token, tools);
+function setUnrouted(job: Job, verdict: Verdict, token: string, tools: RouterTools): Promise<void> {
+  return setUnsoundAside({ queue: tools.intake, connectorId: null }, { jobId: String(job.id), verdict }, token, tools);
 }
 
 type Identified = Message & { readonly id: string };

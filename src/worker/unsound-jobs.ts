@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Job, Queue } from 'bullmq';
 import { printable, unreachable, type Issue } from '../errors.ts';
-import { verdictOf, type JobReader, type RawJob, type Verdict } from '../queue/bullmq/job-reader.ts';
+import { type JobReader, type RawJob, type Verdict } from '../queue/bullmq/job-reader.ts';
 import { idOfIntakeJob, idOfJob } from '../queue/jobs.ts';
 import type { DeadReason } from '../queue/ledger/dead-letters.ts';
 import { deadLetterInvalid, deadLetterUnread, type Found } from './dead-letter.ts';
@@ -21,21 +21,25 @@ export interface Place {
 /** Deeper JSON is kept as text: what walks through it might end at the size of the stack. */
 const maxDepth = 64;
 
-const reasons: Readonly<Partial<Record<Verdict, DeadReason>>> = { stalled: 'stalled', 'too-large': 'too-large' };
+const reasons: Readonly<Partial<Record<Verdict, DeadReason>>> = {
+  stalled: 'stalled',
+  'too-large': 'too-large',
+  error: 'expired',
+};
 
 /**
  * Makes a dead letter of a job that is unsound, or failed for good, and takes it out of its queue. Its content is not parsed. A crash
- * in between repeats it, and the row says that it has been done. `token`: of the lock under which the caller has it.
+ * in between repeats it, and the row says that it has been done. `verdict`: as the caller knows it; what Redis says
+ * of the job now comes first. `token`: of the lock under which the caller has it.
  */
 export async function setUnsoundAside(
   { queue, connectorId }: Place,
-  job: Job,
+  { jobId, verdict }: { readonly jobId: string; readonly verdict: Verdict },
   token: string | null,
   tools: UnsoundTools,
 ): Promise<void> {
-  const jobId = String(job.id);
   const raw = await tools.jobs.examine(queue, jobId);
-  if (raw !== null) await writeLetter(raw, raw.verdict ?? verdictOf(job) ?? 'stalled', connectorId, tools);
+  if (raw !== null) await writeLetter(raw, raw.verdict ?? verdict, connectorId, tools);
   await tools.jobs.discard(queue, jobId, token);
 }
 
@@ -131,6 +135,10 @@ function whyOf({ jobId, name, size, sha1, failedReason }: RawJob, verdict: Verdi
       return `the job belongs to a flow; enqueue messages on their own ${where}`;
     case 'repeat':
       return `the job belongs to a job scheduler; enqueue each message on its own, with \`sendAt\` ${where}`;
+    case 'delay':
+      return `the job's delay ends before 1970 or after 9999; use \`sendAt\` ${where}`;
+    case 'error':
+      return `no worker could route the job within the lifetime of a message; their logs say why ${where}`;
     case 'not-json':
       return `the job's data is no JSON ${where}`;
     default:

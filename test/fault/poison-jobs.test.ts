@@ -1,16 +1,17 @@
 /** Jobs of foreign clients that nobody can parse, or that kill who parses them: each ends as one dead letter, and mail goes on. */
-import { describe, expect, test } from 'vitest';
+import { Queue } from 'bullmq';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { maxPrefixBytes } from '../../src/queue/bullmq/job-reader.ts';
 import { maxDataBytesOf, maxStalls } from '../../src/queue/jobs.ts';
 import type { DeadLetterSummary } from '../../src/queue/ledger/dead-letters.ts';
-import { keysOf } from '../../src/queue/redis/keys.ts';
+import { intakeName, keysOf } from '../../src/queue/redis/keys.ts';
 import type { Operator } from '../../src/admin/operator.ts';
 import { account, allOnce, countable, countableMany, settled, sink } from '../support/accounting.ts';
 import { endLocks } from '../support/locks.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { addRaw, soundFields, wire, type RawFields } from '../support/raw-jobs.ts';
-import { testConnection, testPrefix } from '../support/redis.ts';
+import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 import { until } from '../../testkit/until.ts';
 
@@ -34,6 +35,13 @@ async function findingsOf(operator: Operator): Promise<unknown[]> {
   };
   for await (const finding of operator.diagnose(about)) found.push(finding);
   return found;
+}
+
+function foreignQueue(prefix: string): Queue {
+  const queue = new Queue(intakeName, { prefix, connection: { url: redisUrl() } });
+  queue.on('error', () => undefined);
+  onTestFinished(() => queue.close());
+  return queue;
 }
 
 /** Everything of BullMQ's that is left of jobs: ids on lists, hashes, locks. */
@@ -192,6 +200,40 @@ describe('each kind of job that cannot be read', () => {
       reason: 'invalid-message',
     });
     expect(of('error')).toEqual([]);
+  });
+});
+
+describe('a job of a foreign client that would stay for ever', () => {
+  test('is a dead letter where its delay has no end, and gone where it was to be kept when it is done', async () => {
+    const prefix = testPrefix();
+    const redis = testConnection();
+    const producer = testProducer(prefix);
+    const operator = await testOperator(prefix);
+    const queue = foreignQueue(prefix);
+    await queue.add('message', wire(), { jobId: 'endless', delay: 1e300 });
+    await queue.add('message', wire(), { jobId: 'scheduled', delay: 3_600_000 });
+    await queue.add('message', wire(), { jobId: 'kept', removeOnComplete: false, attempts: 3, backoff: 5 });
+    const outbound = (name: string): string => keysOf(prefix).queue(intakeName, name);
+    await redis.hset(outbound('before'), soundFields(wire()));
+    await redis.zadd(outbound('delayed'), -4_096_000, 'before');
+    // As a worker before 1.0 left it.
+    await redis.hset(outbound('done'), soundFields(wire()));
+    await redis.zadd(outbound('completed'), 1, 'done');
+    const { recorded, of } = await startWorker({ prefix, config });
+    expect(await producer.waitFor('kept')).toMatchObject({ state: 'sent' });
+    for (const id of ['endless', 'before']) {
+      await until(async () => (await producer.status(id))?.state === 'dead', { what: `${id} to be dead` });
+      expect(await operator.deadLetters.get(id)).toMatchObject({
+        reason: 'invalid-message',
+        data: JSON.stringify(wire()),
+      });
+    }
+    await until(async () => (await redis.exists(outbound('kept'), outbound('done'))) === 0, { what: 'the rest to go' });
+    expect(await redis.zcard(outbound('completed'))).toBe(0);
+    expect(await producer.status('scheduled')).toMatchObject({ state: 'scheduled' });
+    expect(recorded('relay').mails.map(({ id }) => id)).toEqual(['kept']);
+    expect(of('error')).toEqual([]);
+    expect(await findingsOf(operator)).toEqual([]);
   });
 });
 

@@ -36,6 +36,7 @@ export async function addRaw(
   if (typeof fields === 'string') pipeline.set(key(jobId), fields);
   else if (Object.keys(fields).length > 0) pipeline.hset(key(jobId), fields);
   pipeline.lpush(key('wait'), jobId).zadd(key('marker'), 0, '0');
-  if (connector !== null) pipeline.sadd(keysOf(prefix).lanes, connector).zadd(keysOf(prefix).ready, 0, connector);
+  const { lanes, ready, wake } = keysOf(prefix);
+  if (connector !== null) pipeline.sadd(lanes, connector).zadd(ready, 0, connector).publish(wake, connector);
   for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
 }

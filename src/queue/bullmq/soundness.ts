@@ -20,6 +20,8 @@ import { jobFields } from './layout.ts';
  * - `opts`: its options are no JSON object, or have more than 64 KiB
  * - `parent`: it belongs to a flow, so its end would write keys that a stranger named
  * - `repeat`: it belongs to a job scheduler
+ * - `delay`: it would be due before 1970 or after 9999; found by maintenance
+ * - `error`: a worker could do nothing with it within its lifetime
  * - `not-json`: its data is no JSON; found by the process that got it
  */
 export const verdicts = [
@@ -33,6 +35,8 @@ export const verdicts = [
   'opts',
   'parent',
   'repeat',
+  'delay',
+  'error',
   'not-json',
 ] as const;
 export type Verdict = (typeof verdicts)[number];
@@ -51,7 +55,7 @@ const unsoundName = '.unsound';
 /** More options than this no client needs. */
 const maxOptsBytes = 65_536;
 /** The last ms of the year 9999. */
-const maxTimestamp = 253_402_300_799_999;
+export const maxTimestamp = 253_402_300_799_999;
 
 /** The job as BullMQ makes it, or one that says that its data is no JSON. */
 export function soundJob(make: (json: JobJson) => Job, json: JobJson): Job {

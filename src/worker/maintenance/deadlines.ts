@@ -38,7 +38,8 @@ async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<v
   const job = await tools.jobs.job(place.queue, jobIdOf(row.id));
   if (job === null) return void (await commit(endLost(row, tools), tools));
   if ((await job.getState()) === 'active') return;
-  if (verdictOf(job) !== null) return setUnsoundAside(place, job, null, tools);
+  const verdict = verdictOf(job);
+  if (verdict !== null) return setUnsoundAside(place, { jobId: String(job.id), verdict }, null, tools);
   const decoded = decodeLane(String(job.id), job.data, tools.routing().config.message);
   if (!decoded.ok) {
     await setInvalidAside(place, job, decoded, tools);

@@ -1,9 +1,10 @@
 /**
- * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its seven jobs, each in
+ * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its eight jobs, each in
  * a file of its own:
  *
  * - intruders: foreign jobs that stand in the place of BullMQ's own keys are set aside
  * - stalled: jobs that failed because their workers died become dead letters
+ * - strays: jobs of the intake that no worker would fetch become dead letters, and what is over goes
  * - lane repair: abandoned jobs go back to their lane, lanes with work into the ready set, limits into force
  * - orphans: messages in the lane of a connector that is gone are routed again
  * - deadlines: messages past their deadline are settled, wherever they are
@@ -21,6 +22,7 @@ import { repairLanes } from './lane-repair.ts';
 import { moveToHomeShards } from './orphans.ts';
 import { trimDeadLetters } from './retention.ts';
 import { deadLetterStalled } from './stalled.ts';
+import { removeStrays } from './strays.ts';
 import { guarded, type MaintenanceTools } from './tools.ts';
 
 /** One round, unless another process has had one within the interval. → whether this process did it. */
@@ -32,6 +34,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   if (turn === null) return false;
   await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));
   await guarded('the intake', tools, () => deadLetterStalled({ queue: tools.intake, connectorId: null }, tools));
+  await guarded('strays', tools, () => removeStrays(tools));
   await guarded('lanes', tools, () => repairLanes(tools, signal));
   if (signal.aborted) return true;
   await moveToHomeShards(tools);

@@ -52,8 +52,10 @@ export async function rerouteOrphans(
   const due = tools.now() - tools.configuredAt() >= graceMs;
   let rerouted = 0;
   for (const job of due ? jobs : []) {
-    if (verdictOf(job) !== null) await setUnsoundAside({ queue, connectorId }, job, null, tools);
-    else if (await reroute(job, { queue, connectorId }, routing, tools)) await job.remove();
+    const verdict = verdictOf(job);
+    if (verdict !== null) {
+      await setUnsoundAside({ queue, connectorId }, { jobId: String(job.id), verdict }, null, tools);
+    } else if (await reroute(job, { queue, connectorId }, routing, tools)) await job.remove();
     else continue;
     rerouted += 1;
   }

@@ -6,5 +6,7 @@ import type { MaintenanceTools } from './tools.ts';
 /** A job that is not sound is one of these, whatever it failed of. A worker of ours fails none; other versions and tools do. */
 export async function deadLetterStalled(place: Place, tools: MaintenanceTools): Promise<void> {
   const { jobs } = await tools.jobs.page(place.queue, 'failed', 0);
-  for (const job of jobs) await setUnsoundAside(place, job, null, tools);
+  for (const { id } of jobs) {
+    await setUnsoundAside(place, { jobId: String(id), verdict: 'stalled' }, null, tools);
+  }
 }
