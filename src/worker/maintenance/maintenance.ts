@@ -28,7 +28,7 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** One round, unless another process has had one within the interval. → whether this process did it. */
 export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Promise<boolean> {
   const { redis, keys, everyMs } = tools;
-  // Each process says so itself, whoever has the turn.
+  // Each process says so itself, also one that does not have the turn.
   await guarded('the memory of Redis', tools, tools.watchRoom);
   const turn = await write(redis, 'SET', keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
