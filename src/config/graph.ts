@@ -21,7 +21,7 @@ export const graph = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Keeps copies in Sent Items. `false` applies to messages of up to 2 MB that are not `raw`; they lose header fields other than `X-`, and an unknown result cannot be verified.',
+      'Keeps copies in Sent Items. `false` applies to messages of up to 2,240 KB that are not `raw`; they lose most header fields, and an unknown result cannot be verified.',
     ),
   tls: z
     .strictObject({

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { filesUnder, textOf } from '../support/source.ts';
 import { treeDifferences, violationsOf } from './architecture-check.ts';
+import { rooms } from './architecture-rules.ts';
 import { workAtImport } from './parse.ts';
 
 const code = ['src', 'testkit', 'tools', 'examples', 'test']
@@ -22,6 +23,28 @@ describe('architecture', () => {
       (path) => /^(\.ci|\.github)\//.test(path) || !(path.startsWith('.') || path.startsWith('tools/bench/results/')),
     );
     expect(treeDifferences(textOf('CONTRIBUTING.md'), paths)).toEqual([]);
+  });
+});
+
+describe('the diagram of docs/architecture.md', () => {
+  const diagram = /```mermaid\n(flowchart TD[\s\S]*?)```/.exec(textOf('docs/architecture.md'))?.[1] ?? '';
+  const arrows = [...diagram.matchAll(/^ {4}(\w+) --> (.+)$/gm)].flatMap(([, from = '', to = '']) =>
+    to.split(' & ').map((room) => ({ from, to: room })),
+  );
+
+  test('has an arrow only where the rules allow the import', () => {
+    // `errors.ts` is open to all.
+    const allowed = ({ from, to }: { from: string; to: string }) =>
+      to === 'errors' || rooms[from]?.imports.includes(to);
+    expect(arrows.length).toBeGreaterThan(10);
+    expect(arrows.filter((arrow) => allowed(arrow) !== true)).toEqual([]);
+  });
+
+  test('has every room', () => {
+    const onDisk = filesUnder('src').flatMap((path) => /^src\/([\w-]+)\//.exec(path)?.[1] ?? []);
+    const drawn = arrows.flatMap(({ from, to }) => [from, to]);
+    // `async` is open to all that wait, so it has no arrow.
+    expect([...new Set(onDisk)].filter((room) => room !== 'async' && !drawn.includes(room))).toEqual([]);
   });
 });
 

@@ -1,8 +1,16 @@
-/** What Graph counts of a mail against its limit of bytes. */
+/** What Graph counts of a mail against its limit of bytes, and the sizes that the documents give. */
 import { expect, test } from 'vitest';
 import type { Message } from '../../../src/message/message.ts';
-import { countedBytes, sessionBytes } from '../../../src/transport/graph/limits.ts';
+import {
+  attachmentBytes,
+  countedBytes,
+  jsonBytes,
+  mimeBytes,
+  rawMimeBytes,
+  sessionBytes,
+} from '../../../src/transport/graph/limits.ts';
 import type { OutgoingMail } from '../../../src/transport/transport.ts';
+import { textOf } from '../../support/source.ts';
 
 const mail: OutgoingMail = {
   id: 'm',
@@ -33,4 +41,18 @@ test('of a mail in parts, only content in an upload session counts unencoded', (
   };
   const structured = { message: stored(sessionBytes, 30_000), contentOf: unread, rangeOf: unread };
   expect(countedBytes({ ...mail, headerOnly: true, structured })).toBe(3_000 + 400 + sessionBytes + 40_000);
+});
+
+test('docs/graph.md and docs/configuration.md give the sizes of the code', () => {
+  const mime = `${(mimeBytes / 1024).toLocaleString('en')} KB`;
+  const [raw, json, attachment] = [
+    `${rawMimeBytes / 1e6} MB`,
+    `${jsonBytes / 1e6} MB`,
+    `${attachmentBytes / 2 ** 20} MB`,
+  ];
+  const page = textOf('docs/graph.md');
+  expect(page).toContain(`| up to ${mime}, or \`raw\` up to ${raw} |`);
+  expect(page).toContain(`| \`raw\` above ${raw}, an attachment above ${attachment}, text above ${json} |`);
+  expect(page).toContain(`messages above ${mime} cannot be sent`);
+  expect(textOf('docs/configuration.md')).toContain(`messages of up to ${mime} that are not \`raw\``);
 });
