@@ -39,17 +39,25 @@ describe('a process', () => {
     });
   });
 
-  test('without Redis a command exits with 1 and says what to check', async () => {
-    const ended = await project(plain).run(['status', 'some-id'], { env: nowhere });
-    expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toMatch(/REDIS_URL/);
-  });
-
   test('output is not coloured if stdout is not a terminal', async () => {
     const ended = await project(plain).run(['explain', 'sales@example.com']);
     // oxlint-disable-next-line no-control-regex -- escape sequences are what this looks for
     expect(ended.stdout).not.toMatch(/\u001b/);
   });
+});
+
+test('without Redis a command exits with 1 and says what to check, and check --connect does even if every connector answers', async () => {
+  const server = await startTestServer();
+  const here = project(server.config(testPrefix()));
+  // At once, as each waits some seconds for Redis to come back.
+  const [status, check] = await Promise.all([
+    here.run(['status', 'some-id'], { env: nowhere }),
+    here.callJson(['check', '--connect'], { env: nowhere }),
+  ]);
+  expect(status).toMatchObject({ code: 1, stdout: '' });
+  expect(status.stderr).toMatch(/REDIS_URL/);
+  expect(check.code).toBe(1);
+  expect(check.values[0]).toMatchObject({ ok: false, redis: { ok: false }, connectors: [{ ok: true }] });
 });
 
 describe('check --connect', () => {
@@ -73,18 +81,10 @@ describe('check --connect', () => {
     expect(server.received.transactions).toEqual([]);
   });
 
-  test('exits with 1 without Redis even if every connector answers', async () => {
-    const server = await startTestServer();
-    const here = project(server.config(testPrefix()));
-    const { code, values } = await here.json(['check', '--connect'], { env: nowhere });
-    expect(code).toBe(1);
-    expect(values[0]).toMatchObject({ ok: false, redis: { ok: false }, connectors: [{ ok: true }] });
-  });
-
   test('gives up on a server that never greets, after its time limit', async () => {
     const server = await startTestServer({ script: { CONNECT: 'hang' } });
     const here = project(server.config(testPrefix()));
-    const { code, values } = await here.json(['check', '--connect', '--timeout', '300ms']);
+    const { code, values } = await here.callJson(['check', '--connect', '--timeout', '300ms']);
     expect(code).toBe(1);
     expect(values[0]).toMatchObject({ ok: false, connectors: [{ connector: 'relay', ok: false }] });
   });
@@ -141,8 +141,8 @@ describe('send and status', () => {
       '--id',
       'once',
     ];
-    await here.json(args);
-    const again = await here.json(args);
+    await here.callJson(args);
+    const again = await here.callJson(args);
     expect(again).toMatchObject({ code: 0, values: [{ id: 'once', duplicate: true, state: 'sent' }] });
     expect(server.received.transactions).toHaveLength(1);
   });
@@ -166,7 +166,7 @@ describe('send and status', () => {
 
   test('status prints state, connector, recipients and history', async () => {
     const { here } = await setUp();
-    await here.run([
+    await here.call([
       'send',
       '--wait',
       '--from',
@@ -178,7 +178,7 @@ describe('send and status', () => {
       '--id',
       's1',
     ]);
-    const { code, values } = await here.json(['status', 's1']);
+    const { code, values } = await here.callJson(['status', 's1']);
     expect(code).toBe(0);
     expect(values[0]).toMatchObject({
       id: 's1',
@@ -190,7 +190,7 @@ describe('send and status', () => {
     const history = values[0]?.['history'] as { at: string; event: string }[];
     expect(history.map(({ event }) => event)).toEqual(expect.arrayContaining(['routed', 'sent']));
     for (const { at } of history) expect(new Date(at).toISOString()).toBe(at);
-    expect((await here.run(['status', 's1'])).stdout).toMatch(/s1 {2}sent\n(?:.*\n)*you@example\.net +accepted/);
+    expect((await here.call(['status', 's1'])).stdout).toMatch(/s1 {2}sent\n(?:.*\n)*you@example\.net +accepted/);
   });
 
   test('--wait exits with 1 and prints the terminal state of a rejected message', async () => {
@@ -198,7 +198,7 @@ describe('send and status', () => {
     const here = project(server.config(testPrefix()));
     await here.worker();
     const args = ['send', '--wait', '--from', 'me@example.com', '--to', 'you@example.net', '--text', 'x', '--id', 'r1'];
-    const { code, values } = await here.json(args);
+    const { code, values } = await here.callJson(args);
     expect({ code, values }).toMatchObject({ code: 1, values: [{ id: 'r1', duplicate: false, state: 'dead' }] });
   });
 });
@@ -209,8 +209,11 @@ describe('send without a worker', () => {
   test('the message is queued; --wait exits with 1 after its time and prints the last state', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
-    expect(await here.json(args)).toMatchObject({ code: 0, values: [{ id: 'w1', duplicate: false, state: 'queued' }] });
-    const waited = await here.json([...args, '--wait', '--timeout', '300ms']);
+    expect(await here.callJson(args)).toMatchObject({
+      code: 0,
+      values: [{ id: 'w1', duplicate: false, state: 'queued' }],
+    });
+    const waited = await here.callJson([...args, '--wait', '--timeout', '300ms']);
     expect(waited).toMatchObject({ code: 1, values: [{ id: 'w1', duplicate: true, state: 'queued' }] });
     expect(JSON.parse(waited.stderr)).toMatchObject({ error: { code: 'timeout' } });
   });
@@ -218,12 +221,15 @@ describe('send without a worker', () => {
   test('--send-at schedules the message', async () => {
     const server = await startTestServer();
     const here = project(server.config(testPrefix()));
-    expect(await here.json([...args, '--send-at', '2h'])).toMatchObject({ code: 0, values: [{ state: 'scheduled' }] });
+    expect(await here.callJson([...args, '--send-at', '2h'])).toMatchObject({
+      code: 0,
+      values: [{ state: 'scheduled' }],
+    });
   });
 
   test('status exits with 1 for an unknown id', async () => {
     const server = await startTestServer();
-    const ended = await project(server.config(testPrefix())).run(['status', 'nobody']);
+    const ended = await project(server.config(testPrefix())).call(['status', 'nobody']);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(/No message has the id "nobody"/);
   });
@@ -234,7 +240,7 @@ describe('send without a worker', () => {
     [['--subject', 'a\r\nBcc: x@example.com'], 'subject'],
     [['--id', '../../etc'], 'id'],
   ])('refuses %j with 2 and names the field', async (more, field) => {
-    const { code, stdout, stderr } = await project(plain).run([...args, ...more, '--json']);
+    const { code, stdout, stderr } = await project(plain).call([...args, ...more, '--json']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     const { error } = JSON.parse(stderr) as { error: { code: string; issues: { field: string }[] } };
     expect(error.code).toBe('message-invalid');
@@ -242,13 +248,13 @@ describe('send without a worker', () => {
   });
 
   test('refuses a message without From at once if there is no unmonitored address', async () => {
-    const ended = await project(plain).run(args, { env: nowhere });
+    const ended = await project(plain).call(args, { env: nowhere });
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toMatch(/no From.*unmonitoredAddress.*--from/);
   });
 
   test('exits with 2 for a file that cannot be read', async () => {
-    const ended = await project(plain).run([...args, '--attach', 'nothing.pdf']);
+    const ended = await project(plain).call([...args, '--attach', 'nothing.pdf']);
     expect(ended.code).toBe(2);
     expect(ended.stderr).toMatch(/nothing\.pdf cannot be read/);
   });

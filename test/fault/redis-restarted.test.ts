@@ -15,7 +15,9 @@ test('a Redis that is killed and restarted under load has every accepted message
   const redis = await ownRedis();
   const producer = testProducer(prefix, { url: redis.url, timeoutMs: 1_000 });
   const server = await sink();
-  const options = { prefix, url: redis.url, connectors: { relay: { port: server.port, concurrency: 4 } } };
+  const connectors = { relay: { port: server.port, concurrency: 4 } };
+  // Short, as a job whose worker never got Redis' reply waits for the end of its lock.
+  const options = { prefix, url: redis.url, connectors, timing: { lockMs: 5_000 } };
   const workers = [await startWorkerProcess(options), await startWorkerProcess(options)];
   const messages = Array.from({ length: rounds }, (_, round) => countableMany(perRound, `r${round}-`));
   for (const round of messages) {
