@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { intakeName, keysOf } from '../../src/queue/redis/keys.ts';
 import { reservedWords } from '../../src/queue/redis/job-ids.ts';
 import { until } from '../../testkit/until.ts';
+import type { Producer } from '../../src/producer/producer.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
 
@@ -72,35 +73,46 @@ describe('the attack of an id that is a key of the queue', () => {
 describe('the attack of a foreign job under a key of the queue', () => {
   const sound = { v: 1, message: { from: 'shop@example.com', to: ['a@example.net'], text: 'x' } };
 
-  test.each(words)('%s, before anything else is in the queue: it is set aside, and the queue works', async (word) => {
-    const prefix = testPrefix();
-    const foreign = foreignQueue(prefix);
-    await foreign.add('message', sound, { jobId: word, removeOnComplete: true }).catch(() => undefined);
-    const producer = testProducer(prefix);
-    const { of } = await startWorker({ prefix, config });
-    // A send may be refused until the queue is repaired.
-    await until(async () => (await producer.sendMany([message('plain')]))[0]?.ok === true, {
-      what: 'a send to succeed',
+  /** All words at once, each in a queue of its own: some are repaired only after a pause. → word, and what came of it. */
+  const forEach = async <Result>(attack: (word: string) => Promise<Result>): Promise<[string, Result][]> =>
+    Promise.all(words.map(async (word): Promise<[string, Result]> => [word, await attack(word)]));
+  // A send may be refused until the queue is repaired.
+  const sendOnceRepaired = (producer: Producer, id: string, word: string): Promise<boolean> =>
+    until(async () => (await producer.sendMany([message(id)]))[0]?.ok === true, {
+      what: `a send to succeed after the attack on ${word}`,
     });
-    expect(await producer.waitFor('plain')).toMatchObject({ state: 'sent' });
-    const types = await testConnection().type(keysOf(prefix).queue(intakeName, word));
-    expect(word === 'meta' || types !== 'hash').toBe(true);
-    expect(of('stopped')).toEqual([]);
+
+  test('before anything else is in the queue: whichever key it is, it is set aside, and the queue works', async () => {
+    const results = await forEach(async (word) => {
+      const prefix = testPrefix();
+      const foreign = foreignQueue(prefix);
+      await foreign.add('message', sound, { jobId: word, removeOnComplete: true }).catch(() => undefined);
+      const producer = testProducer(prefix);
+      const { of } = await startWorker({ prefix, config });
+      await sendOnceRepaired(producer, 'plain', word);
+      const { state } = await producer.waitFor('plain');
+      const type = await testConnection().type(keysOf(prefix).queue(intakeName, word));
+      return { state, setAside: word === 'meta' || type !== 'hash', stopped: of('stopped') };
+    });
+    expect(results).toEqual(words.map((word) => [word, { state: 'sent', setAside: true, stopped: [] }]));
   });
 
-  test.each(words)('%s, while mail is waiting: all of it is sent', async (word) => {
-    const prefix = testPrefix();
-    const producer = testProducer(prefix);
-    await producer.sendMany(['m1', 'm2', 'm3'].map(message));
-    const { recorded } = await startWorker({ prefix, config });
-    await producer.waitFor('m3');
-    await foreignQueue(prefix)
-      .add('message', sound, { jobId: word })
-      .catch(() => undefined);
-    await until(async () => (await producer.sendMany([message('m4')]))[0]?.ok === true, { what: 'a send to succeed' });
-    await producer.waitFor('m4');
-    const sent = recorded('relay').mails.map(({ id }) => id);
-    expect(sent.filter((id) => /^m\d/.test(id)).sort()).toEqual(['m1', 'm2', 'm3', 'm4']);
+  test('while mail is waiting: whichever key it is, all of it is sent', async () => {
+    const results = await forEach(async (word) => {
+      const prefix = testPrefix();
+      const producer = testProducer(prefix);
+      await producer.sendMany(['m1', 'm2', 'm3'].map(message));
+      const { recorded } = await startWorker({ prefix, config });
+      await producer.waitFor('m3');
+      await foreignQueue(prefix)
+        .add('message', sound, { jobId: word })
+        .catch(() => undefined);
+      await sendOnceRepaired(producer, 'm4', word);
+      await producer.waitFor('m4');
+      const sent = recorded('relay').mails.map(({ id }) => id);
+      return sent.filter((id) => /^m\d/.test(id)).sort();
+    });
+    expect(results).toEqual(words.map((word) => [word, ['m1', 'm2', 'm3', 'm4']]));
   });
 
   test('is a dead letter with its content, under an id of its own, and the message of that name is untouched', async () => {
