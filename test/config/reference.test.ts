@@ -6,7 +6,7 @@ import { configRules } from '../../src/config/issues.ts';
 import { presets } from '../../src/config/presets.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
 import { textOf } from '../support/source.ts';
-import { goodConfig } from './load-text.ts';
+import { goodConfig, loadText } from './load-text.ts';
 import { rowsOf } from './reference.ts';
 
 const docs = textOf('docs/configuration.md');
@@ -17,7 +17,29 @@ const tableRows = (text: string): string[][] =>
 describe('docs/configuration.md', () => {
   test('lists every key with its type, default and meaning, and no others', () => {
     const expected = rowsOf().map((row) => [`\`${row.key}\``, row.type, row.default, row.meaning]);
-    expect(tableRows(section('Keys').split('\nThe presets')[0]!)).toEqual(expected);
+    expect(tableRows(section('Keys').split('\n| key |')[1]?.split('\nThe presets')[0] ?? '')).toEqual(expected);
+  });
+
+  test('gives the upper bound of every duration', async () => {
+    const bounds = [...section('Keys').matchAll(/^\| (`\w+`.*) \| (\d+) days? \|$/gm)].flatMap(
+      ([, names = '', days = '']) =>
+        [...names.matchAll(/`(\w+)`/g)].map(([, name = '']) => ({ name, days: Number(days) })),
+    );
+    const keys = rowsOf().filter(({ type }) => type === 'duration');
+    const found = keys.map(({ key }) => {
+      const parts = key.split('.');
+      const days = bounds.find(({ name }) => parts.includes(name))?.days;
+      return { key: key.replace('<id>', 'c').replace('[]', '[0]'), parts, days };
+    });
+    expect(found.filter(({ days }) => days === undefined)).toEqual([]);
+    const messages = found.map(async ({ key, parts, days = 0 }) => {
+      const result = await loadText(JSON.stringify(holding(parts, `${days + 1}d`)));
+      const issue = result.ok ? undefined : result.issues.find((each) => each.key === key);
+      return `${key}: ${issue?.message.split(';')[0]}`;
+    });
+    expect(await Promise.all(messages)).toEqual(
+      found.map(({ key, days }) => `${key}: must not be longer than ${days}d`),
+    );
   });
 
   test('lists every preset with its numbers, and no others', () => {
@@ -56,6 +78,13 @@ describe('docs/configuration.md', () => {
     ]);
   });
 });
+
+/** A configuration with the value under the key, and nothing else. */
+function holding([part = '', ...rest]: readonly string[], value: string): unknown {
+  if (part === '') return value;
+  if (part.endsWith('[]')) return { [part.slice(0, -2)]: [holding(rest, value)] };
+  return { [part === '<id>' ? 'c' : part]: holding(rest, value) };
+}
 
 describe('schema/config.schema.json', () => {
   const schema = z.fromJSONSchema(configJsonSchema());
