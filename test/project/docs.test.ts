@@ -54,6 +54,16 @@ describe('paths', () => {
     expect(missing).toEqual([]);
   });
 
+  test('every file of ours that an example imports exists', () => {
+    const missing = documents.flatMap((path) =>
+      importsOf(textOf(path))
+        .filter((named) => !existsSync(join(root, named)))
+        .map((named) => `${path}: ${named}`),
+    );
+    expect(documents.flatMap((path) => importsOf(textOf(path)))).toContain('testkit/graph/faults.ts');
+    expect(missing).toEqual([]);
+  });
+
   test('a missing path is detected', () => {
     expect(pathsOf('see `src/nowhere.ts` and `npm test`')).toEqual(['src/nowhere.ts']);
   });
@@ -124,6 +134,11 @@ describe('docs/operations.md', () => {
     expect([...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name)).toEqual([...waitReasons]);
   });
 });
+
+/** What the examples of a document import by a relative path, as if they were in a folder of the root. */
+function importsOf(text: string): string[] {
+  return [...text.matchAll(/^import .* from '\.\.\/([^']+)';$/gm)].map(([, path = '']) => path);
+}
 
 /** Targets of inline links, outside of code blocks. */
 function linksOf(text: string): string[] {
