@@ -68,6 +68,19 @@ describe('a refusal costs little, whatever is refused', () => {
     expect(stepsOf(wrong)).toBeLessThan(5_000);
   });
 
+  test.each<[string, (unknown: object) => object]>([
+    ['the message', (unknown) => unknown],
+    ['a mailbox', (unknown) => ({ to: { address: 'a@b.c', ...unknown } })],
+    ['the envelope', (unknown) => ({ envelope: unknown })],
+    ['an attachment', (unknown) => ({ attachments: [{ content: '', ...unknown }] })],
+    ['raw', (unknown) => ({ subject: undefined, raw: { content: 'From: a@b.c\n\n', ...unknown } })],
+  ])('200,000 unknown keys of %s are refused as what they are, and the first hundred are named', (_, part) => {
+    const parsed = parseMessage({ ...minimal, ...part(keys(200_000)) }, limits);
+    const rules = parsed.ok ? [] : parsed.issues.map(({ rule }) => rule);
+    expect(rules).toHaveLength(bounds.maxIssues);
+    expect(new Set(rules)).toEqual(new Set(['unknown-key']));
+  });
+
   test('the field that was meant is looked for a few times only', () => {
     const slips = Object.fromEntries(many(50, (i) => [`subjec${i}`, 1]));
     const parsed = parseMessage({ ...minimal, ...slips }, limits);

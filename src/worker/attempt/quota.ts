@@ -20,10 +20,12 @@ export function tooLargeFor(
     : null;
 }
 
-/** Attachments that were not composed will be lines of base64: 78 bytes for 57 (RFC 2045 section 6.8). */
+/** What was not composed: attachments will be lines of base64, 78 bytes for 57 (RFC 2045 section 6.8), and the text is at least as long. */
 function sizeOf({ bytes, headerOnly, structured }: OutgoingMail): number {
-  const apart = headerOnly === true ? (structured?.message.attachments ?? []) : [];
-  return bytes.length + apart.reduce((sum, attachment) => sum + Math.ceil((contentSize(attachment) * 78) / 57), 0);
+  if (headerOnly !== true || structured === undefined) return bytes.length;
+  const { text = '', html = '', attachments } = structured.message;
+  const attached = attachments.reduce((sum, attachment) => sum + Math.ceil((contentSize(attachment) * 78) / 57), 0);
+  return bytes.length + Buffer.byteLength(text) + Buffer.byteLength(html) + attached;
 }
 
 export type QuotaReservation =
