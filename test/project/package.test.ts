@@ -152,6 +152,19 @@ describe('the package', () => {
     await expect(tsc([...flags, 'consumer.ts'], unpacked)).resolves.toBe('');
   });
 
+  test('is used correctly by the examples of README.md and docs/embedding.md', async () => {
+    const examples = ['README.md', 'docs/embedding.md'].flatMap((path) =>
+      [...textOf(path).matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, text = '']) => text),
+    );
+    expect(examples.length).toBeGreaterThan(4);
+    // What the reader's own program has.
+    writeFileSync(join(unpacked, 'reader.d.ts'), 'declare const pdf: Buffer;\ndeclare const id: string;\n');
+    const files = examples.map((_, at) => `example-${at}.ts`);
+    for (const [at, file] of files.entries()) writeFileSync(join(unpacked, file), examples[at] ?? '');
+    const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--types', 'node'];
+    await expect(tsc([...flags, 'reader.d.ts', ...files], unpacked)).resolves.toBe('');
+  });
+
   test('has a command that starts', async () => {
     const { stdout } = await run(node, [join(unpacked, manifest.bin.postlane ?? ''), '--help'], { cwd: unpacked });
     expect(stdout).toContain('worker');
