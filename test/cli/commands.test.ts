@@ -1,7 +1,7 @@
 /** The command line without Redis: usage, check, explain. What is on stdout, what is on stderr, and the exit codes. */
 import { describe, expect, test } from 'vitest';
 import { project } from '../support/cli.ts';
-import { textOf } from '../support/source.ts';
+import { filesUnder, textOf } from '../support/source.ts';
 
 const nowhere = { REDIS_URL: 'redis://127.0.0.1:1' };
 
@@ -135,5 +135,38 @@ describe('explain', () => {
     expect((await here.call(['explain', 'archive@example.com'])).stdout).toMatch(
       /relay sends .*\n.*not archive:.*never sends/,
     );
+  });
+});
+
+describe('documents', () => {
+  const commands = 'check|explain|send|status|connectors|pause|resume|dead|resolve|doctor|worker';
+  /** `dead replay --via` for each option of each command line in the text; `dead` alone has only global ones. */
+  const namedIn = (text: string): string[] => {
+    const calls = text.matchAll(new RegExp(`\\bpostlane (?:-- )?(${commands})\\b([^\\n\`#]*)`, 'g'));
+    return [...calls].flatMap(([, command = '', rest = '']) => {
+      const [, verb = ''] = (command === 'dead' && /^ (list|show|replay|drop|resolve)\b/.exec(rest)) || [];
+      return [...rest.matchAll(/(?<= )--[a-z][a-z-]+/g)].map(([option]) => `${command} ${verb} ${option}`);
+    });
+  };
+
+  test('name only options that their command has', async () => {
+    const documents = filesUnder('.').filter((path) => path.endsWith('.md') && !path.startsWith('.'));
+    const named = [...new Set(documents.flatMap((path) => namedIn(textOf(path))))].map((each) => each.split(' '));
+    expect(named.length).toBeGreaterThan(15);
+    const here = project(plain);
+    const known = named.map(async ([command = '', verb = '', option = '']) => {
+      const { stdout } = await here.call([command, ...(verb === '' ? [] : [verb]), '--help']);
+      return stdout.includes(`${option} `) || ['--json', '--config', '--help'].includes(option);
+    });
+    const found = await Promise.all(known);
+    expect(named.filter((_, at) => found[at] !== true)).toEqual([]);
+  });
+
+  test('an option that a command lacks is detected', () => {
+    expect(namedIn('run `postlane dead replay ID --via relay --odd`, or `postlane check --connect`')).toEqual([
+      'dead replay --via',
+      'dead replay --odd',
+      'check  --connect',
+    ]);
   });
 });

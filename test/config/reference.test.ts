@@ -79,6 +79,15 @@ describe('docs/configuration.md', () => {
   });
 });
 
+test('README.md has a configuration that loads', async () => {
+  const example = /```yaml\n(.*?)```/s.exec(textOf('README.md'))?.[1] ?? '';
+  const config = await goodConfig(example, {
+    env: { RELAY_PASSWORD: 'a', ARCHIVE_PASSWORD: 'b' },
+    files: { '/run/secrets/sales': 'c', '/run/secrets/finance': 'd' },
+  });
+  expect(config.connectors.map(({ id }) => id)).toEqual(['relay', 'sales', 'finance', 'archive']);
+});
+
 /** A configuration with the value under the key, and nothing else. */
 function holding([part = '', ...rest]: readonly string[], value: string): unknown {
   if (part === '') return value;
