@@ -216,20 +216,23 @@ test('a producer with another reserve is refused earlier or later, and one out o
   }
 });
 
-test('a producer that may not ask for INFO sends, and gets redis-full from a Redis that refuses', async () => {
-  const { admin, port } = await ownRedis();
-  await admin.acl('SETUSER', 'blind', 'on', '>secret', '~*', '&*', '+@all', '-info');
-  const producer = testProducer(prefix, { url: `redis://blind:secret@127.0.0.1:${port}` });
-  await producer.sendMany(countableMany(300));
-  // Asked once, not for each message: each refusal is an entry in the ACL LOG. The other one is the client's, when it connects.
-  const log = (await admin.acl('LOG', 100)) as unknown[][];
-  const asked = log.reduce((sum, row) => sum + Number(row[1]), 0);
-  expect(asked).toBeLessThanOrEqual(2);
-  await fill(admin);
-  const refused = await rejection(producer.send(countable('late')));
-  expect(refused).toMatchObject({ code: 'redis-full', id: 'late' });
-  expect(refused.message).toMatch(/its memory is full\. Call again later with the same id/);
-});
+test.each([['-info'], ['-eval_ro', '-evalsha_ro']])(
+  'a producer that may not ask how full Redis is (%s) sends, and gets redis-full from a Redis that refuses',
+  async (...rights) => {
+    const { admin, port } = await ownRedis();
+    await admin.acl('SETUSER', 'blind', 'on', '>secret', '~*', '&*', '+@all', ...rights);
+    const producer = testProducer(prefix, { url: `redis://blind:secret@127.0.0.1:${port}` });
+    await producer.sendMany(countableMany(300));
+    // Asked once, not for each message: each refusal is an entry in the ACL LOG. The other one is the client's, when it connects.
+    const log = (await admin.acl('LOG', 100)) as unknown[][];
+    const asked = log.reduce((sum, row) => sum + Number(row[1]), 0);
+    expect(asked).toBeLessThanOrEqual(2);
+    await fill(admin);
+    const refused = await rejection(producer.send(countable('late')));
+    expect(refused).toMatchObject({ code: 'redis-full', id: 'late' });
+    expect(refused.message).toMatch(/its memory is full\. Call again later with the same id/);
+  },
+);
 
 test('in a Cluster the fullest master decides: mail is refused, workers settle what its lanes hold, and mail is accepted again', async () => {
   const { urls, masterOf } = await ownCluster();

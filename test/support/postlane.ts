@@ -101,7 +101,7 @@ export function testProducer(
   prefix: string,
   options: Omit<ProducerOptions, 'redis'> & {
     url?: string;
-    redis?: RedisSettings & { readonly reservePercent?: number };
+    redis?: RedisSettings & { readonly shards?: number; readonly reservePercent?: number };
   } = {},
 ): Producer {
   const { url = redisUrl(), redis = { url }, ...rest } = options;

@@ -12,12 +12,19 @@ import type { HomeKeys } from '../redis/keys.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
 /**
+ * EVAL asks for the right to read and to write every key that it declares (redis.io/docs/latest/operate/oss_and_stack/management/security/acl,
+ * "Key permissions"). A producer's user may write contents and must not read them, so the scripts that producers run get these keys
+ * as arguments: each command then asks for its own right. `_anchor` is in the same slot, which is how a Cluster finds the server.
+ */
+const contentKeys = ['content', 'refs', 'contents'] as const;
+
+/**
  * The bytes are the only further argument, or missing. → how many bytes are stored now; −1 for none. Only if these are `size` is the
  * message added to those that need the content. What else is there, which only a stranger can have put there, is replaced by the
  * bytes, or counts as nothing. @lua
  */
 export const storeScript = script(
-  { keys: ['content', 'refs', 'contents'], args: ['hash', 'id', 'size'], moreArgs: 'given' },
+  { keys: ['_anchor'], args: [...contentKeys, 'hash', 'id', 'size'], moreArgs: 'given' },
   /* lua */ `${luaNow}
 local stored = -1
 if redis.call('EXISTS', content) == 1 then
@@ -37,7 +44,7 @@ return stored
 
 /** → 1 if that was the last message that needed it. @lua */
 export const releaseScript = script(
-  { keys: ['content', 'refs', 'contents'], args: ['hash', 'id'] },
+  { keys: ['_anchor'], args: [...contentKeys, 'hash', 'id'] },
   /* lua */ `
 redis.call('SREM', refs, id)
 if redis.call('SCARD', refs) > 0 then return 0 end
@@ -109,13 +116,14 @@ export function sizeIssues({ attachments, raw }: Message, faults: readonly Conte
 const rangeBytes = 4 * 1024 * 1024;
 
 export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentStore {
+  const anchored = { _anchor: keys.acknowledged };
   const keysOf = (ref: string) => ({
     content: keys.content(ref),
     refs: keys.contentRefs(ref),
     contents: keys.contents,
   });
   const link = (id: string, { ref, size }: StoredRef, moreArgs: readonly Buffer[] = []) =>
-    run(redis, storeScript, { keys: keysOf(ref), args: { hash: ref, id, size }, moreArgs });
+    run(redis, storeScript, { keys: anchored, args: { ...keysOf(ref), hash: ref, id, size }, moreArgs });
   const range = async (content: Content, start: number, end: number): Promise<Buffer> => {
     if (!('ref' in content))
       return Buffer.from(content.content, content.encoding).subarray(start, end === Infinity ? undefined : end);
@@ -167,7 +175,9 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
 
     async release(messageId, refs) {
       await Promise.all(
-        refs.map((ref) => run(redis, releaseScript, { keys: keysOf(ref), args: { hash: ref, id: messageId } })),
+        refs.map((ref) =>
+          run(redis, releaseScript, { keys: anchored, args: { ...keysOf(ref), hash: ref, id: messageId } }),
+        ),
       );
     },
 

@@ -118,6 +118,21 @@ export function run<Key extends string, Arg extends string>(
   return runText(redis, called, keys, args);
 }
 
+/** Runs a script that only reads, with the right to read its keys alone (EVALSHA_RO, Redis 7). */
+export async function runReading<Key extends string, Arg extends string>(
+  redis: RedisClient,
+  called: Script<Key, Arg>,
+  input: ScriptInput<Key, Arg>,
+): Promise<unknown> {
+  const { keys, args } = positional(called.shape, input);
+  try {
+    return await redis.call('EVALSHA_RO', called.sha, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return redis.call('EVAL_RO', called.lua, keys.length, ...keys, ...args);
+  }
+}
+
 /** Runs Lua by its hash. A restarted Redis has forgotten it (NOSCRIPT): then its text is sent, which loads it again. */
 export async function runText(
   redis: RedisClient,

@@ -70,7 +70,7 @@ describe('every Lua script', () => {
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     for (const { name, lua } of await allScripts()) writeFileSync(join(folder, `${name}.lua`), lua);
     const globals = ['redis', 'KEYS', 'ARGV', 'cjson', 'bullmq'];
-    // A parameter of a shared function may have the name of an input (431, 432).
+    // A parameter of a shared function may have the name of an input (431, 432). A key may only say where the script runs (`_anchor`).
     const options = [
       '--std',
       'lua51',
@@ -80,6 +80,7 @@ describe('every Lua script', () => {
       '--no-color',
       '--ignore',
       '43.',
+      '211/_.*',
       '--formatter',
       'plain',
     ];
