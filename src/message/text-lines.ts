@@ -4,6 +4,7 @@
  * nodemailer does the same in streams and with a regular expression or two for each line; here it is one pass over bytes.
  */
 
+import { crlfReader } from './crlf-reader.ts';
 import { maxLine } from './text-encoding.ts';
 import type { Turns } from './turns.ts';
 
@@ -19,26 +20,25 @@ const space = 0x20;
 const equals = 0x3d;
 const hexDigits = Buffer.from('0123456789ABCDEF', 'latin1');
 
-/** Text bytes with CRLF line ends and valid UTF-8 to quoted-printable, in pieces of whole lines. */
-export async function encodeTextQuotedPrintable(bytes: Buffer, turns: Turns): Promise<Buffer[]> {
+/** Text with any line ends in UTF-8 to quoted-printable with CRLF line ends, in pieces of whole lines. `size`: its bytes with CRLF. */
+export async function encodeTextQuotedPrintable(utf8: Buffer, size: number, turns: Turns): Promise<Buffer[]> {
   // Blanks at the end of everything are a slice of their own: nodemailer waits for what may follow them.
-  let end = bytes.length;
-  while (end > 0 && isBlank(bytes[end - 1])) end -= 1;
-  if (bytes.length - end > sliceBytes) end = bytes.length;
+  let blanks = 0;
+  while (blanks < utf8.length && isBlank(utf8[utf8.length - 1 - blanks])) blanks += 1;
+  const end = blanks > sliceBytes ? size : size - blanks;
   const pieces: Buffer[] = [];
+  const reader = crlfReader(utf8, Math.min(sliceBytes, size));
   // Used for each slice again: hundreds of them would wait for the garbage collector, three times as large as the text.
-  const slice = Math.min(sliceBytes, bytes.length) * 3 + maxLine * 2;
+  const room = Math.min(sliceBytes, size) * 3 + maxLine * 2;
   // No line is cut below two thirds of its length, less one UTF-8 sequence.
-  const scratch = {
-    escaped: Buffer.allocUnsafe(slice),
-    lines: Buffer.allocUnsafe(slice + 3 * Math.ceil(slice / 32) + 8),
-  };
+  const scratch = { escaped: Buffer.allocUnsafe(room), lines: Buffer.allocUnsafe(room + 3 * Math.ceil(room / 32) + 8) };
   let open: Buffer = Buffer.alloc(0);
-  for (let start = 0; start < bytes.length;) {
-    const limit = start < end ? end : bytes.length;
+  for (let start = 0; start < size;) {
+    const limit = start < end ? end : size;
     const next = Math.min(start + sliceBytes, limit);
-    const following = next < limit ? bytes[next] : undefined;
-    const { lines, rest } = wrap(escaped(bytes, start, next, following, open, scratch.escaped), scratch.lines);
+    const slice = reader.read(next - start);
+    const text = escaped(slice, next < limit ? reader.peek() : undefined, open, scratch.escaped);
+    const { lines, rest } = wrap(text, scratch.lines);
     pieces.push(lines);
     open = rest;
     const turn = turns.spend(next - start);
@@ -54,23 +54,16 @@ function isBlank(byte: number | undefined): boolean {
 }
 
 /** The slice with `=XX` for what needs it, behind the line that is still open. */
-function escaped(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  following: number | undefined,
-  open: Buffer,
-  result: Buffer,
-): Buffer {
+function escaped(slice: Buffer, following: number | undefined, open: Buffer, result: Buffer): Buffer {
   let length = open.copy(result);
-  for (let i = start; i < end; i += 1) {
-    const byte = bytes[i] ?? 0;
+  for (let i = 0; i < slice.length; i += 1) {
+    const byte = slice[i] ?? 0;
     if (byte > space && byte < 0x7f && byte !== equals) {
       result[length] = byte;
       length += 1;
       continue;
     }
-    const next = i + 1 < end ? bytes[i + 1] : following;
+    const next = i + 1 < slice.length ? slice[i + 1] : following;
     const literal = isBlank(byte) ? next !== undefined && next !== lf && next !== cr : byte === cr || byte === lf;
     if (literal) {
       result[length] = byte;

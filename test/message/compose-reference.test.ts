@@ -227,6 +227,9 @@ describe('a mail equals nodemailer’s', () => {
     ['one line of three-byte characters', '漢'],
     ['blanks', ' '],
     ['line ends', '\r\n'],
+    ['LF', '\n'],
+    ['bare CR', 'ab\r'],
+    ['blanks before line ends', 'word \n\t\r\n'],
     ['HTML', '<td style="padding:0 10px">Grüße, a=b</td>'],
   ])('for text larger than what is encoded at a time: %s', async (_, unit) => {
     const mails: OutboundMessage[] = [];
