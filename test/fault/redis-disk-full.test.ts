@@ -79,7 +79,9 @@ test('under appendfsync always a Redis whose disk is full ends itself; restarted
   const server = await sink();
   const before = countableMany(100, 'before');
   await sendUntilAccepted(producer, before);
-  await startWorkerProcess({ prefix, url: redis.url, connectors: { relay: { port: server.port, concurrency: 4 } } });
+  const connectors = { relay: { port: server.port, concurrency: 4 } };
+  // Short, as a job whose worker never got Redis' reply waits for the end of its lock.
+  await startWorkerProcess({ prefix, url: redis.url, connectors, timing: { lockMs: 5_000 } });
   await until(() => server.received.transactions.length > 20, { what: 'mail to be under way' });
   disk.fill();
   await until(() => redis.admin.status !== 'ready', { what: 'Redis to end' });

@@ -51,10 +51,9 @@ test.for(setups)(
     const { redis, master, moved } = await start();
     const server = await sink();
     const connectors = { relay: { port: server.port, concurrency: 4 } };
-    const workers = [
-      await startWorkerProcess({ prefix, redis, connectors }),
-      await startWorkerProcess({ prefix, redis, connectors }),
-    ];
+    // Short, as a job whose worker never got Redis' reply waits for the end of its lock.
+    const options = { prefix, redis, connectors, timing: { lockMs: 5_000 } };
+    const workers = [await startWorkerProcess(options), await startWorkerProcess(options)];
     const producer = testProducer(prefix, { redis, timeoutMs: 2_000 });
     const ids: string[] = [];
     const load = async (name: string): Promise<void> => {

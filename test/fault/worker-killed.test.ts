@@ -189,6 +189,8 @@ test('a worker killed while a message waits for its retry leaves the time and th
   await producer.send(countable('m'));
   await first.waitFor('deferred', 'm');
   await first.kill();
+  // It may have died between the ledger and the queue.
+  await endLocks(testConnection(), prefix);
   const retryAt = (await producer.status('m'))?.retryAt ?? 0;
   await startWorkerProcess(options);
   const [row] = await settled(producer, ['m']);

@@ -34,6 +34,8 @@ export async function backlogThrough(redis: RefusingRedis, { count, refusal, mea
     prefix,
     url,
     connectors: { relay: { port: server.port, concurrency: 4 } },
+    // Short, as a job whose move Redis refused may wait for the end of its lock.
+    timing: { lockMs: 5_000 },
   });
   await until(() => server.received.transactions.length > count / 10, { what: 'mail to be under way' });
   await redis.refuse();
