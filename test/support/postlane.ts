@@ -105,7 +105,8 @@ export function testProducer(
   } = {},
 ): Producer {
   const { url = redisUrl(), redis = { url }, ...rest } = options;
-  const producer = createProducer({ redis: { shards: shardCount(), ...redis, prefix }, ...rest });
+  // Patient, as the machine may be busy: a test about the timeout gives its own.
+  const producer = createProducer({ redis: { shards: shardCount(), ...redis, prefix }, timeoutMs: 30_000, ...rest });
   onTestFinished(() => producer.close());
   return producer;
 }

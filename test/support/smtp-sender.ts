@@ -89,8 +89,7 @@ export async function deliverThrough(
   options: Pick<SenderOptions, 'concurrency' | 'timing'> = {},
 ): Promise<Delivered> {
   const prefix = testPrefix();
-  // A message of 14 MB takes its time on a busy machine.
-  const producer = testProducer(prefix, { timeoutMs: 30_000 });
+  const producer = testProducer(prefix);
   const ids = await sendThrough(producer, servers, each);
   const sender = await startSender({ prefix, servers, ...options });
   const rows = await settled(producer, [...ids.values()].flat());

@@ -123,7 +123,7 @@ test('a server that takes more again gets as many as are configured, one after t
       await settled(producer, await send(50, `b${(batch += 1)}-`));
       return (await concurrency()) === configured;
     },
-    { what: 'the configured concurrency', timeoutMs: 20_000 },
+    { what: 'the configured concurrency' },
   );
   const raised = sender.of('concurrency-raised').map(({ concurrency: now }) => now);
   // Step by step, whatever the way there was: two steps may be told as one, where the first is told late.

@@ -106,12 +106,12 @@ describe('npm run quickstart', () => {
   });
 
   test('the quick start answers a wrong option with the usage and exit code 2', async () => {
-    for (const args of [
+    const wrong = [
       ['--cuont', '3'],
       ['--count', 'many'],
       ['--count', '0'],
-    ]) {
-      const run = start(args);
+    ];
+    for (const run of wrong.map((args) => start(args))) {
       expect(await run.exit).toBe(2);
       expect(run.output()).toContain('npm run quickstart [-- OPTION…]');
     }
