@@ -11,6 +11,7 @@ export const errorCodes = {
   'redis-refused': 'Redis answered with an error (read-only, no permission); nothing was stored.',
   'redis-unacknowledged':
     'Too few replicas confirmed the message in time, or the master that took it was lost. Call again with the same id.',
+  'format-newer': 'A newer release of Postlane wrote this data; this release does not know its form.',
   'producer-closed': 'The producer was used after close().',
   'not-found': 'No message, dead letter or connector with this id.',
   'attachment-missing': 'Stored content that a message refers to is gone from Redis, or is not what its hash says.',

@@ -1,4 +1,5 @@
 /** What an operator does to the queue from outside a worker: looks at lanes, pauses them, replays and drops dead letters. */
+import { PostlaneError } from '../errors.ts';
 import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
@@ -74,6 +75,10 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   }
   const { reservePercent = defaultReservePercent } = at;
   const open = openQueues(redis, { ...at, failFast: true, limits: () => limits });
+  if ((await open.form.read()).kind === 'waits') {
+    redis.disconnect();
+    throw new PostlaneError('format-newer', 'what is stored was written by a newer release of Postlane');
+  }
   const { intake, ledger, deadLetters, contents, lanes } = open;
   const releaseContents = async ({ id, acceptedAt, data, form }: DeadLetter): Promise<void> => {
     // What was kept unread stays unread: maintenance frees contents that nothing needs.

@@ -36,6 +36,7 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
     next: 'Redis answers with an error: check its role (replica?) and its ACL.',
   },
   'redis-unacknowledged': { exit: 1, next: null },
+  'format-newer': { exit: 1, next: 'Use the `postlane` of the release that the workers run.' },
   'producer-closed': { exit: 1, next: null },
   'not-found': { exit: 1, next: null },
   'attachment-missing': { exit: 1, next: null },

@@ -59,6 +59,12 @@ export const logTable: LogTable = {
 
   routed: { level: 'info', text: 'routed', fields: ['id', 'connector', 'rule'] },
   duplicate: { level: 'info', text: 'dropped: this id was accepted before', fields: ['id', 'state'] },
+  'format-newer': {
+    level: 'warn',
+    text: 'written by a newer release: waiting for a worker that knows it',
+    fields: ['id', 'version'],
+  },
+  'format-known': { level: 'info', text: 'the stored data is of a known form again: serving', fields: [] },
   invalid: { level: 'warn', text: 'job is not a valid message', fields: ['id', 'issues'] },
   sent: {
     level: 'info',

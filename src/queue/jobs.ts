@@ -3,6 +3,7 @@ import { printable, type Issue } from '../errors.ts';
 import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
+import { versionKind } from './redis/versions.ts';
 import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
 
 export { idOfIntakeJob, idOfJob, intakeJobIdsOf, isIntruder, jobIdOf } from './redis/job-ids.ts';
@@ -45,7 +46,8 @@ export interface LaneJob {
 
 export type Decoded<T> =
   | { readonly ok: true; readonly job: T }
-  | { readonly ok: false; readonly id: string; readonly issues: readonly Issue[] };
+  /** `newer`: a later release wrote it, and will know its form; it is not invalid. */
+  | { readonly ok: false; readonly id: string; readonly issues: readonly Issue[]; readonly newer: boolean };
 
 /**
  * BullMQ serves jobs without a priority first, then by rising number. So high has none, and normal outruns low. Producers
@@ -65,19 +67,19 @@ export function decodeIntake(
   limits: MessageLimits,
 ): Decoded<{ id: string; message: Message; acceptedAt: number }> {
   const own = idOfIntakeJob(jobId, enqueuedAtMs);
-  if (!isPossible(jobId)) return { ok: false, id: own, issues: [notAnId(jobId)] };
+  if (!isPossible(jobId)) return invalid(own, [notAnId(jobId)]);
   const shape = shapeIssue(data);
-  if (shape !== null) return { ok: false, id: own, issues: [shape] };
+  if (shape !== null) return { ...invalid(own, [shape]), newer: isNewer(data) };
   const input = (data as { message: unknown }).message;
   const named = isRecord(input) && typeof input['id'] === 'string' ? input['id'] : null;
   // A job that BullMQ numbered may name its id inside; any other must be enqueued under its message's id.
   const id = own === jobId || own === idOfJob(jobId) ? own : named !== null && isPossible(named) ? named : own;
   if (named !== null && named !== id) {
     const message = `the job is enqueued under the id "${printable(jobId, 130)}"; both must be the same`;
-    return { ok: false, id, issues: [{ field: 'id', rule: 'id-mismatch', message }] };
+    return invalid(id, [{ field: 'id', rule: 'id-mismatch', message }]);
   }
   const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
-  if (!parsed.ok) return { ok: false, id, issues: parsed.issues };
+  if (!parsed.ok) return invalid(id, parsed.issues);
   return { ok: true, job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs) } };
 }
 
@@ -94,9 +96,9 @@ export function laneJobOf(
 /** A lane job as it comes out of Redis: checked again, as others may have written there. */
 export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
   const id = idOfJob(jobId);
-  if (!isPossible(jobId)) return { ok: false, id, issues: [notAnId(jobId)] };
+  if (!isPossible(jobId)) return invalid(id, [notAnId(jobId)]);
   const shape = shapeIssue(data);
-  if (shape !== null) return { ok: false, id, issues: [shape] };
+  if (shape !== null) return { ...invalid(id, [shape]), newer: isNewer(data) };
   const record = data as Record<string, unknown>;
   const { messageId, acceptedAt, connector, rule } = record;
   if (
@@ -111,7 +113,7 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
     return notFromRouter(id);
   }
   const parsed = parseMessage(record['message'], limits);
-  if (!parsed.ok) return { ok: false, id, issues: parsed.issues };
+  if (!parsed.ok) return invalid(id, parsed.issues);
   const { message } = parsed;
   if (messageId === '' && message.raw === undefined) return notFromRouter(id);
   // Raw messages that were routed before they got a Message-ID keep what they have.
@@ -131,9 +133,25 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
   };
 }
 
-function notFromRouter(id: string): Decoded<LaneJob> {
+function notFromRouter(id: string): Invalid {
   const message = 'the lane job is not of the form that the router writes';
-  return { ok: false, id, issues: [{ field: '', rule: 'job', message }] };
+  return invalid(id, [{ field: '', rule: 'job', message }]);
+}
+
+type Invalid = Decoded<never> & { readonly ok: false };
+
+function invalid(id: string, issues: readonly Issue[]): Invalid {
+  return { ok: false, id, issues, newer: false };
+}
+
+/** The version that the data of a job gives itself; 0 if it gives none. */
+export function versionOf(data: unknown): number {
+  return isRecord(data) && typeof data['v'] === 'number' ? data['v'] : 0;
+}
+
+/** A newer version may have any form but for its `v`. */
+export function isNewer(data: unknown): boolean {
+  return isRecord(data) && versionKind(data['v']) === 'newer';
 }
 
 /** The id is left out of the answer as far as it could harm who reads it. */

@@ -2,6 +2,7 @@
  * The only door of this room: opens what is in Redis over one connection. Queues, lanes, ledger, dead letters, contents, quota
  * and session leases look the same whether there is one shard or many.
  */
+import { noteForm, readForm, type FormAnswer } from './ledger/stored-form.ts';
 import type { Processor, Queue } from 'bullmq';
 import { serveWhenFull } from './bullmq/full-redis.ts';
 import { createJobReader, type JobReader } from './bullmq/job-reader.ts';
@@ -28,6 +29,8 @@ import { shardsOf, type Shards } from './redis/shards.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
+export type { FormAnswer } from './ledger/stored-form.ts';
+
 export interface ShardView {
   readonly keys: ShardKeys;
   readonly lanes: Lanes;
@@ -48,6 +51,8 @@ export interface OpenQueues {
   readonly contents: ContentStore;
   readonly quota: Quota;
   readonly pacer: Pacer;
+  /** The form of what is stored here, against that of this release. */
+  readonly form: { read(): Promise<FormAnswer>; note(): Promise<void> };
   /** How much room there is for new messages. */
   readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
   /** Notes the number of shards; warns if workers were started with another one before. */
@@ -106,6 +111,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     pacer: createPacer(redis, shards),
+    form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
 

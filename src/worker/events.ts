@@ -18,6 +18,9 @@ export type WorkerEvent =
   | (Memory & { readonly event: 'redis-room' })
   | { readonly event: 'routed'; readonly id: string; readonly connector: string; readonly rule: string }
   | { readonly event: 'duplicate'; readonly id: string; readonly state: string }
+  /** Of one message, or (id null) of all: `version` is what would have to be known. */
+  | { readonly event: 'format-newer'; readonly id: string | null; readonly version: number }
+  | { readonly event: 'format-known' }
   | { readonly event: 'invalid'; readonly id: string; readonly issues: readonly Issue[] }
   | {
       readonly event: 'sent';

@@ -4,7 +4,7 @@ import { asError, printable, unreachable } from '../errors.ts';
 import type { MessageLimits } from '../message/message.ts';
 import type { Completion } from '../queue/bullmq/shared-queues.ts';
 import { verdictOf } from '../queue/bullmq/job-reader.ts';
-import { decodeLane, idOfJob } from '../queue/jobs.ts';
+import { decodeLane, idOfJob, versionOf } from '../queue/jobs.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -39,6 +39,8 @@ export interface LaneTask {
 
 /** After an error of our own or of Redis that no rule foresees: long enough not to spin, short enough not to be noticed. */
 const tryAgainMs = 5_000;
+/** Between two looks at a message that a newer release wrote: an upgrade takes minutes. */
+const newerMs = 60_000;
 
 /** → what is committed with the end of the job; null if nothing is. Throws BullMQ's errors for a job that does not end. */
 export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<Completion | null> {
@@ -55,13 +57,14 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
     // It is in its lane no more. If Redis refused that, it is found abandoned.
     throw new WaitingError();
   }
-  let delivery: Delivery | null;
+  let delivery: Delivery | 'newer' | null;
   try {
     delivery = await deliverJob(task, tools);
   } catch (thrown) {
     report(thrown);
     throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
+  if (delivery === 'newer') throw await moveToDelayed(job, token, Date.now() + newerMs);
   if (delivery === null) return null;
   const { write, next } = delivery;
   // An attempt that ended the message: its result goes with the end of the job. Before that there is only the pause.
@@ -93,10 +96,17 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
   }
 }
 
-/** → null if the job was unreadable: it is a dead letter now. */
-async function deliverJob({ job, token, signal, connector }: LaneTask, tools: LaneTools): Promise<Delivery | null> {
+/** → null if the job was unreadable: it is a dead letter now. `newer`: a later release has to send it. */
+async function deliverJob(
+  { job, token, signal, connector }: LaneTask,
+  tools: LaneTools,
+): Promise<Delivery | 'newer' | null> {
   const id = idOfJob(String(job.id));
   const decoded = decodeLane(String(job.id), job.data, tools.limits());
+  if (!decoded.ok && decoded.newer) {
+    tools.emit({ event: 'format-newer', id, version: versionOf(job.data) });
+    return 'newer';
+  }
   if (!decoded.ok) {
     await setInvalidAside({ queue: tools.lanes.queue(connector.id), connectorId: connector.id }, job, decoded, tools);
     return null;

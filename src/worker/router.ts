@@ -12,12 +12,12 @@ import type { Mailbox, Message } from '../message/message.ts';
 import { ownMessageId, type RawHeader } from '../message/raw.ts';
 import { refsOf, sizeIssues, storedIn, type ContentFault } from '../queue/ledger/content.ts';
 import { verdictOf, type Verdict } from '../queue/bullmq/job-reader.ts';
-import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf } from '../queue/jobs.ts';
+import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf, versionOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
-import type { Route } from '../routing/connector.ts';
+import { sends, type Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
-import type { RouteTable } from '../routing/table.ts';
+import { buildRouteTable, type RouteTable } from '../routing/table.ts';
 import { deadLetterMessage } from './dead-letter.ts';
 import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
 import { setInvalidAside, setUnsoundAside } from './unsound-jobs.ts';
@@ -33,6 +33,15 @@ export interface Routing {
   readonly table: RouteTable;
 }
 
+export function routingOf(config: WorkerConfig): Routing {
+  const senders = config.connectors.filter(({ direction }) => sends(direction));
+  return {
+    config,
+    senders: new Map(senders.map((connector) => [connector.id, connector])),
+    table: buildRouteTable(config.connectors, config.systemDefaultGateway),
+  };
+}
+
 export interface RouterTools extends IntruderTools {
   readonly intake: Queue;
   readonly lanes: Lanes;
@@ -44,6 +53,8 @@ export interface RouterTools extends IntruderTools {
 const tryAgainMs = 5_000;
 /** How often at least a job is tried at which the router errs. */
 const errorsUntilDead = 100;
+/** Between two looks at a message that a newer release wrote: an upgrade takes minutes. */
+const newerMs = 60_000;
 
 /** Processes one intake job. `token` is its lock's. Never fails a job: what cannot be done now is delayed. */
 export async function routeJob(job: Job, token: string, tools: RouterTools): Promise<void> {
@@ -92,6 +103,10 @@ type Identified = Message & { readonly id: string };
 async function route(job: Job, tools: RouterTools): Promise<number | null> {
   const { config } = tools.routing();
   const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
+  if (!decoded.ok && decoded.newer) {
+    tools.emit({ event: 'format-newer', id: decoded.id, version: versionOf(job.data) });
+    return tools.now() + newerMs;
+  }
   if (!decoded.ok) return done(refuse(decoded, null, job, tools));
 
   const { id, acceptedAt } = decoded.job;

@@ -22,6 +22,8 @@ export interface SchedulerOptions {
   readonly slots: number;
   readonly worker: string;
   readonly emit: Listener;
+  /** While it is true, no message is taken. Default: never. */
+  readonly suspended?: () => boolean;
   /**
    * A lane claimed by a process that died is due again after this time. Default 1 s: if the process is
    * merely slow, another may claim the lane too; each job is still taken once.
@@ -48,7 +50,7 @@ function slotsPerLane(slots: number): number {
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
-  const { lanes, laneWorker, admission, slots, worker, emit } = options;
+  const { lanes, laneWorker, admission, slots, worker, emit, suspended = () => false } = options;
   const visibilityMs = options.visibilityMs ?? 1_000;
   const idleMs = options.idleMs ?? 2_000;
   const active = new Set<Promise<void>>();
@@ -72,7 +74,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   };
 
   const mayTakeMore = (count: number, endsAt: number): boolean => {
-    if (stop.signal.aborted) return false;
+    if (stop.signal.aborted || suspended()) return false;
     const many = inLine === 0 ? burstLimits.alone : burstLimits.amongOthers;
     return active.size < slots || (count < many && Date.now() < endsAt);
   };
@@ -117,6 +119,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   const turn = async (): Promise<void> => {
     turnedAt = Date.now();
+    if (suspended()) return wakeup.wait(idleMs);
     const free = slots - active.size;
     if (free <= 0) return wakeup.wait(idleMs);
     const { connectors, waitMs, left } = await lanes.claim(free, visibilityMs, admission.refused());

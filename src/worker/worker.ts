@@ -11,12 +11,11 @@ import { connectPatient, reasonOf, type RedisClient } from '../queue/redis/conne
 import { durabilityWarnings } from '../queue/redis/durability.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
-import { sends } from '../routing/connector.ts';
-import { buildRouteTable } from '../routing/table.ts';
 import { createAdmission } from './admission.ts';
 import { createByteBudget } from './byte-budget.ts';
 import { startIntake, subscribe } from './connections.ts';
 import { emitTo, type Listener } from './events.ts';
+import { createFormatGate } from './format-gate.ts';
 import { setIntrudersAside } from './intruders.ts';
 import type { LaneTools } from './lane-processor.ts';
 import { createLaneWorkers } from './lane-workers.ts';
@@ -25,7 +24,7 @@ import { maintain, maintainUntil } from './maintenance/maintenance.ts';
 import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
 import { changesBetween } from './reload.ts';
 import { createRoomWatch } from './room-watch.ts';
-import type { RouterTools, Routing } from './router.ts';
+import { routingOf, type RouterTools, type Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { createTransports, type CreateTransport } from './transports.ts';
@@ -93,7 +92,7 @@ export interface PostlaneWorker {
 export function createWorker(options: WorkerOptions): PostlaneWorker {
   const parts = buildParts(options);
   const { open, redis, sessions, transports, scheduler, laneWorkers, routerTools, maintenanceTools } = parts;
-  const { stopping, emit, timing } = parts;
+  const { stopping, emit, timing, gate } = parts;
   const { lanes } = open;
   const { name } = options;
   let intake: IntakeWorker | null = null;
@@ -134,6 +133,10 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const warnings = await durabilityWarnings(redis);
       // A stop may come while this waits for Redis: nothing would close what is opened after it.
       if (stopping.signal.aborted) return;
+      // What a newer release has stored is for its workers; this one takes no mail until it knows the form.
+      await gate.whenKnown(timing.maintenanceMs, stopping.signal);
+      if (stopping.signal.aborted) return;
+      await open.form.note();
       for (const warning of [...warnings, ...(await open.countWarnings())])
         emit({ event: 'redis-warning', ...warning });
       await setLimits();
@@ -144,7 +147,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const { lockMs, maintenanceMs: stalledMs } = timing;
       intake = startIntake({ open, lockMs, stalledMs, tools: routerTools, emit });
       scheduler.start();
-      const round = (): Promise<boolean> => maintain(maintenanceTools, stopping.signal);
+      const claims = { pause: async () => intake?.pause(true), resume: () => intake?.resume() };
+      const round = (): Promise<void> => gate.run(claims, () => maintain(maintenanceTools, stopping.signal));
       maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
       const { config } = parts.routing();
       emit({ event: 'ready', worker: name, connectors: config.connectors.length, slots: options.config.worker.slots });
@@ -225,8 +229,10 @@ function buildParts(options: WorkerOptions) {
     signal: stopping.signal,
     wake: () => scheduler.wake(),
   });
+  const gate = createFormatGate(() => open.form.read(), emit);
   const scheduler = createScheduler({
     lanes,
+    suspended: gate.suspended,
     admission,
     laneWorker: (connectorId) => (connectorOf(connectorId) === undefined ? null : laneWorkers.of(connectorId)),
     slots: options.config.worker.slots,
@@ -278,19 +284,11 @@ function buildParts(options: WorkerOptions) {
     transports,
     laneWorkers,
     scheduler,
+    gate,
     routerTools,
     maintenanceTools,
     announcements,
     configure,
     routing: () => routing,
-  };
-}
-
-function routingOf(config: WorkerConfig): Routing {
-  const senders = config.connectors.filter(({ direction }) => sends(direction));
-  return {
-    config,
-    senders: new Map(senders.map((connector) => [connector.id, connector])),
-    table: buildRouteTable(config.connectors, config.systemDefaultGateway),
   };
 }

@@ -187,6 +187,10 @@ const cases: Readonly<Record<FindingKind, Case>> = {
     repaired: async ({ ledger }) =>
       expect(await ledger.read('m')).toMatchObject({ state: 'queued', connector: 'relay', recipients: [{}] }),
   },
+  'format-newer': {
+    make: async ({ intake }) => intake.add(jobName, { v: 2 }, { jobId: 'm', delay: 3_600_000 }),
+    repaired: null,
+  },
   'job-failed': {
     async make(at) {
       await at.row('m');

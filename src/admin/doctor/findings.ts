@@ -37,6 +37,10 @@ export const findingKinds = {
     means: 'A message waits in a lane, but the ledger does not know it, so it has no deadline.',
     fix: 'writes its ledger row',
   },
+  'format-newer': {
+    means: 'A newer release of Postlane wrote this job; it waits for a worker of that release.',
+    fix: null,
+  },
   'job-failed': {
     means: 'A job has stalled too often, and no worker has made a dead letter of it yet.',
     fix: 'lets a worker try it once more',

@@ -1,7 +1,7 @@
 /** What the doctor looks for in queues: jobs whose message is settled or not known, and jobs that failed. */
 import type { Job } from 'bullmq';
 import { verdictOf } from '../../queue/bullmq/job-reader.ts';
-import { decodeLane, idOfIntakeJob, idOfJob, jobIdOf } from '../../queue/jobs.ts';
+import { decodeLane, idOfIntakeJob, idOfJob, isNewer, jobIdOf, versionOf } from '../../queue/jobs.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { done, jobsOf } from './scan.ts';
 
@@ -15,6 +15,7 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
     // It becomes a dead letter as soon as a worker fetches it.
     if (verdictOf(job) !== null) return [];
     const id = idOfJob(String(job.id));
+    if (isNewer(job.data)) return [newer(job, id, `the lane of ${connector}`)];
     const row = await ledger.read(id);
     if (row === null) {
       const decoded = decodeLane(String(job.id), job.data, limits);
@@ -53,6 +54,13 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
       },
     ];
   };
+  const newer = (job: Job, id: string, where: string): Suspicion => ({
+    kind: 'format-newer',
+    id,
+    detail: `version ${versionOf(job.data)}, in ${where}`,
+    holds: async () => (await job.getState()) !== 'unknown',
+    fix: null,
+  });
   const failed = (job: Job, connector: string | null): Suspicion => ({
     kind: 'job-failed',
     id: connector === null ? idOfIntakeJob(String(job.id), job.timestamp) : idOfJob(String(job.id)),
@@ -69,6 +77,11 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
     for await (const jobs of jobsOf(body, intake, 'failed')) {
       looked(jobs.length);
       yield jobs.map((job) => failed(job, null));
+    }
+    for await (const jobs of jobsOf(body, intake, 'delayed')) {
+      looked(jobs.length);
+      const unknown = jobs.filter((job) => verdictOf(job) === null && isNewer(job.data));
+      yield unknown.map((job) => newer(job, idOfIntakeJob(String(job.id), job.timestamp), 'the intake'));
     }
   }
   for (const connector of await lanes.known()) {

@@ -11,6 +11,9 @@
  * does not know whether the mail was taken.
  */
 
+import { PostlaneError } from '../../errors.ts';
+import { versionKind } from '../redis/versions.ts';
+
 export const ledgerStates = [
   'queued',
   'scheduled',
@@ -122,7 +125,11 @@ export function rowFields(row: NewRow): (string | number)[] {
   ];
 }
 
+/** Null if there is none. @throws PostlaneError `format-newer` for a row of a later release. */
 export function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
+  if (versionKind(Number(hash['v'] ?? 1)) === 'newer') {
+    throw new PostlaneError('format-newer', `the message ${id} was written by a newer release of Postlane`, { id });
+  }
   const state = ledgerStates.find((name) => name === hash['state']);
   // What is left of a row that went to another shard is no row.
   if (state === undefined || hash['moved'] !== undefined) return null;

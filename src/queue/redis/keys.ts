@@ -57,6 +57,8 @@ export interface ShardKeys {
 export interface HomeKeys extends ShardKeys {
   /** ZSET hash → time of storing, of all stored contents. */
   readonly contents: string;
+  /** HASH the form of what is stored: `version`, `reads` (ledger/stored-form.ts). */
+  readonly format: string;
   /** STRING number of shards that workers were last started with. */
   readonly shardCount: string;
   /** STRING that is written to see whether replicas follow. */
@@ -95,6 +97,7 @@ export function keysOf(prefix: string): HomeKeys {
     laneJob: (connectorId, id) => `${prefix}:${laneName(connectorId)}:${jobIdOf(id)}`,
     intakeJob: (id) => `${prefix}:${intakeName}:${jobIdOf(id)}`,
     contents: `${prefix}:contents`,
+    format: `${prefix}:format`,
     shardCount: `${prefix}:shards`,
     acknowledged: `${prefix}:acknowledged`,
     maintenance: `${prefix}:sweep`,

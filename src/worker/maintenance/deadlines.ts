@@ -14,37 +14,52 @@ import { page, type MaintenanceTools } from './tools.ts';
 
 /** Workers settle the messages they hold; this long after the deadline they have had the chance to. */
 const graceMs = 30_000;
+/** Pages of one round. */
+const maxPages = 20;
 
 export async function enforceDeadlines(tools: MaintenanceTools): Promise<void> {
   const { redis, views, now } = tools;
   for (const { keys, ledger, deadLetters } of views) {
-    for (const id of await redis.zrangebyscore(keys.unsettled, '-inf', now() - graceMs, 'LIMIT', 0, page)) {
-      const row = await ledger.read(id);
-      if (row === null) await redis.zrem(keys.unsettled, id);
-      else await settleExpired(row, { ...tools, ledger, deadLetters });
+    const until = now() - graceMs;
+    // What stays overdue (a newer release has to settle it) must not stand before the others for ever.
+    let kept = 0;
+    for (let round = 0; round < maxPages; round += 1) {
+      const ids = await redis.zrangebyscore(keys.unsettled, '-inf', until, 'LIMIT', kept, page);
+      for (const id of ids) {
+        const row = await ledger.read(id);
+        const settles = row === null || (await settleExpired(row, { ...tools, ledger, deadLetters }));
+        if (row === null) await redis.zrem(keys.unsettled, id);
+        if (!settles) kept += 1;
+      }
+      if (ids.length < page || kept === 0) break;
     }
   }
 }
 
-async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<void> {
+/** → false if the message stays as it is: another process has it, or will. */
+async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<boolean> {
   const { lanes, redis, keys, deadLetters } = tools;
   const letter = await deadLetters.get(row.id);
   // Held, or a replay that crashed before the job was enqueued: the dead letter has the message.
-  if (letter !== null) return void (await commit(endWithLetter(row, letter, tools), tools));
+  if (letter !== null) return settle(endWithLetter(row, letter, tools), tools);
   // On its way to a lane, where it will be found expired.
-  if ((await redis.exists(keys.intakeJob(row.id))) > 0) return;
-  if (row.connector === null) return void (await commit(endLost(row, tools), tools));
+  if ((await redis.exists(keys.intakeJob(row.id))) > 0) return false;
+  if (row.connector === null) return settle(endLost(row, tools), tools);
   const place = { queue: lanes.queue(row.connector), connectorId: row.connector };
   const job = await tools.jobs.job(place.queue, jobIdOf(row.id));
-  if (job === null) return void (await commit(endLost(row, tools), tools));
-  if ((await job.getState()) === 'active') return;
+  if (job === null) return settle(endLost(row, tools), tools);
+  if ((await job.getState()) === 'active') return false;
   const verdict = verdictOf(job);
-  if (verdict !== null) return setUnsoundAside(place, { jobId: String(job.id), verdict }, null, tools);
+  if (verdict !== null) {
+    await setUnsoundAside(place, { jobId: String(job.id), verdict }, null, tools);
+    return true;
+  }
   const decoded = decodeLane(String(job.id), job.data, tools.routing().config.message);
+  if (!decoded.ok && decoded.newer) return false;
   if (!decoded.ok) {
     await setInvalidAside(place, job, decoded, tools);
     await job.remove().catch(() => undefined);
-    return;
+    return true;
   }
   const attempted = {
     job: { ...decoded.job, connector: row.connector ?? '' },
@@ -57,6 +72,12 @@ async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<v
   await commit(settled(attempted, expire(row.recipients), tools.retentionMs()), tools);
   // A worker that takes the job at this moment finds the message settled, and ends the job.
   await job.remove().catch(() => undefined);
+  return true;
+}
+
+async function settle(write: LedgerWrite, tools: MaintenanceTools): Promise<true> {
+  await commit(write, tools);
+  return true;
 }
 
 function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceTools): LedgerWrite {

@@ -72,6 +72,8 @@ async function reroute(
   const id = idOfJob(String(job.id));
   const { config } = routing;
   const decoded = decodeLane(String(job.id), job.data, config.message);
+  // A newer release knows where it goes.
+  if (!decoded.ok && decoded.newer) return false;
   if (!decoded.ok) {
     await setInvalidAside(place, job, decoded, tools);
     return true;

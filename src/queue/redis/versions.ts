@@ -1,0 +1,22 @@
+/**
+ * Which form the stored data of an installation has, so that workers of two releases can share it, or wait.
+ *
+ *   version   the newest form that a worker has written here
+ *   reads     the least form that a program must know to work with what is here
+ *
+ * A release that only adds fields raises `version`: older programs ignore the fields and keep them. A release whose rows, lanes or
+ * dead letters an older one would get wrong raises `reads` before it writes the first of them, and older workers then wait.
+ * A job says its own form in `v` and waits alone. docs/decisions/0020-stored-forms-have-a-version.md
+ */
+
+/** The form of this release. */
+export const storedForm = { version: 1, reads: 1 } as const;
+
+/** Of a job, a row or an installation: more would be no version that a release could have. */
+const mostVersions = 10_000;
+
+/** `newer`: of a later release, which knows what it means. `none`: not a version at all. */
+export function versionKind(value: unknown): 'known' | 'newer' | 'none' {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > mostVersions) return 'none';
+  return value <= storedForm.version ? 'known' : 'newer';
+}
