@@ -61,6 +61,7 @@ describe('the program', () => {
       'idle',
       'connectors',
       'processes',
+      'hostile',
     ]);
   });
 
