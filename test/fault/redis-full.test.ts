@@ -3,11 +3,12 @@
  * byte, workers and operators go on all the same, and room comes back.
  */
 import { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import type { OutboundMessage } from '../../src/message/outbound.ts';
 import type { Producer } from '../../src/producer/producer.ts';
 import { keysOf } from '../../src/queue/redis/keys.ts';
+import { shardsOf } from '../../src/queue/redis/shards.ts';
 import { sleep } from '../../src/async/timeout.ts';
 import { account, allOnce, countable, countableMany, settled, sink } from '../support/accounting.ts';
 import { ownCluster, ownRedis, sendUntilAccepted } from '../support/own-redis.ts';
@@ -234,7 +235,7 @@ test.each([['-info'], ['-eval_ro', '-evalsha_ro']])(
   },
 );
 
-test('in a Cluster the fullest master decides: mail is refused, workers settle what its lanes hold, and mail is accepted again', async () => {
+test('in a Cluster the fullest master decides: mail is refused, workers settle what its lanes hold, route nothing more to it, and mail is accepted again', async () => {
   const { urls, masterOf } = await ownCluster();
   const redis = { cluster: { nodes: urls }, shards: 6 };
   const producer = testProducer(prefix, { redis });
@@ -243,12 +244,17 @@ test('in a Cluster the fullest master decides: mail is refused, workers settle w
   const connectors = Object.fromEntries(ids.map((id) => [id, { addresses: [`${id}@example.com`] }]));
   const operator = await testOperator(prefix, undefined, redis);
   for (const id of ids) await operator.lanes.pause(id);
-  const { recorded } = await startWorker({ prefix, redis, config: configOf(connectors) });
+  const { recorded, of } = await startWorker({ prefix, redis, config: configOf(connectors) });
   await sendUntilAccepted(producer, messages);
   const waiting = async (): Promise<number> =>
     (await Promise.all(ids.map(async (id) => (await operator.lanes.status(id)).waiting))).reduce((a, b) => a + b, 0);
   await until(async () => (await waiting()) === messages.length, { what: 'all to be in their lanes' });
 
+  /** A connector whose lane is on the master at that port. */
+  const ownerOf = async (candidates: readonly string[], port: number): Promise<string> => {
+    for (const id of candidates) if ((await masterOf(shardsOf(prefix, 6).keysOf(id).prefix)).port === port) return id;
+    throw new Error(`no connector is at home at ${port}`);
+  };
   const home = await masterOf(prefix);
   const others = await Promise.all([1, 2, 3, 4, 5].map((shard) => masterOf(`{full${shard}}`)));
   const other = others.find(({ port }) => port !== home.port)!;
@@ -264,7 +270,19 @@ test('in a Cluster the fullest master decides: mail is refused, workers settle w
   const rows = await settled(producer, messages);
   expect(rows.every(({ state }) => state === 'sent')).toBe(true);
   expect(ids.reduce((sum, id) => sum + recorded(id).mails.length, 0)).toBeGreaterThanOrEqual(messages.length);
+  // A foreign client knows no reserve. Routing it would fill the master of its lane, so it waits in the intake, and is not lost.
+  const there = await ownerOf(ids, other.port);
+  const cluster = new Cluster([...urls], { redisOptions: { maxRetriesPerRequest: null } });
+  onTestFinished(() => cluster.disconnect());
+  const message = countable('foreign', { from: `${there}@example.com` });
+  const queue = new Queue('outbound', { connection: cluster, prefix });
+  await queue.add('message', { v: 1, message }, { jobId: 'foreign', removeOnComplete: true });
+  await until(() => of('error').some(({ id, detail }) => id === 'foreign' && detail.includes('OOM')), {
+    what: 'a refusal',
+  });
+  expect((await producer.status('foreign'))?.state).toMatch(/^(?:queued|scheduled)$/);
   await other.admin.config('SET', 'maxmemory', '0');
+  expect((await settled(producer, ['foreign']))[0]?.state).toBe('sent');
   await sendUntilAccepted(producer, [countable('again', { from: 'c0@example.com' })]);
   await settled(producer, ['again']);
 });
