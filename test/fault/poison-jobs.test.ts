@@ -203,6 +203,30 @@ describe('each kind of job that cannot be read', () => {
   });
 });
 
+describe('the attack of a job id that a terminal would obey', () => {
+  test.each([
+    ['escape sequences and forged lines', '\u001b]0;t\u0007\u001b[2J\r\nFAKE  sent'],
+    ['characters that turn text around', 'a\u202etxt.exe\u0085'],
+    ['a colon', 'a:b'],
+    ['two hundred characters', 'x'.repeat(200)],
+    ['a number without end', '9'.repeat(200)],
+  ])('%s: row and dead letter have an id of ours', async (_what, jobId) => {
+    const prefix = testPrefix();
+    const operator = await testOperator(prefix);
+    const producer = testProducer(prefix);
+    await addRaw(testConnection(), prefix, jobId, soundFields(wire()));
+    const { of } = await startWorker({ prefix, config });
+    await until(async () => (await operator.deadLetters.count()) === 1, { what: 'it to be dead' });
+    const [letter] = await lettersOf(operator);
+    expect(letter?.id).toMatch(/^invalid-[0-9a-f]{32}$/);
+    expect(letter?.reply).toMatch(/^id: the job was enqueued under the id "[^\p{Cc}\u202e]+"/u);
+    expect((await operator.deadLetters.get(letter!.id))?.data).toEqual(wire());
+    expect(await producer.status(letter!.id)).toMatchObject({ state: 'dead', reason: 'invalid-message' });
+    expect(of('invalid').map(({ id }) => id)).toEqual([letter?.id]);
+    expect(of('error')).toEqual([]);
+  });
+});
+
 describe('a job of a foreign client that would stay for ever', () => {
   test('is a dead letter where its delay has no end, and gone where it was to be kept when it is done', async () => {
     const prefix = testPrefix();

@@ -29,17 +29,17 @@ export const guardArgCount = 3;
 export const luaGuard = `
 ${luaReadJob}
 local function guarded(jobName, maxDataBytes, maxStalls)
-  local real = redis
+  local real, realCall, realPcall = redis, redis.call, redis.pcall
   local lenient = { HGET = false, HEXISTS = 0, HSET = 0, HMSET = false, HINCRBY = 0 }
   local function call(command, key, ...)
     if command == 'HGETALL' then return (readJob(key, jobName, maxDataBytes, maxStalls)) end
     local otherwise = lenient[command]
-    if otherwise == nil then return real.call(command, key, ...) end
-    local answer = real.pcall(command, key, ...)
+    if otherwise == nil then return realCall(command, key, ...) end
+    local answer = realPcall(command, key, ...)
     if type(answer) ~= 'table' or not answer.err then return answer end
     if string.find(answer.err, 'WRONGTYPE', 1, true) or string.find(answer.err, 'not an integer', 1, true)
       or string.find(answer.err, 'would overflow', 1, true) then return otherwise end
-    return real.call(command, key, ...)
+    return realCall(command, key, ...)
   end
   return setmetatable({ call = call }, { __index = real })
 end

@@ -95,46 +95,44 @@ const at = (field: string): string => `row[${read.indexOf(field) + 1}]`;
  * verdict if the job is unsound: then without its data.
  */
 export const luaReadJob = `
+local function isCount(value) return not value or (#value <= 9 and string.find(value, '^%d+$') ~= nil) end
 local function judge(row, size, jobName, maxDataBytes, maxStalls)
-  local function isCount(value) return not value or (#value <= 9 and string.find(value, '^%d+$') ~= nil) end
-  if row.err then return 'type' end
+  if not size then return 'type' end
   if size == 0 then return 'no-data' end
-  if ${at(jobFields.deferredFailure)} or (isCount(${at(jobFields.stalls)})
-    and tonumber(${at(jobFields.stalls)} or '0') > tonumber(maxStalls)) then return 'stalled' end
+  local stalls = ${at(jobFields.stalls)}
+  if ${at(jobFields.deferredFailure)} or (stalls and isCount(stalls) and tonumber(stalls) > tonumber(maxStalls)) then
+    return 'stalled'
+  end
   if size > tonumber(maxDataBytes) then return 'too-large' end
   if ${at(jobFields.name)} ~= jobName then return 'name' end
   local added = ${at(jobFields.addedAt)} or ''
   if #added > 32 or not string.find(added, '^%d+%.?%d*$') or tonumber(added) > ${maxTimestamp} then return 'timestamp' end
-  if not isCount(${at(jobFields.starts)}) or not isCount(${at(jobFields.attempts)})
-    or not isCount(${at(jobFields.stalls)}) then return 'counter' end
+  if not isCount(${at(jobFields.starts)}) or not isCount(${at(jobFields.attempts)}) or not isCount(stalls) then return 'counter' end
   local opts = ${at(jobFields.opts)}
   if opts and (#opts > ${maxOptsBytes} or not string.find(opts, '^%s*{') or not pcall(cjson.decode, opts)) then return 'opts' end
   if ${at(jobFields.parent)} or ${at(jobFields.parentKey)} then return 'parent' end
   if ${at(jobFields.scheduler)} then return 'repeat' end
   return nil
 end
+local function number(value)
+  if not value then return '0' end
+  if #value > 0 and #value < 16 and not string.find(value, '%D') then return value end
+  local found = #value <= 32 and tonumber(value) or 0
+  if found ~= found or found < 0 or found > ${maxTimestamp} then found = 0 end
+  return string.format('%.0f', math.floor(found))
+end
 local function readJob(key, jobName, maxDataBytes, maxStalls)
-  local row = redis.pcall('HMGET', key, ${read.map((field) => `'${field}'`).join(', ')})
-  local size = row.err and 0 or redis.call('HSTRLEN', key, '${jobFields.data}')
+  local size, row = redis.pcall('HSTRLEN', key, '${jobFields.data}'), {}
+  if type(size) ~= 'number' then size = nil
+  elseif size > tonumber(maxDataBytes) then row = redis.call('HMGET', key, ${read.map((field) => `'${field}'`).join(', ')})
+  else row = redis.call('HMGET', key, ${[...read, jobFields.data].map((field) => `'${field}'`).join(', ')}) end
   local verdict = judge(row, size, jobName, maxDataBytes, maxStalls)
-  local function number(value)
-    local found = value and #value <= 32 and tonumber(value) or 0
-    if found ~= found or found < 0 or found > ${maxTimestamp} then found = 0 end
-    return string.format('%.0f', math.floor(found))
-  end
-  local fields = { '${jobFields.name}', jobName, '${jobFields.addedAt}', number(${at(jobFields.addedAt)}),
-    '${jobFields.starts}', number(${at(jobFields.starts)}), '${jobFields.attempts}', number(${at(jobFields.attempts)}),
-    '${jobFields.stalls}', number(${at(jobFields.stalls)}), '${jobFields.priority}', number(${at(jobFields.priority)}),
-    '${jobFields.takenAt}', number(${at(jobFields.takenAt)}), '${jobFields.delay}', number(${at(jobFields.delay)}),
-    '${jobFields.failedReason}', string.sub(${at(jobFields.failedReason)} or '', 1, 1000), '${jobFields.opts}', '{}' }
-  if verdict then
-    fields[2] = '${unsoundName}'
-    fields[#fields + 1] = '${jobFields.data}'
-    fields[#fields + 1] = '"' .. verdict .. '"'
-    return fields, verdict, 0
-  end
-  fields[#fields + 1] = '${jobFields.data}'
-  fields[#fields + 1] = redis.call('HGET', key, '${jobFields.data}')
-  return fields, nil, size
+  return { '${jobFields.name}', verdict and '${unsoundName}' or jobName,
+    '${jobFields.addedAt}', number(${at(jobFields.addedAt)}), '${jobFields.starts}', number(${at(jobFields.starts)}),
+    '${jobFields.attempts}', number(${at(jobFields.attempts)}), '${jobFields.stalls}', number(${at(jobFields.stalls)}),
+    '${jobFields.priority}', number(${at(jobFields.priority)}), '${jobFields.takenAt}', number(${at(jobFields.takenAt)}),
+    '${jobFields.delay}', number(${at(jobFields.delay)}),
+    '${jobFields.failedReason}', string.sub(${at(jobFields.failedReason)} or '', 1, 1000),
+    '${jobFields.data}', verdict and '"' .. verdict .. '"' or row[${read.length + 1}] }, verdict, verdict and 0 or size
 end
 `;
