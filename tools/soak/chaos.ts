@@ -72,22 +72,34 @@ async function operate({ random, operator, signal }: ChaosOptions, counts: Fault
   const how = (): { now: number; lifetimeMs: number; retentionMs: number } => {
     return { now: Date.now(), lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
   };
+  // A replay that was cut off by Redis is called again until it has an answer, as the command line would be.
+  const unfinished = new Set<string>();
+  const replay = async (id: string): Promise<void> => {
+    unfinished.add(id);
+    if ((await operator.replay(id, { via: null, ...how() })) === 'replayed') count('replayed');
+    unfinished.delete(id);
+  };
   while (!signal.aborted) {
     await wait(1_500, signal);
     try {
+      for (const id of unfinished) await replay(id);
       await operator.lanes.resume(random.pick('resumed', profiles).id);
       for await (const { id, reason } of operator.deadLetters.list({ since: Date.now() - 20_000 })) {
         if (!random.is('handles', 0.1)) continue;
         if (reason === 'uncertain') {
           const as = random.pick<'sent' | 'retry' | 'drop'>('resolves', ['sent', 'retry', 'drop']);
           if (await operator.resolve(id, as, how())) count(`resolved as ${as}`);
-        } else if ((await operator.replay(id, { via: null, ...how() })) === 'replayed') {
-          count('replayed');
+        } else {
+          await replay(id);
         }
       }
     } catch {
-      // Redis is away: the operator tries again, as the command line would be called again.
+      // Redis is away: the operator tries again.
     }
+  }
+  for (let tries = 0; unfinished.size > 0 && tries < 30; tries += 1) {
+    await pause(500);
+    for (const id of unfinished) await replay(id).catch(() => undefined);
   }
 }
 

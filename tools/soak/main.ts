@@ -35,10 +35,20 @@ async function main(): Promise<number> {
   return good ? 0 : 1;
 }
 
-function isGood({ lost, violations, findings, pending, drainedMs, crashes, accepted }: SoakResult): boolean {
+function isGood({
+  lost,
+  rubbishLeft,
+  violations,
+  findings,
+  pending,
+  drainedMs,
+  crashes,
+  accepted,
+}: SoakResult): boolean {
   return (
     accepted > 0 &&
     lost === 0 &&
+    rubbishLeft === 0 &&
     violations.length === 0 &&
     findings.length === 0 &&
     pending === 0 &&
@@ -97,6 +107,8 @@ function report(result: SoakResult): string[] {
     ['lost (recipients)', result.lost],
     ['violations', violations.length],
     ['findings of the doctor', result.findings.length],
+    ['jobs that are no messages', result.rubbish],
+    ['of them, no dead letter', result.rubbishLeft],
     ['recipients with a copy', result.recipientsDelivered],
     ['send() rejected, Redis away', result.rejections],
     ['settled after the load within', drainedMs === null ? 'never' : `${(drainedMs / 1_000).toFixed(1)} s`],

@@ -2,6 +2,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import { startPrivateRedis } from '../../testkit/redis.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { createProducer } from '../../src/producer/producer.ts';
@@ -14,6 +15,7 @@ import { openOperator } from '../../src/admin/operator.ts';
 import { injectChaos, type FaultCounts } from './chaos.ts';
 import { createDeliveryLog } from './delivery-log.ts';
 import { startFleet } from './fleet.ts';
+import { sendRubbish } from './foreigners.ts';
 import { createSeededRandom } from './seeded-random.ts';
 import { profiles, startServers } from './servers.ts';
 import { startTraffic, type Offer } from './traffic.ts';
@@ -41,6 +43,9 @@ export interface SoakResult extends Verdict {
   /** Calls of `send` that were rejected because Redis was away. */
   readonly rejections: number;
   readonly recipientsDelivered: number;
+  /** Jobs of other programs that are no messages, and how many of them are no dead letter at the end; must be 0. */
+  readonly rubbish: number;
+  readonly rubbishLeft: number;
   /** What the doctor finds at the end; must be empty. */
   readonly findings: readonly Finding[];
   /** From the end of the load until everything was settled, in ms; null if it never was. */
@@ -70,6 +75,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const signal = AbortSignal.any([options.signal, end.signal]);
   const log = (line: string): void => appendFileSync(join(folder, 'chaos.log'), `${Date.now()} ${line}\n`);
   const traffic = startTraffic(producer, random, messagesPerSecond);
+  const rubbish = sendRubbish({ ...at, redis: connection as Redis, keys, random, signal });
   const startedAt = Date.now();
 
   /** Unsettled messages that are not held for an operator, and what is in the intake. */
@@ -96,11 +102,13 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     end.abort();
     await chaos;
     await servers.recover();
+    const foreign = await rubbish;
     await whenReady(connection, 15_000);
     await traffic.stop();
     const drainedMs = await drain();
     const findings = await examine();
     await fleet.stop();
+    const left = await Promise.all(foreign.map(async (id) => (await ledger.read(id))?.state !== 'dead'));
     const verdict = judge(await Promise.all(traffic.offers.map(evidenceOf)));
     return {
       ...verdict,
@@ -108,6 +116,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       findings,
       crashes: fleet.crashes,
       rejections: traffic.rejections(),
+      rubbish: foreign.length,
+      rubbishLeft: left.filter(Boolean).length,
       recipientsDelivered: deliveries.delivered(),
       drainedMs,
     };
