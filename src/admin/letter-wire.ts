@@ -1,9 +1,9 @@
 /** What a replay of a dead letter enqueues. A letter that was kept unread is parsed here, because an operator asked for it. */
 import type { MessageLimits } from '../message/message.ts';
-import { decodeIntake, encodeWire } from '../queue/jobs.ts';
+import { decodeIntake, encodeWire, isShallow } from '../queue/jobs.ts';
 import type { DeadLetter } from '../queue/ledger/dead-letters.ts';
 
-/** null if there is nothing that could be enqueued: it is no JSON, or only a part of it was kept. */
+/** null if there is nothing that could be enqueued: it is no JSON, is nested too deep, or only a part of it was kept. */
 export function wireOf(letter: DeadLetter, limits: MessageLimits): unknown {
   const { id, acceptedAt, recipients, data, form } = letter;
   if (form === 'json') return data;
@@ -14,6 +14,8 @@ export function wireOf(letter: DeadLetter, limits: MessageLimits): unknown {
   } catch {
     return null;
   }
+  // It could not be written as JSON again, and the row would wait for a job that is in no queue.
+  if (!isShallow(parsed)) return null;
   const decoded = decodeIntake(id, acceptedAt, parsed, limits);
   // The router will say again what is wrong with it.
   if (!decoded.ok) return parsed;

@@ -29,7 +29,7 @@ export interface OperatorOptions {
 
 /**
  * `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. `unreadable`: its
- * content is no JSON, or only a part of it was kept; it stays.
+ * content is no JSON, is nested too deep, or only a part of it was kept; it stays.
  */
 type Replayed = 'replayed' | 'already' | 'held' | 'unreadable' | 'not-found';
 

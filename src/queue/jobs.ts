@@ -177,3 +177,12 @@ function shapeIssue(data: unknown): Issue | null {
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+/** Deeper JSON is kept and shown as text only: what walks through it, JSON.stringify included, might end at the size of the stack. */
+const maxDepth = 64;
+
+/** Whether a value of JSON is nested at most so deep. */
+export function isShallow(value: unknown, depth = maxDepth): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((each) => isShallow(each, depth - 1));
+}

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Job, Queue } from 'bullmq';
 import { printable, unreachable, type Issue } from '../errors.ts';
 import { type JobReader, type RawJob, type Verdict } from '../queue/bullmq/job-reader.ts';
-import { idOfIntakeJob, idOfJob } from '../queue/jobs.ts';
+import { idOfIntakeJob, idOfJob, isShallow } from '../queue/jobs.ts';
 import type { DeadReason } from '../queue/ledger/dead-letters.ts';
 import { deadLetterInvalid, deadLetterUnread, type Found } from './dead-letter.ts';
 import type { LedgerTools } from './ledger-write.ts';
@@ -17,9 +17,6 @@ export interface Place {
   readonly queue: Queue;
   readonly connectorId: string | null;
 }
-
-/** Deeper JSON is kept as text: what walks through it might end at the size of the stack. */
-const maxDepth = 64;
 
 const reasons: Readonly<Partial<Record<Verdict, DeadReason>>> = {
   stalled: 'stalled',
@@ -82,12 +79,6 @@ export async function setInvalidAside(
   const text = raw !== null && isUtf8(raw.data) ? raw.data.toString() : '';
   const found: Found = isShallow(job.data) ? { data: job.data, form: 'json', text } : { data: text, form: 'text' };
   await deadLetterInvalid(invalid, found, job.timestamp, tools);
-}
-
-/** Whether a value of JSON is nested at most so deep. */
-function isShallow(value: unknown, depth = maxDepth): boolean {
-  if (typeof value !== 'object' || value === null) return true;
-  return depth > 0 && Object.values(value).every((each) => isShallow(each, depth - 1));
 }
 
 function foundOf({ data }: RawJob, verdict: Verdict): Found {
