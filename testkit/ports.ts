@@ -1,6 +1,6 @@
-/** Finds free TCP ports on the loopback for servers that must be told their port before they start. */
+/** TCP ports on the loopback: finds free ones for servers that must be told theirs before they start, and sees whether one serves. */
 import { randomInt } from 'node:crypto';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 
 /**
  * Below the ranges from which Linux (32768) and macOS (49152) take the ports of outgoing connections. While a server
@@ -34,5 +34,18 @@ function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     probe.once('error', () => resolve(false));
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
+
+/** Whether a server at the port of this machine says something: a mail server does as soon as it serves. */
+export function greets(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const end = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('data', () => end(true)).once('error', () => end(false));
+    socket.setTimeout(5_000, () => end(false));
   });
 }

@@ -5,11 +5,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startGuarded } from './guarded.ts';
-import { freePort } from './ports.ts';
+import { freePort, greets } from './ports.ts';
 import { until } from './until.ts';
 
 export interface PostfixOptions {
@@ -120,16 +119,4 @@ postlog unix-dgram n - n - 1 postlogd
 
 function idOf(which: '-u' | '-g'): number {
   return Number(spawnSync('/usr/bin/id', [which, 'postfix'], { encoding: 'utf8' }).stdout);
-}
-
-function greets(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const end = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('data', () => end(true)).once('error', () => end(false));
-    socket.setTimeout(5_000, () => end(false));
-  });
 }

@@ -3,9 +3,9 @@
  * `/etc/passwd`, and empty folders for its state. Nothing outside of its folder changes, and all of it ends with the process.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { startGuarded } from '../guarded.ts';
+import { greets } from '../ports.ts';
 import { until } from '../until.ts';
 
 export interface Contained {
@@ -69,17 +69,4 @@ export async function startContained(options: ContainedOptions): Promise<Contain
     throw new Error(`${command[0]} did not start: ${guarded.stderr().slice(-2_000)}`);
   }
   return { port, log: () => guarded.stderr(), stop };
-}
-
-/** Whether a server at the port says something. */
-export function greets(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const end = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('data', () => end(true)).once('error', () => end(false));
-    socket.setTimeout(5_000, () => end(false));
-  });
 }

@@ -4,9 +4,9 @@ import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startGuarded } from '../guarded.ts';
-import { freePort } from '../ports.ts';
+import { freePort, greets } from '../ports.ts';
 import { until } from '../until.ts';
-import { greets, type Contained } from './contained.ts';
+import type { Contained } from './contained.ts';
 
 /** What the plugin does with a recipient whose name begins so; it accepts all others. Constants of haraka-constants. */
 const plugin = `
