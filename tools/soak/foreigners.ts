@@ -45,7 +45,7 @@ export async function sendRubbish({ url, prefix, redis, keys, random, signal }: 
       await intake.add(jobName, { v: 1, message: {} }, { jobId: id, delay: 1_000 });
       ids.push(id);
       const damage = Object.entries(random.pick('damage', damages)).flat();
-      // Not a job that is gone by now: what is left then is no job of anybody's.
+      // Not a job that is gone by now: what is left then belongs to no job.
       await redis.eval(damageLua, 1, keys.intakeJob(id), ...damage);
     } catch {
       // Redis is away. A job that was added and not damaged is invalid all the same.
