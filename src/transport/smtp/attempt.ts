@@ -1,6 +1,6 @@
 /** One attempt to send a mail over SMTP: checks, slot, session, fence, a transaction or several, outcome. */
 import { askFence, stopped } from '../attempts.ts';
-import { unreachable } from '../../errors.ts';
+import { asError, unreachable } from '../../errors.ts';
 import { fitForTransfer, type FittedMail } from '../../message/transfer.ts';
 import { mailParameters } from './commands.ts';
 import type { SmtpExtensions } from './extensions.ts';
@@ -203,8 +203,9 @@ async function openFresh({ signal, slot }: Task, held: Held, mayNotThrow: boolea
   } catch (error) {
     if (!mayNotThrow) throw error;
     if (error instanceof SmtpFailure) return error.reply;
-    if (error instanceof NoLease) return { code: null, enhancedCode: null, text: 'no session is free' };
-    throw error;
+    // Whatever it is: the copies that were made must not be forgotten for it.
+    const text = error instanceof NoLease ? 'no session is free' : `internal: ${asError(error).message}`;
+    return { code: null, enhancedCode: null, text };
   }
 }
 

@@ -61,8 +61,9 @@ export function outcomeOf(input: OutcomeInput): Outcome {
   const recipients = judged.map(({ outcome }) => outcome);
   const faults = judged.flatMap(({ fault, outcome }) => (fault === null ? [] : [{ ...fault, reply: outcome.reply }]));
   // A connector's fault is not the outcome of a recipient: the message waits unchanged. But if the server accepted or refused
-  // some recipients for good, that stands, and the others are deferred.
-  const isDecided = recipients.some(({ outcome }) => outcome === 'accepted' || outcome === 'rejected');
+  // some recipients for good, that stands, and the others are deferred. Those who may have a copy stand as well: an attempt that is
+  // taken back leaves no mark, and their second copy would have none.
+  const isDecided = recipients.some(({ outcome }) => outcome !== 'deferred');
   if (faults[0] !== undefined && !isDecided) return { kind: 'connector-fault', ...faults[0] };
   // What the server took in the same attempt speaks for the connector: what others were told is their own.
   if (recipients.some(({ outcome }) => outcome === 'accepted')) return { kind: 'settled', recipients };

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
 import type { Outcome } from '../../../src/transport/transport.ts';
-import { startSmtpServer, type SmtpAnswer, type SmtpServer } from '../../../testkit/smtp/server.ts';
+import { startSmtpServer, type SmtpAnswer, type SmtpContext, type SmtpServer } from '../../../testkit/smtp/server.ts';
 import { smtpSettings } from '../../../testkit/smtp/settings.ts';
 import { mailOf, sendBy } from '../../support/smtp-client.ts';
 
@@ -35,22 +35,26 @@ const script = fc.record({
   MAIL: fc.array(answers, { maxLength: 6 }),
   RCPT: fc.array(answers, { maxLength: 30 }),
   DATA: fc.array(answers, { maxLength: 6 }),
-  '.': fc.array(answers, { maxLength: 6 }),
+  '.': fc.array(fc.oneof({ weight: 3, arbitrary: answers }, { weight: 1, arbitrary: fc.constant('lost' as const) }), {
+    maxLength: 6,
+  }),
 });
 const bytes = Buffer.from(
   'From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngrün\r\n',
 );
 
-function copiesOf(server: SmtpServer): Map<string, number> {
+/** `lost`: who got a copy by a message whose reply never came. */
+function copiesOf(server: SmtpServer, lost: readonly string[]): Map<string, number> {
   const copies = new Map<string, number>();
+  for (const address of lost) copies.set(address, (copies.get(address) ?? 0) + 1);
   for (const { to, accepted } of server.received.transactions) {
     if (accepted) for (const address of to) copies.set(address, (copies.get(address) ?? 0) + 1);
   }
   return copies;
 }
 
-function problemsOf(outcome: Outcome, to: readonly string[], server: SmtpServer): string[] {
-  const copies = copiesOf(server);
+function problemsOf(outcome: Outcome, to: readonly string[], server: SmtpServer, lost: readonly string[]): string[] {
+  const copies = copiesOf(server, lost);
   const problems = [...copies].flatMap(([address, count]) => (count > 1 ? [`${address} has ${count} copies`] : []));
   if (server.received.connections > 20) problems.push(`${server.received.connections} connections`);
   if (server.received.transactions.length > to.length + 15) problems.push('too many transactions');
@@ -60,6 +64,7 @@ function problemsOf(outcome: Outcome, to: readonly string[], server: SmtpServer)
     problems.push('not each recipient once, in order');
   for (const { address, outcome: said } of outcome.recipients) {
     const has = copies.has(address);
+    if (lost.includes(address) && said !== 'uncertain') problems.push(`${address} may have a copy, and is ${said}`);
     if (said === 'accepted' && !has) problems.push(`${address} is said to be accepted`);
     if (said !== 'accepted' && said !== 'uncertain' && has) problems.push(`${address} has a copy, and is ${said}`);
   }
@@ -79,11 +84,18 @@ test('each recipient has one outcome and at most one copy, and the attempt a bou
     fc.asyncProperty(inputs, async ({ script: scripted, count, domains, pipelining, before, limit }) => {
       let isOn = !before;
       const uses = new Map<string, number>();
+      const lost: string[] = [];
       const entry = (verb: keyof typeof scripted) => () => {
         if (!isOn) return undefined;
         const at = uses.get(verb) ?? 0;
         uses.set(verb, at + 1);
         return scripted[verb][at];
+      };
+      const endOfData = ({ to }: SmtpContext): SmtpAnswer | undefined => {
+        const answer = entry('.')();
+        if (answer !== 'lost') return answer;
+        lost.push(...to);
+        return 'close';
       };
       const server = await startSmtpServer({
         extensions: ['8BITMIME', 'SMTPUTF8', 'SIZE 50000000', ...(pipelining ? ['PIPELINING'] : [])],
@@ -92,7 +104,7 @@ test('each recipient has one outcome and at most one copy, and the attempt a bou
           MAIL: entry('MAIL'),
           RCPT: entry('RCPT'),
           DATA: entry('DATA'),
-          '.': entry('.'),
+          '.': endOfData,
         },
       });
       const transport = createSmtpTransport({
@@ -108,7 +120,7 @@ test('each recipient has one outcome and at most one copy, and the attempt a bou
         isOn = true;
         const to = Array.from({ length: count }, (_, at) => `user${at}@example${at % domains}.net`);
         const outcome = await sendBy(transport, mailOf({ to, bytes, id: 'm' }));
-        expect(problemsOf(outcome, to, server)).toEqual([]);
+        expect(problemsOf(outcome, to, server, lost)).toEqual([]);
       } finally {
         await transport.close();
         await server.stop();

@@ -60,6 +60,16 @@ describe('the outcome of a transaction', () => {
       'rejected deferred',
     ],
     [
+      'a lost connection after the end of data, with one recipient told of a fault of the connector',
+      {
+        failure: silent,
+        body: 'complete',
+        taken: new Set([b]),
+        refused: new Map([[a, answered('rcpt', '421 4.7.0 too many')]]),
+      },
+      'deferred uncertain',
+    ],
+    [
       'an exhausted quota',
       { failure: answered('end-of-data', '550 5.4.5 Daily limit'), body: 'complete', taken: new Set([a, b]) },
       'fault quota',
@@ -151,9 +161,11 @@ describe('the outcome of a transaction', () => {
             sender: '',
             rules: [],
           });
-          if (result.kind !== 'settled') return true;
-          const once = result.recipients.map(({ address }) => address).join() === recipients.join();
           const whole = body === 'complete';
+          // An attempt that is taken back must have left no copy that could be in doubt.
+          if (result.kind !== 'settled')
+            return body !== 'complete' || failure?.answered !== false || transaction.taken.size === 0;
+          const once = result.recipients.map(({ address }) => address).join() === recipients.join();
           const yes = whole && transaction.reply?.startsWith('250') === true;
           return (
             once &&
