@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
+import { isNewer } from '../../src/queue/jobs.ts';
 import { reservedWords } from '../../src/queue/redis/job-ids.ts';
 import { intakeName, keysOf, laneName } from '../../src/queue/redis/keys.ts';
 import { countable } from '../support/accounting.ts';
@@ -84,11 +85,20 @@ const jobId = fc.oneof(
   fc.constantFrom('a:b', 'a b', '../x', '\u001b[2J', '\u202ex', 'x'.repeat(200), '9'.repeat(200), '__proto__'),
 );
 
+function saysNewer(text: string): boolean {
+  try {
+    return isNewer(JSON.parse(text) as unknown);
+  } catch {
+    return false;
+  }
+}
+
 const foreignJob = fc.record({
   id: jobId.filter(
     (id) => !reservedWords.has(id) && !id.startsWith('0:') && !id.includes(':lock') && !id.startsWith('good'),
   ),
-  data,
+  // What says that it is of a newer version waits for a worker that knows it: test/worker/format-newer.test.ts.
+  data: data.filter((value) => !saysNewer(String(value))),
   change: fc.dictionary(fc.constantFrom(...fieldNames), odd, { maxKeys: 3 }),
   type: fc.oneof(
     { weight: 12, arbitrary: fc.constant('hash') },
