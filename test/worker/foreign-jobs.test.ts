@@ -93,23 +93,26 @@ function saysNewer(text: string): boolean {
   }
 }
 
-const foreignJob = fc.record({
-  id: jobId.filter(
-    (id) => !reservedWords.has(id) && !id.startsWith('0:') && !id.includes(':lock') && !id.startsWith('good'),
-  ),
-  // What says that it is of a newer version waits for a worker that knows it: test/worker/format-newer.test.ts.
-  data: data.filter((value) => !saysNewer(String(value))),
-  change: fc.dictionary(fc.constantFrom(...fieldNames), odd, { maxKeys: 3 }),
-  type: fc.oneof(
-    { weight: 12, arbitrary: fc.constant('hash') },
-    fc.constantFrom('string', 'list', 'set', 'zset', 'none'),
-  ),
-  list: fc.oneof(
-    { weight: 4, arbitrary: fc.constant('wait') },
-    fc.constantFrom('prioritized', 'delayed', 'failed', 'active'),
-  ),
-  lane: fc.boolean(),
-});
+const foreignJob = fc
+  .record({
+    id: jobId.filter(
+      (id) => !reservedWords.has(id) && !id.startsWith('0:') && !id.includes(':lock') && !id.startsWith('good'),
+    ),
+    // What says that it is of a newer version waits for a worker that knows it: test/worker/format-newer.test.ts.
+    data: data.filter((value) => !saysNewer(String(value))),
+    change: fc.dictionary(fc.constantFrom(...fieldNames), odd, { maxKeys: 3 }),
+    type: fc.oneof(
+      { weight: 12, arbitrary: fc.constant('hash') },
+      fc.constantFrom('string', 'list', 'set', 'zset', 'none'),
+    ),
+    list: fc.oneof(
+      { weight: 4, arbitrary: fc.constant('wait') },
+      fc.constantFrom('prioritized', 'delayed', 'failed', 'active'),
+    ),
+    lane: fc.boolean(),
+  })
+  // An id on the list of failed jobs, without a job, is only taken off it: there is nothing that a dead letter could keep.
+  .filter(({ type, list }) => type !== 'none' || list !== 'failed');
 type ForeignJob = typeof foreignJob extends fc.Arbitrary<infer Job> ? Job : never;
 
 async function write(redis: Redis, prefix: string, { id, data, change, type, list, lane }: ForeignJob): Promise<void> {
