@@ -69,6 +69,8 @@ export interface TestWorkerOptions {
   /** Instead of `url`. */
   readonly redis?: RedisSettings & { readonly shards?: number };
   readonly now?: () => number;
+  /** Default: at random. */
+  readonly random?: () => number;
 }
 
 /** Starts a worker and stops it when the test ends. */
@@ -89,6 +91,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     // The lock is that of production: a busy machine must not end it.
     timing: { lockMs: 30_000, maintenanceMs: 300, lateResultMs: 500, ...options.timing },
     ...(options.now === undefined ? {} : { now: options.now }),
+    ...(options.random === undefined ? {} : { random: options.random }),
   });
   onTestFinished(async () => {
     await worker.stop();

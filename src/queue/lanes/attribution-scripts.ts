@@ -3,13 +3,13 @@ import { luaCallToFront, luaReturnToFront } from '../bullmq/layout.ts';
 import { luaNow, script } from '../lua/script.ts';
 
 /** Refusals of one connector that are compared. Beyond it a message is set aside without a note, and tried again at its time. */
-export const maxNotes = 1_000;
+const maxNotes = 1_000;
 
 /**
  * How many refusals that are alike make it the connector's fault, and how many of them must be canary messages. `any`: of any text.
- * The reasons are in docs/decisions/0020-other-messages-attribute-a-refusal.md.
+ * The reasons are in docs/decisions/0021-other-messages-attribute-a-refusal.md.
  */
-export const attributionCounts = {
+const attributionCounts = {
   fault: { alike: 2, canaries: 1 },
   permanent: { alike: 5, canaries: 3, any: 20, anyCanaries: 1 },
   temporary: { alike: 3, canaries: 2 },
@@ -23,7 +23,7 @@ const { fault, permanent, temporary } = attributionCounts;
  * called to the front: the canary message. `class` is `fault`, `5` or `4`. → [verdict, refusals of this message in a row].
  *
  * The hash holds `m:ID` for each refusal, `c:JOB` for each canary message that was called, `alone` for the time of a refusal after
- * which nobody waited (the next message that begins is the canary), and `ok` for when the latest accepted attempt began.
+ * which no message waited (the next message that begins is the canary), and `ok` for when the latest accepted attempt began.
  */
 export const accuseScript = script(
   {
@@ -62,9 +62,17 @@ local function finish(verdict)
   return { verdict, note.n }
 end
 
+local function call()
+  local canary = callToFront(wait, prioritized, tonumber(random))
+  if canary then redis.call('HSET', attribution, 'c:' .. canary, string.format('%.0f', now)) end
+  return canary
+end
+
 local inForce = redis.call('HMGET', faults, 'within', 'by', 'alike')
 if inForce[1] and (inForce[3] == alike or (inForce[1] == 'any' and class == '5')) then
   note.back = true
+  -- The next probe is another message, at random: those that the server would take are not behind all that it refuses.
+  call()
   if inForce[2] == id or row[2] == alike then return finish('again') end
   redis.call('HSET', faults, 'by', id)
   return finish('fault')
@@ -105,11 +113,10 @@ if how then
     end
   end
   redis.call('HSET', faults, 'within', how, 'by', id, 'alike', alike)
+  call()
   return finish('fault')
 end
-local canary = callToFront(wait, prioritized, tonumber(random))
-if canary then redis.call('HSET', attribution, 'c:' .. canary, string.format('%.0f', now))
-else redis.call('HSET', attribution, 'alone', string.format('%.0f', now)) end
+if not call() then redis.call('HSET', attribution, 'alone', string.format('%.0f', now)) end
 -- A temporary refusal is put off by its own schedule: nothing hangs on whose it is.
 if class == '4' then return finish('own') end
 if class == '5' and now - note.first >= tonumber(holdMs) then

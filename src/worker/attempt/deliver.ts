@@ -115,7 +115,7 @@ async function attribute(
     const accuse = (): Promise<Attribution> => tools.attribution.accuse(connector, accusation);
     return { refusal, ...(await retryWhileRefused(accuse, report)) };
   } catch (thrown) {
-    // Nobody is called, and nothing is noted: the message is tried again at its time.
+    // Nothing is noted, and no canary message is called: the message is tried again at its time.
     report(thrown);
     return { refusal, verdict: 'aside', refusals: 1 };
   }

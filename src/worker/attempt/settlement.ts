@@ -76,7 +76,7 @@ export function deferred(attempted: Attempted, { recipients, at }: Decision & { 
   return { row, token, settlement, events, unneeded: [] };
 }
 
-/** Nobody knows yet whose fault its refusal is, or it is the connector's: no attempt is counted. */
+/** It is not known yet whose fault its refusal is, or it is the connector's: no attempt is counted. */
 export function setAside(
   attempted: Attempted,
   { recipients, at, fault, serverAnswered }: Decision & { kind: 'set-aside' },
