@@ -20,6 +20,7 @@ const got = (address: string, outcome: RecipientOutcome['outcome'], more: object
 });
 const attempt = (outcomes: readonly RecipientOutcome[], more: object = {}) => ({
   outcome: { kind: 'settled', recipients: outcomes } satisfies Outcome,
+  attributed: null,
   recipients: outcomes.map(({ address }) => pending(address)),
   attempt: 1,
   now: 0,
