@@ -35,7 +35,7 @@ const poison: readonly (readonly ['RCPT' | '.', SmtpAnswer])[] = [
   ['RCPT', '452 4.3.1 insufficient system resources'],
   ['.', '554 5.7.1 client host [192.0.2.1] blocked using bl.example'],
   ['.', '550 forbidden by policy'],
-  ['RCPT', { reply: '450 4.7.0 wait', then: 'close' }],
+  ['RCPT', 'close'],
 ];
 const poisoned = (phase: 'RCPT' | '.', id: string): SmtpAnswer | undefined => {
   const found = /^poison(\d)$/.exec(id);

@@ -149,7 +149,9 @@ for i = 1, #names, 2 do
   local text = redis.call('HGET', attribution, field)
   local note = text and cjson.decode(text)
   if note and (mode ~= 'answered' or note.at < ok) then
-    local waits = redis.call('HEXISTS', rowsAndJobs[i], 'aside') == 1
+    local row = redis.call('HMGET', rowsAndJobs[i], 'aside', 'state')
+    -- One that has ended meanwhile, as a cancelled one has, is not touched any more.
+    local waits = row[1] and (row[2] == 'deferred' or row[2] == 'sending')
     if waits then due[#due + 1] = { field = field, note = note, row = rowsAndJobs[i], jobKey = rowsAndJobs[i + 1], job = names[i + 1] }
     else redis.call('HDEL', attribution, field) end
   end
