@@ -176,8 +176,13 @@ for _, each in ipairs(due) do
     end
   end
 end
+-- What was called for an answered refusal shows nothing any more.
 local left = false
-for _, field in ipairs(redis.call('HKEYS', attribution)) do left = left or string.sub(field, 1, 2) == 'm:' end
+local fields = redis.call('HGETALL', attribution)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 2) == 'm:' then left = true
+  elseif fields[i] ~= 'ok' and tonumber(fields[i + 1]) < ok then redis.call('HDEL', attribution, fields[i]) end
+end
 if mode == 'all' or not left then redis.call('DEL', attribution) end
 return { returned, attributed }
 `,

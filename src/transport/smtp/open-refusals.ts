@@ -18,8 +18,7 @@ const senderWords = /\b(?:sender|host|helo|relay|blocklist|block list|blacklist|
 export function isBelieved({ enhancedCode, text }: Reply, verdict: Verdict & { kind: 'outcome' }): boolean {
   if (verdict.believed === true || verdict.sendAs === true || verdict.tooLarge === true) return true;
   if (ownCodes.test(enhancedCode ?? '')) return true;
-  // Greylisting and full mailboxes have a delay of their own.
-  if (verdict.outcome === 'deferred' && verdict.scope === 'recipient' && verdict.retryAfterMs !== undefined)
-    return true;
+  // RFC 6647 section 5: greylisting is for each triple of host, sender and recipient.
+  if (/gr[ae]y-?list/i.test(text ?? '')) return true;
   return recipientWords.test(text ?? '') && !senderWords.test(text ?? '');
 }

@@ -132,7 +132,10 @@ function after(what: string, { reply }: SmtpFailure): Reply {
 function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input): Judged {
   const verdict: Verdict = input.classify(phase, reply);
   if (verdict.kind === 'fault') return byFault(address, phase, reply, verdict);
-  const { outcome, scope, retryAfterMs, slowDownMs } = verdict;
+  const { outcome, scope, slowDownMs } = verdict;
+  const open = isOpen(verdict, reply) ? openRefusal(phase, reply, slowDownMs === undefined ? null : 'throttled') : null;
+  // While nothing is known, the server's own delay counts, and not one that the table has for such a reply.
+  const retryAfterMs = open === null ? verdict.retryAfterMs : open.pauseMs;
   return {
     outcome: {
       address,
@@ -141,9 +144,7 @@ function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input):
       reply: verdict.sendAs === true ? namingBoth(reply, input) : reply,
       ...(verdict.tooLarge === true ? { tooLarge: true } : {}),
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      ...(isOpen(verdict, reply)
-        ? { open: openRefusal(phase, reply, slowDownMs === undefined ? null : 'throttled') }
-        : {}),
+      ...(open === null ? {} : { open }),
     },
     fault: null,
     slowDownMs: verdict.believed === true ? (slowDownMs ?? null) : null,

@@ -81,7 +81,8 @@ function decideAside(attempt: Attempt, outcomes: readonly RecipientOutcome[]): D
   const scheduled = waits
     ? (policy.attributeWithinMs ?? defaultAttributeWithinMs)
     : retryDelayMs(refusals, policy, random);
-  const at = lastChance(now + (told ?? scheduled), now, deadline);
+  // A fault of the connector is none of the message's, even if it has no time left for another try.
+  const at = lastChance(now + (told ?? scheduled), now, deadline) ?? (verdict === 'aside' ? null : deadline);
   if (at === null) return null;
   const open = new Set(outcomes.flatMap((outcome) => (outcome.open === undefined ? [] : [outcome.address])));
   const recipients = after(attempt, outcomes).map((recipient): RecipientState =>
