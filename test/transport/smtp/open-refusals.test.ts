@@ -62,7 +62,14 @@ describe('a refusal', () => {
   });
 
   test('is believed if a rule of the operator says what it means', () => {
-    const none = { text: null, enhanced: null, phases: null, scope: null, pauseMs: null, retryAfterMs: null };
+    const none = {
+      text: null,
+      enhanced: null,
+      phases: ['rcpt'] as const,
+      scope: null,
+      pauseMs: null,
+      retryAfterMs: null,
+    };
     const rule = { ...none, code: '550', class: 'rejected' } as const;
     expect(refusedAt('rcpt', '550 Verboten', [rule]).open).toBeUndefined();
   });
