@@ -6,7 +6,8 @@ import type { DeadLetter } from '../queue/ledger/dead-letters.ts';
 /** null if there is nothing that could be enqueued: it is no JSON, is nested too deep, or only a part of it was kept. */
 export function wireOf(letter: DeadLetter, limits: MessageLimits): unknown {
   const { id, acceptedAt, recipients, data, form } = letter;
-  if (form === 'json') return data;
+  // What is nested too deep could not be written as JSON again, and the row would wait for a job that is in no queue.
+  if (form === 'json') return isShallow(data) ? data : null;
   if (form !== 'text') return null;
   let parsed: unknown;
   try {
@@ -14,7 +15,6 @@ export function wireOf(letter: DeadLetter, limits: MessageLimits): unknown {
   } catch {
     return null;
   }
-  // It could not be written as JSON again, and the row would wait for a job that is in no queue.
   if (!isShallow(parsed)) return null;
   const decoded = decodeIntake(id, acceptedAt, parsed, limits);
   // The router will say again what is wrong with it.

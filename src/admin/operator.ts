@@ -86,6 +86,14 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     const decoded = decodeIntake(id, acceptedAt, data, limits);
     if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
   };
+  /**
+   * What another program has left under the key of a job that is gone: BullMQ would take it for the job, add nothing and say
+   * nothing, and the message would be in no queue.
+   */
+  const clearRemains = async (id: string): Promise<void> => {
+    const key = open.keys.intakeJob(id);
+    if ((await redis.exists(key)) > 0 && (await intake.getJobState(jobIdOf(id))) === 'unknown') await redis.del(key);
+  };
   return {
     lanes,
     deadLetters,
@@ -109,6 +117,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
       const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
       if (released) {
+        await clearRemains(id);
         await intake.add(jobName, data, {
           jobId: jobIdOf(id),
           timestamp: letter.acceptedAt,

@@ -31,3 +31,23 @@ test.for([
   await intake.close();
   redis.disconnect();
 });
+
+test('attack: what another program has left under the key of a replayed message does not swallow it', async () => {
+  const prefix = testPrefix();
+  const redis = testConnection();
+  const { worker, recorded } = await startWorker({
+    prefix,
+    config: configOf({ relay: {} }),
+    scripts: { relay: ['rejected'] },
+  });
+  const producer = testProducer(prefix);
+  await producer.send({ id: 'one', from: 'a@example.com', to: 'b@example.net', subject: 'one' });
+  await until(async () => (await producer.status('one'))?.state === 'dead', { what: 'the dead letter' });
+  await redis.hset(keysOf(prefix).intakeJob('one'), 'data', 'rubbish');
+  const operator = await testOperator(prefix);
+  expect(await operator.replay('one', { via: null, now: Date.now(), lifetimeMs: 3_600_000 })).toBe('replayed');
+  await until(async () => (await producer.status('one'))?.state === 'sent', { what: 'the replayed message' });
+  expect(recorded('relay').mails).toHaveLength(2);
+  await worker.stop();
+  redis.disconnect();
+});

@@ -31,6 +31,8 @@ const damages: readonly [Damage, ...Damage[]] = [
 ];
 type Damage = Readonly<Record<string, string | Buffer>>;
 
+const damageLua = `if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], unpack(ARGV)) end`;
+
 /** Resolves to the ids of what was put in, soon after the signal. A job waits for a moment before it is damaged and due. */
 export async function sendRubbish({ url, prefix, redis, keys, random, signal }: ForeignersOptions): Promise<string[]> {
   const intake = new Queue(intakeName, { connection: { url }, prefix });
@@ -42,7 +44,9 @@ export async function sendRubbish({ url, prefix, redis, keys, random, signal }: 
     try {
       await intake.add(jobName, { v: 1, message: {} }, { jobId: id, delay: 1_000 });
       ids.push(id);
-      await redis.hset(keys.intakeJob(id), random.pick('damage', damages));
+      const damage = Object.entries(random.pick('damage', damages)).flat();
+      // Not a job that is gone by now: what is left then belongs to no job.
+      await redis.eval(damageLua, 1, keys.intakeJob(id), ...damage);
     } catch {
       // Redis is away. A job that was added and not damaged is invalid all the same.
     }
