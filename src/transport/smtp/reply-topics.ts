@@ -82,6 +82,12 @@ const links = /\bhttps?:\/\/\s?[^\s<>"]+|\bwww\.[^\s<>"]+/gi;
 const ownAccount =
   /\b(?:recipient|user|mailbox)(?:'s)? account\b|\baccount (?:is )?closed\b|\bhave an account here\b|\bRESOLVER\.(?:RST|ADR)\./i;
 
+/** The quota of a mailbox, and not one of sending. */
+const fullMailbox =
+  /\b(?:mailbox|inbox|user|recipient'?s?|email account)\b[^.;]{0,60}\b(?:over ?quot[ae]|quota|full|storage|limit exe?ceeded)\b|\bmailbox (?:\w+ )?(?:quota|limit|full)\b|\bquota\b[^.;]{0,20}\b(?:mailbox|this user)\b|\bover ?quota\b/i;
+
+const sendingWords = /\bsend\w*|\bsent\b|\boutgoing\b|\boutbound\b|\bdaily\b|\bhourly\b|\byou have\b|\bmessages?\b/i;
+
 export function topicsOf(text: string): ReadonlySet<Topic> {
   const plain = text.replace(links, (link) =>
     /(?:rbl|dnsbl|spamhaus|spamcop|sorbs|blocklist|blacklist|reputation|ipcheck|[?&]ip=)/i.test(link)
@@ -92,6 +98,10 @@ export function topicsOf(text: string): ReadonlySet<Topic> {
   const words = plain.replace(/[^\s<>()"]{1,320}@[^\s<>()"]{1,255}/g, ' ');
   const topics = new Set(rows.filter(({ pattern }) => pattern.test(words)).map(({ topic }) => topic));
   if (ownAccount.test(words)) topics.delete('account');
+  if (fullMailbox.test(words) && !sendingWords.test(words)) {
+    topics.add('recipient');
+    topics.delete('rate');
+  }
   return topics;
 }
 
@@ -108,6 +118,8 @@ const sizeWords =
 /** Whom a refusal is believed to speak of; null if only other messages can show whose fault it is. */
 export function believedOf(phase: SmtpPhase, { code, enhancedCode, text }: Reply): 'recipient' | 'message' | null {
   if (code === null || !/^[45]/.test(code)) return null;
+  // Greylisting is about sender and recipient together: it says nothing of the connector, and would stop its lane if it were asked.
+  if (code.startsWith('4') && phase === 'rcpt' && /gr[ae]y ?list/i.test(text ?? '')) return 'recipient';
   const topics = topicsOf(text ?? '');
   if (sizeWords.test(text ?? '') && !topics.has('later')) return 'message';
   const others = elsewhere.filter((topic) => topics.has(topic));
