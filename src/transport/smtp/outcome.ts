@@ -133,7 +133,9 @@ function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input):
   const verdict: Verdict = input.classify(phase, reply);
   if (verdict.kind === 'fault') return byFault(address, phase, reply, verdict);
   const { outcome, scope, slowDownMs } = verdict;
-  const open = isOpen(verdict, reply) ? openRefusal(phase, reply, slowDownMs === undefined ? null : 'throttled') : null;
+  const open = isOpen(phase, reply, verdict)
+    ? openRefusal(phase, reply, slowDownMs === undefined ? null : 'throttled')
+    : null;
   // While nothing is known, the server's own delay counts, and not one that the table has for such a reply.
   const retryAfterMs = open === null ? verdict.retryAfterMs : open.pauseMs;
   return {
@@ -157,8 +159,8 @@ function asOwn(recipient: RecipientOutcome): RecipientOutcome {
   return own;
 }
 
-function isOpen(verdict: Verdict & { kind: 'outcome' }, reply: Reply): boolean {
-  return verdict.outcome !== 'accepted' && !isBelieved(reply, verdict);
+function isOpen(phase: SmtpPhase, reply: Reply, verdict: Verdict & { kind: 'outcome' }): boolean {
+  return verdict.outcome !== 'accepted' && !isBelieved(phase, reply, verdict);
 }
 
 /** Words that name a fault of the connector: if it turns out to be the message's own, its code decides. */

@@ -124,16 +124,14 @@ export function believedOf(phase: SmtpPhase, { code, enhancedCode, text }: Reply
   if (sizeWords.test(text ?? '') && !topics.has('later')) return 'message';
   const others = elsewhere.filter((topic) => topics.has(topic));
   const enhanced = enhancedCode ?? /\(?#([45]\.\d{1,3}\.\d{1,3})\b/.exec(text ?? '')?.[1] ?? '';
-  const strange = others.filter((topic) => topic !== 'account');
-  if (recipientCodes.test(enhanced) && (phase === 'rcpt' || topics.has('recipient')))
+  const isTemporary = code.startsWith('4');
+  // A temporary refusal by a mailbox's code may say "busy" or "later": it is that mailbox's.
+  const mild: readonly Topic[] = isTemporary ? ['account', 'later', 'trouble'] : ['account'];
+  const strange = others.filter((topic) => !mild.includes(topic));
+  if (recipientCodes.test(enhanced) && (phase === 'rcpt' || topics.has('recipient'))) {
     return strange.length === 0 ? 'recipient' : null;
-  if (messageCodes.test(enhanced))
-    return strange.includes('host') || strange.includes('list') || strange.includes('rate') ? null : 'message';
-  if (phase === 'rcpt') return topics.has('recipient') && others.length === 0 ? 'recipient' : null;
-  // After the message was shown, words of its content outweigh those of an account: "does not have authentication information" is DMARC's.
-  const shown = phase === 'end-of-data' || phase === 'data';
-  if (shown && topics.has('message'))
-    return strange.every((topic) => topic === 'later') && !topics.has('later') ? 'message' : null;
-  if (shown && topics.has('recipient')) return others.length === 0 ? 'recipient' : null;
-  return null;
+  }
+  if (messageCodes.test(enhanced)) return strange.length === 0 ? 'message' : null;
+  // Words of content are not believed: filters say them of all mail of a sender that they distrust.
+  return topics.has('recipient') && others.length === 0 && phase !== 'mail' ? 'recipient' : null;
 }
