@@ -114,3 +114,15 @@ test('attack: texts made for the patterns are judged in linear time', () => {
   // 240 texts of the greatest length that a reply is kept in.
   expect(stepsFor(500)).toBeLessThan(2_000);
 });
+
+test('docs/replies.md has the figures of the replies in this repository', () => {
+  const kinds = [...new Set(samples.map(({ kind }) => kind))].toSorted();
+  const rows = kinds.map((kind) => {
+    const outcomes = of(kind).map(outcomeOf);
+    const counts = (['rejected', 'open', 'deferred', 'fault'] as const).map(
+      (outcome) => outcomes.filter((each) => each === outcome).length,
+    );
+    return `| \`${kind}\` | ${outcomes.length} | ${counts.join(' | ')} |`;
+  });
+  for (const row of rows) expect(textOf('docs/replies.md')).toContain(row);
+});
