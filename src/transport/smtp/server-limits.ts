@@ -8,7 +8,7 @@ export interface ConfiguredServerLimits {
   readonly messagesPerSession: number | null;
 }
 
-/** Of one transport: it lasts until the configuration changes or the process ends. Other processes find out for themselves. */
+/** Of one transport: other processes find out for themselves. */
 export interface ServerLimits extends ConfiguredServerLimits {
   foundRecipients(count: number): void;
   foundMessages(count: number): void;
@@ -17,30 +17,52 @@ export interface ServerLimits extends ConfiguredServerLimits {
   usable(extensions: SmtpExtensions): SmtpExtensions;
 }
 
-export function createServerLimits({
-  recipientsPerTransaction,
-  messagesPerSession,
-}: ConfiguredServerLimits): ServerLimits {
-  let recipients = recipientsPerTransaction;
-  let messages = messagesPerSession;
-  const refused = new Set<Omissible>();
+/** After that the server is asked again: it may have changed, or one odd reply was taken for a limit. The price is a refusal an hour. */
+const keptMs = 3_600_000;
+
+/** `now`: ms since the epoch. */
+export function createServerLimits(
+  { recipientsPerTransaction, messagesPerSession }: ConfiguredServerLimits,
+  now: () => number,
+): ServerLimits {
+  const recipients = createFound(recipientsPerTransaction, now);
+  const messages = createFound(messagesPerSession, now);
+  const refused = new Map<Omissible, number>();
   return {
     get recipientsPerTransaction() {
-      return recipients;
+      return recipients.get();
     },
     get messagesPerSession() {
-      return messages;
+      return messages.get();
     },
-    foundRecipients(count) {
-      recipients = Math.max(1, Math.min(count, recipients ?? count));
-    },
-    foundMessages(count) {
-      messages = Math.max(1, Math.min(count, messages ?? count));
-    },
+    foundRecipients: (count) => recipients.lower(count),
+    foundMessages: (count) => messages.lower(count),
     foundRefused(extensions) {
-      for (const name of extensions) refused.add(name);
+      for (const name of extensions) refused.set(name, now() + keptMs);
     },
-    usable: (extensions) => without(extensions, refused),
+    usable(extensions) {
+      return without(
+        extensions,
+        [...refused].flatMap(([name, until]) => (until > now() ? [name] : [])),
+      );
+    },
+  };
+}
+
+interface Found {
+  get(): number | null;
+  lower(value: number): void;
+}
+
+/** The configured number, or a smaller one that was found out, for a while. */
+function createFound(configured: number | null, now: () => number): Found {
+  let found: { readonly value: number; readonly until: number } | null = null;
+  const get = (): number | null => (found !== null && found.until > now() ? found.value : configured);
+  return {
+    get,
+    lower(value) {
+      found = { value: Math.max(1, Math.min(value, get() ?? value)), until: now() + keptMs };
+    },
   };
 }
 

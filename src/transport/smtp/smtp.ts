@@ -51,7 +51,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     }
   };
 
-  const limits = createServerLimits(serverLimits);
+  const limits = createServerLimits(serverLimits, now);
   const maxMessagesPerSession = (): number => limits.messagesPerSession ?? Infinity;
   const pool = createSmtpPool({ open, maxConnections, leases, maxMessagesPerSession });
   const mask = createMask(() => logins.secrets);

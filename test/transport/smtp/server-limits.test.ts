@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { nextOf } from '../../../src/transport/smtp/legs.ts';
 import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
 import { parseReply } from '../../../src/transport/smtp/replies.ts';
+import { createServerLimits } from '../../../src/transport/smtp/server-limits.ts';
 import { endsSessionOnly, listLimitOf, refusedParameters } from '../../../src/transport/smtp/transaction-limits.ts';
 import type { SmtpAnswer, SmtpContext, SmtpServer } from '../../../testkit/smtp/server.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
@@ -282,6 +283,29 @@ describe('a parameter that is offered and refused', () => {
     expect(summary(await sendBy(transport, mailOf()))).toBe('rejected');
     expect(server.received.commands.filter((line) => line.startsWith('MAIL')).length).toBeLessThanOrEqual(3);
   });
+});
+
+test('what was learned from one reply is forgotten after an hour, and what is configured is not', () => {
+  let time = 0;
+  const limits = createServerLimits({ recipientsPerTransaction: 50, messagesPerSession: null }, () => time);
+  const offered = {
+    eightBitMime: true,
+    smtpUtf8: true,
+    size: true,
+    pipelining: true,
+    maxBytes: null,
+    authMechanisms: null,
+  };
+  limits.foundRecipients(1);
+  limits.foundMessages(3);
+  limits.foundRefused(['eightBitMime']);
+  expect([limits.recipientsPerTransaction, limits.messagesPerSession]).toEqual([1, 3]);
+  expect(limits.usable(offered)).toEqual({ ...offered, eightBitMime: false });
+  time = 3_600_000;
+  expect([limits.recipientsPerTransaction, limits.messagesPerSession]).toEqual([50, null]);
+  expect(limits.usable(offered)).toEqual(offered);
+  limits.foundRecipients(70);
+  expect(limits.recipientsPerTransaction).toBe(50);
 });
 
 describe('words', () => {
