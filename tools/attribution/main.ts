@@ -3,7 +3,8 @@
  *
  * Measures how fast a lane finds out whose fault refusals are, and what that costs: a table of every scenario with one worker
  * process and with two. Pauses and schedules are scaled by 0.02, so that a minute is 1.2 s. Exit code 1 if a message that the server
- * would have taken is dead or was not sent.
+ * would have taken is dead, was not sent, or was sent twice without a
+ * mark.
  */
 import { parseArgs } from 'node:util';
 import { measure, type Figures } from './run.ts';
@@ -30,6 +31,7 @@ const columns = [
   'dead by mistake',
   'attempts > 1',
   'twice',
+  'twice, unmarked',
   'kills',
   'left',
 ];
@@ -43,13 +45,13 @@ for (const { id } of scenarios()) {
     const scenario = scenarios().find((each) => each.id === id)!;
     const figures = await measure(scenario, workers, Number(values.concurrency));
     row([`${id}: ${scenario.title}`, workers, ...cellsOf(figures)]);
-    if (figures.deadByMistake > 0 || figures.left > 0) process.exitCode = 1;
+    if (figures.deadByMistake + figures.twiceUnmarked > 0 || figures.left > 0) process.exitCode = 1;
   }
 }
 
 function cellsOf(figures: Figures): (string | number)[] {
   const { seconds, backAfterSeconds, tries, connections, faults, sent, dead } = figures;
-  const { deadByMistake, countedTwice, twice, kills, left } = figures;
+  const { deadByMistake, countedTwice, twice, twiceUnmarked, kills, left } = figures;
   const back = backAfterSeconds === null ? '–' : backAfterSeconds.toFixed(1);
   return [
     seconds.toFixed(1),
@@ -62,6 +64,7 @@ function cellsOf(figures: Figures): (string | number)[] {
     deadByMistake,
     countedTwice,
     twice,
+    twiceUnmarked,
     kills,
     left,
   ];

@@ -23,6 +23,8 @@ export interface Figures {
   readonly deadByMistake: number;
   readonly countedTwice: number;
   readonly twice: number;
+  /** Of these, without an attempt that the ledger calls uncertain. */
+  readonly twiceUnmarked: number;
   readonly kills: number;
   readonly left: number;
 }
@@ -172,6 +174,9 @@ function figuresOf({ scenario, rows, acceptedAt, started, kills, ...rest }: Coun
     dead: count('dead'),
     deadByMistake: own.filter(({ state }) => state === 'dead').length,
     countedTwice: own.filter(({ attempts }) => attempts > 1).length,
+    twiceUnmarked: own.filter(
+      ({ id, history }) => (acceptedAt.get(id)?.length ?? 0) > 1 && !history.some(({ event }) => event === 'uncertain'),
+    ).length,
     twice: [...acceptedAt.values()].filter((times) => times.length > 1).length,
     left: own.filter(({ state }) => state !== 'sent').length,
   };

@@ -306,6 +306,15 @@ describe('a message', () => {
     expect((await on.notes()).filter((field) => field.startsWith('m:'))).toEqual([]);
   });
 
+  test('that was set aside is so no longer once a further attempt has a result of its own', async () => {
+    const on = lane();
+    await on.refuse('m');
+    expect(await on.ledger.read('m')).toMatchObject({ setAside: true });
+    await on.begin('m');
+    await on.ledger.settle(rowOf('m'), 'm', settlement('deferred', { retryAt: 2 ** 41 }));
+    expect(await on.ledger.read('m')).toMatchObject({ setAside: false, attempts: 1 });
+  });
+
   test('set aside is counted with its reply and since when, for the operator', async () => {
     const on = lane();
     await on.refuse('a', { reply: '550 first' });

@@ -112,6 +112,20 @@ describe('a worker that ends', () => {
   });
 });
 
+test('an answer that comes while a message is on its way aside returns it at once', async () => {
+  const on = await setUp({ open: { suspect: 'throttled', atSender: false } });
+  let asked = 0;
+  await on.start('one', () => {
+    asked += 1;
+    // The refusal is noted, and its result is not written yet: an attempt that began later was accepted.
+    if (asked === 2) void on.redis.hset(on.key, 'ok', 2 ** 41);
+    return 0;
+  });
+  await on.producer.send(countable('bad'));
+  expect((await settled(on.producer, ['bad']))[0]).toMatchObject({ state: 'dead', reason: 'rejected', attempts: 1 });
+  expect(on.tried).toEqual(['bad', 'bad']);
+});
+
 test('a Redis that has lost the notes costs a message one more try at its time, and no more', async () => {
   const on = await setUp();
   await on.start('one');
