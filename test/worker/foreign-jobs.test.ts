@@ -112,7 +112,8 @@ const foreignJob = fc
     lane: fc.boolean(),
   })
   // An id on the list of failed jobs, without a job, is only taken off it: there is nothing that a dead letter could keep.
-  .filter(({ type, list }) => type !== 'none' || list !== 'failed');
+  // A string under an id with a colon may be the lock of another job, and stays.
+  .filter(({ id, type, list }) => !(type === 'none' && list === 'failed') && !(type === 'string' && id.includes(':')));
 type ForeignJob = typeof foreignJob extends fc.Arbitrary<infer Job> ? Job : never;
 
 async function write(redis: Redis, prefix: string, { id, data, change, type, list, lane }: ForeignJob): Promise<void> {
