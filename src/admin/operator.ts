@@ -94,6 +94,8 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     const key = open.keys.intakeJob(id);
     if ((await redis.exists(key)) > 0 && (await intake.getJobState(jobIdOf(id))) === 'unknown') await redis.del(key);
   };
+  const enqueue = ({ id, acceptedAt: timestamp }: DeadLetter, data: unknown): Promise<unknown> =>
+    intake.add(jobName, data, { jobId: jobIdOf(id), timestamp, removeOnComplete: true });
   return {
     lanes,
     deadLetters,
@@ -118,16 +120,13 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
       if (released) {
         await clearRemains(id);
-        await intake.add(jobName, data, {
-          jobId: jobIdOf(id),
-          timestamp: letter.acceptedAt,
-          removeOnComplete: true,
-        });
+        await enqueue(letter, data);
       } else if ((await ledger.read(id))?.state === 'held') {
         // What is held may have arrived, so to send it again is a decision of its own; and this letter has its only copy.
         return 'held';
       }
-      await deadLetters.drop(id);
+      // By now the message may have died again, and its new letter is the only copy.
+      await deadLetters.drop(id, letter);
       return released ? 'replayed' : 'already';
     },
 
@@ -140,12 +139,8 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
         if (letter === null) return false;
         const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via: null };
         if (!(await ledger.release(id, release))) return false;
-        await intake.add(jobName, letter.data, {
-          jobId: jobIdOf(id),
-          timestamp: letter.acceptedAt,
-          removeOnComplete: true,
-        });
-        await deadLetters.drop(id);
+        await enqueue(letter, letter.data);
+        await deadLetters.drop(id, letter);
         return true;
       }
       const letter = await deadLetters.get(id);
@@ -172,8 +167,10 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     async drop(id) {
       const letter = await deadLetters.get(id);
       if (letter === null) return false;
-      await releaseContents(letter);
-      return deadLetters.drop(id);
+      // In this order: a letter that another has replaced meanwhile still needs the contents.
+      const dropped = await deadLetters.drop(id, letter);
+      if (dropped) await releaseContents(letter);
+      return dropped;
     },
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),

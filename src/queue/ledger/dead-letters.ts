@@ -83,18 +83,26 @@ export interface DeadLetters {
   get(id: string): Promise<DeadLetter | null>;
   /** The same without the message, which is then not parsed. */
   summary(id: string): Promise<DeadLetterSummary | null>;
-  /** true if it was there. */
-  drop(id: string): Promise<boolean>;
+  /** true if it was there. With `read`, only that letter: a message that died again meanwhile has another under the same id. */
+  drop(id: string, read?: Pick<DeadLetterSummary, 'at' | 'attempts'>): Promise<boolean>;
   /** The ones that died first. */
   oldest(limit: number): Promise<{ readonly id: string; readonly at: number }[]>;
   /** Ids of the dead letters that are over the bounds, oldest first; dropping them is the caller's, who also frees their content. */
   overdue(bounds: { now: number; maxAgeMs: number; maxCount: number; limit: number }): Promise<string[]>;
 }
 
-/** A script, as a full Redis refuses every transaction (MULTI), also one that frees memory. → 1 if it was in the index. @lua */
+/**
+ * A script, as a full Redis refuses every transaction (MULTI), also one that frees memory; and as the letter is compared in the same
+ * step. `at` and `attempts` are those of the letter that is meant, or ''. → 1 if it was in the index. @lua
+ */
 export const dropScript = script(
-  { keys: ['letter', 'index'], args: ['id'] },
+  { keys: ['letter', 'index'], args: ['id', 'at', 'attempts'] },
   /* lua */ `
+if at ~= '' then
+  local found = redis.call('HMGET', letter, 'at', 'attempts')
+  local foundAt = tonumber(found[1] or '')
+  if foundAt and (foundAt ~= tonumber(at) or (tonumber(found[2] or '') or 0) ~= tonumber(attempts)) then return 0 end
+end
 redis.call('DEL', letter)
 return redis.call('ZREM', index, id)
 `,
@@ -133,9 +141,12 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
       return rows.find((row) => row !== null) ?? null;
     },
 
-    async drop(id) {
+    async drop(id, read) {
+      // What is no number in Redis is not compared, so that it can be dropped.
+      const known = read !== undefined && Number.isFinite(read.at) && Number.isFinite(read.attempts) ? read : null;
+      const args = { id, at: known?.at ?? '', attempts: known?.attempts ?? '' };
       const dropped = await over(async (keys) =>
-        run(redis, dropScript, { keys: { letter: keys.deadLetter(id), index: keys.dead }, args: { id } }),
+        run(redis, dropScript, { keys: { letter: keys.deadLetter(id), index: keys.dead }, args }),
       );
       return dropped.includes(1);
     },

@@ -18,12 +18,13 @@ export async function trimDeadLetters({
   for (const id of ids) {
     // The only copy of a message that an operator has yet to decide on.
     if ((await ledger.read(id))?.state === 'held') continue;
-    count += 1;
     const letter = await deadLetters.get(id);
     // What was not to be parsed is not parsed here: its contents go once nothing needs them (contents.ts).
     const decoded = letter?.form !== 'json' ? null : decodeIntake(id, letter.acceptedAt, letter.data, limits);
+    // A message that was replayed and died again meanwhile has a new letter, which stays, and so do its contents.
+    if (!(await deadLetters.drop(id, letter ?? undefined))) continue;
+    count += 1;
     if (decoded?.ok === true) await contents.release(id, refsOf(decoded.job.message));
-    await deadLetters.drop(id);
   }
   if (count > 0) emit({ event: 'dead-letters-trimmed', count });
 }
