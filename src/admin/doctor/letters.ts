@@ -1,21 +1,10 @@
 /** What the doctor looks for in dead letters: their message must be dead, in part or held, and the index must name just them. */
 import { refsOf } from '../../queue/ledger/content.ts';
-import type { DeadLetter, DeadLetterSummary } from '../../queue/ledger/dead-letters.ts';
+import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
 import { decodeIntake } from '../../queue/jobs.ts';
-import { run, script, write } from '../../queue/lua/script.ts';
+import { write } from '../../queue/lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
-
-/** Only the letter that was looked at: a newer one may be the only copy. @lua */
-export const dropLetterScript = script(
-  { keys: ['letter', 'index'], args: ['id', 'at'] },
-  /* lua */ `
-if redis.call('HGET', letter, 'at') ~= at then return 0 end
-redis.call('DEL', letter)
-redis.call('ZREM', index, id)
-return 1
-`,
-);
 
 /** Dead letters: their message must be dead, in part or held, and the index must name just them. */
 export async function* suspectLetters(body: Body, { looked }: Examination): AsyncGenerator<Suspicion[]> {
@@ -51,7 +40,7 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
         holds: async () => (await kind()) === first && (await deadLetters.summary(id))?.at === found.at,
         fix: async () => {
           const whole = first === 'letter-settled' ? await deadLetters.get(id) : null;
-          const dropped = await dropLetter(body, found);
+          const dropped = await deadLetters.drop(id, found);
           if (dropped && whole !== null) await releaseContents(body, whole);
           return dropped;
         },
@@ -77,16 +66,6 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
         fix: async () => (await redis.zrem(keys.dead, id)) === 1,
       }));
   }
-}
-
-/** false if it is another letter by now. */
-export async function dropLetter({ redis, keys }: Body, { id, at }: DeadLetterSummary): Promise<boolean> {
-  return (
-    (await run(redis, dropLetterScript, {
-      keys: { letter: keys.deadLetter(id), index: keys.dead },
-      args: { id, at },
-    })) === 1
-  );
 }
 
 /** Its message needs them no more. */

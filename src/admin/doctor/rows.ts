@@ -5,7 +5,6 @@ import { endStateOf, terminalStates, type LedgerState } from '../../queue/ledger
 import { write } from '../../queue/lua/script.ts';
 import { wireOf } from '../letter-wire.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
-import { dropLetter } from './letters.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
 
 /** Ledger rows: unsettled ones must be somewhere, and in the index; settled ones not. */
@@ -73,7 +72,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
             timestamp: letter.acceptedAt,
             removeOnComplete: true,
           });
-          return dropLetter(body, letter);
+          return deadLetters.drop(id, letter);
         },
       });
     }

@@ -93,7 +93,7 @@ export interface DeadLetters {
 
 /**
  * A script, as a full Redis refuses every transaction (MULTI), also one that frees memory; and as the letter is compared in the same
- * step. `at` and `attempts` are those of the letter that is meant, or ''. → 1 if it was in the index. @lua
+ * step. `at` and `attempts` are those of the letter that is meant, or ''. → 1 if there was a letter, or an entry of the index. @lua
  */
 export const dropScript = script(
   { keys: ['letter', 'index'], args: ['id', 'at', 'attempts'] },
@@ -103,8 +103,8 @@ if at ~= '' then
   local foundAt = tonumber(found[1] or '')
   if foundAt and (foundAt ~= tonumber(at) or (tonumber(found[2] or '') or 0) ~= tonumber(attempts)) then return 0 end
 end
-redis.call('DEL', letter)
-return redis.call('ZREM', index, id)
+local letters = redis.call('DEL', letter)
+return math.max(letters, redis.call('ZREM', index, id))
 `,
 );
 
