@@ -25,6 +25,7 @@ export type {
   FaultClass,
   Outcome,
   OutgoingMail,
+  OpenRefusal,
   RecipientOutcome,
   Reply,
   Reservation,

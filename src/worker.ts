@@ -10,6 +10,7 @@ export type {
   FaultClass,
   Outcome,
   OutgoingMail,
+  OpenRefusal,
   RecipientOutcome,
   Reply,
   Reservation,

@@ -34,6 +34,8 @@ interface ConnectorRow {
   readonly concurrency: number | null;
   readonly used: Used;
   readonly breaker: Breaker;
+  /** Refusals that may be the connector's or the messages' own, and how many messages wait aside; null without any. */
+  readonly suspect: { readonly reply: string; readonly setAside: number; readonly since: string } | null;
   readonly oldestWaitingMs: number | null;
 }
 
@@ -115,7 +117,7 @@ function rowOf(
   now: number,
 ): ConnectorRow {
   const { waiting, active, delayed, sent, paused, faults, oldestWaitingAt } = status;
-  const { waitingFor, untilMs, concurrency } = status;
+  const { waitingFor, untilMs, concurrency, suspect } = status;
   const configured = connector.direction === undefined ? null : connector;
   return {
     id: connector.id,
@@ -132,6 +134,7 @@ function rowOf(
     concurrency,
     used,
     breaker: breakerOf(faults, now),
+    suspect: suspect === null ? null : { ...suspect, since: new Date(suspect.since).toISOString() },
     oldestWaitingMs: oldestWaitingAt === null ? null : Math.max(0, now - oldestWaitingAt),
   };
 }
@@ -186,7 +189,7 @@ function megabytes(bytes: number): string {
   return (bytes / 1_000_000).toFixed(bytes > 0 && bytes < 9_950_000 ? 1 : 0);
 }
 
-function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker }: ConnectorRow): string {
+function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker, suspect }: ConnectorRow): string {
   const { state, fault, faults, untilMs, reply } = breaker;
   const until = waitMs === null ? '' : `, continues in ${ago(waitMs)}`;
   const parts: string[] = [];
@@ -222,6 +225,7 @@ function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker }: Connec
     const when = state === 'open' ? `next attempt in ${ago(untilMs ?? 0)}` : 'retrying';
     parts.push(`${fault} (${faults}×), ${when}${reply === null || reply === '' ? '' : `: ${reply}`}`);
   }
+  if (suspect !== null) parts.push(`${suspect.setAside} set aside: ${suspect.reply}`);
   return parts.length === 0 ? 'ok' : parts.join('; ');
 }
 

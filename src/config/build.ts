@@ -126,5 +126,6 @@ function buildRetry(file: ConnectorFile['retry']): Partial<RetrySettings> {
     ...(file.firstDelay === undefined ? {} : { firstDelayMs: file.firstDelay }),
     ...(file.maxDelay === undefined ? {} : { maxDelayMs: file.maxDelay }),
     ...(file.lifetime === undefined ? {} : { lifetimeMs: file.lifetime }),
+    ...(file.attributeWithin === undefined ? {} : { attributeWithinMs: file.attributeWithin }),
   };
 }

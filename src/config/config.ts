@@ -27,6 +27,7 @@ export interface RetrySettings {
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
   readonly lifetimeMs: number;
+  readonly attributeWithinMs: number;
 }
 
 /**

@@ -19,6 +19,7 @@ const retry = {
   firstDelay: value.duration(20),
   maxDelay: value.duration(20),
   lifetime: value.duration(3650),
+  attributeWithin: value.duration(20),
 };
 
 const timeout = (ms: number, description: string) => value.duration(1).prefault(written(ms)).describe(description);
@@ -160,6 +161,7 @@ const connector = z.strictObject({
       firstDelay: retry.firstDelay.optional().describe('As `retry.firstDelay`, for this connector.'),
       maxDelay: retry.maxDelay.optional().describe('As `retry.maxDelay`, for this connector.'),
       lifetime: retry.lifetime.optional().describe('As `retry.lifetime`, for this connector.'),
+      attributeWithin: retry.attributeWithin.optional().describe('As `retry.attributeWithin`, for this connector.'),
     })
     .prefault({})
     .describe('When deferred messages of this connector are retried. Default: as `retry`.'),
@@ -212,6 +214,11 @@ export const configSchema = z.strictObject({
       lifetime: retry.lifetime
         .prefault('24h')
         .describe('Age at which a message that is still deferred becomes a dead letter.'),
+      attributeWithin: retry.attributeWithin
+        .prefault('1h')
+        .describe(
+          'How long a permanent refusal waits for other messages to show whether it concerns the message or the connector. After that it is believed.',
+        ),
     })
     .prefault({})
     .describe('When deferred messages are retried.'),

@@ -76,6 +76,11 @@ export const logTable: LogTable = {
     text: 'deferred: will be retried',
     fields: ['id', 'connector', 'attempt', 'recipients', 'retryInMs', 'code', 'reply'],
   },
+  'set-aside': {
+    level: 'info',
+    text: 'refused: set aside until other messages show whether the message or the connector is at fault',
+    fields: ['id', 'connector', 'recipients', 'retryInMs', 'code', 'reply'],
+  },
   dead: {
     level: 'warn',
     text: 'dead letter',

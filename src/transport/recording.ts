@@ -2,10 +2,11 @@
 import { askFence, createAttempts } from './attempts.ts';
 import type { CheckResult, Outcome, OutgoingMail, RecipientOutcome, SendContext, Transport } from './transport.ts';
 
-/** One step: a whole outcome, the outcome of every recipient, or a function of the mail. */
+/** One step: a whole outcome, the outcome of every recipient (`open`: rejected, in words that may mean the connector), or a function of the mail. */
 export type RecordingStep =
   | Outcome
   | RecipientOutcome['outcome']
+  | 'open'
   | ((mail: OutgoingMail, context: SendContext) => Outcome | Promise<Outcome>);
 
 export interface RecordingTransport extends Transport {
@@ -63,10 +64,12 @@ const replies: Readonly<Record<RecipientOutcome['outcome'], RecipientOutcome['re
   uncertain: { code: 'ETIMEDOUT', enhancedCode: null, text: 'scripted: no answer' },
 };
 
-function everyRecipient(mail: OutgoingMail, outcome: RecipientOutcome['outcome']): Outcome {
+function everyRecipient(mail: OutgoingMail, step: RecipientOutcome['outcome'] | 'open'): Outcome {
   const addresses = [...new Set(mail.envelope.to)];
+  const outcome = step === 'open' ? 'rejected' : step;
+  const open = step === 'open' ? { open: { suspect: null, atSender: false } } : {};
   return {
     kind: 'settled',
-    recipients: addresses.map((address) => ({ address, outcome, scope: 'message', reply: replies[outcome] })),
+    recipients: addresses.map((address) => ({ address, outcome, scope: 'message', reply: replies[outcome], ...open })),
   };
 }

@@ -133,6 +133,13 @@ function outcomeCases(define: DefineCase): void {
       assert.deepEqual(outcomes(outcome), expected);
       const addresses = outcome.kind === 'settled' ? outcome.recipients.map(({ address }) => address) : [];
       assert.deepEqual(addresses, mail.envelope.to);
+      // What the server took in the same attempt speaks for the connector.
+      const open = outcome.kind === 'settled' ? outcome.recipients.filter((each) => each.open !== undefined) : [];
+      assert.ok(open.length === 0 || !expected.includes('accepted'), 'open beside an accepted recipient');
+      assert.ok(
+        open.every(({ outcome: own }) => own === 'deferred' || own === 'rejected'),
+        'open, but not refused',
+      );
     });
   }
 

@@ -23,6 +23,21 @@ export interface RecipientOutcome {
   readonly tooLarge?: boolean;
   /** The delay that the server asked for, in ms; it overrides the retry schedule. */
   readonly retryAfterMs?: number;
+  /**
+   * Set where the reply does not show whether it concerns this mail or the connector: `outcome` is then what follows if it concerns
+   * the mail. Other messages show it. Without it, the outcome is believed.
+   */
+  readonly open?: OpenRefusal;
+}
+
+/** A refusal within a transaction whose cause is open. */
+export interface OpenRefusal {
+  /** The connector's fault, if it is one by the words of the reply or because the connection was lost; null if nothing names one. */
+  readonly suspect: FaultClass | null;
+  /** Said before any recipient was named: of the mail, only its sender is known. */
+  readonly atSender: boolean;
+  /** The delay that the server asked for, in ms. */
+  readonly pauseMs?: number;
 }
 
 /** Why a connector cannot send at all. Each pauses the lane, as docs/retries.md lists; a delay that the server asks for wins. */

@@ -42,6 +42,15 @@ export type WorkerEvent =
       readonly reply: string | null;
     }
   | {
+      readonly event: 'set-aside';
+      readonly id: string;
+      readonly connector: string;
+      readonly recipients: number;
+      readonly retryInMs: number;
+      readonly code: string | null;
+      readonly reply: string | null;
+    }
+  | {
       readonly event: 'dead';
       readonly id: string;
       readonly connector: string | null;

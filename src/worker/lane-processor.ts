@@ -9,7 +9,7 @@ import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import type { Transport } from '../transport/transport.ts';
 import { deliver } from './attempt/deliver.ts';
-import { faultPauses, longestHoldMs } from './attempt/retry-policy.ts';
+import { faultPauses, foundBlockedFirstMs, longestHoldMs, type FoundFault } from './attempt/retry-policy.ts';
 import type { Delivery, DeliverTools, Next } from './attempt/task.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { setInvalidAside, setUnsoundAside, type UnsoundTools } from './unsound-jobs.ts';
@@ -84,6 +84,12 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
       return atEnd === null ? null : completionOf(atEnd, connector.id, tools, report);
     case 'retry':
       throw await moveToDelayed(job, token, next.at);
+    case 'set-aside': {
+      const moved = await moveToDelayed(job, token, next.at);
+      // The answer may have come while this message was on its way aside.
+      await tools.lanes.attribution.answer(connector.id).catch(report);
+      throw moved;
+    }
     case 'postpone':
     case 'wait':
       // Back to the front of the lane: order is kept and no attempt is counted. Where Redis refused the pause, the job stays active
@@ -141,30 +147,11 @@ async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTo
     case 'retry':
       if (next.slowDownMs !== null) await lanes.holdFor(connector.id, next.slowDownMs * pauseScale, 'slow-down');
       return;
-    case 'postpone': {
-      const { fault, reply, toldMs } = next.decision;
-      const text = reply.text ?? '';
-      const { pauseMs, faults, concurrency } = await lanes.fault(connector.id, {
-        kind: fault,
-        reply: text,
-        toldMs: toldMs === null ? null : toldMs * pauseScale,
-        firstMs: faultPauses[fault].firstMs * pauseScale,
-        longestMs: faultPauses[fault].longestMs * pauseScale,
-        concurrency: connector.limits.concurrency,
-        longestHoldMs: longestHoldMs * pauseScale,
-      });
-      emit({
-        event: 'connector-fault',
-        ...about,
-        fault,
-        faults,
-        pauseMs,
-        concurrency,
-        code: reply.code,
-        reply: text,
-      });
+    case 'set-aside':
+      if (next.fault !== null) await countFault(next.fault, true, about, connector, tools);
       return;
-    }
+    case 'postpone':
+      return countFault(next.decision, false, about, connector, tools);
     case 'wait':
       emit({ event: 'quota-full', ...about, quota: next.quota, waitMs: next.waitMs });
       return lanes.holdFor(connector.id, next.waitMs, next.quota);
@@ -175,11 +162,44 @@ async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTo
   }
 }
 
+interface About {
+  readonly id: string;
+  readonly connector: string;
+}
+
+/** `found`: refusals of several messages have shown the fault. */
+async function countFault(
+  { fault, reply, toldMs }: FoundFault,
+  found: boolean,
+  about: About,
+  connector: ConnectorConfig,
+  { lanes, emit, pauseScale }: LaneTools,
+): Promise<void> {
+  const text = reply.text ?? '';
+  const firstMs = found && fault === 'blocked' ? foundBlockedFirstMs : faultPauses[fault].firstMs;
+  const { pauseMs, faults, concurrency } = await lanes.fault(connector.id, {
+    kind: fault,
+    reply: text,
+    toldMs: toldMs === null ? null : toldMs * pauseScale,
+    firstMs: firstMs * pauseScale,
+    longestMs: faultPauses[fault].longestMs * pauseScale,
+    concurrency: connector.limits.concurrency,
+    longestHoldMs: longestHoldMs * pauseScale,
+  });
+  emit({ event: 'connector-fault', ...about, fault, faults, pauseMs, concurrency, code: reply.code, reply: text });
+}
+
 async function commitAlone(write: LedgerWrite, connectorId: string, tools: LaneTools): Promise<void> {
   await reportRecovery(await commit(write, tools), connectorId, tools);
 }
 
-async function reportRecovery(answer: SettleAnswer, connectorId: string, { recovered }: LaneTools): Promise<void> {
+async function reportRecovery(
+  answer: SettleAnswer,
+  connectorId: string,
+  { lanes, recovered }: LaneTools,
+): Promise<void> {
+  if (answer === 'ok' || answer === 'late') return;
+  await lanes.attribution.answer(connectorId);
   if (answer === 'recovered' || answer === 'raised') await recovered(connectorId, answer);
 }
 

@@ -7,6 +7,8 @@ export interface SendPolicy {
   readonly firstDelayMs: number;
   readonly maxDelayMs: number;
   readonly lifetimeMs: number;
+  /** How long a refusal waits for other messages to show whose fault it is, before it is believed. Default: an hour. */
+  readonly attributeWithinMs?: number;
   /** After an attempt whose result is not known: make it again (same Message-ID), hold the message for an operator, or verify first. */
   readonly onUncertain: 'retry' | 'hold' | 'verify';
   /** If verification is inconclusive. Default `hold`. */

@@ -208,6 +208,7 @@ function buildParts(options: WorkerOptions) {
     lateResultMs: timing.lateResultMs,
     verifyForMs: timing.verifyForMs,
     quota: open.quota,
+    attribution: lanes.attribution,
     pauseScale: timing.pauseScale,
     budget: createByteBudget(() => routing.config.worker.maxBytesInFlight ?? Infinity, stopping.signal),
     async recovered(connectorId, how) {

@@ -30,7 +30,7 @@ describe('connectors, pause, resume', () => {
     await send(here, 'one', '--wait');
     const { code, stderr, values } = await here.callJson(['connectors']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    const nothing = { waiting: 0, active: 0, delayed: 0, paused: false, oldestWaitingMs: null };
+    const nothing = { waiting: 0, active: 0, delayed: 0, paused: false, suspect: null, oldestWaitingMs: null };
     const breaker = { state: 'closed', fault: null, faults: 0, untilMs: null, reply: null };
     expect(values).toEqual([
       {
@@ -92,6 +92,22 @@ describe('connectors, pause, resume', () => {
     await here.call(['resume', 'relay']);
     await worker.logged('sent');
     expect(await rowOf(here, 'relay')).toMatchObject({ breaker: { state: 'closed', fault: null } });
+  });
+
+  test('connectors shows what is set aside, with the reply and since when, until resume returns it', async () => {
+    let refuses = true;
+    const server = await startTestServer({ script: { RCPT: () => (refuses ? '550 Verboten' : undefined) } });
+    const here = project(server.config(testPrefix()));
+    const worker = await here.worker();
+    await send(here, 'one');
+    await worker.logged('set-aside');
+    const since = expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/) as string;
+    expect(await rowOf(here, 'relay')).toMatchObject({ suspect: { reply: '550 Verboten', setAside: 1, since } });
+    expect((await here.call(['connectors'])).stdout).toContain('1 set aside: 550 Verboten');
+    refuses = false;
+    await here.call(['resume', 'relay']);
+    await worker.logged('sent');
+    expect(await rowOf(here, 'relay')).toMatchObject({ suspect: null });
   });
 
   test('connectors shows what a lane waits for, until when, and how much of its limits is used', async () => {

@@ -70,6 +70,7 @@ describe('postlane/testing', () => {
       'Mailbox',
       'Message',
       'MessageLimits',
+      'OpenRefusal',
       'Outcome',
       'OutgoingMail',
       'Priority',

@@ -269,11 +269,17 @@ describe('limits and retries', () => {
       'direction: outgoing\nsmtp: { host: a.example }\nretry: { lifetime: 3h }',
     )}`;
     const config = await goodConfig(text);
-    expect(config.retry).toEqual({ firstDelayMs: 60_000, maxDelayMs: 3_600_000, lifetimeMs: 172_800_000 });
+    expect(config.retry).toEqual({
+      firstDelayMs: 60_000,
+      maxDelayMs: 3_600_000,
+      lifetimeMs: 172_800_000,
+      attributeWithinMs: 3_600_000,
+    });
     expect(config.connectors[0]?.retry).toEqual({
       firstDelayMs: 60_000,
       maxDelayMs: 3_600_000,
       lifetimeMs: 10_800_000,
+      attributeWithinMs: 3_600_000,
       onUncertain: 'retry',
       onUnverified: 'hold',
     });

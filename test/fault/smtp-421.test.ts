@@ -9,16 +9,15 @@ import {
   failingServers,
   login,
   pauseScale,
-  phaseNames,
   sendThrough,
   serverFor,
+  sessionPhases,
   startSender,
 } from '../support/smtp-sender.ts';
 import { until } from '../../testkit/until.ts';
 
-test('a 421 at any phase before the end of data counts no attempt and keeps the order of messages', async () => {
-  const beforeTheEnd = phaseNames.filter((name) => name !== 'dot');
-  const servers = await failingServers(beforeTheEnd, { answer: '421 4.7.0 busy, try again in 20 seconds' });
+test('a 421 before MAIL FROM counts no attempt and keeps the order of messages', async () => {
+  const servers = await failingServers(sessionPhases, { answer: '421 4.7.0 busy, try again in 20 seconds' });
   const { rows, ids, of } = await deliverThrough(servers, 4, { concurrency: 1 });
   expect(account(rows, servers)).toEqual(allOnce(rows.length));
   expectNoneBurned(rows);
@@ -31,6 +30,23 @@ test('a 421 at any phase before the end of data counts no attempt and keeps the 
     ]);
     // The wait that the reply names each time, not the growing pause of a fault that names none.
     expect(faults.map(({ pauseMs }) => pauseMs)).toEqual([20_000 * pauseScale, 20_000 * pauseScale]);
+  }
+});
+
+test('a 421 within the transaction is the connector’s once a second message got it; no attempt is counted', async () => {
+  const within = ['mail', 'rcpt', 'data', 'dot'] as const;
+  const answer = '421 4.7.0 busy, try again in 20 seconds';
+  const servers = await failingServers(within, { answer, times: 2 });
+  const { rows, of } = await deliverThrough(servers, 4, { concurrency: 1 });
+  expect(account(rows, servers)).toEqual(allOnce(rows.length));
+  expectNoneBurned(rows);
+  for (const { id, received } of servers) {
+    const faults = of('connector-fault').filter(({ connector }) => connector === id);
+    expect(faults.map(({ fault, pauseMs }) => [id, fault, pauseMs])).toEqual([[id, 'throttled', 20_000 * pauseScale]]);
+    // Those that were refused come back in the order of their refusals.
+    const sent = received.transactions.filter(({ accepted }) => accepted).map(({ to }) => `${to[0]?.split('@')[0]}`);
+    const refused = of('set-aside').flatMap((event) => (event.connector === id ? [event.id] : []));
+    expect(sent.filter((sentId) => refused.includes(sentId))).toEqual(refused);
   }
 });
 
@@ -59,12 +75,13 @@ test('no worker connects before the wait named by a 421 is over, even if new mes
   expect(Math.min(...gaps)).toBeGreaterThan(60_000 * pauseScale - 20);
 });
 
-test('a 421 after the end of data defers that message and is no fault of the connector', async () => {
+test('a 421 to one message alone sets it aside, and is no fault of the connector', async () => {
   const server = await serverFor('dot', { script: { '.': ['421 4.3.0 shutting down'] } });
   const { rows, of, prefix } = await deliverThrough([server], 3, { concurrency: 1 });
   expect(account(rows, [server])).toEqual(allOnce(3));
   // A 421 is an answer: the server does not have the message.
-  expect(rows.map(({ attempts }) => attempts)).toEqual([2, 1, 1]);
+  expect(rows.map(({ attempts }) => attempts)).toEqual([1, 1, 1]);
+  expect(of('set-aside').map(({ id }) => id)).toEqual(['dot-0']);
   expect(of('connector-fault')).toEqual([]);
   expect((await (await testOperator(prefix)).lanes.status('dot')).faults).toBeNull();
 });

@@ -79,6 +79,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'ledger/dead-letters.ts',
       'ledger/content.ts',
       'lanes/lanes.ts',
+      'lanes/attribution.ts',
       'lanes/limits.ts',
       'lanes/status.ts',
       'lanes/quota.ts',

@@ -14,6 +14,7 @@ function made(): string[] {
     plan: ['CONNECTOR'],
     sessionsOf: ['CONNECTOR'],
     connector: ['CONNECTOR'],
+    attribution: ['CONNECTOR'],
     connectorStats: ['CONNECTOR'],
     connectorWait: ['CONNECTOR'],
     quota: ['CONNECTOR', 'KIND'],

@@ -17,7 +17,14 @@ import { redisUrl, shardCount } from './redis.ts';
 
 type ConnectorInput = Partial<Omit<ConnectorConfig, 'id'>>;
 
-const retry = { firstDelayMs: 40, maxDelayMs: 200, lifetimeMs: 3_600_000, onUncertain: 'retry' } as const;
+/** A permanent refusal is believed at once: tests that are about something else have no other messages that could show whose it is. */
+export const testRetry = {
+  firstDelayMs: 40,
+  maxDelayMs: 200,
+  lifetimeMs: 3_600_000,
+  attributeWithinMs: 0,
+  onUncertain: 'retry',
+} as const;
 
 /** A worker's configuration: connectors by id; the first one that sends is the default gateway unless `rest` says otherwise. */
 export function configOf(connectors: Record<string, ConnectorInput>, rest: Partial<WorkerConfig> = {}): WorkerConfig {
@@ -27,7 +34,7 @@ export function configOf(connectors: Record<string, ConnectorInput>, rest: Parti
     addresses: [],
     transport: {},
     limits: { concurrency: 5, messagesPerMinute: null },
-    retry,
+    retry: testRetry,
     ...connector,
   }));
   const first = list.find(({ direction }) => direction !== 'incoming');
@@ -36,7 +43,7 @@ export function configOf(connectors: Record<string, ConnectorInput>, rest: Parti
     unmonitoredAddress: { address: 'system@example.com' },
     connectors: list,
     message: defaultMessageLimits,
-    retry,
+    retry: testRetry,
     retention: { ledgerMs: 3_600_000, deadLetterMs: 3_600_000, deadLetterCount: 1_000 },
     worker: { slots: 20, drainMs: 5_000 },
     ...rest,
@@ -62,6 +69,8 @@ export interface TestWorkerOptions {
   /** Instead of `url`. */
   readonly redis?: RedisSettings & { readonly shards?: number };
   readonly now?: () => number;
+  /** Default: at random. */
+  readonly random?: () => number;
 }
 
 /** Starts a worker and stops it when the test ends. */
@@ -82,6 +91,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     // The lock is that of production: a busy machine must not end it.
     timing: { lockMs: 30_000, maintenanceMs: 300, lateResultMs: 500, ...options.timing },
     ...(options.now === undefined ? {} : { now: options.now }),
+    ...(options.random === undefined ? {} : { random: options.random }),
   });
   onTestFinished(async () => {
     await worker.stop();

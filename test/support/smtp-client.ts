@@ -53,8 +53,13 @@ export function sendBy(transport: Transport, mail: OutgoingMail, change: Partial
 /** `accepted rejected` and so on, in order; the kind and why, where nothing was settled. */
 export function summary(outcome: Outcome): string {
   switch (outcome.kind) {
-    case 'settled':
+    case 'settled': {
+      // Words of the server that may concern the connector; a lost connection is not in its words.
+      const suspects = new Set(outcome.recipients.map(({ open }) => open?.suspect ?? null));
+      const [suspect] = suspects;
+      if (suspects.size === 1 && suspect && suspect !== 'unreachable') return `suspect ${suspect}`;
       return outcome.recipients.map((recipient) => recipient.outcome).join(' ');
+    }
     case 'connector-fault':
       return `fault ${outcome.fault}`;
     case 'stopped':

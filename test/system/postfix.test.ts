@@ -112,7 +112,7 @@ describe.skipIf(missing !== null)('Postfix', () => {
   });
 
   test('submission without a login is a configuration fault', async () => {
-    expect(summary(await sendBy(transportTo('submission', { auth: null }), mailOf()))).toBe('fault config');
+    expect(summary(await sendBy(transportTo('submission', { auth: null }), mailOf()))).toBe('suspect config');
   });
 
   test('a server whose CA is not trusted gets no message', async () => {

@@ -11,7 +11,7 @@ import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
 const reply = { code: null, enhancedCode: null, text: null };
 const steps: Readonly<Record<ContractScene, RecordingStep>> = {
   accepts: 'accepted',
-  'refuses-all': 'rejected',
+  'refuses-all': 'open',
   'not-now': 'deferred',
   'silent-after-body': 'uncertain',
   'second-refused': (mail) => ({

@@ -167,3 +167,36 @@ local function closeLimiter(limiter, ms)
   redis.call('SET', limiter, '${fullLimiter}', 'PX', ms)
 end
 `;
+
+/**
+ * `callToFront(wait, prioritized, random)` → the id of one waiting job, chosen by `random` from 0 to below 1, that is taken next now; nil
+ * if none waits. It costs a walk along the list, as `LREM` does.
+ */
+export const luaCallToFront = `
+local function callToFront(wait, prioritized, random)
+  local count = redis.call('LLEN', wait)
+  if count > 0 then
+    local id = redis.call('LINDEX', wait, math.floor(random * count))
+    redis.call('LREM', wait, 1, id)
+    redis.call('RPUSH', wait, id)
+    return id
+  end
+  count = redis.call('ZCARD', prioritized)
+  if count == 0 then return nil end
+  local rank = math.floor(random * count)
+  local id = redis.call('ZRANGE', prioritized, rank, rank)[1]
+  redis.call('ZREM', prioritized, id)
+  redis.call('RPUSH', wait, id)
+  return id
+end
+`;
+
+/** `returnToFront(delayed, wait, jobKey, id)` → whether the job was delayed; it is the next one that is taken now. */
+export const luaReturnToFront = `
+local function returnToFront(delayed, wait, jobKey, id)
+  if redis.call('ZREM', delayed, id) == 0 then return false end
+  redis.call('HSET', jobKey, '${jobFields.delay}', 0)
+  redis.call('RPUSH', wait, id)
+  return true
+end
+`;

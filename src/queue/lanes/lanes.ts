@@ -5,6 +5,7 @@ import type { IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
+import { createAttributions, type Attributions } from './attribution.ts';
 import { createLaneContext } from './context.ts';
 import { enterLane, type LaneEntry } from './enter.ts';
 import { createLaneControls, type LaneControls } from './limits.ts';
@@ -12,6 +13,7 @@ import { createReadyLanes, type ReadyLanes } from './ready.ts';
 import { laneStatus, type LaneStatus } from './status.ts';
 
 export interface Lanes extends ReadyLanes, LaneControls {
+  readonly attribution: Attributions;
   queue(connectorId: string): Queue;
   /** Puts a message into a lane with its row in the ledger: see `enterLane`. */
   enter(connectorId: string, entry: LaneEntry, row: NewRow, requeued: boolean): Promise<IdStatus>;
@@ -27,11 +29,13 @@ export function createLanes(
 ): Lanes {
   const context = createLaneContext(redis, shards, queues);
   const ready = createReadyLanes(context);
+  const attribution = createAttributions(context, ready);
   return {
     ...ready,
-    ...createLaneControls(context, ready),
+    ...createLaneControls(context, ready, attribution),
+    attribution,
     queue: context.queue,
     enter: (connectorId, entry, row, requeued) => enterLane(context, rows, connectorId, entry, row, requeued),
-    status: (connectorId) => laneStatus(context, connectorId),
+    status: (connectorId) => laneStatus(context, attribution, connectorId),
   };
 }

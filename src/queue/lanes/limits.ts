@@ -1,5 +1,6 @@
 /** A lane's limits, pauses and faults, as BullMQ enforces them for all processes. */
 import { run } from '../lua/script.ts';
+import type { Attributions } from './attribution.ts';
 import type { LaneContext } from './context.ts';
 import { rateLimitOf } from './rate.ts';
 import type { ReadyLanes } from './ready.ts';
@@ -37,9 +38,9 @@ export interface LaneControls {
   /** → the concurrency in force: that of the limits, unless the connector has faults or its server throttles. */
   setLimits(connectorId: string, limits: LaneLimits): Promise<number>;
   pause(connectorId: string): Promise<void>;
-  /** Also forgets faults and their pause: an operator has repaired something. Maintenance gives the lane its limits back. */
+  /** Also forgets faults, their pause and open refusals: an operator has repaired something. Maintenance gives the lane its limits back. */
   resume(connectorId: string): Promise<void>;
-  /** Forgets faults and their pause, as the connector's settings have changed. */
+  /** Forgets faults, their pause and open refusals, as the connector's settings have changed. */
   clearFaults(connectorId: string): Promise<void>;
   /** Holds the lane for a time, in order, without counting an attempt. A longer wait that is under way stays. */
   holdFor(connectorId: string, pauseMs: number, why: HoldReason): Promise<void>;
@@ -71,10 +72,12 @@ export function differs({ limits: found }: LaneSnapshot, { concurrency, messages
 export function createLaneControls(
   { redis, queue, shardKeys, laneKeys }: LaneContext,
   { refresh }: Pick<ReadyLanes, 'refresh'>,
+  attribution: Pick<Attributions, 'returnAll'>,
 ): LaneControls {
   const clearFaults = async (connectorId: string): Promise<void> => {
     const keys = shardKeys(connectorId);
     await redis.del(keys.connector(connectorId), laneKeys(connectorId).limiter, keys.connectorWait(connectorId));
+    await attribution.returnAll(connectorId);
   };
   return {
     clearFaults,

@@ -1,6 +1,7 @@
 /** What an operator sees of a lane: its counts, its faults, and what it waits for. */
 import { oldestWaitingAt } from '../bullmq/job-reader.ts';
 import { run } from '../lua/script.ts';
+import type { Attributions, Suspect } from './attribution.ts';
 import type { LaneContext } from './context.ts';
 import { waitScript, type WaitReason } from './wait-reasons.ts';
 
@@ -24,6 +25,8 @@ export interface LaneStatus {
   /** When the oldest waiting message was put into the lane; null if none waits. */
   readonly oldestWaitingAt: number | null;
   readonly faults: LaneFaults | null;
+  /** Refusals within transactions whose cause is not known yet; null if there are none. */
+  readonly suspect: Suspect | null;
   readonly waitingFor: WaitReason;
   /** How long it still waits, in ms; null where that is not known. */
   readonly untilMs: number | null;
@@ -33,17 +36,19 @@ export interface LaneStatus {
 
 export async function laneStatus(
   { redis, queue, shardKeys, laneKeys }: LaneContext,
+  attribution: Pick<Attributions, 'suspect'>,
   connectorId: string,
 ): Promise<LaneStatus> {
   const lane = queue(connectorId);
   const keys = shardKeys(connectorId);
   const waitKeys = { ...laneKeys(connectorId), waitReason: keys.connectorWait(connectorId) };
-  const [counts, paused, oldest, faults, sent, wait] = await Promise.all([
+  const [counts, paused, oldest, faults, sent, suspect, wait] = await Promise.all([
     lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
     lane.isPaused(),
     oldestWaitingAt(redis, lane),
     redis.hgetall(keys.connector(connectorId)),
     redis.hget(keys.connectorStats(connectorId), 'sent'),
+    attribution.suspect(connectorId),
     run(redis, waitScript, { keys: waitKeys }) as Promise<[WaitReason, number, number]>,
   ]);
   const [waitingFor, untilMs, concurrency] = wait;
@@ -56,6 +61,7 @@ export async function laneStatus(
     paused,
     oldestWaitingAt: oldest,
     faults: parseFaults(faults),
+    suspect,
     waitingFor,
     untilMs: untilMs < 0 ? null : untilMs,
     concurrency: concurrency < 0 ? null : concurrency,

@@ -48,9 +48,9 @@ export interface Settlement {
 
 /**
  * `late`: another result stands. `recovered`: written, and it ended the connector's faults. `raised`: written, and one more message
- * may be on its way at once.
+ * may be on its way at once. `answered`: written, and open refusals of the lane may be attributed now, as after `recovered` and `raised`.
  */
-export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised';
+export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised' | 'answered';
 
 /**
  * `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not
@@ -191,7 +191,7 @@ export function createLedger(redis: RedisClient, shards: Shards, location: Locat
           open: JSON.stringify({ token, at: now, worker }),
           over: overOpen ? 1 : 0,
           deadline: row.deadline,
-          now,
+          at: now,
           uncertain: JSON.stringify(uncertain),
           known: attempts,
         },
@@ -245,6 +245,7 @@ function settleInput(keys: ShardKeys, row: NewRow, token: string | null, settlem
       letters: keys.dead,
       faults: keys.connector(entry.connector ?? ''),
       stats: keys.connectorStats(row.connector ?? ''),
+      attribution: keys.attribution(row.connector ?? ''),
     },
     args: {
       id: row.id,

@@ -61,6 +61,10 @@ export interface LedgerRow {
   readonly reason: string | null;
   /** An attempt that was begun and has no result yet. `at` in ms since the epoch. */
   readonly open: { readonly at: number; readonly worker: string } | null;
+  /** It waits until other messages show whose fault its refusal was. */
+  readonly setAside: boolean;
+  /** How a refusal reads that was found to be this message's own; null if none was. */
+  readonly attributed: string | null;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -151,6 +155,8 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
     reason: hash['reason'] || null,
     open: fromJson(hash['open']) as LedgerRow['open'],
+    setAside: hash['aside'] !== undefined,
+    attributed: hash['attributed'] ?? null,
     history,
   };
 }

@@ -1,7 +1,7 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. */
 import { luaIsPaused } from '../bullmq/layout.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
-import { lua, script } from '../lua/script.ts';
+import { lua, luaNow, script } from '../lua/script.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. Needs `rowKey`. */
 const luaNote = `
@@ -52,15 +52,17 @@ return 'ok'
  *
  * The lane may pause since a worker took the message: by an operator, a fault, or a server's request. Then it does not begin. A quota
  * is no reason: the message has reserved its own share.
+ *
+ * `begun` is Redis' time, which orders attempts of all workers: only one that began after a refusal tells whose fault that was.
  */
 export const fenceScript = script(
   {
     keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
-    args: ['id', 'token', 'open', 'over', 'deadline', 'now', 'uncertain', 'known'],
+    args: ['id', 'token', 'open', 'over', 'deadline', 'at', 'uncertain', 'known'],
     moreArgs: 'fields',
     allowOom: true,
   },
-  /* lua */ `${luaNote}${luaTerminal}${luaIsPaused}
+  /* lua */ `${luaNow}${luaNote}${luaTerminal}${luaIsPaused}
 if redis.call('GET', lock) ~= token then return 'lost' end
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
@@ -79,7 +81,8 @@ if not row[1] then
   redis.call('ZADD', unsettled, 'NX', deadline, id)
 end
 local attempts = tonumber(row[3] or '0') + 1
-redis.call('HSET', rowKey, 'state', 'sending', 'open', open, 'updatedAt', now, 'attempts', attempts)
+redis.call('HSET', rowKey, 'state', 'sending', 'open', open, 'updatedAt', at, 'attempts', attempts,
+  'begun', string.format('%.0f', now))
 return 'go'
 `,
 );
@@ -92,7 +95,7 @@ return 'go'
  * when they are asked for (`no-row`).
  */
 const settleShape = {
-  keys: ['rowKey', 'unsettled', 'letterKey', 'letters', 'faults', 'stats'],
+  keys: ['rowKey', 'unsettled', 'letterKey', 'letters', 'faults', 'stats', 'attribution'],
   args: [
     'id',
     'token',
@@ -113,9 +116,27 @@ const settleShape = {
   allowOom: true,
 } as const;
 
-const luaSettle = `${luaNote}${luaTerminal}${luaIncrease}
+/**
+ * `attribute(begun)`: an attempt that was accepted answers the refusals before it; a message that has ended is no longer open. One that
+ * was believed late stays: its refusal counts with those that come.
+ */
+const luaAttribute = `
+local function attribute(begun)
+  if terminal[state] then
+    local note = redis.call('HGET', attribution, 'm:' .. id)
+    if note and not cjson.decode(note).late then redis.call('HDEL', attribution, 'm:' .. id) end
+  end
+  if reached == '0' or token == '' or redis.call('EXISTS', attribution) == 0 then return nil end
+  if begun > tonumber(redis.call('HGET', attribution, 'ok') or '0') then
+    redis.call('HSET', attribution, 'ok', string.format('%.0f', begun))
+  end
+  return 'answered'
+end
+`;
+
+const luaSettle = `${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
 local function settle()
-  local row = redis.call('HMGET', rowKey, 'state', 'open', 'n')
+  local row = redis.call('HMGET', rowKey, 'state', 'open', 'n', 'aside', 'begun')
   if row[1] and token ~= '' then
     local late
     if row[2] then late = cjson.decode(row[2]).token ~= token
@@ -151,7 +172,14 @@ local function settle()
   end
   local answer = 'ok'
   if reached ~= '0' then redis.call('HINCRBY', stats, 'sent', 1) end
-  if connectorWorks == '1' and redis.call('EXISTS', faults) == 1 then answer = increase(faults) end
+  -- A fault that refusals of mail have shown ends with a mail that is taken, and with nothing less.
+  if connectorWorks == '1' and redis.call('EXISTS', faults) == 1
+    and (reached ~= '0' or redis.call('HEXISTS', faults, 'within') == 0) then answer = increase(faults) end
+  if row[4] and countAttempt == '1' then redis.call('HDEL', rowKey, 'aside') end
+  if redis.call('EXISTS', attribution) == 1 then
+    local answered = attribute(tonumber(row[5] or '0'))
+    if answer == 'ok' and answered then answer = answered end
+  end
   if terminal[state] then
     redis.call('PEXPIRE', rowKey, retentionMs)
     redis.call('ZREM', unsettled, id)
@@ -218,7 +246,7 @@ for _, recipient in ipairs(recipients) do
 end
 redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'updatedAt', now, 'retryAt', '', 'reason', '',
   'deadline', deadline)
-redis.call('HDEL', rowKey, 'open')
+redis.call('HDEL', rowKey, 'open', 'aside', 'attributed')
 if #recipients > 0 then redis.call('HSET', rowKey, 'recipients', cjson.encode(recipients)) end
 redis.call('PERSIST', rowKey)
 redis.call('ZADD', unsettled, deadline, id)

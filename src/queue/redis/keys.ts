@@ -41,6 +41,8 @@ export interface ShardKeys {
   readonly deadLetter: (id: string) => string;
   /** HASH of a connector's recent faults, shared by all workers. */
   readonly connector: (connectorId: string) => string;
+  /** HASH of refusals within a transaction whose cause is not known yet; only while there are any. */
+  readonly attribution: (connectorId: string) => string;
   /** HASH of what a connector has done, over all workers; `sent` counts messages. */
   readonly connectorStats: (connectorId: string) => string;
   /** STRING why a lane waits, with the same end as its limiter's. */
@@ -90,6 +92,7 @@ export function keysOf(prefix: string): HomeKeys {
     ledger: (id) => `${prefix}:ledger:${id}`,
     deadLetter: (id) => `${prefix}:dead:${id}`,
     connector: (connectorId) => `${prefix}:connector:${connectorId}`,
+    attribution: (connectorId) => `${prefix}:connector:${connectorId}:attribution`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
     connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,

@@ -3,6 +3,7 @@ import type { SmtpFailure } from './failure.ts';
 import { withHint } from './hints.ts';
 import { classifySocketFault } from '../socket-fault.ts';
 import { createClassifier, type Classifier } from './classifier.ts';
+import { isBelieved, openRefusal } from './open-refusals.ts';
 import { parseReply } from './replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
 import type { Leg } from './legs.ts';
@@ -66,7 +67,9 @@ export function outcomeOf(input: OutcomeInput): Outcome {
   const isDecided = recipients.some(({ outcome }) => outcome !== 'deferred');
   if (faults[0] !== undefined && !isDecided) return { kind: 'connector-fault', ...faults[0] };
   // What the server took in the same attempt speaks for the connector: what others were told is their own.
-  if (recipients.some(({ outcome }) => outcome === 'accepted')) return { kind: 'settled', recipients };
+  if (recipients.some(({ outcome }) => outcome === 'accepted')) {
+    return { kind: 'settled', recipients: recipients.map(asOwn) };
+  }
   const pauses = judged.flatMap(({ slowDownMs, fault }) => slowDownMs ?? fault?.pauseMs ?? []);
   return { kind: 'settled', recipients, ...(pauses.length === 0 ? {} : { slowDownMs: Math.max(...pauses) }) };
 }
@@ -100,14 +103,9 @@ function judge(address: string, input: Input): Judged {
     return plain({ address, outcome: 'uncertain', scope: 'message', reply: after('the end of data', failure) });
   }
   // The server has no complete message. If a body had begun, this body may be what makes the server fail.
-  return body === 'none'
-    ? plain({
-        address,
-        outcome: 'deferred',
-        scope: 'connector',
-        reply: after('the beginning of the transaction', failure),
-      })
-    : plain({ address, outcome: 'deferred', scope: 'message', reply: after('a part of the message', failure) });
+  const answer = after(body === 'none' ? 'the beginning of the transaction' : 'a part of the message', failure);
+  const open = openRefusal(failure.phase, answer, 'unreachable');
+  return plain({ address, outcome: 'deferred', scope: body === 'none' ? 'connector' : 'message', reply: answer, open });
 }
 
 /** Others may have their copy already; nothing was on its way to this recipient. */
@@ -134,18 +132,13 @@ function after(what: string, { reply }: SmtpFailure): Reply {
 
 function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input): Judged {
   const verdict: Verdict = input.classify(phase, reply);
-  if (verdict.kind === 'fault') {
-    const hinted = withHint(reply);
-    const { pauseMs } = verdict;
-    const fault = { fault: verdict.fault, ...(pauseMs === undefined ? {} : { pauseMs }) };
-    const delay = pauseMs === undefined ? {} : { retryAfterMs: pauseMs };
-    return {
-      outcome: { address, outcome: 'deferred', scope: 'connector', reply: hinted, ...delay },
-      fault,
-      slowDownMs: null,
-    };
-  }
-  const { outcome, scope, retryAfterMs, slowDownMs } = verdict;
+  if (verdict.kind === 'fault') return byFault(address, phase, reply, verdict);
+  const { outcome, scope, slowDownMs } = verdict;
+  const open = isOpen(phase, reply, verdict)
+    ? openRefusal(phase, reply, slowDownMs === undefined ? null : 'throttled')
+    : null;
+  // While nothing is known, the server's own delay counts, and not one that the table has for such a reply.
+  const retryAfterMs = open === null ? verdict.retryAfterMs : open.pauseMs;
   return {
     outcome: {
       address,
@@ -154,10 +147,47 @@ function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input):
       reply: verdict.sendAs === true ? namingBoth(reply, input) : reply,
       ...(verdict.tooLarge === true ? { tooLarge: true } : {}),
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      ...(open === null ? {} : { open }),
     },
     fault: null,
-    slowDownMs: slowDownMs ?? null,
+    slowDownMs: verdict.believed === true ? (slowDownMs ?? null) : null,
   };
+}
+
+function asOwn(recipient: RecipientOutcome): RecipientOutcome {
+  const own: { -readonly [Key in keyof RecipientOutcome]: RecipientOutcome[Key] } = { ...recipient };
+  delete own.open;
+  return own;
+}
+
+function isOpen(phase: SmtpPhase, reply: Reply, verdict: Verdict & { kind: 'outcome' }): boolean {
+  return verdict.outcome !== 'accepted' && !isBelieved(phase, reply, verdict);
+}
+
+/** Words that name a fault of the connector: if it turns out to be the message's own, its code decides. */
+function byFault(address: string, phase: SmtpPhase, reply: Reply, verdict: Verdict & { kind: 'fault' }): Judged {
+  const { fault, pauseMs, believed } = verdict;
+  const hinted = withHint(reply);
+  if (believed === true) {
+    const delay = pauseMs === undefined ? {} : { retryAfterMs: pauseMs };
+    const known = { fault, ...(pauseMs === undefined ? {} : { pauseMs }) };
+    return {
+      outcome: { address, outcome: 'deferred', scope: 'connector', reply: hinted, ...delay },
+      fault: known,
+      slowDownMs: null,
+    };
+  }
+  const isTemporary = reply.code?.startsWith('5') !== true || fault === 'throttled' || fault === 'quota';
+  const open = openRefusal(phase, reply, fault);
+  const delay = open.pauseMs === undefined || !isTemporary ? {} : { retryAfterMs: open.pauseMs };
+  return plain({
+    address,
+    outcome: isTemporary ? 'deferred' : 'rejected',
+    scope: 'connector',
+    reply: hinted,
+    ...delay,
+    open,
+  });
 }
 
 function namingBoth(reply: Reply, { account, sender }: OutcomeInput): Reply {

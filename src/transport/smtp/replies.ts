@@ -11,7 +11,10 @@ import type { Reply } from '../transport.ts';
  */
 export function classify(phase: SmtpPhase, reply: Reply, own: readonly ReplyRule[] = []): Verdict {
   const ruled = own.find((row) => matches(row, phase, reply));
-  if (ruled !== undefined) return namesDelay(ruled.verdict) ? ruled.verdict : withAskedDelay(ruled.verdict, reply.text);
+  if (ruled !== undefined) {
+    const verdict = namesDelay(ruled.verdict) ? ruled.verdict : withAskedDelay(ruled.verdict, reply.text);
+    return { ...verdict, believed: true };
+  }
   const row = replyRules.find((row) => matches(row, phase, reply));
   return withAskedDelay(row?.verdict ?? unknown, reply.text);
 }

@@ -11,8 +11,9 @@ import type { FaultClass, Scope } from '../transport.ts';
 /** When a reply was given. `data`: before the message. `end-of-data`: after it (RFC 5321 section 4.1.1.4). */
 export type SmtpPhase = 'connect' | 'tls' | 'greeting' | 'ehlo' | 'auth' | 'mail' | 'rcpt' | 'data' | 'end-of-data';
 
+/** `believed`: the operator's own word. It is not asked whose fault it is. */
 export type Verdict =
-  | { readonly kind: 'fault'; readonly fault: FaultClass; readonly pauseMs?: number }
+  | { readonly kind: 'fault'; readonly fault: FaultClass; readonly pauseMs?: number; readonly believed?: true }
   | {
       readonly kind: 'outcome';
       readonly outcome: 'accepted' | 'deferred' | 'rejected';
@@ -23,6 +24,7 @@ export type Verdict =
       readonly tooLarge?: boolean;
       /** The login may not use this sender; the outcome's text names both. */
       readonly sendAs?: boolean;
+      readonly believed?: true;
     };
 
 interface Pattern {

@@ -4,16 +4,19 @@
  */
 import { asError, printable, unreachable } from '../../errors.ts';
 import type { LaneJob } from '../../queue/jobs.ts';
+import type { Attribution } from '../../queue/lanes/attribution.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
 import type { Outcome } from '../../transport/transport.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
+import { retryWhileRefused } from '../retry-write.ts';
+import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
 import { createFence, type Fence } from './fence.ts';
 import { composeFor } from './outgoing-mail.ts';
 import { reserveQuota, tooLargeFor } from './quota.ts';
-import { decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
-import { deferred, settled, takenBack, type Attempted } from './settlement.ts';
+import { believe, decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
+import { deferred, setAside, settled, takenBack, type Attempted } from './settlement.ts';
 import type { Delivery, DeliverTask, DeliverTools, HandBackReason } from './task.ts';
 import { verifyAttempt } from './verify.ts';
 
@@ -21,7 +24,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const { job, policy } = task;
   const before = task.rerun || job.known ? await tools.ledger.read(job.id) : null;
   if (before !== null && (terminalStates.has(before.state) || before.state === 'held')) {
-    return dropped(task, tools, before.state);
+    return dropped(task, tools, before);
   }
   const row = rowOf(task, before);
   const attempts = before?.attempts ?? 0;
@@ -53,8 +56,10 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   });
   if (fence.error() !== null) throw fence.error()!;
   const at = tools.now();
+  const attributed = token === null ? null : await attribute(task, tools, outcome);
   const decision = decide({
     outcome,
+    attributed,
     recipients: row.recipients,
     attempt: attempts + 1,
     now: at,
@@ -85,11 +90,35 @@ function beforeAttempt(
     }
   }
   if (now >= row.deadline) return ended(notBegun, expire(row.recipients), tools);
+  const rejected = before === null ? null : rejectedMeanwhile(before);
+  if (rejected !== null) return ended(notBegun, believe(rejected), tools);
   // The worker died after it had written the retry into the ledger, and before the queue had it. A second is not worth another wait.
   if (before?.state === 'deferred' && before.retryAt !== null && before.retryAt > now + 1_000) {
     return retryAt(before.retryAt);
   }
   return null;
+}
+
+/** Asks the lane whose fault an open refusal is. Null if nothing is open. */
+async function attribute(
+  { job, policy }: DeliverTask,
+  tools: DeliverTools,
+  outcome: Outcome,
+): Promise<Attributed | null> {
+  const refusal = openRefusalOf(outcome);
+  if (refusal === null) return null;
+  const { id, connector } = job;
+  const report = (thrown: unknown): void =>
+    tools.emit({ event: 'error', id, where: 'attribution', detail: printable(asError(thrown).message, 500) });
+  const accusation = accusationOf(id, refusal, policy, tools.random());
+  try {
+    const accuse = (): Promise<Attribution> => tools.attribution.accuse(connector, accusation);
+    return { refusal, ...(await retryWhileRefused(accuse, report)) };
+  } catch (thrown) {
+    // Nothing is noted, and no canary message is called: the message is tried again at its time.
+    report(thrown);
+    return { refusal, verdict: 'aside', refusals: 1 };
+  }
 }
 
 interface Followed {
@@ -112,6 +141,10 @@ async function follow(task: DeliverTask, tools: DeliverTools, followed: Followed
         write: deferred(attempted, decision),
         next: { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome) },
       };
+    case 'set-aside': {
+      const { at, fault } = decision;
+      return { write: setAside(attempted, decision), next: { kind: 'set-aside', at, fault } };
+    }
     case 'postpone': {
       const why = `${decision.fault}: ${decision.reply.text ?? ''}`;
       return { write: takenBack(attempted, why), next: { kind: 'postpone', decision } };
@@ -125,7 +158,7 @@ async function follow(task: DeliverTask, tools: DeliverTools, followed: Followed
       // The stop came before or after a fence that opened the attempt, or the ledger has an open attempt that this worker did not
       // know of: the next run reads the row.
       if (answer === null || answer === 'go' || answer === 'open') return handBack(write, 'stopping');
-      return dropped(task, tools, answer);
+      return dropped(task, tools, { state: answer, setAside: false });
     }
     default:
       return unreachable(decision);
@@ -145,8 +178,13 @@ function handBack(write: LedgerWrite | null, why: HandBackReason): Delivery {
 }
 
 /** The ledger says that nothing is to be sent: the job ends. */
-async function dropped(task: DeliverTask, tools: DeliverTools, state: string): Promise<Delivery> {
+async function dropped(
+  task: DeliverTask,
+  tools: DeliverTools,
+  { state, setAside }: Pick<LedgerRow, 'setAside'> & { readonly state: string },
+): Promise<Delivery> {
   const { id, connector, message } = task.job;
+  if (setAside) await tools.attribution.forget(connector, id);
   tools.emit({ event: 'dropped', id, connector, state });
   if (state === 'sent' || state === 'cancelled') await tools.contents.release(id, refsOf(message));
   return { write: null, next: { kind: 'done', slowDownMs: null } };

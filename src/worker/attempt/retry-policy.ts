@@ -9,6 +9,7 @@ import type { LedgerState, RecipientState } from '../../queue/ledger/ledger.ts';
 import type { SendPolicy } from '../settings.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply, StopReason } from '../../transport/transport.ts';
 import { unreachable } from '../../errors.ts';
+import { defaultAttributeWithinMs, faultOf, type Attributed } from './attribution.ts';
 
 export type Decision =
   /** Nothing is left to try: the end, or `held` for an operator. `dead` lists the recipients of the dead letter, if any. */
@@ -20,11 +21,29 @@ export type Decision =
       readonly dead: readonly DeadRecipient[];
     }
   | { readonly kind: 'retry'; readonly recipients: readonly RecipientState[]; readonly at: number }
+  /** The cause of a refusal is open, or it is the connector's: the message waits aside, and the lane goes on or pauses. */
+  | {
+      readonly kind: 'set-aside';
+      readonly recipients: readonly RecipientState[];
+      readonly at: number;
+      readonly fault: FoundFault | null;
+      /** It is not the loss of a connection: a fault from before is over. */
+      readonly serverAnswered: boolean;
+    }
   | { readonly kind: 'postpone'; readonly fault: FaultClass; readonly reply: Reply; readonly toldMs: number | null }
   | { readonly kind: 'stopped'; readonly why: StopReason };
 
+/** A fault of the connector, with what the server said and the delay that it asked for. */
+export interface FoundFault {
+  readonly fault: FaultClass;
+  readonly reply: Reply;
+  readonly toldMs: number | null;
+}
+
 export interface Attempt {
   readonly outcome: Outcome;
+  /** What other messages say of its refusal; null if there is none, or nothing about it is open. */
+  readonly attributed: Attributed | null;
   /** All recipients that the message concerns, with their outcomes so far. */
   readonly recipients: readonly RecipientState[];
   /** This attempt's number, from 1. */
@@ -41,7 +60,7 @@ export function decide(attempt: Attempt): Decision {
   const { outcome } = attempt;
   switch (outcome.kind) {
     case 'settled':
-      return decideSettled(attempt, outcome.recipients);
+      return decideAside(attempt, outcome.recipients) ?? decideSettled(attempt, outcome.recipients);
     case 'connector-fault':
       return { kind: 'postpone', fault: outcome.fault, reply: outcome.reply, toldMs: outcome.pauseMs ?? null };
     case 'stopped':
@@ -51,14 +70,41 @@ export function decide(attempt: Attempt): Decision {
   }
 }
 
-function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]): Decision {
+/** Null if the outcome is believed: it is the message's own, or no time is left to ask others. */
+function decideAside(attempt: Attempt, outcomes: readonly RecipientOutcome[]): Decision | null {
+  const { attributed, now, policy, deadline, random } = attempt;
+  if (attributed === null || attributed.verdict === 'own') return null;
+  const { verdict, refusals, refusal } = attributed;
+  const told = refusal.open.pauseMs ?? null;
+  // A plain permanent refusal is not repeated before the end of the hold: nothing in it asks for that.
+  const waits = refusal.class === '5' && verdict === 'aside';
+  const scheduled = waits
+    ? (policy.attributeWithinMs ?? defaultAttributeWithinMs)
+    : retryDelayMs(refusals, policy, random);
+  // A fault of the connector is none of the message's, even if it has no time left for another try.
+  const at = lastChance(now + (told ?? scheduled), now, deadline) ?? (verdict === 'aside' ? null : deadline);
+  if (at === null) return null;
+  const open = new Set(outcomes.flatMap((outcome) => (outcome.open === undefined ? [] : [outcome.address])));
+  const recipients = after(attempt, outcomes).map((recipient): RecipientState =>
+    open.has(recipient.address) && recipient.outcome === 'rejected' ? { ...recipient, outcome: 'deferred' } : recipient,
+  );
+  const fault = verdict === 'fault' ? { fault: faultOf(refusal), reply: refusal.reply, toldMs: told } : null;
+  return { kind: 'set-aside', recipients, at, fault, serverAnswered: refusal.open.suspect !== 'unreachable' };
+}
+
+function after({ recipients }: Attempt, outcomes: readonly RecipientOutcome[]): RecipientState[] {
   const byAddress = new Map(outcomes.map((outcome) => [outcome.address, outcome]));
-  const recipients = attempt.recipients.map((before): RecipientState => {
+  return recipients.map((before): RecipientState => {
     const outcome = byAddress.get(before.address);
     if (outcome === undefined || before.outcome === 'accepted') return before;
     const { code, text } = outcome.reply;
     return { address: before.address, outcome: outcome.outcome, code, reply: text };
   });
+}
+
+function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]): Decision {
+  const byAddress = new Map(outcomes.map((outcome) => [outcome.address, outcome]));
+  const recipients = after(attempt, outcomes);
   const { policy } = attempt;
   const again = recipients.filter(
     ({ outcome }) =>
@@ -73,6 +119,11 @@ function decideSettled(attempt: Attempt, outcomes: readonly RecipientOutcome[]):
   if (recipients.some(isUncertain)) return uncertainEnd(recipients, holds(policy));
   if (again.length > 0) return end(recipients, 'expired');
   return end(recipients, outcomes.some(({ tooLarge }) => tooLarge === true) ? 'too-large' : 'rejected');
+}
+
+/** The outcome of a message that was set aside, once a later one has shown that its permanent refusal is its own. */
+export function believe(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
+  return end(recipients, 'rejected');
 }
 
 /** The outcome of a message whose deadline passed before an attempt. */
@@ -179,6 +230,12 @@ export const faultPauses: Readonly<Record<FaultClass, { readonly firstMs: number
   blocked: { firstMs: 300_000, longestMs: 3_600_000 },
   config: { firstMs: 30_000, longestMs: 900_000 },
 };
+
+/**
+ * The first pause after refusals that name no fault, but which canary messages got as well: one that blocks everything is looked at
+ * by someone, and a false alarm must not cost much.
+ */
+export const foundBlockedFirstMs = 60_000;
 
 /** How long a number of messages at once that was too much for a server is not tried again, at most. */
 export const longestHoldMs = 3_600_000;

@@ -76,6 +76,28 @@ export function deferred(attempted: Attempted, { recipients, at }: Decision & { 
   return { row, token, settlement, events, unneeded: [] };
 }
 
+/** It is not known yet whose fault its refusal is, or it is the connector's: no attempt is counted. */
+export function setAside(
+  attempted: Attempted,
+  { recipients, at, fault, serverAnswered }: Decision & { kind: 'set-aside' },
+): LedgerWrite {
+  const { job, row, token } = attempted;
+  const waiting = recipients.filter(({ outcome }) => outcome === 'deferred');
+  const { code, reply } = lastReply(waiting);
+  const settlement: Settlement = {
+    ...unchanged,
+    state: 'deferred',
+    recipients,
+    entry: entryOf(attempted, 'set-aside', null, reply),
+    retryAt: at,
+    countAttempt: false,
+    connectorWorks: token !== null && fault === null && serverAnswered,
+  };
+  const about = { id: job.id, connector: job.connector, recipients: waiting.length };
+  const event: WorkerEvent = { event: 'set-aside', ...about, retryInMs: at - attempted.at, code, reply };
+  return { row, token, settlement, events: [event], unneeded: [] };
+}
+
 /** A verification that was inconclusive: the next one is due at `retryAt`. Counts no attempt. */
 export function unverified(attempted: Attempted, recipients: readonly RecipientState[], retryAt: number): LedgerWrite {
   const settlement: Settlement = {

@@ -1,11 +1,12 @@
 /** The types of one delivery attempt: what it is given, what it works with, and what follows from it. */
 import type { LaneJob } from '../../queue/jobs.ts';
+import type { Attributions } from '../../queue/lanes/attribution.ts';
 import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
 import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
-import type { Decision } from './retry-policy.ts';
+import type { Decision, FoundFault } from './retry-policy.ts';
 
 export interface DeliverTools extends LedgerTools {
   readonly random: () => number;
@@ -19,6 +20,7 @@ export interface DeliverTools extends LedgerTools {
   /** How long an attempt without a result is verified at least, in ms. */
   readonly verifyForMs: number;
   readonly quota: Quota;
+  readonly attribution: Pick<Attributions, 'accuse' | 'forget'>;
 }
 
 export interface DeliverTask {
@@ -44,6 +46,8 @@ export type Next =
   /** The job ends. `slowDownMs`: the server took the message, and asked for a pause. */
   | { readonly kind: 'done'; readonly slowDownMs: number | null }
   | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
+  /** It is open whose fault a refusal is: the job waits aside. `fault`: it is the connector's, and the lane pauses. */
+  | { readonly kind: 'set-aside'; readonly at: number; readonly fault: FoundFault | null }
   /** The connector has a fault: the lane pauses, and the job goes back to its front. */
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** The connector's day or window is full: the lane waits, and the job goes back to its front. */

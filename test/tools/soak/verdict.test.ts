@@ -12,7 +12,15 @@ function recipient(outcome: RecipientState['outcome'], address = to): RecipientS
 
 function rowOf(row: Partial<LedgerRow> = {}): LedgerRow {
   const about = { id: 'm', connector: 'relay', rule: 'domain', messageId: '<m@x>', attempts: 1, acceptedAt: 1 };
-  const times = { updatedAt: 1, deadline: 9, retryAt: null, reason: null, open: null };
+  const times = {
+    updatedAt: 1,
+    deadline: 9,
+    retryAt: null,
+    reason: null,
+    open: null,
+    setAside: false,
+    attributed: null,
+  };
   return { ...about, ...times, state: 'sent', recipients: [recipient('accepted')], history: [], ...row };
 }
 

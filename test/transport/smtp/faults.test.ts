@@ -171,10 +171,10 @@ describe('replies that end the session', () => {
     ['CONNECT', '421 4.7.0 too many', 'fault throttled'],
     ['CONNECT', '554 5.7.1 blocked', 'fault blocked'],
     ['EHLO', '421 4.7.0 too many', 'fault throttled'],
-    ['MAIL', '421 4.7.0 too many', 'fault throttled'],
+    ['MAIL', '421 4.7.0 too many', 'suspect throttled'],
     ['RCPT', '421 4.7.0 too many', 'deferred accepted'],
-    ['DATA', '421 4.7.0 too many', 'fault throttled'],
-    ['.', '421 4.7.0 too many', 'deferred deferred'],
+    ['DATA', '421 4.7.0 too many', 'suspect throttled'],
+    ['.', '421 4.7.0 too many', 'suspect throttled'],
     ['MAIL', '503 5.5.1 bad sequence', 'deferred deferred'],
     ['MAIL', 'what?', 'deferred deferred'],
     // The server may have accepted the recipient: a message now and another at the retry would be two.

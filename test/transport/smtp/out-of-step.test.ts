@@ -42,7 +42,7 @@ test('attack: a surplus reply never refuses a recipient for good', async () => {
 
 test('a 421 that no command asked for is the server’s own word, and no message leaves', async () => {
   const told = await teller([ehlo, '250 ok\n250 ok\n354 go\n421 4.3.2 shutting down\n']);
-  expect(await sendTo(told, ['a@example.net'])).toBe('fault throttled');
+  expect(await sendTo(told, ['a@example.net'])).toBe('suspect throttled');
   expect(dataSent(told.heard)).toBe(false);
 });
 

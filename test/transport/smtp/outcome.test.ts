@@ -72,7 +72,7 @@ describe('the outcome of a transaction', () => {
     [
       'an exhausted quota',
       { failure: answered('end-of-data', '550 5.4.5 Daily limit'), body: 'complete', taken: new Set([a, b]) },
-      'fault quota',
+      'suspect quota',
     ],
     [
       'an exhausted quota, where one was refused before',

@@ -43,9 +43,9 @@ describe('with PIPELINING', () => {
   });
 
   test.for<[string, string, string]>([
-    ['the sender', '421 4.7.0 enough\n', 'fault throttled'],
+    ['the sender', '421 4.7.0 enough\n', 'suspect throttled'],
     ['a recipient', '250 ok\n550 5.1.1 no\n421 4.7.0 enough\n', 'rejected deferred'],
-    ['DATA', '250 ok\n250 ok\n250 ok\n421 4.7.0 enough\n', 'fault throttled'],
+    ['DATA', '250 ok\n250 ok\n250 ok\n421 4.7.0 enough\n', 'suspect throttled'],
   ])(
     'a 421 to %s is read although it shares a packet with earlier replies and the connection ends right after it',
     async ([, said, expected]) => {

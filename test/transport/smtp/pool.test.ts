@@ -111,7 +111,7 @@ describe('the pool', () => {
       },
     });
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
-    expect(summary(await sendBy(transport, mailOf()))).toBe(answer === 'close' ? 'deferred' : 'fault throttled');
+    expect(summary(await sendBy(transport, mailOf()))).toBe(answer === 'close' ? 'deferred' : 'suspect throttled');
     expect(server.received.connections).toBe(2);
   });
 

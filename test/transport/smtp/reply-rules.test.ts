@@ -92,7 +92,9 @@ describe('a rule', () => {
       '450 try again in 900 seconds',
       outcome('deferred', 'recipient', { retryAfterMs: 900_000 }),
     ],
-  ])('applies %s', ([, change, phase, reply, expected]) => expect(verdict([change], phase, reply)).toEqual(expected));
+  ])('applies %s', ([, change, phase, reply, expected]) =>
+    expect(verdict([change], phase, reply)).toEqual({ ...expected, believed: true }),
+  );
 
   test.for<[string, Partial<ReplyRuleSettings>, SmtpPhase, string]>([
     ['another text', { text: 'quota', class: 'quota' }, 'rcpt', '550 5.1.1 no such user'],

@@ -166,7 +166,7 @@ describe('a recipient at whom the server ends the session', () => {
 
   test('of more than three, no further one is tried in the same attempt', async () => {
     const { server, transport } = await smtpPair({ script: { RCPT: () => '421 4.7.0 go away' } });
-    expect(summary(await sendBy(transport, mailOf({ to: people(50) })))).toBe('fault throttled');
+    expect(summary(await sendBy(transport, mailOf({ to: people(50) })))).toBe('suspect throttled');
     expect(server.received.connections).toBeLessThanOrEqual(4);
   });
 

@@ -20,6 +20,7 @@ const got = (address: string, outcome: RecipientOutcome['outcome'], more: object
 });
 const attempt = (outcomes: readonly RecipientOutcome[], more: object = {}) => ({
   outcome: { kind: 'settled', recipients: outcomes } satisfies Outcome,
+  attributed: null,
   recipients: outcomes.map(({ address }) => pending(address)),
   attempt: 1,
   now: 0,
@@ -180,4 +181,60 @@ test('a wrong password costs a handful of logins an hour: each pause is twice th
     time += pause;
   }
   expect(tries).toBeLessThanOrEqual(7);
+});
+
+describe('a refusal that is open', () => {
+  const open = { suspect: null, atSender: false } as const;
+  const refused = { code: '550', enhancedCode: null, text: 'no' };
+  const attributed = (verdict: string, change: object = {}) => ({
+    verdict,
+    refusals: 3,
+    refusal: { open, reply: refused, class: '5', ...change },
+  });
+  const decided = (more: object) =>
+    decide(attempt([got('a', 'rejected', { open, reply: refused }), got('b', 'rejected', { reply: refused })], more));
+
+  test('sets the message aside for the hold; what was not open is rejected, the rest deferred with its reply', () => {
+    expect(decided({ attributed: attributed('aside') })).toMatchObject({
+      kind: 'set-aside',
+      at: 3_600_000,
+      fault: null,
+      recipients: [
+        { address: 'a', outcome: 'deferred', code: '550', reply: 'no' },
+        { address: 'b', outcome: 'rejected' },
+      ],
+    });
+    const policyOf = { ...policy, attributeWithinMs: 60_000 };
+    expect(decided({ attributed: attributed('aside'), policy: policyOf })).toMatchObject({ at: 60_000 });
+  });
+
+  test('that names a fault is tried again by the schedule, which counts refusals, or when the server says', () => {
+    const delay = retryDelayMs(3, policy, () => 0.5);
+    expect(decided({ attributed: attributed('aside', { class: 'fault' }) })).toMatchObject({ at: delay });
+    const told = { class: 'fault', open: { suspect: 'quota', atSender: false, pauseMs: 7_000 } };
+    expect(decided({ attributed: attributed('aside', told) })).toMatchObject({ at: 7_000 });
+  });
+
+  test('is believed where it is the message’s own, or where no time is left to ask others', () => {
+    expect(decided({ attributed: attributed('own') })).toMatchObject({
+      kind: 'settle',
+      state: 'dead',
+      reason: 'rejected',
+    });
+    expect(decided({ attributed: attributed('aside'), deadline: 50_000 })).toMatchObject({
+      kind: 'settle',
+      state: 'dead',
+    });
+  });
+
+  test('that is the connector’s pauses the lane, and makes no dead letter even if no time is left', () => {
+    const fault = { fault: 'blocked', reply: refused, toldMs: null };
+    expect(decided({ attributed: attributed('fault') })).toMatchObject({ kind: 'set-aside', fault });
+    const late = decided({ attributed: attributed('fault'), deadline: 50_000 });
+    expect(late).toMatchObject({ kind: 'set-aside', at: 50_000, fault });
+    expect(decided({ attributed: attributed('fault', { class: '4' }) })).toMatchObject({
+      fault: { fault: 'throttled' },
+    });
+    expect(decided({ attributed: attributed('again') })).toMatchObject({ kind: 'set-aside', fault: null });
+  });
 });

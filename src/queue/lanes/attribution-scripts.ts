@@ -1,0 +1,189 @@
+/** The Lua that attributes refusals: notes one and judges it, and returns the messages that were set aside. */
+import { luaCallToFront, luaReturnToFront } from '../bullmq/layout.ts';
+import { luaNow, script } from '../lua/script.ts';
+
+/** Refusals of one connector that are compared. Beyond it a message is set aside without a note, and tried again at its time. */
+const maxNotes = 1_000;
+
+/**
+ * How many refusals that are alike make it the connector's fault, and how many of them must be canary messages. `any`: of any text.
+ * The reasons are in docs/decisions/0021-other-messages-attribute-a-refusal.md.
+ */
+const attributionCounts = {
+  fault: { alike: 2, canaries: 1 },
+  permanent: { alike: 5, canaries: 3, any: 20, anyCanaries: 1 },
+  temporary: { alike: 3, canaries: 2 },
+} as const;
+
+const { fault, permanent, temporary } = attributionCounts;
+
+/**
+ * Notes a refusal and says whose it is, as far as the others show: `own` is the message's, `fault` the connector's, `again` that
+ * of the fault which this message has shown already, `aside` unknown. Where it is unknown, one waiting message of the lane is
+ * called to the front: the canary message. `class` is `fault`, `5` or `4`. → [verdict, refusals of this message in a row].
+ *
+ * The hash holds `m:ID` for each refusal, `c:JOB` for each canary message that was called, `alone` for the time of a refusal after
+ * which no message waited (the next message that begins is the canary), and `ok` for when the latest accepted attempt began.
+ */
+export const accuseScript = script(
+  {
+    keys: ['attribution', 'faults', 'rowKey', 'wait', 'prioritized'],
+    args: ['id', 'job', 'alike', 'class', 'atSender', 'reply', 'holdMs', 'keepMs', 'random'],
+    allowOom: true,
+  },
+  /* lua */ `${luaNow}${luaCallToFront}
+local row = redis.call('HMGET', rowKey, 'begun', 'attributed', 'aside')
+local begun = tonumber(row[1] or '0')
+local mine, others = nil, {}
+local alone, called = 0, false
+local fields = redis.call('HGETALL', attribution)
+for i = 1, #fields, 2 do
+  local kind, name = string.match(fields[i], '^(%a+):?(.*)$')
+  if kind == 'm' then
+    local note = cjson.decode(fields[i + 1])
+    if name == id then mine = note else others[#others + 1] = { name = name, note = note } end
+  elseif kind == 'c' then called = called or name == job
+  elseif kind == 'alone' then alone = tonumber(fields[i + 1]) end
+end
+local before = mine or (row[3] and cjson.decode(row[3])) or { n = 0, first = now }
+local note = { at = now, first = before.first, n = before.n + 1, alike = alike, class = class, reply = reply,
+  canary = called or (alone > 0 and begun > alone) or before.canary or nil, back = before.back, late = before.late }
+if called then redis.call('HDEL', attribution, 'c:' .. job) end
+if alone > 0 and begun > alone then redis.call('HDEL', attribution, 'alone') end
+
+local function write(name, value)
+  redis.call('HSET', attribution, 'm:' .. name, cjson.encode(value))
+end
+local function finish(verdict)
+  if verdict == 'own' then redis.call('HDEL', rowKey, 'aside')
+  else redis.call('HSET', rowKey, 'aside', cjson.encode({ first = note.first, n = note.n, canary = note.canary })) end
+  if mine or #others < ${maxNotes} then write(id, note) end
+  redis.call('PEXPIRE', attribution, keepMs)
+  return { verdict, note.n }
+end
+
+local function call()
+  local canary = callToFront(wait, prioritized, tonumber(random))
+  if canary then redis.call('HSET', attribution, 'c:' .. canary, string.format('%.0f', now)) end
+  return canary
+end
+
+local inForce = redis.call('HMGET', faults, 'within', 'by', 'alike')
+if inForce[1] and (inForce[3] == alike or (inForce[1] == 'any' and class == '5')) then
+  note.back = true
+  -- The next probe is another message, at random: those that the server would take are not behind all that it refuses.
+  call()
+  if inForce[2] == id or row[2] == alike then return finish('again') end
+  redis.call('HSET', faults, 'by', id)
+  return finish('fault')
+end
+-- Its second hearing: the same again, after others were accepted. That says nothing about the connector.
+if row[2] == alike then
+  redis.call('HDEL', rowKey, 'aside')
+  redis.call('HDEL', attribution, 'm:' .. id)
+  return { 'own', note.n }
+end
+
+local same, any = { count = 1, canaries = note.canary and 1 or 0 }, { count = 1, canaries = note.canary and 1 or 0 }
+local function count(group, other)
+  group.count = group.count + 1
+  if other.canary then group.canaries = group.canaries + 1 end
+end
+for _, other in ipairs(others) do
+  if other.note.alike == alike then count(same, other.note) end
+  if other.note.class == class then count(any, other.note) end
+end
+local function enough(group, needed, canaries)
+  if atSender == '1' and class ~= '5' then canaries = 0 end
+  return group.count >= needed and group.canaries >= canaries
+end
+local how
+if class == 'fault' then how = enough(same, ${fault.alike}, ${fault.canaries}) and 'alike'
+elseif class == '4' then how = enough(same, ${temporary.alike}, ${temporary.canaries}) and 'alike'
+else
+  how = enough(same, ${permanent.alike}, ${permanent.canaries}) and 'alike'
+    or enough(any, ${permanent.any}, ${permanent.anyCanaries}) and 'any'
+end
+if how then
+  note.back = true
+  for _, other in ipairs(others) do
+    if other.note.alike == alike or (how == 'any' and other.note.class == class) then
+      other.note.back = true
+      write(other.name, other.note)
+    end
+  end
+  redis.call('HSET', faults, 'within', how, 'by', id, 'alike', alike)
+  call()
+  return finish('fault')
+end
+if not call() then redis.call('HSET', attribution, 'alone', string.format('%.0f', now)) end
+-- A temporary refusal is put off by its own schedule: nothing hangs on whose it is.
+if class == '4' then return finish('own') end
+if class == '5' and now - note.first >= tonumber(holdMs) then
+  note.late = true
+  return finish('own')
+end
+return finish('aside')
+`,
+);
+
+/**
+ * Returns to the front of the lane, in the order of their refusals, the messages whose refusals are answered: an attempt that began
+ * later was accepted. Those whose refusals were the connector's (`back`) come back as they are, the others with the refusal
+ * attributed to them. Mode `page`: every one comes back as it is; `all`: and all is forgotten. `rows` and `jobs` are keys of the messages
+ * `names` (id and job id in turn). One that is not delayed yet, or is being tried, stays for the next time. → [returned, attributed].
+ */
+export const answerScript = script(
+  {
+    keys: ['attribution', 'delayed', 'wait'],
+    moreKeys: 'rowsAndJobs',
+    args: ['mode'],
+    moreArgs: 'names',
+    allowOom: true,
+  },
+  /* lua */ `${luaReturnToFront}
+local ok = tonumber(redis.call('HGET', attribution, 'ok') or '0')
+local due, attributed = {}, 0
+for i = 1, #names, 2 do
+  local field = 'm:' .. names[i]
+  local text = redis.call('HGET', attribution, field)
+  local note = text and cjson.decode(text)
+  if note and (mode ~= 'answered' or note.at < ok) then
+    local row = redis.call('HMGET', rowsAndJobs[i], 'aside', 'state')
+    -- One that has ended meanwhile, as a cancelled one has, is not touched any more.
+    local waits = row[1] and (row[2] == 'deferred' or row[2] == 'sending')
+    if waits then due[#due + 1] = { field = field, note = note, row = rowsAndJobs[i], jobKey = rowsAndJobs[i + 1], job = names[i + 1] }
+    else redis.call('HDEL', attribution, field) end
+  end
+end
+-- The last to be put at the front is the first to be taken.
+table.sort(due, function(a, b)
+  if a.note.first ~= b.note.first then return a.note.first > b.note.first end
+  return a.job > b.job
+end)
+local returned = 0
+for _, each in ipairs(due) do
+  if returnToFront(delayed, wait, each.jobKey, each.job) then
+    returned = returned + 1
+    redis.call('HSET', each.row, 'retryAt', '')
+    redis.call('HDEL', each.row, 'aside')
+    redis.call('HDEL', attribution, each.field)
+    if mode == 'answered' and not each.note.back then
+      attributed = attributed + 1
+      redis.call('HSET', each.row, 'attributed', each.note.alike)
+      -- It is not tried a second time: this was its attempt.
+      if each.note.class == '5' then redis.call('HINCRBY', each.row, 'attempts', 1) end
+    end
+  end
+end
+-- What was called for an answered refusal shows nothing any more.
+local left = false
+local fields = redis.call('HGETALL', attribution)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 2) == 'm:' then left = true
+  elseif fields[i] ~= 'ok' and tonumber(fields[i + 1]) < ok then redis.call('HDEL', attribution, fields[i]) end
+end
+if mode == 'all' or not left then redis.call('DEL', attribution) end
+return { returned, attributed }
+`,
+);
