@@ -4,7 +4,7 @@ import type { Contained } from '../../testkit/mailservers/contained.ts';
 import { startExim, type EximOptions } from '../../testkit/mailservers/exim.ts';
 import type { SmtpServer } from '../../testkit/smtp/server.ts';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
-import { copiesAt, letter, missing, people, sendAll, startSink, transportTo } from './support.ts';
+import { copiesAt, defer, deny, letter, missing, people, sendAll, startSink, transportTo } from './support.ts';
 
 if (missing !== null) console.warn(`Exim is not tested: ${missing}`);
 
@@ -14,9 +14,6 @@ async function exim(options: Omit<EximOptions, 'sinkPort'> = {}): Promise<{ serv
   onTestFinished(() => server.stop());
   return { server, sink };
 }
-
-const deny = (condition: string, message: string): string[] => [`deny message = ${message}`, `     ${condition}`];
-const defer = (condition: string, message: string): string[] => [`defer message = ${message}`, `      ${condition}`];
 
 describe.skipIf(missing !== null)('Exim', () => {
   test('hands on a message byte for byte: dots, 8-bit text, long runs of lines', async () => {

@@ -1,4 +1,7 @@
 /** What the tests with real mail servers share: a sink behind the server, a transport to it, and mail that can be told apart. */
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
@@ -64,3 +67,28 @@ export async function copiesAt(sink: SmtpServer, recipients: number): Promise<Ma
   await until(() => count().size >= recipients, { what: `${recipients} recipients to have a copy`, timeoutMs: 60_000 });
   return count();
 }
+
+export interface Flag {
+  readonly path: string;
+  set(on: boolean): Promise<void>;
+}
+
+/** A file that a server asks for while it answers, so that a test can change what it says. */
+export async function flag(text = ''): Promise<Flag> {
+  const folder = await mkdtemp(join(tmpdir(), 'postlane-flag-'));
+  await chmod(folder, 0o755);
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, 'flag');
+  const set = (on: boolean): Promise<void> => (on ? writeFile(path, text) : rm(path, { force: true }));
+  return { path, set };
+}
+
+/** Statements of Exim's ACLs. */
+export const deny = (condition: string, message: string): string[] => [
+  `deny message = ${message}`,
+  `     ${condition}`,
+];
+export const defer = (condition: string, message: string): string[] => [
+  `defer message = ${message}`,
+  `      ${condition}`,
+];

@@ -32,7 +32,7 @@ export async function serverFor(
 
 export interface SenderOptions {
   readonly prefix: string;
-  readonly servers: readonly ConnectorServer[];
+  readonly servers: readonly Pick<ConnectorServer, 'id' | 'settings'>[];
   readonly name?: string;
   readonly concurrency?: number;
   readonly timing?: Partial<Timing>;

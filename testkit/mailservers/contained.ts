@@ -4,7 +4,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startGuarded } from '../guarded.ts';
+import { startGuarded, type Guarded } from '../guarded.ts';
 import { greets } from '../ports.ts';
 import { until } from '../until.ts';
 
@@ -12,6 +12,8 @@ export interface Contained {
   readonly port: number;
   /** What the server has written to stderr, for the message of a failing test. */
   readonly log: () => string;
+  /** Ends it with SIGTERM and starts it again, on the same port and with the same files. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -48,25 +50,46 @@ export async function startContained(options: ContainedOptions): Promise<Contain
     `mount --bind ${folder}/passwd /etc/passwd`,
     `mount --bind ${folder}/group /etc/group`,
     `mount -t overlay overlay -o lowerdir=${packages}/usr:/usr /usr`,
+    // Folders of its own, and no tmpfs, as what the server has queued there must outlast a restart.
     ...Object.entries(emptyFolders).flatMap(([path, inside]) => [
-      `mount -t tmpfs tmpfs ${path}`,
+      `mkdir -p ${folder}/state${path}`,
+      `mount --bind ${folder}/state${path} ${path}`,
       ...inside.map((name) => `mkdir -m 711 -p ${path}/${name}`),
     ]),
     'exec "$@"',
   ];
   await writeFile(join(folder, 'contain.sh'), `${script.join('\n')}\n`);
-  const guarded = await startGuarded(
-    ['/usr/bin/unshare', '--mount', '/bin/sh', join(folder, 'contain.sh'), ...command],
-    {
-      folder,
+  const program = ['/usr/bin/unshare', '--mount', '/bin/sh', join(folder, 'contain.sh'), ...command];
+  return startServer({ name: command[0] ?? '', program, folder, port });
+}
+
+export interface ServerProgram {
+  /** For the message of a failed start. */
+  readonly name: string;
+  readonly program: readonly string[];
+  /** Removed at the end. */
+  readonly folder: string;
+  readonly port: number;
+}
+
+/** Resolves once the server greets. */
+export async function startServer({ name, program, folder, port }: ServerProgram): Promise<Contained> {
+  const start = async (): Promise<Guarded> => {
+    const started = await startGuarded(program, { folder });
+    const ready = async (): Promise<boolean> => !started.running() || greets(port);
+    const greeted = await until(ready, { what: `${name} to greet`, timeoutMs: startMs }).catch(() => false);
+    if (greeted && started.running()) return started;
+    await started.end();
+    throw new Error(`${name} did not start: ${started.stderr().slice(-2_000)}`);
+  };
+  let guarded = await start();
+  return {
+    port,
+    log: () => guarded.stderr(),
+    async restart() {
+      await guarded.end({ keepFolder: true });
+      guarded = await start();
     },
-  );
-  const stop = async (): Promise<void> => void (await guarded.end());
-  const ready = async (): Promise<boolean> => !guarded.running() || greets(port);
-  const started = await until(ready, { what: `${command[0]} to greet`, timeoutMs: startMs }).catch(() => false);
-  if (!started || !guarded.running()) {
-    await stop();
-    throw new Error(`${command[0]} did not start: ${guarded.stderr().slice(-2_000)}`);
-  }
-  return { port, log: () => guarded.stderr(), stop };
+    stop: async () => void (await guarded.end()),
+  };
 }

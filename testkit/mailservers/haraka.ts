@@ -1,15 +1,14 @@
 /** A private Haraka, whose plugin refuses recipients by their name and hands nothing on. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startGuarded } from '../guarded.ts';
-import { freePort, greets } from '../ports.ts';
-import { until } from '../until.ts';
-import type { Contained } from './contained.ts';
+import { freePort } from '../ports.ts';
+import { startServer, type Contained } from './contained.ts';
 
 /** What the plugin does with a recipient whose name begins so; it accepts all others. Constants of haraka-constants. */
 const plugin = `
+const { appendFileSync } = require('node:fs');
 exports.register = function () {
   this.register_hook('rcpt', 'onRcpt');
   this.register_hook('queue', 'onQueue');
@@ -21,8 +20,23 @@ exports.onRcpt = (next, connection, params) => {
   if (/^<?later/.test(address)) return next(DENYSOFT, 'not now');
   next(OK);
 };
-exports.onQueue = (next) => next(OK);
+exports.onQueue = (next, connection) => {
+  appendFileSync(process.env.HARAKA + '/accepted', connection.transaction.rcpt_to.map((to) => to.address + '\\n').join(''));
+  next(OK);
+};
 `;
+
+export interface HarakaOptions {
+  /** Plugins of Haraka itself that come before this one. */
+  readonly plugins?: readonly string[];
+  /** Files of its configuration by name, such as `limit.ini`. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
+export interface Haraka extends Contained {
+  /** How many copies each recipient has, by address. */
+  copies(): Promise<Map<string, number>>;
+}
 
 /** Why Haraka cannot run; null if it can. `packages`: the folder whose node_modules has it. */
 export function harakaMissing(packages: string): string | null {
@@ -30,24 +44,30 @@ export function harakaMissing(packages: string): string | null {
   return installed ? null : 'its packages are not installed (npm run compat does that)';
 }
 
-export async function startHaraka(packages: string): Promise<Contained> {
+export async function startHaraka(packages: string, options: HarakaOptions = {}): Promise<Haraka> {
+  const { plugins = [], config = {} } = options;
   const folder = await mkdtemp(join(tmpdir(), 'postlane-haraka-'));
   const haraka = join(packages, 'node_modules/Haraka');
   const port = await freePort();
   for (const name of ['config', 'plugins']) await mkdir(join(folder, name));
   await cp(join(haraka, 'config/connection.ini'), join(folder, 'config/connection.ini'));
-  await writeFile(join(folder, 'config/smtp.ini'), `listen=127.0.0.1:${port}\nnodes=0\ndaemonize=false\n`);
-  await writeFile(join(folder, 'config/plugins'), 'postlane\n');
-  await writeFile(join(folder, 'config/me'), 'haraka.test\n');
+  const files = {
+    'smtp.ini': `listen=127.0.0.1:${port}\nnodes=0\ndaemonize=false\n`,
+    plugins: [...plugins, 'postlane', ''].join('\n'),
+    me: 'haraka.test\n',
+    ...config,
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, 'config', name), text);
   await writeFile(join(folder, 'plugins/postlane.js'), plugin);
-  const guarded = await startGuarded([process.execPath, join(haraka, 'bin/haraka'), '-c', folder], { folder });
-  const stop = async (): Promise<void> => void (await guarded.end());
-  const started = await until(async () => !guarded.running() || greets(port), { what: 'Haraka to greet' }).catch(
-    () => false,
-  );
-  if (!started || !guarded.running()) {
-    await stop();
-    throw new Error(`Haraka did not start: ${guarded.stderr().slice(-2_000)}`);
-  }
-  return { port, log: () => guarded.stderr(), stop };
+  const program = [process.execPath, join(haraka, 'bin/haraka'), '-c', folder];
+  const server = await startServer({ name: 'Haraka', program, folder, port });
+  return {
+    ...server,
+    async copies() {
+      const copies = new Map<string, number>();
+      const lines = (await readFile(join(folder, 'accepted'), 'utf8').catch(() => '')).split('\n');
+      for (const address of lines.filter((line) => line !== '')) copies.set(address, (copies.get(address) ?? 0) + 1);
+      return copies;
+    },
+  };
 }
