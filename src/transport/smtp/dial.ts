@@ -10,7 +10,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { SmtpFailure } from './failure.ts';
 import type { SmtpSettings } from './settings.ts';
-import { tlsFailureText, tlsOptions } from './tls.ts';
+import { isCutOff, tlsCutOffText, tlsFailureText, tlsOptions } from './tls.ts';
 
 /** How long one address of the host is tried before the next. */
 const perAddressMs = 2_000;
@@ -40,8 +40,10 @@ export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.S
       reject(failure);
     };
     const fail = (code: string | null, text: string): void => {
-      const failure = connected ? { code, text: tlsFailureText(code, text, settings) } : { code, text };
-      done(new SmtpFailure(connected ? 'tls' : 'connect', failure));
+      if (!connected) return done(new SmtpFailure('connect', { code, text }));
+      // A proxy before a server that is away closes so as well: it stays a fault `unreachable`, with words.
+      const words = isCutOff(code) ? tlsCutOffText(settings) : tlsFailureText(code, text, settings);
+      done(new SmtpFailure('tls', { code, text: words }));
     };
     const onError = (error: NodeJS.ErrnoException): void => fail(error.code ?? null, describe(error));
     const onClose = (): void => fail('ECONNRESET', 'the connection was closed before it was secure');

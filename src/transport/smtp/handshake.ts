@@ -1,10 +1,11 @@
 /**
  * Sets up a session on a connected socket: greeting, EHLO, STARTTLS and EHLO again, by nodemailer.
  *
- * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on three things,
+ * This is the only file that touches nodemailer's SMTPConnection. Beyond its documented methods it relies on four things,
  * which test/transport/smtp/contract.test.ts verifies (nodemailer is pinned exactly): `lastServerResponse` is the reply to EHLO
  * when connect() calls back; `_socket` is the current socket, and its listeners are properties, so that they can be removed
  * afterwards; `_onSocketData` is read from its property whenever a socket gets that listener, so that it can be wrapped before.
+ * `upgrading` is true from the reply to STARTTLS to the end of the TLS handshake, and when an error of that is emitted.
  */
 import type net from 'node:net';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
@@ -14,7 +15,7 @@ import { SmtpFailure } from './failure.ts';
 import { createHandshakeGuard } from './handshake-guard.ts';
 import type { SmtpPhase } from './reply-table.ts';
 import type { SmtpSettings } from './settings.ts';
-import { tlsFailureText, tlsOptions } from './tls.ts';
+import { isCutOff, tlsCutOffText, tlsFailureText, tlsOptions } from './tls.ts';
 
 export interface ReadyConnection {
   /** The TLS socket after STARTTLS, else the one that was given. Nothing listens to it. */
@@ -60,12 +61,17 @@ export async function handshake(
   const current = (): net.Socket => connection._socket || socket;
 
   let fail: (error: Error) => void = () => undefined;
-  const destroy = (error: Error): void => {
+  let duringTls = false;
+  const failed = (error: Error): void => {
+    duringTls ||= connection.upgrading === true;
     fail(error);
+  };
+  const destroy = (error: Error): void => {
+    failed(error);
     connection.close();
     current().destroy();
   };
-  connection.on('error', (error: Error) => fail(error));
+  connection.on('error', failed);
   // After a 421 the callback with the reply comes later than this event.
   connection.on('end', () => void setImmediate(() => fail(withCode('ECONNRESET', 'the server closed the connection'))));
 
@@ -75,7 +81,7 @@ export async function handshake(
     const problem = guard.inspect(chunk);
     if (problem === null) return pass(chunk);
     const response = problem.reply === null ? {} : { response: problem.reply };
-    destroy(Object.assign(withCode('EPROTOCOL', problem.text), response));
+    destroy(Object.assign(withCode(outOfStep, problem.text), response));
   };
 
   try {
@@ -91,7 +97,11 @@ export async function handshake(
     );
   } catch (error) {
     destroy(error as Error);
-    throw failureOf(error as NodemailerError, settings);
+    const end: NodemailerError = error as NodemailerError;
+    // A refusal that was cut off is a refusal all the same, and nodemailer has its last line only; what the guard objects to is none.
+    const cutOff = end.code === outOfStep && end.response === undefined ? null : guard.cutOff();
+    if (cutOff !== null) throw new SmtpFailure(phaseOf(end), { server: cutOff });
+    throw failureOf(end, settings, duringTls);
   }
   const ready = current();
   ready.off('data', inner._onSocketData).off('timeout', inner._onSocketTimeout).off('error', inner._onSocketError);
@@ -99,11 +109,18 @@ export async function handshake(
   return { socket: ready, extensions: readExtensions(connection.lastServerResponse || '') };
 }
 
-function failureOf(error: NodemailerError, settings: SmtpSettings): SmtpFailure {
+/** The code of what the guard objects to. */
+const outOfStep = 'EPROTOCOL';
+
+function failureOf(error: NodemailerError, settings: SmtpSettings, duringTls: boolean): SmtpFailure {
   const { response, message } = error;
   const code = error.originalCode ?? error.code ?? null;
-  const phase = phaseOf(error);
+  const phase = duringTls ? 'tls' : phaseOf(error);
   if (response !== undefined) return new SmtpFailure(phase, { server: response });
+  // The server has just agreed to TLS, so it is there.
+  if (duringTls && isCutOff(code)) {
+    return new SmtpFailure(phase, { code, text: tlsCutOffText(settings) }, { fault: 'tls' });
+  }
   if (phase === 'tls') return new SmtpFailure(phase, { code, text: tlsFailureText(code, message, settings) });
   const silent = phase === 'greeting' && code === 'ETIMEDOUT';
   return new SmtpFailure(phase, { code, text: silent ? silenceText(settings) : message });

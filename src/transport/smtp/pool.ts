@@ -64,12 +64,12 @@ const narrowMs = 1_000;
 
 /**
  * A server that refuses a connection while it serves others of this process is not away but full: sendmail closes its port at
- * MaxDaemonChildren, and others reset what they do not accept.
+ * MaxDaemonChildren, and others reset what they do not accept, with implicit TLS in its handshake.
  */
 function besideOthers(failure: SmtpFailure): SmtpFailure {
   const { phase, answered, reply } = failure;
   const isRefused = reply.code === 'ECONNREFUSED' || reply.code === 'ECONNRESET';
-  if (answered || !isRefused || (phase !== 'connect' && phase !== 'greeting')) return failure;
+  if (answered || !isRefused || (phase !== 'connect' && phase !== 'tls' && phase !== 'greeting')) return failure;
   const text = `no further connection beside those that are open: ${reply.text ?? reply.code}`;
   return new SmtpFailure(phase, { code: reply.code, text }, { fault: 'throttled', pauseMs: narrowMs });
 }

@@ -17,6 +17,9 @@ export function tlsOptions(settings: SmtpSettings): tls.ConnectionOptions {
   };
 }
 
+/** What this client offers, for the operator of a server that takes none of it. Node's default list (`tls.DEFAULT_CIPHERS`), in words. */
+const offered = 'this client offers TLS 1.2 and 1.3 with AES or ChaCha20';
+
 interface Meaning {
   /** OpenSSL's reason, as Node's error code and in its text. */
   readonly reason: RegExp;
@@ -41,9 +44,10 @@ const meanings: readonly Meaning[] = [
       `${host}:${port} offers no TLS version that is still allowed: it must support TLS 1.2 or later (RFC 8996)`,
   },
   {
-    reason: /alert[ _]handshake[ _]failure|no[ _](?:shared[ _]cipher|ciphers[ _]available)|insufficient[ _]security/i,
+    reason:
+      /alert[ _]handshake[ _]failure|no[ _](?:shared[ _]cipher|ciphers[ _]available)|insufficient[ _]security|(?:unknown|wrong)[ _]cipher[ _]returned/i,
     text: ({ host, port }) =>
-      `${host}:${port} and this client share no cipher: the server must support TLS 1.2 or later with modern ciphers (such as AES-GCM), not RC4 or 3DES only`,
+      `${host}:${port} and this client share no cipher: ${offered}, and the server takes none of them, as one that has only RC4 or 3DES; enable a modern cipher (such as AES-GCM) on the server`,
   },
   {
     reason: /dh[ _]key[ _]too[ _]small|ee[ _]key[ _]too[ _]small|ca[ _](?:key|md)[ _]too[ _](?:small|weak)/i,
@@ -55,7 +59,19 @@ const meanings: readonly Meaning[] = [
 /** The failure of a TLS handshake in an operator's words; `text` without OpenSSL's source lines where the reason is not known. */
 export function tlsFailureText(code: string | null, text: string, settings: SmtpSettings): string {
   const found = meanings.find(({ reason }) => reason.test(code ?? '') || reason.test(text));
-  return found === undefined ? withoutSource(text) : found.text(settings);
+  if (found !== undefined) return found.text(settings);
+  const rest = withoutSource(text);
+  return /alert number \d/i.test(rest) ? `the server ended the TLS handshake: ${rest}` : rest;
+}
+
+/** How a connection ends without an alert. Windows' Schannel closes so where no cipher or version is shared. */
+export function isCutOff(code: string | null): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETLS' || code === 'ECONNECTION';
+}
+
+/** The server ended the connection in the TLS handshake, without a word of TLS. */
+export function tlsCutOffText({ host, port }: SmtpSettings): string {
+  return `${host}:${port} closed the connection during the TLS handshake; ${offered}, and a server that has only older versions, RC4 or 3DES may close so`;
 }
 
 /** OpenSSL's line is `<thread>:error:<number>:<library>:<function>:<reason>:<file>:<line>:`. Only the reason is kept. */

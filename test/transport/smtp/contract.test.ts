@@ -57,6 +57,18 @@ describe('nodemailer, pinned exactly, still', () => {
     connection.close();
   });
 
+  test('says that it upgrades when a TLS handshake fails, and not when the greeting does', async () => {
+    const found: unknown[] = [];
+    for (const options of [{ tls: (await createCertificates()).server }, { script: { CONNECT: '554 no' } }]) {
+      const { server } = await smtpPair(options);
+      const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, requireTLS: true });
+      connection.on('error', () => found.push(connection.upgrading === true));
+      await connected(connection).catch(() => undefined);
+      connection.close();
+    }
+    expect(found).toEqual([true, false]);
+  });
+
   test('releases its socket when its listeners are removed', async () => {
     const { server } = await smtpPair();
     const connection = new SMTPConnection({ host: '127.0.0.1', port: server.port, ignoreTLS: true });

@@ -8,6 +8,7 @@ import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts'
 import { ehlo, sendTo, teller } from '../../support/smtp-teller.ts';
 import { createCertificates, type Certificates } from '../../../testkit/certificates.ts';
 import { until } from '../../../testkit/until.ts';
+import type { Outcome } from '../../../src/transport/transport.ts';
 
 let certificates: Certificates;
 beforeAll(async () => {
@@ -120,6 +121,49 @@ test('attack: a reply that is injected behind the answer to STARTTLS ends the se
   );
   expect(summary(await sendBy(transport, mailOf()))).toBe('fault unreachable');
   expect(server.received.commands.map((line) => line.split(' ')[0])).toEqual(['EHLO', 'STARTTLS']);
+});
+
+describe('a greeting', () => {
+  /** Says this at once, in these pieces, and closes. */
+  async function greeted(pieces: readonly string[]): Promise<Outcome> {
+    const server = net.createServer({ noDelay: true }, (socket) => {
+      socket.on('error', () => undefined).resume();
+      const say = (index: number): void => {
+        const piece = pieces[index];
+        if (piece !== undefined) return void socket.write(piece, () => setImmediate(say, index + 1));
+        socket.end();
+      };
+      say(0);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { transport } = await smtpPair({}, { port: (server.address() as net.AddressInfo).port });
+    const outcome = await sendBy(transport, mailOf());
+    // `postlane check --connect` shows the same.
+    const checked = await transport.check(new AbortController().signal);
+    expect(checked).toEqual({ ...outcome, kind: undefined, pauseMs: undefined, ok: false });
+    return outcome;
+  }
+
+  test.for<[string, readonly string[], string, string, string]>([
+    ['of several lines', ['554-mx one\r\n554-two\r\n554 three\r\n'], 'blocked', '554', 'mx one two three'],
+    ['in pieces', ['554-mx o', 'ne\r\n55', '4-two\r\n554 th', 'ree\r\n'], 'blocked', '554', 'mx one two three'],
+    ['with empty lines', ['554-\r\n554-mx says no\r\n554 \r\n'], 'blocked', '554', 'mx says no'],
+    ['with a code in each line', ['421-4.7.0 one\r\n421 4.7.0 two\r\n'], 'throttled', '421', 'one two'],
+    ['that is cut off between its lines', ['554-mx one\r\n554-two\r\n'], 'blocked', '554', 'mx one two'],
+    ['that is cut off within a line', ['554-mx one\r\n554 tw'], 'blocked', '554', 'mx one tw'],
+    ['that begins as one that serves', ['220-mx\r\n', '521 5.3.2 not now\r\n'], 'blocked', '521', 'mx 5.3.2 not now'],
+    ['of one that was about to serve', ['220-mx\r\n', '421 4.3.2 busy\r\n'], 'throttled', '421', 'mx 4.3.2 busy'],
+  ])('%s that refuses keeps all of its text', async ([, pieces, fault, code, text]) => {
+    expect(await greeted(pieces)).toMatchObject({ kind: 'connector-fault', fault, reply: { code, text } });
+  });
+
+  test('of several lines that serves is read as any other', async () => {
+    const script = { CONNECT: '220-scripted.test ESMTP\n220-we log all of it\n220 ready' };
+    const { server, transport } = await smtpPair({ script });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    expect(server.received.connections).toBe(1);
+  });
 });
 
 describe('AUTH', () => {

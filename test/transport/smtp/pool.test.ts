@@ -1,5 +1,8 @@
 /** Sessions of a connector: reused, limited, replaced when the server has closed them, ended when they are not needed. */
+import { once } from 'node:events';
+import net from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createCertificates } from '../../../testkit/certificates.ts';
 import type { SmtpContext } from '../../../testkit/smtp/server.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 import { until } from '../../../testkit/until.ts';
@@ -69,6 +72,39 @@ describe('the pool', () => {
     const away = await smtpPair({ script });
     expect(summary(await sendBy(away.transport, mailOf()))).toBe('fault unreachable');
   });
+
+  test.for(['refused', 'cut off in the TLS handshake'])(
+    'takes a connection that is %s beside open ones for a limit of connections',
+    async (how) => {
+      const certificates = await createCertificates();
+      const options = { security: 'tls', tls: { ca: certificates.ca, servername: null } } as const;
+      const { server } = await smtpPair({ tls: certificates.server, implicitTls: true });
+      let isFull = false;
+      const front = net.createServer((socket) => {
+        socket.on('error', () => undefined);
+        if (isFull) socket.once('data', () => socket.resetAndDestroy());
+        else socket.pipe(net.connect(server.port, '127.0.0.1').on('error', () => undefined)).pipe(socket);
+      });
+      await once(front.listen(0, '127.0.0.1'), 'listening');
+      onTestFinished(() => void front.close());
+      const { transport } = await smtpPair({}, { ...options, port: (front.address() as net.AddressInfo).port }, 2);
+      const held = Promise.withResolvers<boolean>();
+      onTestFinished(() => held.resolve(true));
+      const begun = Promise.withResolvers<void>();
+      const fence = (): Promise<boolean> => {
+        begun.resolve();
+        return held.promise;
+      };
+      const first = sendBy(transport, mailOf({ id: 'first' }), { fence });
+      await begun.promise;
+      isFull = true;
+      if (how === 'refused') front.close();
+      const second = await sendBy(transport, mailOf({ id: 'second' }));
+      expect(second).toMatchObject({ kind: 'connector-fault', fault: 'throttled', pauseMs: 1_000 });
+      held.resolve(true);
+      expect(summary(await first)).toBe('accepted');
+    },
+  );
 
   test('ends a session after 100 messages', async () => {
     const { server, transport } = await smtpPair({}, {}, 1);
