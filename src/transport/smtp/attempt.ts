@@ -5,7 +5,7 @@ import { fitForTransfer, type FittedMail } from '../../message/transfer.ts';
 import { mailParameters } from './commands.ts';
 import type { SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
-import { nextOf, type Leg, type Next } from './legs.ts';
+import { mayBeSpent, nextOf, type Leg, type Next } from './legs.ts';
 import { NoLease } from './lease-provider.ts';
 import { faultOf, outcomeOf } from './outcome.ts';
 import type { SmtpPool, SmtpSlot } from './pool.ts';
@@ -166,7 +166,12 @@ async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: Se
         waiting = [...rest, ...waiting.slice(to.length)];
         repeats = 0;
         if (failure !== null && !goesOn(failure)) return { legs, untried: failure.reply };
-        mustBeFresh = waiting.length > 0 && !(await session.clear(signal));
+        const spent = (next.kind === 'split' && next.fresh) || mayBeSpent(leg.transaction, session.messages);
+        if (spent) {
+          session.quit();
+          held.session = null;
+        }
+        mustBeFresh = waiting.length > 0 && (spent || !(await session.clear(signal)));
         break;
       }
       default:

@@ -1,5 +1,12 @@
 /** Decides after each transaction of an attempt what follows: nothing, the rest of the recipients, or the same in another way. Pure. */
-import { endsSessionOnly, listLimitOf, refusedParameters, type Omissible } from './transaction-limits.ts';
+import { attribute } from './attribute.ts';
+import {
+  endsSessionOnly,
+  listLimitOf,
+  refusedParameters,
+  type ListLimit,
+  type Omissible,
+} from './transaction-limits.ts';
 import type { Refusals } from './refusals.ts';
 import type { Transaction } from './transaction.ts';
 import type { Reply } from '../transport.ts';
@@ -19,8 +26,11 @@ export type Next =
   | { readonly kind: 'fresh-session'; readonly messages: number | null }
   /** Once more without these. */
   | { readonly kind: 'without'; readonly extensions: readonly Omissible[] }
-  /** These recipients go into a transaction of their own. `count`: how many the server takes, where that is known. */
-  | { readonly kind: 'split'; readonly rest: readonly string[]; readonly count: number | null }
+  /**
+   * These recipients go into a transaction of their own. `count`: how many the server takes, where that is known. `fresh`: on a new
+   * session, as this one takes no more.
+   */
+  | { readonly kind: 'split'; readonly rest: readonly string[]; readonly count: number | null; readonly fresh: boolean }
   /** This recipient made the server end the session: the others once more without it, on a new session. */
   | { readonly kind: 'leave-out'; readonly address: string }
   /** No recipient has it: once more in transactions of so many. */
@@ -61,10 +71,30 @@ export function nextOf({ leg, reused, messages, used }: LegEnd): Next {
 
 /** Those whom the server had no place for in this transaction, though it took others. */
 function restOf({ to, transaction: { taken, refused } }: Leg): Next {
-  const limits = new Map([...refused].map(([address, { reply }]) => [address, listLimitOf(reply)]));
+  const limits = new Map([...refused].map(([address, { reply }]) => [address, limitOf(reply)]));
   const rest = to.filter((address) => (limits.get(address) ?? null) !== null);
   if (rest.length === 0 || taken.size === 0) return done;
-  return { kind: 'split', rest, count: [...limits.values()].includes('count') ? taken.size : null };
+  const kinds = [...limits.values()];
+  return {
+    kind: 'split',
+    rest,
+    count: kinds.includes('count') ? taken.size : null,
+    fresh: kinds.includes('session'),
+  };
+}
+
+function limitOf(reply: Reply): ListLimit | 'session' | null {
+  return endsSessionOnly(reply) ? 'session' : listLimitOf(reply);
+}
+
+/**
+ * Whether the session may be what the server refuses: it has carried mail, takes nobody now, and the reply names neither a recipient
+ * nor the message. The next message gets another session, or a limit of this one would look like a fault of the connector, in
+ * whatever words it is said. The price is a new session after such a refusal.
+ */
+export function mayBeSpent({ taken, failure, body }: Transaction, messages: number): boolean {
+  if (failure === null || !failure.answered || messages < 2 || taken.size > 0 || body !== 'none') return false;
+  return attribute(failure.phase, failure.reply).outcome === 'open';
 }
 
 /**

@@ -33,9 +33,12 @@ export function listLimitOf({ code, enhancedCode, text }: Reply): ListLimit | nu
   return listWords.test(said) || /^[45]\.5\.3$/.test(enhancedCode ?? '') ? 'count' : null;
 }
 
-/** OpenSMTPD: "452 4.5.0 Too many messages sent"; GMX: "Too many mails in this session"; others ask for a new one. */
+/**
+ * OpenSMTPD: "452 4.5.0 Too many messages sent"; GMX: "Too many mails in this session"; Haraka, of all recipients of a connection:
+ * "450 Too many recipient attempts"; others ask for a new one.
+ */
 const sessionWords =
-  /too many (?:messages?|mails?|e-?mails?|transactions?)(?: sent\b|[^.]{0,40}\b(?:session|connection))|(?:messages?|mails?|e-?mails?|transactions?) (?:per|in (?:one|a|this|the same|a single)|for this) (?:smtp )?(?:session|connection)|(?:open|start|use|try) (?:a )?(?:new|another) (?:smtp )?(?:session|connection)|(?:session|connection) limit (?:reached|exceeded)/i;
+  /too many (?:messages?|mails?|e-?mails?|transactions?|recipients?|rcpts?)(?: sent\b| attempts\b|[^.]{0,40}\b(?:session|connection)\b)|(?:messages?|mails?|e-?mails?|transactions?|recipients?|rcpts?) (?:per|in (?:one|a|this|the same|a single)|for this) (?:smtp )?(?:session|connection)|(?:open|start|use|try) (?:a )?(?:new|another) (?:smtp )?(?:session|connection)|(?:session|connection) limit (?:reached|exceeded)/i;
 
 /** Whether the session, which has carried messages before, can carry no more. */
 export function endsSessionOnly({ code, text }: Reply): boolean {

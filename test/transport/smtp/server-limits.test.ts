@@ -210,6 +210,53 @@ describe('too many messages in a session', () => {
     expect(refusals).toBeLessThanOrEqual(reply.startsWith('421') ? 3 : 1);
   });
 
+  /** Refuses every recipient of a session after the first `limit`. */
+  const recipientsPerSession = (limit: number, answer: string) => {
+    const used = new Map<number, number>();
+    return ({ connection }: SmtpContext) => {
+      const count = (used.get(connection) ?? 0) + 1;
+      used.set(connection, count);
+      return count > limit ? answer : undefined;
+    };
+  };
+
+  test.for(['450 Too many recipient attempts', '452 4.5.3 too many recipients in this session'])(
+    'a limit of all recipients of a session (%s): one message to twenty of them, and then ten messages, all arrive at once',
+    async (answer) => {
+      const { server, transport } = await smtpPair({ script: { RCPT: recipientsPerSession(7, answer) } }, {}, 1);
+      const outcome = await sendBy(transport, mailOf({ to: people(20) }));
+      expect(new Set(summary(outcome).split(' '))).toEqual(new Set(['accepted']));
+      for (let at = 0; at < 10; at += 1) {
+        expect(summary(await sendBy(transport, mailOf({ id: `m${at}` })))).toBe('accepted');
+      }
+      const taken = server.received.transactions.flatMap(({ to }) => to);
+      expect(taken).toHaveLength(30);
+    },
+  );
+
+  test('in words that no rule knows: one message is refused, and the next one gets a new session', async () => {
+    const { server, transport } = await smtpPair(
+      { script: { RCPT: recipientsPerSession(3, '550 Feierabend') } },
+      {},
+      1,
+    );
+    const summaries: string[] = [];
+    for (let at = 0; at < 8; at += 1) summaries.push(summary(await sendBy(transport, mailOf({ id: `m${at}` }))));
+    const [yes, no] = ['accepted', 'rejected'];
+    expect(summaries).toEqual([yes, yes, yes, no, yes, yes, yes, no]);
+    expect(server.received.connections).toBe(2);
+  });
+
+  test('a refusal that names its recipient does not cost the session', async () => {
+    const RCPT = ({ line }: SmtpContext) => (line.includes('nobody') ? '550 5.1.1 no such user' : undefined);
+    const { server, transport } = await smtpPair({ script: { RCPT } }, {}, 1);
+    for (const to of ['a', 'nobody', 'b', 'nobody', 'c']) {
+      await sendBy(transport, mailOf({ to: [`${to}@example.net`] }));
+    }
+    expect(server.received.connections).toBe(1);
+    expect(server.received.transactions).toHaveLength(3);
+  });
+
   test('said to the first message of a session is no limit of the session', async () => {
     const { server, transport } = await smtpPair({ script: { MAIL: () => '452 4.5.0 Too many messages sent' } });
     expect(summary(await sendBy(transport, mailOf()))).not.toBe('accepted');
