@@ -88,7 +88,7 @@ function limitOf(reply: Reply): ListLimit | 'session' | null {
 }
 
 /**
- * Whether the session may be what the server refuses: it has carried mail, takes nobody now, and the reply names neither a recipient
+ * Whether the session may be what the server refuses: it has carried mail, accepts no recipient now, and the reply names neither a recipient
  * nor the message. The next message gets another session, or a limit of this one would look like a fault of the connector, in
  * whatever words it is said. The price is a new session after such a refusal.
  */
