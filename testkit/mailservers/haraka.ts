@@ -1,4 +1,4 @@
-/** A private Haraka, whose plugin refuses recipients by their name and hands nothing on. */
+/** A private Haraka, whose plugin refuses recipients by their name, and which hands on what it takes only if told to. */
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { freePort } from '../ports.ts';
 import { startServer, type Contained } from './contained.ts';
 
 /** What the plugin does with a recipient whose name begins so; it accepts all others. Constants of haraka-constants. */
-const plugin = `
+const plugin = (relays: boolean): string => `
 const { appendFileSync } = require('node:fs');
 exports.register = function () {
   this.register_hook('rcpt', 'onRcpt');
@@ -22,13 +22,15 @@ exports.onRcpt = (next, connection, params) => {
 };
 exports.onQueue = (next, connection) => {
   appendFileSync(process.env.HARAKA + '/accepted', connection.transaction.rcpt_to.map((to) => to.address + '\\n').join(''));
-  next(OK);
+  next(${relays ? '' : 'OK'});
 };
 `;
 
 export interface HarakaOptions {
   /** Plugins of Haraka itself that come before this one. */
   readonly plugins?: readonly string[];
+  /** Of the server that gets what it takes. Default: it hands nothing on. */
+  readonly relayPort?: number;
   /** Files of its configuration by name, such as `limit.ini`. */
   readonly config?: Readonly<Record<string, string>>;
 }
@@ -45,7 +47,7 @@ export function harakaMissing(packages: string): string | null {
 }
 
 export async function startHaraka(packages: string, options: HarakaOptions = {}): Promise<Haraka> {
-  const { plugins = [], config = {} } = options;
+  const { plugins = [], config = {}, relayPort } = options;
   const folder = await mkdtemp(join(tmpdir(), 'postlane-haraka-'));
   const haraka = join(packages, 'node_modules/Haraka');
   const port = await freePort();
@@ -53,12 +55,13 @@ export async function startHaraka(packages: string, options: HarakaOptions = {})
   await cp(join(haraka, 'config/connection.ini'), join(folder, 'config/connection.ini'));
   const files = {
     'smtp.ini': `listen=127.0.0.1:${port}\nnodes=0\ndaemonize=false\n`,
-    plugins: [...plugins, 'postlane', ''].join('\n'),
+    plugins: [...plugins, 'postlane', ...(relayPort === undefined ? [] : ['queue/smtp_forward']), ''].join('\n'),
+    'smtp_forward.ini': `host=127.0.0.1\nport=${relayPort ?? 25}\n`,
     me: 'haraka.test\n',
     ...config,
   };
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, 'config', name), text);
-  await writeFile(join(folder, 'plugins/postlane.js'), plugin);
+  await writeFile(join(folder, 'plugins/postlane.js'), plugin(relayPort !== undefined));
   const program = [process.execPath, join(haraka, 'bin/haraka'), '-c', folder];
   const server = await startServer({ name: 'Haraka', program, folder, port });
   return {

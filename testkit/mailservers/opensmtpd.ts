@@ -20,6 +20,10 @@ export async function startOpenSmtpd({ sinkPort, settings = [] }: OpenSmtpdOptio
   const port = await freePort();
   const config = join(folder, 'smtpd.conf');
   const lines = [
+    // Hands on as quickly as it takes.
+    ...['host', 'route', 'source', 'connector', 'relay', 'domain'].map((what) => `mta limit conn-delay-${what} 0`),
+    'mta limit reconn-delay-route 0',
+    'mta limit session-mail-max 1000',
     `listen on 127.0.0.1 port ${port} hostname opensmtpd.test`,
     ...settings,
     `action "sink" relay host smtp://127.0.0.1:${sinkPort}`,
