@@ -1,7 +1,7 @@
 /** Which refusals within a transaction are open: their words do not show whether they concern the mail or the connector. Pure. */
 import { askedDelayMs } from '../retry-hint.ts';
 import type { FaultClass, OpenRefusal, Reply } from '../transport.ts';
-import { believedOf } from './reply-topics.ts';
+import { believedOf, topicsOf } from './reply-topics.ts';
 import type { SmtpPhase, Verdict } from './reply-table.ts';
 
 export function openRefusal(phase: SmtpPhase, reply: Reply, suspect: FaultClass | null): OpenRefusal {
@@ -9,8 +9,21 @@ export function openRefusal(phase: SmtpPhase, reply: Reply, suspect: FaultClass 
   return { suspect, atSender: phase === 'mail', ...(pauseMs === null ? {} : { pauseMs }) };
 }
 
-/** Whether a refusal speaks of this mail or of a recipient: it is believed at once. An operator's own rule always is. */
+/** Whom a refusal is believed to speak of at once; null if it is open. What the table blames on the connector, only other messages clear. */
+export function beliefOf(phase: SmtpPhase, reply: Reply, verdict: Verdict): 'recipient' | 'message' | null {
+  if (verdict.kind === 'fault') return null;
+  if (verdict.sendAs === true && !namesHost(reply)) return 'message';
+  return believedOf(phase, reply);
+}
+
+/** Whether a refusal is believed at once. An operator's own rule always is. */
 export function isBelieved(phase: SmtpPhase, reply: Reply, verdict: Verdict & { kind: 'outcome' }): boolean {
-  if (verdict.believed === true || verdict.sendAs === true) return true;
-  return believedOf(phase, reply) !== null;
+  return verdict.believed === true || beliefOf(phase, reply, verdict) !== null;
+}
+
+/** "Not allowed to send from this IP address" is said of all mail. Exchange calls the login a client. */
+function namesHost({ text }: Reply): boolean {
+  if (/SendAsDenied|send as this|not owned by/i.test(text ?? '')) return false;
+  const { topics } = topicsOf(text ?? '');
+  return (['host', 'list', 'relay', 'rate'] as const).some((topic) => topics.has(topic));
 }

@@ -94,6 +94,9 @@ export const replyRules: readonly ReplyRule[] = [
   // The answer that matters.
   rule(endOfData, { code: /^2\d\d$/ }, accepted, 'RFC 5321 section 4.2.5'),
 
+  // The recipient takes mail from some senders only, who "must be authenticated".
+  rule(transaction, { code: /^5/, text: /RESOLVER\.(?:RST|ADR)\./i }, rejected('recipient'), exchangeCodes),
+
   // The account is throttled, exhausted, blocked or not logged in.
   rule(
     endOfData,
@@ -204,7 +207,7 @@ export const replyRules: readonly ReplyRule[] = [
     transaction,
     {
       code: /^5/,
-      text: /SendAsDenied|not owned by|send(?:ing)? as this (?:sender|address)|not (?:allowed|authorized|permitted) to (?:send|use)[^.]{0,40}(?:\bas\b|\bfrom\b|sender|address)/i,
+      text: /SendAsDenied|not owned by|send(?:ing)? as this (?:sender|address)|not (?:allowed|authorized|permitted) to (?:send|use)[^.]{0,40}(?:\bas\b|\bsender|\baddress|\bfrom\b[^.]{0,80}@)/i,
     },
     sendAs,
     'https://www.postfix.org/postconf.5.html#reject_sender_login_mismatch',

@@ -1,5 +1,9 @@
 /** Which refusals within a transaction are open, whom they suspect, and which delay of theirs counts. */
 import { describe, expect, test } from 'vitest';
+import { attribute } from '../../../src/transport/smtp/attribute.ts';
+import { parseReply } from '../../../src/transport/smtp/replies.ts';
+import { endsSessionOnly, listLimitOf } from '../../../src/transport/smtp/transaction-limits.ts';
+import { repliesOf } from '../../support/replies.ts';
 import { outcomeOf } from '../../../src/transport/smtp/outcome.ts';
 import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
 import type { SmtpPhase } from '../../../src/transport/smtp/reply-table.ts';
@@ -50,6 +54,8 @@ describe('a refusal', () => {
     ['rcpt', '450 4.7.0 Greylisted, come back'],
     ['mail', '552 5.3.4 too large'],
     ['end-of-data', '550 5.7.60 SendAsDenied'],
+    ['mail', '553 5.7.1 not authorized to send from this address'],
+    ['rcpt', '550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required'],
   ])('at %s with "%s" speaks of the mail or its recipient, and is believed', ([phase, reply]) => {
     expect(refusedAt(phase, reply).open).toBeUndefined();
   });
@@ -59,6 +65,26 @@ describe('a refusal', () => {
       suspect: null,
       atSender: false,
     });
+  });
+
+  test('is not believed as one of Send As if it names a host', () => {
+    for (const reply of [
+      '550 5.7.1 not authorized to send from this IP address',
+      '550 your host is not allowed to send as a@example.com',
+    ])
+      expect(refusedAt('mail', reply).open).toBeDefined();
+  });
+
+  test('is open in delivery if it is open for the tool that prints the table', () => {
+    for (const { phase, reply } of repliesOf('test/transport/smtp/replies.tsv')) {
+      const { outcome } = attribute(phase, parseReply(reply));
+      if (outcome === 'fault' || listLimitOf(parseReply(reply)) !== null || endsSessionOnly(parseReply(reply)))
+        continue;
+      expect([reply, refusedAt(phase, reply).open === undefined ? 'believed' : 'open']).toEqual([
+        reply,
+        outcome === 'open' ? 'open' : 'believed',
+      ]);
+    }
   });
 
   test('is believed if a rule of the operator says what it means', () => {
