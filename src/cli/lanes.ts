@@ -32,6 +32,8 @@ interface ConnectorRow {
   readonly untilMs: number | null;
   /** Messages that may be sent at once now: fewer than `limits.concurrency` after a fault, or while the server throttles. */
   readonly concurrency: number | null;
+  /** The rate that the server bears, where it has refused a faster one. */
+  readonly learnedMessagesPerMinute: number | null;
   readonly used: Used;
   readonly breaker: Breaker;
   /** Refusals that may be the connector's or the messages' own, and how many messages wait aside; null without any. */
@@ -117,7 +119,7 @@ function rowOf(
   now: number,
 ): ConnectorRow {
   const { waiting, active, delayed, sent, paused, faults, oldestWaitingAt } = status;
-  const { waitingFor, untilMs, concurrency, suspect } = status;
+  const { waitingFor, untilMs, concurrency, learnedMessagesPerMinute, suspect } = status;
   const configured = connector.direction === undefined ? null : connector;
   return {
     id: connector.id,
@@ -132,6 +134,7 @@ function rowOf(
     waitingFor,
     untilMs,
     concurrency,
+    learnedMessagesPerMinute,
     used,
     breaker: breakerOf(faults, now),
     suspect: suspect === null ? null : { ...suspect, since: new Date(suspect.since).toISOString() },
@@ -189,7 +192,8 @@ function megabytes(bytes: number): string {
   return (bytes / 1_000_000).toFixed(bytes > 0 && bytes < 9_950_000 ? 1 : 0);
 }
 
-function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker, suspect }: ConnectorRow): string {
+function stateText(row: ConnectorRow): string {
+  const { waitingFor, untilMs: waitMs, concurrency, learnedMessagesPerMinute: learned, breaker, suspect } = row;
   const { state, fault, faults, untilMs, reply } = breaker;
   const until = waitMs === null ? '' : `, continues in ${ago(waitMs)}`;
   const parts: string[] = [];
@@ -225,6 +229,7 @@ function stateText({ waitingFor, untilMs: waitMs, concurrency, breaker, suspect 
     const when = state === 'open' ? `next attempt in ${ago(untilMs ?? 0)}` : 'retrying';
     parts.push(`${fault} (${faults}×), ${when}${reply === null || reply === '' ? '' : `: ${reply}`}`);
   }
+  if (learned !== null) parts.push(`slowed to ${learned}/min, as the server refuses more`);
   if (suspect !== null) parts.push(`${suspect.setAside} set aside: ${suspect.reply}`);
   return parts.length === 0 ? 'ok' : parts.join('; ');
 }

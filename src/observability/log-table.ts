@@ -104,7 +104,7 @@ export const logTable: LogTable = {
   'connector-fault': {
     level: 'warn',
     text: 'connector cannot send: its lane pauses',
-    fields: ['connector', 'id', 'fault', 'faults', 'pauseMs', 'concurrency', 'code', 'reply'],
+    fields: ['connector', 'id', 'fault', 'faults', 'pauseMs', 'concurrency', 'messagesPerMinute', 'code', 'reply'],
   },
   'connector-recovered': {
     level: 'info',

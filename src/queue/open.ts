@@ -16,7 +16,6 @@ import { defaultMessageLimits, type MessageLimits } from '../message/message.ts'
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createQuota, type Quota } from './lanes/quota.ts';
-import { createPacer, type Pacer } from './lanes/rate.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
@@ -50,7 +49,6 @@ export interface OpenQueues {
   readonly deadLetters: DeadLetters;
   readonly contents: ContentStore;
   readonly quota: Quota;
-  readonly pacer: Pacer;
   /** The form of what is stored here, against that of this release. */
   readonly form: { read(): Promise<FormAnswer>; note(): Promise<void> };
   /** How much room there is for new messages. */
@@ -110,7 +108,6 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     intake,
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
-    pacer: createPacer(redis, shards),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),

@@ -68,6 +68,8 @@ export type WorkerEvent =
       readonly pauseMs: number;
       /** Messages at once after the fault. */
       readonly concurrency: number;
+      /** The rate that was learned; null if there is none. */
+      readonly messagesPerMinute: number | null;
       readonly code: string | null;
       readonly reply: string | null;
     }

@@ -9,7 +9,7 @@ import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import type { Transport } from '../transport/transport.ts';
 import { deliver } from './attempt/deliver.ts';
-import { faultPauses, foundBlockedFirstMs, longestHoldMs, type FoundFault } from './attempt/retry-policy.ts';
+import { firstPauseMs, faultPauses, longestHoldMs, type FoundFault } from './attempt/retry-policy.ts';
 import type { Delivery, DeliverTools, Next } from './attempt/task.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { setInvalidAside, setUnsoundAside, type UnsoundTools } from './unsound-jobs.ts';
@@ -176,17 +176,18 @@ async function countFault(
   { lanes, emit, pauseScale }: LaneTools,
 ): Promise<void> {
   const text = reply.text ?? '';
-  const firstMs = found && fault === 'blocked' ? foundBlockedFirstMs : faultPauses[fault].firstMs;
-  const { pauseMs, faults, concurrency } = await lanes.fault(connector.id, {
+  const { pauseMs, faults, concurrency, messagesPerMinute } = await lanes.fault(connector.id, {
     kind: fault,
     reply: text,
     toldMs: toldMs === null ? null : toldMs * pauseScale,
-    firstMs: firstMs * pauseScale,
+    firstMs: firstPauseMs(fault, found, reply) * pauseScale,
     longestMs: faultPauses[fault].longestMs * pauseScale,
-    concurrency: connector.limits.concurrency,
+    found,
+    limits: connector.limits,
     longestHoldMs: longestHoldMs * pauseScale,
   });
-  emit({ event: 'connector-fault', ...about, fault, faults, pauseMs, concurrency, code: reply.code, reply: text });
+  const inForce = { concurrency, messagesPerMinute };
+  emit({ event: 'connector-fault', ...about, fault, faults, pauseMs, ...inForce, code: reply.code, reply: text });
 }
 
 async function commitAlone(write: LedgerWrite, connectorId: string, tools: LaneTools): Promise<void> {

@@ -6,7 +6,7 @@ import { processLaneJob, type LaneTools } from './lane-processor.ts';
 import type { ConnectorConfig } from './settings.ts';
 
 export interface LaneWorkersOptions {
-  readonly open: Pick<OpenQueues, 'laneWorker' | 'pacer'>;
+  readonly open: Pick<OpenQueues, 'laneWorker'>;
   /** undefined: this process does not know the connector. */
   readonly connectorOf: (connectorId: string) => ConnectorConfig | undefined;
   readonly tools: LaneTools;
@@ -32,9 +32,8 @@ export function createLaneWorkers({ open, connectorOf, tools, lane, signal }: La
         await job.moveToWait(token).catch(() => undefined);
         throw new WaitingError();
       }
-      const rate = connector.limits.messagesPerMinute;
       // If this fails, BullMQ's own interval holds.
-      if (rate !== null) open.pacer(connectorId, rate).catch(() => undefined);
+      tools.lanes.pace(connectorId, connector.limits.messagesPerMinute).catch(() => undefined);
       return processLaneJob({ job, token, signal: cancelled ?? signal, connector }, tools);
     };
   return {

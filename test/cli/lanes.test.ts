@@ -43,6 +43,7 @@ describe('connectors, pause, resume', () => {
         waitingFor: 'work',
         untilMs: null,
         concurrency: 5,
+        learnedMessagesPerMinute: null,
         used: { recipientsPerDay: null, bytesPerWindow: null },
         limits: {
           preset: null,

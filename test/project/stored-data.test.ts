@@ -15,6 +15,7 @@ function made(): string[] {
     sessionsOf: ['CONNECTOR'],
     connector: ['CONNECTOR'],
     attribution: ['CONNECTOR'],
+    refusals: ['CONNECTOR'],
     connectorStats: ['CONNECTOR'],
     connectorWait: ['CONNECTOR'],
     quota: ['CONNECTOR', 'KIND'],

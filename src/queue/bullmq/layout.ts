@@ -142,10 +142,10 @@ local function limitedFor(limiter, max)
 end
 `;
 
-/** `setConcurrency(meta, count)`, `setLimits(meta, count, max, duration)`. */
-export const luaSetConcurrency = `
-local function setConcurrency(meta, count)
-  redis.call('HSET', meta, '${metaFields.concurrency}', count)
+/** `setRate(meta, max, duration)`, `setLimits(meta, count, max, duration)`. */
+export const luaSetRate = `
+local function setRate(meta, max, duration)
+  redis.call('HSET', meta, '${metaFields.max}', max, '${metaFields.duration}', duration)
 end
 `;
 export const luaSetLimits = `

@@ -1,6 +1,7 @@
 /** The Lua that attributes refusals: notes one and judges it, and returns the messages that were set aside. */
 import { luaCallToFront, luaReturnToFront } from '../bullmq/layout.ts';
 import { luaNow, script } from '../lua/script.ts';
+import { keepRefusalsMs } from './scripts.ts';
 
 /** Refusals of one connector that are compared. Beyond it a message is set aside without a note, and tried again at its time. */
 const maxNotes = 1_000;
@@ -18,6 +19,52 @@ const attributionCounts = {
 const { fault, permanent, temporary } = attributionCounts;
 
 /**
+ * Where messages are often refused by themselves, some in a row mean nothing: that many canary messages in a row must be refused that
+ * chance alone would do it less than once in a thousand times. `mostInARow` bounds it.
+ */
+const chance = 0.001;
+const mostInARow = 20;
+/** As if so many more had been accepted: a few refusals are no ratio yet. */
+const acceptedBefore = 20;
+/** Messages after which the old ones count half. */
+const windowMessages = 2_000;
+
+const luaTaken = `
+local function taken()
+  return tonumber(redis.call('HGET', stats, 'sent') or '0')
+end
+`;
+
+/** `inARow(class)` → how many canary messages must be refused in a row; 0 if the others show nothing. */
+const luaInARow = `${luaTaken}
+local function inARow(class)
+  local row = redis.call('HMGET', refusals, 'own:' .. class, 'ownSent')
+  local own = tonumber(row[1] or '0')
+  if own < 3 then return 0 end
+  local accepted = math.max(0, taken() - tonumber(row[2] or '0')) + ${acceptedBefore}
+  return math.min(${mostInARow}, math.ceil(math.log(${chance}) / math.log(own / (own + accepted))))
+end
+`;
+
+/** `noteOwn(class)`: a message was refused by itself. */
+const luaNoteOwn = `${luaTaken}
+local function noteOwn(class)
+  local sent = taken()
+  redis.call('HSETNX', refusals, 'ownSent', sent)
+  redis.call('HINCRBY', refusals, 'own:' .. class, 1)
+  local from = tonumber(redis.call('HGET', refusals, 'ownSent'))
+  if sent - from > ${windowMessages} or sent < from then
+    redis.call('HSET', refusals, 'ownSent', sent - math.floor(math.max(0, sent - from) / 2))
+    for _, each in ipairs({ 'fault', '5', '4' }) do
+      local own = tonumber(redis.call('HGET', refusals, 'own:' .. each) or '0')
+      redis.call('HSET', refusals, 'own:' .. each, math.floor(own / 2))
+    end
+  end
+  redis.call('PEXPIRE', refusals, ${keepRefusalsMs})
+end
+`;
+
+/**
  * Notes a refusal and says whose it is, as far as the others show: `own` is the message's, `fault` the connector's, `again` that
  * of the fault which this message has shown already, `aside` unknown. Where it is unknown, one waiting message of the lane is
  * called to the front: the canary message. `class` is `fault`, `5` or `4`. → [verdict, refusals of this message in a row].
@@ -27,11 +74,11 @@ const { fault, permanent, temporary } = attributionCounts;
  */
 export const accuseScript = script(
   {
-    keys: ['attribution', 'faults', 'rowKey', 'wait', 'prioritized'],
+    keys: ['attribution', 'faults', 'rowKey', 'wait', 'prioritized', 'refusals', 'stats'],
     args: ['id', 'job', 'alike', 'class', 'atSender', 'reply', 'holdMs', 'keepMs', 'random'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaCallToFront}
+  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}
 local row = redis.call('HMGET', rowKey, 'begun', 'attributed', 'aside')
 local begun = tonumber(row[1] or '0')
 local mine, others = nil, {}
@@ -93,9 +140,10 @@ for _, other in ipairs(others) do
   if other.note.alike == alike then count(same, other.note) end
   if other.note.class == class then count(any, other.note) end
 end
+local run = inARow(class)
 local function enough(group, needed, canaries)
   if atSender == '1' and class ~= '5' then canaries = 0 end
-  return group.count >= needed and group.canaries >= canaries
+  return group.count >= math.max(needed, run) and group.canaries >= math.max(canaries, run)
 end
 local how
 if class == 'fault' then how = enough(same, ${fault.alike}, ${fault.canaries}) and 'alike'
@@ -135,13 +183,13 @@ return finish('aside')
  */
 export const answerScript = script(
   {
-    keys: ['attribution', 'delayed', 'wait'],
+    keys: ['attribution', 'delayed', 'wait', 'refusals', 'stats'],
     moreKeys: 'rowsAndJobs',
     args: ['mode'],
     moreArgs: 'names',
     allowOom: true,
   },
-  /* lua */ `${luaReturnToFront}
+  /* lua */ `${luaReturnToFront}${luaNoteOwn}
 local ok = tonumber(redis.call('HGET', attribution, 'ok') or '0')
 local due, attributed = {}, 0
 for i = 1, #names, 2 do
@@ -153,7 +201,10 @@ for i = 1, #names, 2 do
     -- One that has ended meanwhile, as a cancelled one has, is not touched any more.
     local waits = row[1] and (row[2] == 'deferred' or row[2] == 'sending')
     if waits then due[#due + 1] = { field = field, note = note, row = rowsAndJobs[i], jobKey = rowsAndJobs[i + 1], job = names[i + 1] }
-    else redis.call('HDEL', attribution, field) end
+    else
+      redis.call('HDEL', attribution, field)
+      if mode == 'answered' and note.class == '4' and not note.back then noteOwn('4') end
+    end
   end
 end
 -- The last to be put at the front is the first to be taken.
@@ -171,6 +222,7 @@ for _, each in ipairs(due) do
     if mode == 'answered' and not each.note.back then
       attributed = attributed + 1
       redis.call('HSET', each.row, 'attributed', each.note.alike)
+      noteOwn(each.note.class)
       -- It is not tried a second time: this was its attempt.
       if each.note.class == '5' then redis.call('HINCRBY', each.row, 'attempts', 1) end
     end

@@ -68,13 +68,14 @@ export function createAttributions(
     const keys = shardKeys(connectorId);
     const { delayed, wait } = laneKeys(connectorId);
     const attribution = keys.attribution(connectorId);
+    const [refusals, stats] = [keys.refusals(connectorId), keys.connectorStats(connectorId)];
     const ids = await openIds(attribution);
     let returned = 0;
     // Backwards: the last page to be put at the front is the first to be taken.
     for (let end = Math.max(ids.length, 1); end > 0; end -= page) {
       const some = ids.slice(Math.max(0, end - page), end);
       const [count] = (await run(redis, answerScript, {
-        keys: { attribution, delayed, wait },
+        keys: { attribution, delayed, wait, refusals, stats },
         moreKeys: some.flatMap((id) => [keys.ledger(id), keys.laneJob(connectorId, id)]),
         args: { mode: mode === 'all' && end > page ? 'page' : mode },
         moreArgs: some.flatMap((id) => [id, jobIdOf(id)]),
@@ -96,6 +97,8 @@ export function createAttributions(
           rowKey: keys.ledger(id),
           wait,
           prioritized,
+          refusals: keys.refusals(connectorId),
+          stats: keys.connectorStats(connectorId),
         },
         args: {
           id,

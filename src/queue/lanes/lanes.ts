@@ -9,11 +9,13 @@ import { createAttributions, type Attributions } from './attribution.ts';
 import { createLaneContext } from './context.ts';
 import { enterLane, type LaneEntry } from './enter.ts';
 import { createLaneControls, type LaneControls } from './limits.ts';
+import { createPacer, type Pacer } from './rate.ts';
 import { createReadyLanes, type ReadyLanes } from './ready.ts';
 import { laneStatus, type LaneStatus } from './status.ts';
 
 export interface Lanes extends ReadyLanes, LaneControls {
   readonly attribution: Attributions;
+  readonly pace: Pacer;
   queue(connectorId: string): Queue;
   /** Puts a message into a lane with its row in the ledger: see `enterLane`. */
   enter(connectorId: string, entry: LaneEntry, row: NewRow, requeued: boolean): Promise<IdStatus>;
@@ -30,9 +32,11 @@ export function createLanes(
   const context = createLaneContext(redis, shards, queues);
   const ready = createReadyLanes(context);
   const attribution = createAttributions(context, ready);
+  const slowed = new Set<string>();
   return {
     ...ready,
-    ...createLaneControls(context, ready, attribution),
+    ...createLaneControls(context, ready, attribution, slowed),
+    pace: createPacer(redis, shards, slowed),
     attribution,
     queue: context.queue,
     enter: (connectorId, entry, row, requeued) => enterLane(context, rows, connectorId, entry, row, requeued),

@@ -2,7 +2,7 @@
 import { run } from '../lua/script.ts';
 import type { Attributions } from './attribution.ts';
 import type { LaneContext } from './context.ts';
-import { rateLimitOf } from './rate.ts';
+import { bullmqRateOf } from './rate.ts';
 import type { ReadyLanes } from './ready.ts';
 import { faultScript, limitsScript } from './scripts.ts';
 import type { LaneSnapshot } from './snapshot.ts';
@@ -20,8 +20,10 @@ interface NewFault {
   readonly toldMs: number | null;
   readonly firstMs: number;
   readonly longestMs: number;
-  /** The configured number of messages at once. */
-  readonly concurrency: number;
+  /** Refusals of several messages have shown it. */
+  readonly found: boolean;
+  /** As configured. */
+  readonly limits: LaneLimits;
   /** How long a number that was too much for a server is not tried again, at most. */
   readonly longestHoldMs: number;
 }
@@ -32,6 +34,8 @@ interface FaultPause {
   readonly faults: number;
   /** Messages at once after the pause. */
   readonly concurrency: number;
+  /** The rate that was learned; null if there is none. */
+  readonly messagesPerMinute: number | null;
 }
 
 export interface LaneControls {
@@ -50,20 +54,9 @@ export interface LaneControls {
   fault(connectorId: string, fault: NewFault): Promise<FaultPause>;
 }
 
-/**
- * BullMQ's `rateLimit(ms)`, which pauses a lane, works only where a rate limit is set (getRateLimitTTL.lua). So a lane
- * without one gets one that nothing reaches.
- */
-const unreachableRate = { max: 1_000_000, durationMs: 1_000 };
-
-/** As BullMQ has it, with a rate that nothing reaches where there is none. */
-function rateOf(messagesPerMinute: number | null): { readonly max: number; readonly durationMs: number } {
-  return messagesPerMinute === null ? unreachableRate : rateLimitOf(messagesPerMinute);
-}
-
 /** Whether a lane has other limits than these: it is new, its server was probed, or Redis has lost them. */
 export function differs({ limits: found }: LaneSnapshot, { concurrency, messagesPerMinute }: LaneLimits): boolean {
-  const { max, durationMs } = rateOf(messagesPerMinute);
+  const { max, durationMs } = bullmqRateOf(messagesPerMinute);
   return (
     Number(found.concurrency) !== concurrency || Number(found.max) !== max || Number(found.duration) !== durationMs
   );
@@ -73,23 +66,36 @@ export function createLaneControls(
   { redis, queue, shardKeys, laneKeys }: LaneContext,
   { refresh }: Pick<ReadyLanes, 'refresh'>,
   attribution: Pick<Attributions, 'returnAll'>,
+  slowed: Set<string>,
 ): LaneControls {
+  const note = (connectorId: string, isSlowed: boolean): void => {
+    if (isSlowed) slowed.add(connectorId);
+    else slowed.delete(connectorId);
+  };
   const clearFaults = async (connectorId: string): Promise<void> => {
     const keys = shardKeys(connectorId);
-    await redis.del(keys.connector(connectorId), laneKeys(connectorId).limiter, keys.connectorWait(connectorId));
+    const { limiter } = laneKeys(connectorId);
+    await redis.del(keys.connector(connectorId), keys.refusals(connectorId), limiter, keys.connectorWait(connectorId));
     await attribution.returnAll(connectorId);
   };
   return {
     clearFaults,
 
     async setLimits(connectorId, { concurrency, messagesPerMinute }) {
-      const { max, durationMs } = rateOf(messagesPerMinute);
       const keys = shardKeys(connectorId);
       const { meta, limiter } = laneKeys(connectorId);
-      const inForce = await run(redis, limitsScript, {
-        keys: { meta, faults: keys.connector(connectorId), limiter, waitReason: keys.connectorWait(connectorId) },
-        args: { configured: concurrency, max, durationMs },
-      });
+      const [inForce, isSlowed] = (await run(redis, limitsScript, {
+        keys: {
+          meta,
+          faults: keys.connector(connectorId),
+          limiter,
+          waitReason: keys.connectorWait(connectorId),
+          refusals: keys.refusals(connectorId),
+          stats: keys.connectorStats(connectorId),
+        },
+        args: { configured: concurrency, ...bullmqRateOf(messagesPerMinute) },
+      })) as unknown[];
+      note(connectorId, Number(isSlowed) === 1);
       await refresh(connectorId, 'sooner', true);
       return Number(inForce);
     },
@@ -118,15 +124,30 @@ export function createLaneControls(
       await run(redis, endHoldScript, { keys: { waitReason }, moreArgs });
     },
 
-    async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs, concurrency, longestHoldMs }) {
+    async fault(connectorId, { kind, reply, toldMs, firstMs, longestMs, found, limits, longestHoldMs }) {
       const { meta, active, wait, prioritized, limiter } = laneKeys(connectorId);
       const keys = shardKeys(connectorId);
       const [faults, waitReason] = [keys.connector(connectorId), keys.connectorWait(connectorId)];
+      const [refusals, stats] = [keys.refusals(connectorId), keys.connectorStats(connectorId)];
+      const { max, durationMs } = bullmqRateOf(limits.messagesPerMinute);
       const answer = (await run(redis, faultScript, {
-        keys: { faults, meta, active, wait, prioritized, limiter, waitReason },
-        args: { firstMs, longestMs, toldMs: toldMs ?? '', kind, reply, configured: concurrency, longestHoldMs },
+        keys: { faults, meta, active, wait, prioritized, limiter, waitReason, refusals, stats },
+        args: {
+          firstMs,
+          longestMs,
+          toldMs: toldMs ?? '',
+          kind,
+          reply,
+          found: found ? 1 : 0,
+          configured: limits.concurrency,
+          max,
+          durationMs,
+          longestHoldMs,
+        },
       })) as unknown[];
-      return { pauseMs: Number(answer[0]), faults: Number(answer[1]), concurrency: Number(answer[2]) };
+      const [pauseMs, count, concurrency, perMinute] = answer.map(Number) as [number, number, number, number];
+      note(connectorId, perMinute >= 0);
+      return { pauseMs, faults: count, concurrency, messagesPerMinute: perMinute < 0 ? null : perMinute };
     },
   };
 }

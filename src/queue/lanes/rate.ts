@@ -22,7 +22,9 @@
 import type { RedisClient } from '../redis/connection.ts';
 import { laneName } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
-import { run, script } from '../lua/script.ts';
+import { metaFields, luaSetRate } from '../bullmq/layout.ts';
+import { luaLearnedRate, luaWithLearned } from '../lua/learned-rate.ts';
+import { luaNow, run, script } from '../lua/script.ts';
 
 /** By how much an interval is longer than the limit asks. */
 const slack = 1.0125;
@@ -45,24 +47,35 @@ export function rateLimitOf(messagesPerMinute: number): RateLimit {
 
 /**
  * After a message was taken: moves the limiter so that the lane stays on its schedule. `plan` is the theoretical arrival time of
- * the next message in µs of Redis' clock (GCRA's TAT, ITU-T I.371).
+ * the next message in µs of Redis' clock (GCRA's TAT, ITU-T I.371). A learned rate grows with each message, and ends here.
+ * `intervalUs`: of the configured rate, 0 where that has none. → 1 if the rate in force is a learned one.
  *
  * @lua
  */
 export const takenScript = script(
   {
-    keys: ['limiter', 'plan', 'ready'],
-    args: ['durationMs', 'intervalUs', 'toleranceUs', 'connector'],
+    keys: ['limiter', 'plan', 'ready', 'meta', 'refusals', 'stats'],
+    args: ['max', 'durationMs', 'intervalUs', 'toleranceUs', 'connector'],
     allowOom: true,
   },
-  /* lua */ `
+  /* lua */ `${luaNow}${luaSetRate}${luaLearnedRate}${luaWithLearned}
+local rate = learnedRate(refusals, stats)
+local most, window, learned = withLearned(rate, max, durationMs)
+local duration, interval = window * 1000, tonumber(intervalUs)
+if learned then
+  duration = tonumber(redis.call('HGET', meta, '${metaFields.duration}') or window) * 1000
+  interval = 1000000 / rate
+end
+if window * 1000 ~= duration then setRate(meta, most, window) end
+if not learned and redis.call('HDEL', refusals, 'rate', 'bounded', 'again') > 0 then setRate(meta, most, window) end
+local answer = learned and 1 or 0
+if interval == 0 then return answer end
 -- Not one of ours: the lane pauses, or its limit has just been changed.
-if redis.call('GET', limiter) ~= '1' then return end
+if redis.call('GET', limiter) ~= '1' then return answer end
 local left = redis.call('PTTL', limiter)
-if left < 0 then return end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local duration, interval, tolerance = tonumber(durationMs) * 1000, tonumber(intervalUs), tonumber(toleranceUs)
+if left < 0 then return answer end
+now = clock[1] * 1000000 + clock[2]
+local tolerance = tonumber(toleranceUs)
 local taken = now - math.max(0, duration - left * 1000)
 local planned = tonumber(redis.call('GET', plan) or taken)
 -- A pause that was ended by hand leaves a plan ahead of its time, and at most one interval of it is owed.
@@ -70,29 +83,47 @@ planned = math.max(math.min(planned, taken + interval), taken - tolerance)
 local next = planned + interval
 redis.call('SET', plan, string.format('%.0f', next), 'PX', math.ceil(interval / 1000) + 60000)
 local wait = math.ceil((next - now) / 1000)
-if wait >= left then return end
+if wait >= left then return answer end
 if wait > 0 then redis.call('PEXPIRE', limiter, wait) else redis.call('DEL', limiter) end
 redis.call('ZADD', ready, 'XX', 'LT', math.ceil(next / 1000), connector)
+return answer
 `,
 );
 
-/** Keeps a lane on its schedule; to be called for each message that was taken from it. */
-export type Pacer = (connectorId: string, messagesPerMinute: number) => Promise<void>;
+/** As BullMQ has it. A lane without a rate has one that nothing reaches: BullMQ's `rateLimit(ms)` needs one (getRateLimitTTL.lua). */
+export function bullmqRateOf(messagesPerMinute: number | null): { readonly max: number; readonly durationMs: number } {
+  return messagesPerMinute === null ? { max: 1_000_000, durationMs: 1_000 } : rateLimitOf(messagesPerMinute);
+}
 
-export function createPacer(redis: RedisClient, shards: Shards): Pacer {
+/** Keeps a lane on its schedule; to be called for each message that was taken from it. */
+export type Pacer = (connectorId: string, messagesPerMinute: number | null) => Promise<void>;
+
+/** `slowed`: lanes with a learned rate, as far as this process knows. The others find out when they set limits. */
+export function createPacer(redis: RedisClient, shards: Shards, slowed: Set<string>): Pacer {
   return async (connectorId, messagesPerMinute) => {
-    const { durationMs, intervalMs } = rateLimitOf(messagesPerMinute);
-    if (intervalMs === null) return;
+    const intervalMs = messagesPerMinute === null ? null : rateLimitOf(messagesPerMinute).intervalMs;
+    if (intervalMs === null && !slowed.has(connectorId)) return;
+    const { max, durationMs } = bullmqRateOf(messagesPerMinute);
     const keys = shards.keysOf(connectorId);
-    const limiter = keys.queue(laneName(connectorId), 'limiter');
-    await run(redis, takenScript, {
-      keys: { limiter, plan: keys.plan(connectorId), ready: keys.ready },
+    const lane = laneName(connectorId);
+    const isSlowed = await run(redis, takenScript, {
+      keys: {
+        limiter: keys.queue(lane, 'limiter'),
+        plan: keys.plan(connectorId),
+        ready: keys.ready,
+        meta: keys.queue(lane, 'meta'),
+        refusals: keys.refusals(connectorId),
+        stats: keys.connectorStats(connectorId),
+      },
       args: {
+        max,
         durationMs,
-        intervalUs: Math.round(intervalMs * 1_000),
+        intervalUs: Math.round((intervalMs ?? 0) * 1_000),
         toleranceUs: toleranceMs * 1_000,
         connector: connectorId,
       },
     });
+    if (isSlowed === 1) slowed.add(connectorId);
+    else slowed.delete(connectorId);
   };
 }

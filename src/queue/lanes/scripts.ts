@@ -1,16 +1,13 @@
 /** The Lua of the `ready` set: which lanes may have something to do, and from when. */
-import {
-  luaDelayedUntil,
-  luaLimitedFor,
-  luaLimitsOf,
-  luaSetConcurrency,
-  luaSetLimits,
-  luaWaiting,
-} from '../bullmq/layout.ts';
+import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaSetLimits, luaWaiting } from '../bullmq/layout.ts';
 import { luaWriteRow } from '../ledger/scripts.ts';
 import { lua, luaNow, script } from '../lua/script.ts';
 import { luaDecrease, luaInForce } from '../lua/adaptive-concurrency.ts';
+import { luaLearn, luaLearnedRate, luaWithLearned } from '../lua/learned-rate.ts';
 import { luaHold } from './wait-reasons.ts';
+
+/** How long what refusals have shown of a connector is kept after the last one, in ms. */
+export const keepRefusalsMs = 3_600_000;
 
 /** → [ms until the next lane is due or -1, lanes that are due and were not claimed, ids…]. Oldest first, so round robin. */
 export const claimScript = script(
@@ -122,33 +119,52 @@ return { 'ok', added }
 
 /**
  * The limits that BullMQ enforces. A connector with faults is probed by one message at a time, so its lane's concurrency is
- * 1 until one succeeds; while its server throttles it is what that seems to bear. → the concurrency in force.
+ * 1 until one succeeds; while its server throttles both are what that seems to bear. → the concurrency in force, and whether the
+ * rate is a learned one.
  */
 export const limitsScript = script(
-  { keys: ['meta', 'faults', 'limiter', 'waitReason'], args: ['configured', 'max', 'durationMs'], allowOom: true },
-  /* lua */ `${luaInForce}${luaSetLimits}
+  {
+    keys: ['meta', 'faults', 'limiter', 'waitReason', 'refusals', 'stats'],
+    args: ['configured', 'max', 'durationMs'],
+    allowOom: true,
+  },
+  /* lua */ `${luaNow}${luaInForce}${luaSetLimits}${luaLearnedRate}${luaWithLearned}
 local concurrency = inForce(faults, tonumber(configured))
-setLimits(meta, concurrency, max, durationMs)
+local most, window, learned = withLearned(learnedRate(refusals, stats), max, durationMs)
+setLimits(meta, concurrency, most, window)
 -- A faster rate begins with the next message, not after the interval of the slower one. Other waits keep their time.
-if redis.call('PTTL', limiter) > tonumber(durationMs) and redis.call('EXISTS', waitReason) == 0 then
-  redis.call('PEXPIRE', limiter, durationMs)
+if redis.call('PTTL', limiter) > window and redis.call('EXISTS', waitReason) == 0 then
+  redis.call('PEXPIRE', limiter, window)
 end
-return concurrency
+return { concurrency, learned and 1 or 0 }
 `,
 );
 
 /**
  * Counts a fault of a connector and pauses its lane. `toldMs` is empty where the server told no time. While a pause
  * runs, further faults (of sends that had begun) do not lengthen it. From here on the lane is probed by one message at a time.
- * → pause, faults, how many messages at once the server seems to bear.
+ * `found`: refusals of several messages have shown it, so they may have come too fast; where others wait, the rate is learned.
+ * → pause, faults, how many messages at once the server seems to bear, and the learned rate per minute or -1.
  */
 export const faultScript = script(
   {
-    keys: ['faults', 'meta', 'active', 'wait', 'prioritized', 'limiter', 'waitReason'],
-    args: ['firstMs', 'longestMs', 'toldMs', 'kind', 'reply', 'configured', 'longestHoldMs'],
+    keys: ['faults', 'meta', 'active', 'wait', 'prioritized', 'limiter', 'waitReason', 'refusals', 'stats'],
+    args: [
+      'firstMs',
+      'longestMs',
+      'toldMs',
+      'kind',
+      'reply',
+      'found',
+      'configured',
+      'max',
+      'durationMs',
+      'longestHoldMs',
+    ],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetConcurrency}${luaHold}
+  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaLearnedRate}${luaLearn}${luaWithLearned}
+local rate = learnedRate(refusals, stats)
 local running = redis.call('HMGET', faults, 'until', 'faults')
 local till = tonumber(running[1] or '0')
 local pause
@@ -157,8 +173,15 @@ if till > now then
   if toldMs ~= '' and tonumber(toldMs) > pause then pause = tonumber(toldMs) end
 else
   local count = redis.call('HINCRBY', faults, 'faults', 1)
+  if kind == 'throttled' and found == '1' and waiting(wait, prioritized) > 0 then
+    rate = learn(refusals, stats)
+    redis.call('PEXPIRE', refusals, ${keepRefusalsMs})
+  end
   if toldMs ~= '' then pause = tonumber(toldMs)
-  else pause = math.min(tonumber(longestMs), tonumber(firstMs) * 2 ^ math.min(count - 1, 20)) end
+  else
+    local first = rate and firstPause(refusals, rate) or tonumber(firstMs)
+    pause = math.min(tonumber(longestMs), first * 2 ^ math.min(count - 1, 20))
+  end
   redis.call('HSETNX', faults, 'since', now)
 end
 pause = math.max(1, math.ceil(pause))
@@ -171,9 +194,10 @@ if kind == 'throttled' then
   if tried > full or waiting(wait, prioritized) > 0 then tried = full end
   level = decrease(faults, level, tried, pause, tonumber(longestHoldMs))
 end
-setConcurrency(meta, 1)
+local most, window, learned = withLearned(rate, max, durationMs)
+setLimits(meta, 1, most, window)
 redis.call('HSET', faults, 'until', now + pause, 'fault', kind, 'reply', reply)
 hold(limiter, waitReason, pause, 'fault')
-return { pause, tonumber(redis.call('HGET', faults, 'faults') or '1'), level }
+return { pause, tonumber(redis.call('HGET', faults, 'faults') or '1'), level, learned and math.floor(rate * 60) or -1 }
 `,
 );

@@ -32,6 +32,8 @@ export interface LaneStatus {
   readonly untilMs: number | null;
   /** Messages that may be on their way at once now; null before any worker has set it. */
   readonly concurrency: number | null;
+  /** The rate at which messages are taken since the server refused a faster one; null if none was learned. */
+  readonly learnedMessagesPerMinute: number | null;
 }
 
 export async function laneStatus(
@@ -41,7 +43,12 @@ export async function laneStatus(
 ): Promise<LaneStatus> {
   const lane = queue(connectorId);
   const keys = shardKeys(connectorId);
-  const waitKeys = { ...laneKeys(connectorId), waitReason: keys.connectorWait(connectorId) };
+  const waitKeys = {
+    ...laneKeys(connectorId),
+    waitReason: keys.connectorWait(connectorId),
+    refusals: keys.refusals(connectorId),
+    stats: keys.connectorStats(connectorId),
+  };
   const [counts, paused, oldest, faults, sent, suspect, wait] = await Promise.all([
     lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
     lane.isPaused(),
@@ -49,9 +56,9 @@ export async function laneStatus(
     redis.hgetall(keys.connector(connectorId)),
     redis.hget(keys.connectorStats(connectorId), 'sent'),
     attribution.suspect(connectorId),
-    run(redis, waitScript, { keys: waitKeys }) as Promise<[WaitReason, number, number]>,
+    run(redis, waitScript, { keys: waitKeys }) as Promise<[WaitReason, number, number, number]>,
   ]);
-  const [waitingFor, untilMs, concurrency] = wait;
+  const [waitingFor, untilMs, concurrency, learned] = wait;
   return {
     waiting: (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0),
     active: counts['active'] ?? 0,
@@ -65,6 +72,7 @@ export async function laneStatus(
     waitingFor,
     untilMs: untilMs < 0 ? null : untilMs,
     concurrency: concurrency < 0 ? null : concurrency,
+    learnedMessagesPerMinute: learned < 0 ? null : learned,
   };
 }
 

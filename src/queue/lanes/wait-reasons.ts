@@ -1,6 +1,7 @@
 /** What a lane waits for, and until when: the reason is written beside BullMQ's limiter, with the same end. */
 import type { QuotaKind } from './quota.ts';
 import { luaCloseLimiter, luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
+import { luaLearnedRate } from '../lua/learned-rate.ts';
 import { luaNow, script } from '../lua/script.ts';
 
 /** Why a lane was made to wait for a time. */
@@ -59,21 +60,23 @@ return 0
 `,
 );
 
-/** → [reason, ms until its end or -1, concurrency in force or -1]. */
+/** → [reason, ms until its end or -1, concurrency in force or -1, learned rate per minute or -1]. */
 export const waitScript = script(
-  { keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter', 'waitReason'] },
-  /* lua */ `${luaNow}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
+  { keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter', 'waitReason', 'refusals', 'stats'] },
+  /* lua */ `${luaNow}${luaLearnedRate}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
 local paused, concurrency, max = limitsOf(meta)
 local inForce = concurrency or -1
-if paused then return { 'pause', -1, inForce } end
+local learned = learnedRate(refusals, stats)
+learned = learned and math.floor(learned * 60) or -1
+if paused then return { 'pause', -1, inForce, learned } end
 if waiting(wait, prioritized) == 0 then
   local first = delayedUntil(delayed)
-  if not first then return { 'work', -1, inForce } end
-  return { 'retry', math.max(0, first - now), inForce }
+  if not first then return { 'work', -1, inForce, learned } end
+  return { 'retry', math.max(0, first - now), inForce, learned }
 end
 local limited = limitedFor(limiter, max)
-if limited then return { redis.call('GET', waitReason) or 'rate', limited, inForce } end
-if concurrency and redis.call('LLEN', active) >= concurrency then return { 'concurrency', -1, inForce } end
-return { 'nothing', -1, inForce }
+if limited then return { redis.call('GET', waitReason) or 'rate', limited, inForce, learned } end
+if concurrency and redis.call('LLEN', active) >= concurrency then return { 'concurrency', -1, inForce, learned } end
+return { 'nothing', -1, inForce, learned }
 `,
 );

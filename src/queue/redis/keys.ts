@@ -43,6 +43,8 @@ export interface ShardKeys {
   readonly connector: (connectorId: string) => string;
   /** HASH of refusals within a transaction whose cause is not known yet; only while there are any. */
   readonly attribution: (connectorId: string) => string;
+  /** HASH of how often a connector's messages are refused by themselves, and of the rate that its server bears. */
+  readonly refusals: (connectorId: string) => string;
   /** HASH of what a connector has done, over all workers; `sent` counts messages. */
   readonly connectorStats: (connectorId: string) => string;
   /** STRING why a lane waits, with the same end as its limiter's. */
@@ -93,6 +95,7 @@ export function keysOf(prefix: string): HomeKeys {
     deadLetter: (id) => `${prefix}:dead:${id}`,
     connector: (connectorId) => `${prefix}:connector:${connectorId}`,
     attribution: (connectorId) => `${prefix}:connector:${connectorId}:attribution`,
+    refusals: (connectorId) => `${prefix}:connector:${connectorId}:refusals`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
     connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,

@@ -232,10 +232,18 @@ export const faultPauses: Readonly<Record<FaultClass, { readonly firstMs: number
 };
 
 /**
- * The first pause after refusals that name no fault, but which canary messages got as well: one that blocks everything is looked at
- * by someone, and a false alarm must not cost much.
+ * The first pause after refusals of several messages. One that blocks everything is looked at by someone, and a false alarm must not
+ * cost much. A server that counts messages is tried again soon, so that its rate is found; one that says 421 closes the connection
+ * because it is short of something else (RFC 5321 section 3.8).
  */
-export const foundBlockedFirstMs = 60_000;
+const foundPauses = { blockedMs: 60_000, throttledMs: 1_000 } as const;
+
+/** `found`: refusals of several messages have shown the fault. */
+export function firstPauseMs(fault: FaultClass, found: boolean, { code }: Reply): number {
+  if (found && fault === 'blocked') return foundPauses.blockedMs;
+  if (found && fault === 'throttled' && code !== '421') return foundPauses.throttledMs;
+  return faultPauses[fault].firstMs;
+}
 
 /** How long a number of messages at once that was too much for a server is not tried again, at most. */
 export const longestHoldMs = 3_600_000;

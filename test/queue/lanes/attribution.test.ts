@@ -211,6 +211,38 @@ describe('a fault of the connector', () => {
     expect(await refuseCalled(on, 'm4', {})).toBe('fault');
   });
 
+  test('where a third of the mail is refused by itself, is not shown by so many in a row that chance would do it', async () => {
+    const on = lane();
+    await on.waitFor('someone');
+    await on.redis.hset(on.keys.refusals(connector), { 'own:4': 100, ownSent: 0 });
+    await on.redis.hset(on.keys.connectorStats(connector), 'sent', 200);
+    const change = { class: '4', alike: '4 same' } as const;
+    // 0.31 ^ 5 is more than one in a thousand, 0.31 ^ 6 is less.
+    for (let i = 0; i < 5; i += 1) expect(await refuseCalled(on, `m${i}`, change)).toBe('own');
+    expect(await refuseCalled(on, 'last', change)).toBe('fault');
+  });
+
+  test('is compared with the refusals that others have answered: each of them counts, and old ones count less', async () => {
+    const on = lane();
+    const ratio = (): Promise<(string | null)[]> =>
+      on.redis.hmget(on.keys.refusals(connector), 'own:5', 'own:4', 'ownSent');
+    await on.refuse('permanent');
+    await on.begin('temporary');
+    await on.accuse('temporary', { class: '4', alike: '4 busy' });
+    await on.begin('ok');
+    await on.accept('ok');
+    await on.attribution.answer(connector);
+    expect((await ratio()).slice(0, 2)).toEqual(['1', '1']);
+    await on.redis.hset(on.keys.refusals(connector), { 'own:5': 99, 'own:4': 40 });
+    await on.redis.hincrby(on.keys.connectorStats(connector), 'sent', 5_000);
+    await on.refuse('another');
+    await on.begin('ok2');
+    await on.accept('ok2');
+    await on.attribution.answer(connector);
+    expect((await ratio()).slice(0, 2)).toEqual(['50', '20']);
+    expect(Number((await ratio())[2])).toBeGreaterThan(2_000);
+  });
+
   test('is shown by twenty permanent refusals of any text', async () => {
     const on = lane();
     await on.waitFor('someone');
@@ -244,7 +276,8 @@ describe('a fault of the connector', () => {
       firstMs: 1,
       longestMs: 1,
       toldMs: null,
-      concurrency: 5,
+      found: true,
+      limits: { concurrency: 5, messagesPerMinute: null },
       longestHoldMs: 1,
       kind: 'blocked',
       reply: 'no',

@@ -149,7 +149,8 @@ async function rules() {
       if (jobs > 0) await redis.rpush(active, ...Array.from({ length: jobs }, (_, i) => `j${i}`));
     },
     fault: async (kind: string, toldMs = 60_000, concurrency = 10) => {
-      const about = { kind, reply: '', toldMs, firstMs: 1, longestMs: 1, concurrency, longestHoldMs: 3_600_000 };
+      const pauses = { toldMs, firstMs: 1, longestMs: 1, longestHoldMs: 3_600_000 };
+      const about = { kind, reply: '', ...pauses, found: false, limits: { ...limits, concurrency } };
       return (await lanes.fault('c', about)).concurrency;
     },
     /** Time passes: pauses and holds that would end in it have ended. */
