@@ -16,7 +16,8 @@ const transaction: readonly SmtpPhase[] = ['mail', 'rcpt', 'data', 'end-of-data'
 
 export function attribute(phase: SmtpPhase, reply: Reply): Attributed {
   if (!transaction.includes(phase)) return { outcome: 'fault', scope: 'connector' };
-  if (listLimitOf(reply) !== null) return { outcome: 'deferred', scope: 'list' };
+  // RFC 3463 has 5.5.3 for too many recipients; at MAIL there are none yet.
+  if (phase !== 'mail' && listLimitOf(reply) !== null) return { outcome: 'deferred', scope: 'list' };
   if (endsSessionOnly(reply)) return { outcome: 'deferred', scope: 'session' };
   const verdict = classify(phase, reply);
   if (verdict.kind === 'fault') return { outcome: 'open', scope: 'connector' };

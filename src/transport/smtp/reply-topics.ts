@@ -47,7 +47,8 @@ const entities: Readonly<Record<string, string>> = {
 /** Links are no words: their hosts and paths name lists, rates and accounts of all kinds. */
 const links = /\bhttps?:\/\/\s?[^\s<>"]+|\bwww\.[^\s<>"]+/gi;
 const linksToLists = /rbl|dnsbl|spamhaus|spamcop|sorbs|blocklist|blacklist|reputation|ipcheck/i;
-const addresses = /[^\s<>()"]{1,320}@[^\s<>()",:;]{1,255}/g;
+/** From the beginning of a word only: a long word without "@" would be read again from each of its letters. */
+const addresses = /(?<![^\s<>()"])[^\s<>()"]{1,320}@[^\s<>()",:;]{1,255}/g;
 /** A reason follows these words of Postfix: not they speak, but it. https://www.postfix.org/access.5.html */
 const introduction = /\brecipient address(?:es)? rejected ?: ?(?! ?access denied)(?=.*[a-z]{3})/gi;
 

@@ -44,6 +44,20 @@ const parts: Readonly<Record<string, string>> = {
     ],
     ['customer', 'person', 'subscriber', 'local[ -]part'],
   ),
+  // The same in other languages.
+  QUI: oneOf(
+    [
+      'utilisateur',
+      'destinataire',
+      'boite(?: aux lettres)?',
+      'compte',
+      'benutzer',
+      'empfa(?:e)?nger(?:adresse)?',
+      'postfach',
+      'adressat',
+    ],
+    ['usuario', 'destinatario', 'cuenta', 'buzon', 'utente', 'casella', 'utilizador', 'caixa(?: postal)?'],
+  ),
   // What is said of a recipient that takes no mail.
   SHUT: oneOf(
     [
@@ -71,7 +85,10 @@ const parts: Readonly<Record<string, string>> = {
     ],
     ['has (?:changed|moved)', 'been (?:replaced|moved|changed)', 'expired', String.raw`suspend\w{0,4}`, 'prohibited'],
     ['not (?:be )?(?:available|valid|ok|active|listed|present|accept(?:ed|ing)|allowed(?! to)|our)'],
-    ["(?:is(?:n't| not)|not) in (?:my|our|the)"],
+    ["(?:is(?:n't| not)|not) in (?:my|our|the)", 'not local', 'not a local'],
+    [
+      String.raw`(?:(?:can|does |do |is )?not|\w{2,6}n't|unable to|able to) (?:receive|accept)(?: any| new)?(?: e-?mails?| mails?| messages?)?\b(?! from)`,
+    ],
   ),
   // Words before a quota of storage.
   ITS: String.raw`(?:${oneOf(['the', 'its', 'his', 'their', 'this', 'allowed', 'maximum', 'local', 'disk', 'disc', 'mail', 'mailbox', 'storage', 'size', 'of'])} ){0,4}`,
@@ -101,14 +118,14 @@ export const phrases: readonly Phrase[] = [
     topic: 'recipient',
     certain: true,
     pattern: words(
-      String.raw`\b(?:no such|unknown|unrecogni[sz]ed|non-?existent|not a known|not our) (?:local |virtual |destination |recipient |(?:e-?mail )?)?%WHO%\b`,
+      String.raw`\b(?:no such|unknown|unrecogni[sz]ed|non[ -]?exist(?:ent|ing)|not a known|not a registered|not our|unable to find(?: the)?) (?:local |virtual |destination |recipient |(?:e-?mail )?)?%WHO%\b`,
     ),
   },
   {
     topic: 'recipient',
     certain: true,
     pattern: words(
-      String.raw`\b(?:%WHO%|account)\b%GAP%\b(?:unknown|(?:does ?(?:n['o]?t|not)|did(?:n't| not)|not|no) (?:seem to )?exists?|not (?:be )?(?:found|known)|unrecogni[sz]ed)\b(?: in (?:\w{1,12} ){1,3}table\b)?`,
+      String.raw`\b(?:%WHO%|account)\b%GAP%\b(?:unknown|(?:does ?(?:n['o]?t|not)|did(?:n't| not)|not|no) (?:seem to )?exists?|(?:(?:can)?not|\w{2,6}n't) (?:be )?(?:found|known|located|recogni[sz]ed)|unrecogni[sz]ed|has left)\b(?: in (?:\w{1,12} ){1,3}table\b)?`,
     ),
   },
   {
@@ -129,11 +146,13 @@ export const phrases: readonly Phrase[] = [
     certain: true,
     pattern: words(String.raw`\bdoes(?:n't| not) have an? (?:\S{1,60} )?account\b|\bno account by that\b`),
   },
+  // French, German, Spanish, Italian and Portuguese, without accents; the subject comes first, or the adjective.
   {
     topic: 'recipient',
     certain: true,
-    pattern:
-      /\b(?:utilisateur|destinataire) (?:est )?(?:inconnue?|invalide|inexistant|bloque|desactive|suspendu)\b|\badresse (?:\S{1,20} ){0,5}destinataire invalide\b|\b(?:usuario|destinatario|cuenta|buzon|utente|utilizador) (?:desconocido|inexistente|no existe|nao existe|sconosciuto|desconhecido)\b|\bno existe (?:\S{1,10} )?(?:usuario|persona|buzon|cuenta)\b|\b(?:benutzer|empfa(?:e)?nger(?:adresse)?|postfach|adressat) (?:ist )?(?:unbekannt|existiert nicht|nicht (?:gefunden|bekannt|vorhanden))\b/gi,
+    pattern: words(
+      String.raw`\b%QUI%\b(?: (?:ist|est|es|esta|e|du|del|do|der) ?\S{0,20})? (?:inconnue?|invalide|inexistante?|bloquee?|desactivee?|unbekannt|ungultig|ungueltig|existiert nicht|nicht (?:gefunden|bekannt|vorhanden)|desconocid[ao]|inexistente|invalid[ao]|no existe|no encontrad[ao]|sconosciut[ao]|non (?:esiste|trovato)|desconhecid[ao]|nao (?:existe|encontrad[ao]))\b|\b(?:unbekannter|ungueltiger|ungultiger|kein) %QUI%\b|\bno existe (?:\S{1,10} )?(?:%QUI%|persona)\b|\badresse (?:\S{1,20} ){0,5}destinataire invalide\b`,
+    ),
   },
   {
     topic: 'recipient',
@@ -195,8 +214,9 @@ export const phrases: readonly Phrase[] = [
   },
   {
     topic: 'recipient',
-    pattern:
-      /\b(?:boite|buzon|casella|postfach)\b[^.;]{0,30}\b(?:pleine|archivee|lleno|piena|voll)\b|ящик (?:переполнен|заполнен)|邮箱[^。]{0,10}(?:已满|满)/gi,
+    pattern: words(
+      String.raw`\b%QUI%\b[^.;]{0,30}\b(?:pleine|archivee|llen[ao]|pien[ao]|voll|chei[ao])\b|ящик (?:переполнен|заполнен)|邮箱[^。]{0,10}(?:已满|满)`,
+    ),
   },
   // The size of the message has limits, too, which are no rate. RFC 1870, RFC 3463 section 3.4.
   {
