@@ -1,6 +1,7 @@
 /** One run of a scenario: a private Redis, a scripted server, worker processes; then a count of what became of each message. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { createProducer, type MessageStatus } from '../../src/producer/producer.ts';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
+import { createProducer, type MessageStatus, type Producer } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { startPrivateRedis } from '../../testkit/redis.ts';
 import { startSmtpServer } from '../../testkit/smtp/server.ts';
@@ -32,7 +33,7 @@ export interface Figures {
 /** A minute is 1.2 s. */
 const scale = 0.02;
 const dayMs = 86_400_000;
-const limitMs = 120_000;
+const limitMs = 240_000;
 
 function settingsOf(url: string, port: number, concurrency: number): Omit<WorkerSettings, 'name'> {
   const retry = { firstDelayMs: 30_000 * scale, maxDelayMs: 3_600_000 * scale, lifetimeMs: dayMs };
@@ -71,6 +72,8 @@ export async function measure(scenario: Scenario, workers: number, concurrency: 
   const server = await startSmtpServer({
     record: false,
     script: {
+      CONNECT: () => scenario.answer('CONNECT', '', since()),
+      MAIL: () => scenario.answer('MAIL', '', since()),
       RCPT: ({ line }) => {
         tries += 1;
         return scenario.answer('RCPT', recipientOf(line), since());
@@ -94,14 +97,15 @@ export async function measure(scenario: Scenario, workers: number, concurrency: 
     return worker;
   };
   try {
-    await producer.sendMany(
-      scenario.messages.map((id) => ({ id, from: 'x@example.com', to: `${id}@example.net`, text: id })),
-    );
+    const mails = scenario.messages.map((id) => ({ id, from: 'x@example.com', to: `${id}@example.net`, text: id }));
+    if (scenario.arriveEveryMs === 0) await producer.sendMany(mails);
     readyAt = performance.now() + 1e9;
     const running = Array.from({ length: workers }, start);
     await Promise.race(running.map((worker) => worker.waitFor('ready')));
     readyAt = performance.now();
+    const arriving = arrive(scenario, mails, producer);
     const kills = await sendAll(scenario, acceptedAt, running, start);
+    await arriving;
     const seconds = since() / 1_000;
     // What is left settles itself: retries of those that are refused, and results on their way.
     await pause(1_500);
@@ -122,6 +126,18 @@ export async function measure(scenario: Scenario, workers: number, concurrency: 
     await producer.close();
     await server.stop();
     await redis.stop();
+  }
+}
+
+async function arrive(
+  { arriveEveryMs }: Scenario,
+  mails: readonly OutboundMessage[],
+  producer: Producer,
+): Promise<void> {
+  if (arriveEveryMs === 0) return;
+  for (const mail of mails) {
+    await pause(arriveEveryMs);
+    await producer.send(mail);
   }
 }
 

@@ -1,18 +1,22 @@
 /** What the server of each scenario answers, to which messages, and when a run is over. Pure. */
 import type { SmtpAnswer, SmtpContext } from '../../testkit/smtp/server.ts';
 
+type Phase = 'CONNECT' | 'MAIL' | 'RCPT' | '.';
+
 export interface Scenario {
   readonly id: string;
   readonly title: string;
   readonly messages: readonly string[];
   /** Of these, all are to be sent in the end; the others by their own schedule, or never. */
   readonly good: readonly string[];
-  /** `atMs`: since the workers were ready. Undefined: accepted. */
-  readonly answer: (phase: 'RCPT' | '.', id: string, atMs: number) => SmtpAnswer | undefined;
+  /** `atMs`: since the workers were ready. Undefined: accepted. The id is empty before a recipient is named. */
+  readonly answer: (phase: Phase, id: string, atMs: number) => SmtpAnswer | undefined;
   /** The server refuses everything until then, in ms; 0 if it never does. */
   readonly blockedMs: number;
   /** A worker is killed this often, in ms; 0 is never. */
   readonly killEveryMs: number;
+  /** From one message to the next, in ms; 0: all are there when the workers start. */
+  readonly arriveEveryMs: number;
 }
 
 export const idOf = ({ line, to }: SmtpContext): string => /<?([^@<]+)@/.exec(to[0] ?? line)?.[1] ?? '';
@@ -37,10 +41,10 @@ const poison: Readonly<Record<string, readonly ['RCPT' | '.', SmtpAnswer]>> = {
 };
 
 const poisoned: Scenario['answer'] = (phase, id) => (poison[id]?.[0] === phase ? poison[id][1] : undefined);
-const atRcpt =
-  (answer: SmtpAnswer, untilMs: number): Scenario['answer'] =>
+const atPhase =
+  (at: Phase, answer: SmtpAnswer, untilMs: number): Scenario['answer'] =>
   (phase, _id, atMs) =>
-    phase === 'RCPT' && atMs < untilMs ? answer : undefined;
+    phase === at && atMs < untilMs ? answer : undefined;
 const bad =
   (phase: 'RCPT' | '.', answer: SmtpAnswer): Scenario['answer'] =>
   (at, id) =>
@@ -58,11 +62,16 @@ function strict(count: number, perMs: number): Scenario['answer'] {
 
 /** Made anew for each run, as some servers count. */
 export function scenarios(): Scenario[] {
-  const base = { blockedMs: 0, killEveryMs: 0 };
+  const base = { blockedMs: 0, killEveryMs: 0, arriveEveryMs: 0 };
   const five = many(5, 'bad');
   const sixty = many(60, 'bad');
   const thousand = mixed(995, five, 5);
-  const block = (answer: string, ms: number) => ({ answer: atRcpt(answer, ms), blockedMs: ms, killEveryMs: 0 });
+  const run = many(300).flatMap((id, i) => (i === 150 ? [...sixty, id] : [id]));
+  const block = (answer: string, ms: number, phase: Phase = 'RCPT') => ({
+    ...base,
+    answer: atPhase(phase, answer, ms),
+    blockedMs: ms,
+  });
   const of = (messages: string[]) => ({ messages, good: messages.filter((id) => id.startsWith('m')) });
   return [
     { id: 'A0', title: '995 without poison', ...of(many(995)), ...base, answer: () => undefined },
@@ -75,6 +84,8 @@ export function scenarios(): Scenario[] {
     },
     { id: 'Bx', title: 'the same in unknown words', ...of(many(400)), ...block('550 Zugriff verweigert', 8_000) },
     { id: 'C', title: '421 at RCPT for 10 s, 200 waiting', ...of(many(200)), ...block('421 4.7.0 busy', 10_000) },
+    { id: 'Cc', title: 'closes each connection for 10 s', ...of(many(200)), ...block('close', 10_000, 'CONNECT') },
+    { id: 'Cm', title: '421 at MAIL for 10 s', ...of(many(200)), ...block('421 4.3.2 down', 10_000, 'MAIL') },
     {
       id: 'D',
       title: '140 and 60 unknown users',
@@ -96,8 +107,31 @@ export function scenarios(): Scenario[] {
       ...base,
       answer: bad('.', '554 5.7.1 spam'),
     },
+    {
+      id: 'G',
+      title: '300 and, in a run, 60 of a throttled domain',
+      ...of(run),
+      ...base,
+      answer: bad('RCPT', '451 4.7.1 domain busy'),
+    },
     { id: 'E', title: 'strict, 20 in 2 s, 200 messages', ...of(many(200)), ...base, answer: strict(20, 2_000) },
+    { id: 'E1', title: 'strict, 20 in 2 s, 1,000 messages', ...of(many(1_000)), ...base, answer: strict(20, 2_000) },
     { id: 'FA', title: 'A with kills', ...of(thousand), ...base, answer: poisoned, killEveryMs: 500 },
     { id: 'FB', title: 'B with kills', ...of(many(400)), ...block('550 5.7.1 blocked', 8_000), killEveryMs: 500 },
+    {
+      id: 'L',
+      title: 'one in 10 minutes, 550 to all for 50',
+      ...of(many(6)),
+      ...block('550 Verboten', 60_000),
+      arriveEveryMs: 12_000,
+    },
+    {
+      id: 'S',
+      title: 'a poisoned one alone, then a newcomer',
+      ...of(['bad0', 'm0']),
+      ...base,
+      answer: poisoned,
+      arriveEveryMs: 500,
+    },
   ];
 }
