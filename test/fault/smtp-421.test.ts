@@ -50,6 +50,37 @@ test('a 421 within the transaction is the connector’s once a second message go
   }
 });
 
+test('a 421 that names no time pauses for 10 s first, and doubles, wherever it is said before MAIL FROM', async () => {
+  const servers = await failingServers(sessionPhases, { answer: '421 4.7.0 busy, try again later', times: 3 });
+  const { rows, of } = await deliverThrough(servers, 2, { concurrency: 1 });
+  expect(account(rows, servers)).toEqual(allOnce(rows.length));
+  expectNoneBurned(rows);
+  for (const { id } of servers) {
+    const faults = of('connector-fault').filter(({ connector }) => connector === id);
+    expect([id, ...faults.map(({ fault, pauseMs }) => `${fault} ${pauseMs / pauseScale}`)]).toEqual([
+      id,
+      'throttled 10000',
+      'throttled 20000',
+      'throttled 40000',
+    ]);
+  }
+});
+
+test('a 421 within the transaction that names no time pauses for 10 s once other messages got it too, and doubles', async () => {
+  const within = ['mail', 'rcpt', 'data', 'dot'] as const;
+  const servers = await failingServers(within, { answer: '421 4.7.0 busy, try again later', times: 3 });
+  const { rows, of } = await deliverThrough(servers, 4, { concurrency: 1 });
+  expect(account(rows, servers)).toEqual(allOnce(rows.length));
+  for (const { id } of servers) {
+    const faults = of('connector-fault').filter(({ connector }) => connector === id);
+    expect([id, ...faults.map(({ fault, pauseMs }) => `${fault} ${pauseMs / pauseScale}`)]).toEqual([
+      id,
+      'throttled 10000',
+      'throttled 20000',
+    ]);
+  }
+});
+
 test('no worker connects before the wait named by a 421 is over, even if new messages arrive', async () => {
   const prefix = testPrefix();
   const times: number[] = [];

@@ -3,7 +3,9 @@ import { createHmac } from 'node:crypto';
 import { ask, type SmtpChannel } from './channel.ts';
 import { SmtpFailure } from './failure.ts';
 import type { Login } from './login.ts';
+import { namesCredentials } from './login-rules.ts';
 import { codeOf } from './reader.ts';
+import { classify } from './replies.ts';
 
 /** In order of preference. PLAIN and LOGIN rely on TLS; CRAM-MD5 is for servers that offer nothing else. */
 const mechanisms: Readonly<Record<Login['kind'], readonly string[]>> = {
@@ -57,20 +59,15 @@ async function logIn(channel: SmtpChannel, { command, responses }: Exchange): Pr
   if (codeOf(reply)?.startsWith('2') !== true) throw new SmtpFailure('auth', { server: reply });
 }
 
-/** Words of a mechanism; "authentication failed" is the password's. */
-const mechanismWords =
-  /\bmechanism\b|auth(?:entication)? (?:type|method|scheme)|unrecognized auth|(?:plain|login|cram-md5|xoauth2) (?:is )?not (?:supported|available|allowed|enabled)/i;
-const credentialWords = /password|passcode|credential|browser|account|\buser/i;
-
 /**
  * Whether the server refused the mechanism and not the login: 500 to 504 (RFC 4954 section 4), 534 (too weak) and 538 (section 6),
  * unless the text speaks of the login (Gmail: "534 5.7.9 Application-specific password required"). Another mechanism after a
  * wrong password would only be a second failed login, and servers count those.
  */
 function refusesMechanism({ answered, reply }: SmtpFailure): boolean {
-  const text = reply.text ?? '';
-  if (!answered || reply.code === null || credentialWords.test(text)) return false;
-  return /^(?:50[0-4]|53[48])$/.test(reply.code) || (reply.code.startsWith('5') && mechanismWords.test(text));
+  if (!answered || namesCredentials(reply.text ?? '')) return false;
+  const verdict = classify('auth', reply);
+  return verdict.kind === 'fault' && verdict.fault === 'config';
 }
 
 function exchangeOf(mechanism: string, { user, secret }: Login): Exchange {
@@ -84,9 +81,14 @@ function exchangeOf(mechanism: string, { user, secret }: Login): Exchange {
       // A refusal comes as a 334 with details; the empty response makes the server say the 535.
       return { command: `AUTH XOAUTH2 ${base64(xoauth2(user, secret))}`, responses: [() => ''] };
     default:
-      // Some servers ask with a 334 although the response is there.
-      return { command: `AUTH PLAIN ${base64(`\0${user}\0${secret}`)}`, responses: [() => ''] };
+      // A server that passes over the response that comes with the command asks for it with a 334 (RFC 4954 section 4).
+      return { command: `AUTH PLAIN ${plain(user, secret)}`, responses: [() => plain(user, secret)] };
   }
+}
+
+/** RFC 4616. */
+function plain(user: string, secret: string): string {
+  return base64(`\0${user}\0${secret}`);
 }
 
 /** RFC 2195. */

@@ -1,6 +1,7 @@
 /** Reads SMTP replies and classifies them by the table. Pure; it decides nothing about retries. */
 import { printable } from '../../errors.ts';
 import { askedDelayMs } from '../retry-hint.ts';
+import { loginRules, namesWrongLogin } from './login-rules.ts';
 import { replyRules, type ReplyRule, type SmtpPhase, type Verdict } from './reply-table.ts';
 import type { Reply } from '../transport.ts';
 
@@ -15,8 +16,9 @@ export function classify(phase: SmtpPhase, reply: Reply, own: readonly ReplyRule
     const verdict = namesDelay(ruled.verdict) ? ruled.verdict : withAskedDelay(ruled.verdict, reply.text);
     return { ...verdict, believed: true };
   }
-  const row = replyRules.find((row) => matches(row, phase, reply));
-  return withAskedDelay(row?.verdict ?? unknown, reply.text);
+  const rows = phase === 'auth' ? loginRules : replyRules;
+  const verdict = rows.find((row) => matches(row, phase, reply))?.verdict ?? unknown;
+  return phase === 'auth' ? afterLogin(verdict, reply.text) : withAskedDelay(verdict, reply.text);
 }
 
 const unknown: Verdict = { kind: 'outcome', outcome: 'deferred', scope: 'message' };
@@ -37,15 +39,27 @@ function namesDelay(verdict: Verdict): boolean {
 function withAskedDelay(verdict: Verdict, text: string | null): Verdict {
   const asked = text === null ? null : askedDelayMs(text);
   if (asked === null) return verdict;
-  if (verdict.kind === 'fault') {
-    return verdict.fault === 'throttled' || verdict.fault === 'quota' ? { ...verdict, pauseMs: asked } : verdict;
-  }
+  if (verdict.kind === 'fault') return { ...verdict, pauseMs: asked };
   if (verdict.outcome !== 'deferred') return verdict;
   return {
     ...verdict,
     retryAfterMs: asked,
     ...(verdict.slowDownMs === undefined ? {} : { slowDownMs: asked }),
   };
+}
+
+/** The first pause after a wrong password. */
+const wrongPasswordMs = 60_000;
+
+/**
+ * A login that may be tried again at a told time is not refused for its password. If the text names a wrong one all the same, a told
+ * time that is shorter than the pause of a wrong password is not kept: it would be one failed login after the other.
+ */
+function afterLogin(verdict: Verdict, text: string | null): Verdict {
+  const told = withAskedDelay(verdict, text);
+  if (told.kind !== 'fault' || told.fault !== 'auth' || told.pauseMs === undefined) return told;
+  if (told.pauseMs < wrongPasswordMs && namesWrongLogin(text ?? '')) return verdict;
+  return { ...told, fault: 'throttled' };
 }
 
 /** Longest reply text that is kept. RFC 5321 allows 512 octets a line, and servers send essays of many. */

@@ -49,19 +49,16 @@ const rule = (phases: readonly SmtpPhase[], pattern: Pattern, verdict: Verdict, 
   source,
 });
 
-const second = 1_000;
-const minute = 60 * second;
-const hour = 60 * minute;
+const minute = 60_000;
 
-const session: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo', 'auth'];
+const beforeLogin: readonly SmtpPhase[] = ['connect', 'tls', 'greeting', 'ehlo'];
 const transaction: readonly SmtpPhase[] = ['mail', 'rcpt', 'data', 'end-of-data'];
-const auth: readonly SmtpPhase[] = ['auth'];
 const rcpt: readonly SmtpPhase[] = ['rcpt'];
 const endOfData: readonly SmtpPhase[] = ['end-of-data'];
 const wholeMessage: readonly SmtpPhase[] = ['mail', 'data', 'end-of-data'];
 
-const fault = (fault: FaultClass, pauseMs?: number): Verdict =>
-  pauseMs === undefined ? { kind: 'fault', fault } : { kind: 'fault', fault, pauseMs };
+/** How long a lane pauses is in docs/retries.md: only the server's own word replaces it. */
+const fault = (fault: FaultClass): Verdict => ({ kind: 'fault', fault });
 const deferred = (scope: Scope, retryAfterMs?: number): Verdict =>
   retryAfterMs === undefined
     ? { kind: 'outcome', outcome: 'deferred', scope }
@@ -80,16 +77,21 @@ const exchangeSubmission = 'https://learn.microsoft.com/exchange/troubleshoot/se
 const postfixRestrictions = 'https://www.postfix.org/postconf.5.html#smtpd_client_restrictions';
 
 export const replyRules: readonly ReplyRule[] = [
-  // Before MAIL FROM.
-  rule(session, { code: /^421$/ }, fault('throttled', minute), 'RFC 5321 section 3.8'),
+  // Before MAIL FROM. What is said to AUTH is in login-rules.ts.
+  rule(beforeLogin, { code: /^421$/ }, fault('throttled'), 'RFC 5321 section 3.8'),
+  rule(
+    ['greeting', 'ehlo'],
+    {
+      code: /^[45]/,
+      text: /\btoo many (?:\w+ ){0,3}(?:connections?|sessions?|clients?|processes)\b|\b(?:connection|session|rate) (?:rate |count )?limit|\b(?:maximum|max) (?:number of )?(?:\w+ )?(?:connections|sessions)\b|\bconcurrent\b|\bthrottl/i,
+    },
+    fault('throttled'),
+    'https://www.postfix.org/TUNING_README.html#conn_limit',
+  ),
   rule(['tls'], { code: /^\d/ }, fault('tls'), 'RFC 3207 section 4'),
-  rule(auth, { code: /^4/, text: /too many|rate|throttl/i }, fault('throttled', 5 * minute), gmailCodes),
-  rule(auth, { code: /^4/ }, fault('unreachable'), 'RFC 4954 section 4.7 (454 4.7.0)'),
-  rule(auth, { code: /^(?:50[0-4]|538|555)$/ }, fault('config'), 'RFC 4954 section 6; RFC 4954 section 4 (538)'),
-  rule(auth, { code: /^5/ }, fault('auth'), 'RFC 4954 section 6 (534, 535); Exchange Online 535 5.7.139, 550 5.7.30'),
   rule(['greeting'], { code: /^5/ }, fault('blocked'), 'RFC 5321 section 3.1 (554)'),
   rule(['ehlo'], { code: /^5/ }, fault('config'), 'RFC 5321 section 4.1.4: the name given with EHLO'),
-  rule(session, {}, fault('unreachable'), 'RFC 5321 section 4.5.4.1'),
+  rule(beforeLogin, {}, fault('unreachable'), 'RFC 5321 section 4.5.4.1'),
 
   // The answer that matters.
   rule(endOfData, { code: /^2\d\d$/ }, accepted, 'RFC 5321 section 4.2.5'),
@@ -98,59 +100,48 @@ export const replyRules: readonly ReplyRule[] = [
   rule(transaction, { code: /^5/, text: /RESOLVER\.(?:RST|ADR)\./i }, rejected('recipient'), exchangeCodes),
 
   // The account is throttled, exhausted, blocked or not logged in.
-  rule(
-    endOfData,
-    { code: /^421$/ },
-    { kind: 'outcome', outcome: 'deferred', scope: 'connector', slowDownMs: minute },
-    'RFC 5321 section 3.8',
-  ),
-  rule(transaction, { code: /^454$/, text: /daily message quota/i }, fault('quota', hour), sesCodes),
-  rule(
-    transaction,
-    { code: /^454$/, text: /throttling failure|sending rate/i },
-    fault('throttled', 5 * second),
-    sesCodes,
-  ),
-  rule(transaction, { code: /^[45]/, enhanced: /^5\.4\.5$/ }, fault('quota', hour), gmailCodes),
-  rule(transaction, { code: /^[45]/, enhanced: /^5\.(?:1\.90|7\.23[23])$/ }, fault('quota', hour), exchangeCodes),
+  rule(transaction, { code: /^454$/, text: /daily message quota/i }, fault('quota'), sesCodes),
+  rule(transaction, { code: /^454$/, text: /throttling failure|sending rate/i }, fault('throttled'), sesCodes),
+  rule(transaction, { code: /^[45]/, enhanced: /^5\.4\.5$/ }, fault('quota'), gmailCodes),
+  rule(transaction, { code: /^[45]/, enhanced: /^5\.(?:1\.90|7\.23[23])$/ }, fault('quota'), exchangeCodes),
   // The sending mailbox is full, of its own sent items. "554 5.2.2" alone would be the recipient's.
   rule(
     transaction,
     { code: /^5/, text: /STOREDRV\.(?:Submission|ClientSubmit).{0,40}QuotaExceededException/i },
-    fault('quota', hour),
+    fault('quota'),
     exchangeSubmission,
   ),
   rule(
     transaction,
     { code: /^[45]/, text: /SubmissionQuotaExceeded|daily (?:user |SMTP relay )?(?:sending )?(?:limit|quota)/i },
-    fault('quota', hour),
+    fault('quota'),
     gmailCodes,
   ),
-  rule(transaction, { code: /^421$/ }, fault('throttled', minute), 'RFC 5321 section 3.8'),
-  rule(transaction, { code: /^4/, enhanced: /^4\.7\.(?:[56]\d\d)$/ }, fault('throttled', 5 * minute), exchangeCodes),
+  rule(transaction, { code: /^421$/ }, fault('throttled'), 'RFC 5321 section 3.8'),
+  rule(transaction, { code: /^4/, enhanced: /^4\.7\.(?:[56]\d\d)$/ }, fault('throttled'), exchangeCodes),
   rule(
     transaction,
     { code: /^432$/ },
-    fault('throttled', minute),
+    fault('throttled'),
     'Exchange Online: 432 4.3.2 concurrent connections limit exceeded',
   ),
   rule(
     transaction,
     { code: /^452$/, enhanced: /^4\.3\.1$/ },
-    fault('throttled', 5 * minute),
+    fault('throttled'),
     'RFC 3463 section 3.4; Exchange back pressure',
   ),
   rule(
     transaction,
     { code: /^4/, text: /peak SMTP relay limit|unusual rate of (?:unsolicited )?mail/i },
-    fault('throttled', 5 * minute),
+    fault('throttled'),
     gmailCodes,
   ),
-  rule(transaction, { code: /^4/, enhanced: /^4\.7\.28$/ }, fault('throttled', 5 * minute), gmailCodes),
+  rule(transaction, { code: /^4/, enhanced: /^4\.7\.28$/ }, fault('throttled'), gmailCodes),
   rule(
     transaction,
     { code: /^4/, text: /too much mail|too many (?:messages|mails|connections)|message rate|rate limit/i },
-    fault('throttled', minute),
+    fault('throttled'),
     'https://www.postfix.org/TUNING_README.html#conn_limit',
   ),
   rule(transaction, { code: /^5/, enhanced: /^5\.7\.(?:50[1-8]|70[358]|750)$/ }, fault('blocked'), exchangeCodes),

@@ -46,7 +46,8 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     try {
       return await openSession(settings, hostname, login, signal, onSocket);
     } catch (error) {
-      if (error instanceof SmtpFailure && error.phase === 'auth' && error.answered) logins.refused();
+      if (error instanceof SmtpFailure && error.phase === 'auth' && faultOf(error, rules).fault === 'auth')
+        logins.refused();
       throw error;
     }
   };

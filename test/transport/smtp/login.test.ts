@@ -1,10 +1,13 @@
 /** AUTH: a mechanism that the server does not serve is skipped, a wrong password is tried once, and the list of EHLO is renewed. */
 import { describe, expect, test } from 'vitest';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
+import { teller } from '../../support/smtp-teller.ts';
 import type { SmtpScriptEntry } from '../../../testkit/smtp/script.ts';
 
 const login = { user: 'relay', password: 'pa55-wörd' };
 const plain = { auth: login, allowInsecureAuth: true };
+
+const base64 = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
 
 /** Says this to AUTH PLAIN, and serves the other mechanisms. */
 function refusingPlain(reply: string): Record<string, SmtpScriptEntry> {
@@ -20,6 +23,8 @@ describe('the next mechanism is tried after', () => {
     '538 5.7.11 Encryption required for requested authentication mechanism',
     '535 5.7.8 Error: authentication failed: Invalid authentication mechanism',
     '550 AUTH PLAIN not supported',
+    '501 5.5.4 Optional argument not permitted for that AUTH mode',
+    '504 5.7.4 Unrecognized authentication type',
   ])('%s', async (reply) => {
     const { server, transport } = await smtpPair({ auth: login, script: refusingPlain(reply) }, plain);
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
@@ -36,10 +41,55 @@ describe('no other mechanism is tried after', () => {
     '534 5.7.14 Please log in via your web browser and then try again',
     '454 4.7.0 Temporary authentication failure',
     '421 4.7.0 too many errors',
+    '550 Too many messages. Try again in 92 seconds',
+    '500 5.5.1 too many authentication attempts',
+    '503 5.3.2 service temporarily unavailable',
+    '454 4.7.0 Authentication mechanism temporarily unavailable',
   ])('%s', async (reply) => {
     const { server, transport } = await smtpPair({ auth: login, script: refusingPlain(reply) }, plain);
     expect(summary(await sendBy(transport, mailOf()))).toMatch(/^fault /);
     expect(server.received.commands.filter((command) => command.startsWith('AUTH'))).toHaveLength(1);
+  });
+});
+
+describe('a 334', () => {
+  test.for<[string, string]>([
+    ['without text', '334'],
+    ['with a blank alone', '334 '],
+    ['with a prompt that is not base64', '334 Username:'],
+    ['with base64 that is malformed', '334 VXNlcm5hbWU6==='],
+    ['with a prompt of its own', '334 RW50ZXIgeW91ciBhY2NvdW50'],
+  ])('%s is answered with the user and the password (LOGIN)', async ([, prompt]) => {
+    const told = await teller(['250-x\n250 AUTH LOGIN\n', `${prompt}\n`, `${prompt}\n`, '535 5.7.8 no\n']);
+    const { transport } = await smtpPair({}, { ...plain, port: told.port });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault auth');
+    const sent = told.heard.slice(1, 4).map((line) => line.trim());
+    expect(sent).toEqual(['AUTH LOGIN', base64(login.user), base64(login.password)]);
+  });
+
+  test.for(['334', '334 ', '334 !'])('"%s" to AUTH PLAIN is answered with the login', async (prompt) => {
+    const told = await teller(['250-x\n250 AUTH PLAIN\n', `${prompt}\n`, '535 5.7.8 no\n']);
+    const { transport } = await smtpPair({}, { ...plain, port: told.port });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault auth');
+    const response = base64(`\0${login.user}\0${login.password}`);
+    expect(told.heard.slice(1, 3)).toEqual([`AUTH PLAIN ${response}\r\n`, `${response}\r\n`]);
+  });
+});
+
+describe('what is no wrong password', () => {
+  test.for<[string, string, number | undefined]>([
+    ['550 Too many messages. Try again in 92 seconds', 'throttled', 92_000],
+    ['535 5.7.8 authenticate too many times', 'throttled', undefined],
+    ['451 Authentication failed: Maximum credits exceeded', 'quota', undefined],
+    ['454 4.7.0 Temporary authentication failure', 'unreachable', undefined],
+    ['504 5.5.4 Unrecognized authentication type', 'config', undefined],
+    ['535 5.7.8 Authentication credentials invalid', 'auth', undefined],
+  ])('%s → %s, to send() and to check()', async ([reply, fault, pauseMs]) => {
+    const { transport } = await smtpPair({ auth: login, script: { AUTH: () => reply } }, plain);
+    const outcome = await sendBy(transport, mailOf());
+    expect(outcome).toMatchObject({ kind: 'connector-fault', fault, reply: { code: reply.slice(0, 3) } });
+    expect((outcome as { pauseMs?: number }).pauseMs).toBe(pauseMs);
+    expect(await transport.check(new AbortController().signal)).toMatchObject({ ok: false, fault });
   });
 });
 

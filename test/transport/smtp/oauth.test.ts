@@ -67,6 +67,17 @@ describe('Exchange Online', () => {
     expect(new Set(tokens).size).toBe(2);
   });
 
+  test('that refuses a login for a rate or for trouble of its own keeps the token', async () => {
+    const { graph, oauth2 } = await entra();
+    const replies = ['535 5.7.3 too many logins', '454 4.7.0 Temporary authentication failure'];
+    const { server, transport } = await pairFor(oauth2, { script: { AUTH: replies } });
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault throttled');
+    expect(summary(await sendBy(transport, mailOf()))).toBe('fault unreachable');
+    await transport.check(new AbortController().signal);
+    expect(server.received.authAttempts).toHaveLength(3);
+    expect(graph.count('token')).toBe(1);
+  });
+
   test('is not connected to without a token', async () => {
     const { graph, oauth2 } = await entra();
     graph.script('token', faults.entra(7000222));
