@@ -8,7 +8,14 @@ import type { FaultClass, Scope } from '../transport.ts';
 
 export type GraphVerdict =
   | { readonly kind: 'accepted' }
-  | { readonly kind: 'fault'; readonly fault: FaultClass; readonly pauseMs?: number; readonly hint?: string }
+  | {
+      readonly kind: 'fault';
+      readonly fault: FaultClass;
+      readonly pauseMs?: number;
+      readonly hint?: string;
+      /** It is said of one mailbox: the others of the connector may be as they should. */
+      readonly ofMailbox?: true;
+    }
   | {
       readonly kind: 'rejected';
       readonly scope: Scope;
@@ -43,6 +50,13 @@ const rbac = 'https://learn.microsoft.com/exchange/permissions-exo/application-r
 
 const fault = (fault: FaultClass, hint: string, pauseMs?: number): GraphVerdict =>
   pauseMs === undefined ? { kind: 'fault', fault, hint } : { kind: 'fault', fault, hint, pauseMs };
+const ofMailbox = (kind: FaultClass, hint: string, pauseMs?: number): GraphVerdict => ({
+  kind: 'fault',
+  fault: kind,
+  hint,
+  ofMailbox: true,
+  ...(pauseMs === undefined ? {} : { pauseMs }),
+});
 const rejected: GraphVerdict = { kind: 'rejected', scope: 'message' };
 const tooLarge: GraphVerdict = { kind: 'rejected', scope: 'message', tooLarge: true };
 const deferred: GraphVerdict = { kind: 'deferred', scope: 'message' };
@@ -55,10 +69,10 @@ export const graphRules: readonly GraphRule[] = [
   {
     status: [429, 429],
     codes: ['ErrorSubmissionQuotaExceeded', 'ErrorExceededMessageLimit', 'ErrorExceededHourlyMessageLimit'],
-    verdict: fault('quota', 'the mailbox has used up what it may send', hour),
+    verdict: ofMailbox('quota', 'the mailbox has used up what it may send', hour),
     source: sendLimits,
   },
-  { status: [429, 429], verdict: fault('throttled', 'Graph throttles the mailbox', minute), source: throttling },
+  { status: [429, 429], verdict: ofMailbox('throttled', 'Graph throttles the mailbox', minute), source: throttling },
   {
     codes: [
       'ApplicationThrottled',
@@ -67,7 +81,7 @@ export const graphRules: readonly GraphRule[] = [
       'activityLimitReached',
       'ErrorServerBusy',
     ],
-    verdict: fault('throttled', 'Graph throttles the mailbox', minute),
+    verdict: ofMailbox('throttled', 'Graph throttles the mailbox', minute),
     source: throttlingLimits,
   },
   { status: [503, 503], retryAfter: true, verdict: fault('throttled', 'Graph asks for a pause'), source: throttling },
@@ -76,12 +90,12 @@ export const graphRules: readonly GraphRule[] = [
   // The mailbox has used up its quota, or is full of its own sent items.
   {
     codes: ['ErrorSubmissionQuotaExceeded', 'ErrorExceededMessageLimit', 'ErrorExceededHourlyMessageLimit'],
-    verdict: fault('quota', 'the mailbox has used up what it may send', hour),
+    verdict: ofMailbox('quota', 'the mailbox has used up what it may send', hour),
     source: sendLimits,
   },
   {
     codes: ['ErrorQuotaExceeded'],
-    verdict: fault('quota', 'the mailbox that sends is full: empty it, or raise its quota', hour),
+    verdict: ofMailbox('quota', 'the mailbox that sends is full: empty it, or raise its quota', hour),
     source: exchangeCodes,
   },
 
@@ -91,7 +105,10 @@ export const graphRules: readonly GraphRule[] = [
   // The application or its mailbox.
   {
     codes: ['ErrorAccountSuspend', 'ErrorAccountDisabled', 'ErrorMessageSubmissionBlocked'],
-    verdict: fault('blocked', 'the account is blocked from sending: unblock it in the Microsoft 365 Defender portal'),
+    verdict: ofMailbox(
+      'blocked',
+      'the account is blocked from sending: unblock it in the Microsoft 365 Defender portal',
+    ),
     source: exchangeCodes,
   },
   {
@@ -102,7 +119,7 @@ export const graphRules: readonly GraphRule[] = [
       'ErrorMailboxLogonFailed',
       'AccessDenied',
     ],
-    verdict: fault(
+    verdict: ofMailbox(
       'config',
       'the application may not use this mailbox: grant Mail.Send (Mail.ReadWrite for large messages) with admin consent, or put the mailbox into the scope of its role; a change takes up to two hours',
     ),
@@ -117,7 +134,7 @@ export const graphRules: readonly GraphRule[] = [
       'Request_ResourceNotFound',
       'ResourceNotFound',
     ],
-    verdict: fault('config', 'there is no such mailbox in Exchange Online: check the address, and its licence'),
+    verdict: ofMailbox('config', 'there is no such mailbox in Exchange Online: check the address, and its licence'),
     source: errorsPage,
   },
 
@@ -181,12 +198,15 @@ export const graphRules: readonly GraphRule[] = [
   { status: [402, 402], verdict: fault('config', 'Graph asks for a payment'), source: errorsPage },
   {
     status: [403, 403],
-    verdict: fault('config', 'Graph refuses the application: check its permissions, and the policies of the tenant'),
+    verdict: ofMailbox(
+      'config',
+      'Graph refuses the application: check its permissions, and the policies of the tenant',
+    ),
     source: errorsPage,
   },
   {
     status: [404, 404],
-    verdict: fault('config', 'Graph does not know the mailbox: check the address, and cloud'),
+    verdict: ofMailbox('config', 'Graph does not know the mailbox: check the address, and cloud'),
     source: errorsPage,
   },
   { status: [408, 408], verdict: uncertain, source: errorsPage },
@@ -194,7 +214,7 @@ export const graphRules: readonly GraphRule[] = [
   { status: [412, 412], verdict: deferred, source: errorsPage },
   { status: [423, 423], verdict: deferred, source: errorsPage },
   { status: [400, 499], verdict: rejected, source: errorsPage },
-  { status: [507, 507], verdict: fault('quota', 'the mailbox that sends is full', hour), source: errorsPage },
+  { status: [507, 507], verdict: ofMailbox('quota', 'the mailbox that sends is full', hour), source: errorsPage },
   {
     status: [300, 399],
     verdict: fault('config', 'Graph redirects to another host, which is not followed: check cloud'),

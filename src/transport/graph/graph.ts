@@ -54,7 +54,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
 
   const attempt = async (mail: OutgoingMail, context: SendContext): Promise<Outcome> => {
     const { signal } = context;
-    const plan = planOf(mail, settings, now());
+    const plan = planOf(mail, settings, addresses, now());
     if (plan.kind === 'refused') return (await askFence(context)) ?? plan.outcome;
     const { facts } = plan;
     const release = await perMailbox.acquire(facts.mailbox.toLowerCase(), signal);
@@ -97,7 +97,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       return maskCheck(await checkGraph(task), mask);
     },
     async verify(mail, { signal, attemptedAt }) {
-      const plan = planOf(mail, settings, now());
+      const plan = planOf(mail, settings, addresses, now());
       if (plan.kind === 'refused') return 'not-sent';
       if (plan.messageId === null) return 'unknown';
       const draftTimes = plan.kind === 'large' ? 1 : parkedDraftTimes;

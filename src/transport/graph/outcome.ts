@@ -14,6 +14,8 @@ export interface AttemptFacts {
   /** For the text of a Send As refusal. */
   readonly mailbox: string;
   readonly sender: string;
+  /** The connector also sends from other mailboxes. */
+  readonly isOneOfMany: boolean;
   /** ms since the epoch. */
   readonly now: number;
 }
@@ -52,12 +54,11 @@ function byAnswer(answer: Extract<GraphAnswer, { kind: 'answer' }>, purpose: Pur
       const slowDown = retryAfterMs === null ? {} : { slowDownMs: retryAfterMs };
       return { ...settled(facts, purpose === 'submit' ? 'accepted' : 'deferred', 'message', reply), ...slowDown };
     }
-    case 'fault':
-      return connectorFault(
-        verdict.fault,
-        reply,
-        waits(verdict.fault) ? (retryAfterMs ?? verdict.pauseMs) : verdict.pauseMs,
-      );
+    case 'fault': {
+      if (verdict.ofMailbox === true && facts.isOneOfMany) return open(facts, verdict.fault, reply, retryAfterMs);
+      const pauseMs = waits(verdict.fault) ? (retryAfterMs ?? verdict.pauseMs) : verdict.pauseMs;
+      return connectorFault(verdict.fault, reply, pauseMs);
+    }
     case 'rejected': {
       const said = verdict.sendAs === true ? namingBoth(reply, facts) : reply;
       return settled(facts, 'rejected', verdict.scope, said, verdict.tooLarge === true ? { tooLarge: true } : {});
@@ -69,6 +70,12 @@ function byAnswer(answer: Extract<GraphAnswer, { kind: 'answer' }>, purpose: Pur
     default:
       return unreachable(verdict);
   }
+}
+
+/** Other messages, of other mailboxes, show whether it concerns this mailbox alone. It is tried again until its deadline. */
+function open(facts: AttemptFacts, suspect: FaultClass, reply: Reply, pauseMs: number | null): Outcome {
+  const refusal = { suspect, atSender: false, ...(pauseMs === null ? {} : { pauseMs }) };
+  return settled(facts, 'deferred', 'connector', reply, { ...delay(pauseMs), open: refusal });
 }
 
 function waits(fault: FaultClass): boolean {
@@ -89,7 +96,7 @@ export function settled(
   outcome: RecipientOutcome['outcome'],
   scope: Scope,
   reply: Reply,
-  more: Pick<RecipientOutcome, 'tooLarge' | 'retryAfterMs'> = {},
+  more: Pick<RecipientOutcome, 'tooLarge' | 'retryAfterMs' | 'open'> = {},
 ): Extract<Outcome, { kind: 'settled' }> {
   return { kind: 'settled', recipients: recipients.map((address) => ({ address, outcome, scope, reply, ...more })) };
 }
@@ -110,6 +117,12 @@ function namingBoth(reply: Reply, { mailbox, sender }: AttemptFacts): Reply {
 
 /** The fault of the connector in an answer that concerns no mail; null if there is none. */
 export function faultOf(answer: GraphAnswer, now: number): Extract<CheckResult, { ok: false }> | null {
-  const outcome = outcomeOf(answer, 'prepare', { recipients: ['-'], mailbox: '', sender: '', now });
+  const outcome = outcomeOf(answer, 'prepare', {
+    recipients: ['-'],
+    mailbox: '',
+    sender: '',
+    isOneOfMany: false,
+    now,
+  });
   return outcome.kind === 'connector-fault' ? { ok: false, fault: outcome.fault, reply: outcome.reply } : null;
 }

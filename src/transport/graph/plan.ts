@@ -25,8 +25,8 @@ export interface StructuredPlan {
 
 export type Plan = { readonly kind: 'refused'; readonly outcome: Outcome } | MimePlan | StructuredPlan;
 
-/** `now`: ms since the epoch. */
-export function planOf(mail: OutgoingMail, settings: GraphSettings, now: number): Plan {
+/** `addresses`: of the connector, as configured; none if they are not known. `now`: ms since the epoch. */
+export function planOf(mail: OutgoingMail, settings: GraphSettings, addresses: readonly string[], now: number): Plan {
   const recipients = [...new Set(mail.envelope.to)];
   const refused = (text: string, tooLarge = false): Plan => ({
     kind: 'refused',
@@ -39,7 +39,9 @@ export function planOf(mail: OutgoingMail, settings: GraphSettings, now: number)
   const sender = from.value?.address ?? mail.envelope.from ?? '';
   const mailbox = settings.mailbox ?? sender;
   if (mailbox === '') return refused('the message has no From, and the connector no mailbox to send it through');
-  const facts = { recipients, mailbox, sender, now };
+  const isOneOfMany =
+    settings.mailbox === null && addresses.some((address) => address.toLowerCase() !== mailbox.toLowerCase());
+  const facts = { recipients, mailbox, sender, isOneOfMany, now };
   const structured = mail.structured?.message.raw === undefined ? mail.structured : undefined;
   const size = mail.bytes.length;
   const finished = structured === undefined ? finishedTooLarge(size) : null;

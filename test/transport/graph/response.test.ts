@@ -7,7 +7,13 @@ import { readAnswer } from '../../../src/transport/graph/response.ts';
 import type { Outcome } from '../../../src/transport/transport.ts';
 
 const now = Date.UTC(2026, 10, 22, 12);
-const facts = { recipients: ['a@x.example', 'b@x.example'], mailbox: 'sales@x.example', sender: 'ceo@x.example', now };
+const facts = {
+  recipients: ['a@x.example', 'b@x.example'],
+  mailbox: 'sales@x.example',
+  sender: 'ceo@x.example',
+  isOneOfMany: false,
+  now,
+};
 const errorText = (code: string, message = 'said so'): string => JSON.stringify({ error: { code, message } });
 const answer = (status: number, text = '', headers: Record<string, string> = {}) =>
   ({ kind: 'answer', status, text, headers: new Headers(headers) }) as const;
@@ -21,6 +27,43 @@ function brief(outcome: Outcome): string {
 }
 const came = (status: number, code = '', headers: Record<string, string> = {}, purpose: Purpose = 'submit'): string =>
   brief(outcomeOf(answer(status, code === '' ? '' : errorText(code), headers), purpose, facts));
+
+describe('of a connector with many mailboxes', () => {
+  const many = { ...facts, isOneOfMany: true };
+  const open = (status: number, code: string, headers: Record<string, string> = {}) => {
+    const outcome = outcomeOf(answer(status, errorText(code), headers), 'submit', many);
+    return outcome.kind === 'settled'
+      ? outcome.recipients.map(({ outcome, open, retryAfterMs }) => [outcome, open, retryAfterMs])
+      : outcome.kind;
+  };
+
+  test.each([
+    [429, '', 'throttled'],
+    [429, 'ErrorSubmissionQuotaExceeded', 'quota'],
+    [400, 'ErrorQuotaExceeded', 'quota'],
+    [403, 'ErrorAccountSuspend', 'blocked'],
+    [403, 'ErrorAccessDenied', 'config'],
+    [404, 'ErrorInvalidUser', 'config'],
+    [404, '', 'config'],
+  ])('%i %s concerns one mailbox until other messages show that it is the connector: %s', (status, code, suspect) => {
+    const one = ['deferred', { suspect, atSender: false }, undefined];
+    expect(open(status, code)).toEqual([one, one]);
+  });
+
+  test('the delay that Graph asks for is that of the message', () => {
+    const one = ['deferred', { suspect: 'throttled', atSender: false, pauseMs: 7_000 }, 7_000];
+    expect(open(429, '', { 'retry-after': '7' })).toEqual([one, one]);
+  });
+
+  test.each([
+    [401, 'InvalidAuthenticationToken'],
+    [302, ''],
+    [509, ''],
+    [402, ''],
+  ])('%i %s concerns all of them', (status, code) => {
+    expect(open(status, code)).toBe('connector-fault');
+  });
+});
 
 describe('what an answer to a message means', () => {
   test.each([
