@@ -1,18 +1,9 @@
 /** The command line: its commands and global options, and how arguments become an exit code. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { addCheck } from './check.ts';
 import type { Action, Call, Environment, GlobalOptions } from './command.ts';
-import { addDead } from './dead.ts';
-import { addDoctor } from './doctor.ts';
-import { addExplain } from './explain.ts';
 import { report, reportUsage, type ExitCode } from './failure.ts';
-import { addLanes } from './lanes.ts';
-import { addResolve } from './resolve.ts';
-import { addSend } from './send.ts';
-import { addStatus } from './status.ts';
 import { createTerminal, type Streams } from './terminal.ts';
-import { addWorker } from './worker-command.ts';
 
 export interface RunOptions extends Environment {
   /** Without the program's name. */
@@ -53,8 +44,7 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
     })
     .addHelpText('after', '\nExit codes: 0 success, 1 the operation failed, 2 usage or configuration error.');
 
-  const commands = [addWorker, addCheck, addExplain, addSend, addStatus, addLanes, addDead, addResolve, addDoctor];
-  for (const add of commands) add(program, action);
+  for (const add of await commandsFor(args[0])) add(program, action);
   inherit(program);
 
   try {
@@ -63,6 +53,28 @@ export async function run({ args, env, cwd, streams }: RunOptions): Promise<Exit
   } catch (thrown) {
     return report(thrown, terminal);
   }
+}
+
+type AddCommand = (program: Command, action: Action) => void;
+
+/** Name → its file. In the order of `--help`. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  worker: async () => (await import('./worker-command.ts')).addWorker,
+  check: async () => (await import('./check.ts')).addCheck,
+  explain: async () => (await import('./explain.ts')).addExplain,
+  send: async () => (await import('./send.ts')).addSend,
+  status: async () => (await import('./status.ts')).addStatus,
+  // The file has `pause` and `resume` too, which load all files, as everything else does that is not in this list.
+  connectors: async () => (await import('./lanes.ts')).addLanes,
+  dead: async () => (await import('./dead.ts')).addDead,
+  resolve: async () => (await import('./resolve.ts')).addResolve,
+  doctor: async () => (await import('./doctor.ts')).addDoctor,
+};
+
+/** The command that comes first alone, which starts a tenth sooner; else all, for the help and for what was misspelt. */
+async function commandsFor(name = ''): Promise<readonly AddCommand[]> {
+  const wanted = Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
+  return Promise.all(wanted.map((load) => load()));
 }
 
 /** The version of the package, whose manifest is two folders up in the repository and in an installation. */
