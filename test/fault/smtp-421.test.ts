@@ -1,4 +1,4 @@
-/** Servers that answer 421 and close: no attempt is counted before the end of data, the order is kept, and a named wait is obeyed. */
+/** Servers that answer 421 and close, or name a time: no attempt is counted before the end of data, the order is kept, and a named wait is obeyed. */
 import { expect, test } from 'vitest';
 import { account, allOnce, allSent, countableMany, settled } from '../support/accounting.ts';
 import { testOperator, testProducer } from '../support/postlane.ts';
@@ -77,6 +77,21 @@ test('a 421 within the transaction that names no time pauses for 10 s once other
       id,
       'throttled 10000',
       'throttled 20000',
+    ]);
+  }
+});
+
+test('a permanent code that names a time is a limit: the lane pauses for it once others got it too, and nothing is rejected', async () => {
+  const answer = '550 Too many messages. Try again in 92 seconds';
+  const servers = await failingServers(['mail', 'rcpt', 'data', 'dot'], { answer, times: 2 });
+  const { rows, of } = await deliverThrough(servers, 4, { concurrency: 1 });
+  expect(account(rows, servers)).toEqual(allOnce(rows.length));
+  expectNoneBurned(rows);
+  for (const { id } of servers) {
+    const faults = of('connector-fault').filter(({ connector }) => connector === id);
+    expect([id, ...faults.map(({ fault, pauseMs }) => `${fault} ${pauseMs / pauseScale}`)]).toEqual([
+      id,
+      'throttled 92000',
     ]);
   }
 });

@@ -134,9 +134,11 @@ function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input):
   const verdict: Verdict = input.classify(phase, reply);
   if (verdict.kind === 'fault') return byFault(address, phase, reply, verdict);
   const { outcome, scope, slowDownMs } = verdict;
-  const open = isOpen(phase, reply, verdict)
-    ? openRefusal(phase, reply, slowDownMs === undefined ? null : 'throttled')
-    : null;
+  const open = isOpen(phase, reply, verdict) ? openRefusal(phase, reply, null) : null;
+  // A server names no time for what it refuses for good: a permanent code with a time is a limit.
+  if (outcome === 'rejected' && open?.pauseMs !== undefined) {
+    return byFault(address, phase, reply, { kind: 'fault', fault: 'throttled' });
+  }
   // While nothing is known, the server's own delay counts, and not one that the table has for such a reply.
   const retryAfterMs = open === null ? verdict.retryAfterMs : open.pauseMs;
   return {

@@ -37,6 +37,11 @@ describe('a refusal', () => {
     ['end-of-data', '554 5.7.1 client host [192.0.2.1] blocked using bl.example', 'blocked', 'rejected'],
     ['rcpt', '530 5.7.0 authentication required', 'config', 'rejected'],
     ['rcpt', '550 Verboten', null, 'rejected'],
+    // A permanent code that names a time.
+    ['mail', '550 Too many messages. Try again in 92 seconds', 'throttled', 'deferred'],
+    ['rcpt', '550 your host sends too much, wait 1 day', 'throttled', 'deferred'],
+    ['end-of-data', '554 5.7.1 hourly limit, will reset in 4.0 hours', 'throttled', 'deferred'],
+    ['end-of-data', '554 5.7.1 limit of 100 messages per 1 hour', null, 'rejected'],
     ['end-of-data', '554 5.7.1 looks like spam', null, 'rejected'],
     ['rcpt', '451 4.7.1 too fast, slow down', null, 'deferred'],
     ['mail', '451 4.3.0 later', null, 'deferred'],
