@@ -72,9 +72,12 @@ function plainOf(text: string): string {
 const recipientCodes = /^[45]\.(?:1\.(?:[1-6]|10)|2\.[1-4]|7\.1[78])$/;
 const messageCodes = /^[45]\.(?:3\.4|6\.\d{1,3}|1\.7)$/;
 /** What is said of every message of a sender or an account, whatever else is said. */
-const elsewhere: readonly Topic[] = ['host', 'list', 'relay', 'account', 'rate', 'later', 'trouble'];
-/** Beside words alone, these are doubts as well; a code is more precise. */
+const elsewhere: readonly Topic[] = ['host', 'list', 'relay', 'account', 'rate', 'limit', 'later', 'trouble'];
+/** What leaves a doubt whose fault it is. */
 const doubts: readonly Topic[] = [...elsewhere, 'sender', 'content', 'policy'];
+
+/** What a server may add to the code of a recipient and to plain words of one. */
+const beside: readonly Topic[] = ['host', 'content', 'policy'];
 
 /** Whom a refusal is believed to speak of; null if only other messages can show whose fault it is. */
 export function believedOf(phase: SmtpPhase, reply: Reply): 'recipient' | 'message' | null {
@@ -88,13 +91,12 @@ export function believedOf(phase: SmtpPhase, reply: Reply): 'recipient' | 'messa
   const { topics, isCertain } = topicsOf(text);
   const without = (others: readonly Topic[], but: readonly Topic[]): boolean =>
     others.every((topic) => but.includes(topic) || !topics.has(topic));
-  if (topics.has('size') && without(elsewhere, ['rate'])) return 'message';
+  if (topics.has('size') && without(elsewhere, ['limit'])) return 'message';
   const enhanced = reply.enhancedCode ?? /\(?#([45]\.\d{1,3}\.\d{1,3})\b/.exec(text)?.[1] ?? '';
-  const ownHost: readonly Topic[] = isCertain ? ['host'] : [];
   // A temporary refusal by a mailbox's code may say "busy" or "later": it is that mailbox's.
   const mild: readonly Topic[] = isTemporary ? ['account', 'later', 'trouble'] : ['account'];
   if (recipientCodes.test(enhanced) && (phase === 'rcpt' || topics.has('recipient'))) {
-    return without(elsewhere, [...mild, ...ownHost]) ? 'recipient' : null;
+    return without(doubts, [...mild, ...(isCertain ? beside : [])]) ? 'recipient' : null;
   }
   if (messageCodes.test(enhanced)) return without(elsewhere, mild) ? 'message' : null;
   // RFC 7504 section 4: the domain takes no mail.
@@ -102,5 +104,5 @@ export function believedOf(phase: SmtpPhase, reply: Reply): 'recipient' | 'messa
   if (phase === 'mail') return null;
   // Words of content are not believed: filters say them of all mail of a sender that they distrust.
   if (topics.has('form') && !topics.has('recipient')) return without(doubts, ['content']) ? 'message' : null;
-  return topics.has('recipient') && without(doubts, ownHost) ? 'recipient' : null;
+  return topics.has('recipient') && without(doubts, isCertain ? ['host'] : []) ? 'recipient' : null;
 }

@@ -17,6 +17,7 @@ export type Topic =
   | 'relay'
   | 'account'
   | 'rate'
+  | 'limit'
   | 'later'
   | 'trouble'
   | 'policy';
@@ -160,6 +161,8 @@ export const phrases: readonly Phrase[] = [
     pattern:
       /нет такого (?:пользователя|ящика)|(?:пользователь|ящик|адресат) не (?:найден|существует)|(?:用户|收件人|邮箱|郵箱)[^。]{0,20}不存在|(?:ユーザー?|宛先|あて先)[^。]{0,20}(?:存在しません|不明)/gi,
   },
+  // Postfix, and Exchange Online where it has no such recipient.
+  { topic: 'recipient', pattern: /\brecipient address(?:es)? rejected ?: ?access denied\b/gi },
   // The recipient's address, mailbox or account is not in use, or takes no mail. RFC 3463 section 3.3 in words.
   {
     topic: 'recipient',
@@ -269,8 +272,9 @@ export const topicWords: readonly (readonly [Topic, RegExp])[] = [
   ],
   [
     'rate',
-    /\brates?\b|\bfrequen\w*|\btoo (?:many|much|fast|quickly|frequent)\b|\bthrottl\w*|\bquota\b|\blimit(?:s|ed|ing)?\b|\bexce(?:e|s)\w*|\bper[ -](?:second|minute|hour|day|month|session|domain)\b|\b(?:this|last) hour\b|\bdaily\b|\bhourly\b|\bslow(?:er| down)?\b|\bunusual\b|\bbulk\b|\bcredits?\b|\bactivity\b|\bmany\b|\bmultiple\b|\bratio\b|\bpercentage\b|\bnumber of\b|\bmaximum\b/i,
+    /\brates?\b|\bfrequen\w*|\btoo (?:many|much|fast|quickly|frequent)\b|\bthrottl\w*|\bquota\b|\bexcessive\w*|\bper[ -](?:second|minute|hour|day|month|session|domain)\b|\b(?:this|last) hour\b|\bdaily\b|\bhourly\b|\bslow(?:er| down)?\b|\bunusual\b|\bbulk\b|\bcredits?\b|\bactivity\b|\bmany\b|\bmultiple\b|\bratio\b|\bpercentage\b/i,
   ],
+  ['limit', /\blimit(?:s|ed|ing)?\b|\bexceed\w*|\bexcess\b|\bnumber of\b|\bmaximum\b/i],
   [
     'later',
     /\blater\b|\btemporar\w*|\btry again\b|\bagain (?:in|after|slower)\b|\btry after\b|\bsometime\b|\bwait\b|\bretry\w*|\bgr[ae]y ?list\w*|\bdefer\w*|\bminutes?\b|\bseconds?\b|\bplus tard\b|\bspater\b/i,
@@ -282,6 +286,6 @@ export const topicWords: readonly (readonly [Topic, RegExp])[] = [
   ],
   [
     'policy',
-    /\bpolic(?:y|ies)\b|\bsecurity\b|\bguidelines\b|\babuse\b|\bsuspicious\w*|\battacks?\b|\bprohibit\w*|\bforbidden\b/i,
+    /\bpolic(?:y|ies)\b|\bsecurity\b|\bguidelines\b|\babuse\b|\bsuspicious\w*|\battacks?\b|\bprohibit\w*|\bforbidden\b|\baccess (?:\w{1,12} )?deni\w*/i,
   ],
 ];
