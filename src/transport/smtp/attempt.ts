@@ -165,12 +165,12 @@ async function sendLegs(task: Task, held: Held, reusedFirst: boolean, limits: Se
         legs.push({ ...leg, to: to.filter((address) => !rest.includes(address)) });
         waiting = [...rest, ...waiting.slice(to.length)];
         repeats = 0;
-        if (failure !== null && !goesOn(failure)) return { legs, untried: failure.reply };
         const spent = (next.kind === 'split' && next.fresh) || mayBeSpent(leg.transaction, session.messages);
         if (spent) {
           session.quit();
           held.session = null;
         }
+        if (failure !== null && !goesOn(failure)) return { legs, untried: failure.reply };
         mustBeFresh = waiting.length > 0 && (spent || !(await session.clear(signal)));
         break;
       }
@@ -243,7 +243,14 @@ async function transactOn(
   return { leg: { to: recipients, refusedHere, transaction }, used };
 }
 
-const nothingSent: Transaction = { taken: new Set(), refused: new Map(), failure: null, reply: null, body: 'none' };
+const nothingSent: Transaction = {
+  mailTaken: false,
+  taken: new Set(),
+  refused: new Map(),
+  failure: null,
+  reply: null,
+  body: 'none',
+};
 
 /** Ends the attempt after so long; the reply to the end of data has a time of its own, so the clock stops for it. */
 interface Clock {

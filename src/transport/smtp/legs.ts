@@ -66,6 +66,8 @@ export function nextOf({ leg, reused, messages, used }: LegEnd): Next {
   if (listLimitOf(failure.reply) !== null && to.length > 1 && failure.phase !== 'mail') {
     return { kind: 'smaller', count: Math.max(1, Math.floor((taken.size > 0 ? taken.size : to.length) / 2)) };
   }
+  const isPermanent = failure.reply.code?.startsWith('5') === true;
+  if (isPermanent && mayBeSpent(transaction, messages)) return { kind: 'fresh-session', messages: null };
   return done;
 }
 
@@ -88,9 +90,10 @@ function limitOf(reply: Reply): ListLimit | 'session' | null {
 }
 
 /**
- * Whether the session may be what the server refuses: it has carried mail, accepts no recipient now, and the reply names neither a recipient
- * nor the message. The next message gets another session, or a limit of this one would look like a fault of the connector, in
- * whatever words it is said. The price is a new session after such a refusal.
+ * Whether the session may be what the server refuses: it has carried mail, takes no recipient now, and the reply names neither a
+ * recipient nor the message. A limit of the session, in whatever words it is said, would else look like a fault of the connector, or
+ * like the message's own. After a permanent refusal the message gets a new session at once, or it could be dead by the next one's
+ * success; after a temporary one only the next message does. The price is a new session for such a refusal.
  */
 export function mayBeSpent({ taken, failure, body }: Transaction, messages: number): boolean {
   if (failure === null || !failure.answered || messages < 2 || taken.size > 0 || body !== 'none') return false;
@@ -98,14 +101,15 @@ export function mayBeSpent({ taken, failure, body }: Transaction, messages: numb
 }
 
 /**
- * The recipient at whom the server closed the connection: with 421 or another refusal of it, or without a word after others were
- * answered. Null if it closed at another step, or if nothing tells at which.
+ * The recipient at whom the server closed the connection: with 421 or another refusal of it, or without a word after MAIL or others
+ * were answered. Null if it closed at another step, or if nothing tells at which.
  */
-function whoEndedTheSession({ to, refusedHere, transaction: { failure, taken, refused, body } }: Leg): string | null {
-  if (failure === null || body !== 'none' || failure.phase !== 'data') return null;
+function whoEndedTheSession({ to, refusedHere, transaction }: Leg): string | null {
+  const { failure, mailTaken, taken, refused, body } = transaction;
+  if (failure === null || body !== 'none' || failure.phase !== 'data' || !mailTaken) return null;
   const answered = taken.size + refused.size;
   const isOver = failure.answered ? failure.reply.code === '421' : failure.reply.code !== 'ETIMEDOUT';
-  if (!isOver || answered === 0) return null;
+  if (!isOver) return null;
   const asked = to.filter((address) => !refusedHere.has(address));
   const last = asked[answered - 1];
   if (last !== undefined && refused.has(last)) return last;

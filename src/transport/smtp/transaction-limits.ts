@@ -38,7 +38,7 @@ export function listLimitOf({ code, enhancedCode, text }: Reply): ListLimit | nu
  * "450 Too many recipient attempts"; others ask for a new one.
  */
 const sessionWords =
-  /too many (?:messages?|mails?|e-?mails?|transactions?|recipients?|rcpts?)(?: sent\b| attempts\b|[^.]{0,40}\b(?:session|connection)\b)|(?:messages?|mails?|e-?mails?|transactions?|recipients?|rcpts?) (?:per|in (?:one|a|this|the same|a single)|for this) (?:smtp )?(?:session|connection)|(?:open|start|use|try) (?:a )?(?:new|another) (?:smtp )?(?:session|connection)|(?:session|connection) limit (?:reached|exceeded)/i;
+  /too many (?:messages?|mails?|e-?mails?|transactions?|recipients?|rcpts?)(?: sent\b| attempts\b|[^.]{0,40}\b(?:session|connection)\b)|(?:messages?|mails?|e-?mails?|transactions?|recipients?|rcpts?) (?:per|in (?:one|a|this|the same|a single)|for this) (?:smtp )?(?:session|connection)|(?:open|start|use|try) (?:a )?(?:new|another) (?:smtp )?(?:session|connection)|(?:session|connection) limit (?:reached|exceeded)|\bsession (?:message |mail |recipient )?(?:limit|quota)|\bconnection (?:message|mail|recipient)s? (?:limit|quota)|\breconnect\b/i;
 
 /** Whether the session, which has carried messages before, can carry no more. */
 export function endsSessionOnly({ code, text }: Reply): boolean {
@@ -48,7 +48,7 @@ export function endsSessionOnly({ code, text }: Reply): boolean {
 const refusedWords =
   /unsupported|not (?:supported|implemented|recogni[sz]ed|allowed|permitted|available)|unrecogni[sz]ed|unknown|invalid|illegal|bad|cannot|improper|refused/i;
 const words: readonly (readonly [Omissible, RegExp])[] = [
-  ['eightBitMime', /\b8-?bit(?:-?mime)?\b|\bmail body type\b|\bbody[ =]/i],
+  ['eightBitMime', /\b8-?bit(?:-?mime)?\b|\bmail body type\b|\bbody(?:[ =]|$)/i],
   ['smtpUtf8', /smtp-?utf-?8|internationali[sz]ed/i],
   ['size', /\bsize[ =](?!.*(?:exceed|too (?:large|big)|limit))/i],
   ['pipelining', /pipelin/i],

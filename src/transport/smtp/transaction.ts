@@ -13,6 +13,8 @@ import { codeOf } from './reader.ts';
 
 /** How a transaction went. `failure` is null exactly if the server answered the message with 2xx. */
 export interface Transaction {
+  /** The server said yes to MAIL. */
+  readonly mailTaken: boolean;
   /** Recipients that the server accepted at RCPT. */
   readonly taken: ReadonlySet<string>;
   /** Recipients that it refused at RCPT, and how. */
@@ -65,13 +67,14 @@ function sendEnvelope(
   const taken = new Set<string>();
   const refused = new Map<string, SmtpFailure>();
   let step: EnvelopeStep = 'mail';
+  let mailTaken = false;
   let mailFailure: SmtpFailure | null = null;
   let answered = 0;
 
   const fail = (failure: SmtpFailure): void => {
     // After a refused MAIL, the replies to the recipients sent along mean nothing.
     const known = failure.phase === 'mail' ? new Map<string, SmtpFailure>() : refused;
-    done({ taken, refused: known, failure, reply: null, body: 'none' });
+    done({ mailTaken, taken, refused: known, failure, reply: null, body: 'none' });
   };
 
   /** A server that can be misunderstood may believe the opposite of this client: it gets no message, not even an empty one. */
@@ -83,7 +86,8 @@ function sendEnvelope(
   const onMail = (text: string): void => {
     step = 'rcpt';
     if (!isYes(text) && !isNo(text)) return giveUp('mail', text);
-    if (!isYes(text)) mailFailure = new SmtpFailure('mail', { server: text });
+    mailTaken = isYes(text);
+    if (!mailTaken) mailFailure = new SmtpFailure('mail', { server: text });
     if (mailFailure !== null && (isClosing(text) || !pipelining)) return fail(mailFailure);
     if (!pipelining) channel.write(recipients[0] ?? '', 1);
   };
@@ -155,7 +159,7 @@ function sendBody(channel: SmtpChannel, task: TransactionTask, recipients: Recip
   const end = (failure: SmtpFailure | null, reply: string | null = null): void => {
     over = true;
     clearTimeout(timer);
-    done({ ...recipients, failure, reply, body });
+    done({ mailTaken: true, ...recipients, failure, reply, body });
   };
 
   /** Until the socket has enough; the last bytes wait until it has taken all others. */

@@ -16,6 +16,7 @@ const about = { recipients: [to], untried: null, account: null, sender: 's@examp
 function refusedAt(phase: SmtpPhase, reply: string, rules: Parameters<typeof compileRules>[0] = []): RecipientOutcome {
   const failure = new SmtpFailure(phase, { server: reply });
   const transaction = {
+    mailTaken: phase !== 'mail',
     taken: new Set<string>(),
     refused: phase === 'rcpt' ? new Map([[to, failure]]) : new Map<string, SmtpFailure>(),
     failure,

@@ -9,7 +9,14 @@ import { summary } from '../../support/smtp-client.ts';
 
 const a = 'a@example.net';
 const b = 'b@example.net';
-const nothing: Transaction = { taken: new Set(), refused: new Map(), failure: null, reply: null, body: 'none' };
+const nothing: Transaction = {
+  mailTaken: true,
+  taken: new Set(),
+  refused: new Map(),
+  failure: null,
+  reply: null,
+  body: 'none',
+};
 const answered = (phase: SmtpPhase, server: string): SmtpFailure => new SmtpFailure(phase, { server });
 const silent = new SmtpFailure('end-of-data', { code: 'ECONNRESET', text: 'reset' });
 
@@ -143,6 +150,7 @@ describe('the outcome of a transaction', () => {
                 ? answered(failed.phase, failed.server)
                 : new SmtpFailure('data', { code: failed.code, text: failed.text });
           const transaction: Transaction = {
+            mailTaken: true,
             taken: new Set(recipients.filter((_, index) => taken[index] === true)),
             refused: new Map(
               recipients

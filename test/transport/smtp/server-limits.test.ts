@@ -149,6 +149,7 @@ describe('a recipient at whom the server ends the session', () => {
     ['421, first of five', '421 4.7.0 go away', ['user0']],
     ['421, in the middle', '421 4.7.0 go away', ['user2']],
     ['421, last', '421 4.7.0 go away', ['user4']],
+    ['a close without a word, first', 'close', ['user0']],
     ['a close without a word, in the middle', 'close', ['user2']],
     ['a reset without a word, last', 'reset', ['user4']],
     ['421, three of five', '421 4.7.0 go away', ['user0', 'user2', 'user4']],
@@ -191,6 +192,9 @@ describe('too many messages in a session', () => {
     '421 4.7.0 Too many messages in this session',
     '550 5.7.0 max number of messages per session. Open a new session',
     '451 messages per connection limit reached',
+    '554 Session message limit exceeded, please reconnect',
+    '450 4.7.1 Session limit: 10 messages',
+    '452 4.7.0 Connection message quota reached',
   ])('said at MAIL as "%s": the next session takes the mail at once, and the number is known', async (reply) => {
     const used = new Map<number, number>();
     const script = {
@@ -234,17 +238,30 @@ describe('too many messages in a session', () => {
     },
   );
 
-  test('in words that no rule knows: one message is refused, and the next one gets a new session', async () => {
-    const { server, transport } = await smtpPair(
-      { script: { RCPT: recipientsPerSession(3, '550 Feierabend') } },
-      {},
-      1,
-    );
-    const summaries: string[] = [];
-    for (let at = 0; at < 8; at += 1) summaries.push(summary(await sendBy(transport, mailOf({ id: `m${at}` }))));
-    const [yes, no] = ['accepted', 'rejected'];
-    expect(summaries).toEqual([yes, yes, yes, no, yes, yes, yes, no]);
-    expect(server.received.connections).toBe(2);
+  test.for([
+    ['450 Feierabend', ['accepted', 'accepted', 'accepted', 'deferred']],
+    // The next message's success would make this one's refusal its own.
+    ['550 Feierabend', ['accepted', 'accepted', 'accepted', 'accepted']],
+  ] as const)(
+    'in words that no rule knows (%s): the next message gets a new session, and after a permanent refusal this one does',
+    async ([answer, expected]) => {
+      const { server, transport } = await smtpPair({ script: { RCPT: recipientsPerSession(3, answer) } }, {}, 1);
+      const summaries: string[] = [];
+      for (let at = 0; at < 8; at += 1) summaries.push(summary(await sendBy(transport, mailOf({ id: `m${at}` }))));
+      expect(summaries).toEqual([...expected, ...expected]);
+      expect(server.received.connections).toBe(answer.startsWith('4') ? 2 : 3);
+    },
+  );
+
+  test('a permanent refusal by a new session as well is the answer', async () => {
+    const RCPT = ({ line }: SmtpContext) => (line.includes('bad') ? '550 Feierabend' : undefined);
+    const { server, transport } = await smtpPair({ script: { RCPT } }, {}, 1);
+    const outcomes: string[] = [];
+    for (const to of ['a', 'bad', 'b']) {
+      outcomes.push(summary(await sendBy(transport, mailOf({ to: [`${to}@example.net`] }))));
+    }
+    expect(outcomes).toEqual(['accepted', 'rejected', 'accepted']);
+    expect(server.received.commands.filter((line) => line.includes('bad@'))).toHaveLength(2);
   });
 
   test('a refusal that names its recipient does not cost the session', async () => {
@@ -272,6 +289,7 @@ describe('a parameter that is offered and refused', () => {
   test.for([
     '555 5.5.4 Unsupported option: BODY=8BITMIME',
     '501 5.5.4 Unsupported mail BODY type',
+    '500 5.5.2 command parameter unrecognized: BODY',
     '504 5.5.4 parameter not implemented',
     '550 8BITMIME is not supported by the next hop',
   ])('at MAIL, "%s": the content is sent in 7 bits instead, and the next message at once so', async (reply) => {
@@ -365,10 +383,13 @@ describe('words', () => {
     '250 too many recipients',
   ])('"%s" is no limit of a transaction', (reply) => expect(listLimitOf(parseReply(reply))).toBeNull());
 
-  test.for(['452 Too many messages per hour', '421 too many connections', '550 message refused'])(
-    '"%s" is no limit of a session',
-    (reply) => expect(endsSessionOnly(parseReply(reply))).toBe(false),
-  );
+  test.for([
+    '452 Too many messages per hour',
+    '421 too many connections',
+    '550 message refused',
+    '421 connection rate limit exceeded',
+    '451 reconnect in 10 minutes',
+  ])('"%s" is no limit of a session', (reply) => expect(endsSessionOnly(parseReply(reply))).toBe(false));
 
   test.for([
     ['552 5.3.4 Message size exceeds fixed limit', 'mail'],
@@ -381,6 +402,7 @@ describe('words', () => {
   test('what was sent whole without an answer is never sent anew in the same attempt', () => {
     const failure = new SmtpFailure('end-of-data', { code: 'ECONNRESET', text: 'too many recipients' });
     const transaction = {
+      mailTaken: true,
       taken: new Set(['a@b']),
       refused: new Map(),
       failure,
