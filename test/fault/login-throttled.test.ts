@@ -1,8 +1,18 @@
-/** Servers that refuse a login for a rate, a quota or their own trouble: no wrong password, and the time that they tell is kept. */
+/** What servers say before MAIL FROM: a login refused for a rate, a quota or trouble is no wrong password, and all of the text is kept. */
 import { expect, test } from 'vitest';
 import { account, allOnce } from '../support/accounting.ts';
-import { testOperator } from '../support/postlane.ts';
-import { deliverThrough, expectNoneBurned, failingServer, pauseScale } from '../support/smtp-sender.ts';
+import { testOperator, testProducer } from '../support/postlane.ts';
+import { testPrefix } from '../support/redis.ts';
+import {
+  deliverThrough,
+  expectNoneBurned,
+  failingServer,
+  pauseScale,
+  sendThrough,
+  serverFor,
+  startSender,
+} from '../support/smtp-sender.ts';
+import { until } from '../../testkit/until.ts';
 
 test.for<[string, readonly string[]]>([
   ['550 Too many messages. Try again in 92 seconds', ['throttled 92000', 'throttled 92000']],
@@ -17,4 +27,17 @@ test.for<[string, readonly string[]]>([
   expect(of('connector-fault').map(({ fault, pauseMs }) => `${fault} ${pauseMs / pauseScale}`)).toEqual(expected);
   expect(of('connector-fault')[0]).toMatchObject({ code: answer.slice(0, 3) });
   expect((await (await testOperator(prefix)).lanes.status('auth')).faults).toBeNull();
+});
+
+test('a greeting of several lines is shown with all of them while its lane pauses', async () => {
+  const server = await serverFor('greeting', { script: { CONNECT: '554-mx.example.com\n554-No service\n554 ask us' } });
+  const prefix = testPrefix();
+  const producer = testProducer(prefix);
+  await sendThrough(producer, [server], 1);
+  const { of } = await startSender({ prefix, servers: [server] });
+  await until(() => of('connector-fault').length > 0, { what: 'the fault' });
+  const reply = 'mx.example.com No service ask us';
+  expect(of('connector-fault')[0]).toMatchObject({ fault: 'blocked', code: '554', reply });
+  const { faults } = await (await testOperator(prefix)).lanes.status('greeting');
+  expect(faults).toMatchObject({ fault: 'blocked', reply });
 });

@@ -32,6 +32,7 @@ const counted =
 const rateWords = new RegExp(
   [
     String.raw`\btoo (?:many|much|fast|often|frequent\w*|quick\w*|soon)\b|\brates?\b|\brate-?limit\w*|\bthrottl\w*|\bfrequen\w*|\bslow(?:er| down)\b`,
+    String.raw`\bzu (?:viele|oft|häufig)\b|\btrop (?:de|souvent)\b|\bdemasiad|\btropp[ie]\b|\bmuit[ao]s\b|\bte veel\b|слишком (?:много|част)|频繁|頻繁|过多|過多`,
     String.raw`\b(?:exce(?:e|s)\w*|reached|exhausted|used up)\b[^.;]{0,40}\b(?:${counted})\b`,
     String.raw`\b(?:${counted})\b[^.;]{0,40}\b(?:exce(?:e|s)d\w*|reached|exhausted|used up)\b`,
     String.raw`\b(?:sending|send|login|connection|session|message|mail|hourly|plan|account) limit\w*|\bconcurrent\w*\b|\bper (?:second|minute|hour)\b|\bhourly\b`,
@@ -41,7 +42,11 @@ const rateWords = new RegExp(
 
 /** The server's own trouble. Not "(reason unavailable)", which Postfix says of a wrong password; nor "TLS 1.2 or later". */
 const trouble =
-  /\btemporar\w*|(?<!\bor )\blater\b|\bat present\b|\btry after\b|\b(?:internal|system|server|backend|database|ldap|dns|directory|lookup|local|technical|configuration) (?:\w+ )?(?:error|problem|failure|trouble|busy|unavailable)\b|\b(?:service|server|system|backend|database|directory)\b[^.;]{0,30}\b(?:unavailable|not available|busy|down|overloaded|unreachable)\b|\btimed? ?-?out\b|\bconnection (?:lost|refused)\b|\b(?:unable|cannot|could not|failed) to (?:connect|contact|reach)\b|\bmaintenance\b|\bshutting down\b|\bout of memory\b|\bno resources\b/i;
+  /\btempora\w*|(?<!\bor )\blater\b|\bvorübergehend|\bspäter\b|\bplus tard\b|\bmás tarde\b|\bpiù tardi\b|\bmais tarde\b|\btijdelijk|временно|позже|稍后|稍後|暂时|\bat present\b|\btry after\b|\b(?:internal|system|server|backend|database|ldap|dns|directory|lookup|local|technical|configuration) (?:\w+ )?(?:error|problem|failure|trouble|busy|unavailable)\b|\b(?:service|server|system|backend|database|directory)\b[^.;]{0,30}\b(?:unavailable|not available|busy|down|overloaded|unreachable)\b|\btimed? ?-?out\b|\bconnection (?:lost|refused)\b|\b(?:unable|cannot|could not|failed) to (?:connect|contact|reach)\b|\bmaintenance\b|\bshutting down\b|\bout of memory\b|\bno resources\b/i;
+
+/** The address of this host, or where it is, and not the login. */
+const hostWords =
+  /\b(?:ip|ip[- ]?address|client|host|network|country|region)\b[^.;]{0,40}\b(?:block\w*|bann\w*|\w*listed|denied|refused|rejected|not (?:authori[sz]ed|allowed|permitted))\b|\b(?:black|block|deny) ?list(?:ed)?\b|\b(?:spamhaus|reputation)\b/i;
 
 const encryptionFirst =
   /\bstarttls\b|\bencryption (?:is )?required\b|\brequires? (?:an? )?(?:encrypt\w*|secure|tls|ssl)\b|\b(?:tls|ssl) (?:is )?required\b/i;
@@ -73,6 +78,11 @@ export const loginRules: readonly ReplyRule[] = [
     'unreachable',
     { code: /^[45]/, text: trouble },
     'RFC 4954 section 6 (454 4.7.0 Temporary authentication failure)',
+  ),
+  row(
+    'blocked',
+    { code: /^5/, text: hostWords },
+    'https://support.jetemail.com/outbound/smtp-error-codes/535-IP-not-authorized',
   ),
   row('config', { code: /^5/, text: encryptionFirst }, 'RFC 3207 section 4 (530); RFC 4954 section 6 (538)'),
   row(

@@ -70,6 +70,27 @@ describe('a rate, a quota or a told time is none:', () => {
   ])('%s → %s', ([reply, expected]) => expect(said(reply)).toBe(expected));
 });
 
+describe('words of other languages name a rate or trouble:', () => {
+  test.for<[string, string]>([
+    ['535 5.7.8 zu viele Anmeldungen', 'throttled'],
+    ['550 trop de connexions', 'throttled'],
+    ['535 demasiados intentos', 'throttled'],
+    ['550 登录过于频繁', 'throttled'],
+    ['550 系统繁忙，请60秒后再试', 'throttled 60000'],
+    ['535 vorübergehend gestört', 'unreachable'],
+    ['550 service temporairement indisponible', 'unreachable'],
+    ['535 Anmeldung fehlgeschlagen', 'auth'],
+    ['535 échec de l’authentification', 'auth'],
+  ])('%s → %s', ([reply, expected]) => expect(said(reply)).toBe(expected));
+});
+
+test.for([
+  '535 IP not authorized',
+  '535 5.7.0 Authentication rejected, your IP address is blocked',
+  '550 5.7.1 login from your country is not permitted',
+  '554 5.7.1 client [192.0.2.1] is blacklisted',
+])('a login that is refused for its host is blocked: %s', (reply) => expect(said(reply)).toBe('blocked'));
+
 describe('a limit of failed logins pauses as a quota, as each try could begin it anew:', () => {
   test.for<[string, string]>([
     ['535 5.7.0 (#AUTH005) Too many bad auth attempts.', 'quota'],
