@@ -1,4 +1,5 @@
 /** Decides after each transaction of an attempt what follows: nothing, the rest of the recipients, or the same in another way. Pure. */
+import { askedDelayMs } from '../retry-hint.ts';
 import { attribute } from './attribute.ts';
 import {
   endsSessionOnly,
@@ -97,6 +98,8 @@ function limitOf(reply: Reply): ListLimit | 'session' | null {
  */
 export function mayBeSpent({ taken, failure, body }: Transaction, messages: number): boolean {
   if (failure === null || !failure.answered || messages < 2 || taken.size > 0 || body !== 'none') return false;
+  // A time that the server names is not over on a new session.
+  if (askedDelayMs(failure.reply.text ?? '') !== null) return false;
   return attribute(failure.phase, failure.reply).outcome === 'open';
 }
 

@@ -264,6 +264,16 @@ describe('too many messages in a session', () => {
     expect(server.received.commands.filter((line) => line.includes('bad@'))).toHaveLength(2);
   });
 
+  test('a refusal that names a time is not asked again on a new session: the time is kept', async () => {
+    const MAIL = ({ line }: SmtpContext) =>
+      line.includes('late@') ? '550 Too many messages. Try again in 92 seconds' : undefined;
+    const { server, transport } = await smtpPair({ script: { MAIL } }, {}, 1);
+    await sendBy(transport, mailOf());
+    const outcome = await sendBy(transport, mailOf({ from: 'late@example.com' }));
+    expect(outcome).toMatchObject({ recipients: [{ outcome: 'deferred', retryAfterMs: 92_000 }] });
+    expect(server.received.commands.filter((line) => line.includes('late@'))).toHaveLength(1);
+  });
+
   test('a refusal that names its recipient does not cost the session', async () => {
     const RCPT = ({ line }: SmtpContext) => (line.includes('nobody') ? '550 5.1.1 no such user' : undefined);
     const { server, transport } = await smtpPair({ script: { RCPT } }, {}, 1);
