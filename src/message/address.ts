@@ -29,7 +29,22 @@ const harmlessQuoted = /^[\w!#$%&'*+\-/=?^`{|}~. \u0080-\u{10FFFF}]+$/u;
 const unfitInLocalPart = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd\u00a0]|(?! )\p{Zs}/u;
 const unfitInDomain = /(?![\u200c\u200d])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Z}\ufffd]/u;
 const controlCharacter = /[\p{Cc}\u2028\u2029]/u;
+// What is in its normal form and in ASCII: every other step would leave it as it is. Most addresses and domains are, and the
+// classes of Unicode take five times as long to say so.
+const plainLocalPart = /^[\w!#$%&'*+\-/=?^`{|}~]+(?:\.[\w!#$%&'*+\-/=?^`{|}~]+)*$/;
+const plainDomain = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const printableAscii = /^[ -~]*$/;
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+function hasControl(text: string): boolean {
+  return !printableAscii.test(text) && controlCharacter.test(text);
+}
+
+function isPlainAddress(text: string): boolean {
+  if (text.length > maxAddressBytes) return false;
+  const at = text.indexOf('@');
+  return at > 0 && plainLocalPart.test(text.slice(0, at)) && plainDomain.test(text.slice(at + 1));
+}
 
 function fail(problem: string): { readonly ok: false; readonly problem: string } {
   return { ok: false, problem };
@@ -40,6 +55,7 @@ function fail(problem: string): { readonly ok: false; readonly problem: string }
  * decodes `%41`, ends at `/`, `?`, `#` and `\`, and turns `0x7f.1` into `127.0.0.1`.
  */
 export function asciiDomain(domain: string): string | null {
+  if (domain.length <= maxAddressBytes && plainDomain.test(domain)) return domain;
   if (domain.length === 0 || domain.length > maxAddressLength || unfitInDomain.test(domain)) return null;
   let ascii = domain.toLowerCase();
   // oxlint-disable-next-line no-control-regex -- the range is ASCII
@@ -71,8 +87,9 @@ function parseLocalPart(text: string): Parsed<string> {
 
 /** An address alone (`a@b`, no name, no brackets) in its normal form. */
 export function parseAddress(text: string): Parsed<string> {
+  if (isPlainAddress(text)) return { ok: true, value: text };
   if (text.length > maxAddressLength) return fail(`is longer than ${maxAddressBytes} octets`);
-  if (controlCharacter.test(text)) return fail('has a line break or another control character');
+  if (hasControl(text)) return fail('has a line break or another control character');
   const closing = text.startsWith('"') ? text.indexOf('"', 1) : -1;
   if (text.startsWith('"') && closing < 0) return fail('has a quote that does not end');
   const at = closing < 0 ? text.indexOf('@') : closing + 1;
@@ -107,7 +124,7 @@ function parsePhrase(text: string): Parsed<string> {
 }
 
 function buildMailbox(nameText: string, addressText: string): Parsed<Mailbox> {
-  if (controlCharacter.test(nameText)) return fail('has a line break or another control character in its name');
+  if (hasControl(nameText)) return fail('has a line break or another control character in its name');
   const name = nameText.trim();
   if (Buffer.byteLength(name) > maxNameBytes) return fail(`has a name of more than ${maxNameBytes} octets`);
   const address = parseAddress(addressText);
@@ -123,7 +140,7 @@ export function parseMailbox(
     return buildMailbox((input.name ?? '').toWellFormed(), input.address.toWellFormed());
   }
   if (input.length > 4 * (maxAddressLength + maxNameBytes)) return fail('is too long for a mailbox');
-  if (controlCharacter.test(input)) return fail('has a line break or another control character');
+  if (hasControl(input)) return fail('has a line break or another control character');
   const text = input.toWellFormed().trim();
   if (text === '') return fail('is empty');
   if (!text.endsWith('>')) return buildMailbox('', text);
@@ -146,7 +163,10 @@ export function domainOf(address: string): string {
  */
 export function routingKey(address: string): string {
   const at = address.lastIndexOf('@');
-  const local = address.slice(0, Math.max(at, 0)).replaceAll(/[^\u212a\u0130]+/g, (run) => run.toLowerCase());
+  const written = address.slice(0, Math.max(at, 0));
+  const local = printableAscii.test(written)
+    ? written.toLowerCase()
+    : written.replaceAll(/[^\u212a\u0130]+/g, (run) => run.toLowerCase());
   const domain = address.slice(at + 1);
   return `${local}@${asciiDomain(domain) ?? domain.toLowerCase()}`;
 }

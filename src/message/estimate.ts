@@ -31,10 +31,30 @@ const structureBytes = 512;
 /** A byte of text becomes three (`=C3`), and every 73 characters get three more for their soft line break; a line end becomes two bytes of base64. */
 const mostBytesOfText = 4;
 
+/** What text of a header has at most: three bytes a character, each of which an encoded word writes as three, and the words' own. */
+function mostEncodedBytes(text: string): number {
+  return text.length * 14 + 64;
+}
+
+/** What the header has at most, by lengths alone: that is little enough for nearly all messages. */
+export function mostHeaderBytes(message: Estimated): number {
+  return headerBytes(message, mostEncodedBytes);
+}
+
+/** What the message has at most, by lengths alone. UTF-8 has three bytes for a UTF-16 code unit at most. */
+function mostBytes(message: Estimated): number {
+  const { text = '', html = '', bcc, attachments = [] } = message;
+  let most = structureBytes + mostHeaderBytes(message) + mailboxBytes(bcc, mostEncodedBytes);
+  for (const attachment of attachments) most += structureBytes + base64Bytes(contentSize(attachment));
+  return most + (text.length + html.length) * 3 * mostBytesOfText;
+}
+
 /** Exact enough only if it is more than `maxBytes`; what is less is said to be as little as comes easily. */
 export function estimateBytes(message: Estimated, maxBytes: number): number {
   const { raw, text, html } = message;
   if (raw !== undefined) return rawBytes(raw, maxBytes);
+  const quick = mostBytes(message);
+  if (quick <= maxBytes) return quick;
   // Bcc is in no header, but what the message takes in Redis and in memory.
   let fixed = structureBytes + headerEstimate(message, maxBytes) + mailboxBytes(message.bcc, encodedBytes);
   for (const attachment of message.attachments ?? []) fixed += structureBytes + base64Bytes(contentSize(attachment));

@@ -26,6 +26,7 @@ function isOwnedHeader(name: string): boolean {
 
 /** Whether a word of the text would make a header line of more than 998 octets, as lines fold at white space only. */
 export function hasOverlongWord(text: string): boolean {
+  if (text.length <= longestWord) return false;
   // Text that is not all printable ASCII goes out as encoded words, which are short.
   if (!/^[\t -~]*$/.test(text)) return false;
   return text.split(/[ \t]/).some((word) => word.length > longestWord);

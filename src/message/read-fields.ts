@@ -5,19 +5,28 @@ import { attachment } from './content-fields.ts';
 import { address, mailbox, messageSchema, nestedKeys } from './fields.ts';
 import type { IssueList } from './issue-list.ts';
 import type { MessageLimits } from './message.ts';
+import { plainAddress, plainEnvelope, plainField } from './plain-fields.ts';
 import { toIssues, unknownKey } from './rules.ts';
 
 export type Fields = z.output<typeof messageSchema>;
 const fieldNames = Object.keys(messageSchema.shape) as (keyof Fields)[];
 
+interface Element<T = unknown> {
+  readonly schema: z.ZodType<T>;
+  /** Undefined where the schema has to judge. */
+  readonly plain: (value: unknown) => T | undefined;
+}
+
 /** Fields whose elements are judged one at a time. */
-const elements: Readonly<Record<string, z.ZodType>> = {
-  to: mailbox,
-  cc: mailbox,
-  bcc: mailbox,
-  replyTo: mailbox,
-  attachments: attachment,
+const mailboxes: Element = { schema: mailbox, plain: (value) => plainField('to', value) };
+const elements: Readonly<Record<string, Element>> = {
+  to: mailboxes,
+  cc: mailboxes,
+  bcc: mailboxes,
+  replyTo: mailboxes,
+  attachments: { schema: attachment, plain: () => undefined },
 };
+const envelopeTo: Element<string> = { schema: address, plain: plainAddress };
 const isList = new Set([...Object.keys(elements), 'references']);
 
 type Path = readonly PropertyKey[];
@@ -62,30 +71,36 @@ function readField(name: keyof Fields, value: unknown, counting: Counting): unkn
   if (element !== undefined && Array.isArray(value)) return readEach(element, value, [name], counting);
   if (name === 'envelope' && isRecord(value) && Array.isArray(value['to'])) {
     const { to, ...rest } = value;
-    const others = judge(messageSchema.shape.envelope, rest, [name], issues);
-    const addresses = readEach(address, to as unknown[], [name, 'to'], counting);
+    const others = plainEnvelope(rest) ?? judge(messageSchema.shape.envelope, rest, [name], issues);
+    const addresses = readEach(envelopeTo, to as unknown[], [name, 'to'], counting);
     return others === undefined || addresses === undefined ? undefined : { ...others, to: addresses };
   }
-  return judge(messageSchema.shape[name], value, [name], issues);
+  return plainOf(name, value) ?? judge(messageSchema.shape[name], value, [name], issues);
+}
+
+/** A list may be given as its only element. */
+function plainOf(name: keyof Fields, value: unknown): unknown {
+  const plain = plainField(name, value);
+  return plain !== undefined && isList.has(name) ? [plain] : plain;
 }
 
 /** → undefined if an element is wrong. */
-function readEach<S extends z.ZodType>(
-  schema: S,
+function readEach<T>(
+  { schema, plain }: Element<T>,
   values: readonly unknown[],
   path: Path,
   counting: Counting,
-): z.output<S>[] | undefined {
+): T[] | undefined {
   const { issues } = counting;
-  const read: z.output<S>[] = [];
+  const read: T[] = [];
   let isWhole = true;
   for (const [index, value] of values.entries()) {
     if (issues.isFull()) return undefined;
     const at = [...path, index];
     const before = issues.found.length;
-    const element = objectFits(at, value, counting) ? judge(schema, value, at, issues) : undefined;
+    const element = objectFits(at, value, counting) ? (plain(value) ?? judge(schema, value, at, issues)) : undefined;
     if (issues.found.length > before) isWhole = false;
-    else read.push(element as z.output<S>);
+    else read.push(element as T);
   }
   return isWhole ? read : undefined;
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { maxHeaderBytes } from './bounds.ts';
 import { inlineHead } from './content.ts';
 import { isBytes, isRecord, maxListedIn } from './counts.ts';
-import { estimateBytes, headerEstimate } from './estimate.ts';
+import { estimateBytes, headerEstimate, mostHeaderBytes } from './estimate.ts';
 import { messageSchema } from './fields.ts';
 import { createIssueList, type IssueList } from './issue-list.ts';
 import { leastBytes } from './least-bytes.ts';
@@ -96,7 +96,7 @@ function readTogether(
   }
   const bytes = estimateBytes(fields, limits.maxBytes);
   if (bytes > limits.maxBytes) sayTooLarge(fields.raw === undefined ? '' : 'raw', bytes, limits, issues);
-  const header = headerEstimate(fields, maxHeaderBytes);
+  const header = mostHeaderBytes(fields) <= maxHeaderBytes ? 0 : headerEstimate(fields, maxHeaderBytes);
   if (header > maxHeaderBytes) {
     issues.say(
       '',

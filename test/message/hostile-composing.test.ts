@@ -7,7 +7,7 @@ import { simpleParser } from 'mailparser';
 import { describe, expect, test } from 'vitest';
 import { composeMail } from '../../src/message/compose.ts';
 import { inlineBytes } from '../../src/message/content.ts';
-import { estimateBytes, headerEstimate } from '../../src/message/estimate.ts';
+import { estimateBytes, headerEstimate, mostHeaderBytes } from '../../src/message/estimate.ts';
 import { defaultMessageLimits, type Content, type Message } from '../../src/message/message.ts';
 import type { OutboundMessage } from '../../src/message/outbound.ts';
 import { parseMessage } from '../../src/message/schema.ts';
@@ -264,6 +264,7 @@ describe('the estimate', () => {
         const header = mail.indexOf('\r\n\r\n');
         // From, Message-ID, Date and what MIME adds.
         expect(headerEstimate(result.message) + 512).toBeGreaterThan(header);
+        expect(mostHeaderBytes(result.message)).toBeGreaterThanOrEqual(headerEstimate(result.message));
       }),
       { numRuns: 200 },
     );
