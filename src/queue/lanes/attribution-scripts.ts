@@ -176,6 +176,12 @@ return finish('aside')
 );
 
 /**
+ * An answer that comes later than this, in ms, leaves open whether the server has changed its mind meanwhile: in a lane with a message
+ * in ten minutes, it may have refused all mail until then. The message gets a second hearing.
+ */
+const soonMs = 5_000;
+
+/**
  * Returns to the front of the lane, in the order of their refusals, the messages whose refusals are answered: an attempt that began
  * later was accepted. Those whose refusals were the connector's (`back`) come back as they are, the others with the refusal
  * attributed to them. Mode `page`: every one comes back as it is; `all`: and all is forgotten. `rows` and `jobs` are keys of the messages
@@ -223,8 +229,12 @@ for _, each in ipairs(due) do
       attributed = attributed + 1
       redis.call('HSET', each.row, 'attributed', each.note.alike)
       noteOwn(each.note.class)
-      -- It is not tried a second time: this was its attempt.
-      if each.note.class == '5' then redis.call('HINCRBY', each.row, 'attempts', 1) end
+      if each.note.class ~= '5' or ok - each.note.at > ${soonMs} then redis.call('HSET', each.row, 'again', '1')
+      else
+        -- It is not tried a second time: this was its attempt.
+        redis.call('HDEL', each.row, 'again')
+        redis.call('HINCRBY', each.row, 'attempts', 1)
+      end
     end
   end
 end

@@ -65,6 +65,8 @@ export interface LedgerRow {
   readonly setAside: boolean;
   /** How a refusal reads that was found to be this message's own; null if none was. */
   readonly attributed: string | null;
+  /** It gets a second hearing: a second transaction decides. */
+  readonly heardAgain: boolean;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -157,6 +159,7 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     open: fromJson(hash['open']) as LedgerRow['open'],
     setAside: hash['aside'] !== undefined,
     attributed: hash['attributed'] ?? null,
+    heardAgain: hash['again'] !== undefined,
     history,
   };
 }

@@ -246,7 +246,7 @@ for _, recipient in ipairs(recipients) do
 end
 redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'updatedAt', now, 'retryAt', '', 'reason', '',
   'deadline', deadline)
-redis.call('HDEL', rowKey, 'open', 'aside', 'attributed')
+redis.call('HDEL', rowKey, 'open', 'aside', 'attributed', 'again')
 if #recipients > 0 then redis.call('HSET', rowKey, 'recipients', cjson.encode(recipients)) end
 redis.call('PERSIST', rowKey)
 redis.call('ZADD', unsettled, deadline, id)

@@ -60,10 +60,11 @@ export function accusationOf(id: string, refusal: Refusal, policy: SendPolicy, r
 
 /**
  * The recipients of a message whose refusal was attributed to it while it waited: those with a permanent reply are rejected, without a
- * second transaction. Null if it is to be tried again: words that name a fault get a second hearing.
+ * second transaction. Null if it is to be tried again: words that name a fault, and late answers, get a second hearing.
  */
 export function rejectedMeanwhile(row: LedgerRow): RecipientState[] | null {
-  if (row.attributed?.startsWith('5 ') !== true || row.open !== null || row.retryAt !== null) return null;
+  if (row.attributed?.startsWith('5 ') !== true || row.heardAgain || row.open !== null || row.retryAt !== null)
+    return null;
   const waiting = row.recipients.filter(({ outcome }) => outcome !== 'accepted' && outcome !== 'rejected');
   if (waiting.length === 0 || !waiting.every((each) => each.outcome === 'deferred' && isPermanent(each))) return null;
   return row.recipients.map((each) => (waiting.includes(each) ? { ...each, outcome: 'rejected' } : each));

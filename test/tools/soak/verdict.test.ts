@@ -20,6 +20,7 @@ function rowOf(row: Partial<LedgerRow> = {}): LedgerRow {
     open: null,
     setAside: false,
     attributed: null,
+    heardAgain: false,
   };
   return { ...about, ...times, state: 'sent', recipients: [recipient('accepted')], history: [], ...row };
 }

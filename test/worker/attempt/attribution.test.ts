@@ -126,6 +126,43 @@ test('an answer that comes while a message is on its way aside returns it at onc
   expect(on.tried).toEqual(['bad', 'bad']);
 });
 
+/** The refusal was noted so much earlier. */
+async function age(on: Awaited<ReturnType<typeof setUp>>, id: string, ms: number): Promise<void> {
+  const note = JSON.parse((await on.redis.hget(on.key, `m:${id}`))!) as { at: number; first: number };
+  await on.redis.hset(on.key, `m:${id}`, JSON.stringify({ ...note, at: note.at - ms, first: note.first - ms }));
+}
+
+describe('a permanent refusal in a slow lane', () => {
+  test('whose answer comes late is sent if the server has changed its mind', async () => {
+    let refuses = true;
+    const on = await setUp({ refuses: () => refuses });
+    await on.start('one');
+    const ids = ['bad1', 'bad2', 'bad3', 'bad4'];
+    for (const id of ids) {
+      await on.producer.send(countable(id));
+      await until(() => on.isDelayed(id), { what: 'the message to be set aside' });
+      await age(on, id, 10_000);
+    }
+    refuses = false;
+    await on.producer.send(countable('good'));
+    const rows = await settled(on.producer, [...ids, 'good']);
+    expect(rows.map(({ state, attempts }) => [state, attempts])).toEqual(Array(5).fill(['sent', 1]));
+    expect(on.tried.slice(5)).toEqual(ids);
+  });
+
+  test('whose answer comes late is believed if a second transaction has the same', async () => {
+    const on = await setUp();
+    await on.start('one');
+    await on.producer.send(countable('bad'));
+    await until(() => on.isDelayed('bad'), { what: 'the message to be set aside' });
+    await age(on, 'bad', 10_000);
+    await on.producer.send(countable('good'));
+    const [row] = await settled(on.producer, ['bad', 'good']);
+    expect(row).toMatchObject({ state: 'dead', reason: 'rejected', attempts: 1 });
+    expect(on.tried).toEqual(['bad', 'good', 'bad']);
+  });
+});
+
 test('a Redis that has lost the notes costs a message one more try at its time, and no more', async () => {
   const on = await setUp();
   await on.start('one');
