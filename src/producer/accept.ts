@@ -1,5 +1,5 @@
 /** Turns what a caller passes into a message with an id, or refuses it with every reason. */
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { PostlaneError, type Issue } from '../errors.ts';
 import { newMessageId } from '../message/identity.ts';
 import type { Message, MessageLimits } from '../message/message.ts';
@@ -21,7 +21,7 @@ export function acceptMessage(input: unknown, limits: MessageLimits): AcceptedMe
   const parsed = parseMessage(input, limits);
   if (!parsed.ok) throw invalidMessage(parsed.issues);
   const broughtId = parsed.message.id !== undefined;
-  const id = parsed.message.id ?? newMessageId(Date.now(), randomBytes(10));
+  const id = parsed.message.id ?? newMessageId(Date.now(), randomUUID());
   return { id, message: { ...parsed.message, id }, broughtId };
 }
 

@@ -1,30 +1,35 @@
 /** Ids, Message-IDs, the time of acceptance and the Date. */
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { acceptedAt, dateOf, messageIdHeader, newMessageId } from '../../src/message/identity.ts';
 
 describe('message ids', () => {
   test('are UUIDs of version 7 and variant 10 that carry their time', () => {
-    const bytes = fc.uint8Array({ minLength: 10, maxLength: 10 });
     fc.assert(
-      fc.property(fc.integer({ min: Date.UTC(2020, 0, 1), max: Date.UTC(2099, 0, 1) }), bytes, (now, random) => {
-        const id = newMessageId(now, random);
-        expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-        expect(acceptedAt(id, now + 1_000)).toBe(now);
-      }),
+      fc.property(
+        fc.integer({ min: Date.UTC(2020, 0, 1), max: Date.UTC(2099, 0, 1) }),
+        fc.uuid({ version: 4 }),
+        (now, random) => {
+          const id = newMessageId(now, random);
+          expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+          expect(acceptedAt(id, now + 1_000)).toBe(now);
+          expect(id.slice(15)).toBe(random.slice(15));
+        },
+      ),
     );
   });
 
   test('of a later millisecond sort later', () => {
-    expect(newMessageId(1_800_000_000_001, randomBytes(10)) > newMessageId(1_800_000_000_000, randomBytes(10))).toBe(
-      true,
-    );
+    expect(newMessageId(1_800_000_000_001, randomUUID()) > newMessageId(1_800_000_000_000, randomUUID())).toBe(true);
   });
 
-  test('need 10 random bytes', () => {
-    expect(() => newMessageId(0, new Uint8Array(9))).toThrow(RangeError);
-  });
+  test.each(['', '00000000-0000-4000-8000-00000000000', '00000000-0000-7000-8000-000000000000'])(
+    'are not made of %j, which is no random UUID',
+    (random) => {
+      expect(() => newMessageId(0, random)).toThrow(RangeError);
+    },
+  );
 });
 
 describe('the time of acceptance', () => {
@@ -39,7 +44,7 @@ describe('the time of acceptance', () => {
   });
 
   test('is that of enqueuing for a UUIDv7 made long before, as a row of a database has it', () => {
-    const row = newMessageId(1_800_000_000_000 - 30 * 86_400_000, randomBytes(10));
+    const row = newMessageId(1_800_000_000_000 - 30 * 86_400_000, randomUUID());
     expect(acceptedAt(row, 1_800_000_000_000)).toBe(1_800_000_000_000);
   });
 });

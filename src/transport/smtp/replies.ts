@@ -37,10 +37,10 @@ function namesDelay(verdict: Verdict): boolean {
 
 /** A delay that the server names wins over the table's. */
 function withAskedDelay(verdict: Verdict, text: string | null): Verdict {
+  if (verdict.kind === 'outcome' && verdict.outcome !== 'deferred') return verdict;
   const asked = text === null ? null : askedDelayMs(text);
   if (asked === null) return verdict;
   if (verdict.kind === 'fault') return { ...verdict, pauseMs: asked };
-  if (verdict.outcome !== 'deferred') return verdict;
   return {
     ...verdict,
     retryAfterMs: asked,

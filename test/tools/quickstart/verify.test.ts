@@ -161,7 +161,8 @@ async function perfect(): Promise<Evidence> {
   const dead: DeadLetterSummary[] = [];
   const set = exampleSet(kinds.length, new Date(startedAt + 2_000));
   for (const [index, example] of set.entries()) {
-    const id = example.mail.id ?? newMessageId(startedAt + index, Buffer.alloc(10, index));
+    const id =
+      example.mail.id ?? newMessageId(startedAt + index, `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`);
     const parsed = parseMessage({ ...example.mail, id }, defaultMessageLimits);
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.issues));
     const { connector, address, rule } = example.sender;
