@@ -5,7 +5,7 @@ import { fitForTransfer, type FittedMail } from '../../message/transfer.ts';
 import { mailParameters } from './commands.ts';
 import type { SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
-import { mayBeSpent, nextOf, type Leg, type Next } from './legs.ts';
+import { mayBeSpent, nextOf, rejectedBy, type Leg, type Next } from './legs.ts';
 import { NoLease } from './lease-provider.ts';
 import { faultOf, outcomeOf } from './outcome.ts';
 import type { SmtpPool, SmtpSlot } from './pool.ts';
@@ -187,10 +187,6 @@ const done: Next = { kind: 'done' };
 /** What MAIL is refused for concerns all messages; later, it may be the next hop of one. Without SMTPUTF8 some mail could not be sent. */
 function isOfTheServer(name: Omissible, failure: SmtpFailure | null): boolean {
   return name === 'pipelining' || (failure?.phase === 'mail' && name !== 'smtpUtf8');
-}
-
-function rejectedBy({ refused }: Transaction): string[] {
-  return [...refused].flatMap(([address, { reply }]) => (reply.code?.startsWith('5') === true ? [address] : []));
 }
 
 /** The server refused these recipients or this message for good; about the recipients that are left it has said nothing. */

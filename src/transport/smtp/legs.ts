@@ -86,6 +86,13 @@ function restOf({ to, transaction: { taken, refused } }: Leg): Next {
   };
 }
 
+/** Those whom the server refused for good, and not for their number. */
+export function rejectedBy({ refused }: Transaction): string[] {
+  return [...refused].flatMap(([address, { reply }]) =>
+    reply.code?.startsWith('5') === true && limitOf(reply) === null ? [address] : [],
+  );
+}
+
 function limitOf(reply: Reply): ListLimit | 'session' | null {
   return endsSessionOnly(reply) ? 'session' : listLimitOf(reply);
 }

@@ -15,7 +15,7 @@ const timeWords =
 
 /** RFC 5321 section 4.5.3.1.10 (452 4.5.3, formerly 552), RFC 3463 section 3.6 (x.5.3). Invalid recipients are a matter of the list's quality. */
 const listWords =
-  /too many (?:recipients|rcpts?|destinations|envelope recipients)|too many (?:to|cc|bcc) |recipients? (?:count |number )?limit|(?:maximum|max\.?|limit on the|number of) (?:number of |allowed )?(?:recipients|rcpts?)|recipients (?:per|in (?:one|a|a single|this|the same)|for (?:one|a|a single|this)) (?:message|mail|transaction|envelope)|recipients? at a time|(?:only )?(?:one|a single) recipient\b|too many addresses/i;
+  /too many (?:recipients|rcpts?|destinations|envelope recipients)|too many (?:to|cc|bcc) |recipients? (?:count |number )?limit|recipients? (?:count|number) (?:is )?(?:exceed|reach|too)|(?:maximum|max\.?|limit on the|number of) (?:number of |allowed )?(?:recipients|rcpts?)|recipients (?:per|in (?:one|a|a single|this|the same)|for (?:one|a|a single|this)) (?:message|mail|transaction|envelope)|recipients? at a time|(?:only )?(?:one|a single) recipient\b|too many addresses/i;
 const badRecipients = /\b(?:invalid|unknown|bad|non-?existent|bounc)/i;
 /** One domain at a time: https://support.google.com/mail/answer/3221692 ("Multiple destination domains per transaction is unsupported"). */
 const domainWords =

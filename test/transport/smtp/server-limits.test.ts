@@ -165,6 +165,22 @@ describe('a recipient at whom the server ends the session', () => {
     expect(copies(server)).toEqual(to.filter((_, index) => expected[index] === 'accepted'));
   });
 
+  test.for(['550 5.5.3 Too many recipients', '552 Recipient count exceeded', '452 4.5.3 Too many recipients'])(
+    'behind those refused for their number (%s): each has the outcome that is its own',
+    async (reply) => {
+      const RCPT = ({ line, to }: SmtpContext): SmtpAnswer | undefined => {
+        if (/user(?:3|19)@/.test(line)) return '550 5.1.1 unknown user';
+        if (line.includes('user15@')) return '421 4.7.0 go away';
+        return to.length < 10 ? undefined : reply;
+      };
+      const { server, transport } = await smtpPair({ script: { RCPT } });
+      const to = people(40);
+      const expected = to.map((_, at) => (at === 15 ? 'deferred' : [3, 19].includes(at) ? 'rejected' : 'accepted'));
+      expect(summary(await sendBy(transport, mailOf({ to })))).toBe(expected.join(' '));
+      expect(copies(server).toSorted()).toEqual(to.filter((_, at) => expected[at] === 'accepted').toSorted());
+    },
+  );
+
   test('of more than three, no further one is tried in the same attempt', async () => {
     const { server, transport } = await smtpPair({ script: { RCPT: () => '421 4.7.0 go away' } });
     expect(summary(await sendBy(transport, mailOf({ to: people(50) })))).toBe('suspect throttled');
