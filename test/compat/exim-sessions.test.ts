@@ -75,6 +75,22 @@ describe.skipIf(missing !== null)('Exim', () => {
     expectNoneBurned(rows);
   });
 
+  test.for([
+    ['550 Too many messages. Try again in 92 seconds', 'throttled', 92_000],
+    ['535 5.7.0 authenticate too many times', 'throttled', undefined],
+    ['451 Authentication failed: Maximum credits exceeded', 'quota', undefined],
+  ] as const)(
+    'a login refused with "%s" is a fault `%s`, with the time that it names',
+    async ([answer, fault, pauseMs]) => {
+      const refuse = answer.startsWith('4') ? defer : deny;
+      const { server, sink, relay } = await locked({ auth: refuse('condition = true', answer) });
+      const outcome = await sendBy(transportTo(server, relay.change), mailOf({ bytes: letter('login') }));
+      expect(outcome).toMatchObject({ kind: 'connector-fault', fault });
+      expect(outcome.kind === 'connector-fault' ? outcome.pauseMs : null).toBe(pauseMs);
+      expect(sink.received.transactions).toEqual([]);
+    },
+  );
+
   test('sessions that it ends for their idleness (smtp_receive_timeout) cost no message an attempt, and no fault', async () => {
     const { server, sink } = await exim({ settings: ['smtp_receive_timeout = 1s'] });
     // One session at a time, so that each round ends one.

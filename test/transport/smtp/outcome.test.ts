@@ -109,12 +109,24 @@ describe('the outcome of a transaction', () => {
     ['a yes that forgets one', { reply: '250 ok', body: 'complete', taken: new Set([a]) }, 'accepted deferred'],
   ])('after %s', ([, transaction, expected]) => expect(summary(outcome(transaction))).toBe(expected));
 
-  test('does not pause the connector for one recipient where another one was accepted in the same attempt', () => {
-    const refused = new Map([[b, answered('rcpt', '451 4.7.500 Server busy, try again in 7 seconds')]]);
-    const result = outcome({ reply: '250 ok', body: 'complete', taken: new Set([a]), refused });
-    expect(result).toMatchObject({ recipients: [{}, { retryAfterMs: 7_000, scope: 'connector' }] });
-    expect(result).not.toHaveProperty('slowDownMs');
-  });
+  test.for([
+    ['451 4.7.500 Server busy, try again in 7 seconds', 'deferred', 7_000],
+    ['452 4.3.1 Insufficient system resources', 'deferred', undefined],
+    ['421 4.3.2 not for this one', 'deferred', undefined],
+    ['550 5.4.5 Daily sending quota exceeded', 'deferred', undefined],
+    ['550 5.7.1 client host [192.0.2.1] blocked using bl.example', 'rejected', undefined],
+  ] as const)(
+    '"%s" to one recipient is its own where another one was accepted in the same attempt: no pause, and no question to others',
+    ([reply, expected, retryAfterMs]) => {
+      const refused = new Map([[b, answered('rcpt', reply)]]);
+      const result = outcome({ reply: '250 ok', body: 'complete', taken: new Set([a]), refused });
+      if (result.kind !== 'settled') throw new Error(result.kind);
+      const [, own] = result.recipients;
+      expect(own).toMatchObject({ outcome: expected, scope: 'connector' });
+      expect([own?.retryAfterMs, own?.open]).toEqual([retryAfterMs, undefined]);
+      expect(result).not.toHaveProperty('slowDownMs');
+    },
+  );
 
   test('names every recipient once, in order, and accepts only with a 2xx after the complete body', () => {
     const addresses = fc.uniqueArray(
