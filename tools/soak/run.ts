@@ -17,7 +17,7 @@ import { createDeliveryLog } from './delivery-log.ts';
 import { startFleet } from './fleet.ts';
 import { sendRubbish } from './foreigners.ts';
 import { createSeededRandom } from './seeded-random.ts';
-import { profiles, startServers } from './servers.ts';
+import { profiles, startServers, takesAll } from './servers.ts';
 import { startTraffic, type Offer } from './traffic.ts';
 import { judge, type Evidence, type Verdict } from './verdict.ts';
 import { workerSettings } from './worker-settings.ts';
@@ -54,6 +54,9 @@ export interface SoakResult extends Verdict {
 
 /** Locks end, late results are waited for and retries come within seconds; a busy machine needs more. */
 const drainLimitMs = 150_000;
+
+/** A refused message with less time left cannot wait for other messages to show whose fault it is: it is believed. */
+const leastLifeMs = 60_000;
 
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { durationMs, seed, fsync, messagesPerSecond, workers, folder, progress } = options;
@@ -163,6 +166,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       inIntake: job !== undefined && job !== null,
       copies: new Map(offer.to.map((address) => [address, deliveries.copies(address)])),
       contents: deliveries.contents(offer.tag).size,
+      takesAll: takesAll(offer.to) && (row === null || row.deadline - row.acceptedAt > leastLifeMs),
     };
   }
 }

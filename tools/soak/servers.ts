@@ -1,6 +1,7 @@
 /** Mail servers that fail at random: each connector's server has its own fault rates, and behaves when told to. */
 import { startSmtpServer, type SmtpAnswer, type SmtpContext, type SmtpServer } from '../../testkit/smtp/server.ts';
 import type { DeliveryLog } from './delivery-log.ts';
+import { foreverRefused, quirksOf, recipientOf, type Quirk, type Refusing } from './quirks.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 /** How often each fault happens, as probabilities. */
@@ -17,13 +18,13 @@ export interface ServerProfile {
   /** 4xx to a recipient, once. Above 0, one recipient in a hundred is also refused for good. */
   readonly deferredRecipient: number;
   readonly auth: boolean;
-  /** Takes three recipients in a transaction and five messages in a session, and offers SIZE but refuses it. */
-  readonly limited: boolean;
+  /** What it does again and again, beside its random faults. */
+  readonly quirks: readonly Quirk[];
   readonly onUncertain: 'retry' | 'hold';
 }
 
 const calm = { step: 0, lostReply: 0, lostMessage: 0, refusedMessage: 0, deferredRecipient: 0 };
-const plain = { ...calm, auth: false, limited: false, onUncertain: 'retry' } as const;
+const plain = { ...calm, auth: false, quirks: [], onUncertain: 'retry' } as const;
 
 export const profiles: readonly [ServerProfile, ...ServerProfile[]] = [
   { ...plain, id: 'calm', step: 0.001 },
@@ -40,9 +41,20 @@ export const profiles: readonly [ServerProfile, ...ServerProfile[]] = [
     onUncertain: 'hold',
   },
   { ...plain, id: 'picky', refusedMessage: 0.05, deferredRecipient: 0.1 },
-  { ...plain, id: 'limited', limited: true, step: 0.003, lostReply: 0.02, deferredRecipient: 0.02 },
+  { ...plain, id: 'limited', quirks: ['limits'], step: 0.003, lostReply: 0.02, deferredRecipient: 0.02 },
   { ...plain, id: 'locked', step: 0.003, deferredRecipient: 0.03, lostReply: 0.01, auth: true },
+  { ...plain, id: 'poisoned', quirks: ['refused recipients'] },
+  { ...plain, id: 'outage', quirks: ['outages'] },
+  { ...plain, id: 'strict', quirks: ['strict rate'] },
+  { ...plain, id: 'quirky', quirks: ['closes at a recipient', 'refuses 8BITMIME', 'short sessions'] },
 ];
+
+/** Whether the server refuses none of these recipients for good: none of them may be a dead letter `rejected`. */
+export function takesAll(to: readonly string[]): boolean {
+  const profile = profiles.find(({ id }) => to[0]?.endsWith(`@${id}.sink.test`) === true);
+  if (profile === undefined || profile.step + profile.refusedMessage + profile.deferredRecipient > 0) return false;
+  return !to.some((address) => foreverRefused(profile, address)?.startsWith('5') === true);
+}
 
 export const login = { user: 'soak', password: 'right' };
 
@@ -53,6 +65,9 @@ export interface MailServers {
   comeBack(id: string): Promise<void>;
   /** Refuses every login while it lasts. */
   lock(id: string, locked: boolean): void;
+  /** Refuses every recipient while it lasts, with 550 and words that no rule knows; only with the quirk `outages`. */
+  refuseAll(id: string, refusing: boolean): void;
+  refusesAll(id: string): boolean;
   /** From now on no server fails. */
   recover(): Promise<void>;
   stop(): Promise<void>;
@@ -62,10 +77,15 @@ export async function startServers(random: SeededRandom, deliveries: DeliveryLog
   const servers = new Map<string, SmtpServer>();
   const ports: Record<string, number> = {};
   const locked = new Set<string>();
+  const refusing = new Set<string>();
   let quiet = false;
   const start = async (profile: ServerProfile): Promise<void> => {
     const port = ports[profile.id];
-    const script = scriptOf(profile, random, deliveries, { quiet: () => quiet, locked: () => locked.has(profile.id) });
+    const script = scriptOf(profile, random, deliveries, {
+      quiet: () => quiet,
+      locked: () => locked.has(profile.id),
+      refusesAll: () => refusing.has(profile.id),
+    });
     const auth = profile.auth ? { auth: login } : {};
     const server = await startSmtpServer({ script, ...auth, ...(port === undefined ? {} : { port }) });
     servers.set(profile.id, server);
@@ -94,9 +114,12 @@ export async function startServers(random: SeededRandom, deliveries: DeliveryLog
     vanish,
     comeBack,
     lock: (id, on) => void (on ? locked.add(id) : locked.delete(id)),
+    refuseAll: (id, on) => void (on ? refusing.add(id) : refusing.delete(id)),
+    refusesAll: (id) => refusing.has(id),
     async recover() {
       quiet = true;
       locked.clear();
+      refusing.clear();
       for (const { id } of profiles) await comeBack(id);
       // Sessions in the middle of a hang would keep their workers for seconds.
       for (const server of servers.values()) server.dropConnections();
@@ -109,8 +132,7 @@ export async function startServers(random: SeededRandom, deliveries: DeliveryLog
   };
 }
 
-interface ServerState {
-  readonly quiet: () => boolean;
+interface ServerState extends Refusing {
   readonly locked: () => boolean;
 }
 
@@ -118,8 +140,7 @@ type Script = Record<string, (context: SmtpContext) => SmtpAnswer | undefined>;
 
 function scriptOf(profile: ServerProfile, random: SeededRandom, deliveries: DeliveryLog, state: ServerState): Script {
   const name = profile.id;
-  /** Of each session of a limited server. */
-  const messages = new Map<number, number>();
+  const quirks = quirksOf(profile, state);
   const step = (verb: string) => (): SmtpAnswer | undefined => {
     if (state.quiet() || !random.is(`${name} ${verb}`, profile.step)) return undefined;
     return random.pick<SmtpAnswer>(`${name} ${verb} how`, [
@@ -137,27 +158,17 @@ function scriptOf(profile: ServerProfile, random: SeededRandom, deliveries: Deli
   return {
     CONNECT: step('CONNECT'),
     EHLO: step('EHLO'),
-    MAIL: ({ line, connection }) => {
-      if (profile.limited) {
-        if (/ SIZE=/i.test(line)) return '555 5.5.4 SIZE: unsupported parameter';
-        messages.set(connection, (messages.get(connection) ?? 0) + 1);
-        if ((messages.get(connection) ?? 0) > 5) return '452 4.5.0 Too many messages sent in this session';
-      }
-      return step('MAIL')();
-    },
+    MAIL: (context) => quirks.mail(context) ?? step('MAIL')(),
     DATA: step('DATA'),
     BODY: () => {
       if (state.quiet() || !random.is(`${name} BODY`, profile.step)) return undefined;
       return random.pick<SmtpAnswer>(`${name} BODY how`, ['close', 'reset', 'hang']);
     },
     AUTH: () => (state.locked() ? '535 5.7.8 the password is wrong' : step('AUTH')()),
-    RCPT: ({ line, to }) => {
-      if (profile.limited && to.length >= 3) return '452 4.5.3 Too many recipients';
-      const address = /<([^>]+)>/.exec(line)?.[1] ?? '';
-      // For ever: it hangs on the address alone.
-      if (profile.deferredRecipient > 0 && /^t\d*99\.0@/.test(address)) {
-        return '550 5.1.1 no such user';
-      }
+    RCPT: (context) => {
+      const quirk = quirks.rcpt(context);
+      if (quirk !== undefined) return quirk;
+      const address = recipientOf(context.line);
       if (state.quiet()) return undefined;
       if (random.is(address, profile.deferredRecipient)) return '450 4.2.0 not now';
       return step('RCPT')();

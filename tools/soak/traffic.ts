@@ -28,6 +28,9 @@ export interface Traffic {
   stop(): Promise<void>;
 }
 
+/** With few messages, an outage would last long until enough of them are refused. */
+const busier: typeof profiles = [...profiles, ...profiles.filter(({ id }) => id === 'outage')];
+
 /** Larger than what travels in jobs, so it goes to the content store. */
 const large = Buffer.alloc(70_000, 'postlane ').toString('base64');
 
@@ -88,7 +91,7 @@ export function startTraffic(producer: Producer, random: SeededRandom, perSecond
 
 function nextMessage(count: number, random: SeededRandom, odd: Oddities): { offer: Offer; message: OutboundMessage } {
   const tag = `t${count}`;
-  const { id: connector } = random.pick('connector', profiles);
+  const { id: connector } = random.pick('connector', busier);
   const recipients = random.is('many recipients', 0.2) ? random.between('recipients', 2, 9) : 1;
   const to = Array.from({ length: recipients }, (_, n) => `${tag}.${n}@${connector}.sink.test`);
   const sendAt = random.is('later', 0.05) ? Date.now() + random.between('how much later', 500, 4_000) : null;

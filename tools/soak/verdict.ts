@@ -15,6 +15,8 @@ export interface Evidence {
   readonly copies: ReadonlyMap<string, readonly Copy[]>;
   /** How many different contents the copies have. */
   readonly contents: number;
+  /** Its server refuses none of its recipients for good. */
+  readonly takesAll: boolean;
 }
 
 /** A message for which a promise is broken, and which promises. */
@@ -87,10 +89,11 @@ function isLost({ row, letter, inIntake, copies }: Evidence, address: string): b
 }
 
 function violationsOf(evidence: Evidence): string[] {
-  const { offer, row, letter, copies, contents } = evidence;
+  const { offer, row, letter, copies, contents, takesAll } = evidence;
   const found: string[] = [];
   const marks = uncertainMarks(row);
   if (contents > 1) found.push(`its copies have ${contents} different contents`);
+  if (takesAll && row?.reason === 'rejected') found.push('it was rejected, and its server would have taken it');
   if (letter !== null && (row?.state === 'sent' || row?.state === 'cancelled')) {
     found.push(`there is a dead letter, but the ledger says ${row.state}`);
   }

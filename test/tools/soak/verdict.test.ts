@@ -50,6 +50,7 @@ function evidence({
     inIntake: false,
     copies: new Map([[to, [copy()]]]),
     contents: 1,
+    takesAll: false,
     ...rest,
   };
 }
@@ -129,6 +130,11 @@ describe('breaks a promise:', () => {
     ],
     ['two copies of one that was never accepted', evidence({ copies: twice, offer: { accepted: false } }), /2 copies/],
     ['no copy, and the ledger says accepted', evidence({ copies: none }), /the ledger says accepted/],
+    [
+      'rejected by a server that takes everything',
+      evidence({ copies: none, letter: letterOf(), row: rowOf(dead), takesAll: true }),
+      /its server would have taken it/,
+    ],
     [
       'a copy, and the ledger says rejected',
       evidence({ letter: letterOf(), row: rowOf(dead) }),
