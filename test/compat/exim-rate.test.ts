@@ -18,8 +18,7 @@ const variants = (['mail', 'rcpt'] as const).flatMap((phase) =>
 );
 
 describe.skipIf(missing !== null)('Exim with a strict limit of 20 in 2 s', () => {
-  const title = 'whatever its code, at MAIL and at RCPT: all 200 messages are sent once, and none is a dead letter';
-  test(title, { timeout: 420_000 }, async () => {
+  test('whatever its code, at MAIL and RCPT: all 200 messages are sent once', { timeout: 420_000 }, async () => {
     const servers = await Promise.all(
       variants.map(async ({ id, phase, answer }) => {
         const sink = await startSink();

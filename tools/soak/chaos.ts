@@ -48,7 +48,7 @@ export async function injectChaos(options: ChaosOptions, counts: FaultCounts): P
       await wait(random.between('locked', 500, 4_000), signal);
       servers.lock('locked', false);
     },
-    'everybody refused': async () => {
+    'all mail refused': async () => {
       if (servers.refusesAll('outage')) return;
       servers.refuseAll('outage', true);
       outage = untilSeen(operator, random.between('outage', 500, 6_000)).finally(() =>
@@ -60,7 +60,7 @@ export async function injectChaos(options: ChaosOptions, counts: FaultCounts): P
   const odds: [keyof typeof kinds, ...(keyof typeof kinds)[]] = [
     ...(['worker killed', 'worker killed', 'worker killed', 'redis killed', 'redis killed'] as const),
     ...(['worker stopped', 'worker suspended', 'redis restarted', 'server away', 'password wrong'] as const),
-    'everybody refused',
+    'all mail refused',
   ];
   const operating = operate(options, counts);
   let outage = Promise.resolve();

@@ -39,23 +39,19 @@ export function recipientOf(line: string): string {
   return /<([^>]+)>/.exec(line)?.[1] ?? '';
 }
 
+/** By the last digit of the message's number, where the digit before it is 1 or 4. */
+const refusals: Readonly<Record<string, string>> = {
+  1: '421 4.3.2 not for this recipient',
+  2: '452 4.3.1 insufficient system resources',
+  3: '550 5.7.1 client host [192.0.2.1] blocked using bl.example',
+};
+
 /** By the address alone, so that it is the same for every try and every server process. */
 export function foreverRefused({ quirks, deferredRecipient }: Quirky, address: string): string | undefined {
   if (deferredRecipient > 0 && /^t\d*99\.0@/.test(address)) return '550 5.1.1 no such user';
   if (!quirks.includes('refused recipients')) return undefined;
-  switch (/^t\d*(\d\d)\.0@/.exec(address)?.[1]) {
-    case '11':
-    case '41':
-      return '421 4.3.2 not for this recipient';
-    case '12':
-    case '42':
-      return '452 4.3.1 insufficient system resources';
-    case '13':
-    case '43':
-      return '550 5.7.1 client host [192.0.2.1] blocked using bl.example';
-    default:
-      return undefined;
-  }
+  const [, last = ''] = /^t\d*[14](\d)\.0@/.exec(address) ?? [];
+  return refusals[last];
 }
 
 export function quirksOf(profile: Quirky, { quiet, refusesAll }: Refusing): Quirks {
@@ -83,7 +79,7 @@ export function quirksOf(profile: Quirky, { quiet, refusesAll }: Refusing): Quir
       }
       return undefined;
     },
-    rcpt({ line, to, connection }) {
+    rcpt({ line, to }) {
       const address = recipientOf(line);
       if (has('limits') && to.length >= 3) return '452 4.5.3 Too many recipients';
       const refused = foreverRefused(profile, address);
