@@ -51,6 +51,8 @@ export interface LoopOptions {
   readonly lapMs: number;
   readonly repetitions: number;
   readonly warmUp: number;
+  /** Messages of a lap, at least and at most. */
+  readonly lapMessages: number;
   readonly most: number;
   /** Tries every setting, not only the first one. */
   readonly tune: boolean;
@@ -62,7 +64,7 @@ const watched = 100;
 
 /** Warms each contender up and tunes it, then measures them in turns: A B C, A B C, … */
 export async function compare(contenders: readonly Contender[], options: LoopOptions): Promise<Map<string, Figures>> {
-  const { lapMs, repetitions, warmUp, most, tune: all, progress } = options;
+  const { lapMs, repetitions, warmUp, lapMessages, most, tune: all, progress } = options;
   const prepared: {
     contender: Contender;
     speed: number;
@@ -72,9 +74,10 @@ export async function compare(contenders: readonly Contender[], options: LoopOpt
   }[] = [];
   for (const contender of contenders) {
     progress(`${contender.name}: warming up`);
-    const tuned = await tune(contender, warmUp, all);
+    await take(contender, warmUp);
+    const tuned = await tune(contender, lapMessages, all);
     const commands = contender.store === null ? null : await watchCommands(contender, contender.store);
-    const { perSecond } = await take(contender, warmUp);
+    const { perSecond } = await take(contender, lapMessages);
     prepared.push({ contender, speed: perSecond, messages: 0, tuned, commands });
   }
   const samples = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]));
@@ -82,7 +85,7 @@ export async function compare(contenders: readonly Contender[], options: LoopOpt
     for (const each of prepared) {
       const { contender, speed } = each;
       // By the speed of the last lap, so that a lap takes its time even on a machine that others slow down.
-      const messages = Math.round(Math.min(most, Math.max(warmUp, (speed * lapMs) / 1_000)));
+      const messages = Math.round(Math.min(most, Math.max(lapMessages, (speed * lapMs) / 1_000)));
       progress(`${contender.name}: ${messages} messages, ${repetition} of ${repetitions}`);
       const sample = await take(contender, messages);
       each.speed = sample.perSecond;
@@ -119,18 +122,13 @@ async function take(contender: Contender, messages: number): Promise<Sample> {
   return { perSecond: (lap.messages * 1_000) / lap.ms, cpuUs, reads: reads / messages, othersCores };
 }
 
-/** Also warms up. → the setting that is kept, null if there is nothing to set. */
+/** → the setting that is kept, null if there is nothing to set. */
 async function tune(contender: Contender, messages: number, all: boolean): Promise<number | null> {
   const { tuning } = contender;
-  if (tuning === null) {
-    await take(contender, messages);
-    return null;
-  }
+  if (tuning === null) return null;
   const speeds: { readonly value: number; readonly perSecond: number }[] = [];
   for (const value of all ? tuning.values : tuning.values.slice(0, 1)) {
     await tuning.set(value);
-    // The first setting would otherwise pay for compiling the code.
-    if (speeds.length === 0) await take(contender, messages);
     speeds.push({ value, perSecond: (await take(contender, messages)).perSecond });
   }
   const [best] = speeds.toSorted((a, b) => b.perSecond - a.perSecond);

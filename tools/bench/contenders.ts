@@ -79,9 +79,9 @@ function* portions(count: number, bytes: number, senders = 10): Generator<BenchM
   for (let start = 0; start < count; start += 500) yield all.slice(start, start + 500);
 }
 
-export async function pooled(disposables: Disposables, sink: Sink): Promise<Contender> {
-  const child = disposables.add(await startChild('peers/pooled.ts', { port: sink.port }));
-  return direct('nodemailer pool, no queue', child, sink, [50, 20, 10, 5]);
+export async function pooled(disposables: Disposables, sink: Sink, bytes = smallBytes): Promise<Contender> {
+  const child = disposables.add(await startChild('peers/pooled.ts', { port: sink.port, bytes }));
+  return direct(`nodemailer pool, no queue${sized(bytes)}`, child, sink, [50, 20, 10, 5]);
 }
 
 export async function wire(disposables: Disposables, sink: Sink): Promise<Contender> {
@@ -103,13 +103,23 @@ function direct(name: string, child: Child, sink: Sink, values: readonly number[
   };
 }
 
-export async function tutorial(disposables: Disposables, store: Store, sink: Sink): Promise<Contender> {
+/** As a part of a name: 4 KiB is what is not said. */
+function sized(bytes: number): string {
+  return bytes === smallBytes ? '' : `, ${bytes / 1_024} KiB`;
+}
+
+export async function tutorial(
+  disposables: Disposables,
+  store: Store,
+  sink: Sink,
+  bytes = smallBytes,
+): Promise<Contender> {
   const queue = 'mail';
   const settings = { port: sink.port, redisUrl: store.url, queue };
   const child = disposables.add(await startChild('peers/tutorial.ts', settings));
-  const fill = addBulk(disposables, store, queue);
+  const fill = addBulk(disposables, store, queue, bytes);
   return {
-    name: 'tutorial worker',
+    name: `tutorial worker${sized(bytes)}`,
     ours: false,
     store,
     parts: [{ role: 'sender', pid: child.pid }, redisPart(store), sinkPart(sink)],
@@ -143,14 +153,24 @@ export async function noop(disposables: Disposables, store: Store): Promise<Cont
 }
 
 /** The options that a careful reader of BullMQ's guide would use. */
-function addBulk(disposables: Disposables, store: Store, name: string): (count: number) => Promise<void> {
+export const carefulOptions = {
+  attempts: 5,
+  backoff: { type: 'exponential', delay: 30_000 },
+  removeOnComplete: true,
+};
+
+function addBulk(
+  disposables: Disposables,
+  store: Store,
+  name: string,
+  bytes = smallBytes,
+): (count: number) => Promise<void> {
   const queue = new Queue(name, { connection: { url: store.url } });
   queue.on('error', () => undefined);
   disposables.defer('queue', () => queue.close());
-  const opts = { attempts: 5, backoff: { type: 'exponential', delay: 30_000 }, removeOnComplete: true };
   return async (count) => {
-    for (const mails of portions(count, smallBytes)) {
-      await queue.addBulk(mails.map((data) => ({ name: 'mail', data, opts })));
+    for (const mails of portions(count, bytes)) {
+      await queue.addBulk(mails.map((data) => ({ name: 'mail', data, opts: carefulOptions })));
     }
   };
 }

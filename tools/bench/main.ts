@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- --quick] [--only ROW[,ROW…]] [--json]
+ * npm run bench [-- --quick] [--only ROW[,ROW…]] [--baseline FILE] [--json]
  *
  * Measures Postlane beside its alternatives, row after row, and prints the results. Exit code 0 if everything could be
  * measured, whatever the figures; 1 if something could not; 2 for a mistake in the arguments.
@@ -9,9 +9,11 @@ import { describeMachine } from './machine.ts';
 import { readArguments, type Options } from './options.ts';
 import { plot } from './plot.ts';
 import { report, type Results } from './report.ts';
+import { readBaseline, worseThan } from './baseline.ts';
 import { backlog } from './rows/backlog.ts';
 import { connectors } from './rows/connectors.ts';
 import { enqueue } from './rows/enqueue.ts';
+import { fleet } from './rows/fleet.ts';
 import { hostile } from './rows/hostile.ts';
 import { idle } from './rows/idle.ts';
 import { large } from './rows/large.ts';
@@ -22,8 +24,22 @@ import { processes } from './rows/processes.ts';
 import type { Finding, Row } from './rows/row.ts';
 import { createDisposables, type Disposables } from '../../testkit/disposables.ts';
 import { sinkProgram } from './sink.ts';
+import { start } from './rows/start.ts';
 
-const rows: readonly Row[] = [peers, enqueue, backlog, large, latency, pacing, idle, connectors, processes, hostile];
+const rows: readonly Row[] = [
+  peers,
+  enqueue,
+  backlog,
+  large,
+  fleet,
+  latency,
+  pacing,
+  idle,
+  connectors,
+  processes,
+  hostile,
+  start,
+];
 const missing = 'smtp-sink is missing; it comes with Postfix (Debian: apt-get install postfix)';
 
 process.exitCode = await main();
@@ -39,6 +55,12 @@ async function main(): Promise<number> {
     return 2;
   }
   const { options } = read;
+  // Before anything runs: the file may be the one that this run writes.
+  const baseline = options.baseline === null ? null : readBaseline(options.baseline);
+  if (typeof baseline === 'string') {
+    process.stderr.write(`${baseline}\n`);
+    return 2;
+  }
   const startedAt = performance.now();
   const seconds = (): number => (performance.now() - startedAt) / 1_000;
   const progress = (text: string): void =>
@@ -61,6 +83,10 @@ async function main(): Promise<number> {
   writeFileSync(new URL('latest.json', folder), `${JSON.stringify(all, null, 2)}\n`);
   writeFileSync(new URL('latest.svg', folder), plot(all));
   process.stdout.write(`${options.json ? JSON.stringify(all) : report(all)}\n`);
+  if (baseline !== null) {
+    const lines = worseThan(baseline, all);
+    (options.json ? process.stderr : process.stdout).write(`\n${lines.join('\n')}\n`);
+  }
   return results.some(({ findings }) => findings.some(({ verdict }) => verdict === 'failed')) ? 1 : 0;
 }
 

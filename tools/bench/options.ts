@@ -7,8 +7,10 @@ export interface Sizes {
   readonly repetitions: number;
   /** Of the row `peers`. */
   readonly peerRepetitions: number;
-  /** Messages sent before anything is measured: code is compiled and connections are open by then. */
+  /** Messages sent before anything is measured. V8 compiles until then, which costs as much as 2,000 messages. */
   readonly warmUp: number;
+  /** Messages of a lap, at least. */
+  readonly lapMessages: number;
   /** Tries peers with each of their settings. */
   readonly tune: boolean;
   readonly backlog: number;
@@ -17,12 +19,17 @@ export interface Sizes {
   readonly latencyMs: number;
   readonly pacingMs: number;
   readonly idleMs: number;
+  readonly fleetMs: number;
+  /** Starts of a command. */
+  readonly starts: number;
 }
 
 export interface Options {
   readonly quick: boolean;
   readonly json: boolean;
   readonly only: readonly string[];
+  /** Results of an earlier run. */
+  readonly baseline: string | null;
   readonly sizes: Sizes;
 }
 
@@ -32,26 +39,32 @@ const whole: Sizes = {
   lapMs: 6_000,
   repetitions: 3,
   peerRepetitions: 5,
-  warmUp: 1_500,
+  warmUp: 10_000,
+  lapMessages: 1_500,
   tune: true,
   backlog: 1_000_000,
   waiting: 100_000,
   latencyMs: 20_000,
   pacingMs: 90_000,
   idleMs: 25_000,
+  fleetMs: 20_000,
+  starts: 15,
 };
 
 const quick: Sizes = {
   lapMs: 1_500,
   repetitions: 2,
   peerRepetitions: 2,
-  warmUp: 400,
+  warmUp: 2_000,
+  lapMessages: 400,
   tune: false,
   backlog: 100_000,
   waiting: 25_000,
   latencyMs: 5_000,
   pacingMs: 20_000,
   idleMs: 8_000,
+  fleetMs: 5_000,
+  starts: 5,
 };
 
 /** `rows`: id → what it measures. */
@@ -63,6 +76,7 @@ export function readArguments(args: readonly string[], rows: Readonly<Record<str
         quick: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: [] },
+        baseline: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -72,20 +86,22 @@ export function readArguments(args: readonly string[], rows: Readonly<Record<str
     if (unknown.length > 0) {
       return { mistake: `there is no row ${unknown.join(', ')}; the rows are ${Object.keys(rows).join(', ')}` };
     }
-    return { options: { quick: values.quick, json: values.json, only, sizes: values.quick ? quick : whole } };
+    const { quick: isQuick, json, baseline = null } = values;
+    return { options: { quick: isQuick, json, only, baseline, sizes: isQuick ? quick : whole } };
   } catch (error) {
     return { mistake: error instanceof Error ? error.message : String(error) };
   }
 }
 
 function help(rows: Readonly<Record<string, string>>): string {
-  return `npm run bench [-- --quick] [--only ROW[,ROW…]] [--json]
+  return `npm run bench [-- --quick] [--only ROW[,ROW…]] [--baseline FILE] [--json]
 
 Measures Postlane and what could be used instead on this machine, side by side in one run.
 
-  --quick   fewer messages and repetitions: under 3 minutes instead of under 20
-  --only    these rows alone
-  --json    one JSON document on stdout instead of the tables
+  --quick      fewer messages and repetitions: under 3 minutes instead of under 20
+  --only       these rows alone
+  --baseline   the results of an earlier run: names what got worse since
+  --json       one JSON document on stdout instead of the tables
 
 Rows:
 ${Object.entries(rows)

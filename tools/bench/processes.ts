@@ -20,6 +20,11 @@ export function cpuMs({ pid, tree = false }: Pick<Part, 'pid' | 'tree'>): number
   return descendants(pid).reduce((sum, each) => sum + (ticksOf(each, 4) || 0) * tickMs, 0);
 }
 
+/** User and system time in ms of all children of this process that have ended. */
+export function endedChildrenMs(): number {
+  return (ticksOf(process.pid, 4) - ticksOf(process.pid, 2)) * tickMs;
+}
+
 /** Busy time of all processors of the machine since it started. */
 export function machineMs(): { readonly at: number; readonly busy: number } {
   const busy = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);

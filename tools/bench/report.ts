@@ -19,22 +19,23 @@ export interface Results {
 export function report({ machine, rows, quick, seconds }: Results): string {
   const findings = rows.flatMap((row) => row.findings);
   const figures = rows.flatMap((row) => row.figures);
-  const targets = table(
-    ['what', 'against', 'measured', 'target', '', 'how'],
-    findings.map(({ what, against, measured, unit, target, verdict, note }) => [
+  const [head = '', rule = '', ...judged] = table(
+    ['what', 'against', 'measured', 'target', ''],
+    findings.map(({ what, against, measured, unit, target, verdict }) => [
       what,
       against,
       quantity(measured, unit),
       wanted(target, unit),
       verdict,
-      note,
     ]),
   );
   const lines = [
     ...Object.entries(machine).map(([name, value]) => `${name.padEnd(11)}${value}`),
     `${quick ? 'quick run' : 'whole run'}, ${Math.round(seconds)} s`,
     '',
-    ...targets,
+    head,
+    rule,
+    ...judged.flatMap((line, index) => [line, `  ${findings[index]?.note ?? ''}`]),
   ];
   if (figures.length > 0) lines.push('', ...contenders(figures), ...disturbance(figures));
   return lines.join('\n');

@@ -12,7 +12,7 @@ const program = join(root, 'tools/bench/main.ts');
 
 describe('the arguments', () => {
   test('without arguments the benchmark measures every row in full', () => {
-    expect(readArguments([], rows)).toMatchObject({ options: { quick: false, json: false, only: [] } });
+    expect(readArguments([], rows)).toMatchObject({ options: { quick: false, json: false, only: [], baseline: null } });
   });
 
   test('--quick measures less of everything', () => {
@@ -33,6 +33,10 @@ describe('the arguments', () => {
     expect(readArguments(['--only', 'fsat'], rows)).toEqual({
       mistake: 'there is no row fsat; the rows are fast, small',
     });
+  });
+
+  test('--baseline names the results of an earlier run', () => {
+    expect(readArguments(['--baseline', 'old.json'], rows)).toMatchObject({ options: { baseline: 'old.json' } });
   });
 
   test('an unknown option is a mistake that names it', () => {
@@ -56,13 +60,20 @@ describe('the program', () => {
       'enqueue',
       'backlog',
       'large',
+      'fleet',
       'latency',
       'pacing',
       'idle',
       'connectors',
       'processes',
       'hostile',
+      'start',
     ]);
+  });
+
+  test('a baseline that cannot be read is a mistake, before anything is measured', async () => {
+    const ended = run(process.execPath, [program, '--baseline', '/nowhere/old.json']);
+    await expect(ended).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('/nowhere/old.json') });
   });
 
   test('the program reports a mistake on stderr with exit code 2', async () => {

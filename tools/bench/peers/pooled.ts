@@ -3,7 +3,7 @@ import { createTransport } from 'nodemailer';
 import { mailsOf } from '../mail.ts';
 import { answer, settingsOf } from '../program.ts';
 
-const { port } = await settingsOf<{ port: number }>();
+const { port, bytes } = await settingsOf<{ port: number; bytes: number }>();
 let maxConnections = 10;
 let transport = create();
 
@@ -27,7 +27,7 @@ answer({
   },
   /** As many at once as there are connections; nodemailer would hold more in memory and be no faster. */
   async send(count) {
-    const mails = mailsOf(count).values();
+    const mails = mailsOf(count, bytes).values();
     const sender = async (): Promise<void> => {
       for (const mail of mails) await transport.sendMail(mail);
     };

@@ -24,12 +24,12 @@ export const connectors: Row = {
       findings: [
         finding(
           { what: `${many} connectors: Redis connections`, against: againstFew, measured: big.clients, unit: '' },
-          { kind: 'at most', value: 6 },
+          { kind: 'at most', value: 4 },
           `${small.clients} with ${few} connectors`,
         ),
         finding(
           { what: `${many} connectors: heap`, against: againstFew, measured: big.heapMb - small.heapMb, unit: 'MB' },
-          { kind: 'at most', value: 60 },
+          { kind: 'at most', value: 40 },
           `${big.heapMb.toFixed(1)} MB and ${small.heapMb.toFixed(1)} MB, after one message through each connector`,
         ),
       ],

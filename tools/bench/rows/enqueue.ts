@@ -3,7 +3,7 @@ import { compare } from '../contender.ts';
 import { enqueuer } from '../contenders.ts';
 import { ratioOfMedians } from '../statistics.ts';
 import { startStore } from '../store.ts';
-import { finding, rates, type Finding, type Row } from './row.ts';
+import { costs, finding, rates, type Finding, type Row } from './row.ts';
 
 export const enqueue: Row = {
   id: 'enqueue',
@@ -18,7 +18,8 @@ export const enqueue: Row = {
     const options = {
       lapMs,
       repetitions: sizes.repetitions,
-      warmUp: sizes.warmUp * 2,
+      warmUp: sizes.warmUp,
+      lapMessages: sizes.lapMessages * 2,
       most: 60_000,
       tune: true,
       progress,
@@ -33,8 +34,8 @@ export const enqueue: Row = {
           measured: ratioOfMedians(us.samples, them.samples),
           unit: '×',
         },
-        { kind: 'at least', value: 0.6 },
-        `${rates(us)} against ${rates(them)}; ${how}`,
+        { kind: 'at least', value: 0.85 },
+        `${rates(us)}, ${costs(us)}, against ${rates(them)}, ${costs(them)}; ${how}`,
       );
     };
     return {

@@ -44,7 +44,7 @@ export const idle: Row = {
             measured: ofWorker + ofRedis,
             unit: '%',
           },
-          { kind: 'at most', value: 3 },
+          { kind: 'at most', value: 1 },
           `worker ${ofWorker.toFixed(1)} % (${memory[0]}), Redis ${ofRedis.toFixed(1)} % (${memory[1]})`,
         ),
       ],

@@ -6,7 +6,7 @@ import { postfix } from '../peers/postfix.ts';
 import { startSink } from '../sink.ts';
 import { ratioOfMedians, type Target } from '../statistics.ts';
 import { startStore } from '../store.ts';
-import { finding, rates, type Finding, type Row } from './row.ts';
+import { costs, finding, rates, type Finding, type Row } from './row.ts';
 
 export const peers: Row = {
   id: 'peers',
@@ -27,6 +27,7 @@ export const peers: Row = {
       lapMs: sizes.lapMs,
       repetitions: sizes.peerRepetitions,
       warmUp: sizes.warmUp,
+      lapMessages: sizes.lapMessages,
       tune: sizes.tune,
       most: 60_000,
     };
@@ -40,12 +41,16 @@ export const peers: Row = {
         return { ...about, measured: Number.NaN, target, verdict: 'skipped', note: missing ?? '' };
       const measured = ratioOfMedians(us.samples, them.samples);
       const tuned = them.tuned === null ? '' : `, ${them.tuned} at once`;
-      return finding({ ...about, measured }, target, `${rates(us)} against ${rates(them)}${tuned}`);
+      return finding(
+        { ...about, measured },
+        target,
+        `${rates(us)}, ${costs(us)}, against ${rates(them)}, ${costs(them)}${tuned}`,
+      );
     };
     return {
       findings: [
-        against(pool.name, 1),
-        against(copied.name, 1.3),
+        against(pool.name, 1.3),
+        against(copied.name, 1.9),
         against('Postfix', 4),
         against(queue.name, null),
         against(bare.name, null),

@@ -20,8 +20,9 @@ export const processes: Row = {
       sink,
       workers: 2,
     });
-    const { lapMs, repetitions, warmUp } = sizes;
-    const figures = await compare([one, two], { lapMs, repetitions, warmUp, most: 30_000, tune: true, progress });
+    const { lapMs, repetitions, warmUp, lapMessages } = sizes;
+    const options = { lapMs, repetitions, warmUp, lapMessages, most: 30_000, tune: true, progress };
+    const figures = await compare([one, two], options);
     const [alone, both] = [figures.get(one.name)!, figures.get(two.name)!];
     return {
       findings: [

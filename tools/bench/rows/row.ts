@@ -49,6 +49,11 @@ function rate(perSecond: number): string {
   return `${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`;
 }
 
+/** `344 + 293 µs`: processor time of the sender and of its Redis for a message. Trust it where others keep the machine busy. */
+export function costs({ cpuUs: { sender = Number.NaN, redis } }: Figures): string {
+  return `${Math.round(sender)}${redis === undefined ? '' : ` + ${Math.round(redis)}`} µs`;
+}
+
 /** `1,210/s (1,180–1,240)`: the median and the range of the repetitions. */
 export function rates({ perSecond: { median, least, most } }: Figures): string {
   return `${rate(median)} (${Math.round(least)}–${Math.round(most)})`;
