@@ -55,9 +55,6 @@ export interface SoakResult extends Verdict {
 /** Locks end, late results are waited for and retries come within seconds; a busy machine needs more. */
 const drainLimitMs = 150_000;
 
-/** A refused message with less time left cannot wait for other messages to show whose fault it is: it is believed. */
-const leastLifeMs = 60_000;
-
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { durationMs, seed, fsync, messagesPerSecond, workers, folder, progress } = options;
   const random = createSeededRandom(seed);
@@ -166,7 +163,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       inIntake: job !== undefined && job !== null,
       copies: new Map(offer.to.map((address) => [address, deliveries.copies(address)])),
       contents: deliveries.contents(offer.tag).size,
-      takesAll: takesAll(offer.to) && (row === null || row.deadline - row.acceptedAt > leastLifeMs),
+      takesAll: takesAll(offer.to),
     };
   }
 }

@@ -65,6 +65,19 @@ end
 `;
 
 /**
+ * A server that throttles refuses some messages twice and more, by chance: what reads as its refusals of the last minutes is no
+ * message's own before the fourth time. `isThrottling(alike)` needs `now` and `refusals`.
+ */
+const throttlingMs = 300_000;
+const hearings = 4;
+const luaIsThrottling = `
+local function isThrottling(alike)
+  local row = redis.call('HMGET', refusals, 'alike', 'alikeAt')
+  return row[1] == alike and now - tonumber(row[2] or '0') < ${throttlingMs}
+end
+`;
+
+/**
  * Notes a refusal and says whose it is, as far as the others show: `own` is the message's, `fault` the connector's, `again` that
  * of the fault which this message has shown already, `aside` unknown. Where it is unknown, one waiting message of the lane is
  * called to the front: the canary message. `class` is `fault`, `5` or `4`. → [verdict, refusals of this message in a row].
@@ -78,8 +91,8 @@ export const accuseScript = script(
     args: ['id', 'job', 'alike', 'class', 'atSender', 'reply', 'holdMs', 'keepMs', 'random'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}
-local row = redis.call('HMGET', rowKey, 'begun', 'attributed', 'aside')
+  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}${luaIsThrottling}
+local row = redis.call('HMGET', rowKey, 'begun', 'attributed', 'aside', 'again')
 local begun = tonumber(row[1] or '0')
 local mine, others = nil, {}
 local alone, called = 0, false
@@ -124,8 +137,9 @@ if inForce[1] and (inForce[3] == alike or (inForce[1] == 'any' and class == '5')
   redis.call('HSET', faults, 'by', id)
   return finish('fault')
 end
+local isHeardAgain = isThrottling(alike) and tonumber(row[4] or '0') < ${hearings - 1}
 -- Its second hearing: the same again, after others were accepted. That says nothing about the connector.
-if row[2] == alike then
+if row[2] == alike and not isHeardAgain then
   redis.call('HDEL', rowKey, 'aside')
   redis.call('HDEL', attribution, 'm:' .. id)
   return { 'own', note.n }
@@ -161,12 +175,16 @@ if how then
     end
   end
   redis.call('HSET', faults, 'within', how, 'by', id, 'alike', alike)
+  if alike == 'fault throttled' or class == '4' then
+    redis.call('HSET', refusals, 'alike', alike, 'alikeAt', string.format('%.0f', now))
+    redis.call('PEXPIRE', refusals, ${keepRefusalsMs})
+  end
   call()
   return finish('fault')
 end
 if not call() then redis.call('HSET', attribution, 'alone', string.format('%.0f', now)) end
 -- A temporary refusal is put off by its own schedule: nothing hangs on whose it is.
-if class == '4' then return finish('own') end
+if class == '4' and not isHeardAgain then return finish('own') end
 if class == '5' and now - note.first >= tonumber(holdMs) then
   note.late = true
   return finish('own')
@@ -195,7 +213,7 @@ export const answerScript = script(
     moreArgs: 'names',
     allowOom: true,
   },
-  /* lua */ `${luaReturnToFront}${luaNoteOwn}
+  /* lua */ `${luaNow}${luaReturnToFront}${luaNoteOwn}${luaIsThrottling}
 local ok = tonumber(redis.call('HGET', attribution, 'ok') or '0')
 local due, attributed = {}, 0
 for i = 1, #names, 2 do
@@ -206,7 +224,12 @@ for i = 1, #names, 2 do
     local row = redis.call('HMGET', rowsAndJobs[i], 'aside', 'state')
     -- One that has ended meanwhile, as a cancelled one has, is not touched any more.
     local waits = row[1] and (row[2] == 'deferred' or row[2] == 'sending')
-    if waits then due[#due + 1] = { field = field, note = note, row = rowsAndJobs[i], jobKey = rowsAndJobs[i + 1], job = names[i + 1] }
+    -- Put off by its own schedule before others showed that it was the connector's: its attempt does not count.
+    local counted = not row[1] and note.class == '4' and note.back and row[2] == 'deferred'
+    waits = waits or counted
+    if waits then
+      due[#due + 1] = { field = field, note = note, row = rowsAndJobs[i], jobKey = rowsAndJobs[i + 1], job = names[i + 1],
+        counted = counted }
     else
       redis.call('HDEL', attribution, field)
       if mode == 'answered' and note.class == '4' and not note.back then noteOwn('4') end
@@ -225,11 +248,12 @@ for _, each in ipairs(due) do
     redis.call('HSET', each.row, 'retryAt', '')
     redis.call('HDEL', each.row, 'aside')
     redis.call('HDEL', attribution, each.field)
+    if each.counted then redis.call('HINCRBY', each.row, 'attempts', -1) end
     if mode == 'answered' and not each.note.back then
       attributed = attributed + 1
       redis.call('HSET', each.row, 'attributed', each.note.alike)
-      noteOwn(each.note.class)
-      if each.note.class ~= '5' or ok - each.note.at > ${soonMs} then redis.call('HSET', each.row, 'again', '1')
+      if not isThrottling(each.note.alike) then noteOwn(each.note.class) end
+      if each.note.class ~= '5' or ok - each.note.at > ${soonMs} then redis.call('HINCRBY', each.row, 'again', 1)
       else
         -- It is not tried a second time: this was its attempt.
         redis.call('HDEL', each.row, 'again')

@@ -9,6 +9,11 @@ export function openRefusal(phase: SmtpPhase, reply: Reply, suspect: FaultClass 
   return { suspect, atSender: phase === 'mail', ...(pauseMs === null ? {} : { pauseMs }) };
 }
 
+/** A temporary refusal in words of a rate, whatever its code, is a server that throttles. */
+export function suspectOf({ code, text }: Reply): FaultClass | null {
+  return code?.startsWith('4') === true && topicsOf(text ?? '').topics.has('rate') ? 'throttled' : null;
+}
+
 /** Whom a refusal is believed to speak of at once; null if it is open. What the table blames on the connector, only other messages clear. */
 export function beliefOf(phase: SmtpPhase, reply: Reply, verdict: Verdict): 'recipient' | 'message' | null {
   if (verdict.kind === 'fault') return null;

@@ -3,7 +3,7 @@ import type { SmtpFailure } from './failure.ts';
 import { withHint } from './hints.ts';
 import { classifySocketFault } from '../socket-fault.ts';
 import { createClassifier, type Classifier } from './classifier.ts';
-import { isBelieved, openRefusal } from './open-refusals.ts';
+import { isBelieved, openRefusal, suspectOf } from './open-refusals.ts';
 import { parseReply } from './replies.ts';
 import type { ReplyRule, SmtpPhase, Verdict } from './reply-table.ts';
 import type { Leg } from './legs.ts';
@@ -134,7 +134,7 @@ function byReply(address: string, phase: SmtpPhase, reply: Reply, input: Input):
   const verdict: Verdict = input.classify(phase, reply);
   if (verdict.kind === 'fault') return byFault(address, phase, reply, verdict);
   const { outcome, scope, slowDownMs } = verdict;
-  const open = isOpen(phase, reply, verdict) ? openRefusal(phase, reply, null) : null;
+  const open = isOpen(phase, reply, verdict) ? openRefusal(phase, reply, suspectOf(reply)) : null;
   // A server names no time for what it refuses for good: a permanent code with a time is a limit.
   if (outcome === 'rejected' && open?.pauseMs !== undefined) {
     return byFault(address, phase, reply, { kind: 'fault', fault: 'throttled' });

@@ -70,26 +70,32 @@ export function decide(attempt: Attempt): Decision {
   }
 }
 
-/** Null if the outcome is believed: it is the message's own, or no time is left to ask others. */
+/** Null if the outcome is believed: it is the message's own. Where no time is left for another try, it waits until its deadline. */
 function decideAside(attempt: Attempt, outcomes: readonly RecipientOutcome[]): Decision | null {
-  const { attributed, now, policy, deadline, random } = attempt;
+  const { attributed, now, policy, deadline } = attempt;
   if (attributed === null || attributed.verdict === 'own') return null;
-  const { verdict, refusals, refusal } = attributed;
+  const { verdict, refusal } = attributed;
   const told = refusal.open.pauseMs ?? null;
   // A plain permanent refusal is not repeated before the end of the hold: nothing in it asks for that.
   const waits = refusal.class === '5' && verdict === 'aside';
-  const scheduled = waits
-    ? (policy.attributeWithinMs ?? defaultAttributeWithinMs)
-    : retryDelayMs(refusals, policy, random);
-  // A fault of the connector is none of the message's, even if it has no time left for another try.
-  const at = lastChance(now + (told ?? scheduled), now, deadline) ?? (verdict === 'aside' ? null : deadline);
-  if (at === null) return null;
+  const scheduled = waits ? (policy.attributeWithinMs ?? defaultAttributeWithinMs) : asideDelayMs(attempt, attributed);
+  const at = lastChance(now + (told ?? scheduled), now, deadline) ?? deadline;
   const open = new Set(outcomes.flatMap((outcome) => (outcome.open === undefined ? [] : [outcome.address])));
   const recipients = after(attempt, outcomes).map((recipient): RecipientState =>
     open.has(recipient.address) && recipient.outcome === 'rejected' ? { ...recipient, outcome: 'deferred' } : recipient,
   );
   const fault = verdict === 'fault' ? { fault: faultOf(refusal), reply: refusal.reply, toldMs: told } : null;
   return { kind: 'set-aside', recipients, at, fault, serverAnswered: refusal.open.suspect !== 'unreachable' };
+}
+
+/**
+ * The schedule, but where the server throttles: if no other message waits, this one shows that the server takes mail again. Beside
+ * others, it returns with the first that is accepted.
+ */
+function asideDelayMs({ policy, random }: Attempt, { verdict, refusals, refusal }: Attributed): number {
+  const scheduled = retryDelayMs(refusals, policy, random);
+  if (verdict === 'aside' || faultOf(refusal) !== 'throttled') return scheduled;
+  return Math.min(scheduled, throttledAsideMs * 2 ** Math.min(refusals - 1, 20));
 }
 
 function after({ recipients }: Attempt, outcomes: readonly RecipientOutcome[]): RecipientState[] {
@@ -237,6 +243,9 @@ export const faultPauses: Readonly<Record<FaultClass, { readonly firstMs: number
  * because it is short of something else (RFC 5321 section 3.8).
  */
 const foundPauses = { blockedMs: 60_000, throttledMs: 1_000 } as const;
+
+/** Until the first further try of a message whose refusal has shown that the server throttles; doubled each time. */
+const throttledAsideMs = 2_000;
 
 /** `found`: refusals of several messages have shown the fault. */
 export function firstPauseMs(fault: FaultClass, found: boolean, { code }: Reply): number {

@@ -299,6 +299,46 @@ describe('a fault of the connector', () => {
   });
 });
 
+describe('a server that throttles', () => {
+  test('takes back what was put off in its words before the others had shown it: at the front, and without an attempt', async () => {
+    const on = lane();
+    await on.waitFor('someone');
+    const change = { class: '4', alike: '4 slow' } as const;
+    const putOff = async (id: string): Promise<void> => {
+      await on.ledger.settle(rowOf(id), id, settlement('deferred', { retryAt: 2 ** 41 }));
+      await on.queue.add('message', {}, { jobId: id, delay: 3_600_000 });
+    };
+    for (const id of ['a', 'b']) {
+      expect(await refuseCalled(on, id, change)).toBe('own');
+      await putOff(id);
+    }
+    await on.refuse('other', { class: '4', alike: '4 greylisted' });
+    await putOff('other');
+    expect(await refuseCalled(on, 'c', change)).toBe('fault');
+    await on.begin('d');
+    await on.accept('d');
+    expect(await on.attribution.answer(connector)).toBe(3);
+    expect(await on.waiting()).toEqual(['a', 'b', 'c', 'someone']);
+    for (const id of ['a', 'b', 'c']) expect(await on.ledger.read(id)).toMatchObject({ attempts: 0, attributed: null });
+    expect(await on.ledger.read('other')).toMatchObject({ attempts: 1 });
+  });
+
+  test('may refuse a message three times before that is its own', async () => {
+    const on = lane();
+    const change = { class: 'fault', alike: 'fault throttled', atSender: true } as const;
+    await on.redis.hset(on.keys.refusals(connector), { alike: change.alike, alikeAt: Date.now() });
+    const verdicts: string[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      verdicts.push(await on.refuse('m', change));
+      await on.begin(`ok${i}`);
+      await on.accept(`ok${i}`);
+      await on.attribution.answer(connector);
+      await on.queue.obliterate({ force: true });
+    }
+    expect(verdicts).toEqual(['aside', 'aside', 'aside', 'own']);
+  });
+});
+
 describe('a message', () => {
   test('to which a refusal was attributed is believed the second time, and is no evidence against the connector', async () => {
     const on = lane();

@@ -44,7 +44,10 @@ describe('a refusal', () => {
     ['end-of-data', '554 5.7.1 hourly limit, will reset in 4.0 hours', 'throttled', 'deferred'],
     ['end-of-data', '554 5.7.1 limit of 100 messages per 1 hour', null, 'rejected'],
     ['end-of-data', '554 5.7.1 looks like spam', null, 'rejected'],
-    ['rcpt', '451 4.7.1 too fast, slow down', null, 'deferred'],
+    ['rcpt', '451 4.7.1 too fast, slow down', 'throttled', 'deferred'],
+    ['mail', '450 4.2.1 you are sending too many messages', 'throttled', 'deferred'],
+    ['end-of-data', '452 4.4.5 sending rate exceeded', 'throttled', 'deferred'],
+    ['rcpt', '451 4.7.1 come back', null, 'deferred'],
     ['mail', '451 4.3.0 later', null, 'deferred'],
   ])('at %s with "%s" is open, and suspects %s', ([phase, reply, suspect, outcome]) => {
     expect(refusedAt(phase, reply)).toMatchObject({ outcome, open: { suspect, atSender: phase === 'mail' } });

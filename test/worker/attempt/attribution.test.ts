@@ -219,14 +219,27 @@ test('a message that is set aside can be cancelled, and the next acceptance forg
   expect(await on.producer.status('bad')).toMatchObject({ state: 'cancelled', attempts: 0 });
 });
 
-test('a message whose deadline comes before the end of the hold is tried once more, and then believed', async () => {
+test('a message whose deadline comes before the end of the hold is tried once more half a minute before it', async () => {
   const on = await setUp();
   await on.start('one');
-  // Less than a minute is left: there is no time to ask others.
-  await on.producer.send(countable('bad', { expiresAt: new Date(Date.now() + 50_000).toISOString() }));
-  expect((await settled(on.producer, ['bad']))[0]).toMatchObject({ state: 'dead', reason: 'rejected', attempts: 1 });
-  await on.producer.send(countable('bad1', { expiresAt: new Date(Date.now() + 10 * 60_000).toISOString() }));
-  await until(() => on.isDelayed('bad1'), { what: 'the second to be set aside' });
-  const { retryAt, deadline } = (await on.rowOf('bad1'))!;
+  await on.producer.send(countable('bad', { expiresAt: new Date(Date.now() + 10 * 60_000).toISOString() }));
+  await until(() => on.isDelayed('bad'), { what: 'the message to be set aside' });
+  const { retryAt, deadline } = (await on.rowOf('bad'))!;
   expect(deadline - retryAt!).toBe(30_000);
+});
+
+test('a message without time for another try waits for others until its deadline, and then expires with the reply that it had', async () => {
+  const on = await setUp();
+  await on.start('one');
+  await on.producer.send(countable('bad', { expiresAt: new Date(Date.now() + 50_000).toISOString() }));
+  await until(() => on.isDelayed('bad'), { what: 'the message to be set aside' });
+  const row = (await on.rowOf('bad'))!;
+  expect(row.retryAt).toBe(row.deadline);
+  await expectRejectedOnce(on, 1);
+  await on.producer.send(countable('bad1', { expiresAt: new Date(Date.now() + 1_500).toISOString() }));
+  expect((await settled(on.producer, ['bad1']))[0]).toMatchObject({
+    state: 'dead',
+    reason: 'expired',
+    recipients: [{ code: '550', reply: 'Verboten' }],
+  });
 });

@@ -215,15 +215,15 @@ describe('a refusal that is open', () => {
     expect(decided({ attributed: attributed('aside', told) })).toMatchObject({ at: 7_000 });
   });
 
-  test('is believed where it is the message’s own, or where no time is left to ask others', () => {
+  test('is believed where it is the message’s own; without time for another try, it waits until its deadline', () => {
     expect(decided({ attributed: attributed('own') })).toMatchObject({
       kind: 'settle',
       state: 'dead',
       reason: 'rejected',
     });
     expect(decided({ attributed: attributed('aside'), deadline: 50_000 })).toMatchObject({
-      kind: 'settle',
-      state: 'dead',
+      kind: 'set-aside',
+      at: 50_000,
     });
   });
 
@@ -236,5 +236,16 @@ describe('a refusal that is open', () => {
       fault: { fault: 'throttled' },
     });
     expect(decided({ attributed: attributed('again') })).toMatchObject({ kind: 'set-aside', fault: null });
+  });
+
+  test('that shows a server that throttles is tried again soon, as nobody else may be there to show that it takes mail again', () => {
+    const at = (verdict: 'fault' | 'again', refusals: number) => {
+      const shown = { ...attributed(verdict, { class: '4' }), refusals };
+      return decided({ attributed: shown });
+    };
+    expect(at('fault', 1)).toMatchObject({ at: 2_000 });
+    expect(at('again', 3)).toMatchObject({ at: 8_000 });
+    // Never later than the schedule.
+    expect(at('again', 30)).toMatchObject({ at: retryDelayMs(30, policy, () => 0.5) });
   });
 });
