@@ -4,6 +4,7 @@ import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
+import { readFleet, type FleetQuestion, type FleetSnapshot } from './fleet.ts';
 import { wireOf } from './letter-wire.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import { decodeIntake, encodeWire, jobIdOf } from '../queue/jobs.ts';
@@ -37,6 +38,10 @@ export interface Operator {
   readonly lanes: Lanes;
   readonly deadLetters: DeadLetters;
   readonly quota: Pick<Quota, 'used'>;
+  /** Everything at once, for metrics. */
+  fleet(question: FleetQuestion): Promise<FleetSnapshot>;
+  /** Whether Redis is there. */
+  connected(): boolean;
   /** How much room there is for new messages, with this reserve. */
   room(): Promise<RoomAnswer>;
   readonly reservePercent: number;
@@ -96,6 +101,11 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   };
   const enqueue = ({ id, acceptedAt: timestamp }: DeadLetter, data: unknown): Promise<unknown> =>
     intake.add(jobName, data, { jobId: jobIdOf(id), timestamp, removeOnComplete: true });
+  const intakeCounts = async (): Promise<FleetSnapshot['intake']> => {
+    const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
+    const waiting = (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0);
+    return { waiting, delayed: counts['delayed'] ?? 0, active: counts['active'] ?? 0 };
+  };
   return {
     lanes,
     deadLetters,
@@ -103,11 +113,9 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     reservePercent,
     room: () => open.room(reservePercent),
 
-    async intakeCounts() {
-      const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
-      const waiting = (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0);
-      return { waiting, delayed: counts['delayed'] ?? 0, active: counts['active'] ?? 0 };
-    },
+    intakeCounts,
+    fleet: (question) => readFleet(open, intakeCounts, question),
+    connected: () => redis.status === 'ready',
 
     async replay(id, { via, now, lifetimeMs }) {
       const letter = await deadLetters.get(id);

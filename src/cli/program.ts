@@ -1,9 +1,9 @@
 /** The command line: its commands and global options, and how arguments become an exit code. */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Action, Call, Environment, GlobalOptions } from './command.ts';
 import { report, reportUsage, type ExitCode } from './failure.ts';
 import { createTerminal, type Streams } from './terminal.ts';
+import { version } from './version.ts';
 
 export interface RunOptions extends Environment {
   /** Without the program's name. */
@@ -60,6 +60,7 @@ type AddCommand = (program: Command, action: Action) => void;
 /** Name → its file. In the order of `--help`. */
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   worker: async () => (await import('./worker-command.ts')).addWorker,
+  serve: async () => (await import('./serve-command.ts')).addServe,
   check: async () => (await import('./check.ts')).addCheck,
   explain: async () => (await import('./explain.ts')).addExplain,
   send: async () => (await import('./send.ts')).addSend,
@@ -75,12 +76,6 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
 async function commandsFor(name = ''): Promise<readonly AddCommand[]> {
   const wanted = Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
   return Promise.all(wanted.map((load) => load()));
-}
-
-/** The version of the package, whose manifest is two folders up in the repository and in an installation. */
-function version(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** Commander copies these settings only to commands created after they were set, and not to the commands of a group. */

@@ -5,16 +5,15 @@ import { asError } from '../errors.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
-import { watchConfig, type ConfigWatch } from '../config/watch.ts';
+import { watchConfig } from '../config/watch.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import { composeWorker, workerName } from '../embed/compose.ts';
 import type { PostlaneWorker } from '../worker/worker.ts';
 import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
-
-/** The process does not wait longer than this, in ms, for what keeps it alive after its last line, such as a socket without an answer. */
-const lingerMs = 2_000;
+import { heedSignals } from './signals.ts';
+import { createWorkerMetricsServer, type WorkerMetricsServer } from './worker-metrics.ts';
 
 export async function runWorker(call: Call): Promise<ExitCode> {
   return serve(call, await requireConfig(call, call.configFile));
@@ -32,7 +31,9 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   for (const warning of loaded.warnings) log({ event: 'config-warning', ...warning });
 
   let config = loaded.config;
-  const { worker, apply } = await composeWorker({ config, listeners: [log], name });
+  const metrics = createWorkerMetricsServer(() => config, log);
+  const listeners = metrics === null ? [log] : [log, metrics.onEvent];
+  const { worker, apply } = await composeWorker({ config, listeners, name });
   const watch = watchConfig({
     loaded,
     load: () => load(call, call.configFile),
@@ -47,32 +48,31 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
         log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
       });
     },
-    onError: (mistakes) => log({ event: 'config-rejected', mistakes }),
+    onError(mistakes) {
+      log({ event: 'config-rejected', mistakes });
+      metrics?.onEvent({ event: 'config-rejected', mistakes });
+    },
   });
 
-  const stop = stopOnSignals(log);
-  const reload = (): void => void reloadNow(watch, log);
-  process.on('SIGHUP', reload);
+  const signals = heedSignals(watch, log);
   try {
-    return await serveUntilStopped({ config: loaded.config, worker, log, stopped: stop.requested });
+    return await serveUntilStopped({ config: loaded.config, worker, metrics, log, stopped: signals.stopped });
   } finally {
-    watch.close();
-    process.off('SIGHUP', reload);
-    stop.close();
-    setTimeout(() => process.exit(), lingerMs).unref();
+    signals.close();
   }
 }
 
 interface RunningWorker {
   readonly config: Config;
   readonly worker: PostlaneWorker;
+  readonly metrics: WorkerMetricsServer | null;
   readonly log: Log;
   /** Resolves when the process shall end. */
   readonly stopped: Promise<void>;
 }
 
 /** From the first connection to the last line of the log. */
-async function serveUntilStopped({ config, worker, log, stopped }: RunningWorker): Promise<ExitCode> {
+async function serveUntilStopped({ config, worker, metrics, log, stopped }: RunningWorker): Promise<ExitCode> {
   let serving = false;
   let health: HealthServer | null = null;
   let failed = false;
@@ -82,6 +82,7 @@ async function serveUntilStopped({ config, worker, log, stopped }: RunningWorker
       health = await startHealthServer({ host, port, health: () => worker.health(), ready: () => serving });
       log({ event: 'health-listening', host, port: health.port });
     }
+    metrics?.start(worker, () => serving);
     // With Redis away this waits until it is there; the log says so.
     await worker.start();
     serving = true;
@@ -98,17 +99,21 @@ async function serveUntilStopped({ config, worker, log, stopped }: RunningWorker
   serving = false;
   const drained = await worker.stop();
   await (health as HealthServer | null)?.close();
+  await metrics?.close();
   return drained && !failed ? 0 : 1;
 }
 
 /** Settings that are read once: a connection, a server and the slots are made at the start. */
 function restartKeys(before: Config, next: Config): string[] {
-  const settings = ({ redis: { prefix, ...servers }, worker }: Config): Record<string, unknown> => ({
+  const settings = ({ redis: { prefix, ...servers }, worker, metrics, api }: Config): Record<string, unknown> => ({
     ...serverKeys(servers),
     'redis.prefix': prefix,
     'worker.slots': worker.slots,
     'worker.health.port': worker.healthPort,
     'worker.health.host': worker.healthHost,
+    'metrics.listen': metrics.listen,
+    'metrics.global': metrics.global,
+    'api.hosts': api.hosts,
   });
   const [was, is] = [settings(before), settings(next)];
   const keys = new Set([...Object.keys(was), ...Object.keys(is)]);
@@ -118,33 +123,4 @@ function restartKeys(before: Config, next: Config): string[] {
 /** `redis.url`, `redis.cluster`, …: whatever is set. */
 function serverKeys(servers: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(servers).map(([key, value]) => [`redis.${key}`, value]));
-}
-
-async function reloadNow(watch: ConfigWatch, log: Log): Promise<void> {
-  log({ event: 'signal', signal: 'SIGHUP' });
-  try {
-    if ((await watch.reload()) === 'unchanged') log({ event: 'config-unchanged' });
-  } catch (thrown) {
-    log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
-  }
-}
-
-/** The first signal asks for a stop; the second ends the process at once. */
-function stopOnSignals(log: Log): { readonly requested: Promise<void>; close: () => void } {
-  const first = Promise.withResolvers<void>();
-  let asked = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    log({ event: 'signal', signal });
-    if (asked) process.exit(1);
-    asked = true;
-    first.resolve();
-  };
-  const signals: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
-  for (const signal of signals) process.on(signal, onSignal);
-  return {
-    requested: first.promise,
-    close: () => {
-      for (const signal of signals) process.off(signal, onSignal);
-    },
-  };
 }

@@ -1,5 +1,6 @@
 /** Turns a valid file into the configuration: defaults filled in, durations in ms, credentials where they are used. */
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
+import { credentialEndOf } from './credential-end.ts';
 import { buildGraph } from './graph.ts';
 import { buildOAuth } from './oauth.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
@@ -33,6 +34,8 @@ export function buildConfig(file: ConfigFile): Config {
       healthPort: worker.health.port ?? null,
       healthHost: worker.health.host,
     },
+    metrics: file.metrics,
+    api: file.api,
     log: file.log,
   };
 }
@@ -40,12 +43,13 @@ export function buildConfig(file: ConfigFile): Config {
 function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): ConnectorConfig {
   const incoming = file.incoming === undefined ? null : buildIncoming(file.incoming);
   const written = [...(file.address === undefined ? [] : [file.address]), ...(file.addresses ?? [])];
+  const transport = sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null;
   return {
     id,
     direction: file.direction,
     addresses: [...new Set(written)],
     incoming,
-    transport: sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null,
+    transport,
     limits: buildLimits(file.limits, file.graph !== undefined),
     // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.
     retry: {
@@ -54,6 +58,7 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
       onUncertain: file.onUncertain ?? (file.graph === undefined ? 'retry' : 'verify'),
       onUnverified: file.onUnverified,
     },
+    credentialEndsAt: credentialEndOf(transport, file.expires ?? null),
   };
 }
 

@@ -45,6 +45,14 @@ export interface ConnectorConfig extends Connector {
   readonly transport: TransportSettings | null;
   readonly limits: Limits;
   readonly retry: ConnectorRetrySettings;
+  /** When its certificate or secret ends, ms since the epoch; null if that is not known. */
+  readonly credentialEndsAt: number | null;
+}
+
+/** Where a process listens for HTTP requests; port 0 is a free one. */
+interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
 export interface Config {
@@ -67,6 +75,19 @@ export interface Config {
     /** HTTP port of the health check; null is none. */
     readonly healthPort: number | null;
     readonly healthHost: string;
+  };
+  readonly metrics: {
+    /** null: none. */
+    readonly listen: HttpAddress | null;
+    /** Connectors with series of their own, at most. */
+    readonly connectors: number;
+    /** A worker shows the gauges of the fleet, too. */
+    readonly global: boolean;
+  };
+  readonly api: {
+    readonly listen: HttpAddress;
+    /** Names in `Host` beside those of the loopback. */
+    readonly hosts: readonly string[];
   };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { graph } from './graph.ts';
+import { api, metrics, worker } from './processes.ts';
 import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';
@@ -151,6 +152,11 @@ const connector = z.strictObject({
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
   limits: limits.prefault({}).describe('How much may be sent at once, per minute, per window and per day.'),
+  expires: value.date
+    .optional()
+    .describe(
+      'Last day (UTC) of the client secret or password, for the metrics. The end of a certificate is read from it.',
+    ),
   replyRules: z
     .array(replyRule)
     .default([])
@@ -244,23 +250,9 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('How long finished messages are kept.'),
-  worker: z
-    .strictObject({
-      slots: z.int().min(1).max(10_000).default(64).describe('Messages that one process sends at once.'),
-      maxBytesInFlight: value.size
-        .prefault('256MiB')
-        .describe('Bytes of mail, as sent, that one process holds at once; one connector gets at most half.'),
-      drain: value.duration(1).prefault('60s').describe('How long a stop waits for running attempts.'),
-      health: z
-        .strictObject({
-          port: value.port.optional().describe('Port of the health check. Default: no health check.'),
-          host: value.host.prefault('127.0.0.1').describe('Address that the health check listens on.'),
-        })
-        .prefault({})
-        .describe('HTTP health check.'),
-    })
-    .prefault({})
-    .describe('The worker process.'),
+  worker,
+  metrics,
+  api,
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),

@@ -83,6 +83,30 @@ export const host = textAs('host', (text): Reading<string> => {
   return { value: text.includes('_') ? text.toLowerCase() : ascii };
 });
 
+/** Where to listen: a host and a port, of which 0 is a free one. */
+function readListen(text: string): Reading<{ readonly host: string; readonly port: number }> {
+  const must = 'must be a host and a port: 127.0.0.1:9464, [::1]:9464, or 0.0.0.0:9464 for every address';
+  const [, name = '', digits = ''] = /^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? [];
+  const bare = name.startsWith('[') ? name.slice(1, -1) : name;
+  const known = name.startsWith('[')
+    ? isIPv6(bare)
+    : isIPv4(bare) || asciiDomain(bare) !== null || bare === 'localhost';
+  return known && Number(digits) <= 65_535 ? { value: { host: bare, port: Number(digits) } } : { must };
+}
+
+export const listen = textAs('listen', readListen);
+
+export const listenOrNone = textAs('listen', (text): Reading<{ readonly host: string; readonly port: number } | null> =>
+  text === 'none' ? { value: null } : readListen(text),
+);
+
+/** The end of a day in UTC, in ms since the epoch. */
+export const date = textAs('date', (text): Reading<number> => {
+  const start = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
+  const exists = Number.isFinite(start) && new Date(start).toISOString().startsWith(text);
+  return exists ? { value: start + dayMs - 1 } : { must: 'must be a day: 2027-06-30' };
+});
+
 /** The name in EHLO: RFC 5321 section 4.1.1.1 requires the client's DNS name, or an address literal if it has none. */
 export const ehloName = textAs('hostname', (text): Reading<string> => {
   const must =

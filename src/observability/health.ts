@@ -1,9 +1,12 @@
-/** The health check over HTTP, for orchestrators: is this process alive, and is it ready for work? */
-import { createServer, type ServerResponse } from 'node:http';
+/** What a process answers over HTTP to orchestrators and to Prometheus: is it alive, is it ready for work, what does it count? */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { isIPv6, type AddressInfo } from 'node:net';
 
 export interface HealthState {
   /** The process reaches Redis and its event loop is not blocked. */
   readonly ok: boolean;
+  /** Its loop turns, or cannot as Redis is away: then a restart would not help. */
+  readonly live: boolean;
   /** Status of the connection to Redis. */
   readonly redis: string;
   /** Time since the event loop last ran, in ms. */
@@ -15,8 +18,20 @@ export interface HealthOptions {
   /** 0 chooses a free port. */
   readonly port: number;
   readonly health: () => HealthState;
-  /** Whether the worker is serving: started and not stopping. */
+  /** Whether the process is serving: started and not stopping. */
   readonly ready: () => boolean;
+  /** What `GET /metrics` answers. Without it there is no such path. */
+  readonly metrics?: () => Promise<Exposition>;
+  /**
+   * Names in `Host` that are answered, beside `localhost` and the address that the client has connected to. A page in a browser that
+   * gives its own name our address (DNS rebinding) sends another one. Default: every name.
+   */
+  readonly hosts?: readonly string[];
+}
+
+interface Exposition {
+  readonly contentType: string;
+  readonly text: string;
 }
 
 export interface HealthServer {
@@ -24,43 +39,32 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
+/** Of the header of a request, and of the clients at once: a scrape or a probe needs less than a tenth. */
+const maxHeaderBytes = 8 * 1024;
+const maxClients = 100;
+/** Until a request must be there as a whole, in ms. */
+const requestMs = 5_000;
+
 /**
- * `GET /healthz` (or `/health`): 200 if the process is alive, otherwise 503, and a restart may help. `GET /readyz`: 200 if
- * it is also serving. Rejects if the port is in use. The responses contain nothing secret, but the address is meant for the
+ * `GET /livez`: 200 unless a restart would help; `GET /healthz` (or `/health`): 200 if the process also reaches Redis; `GET /readyz`: 200 if
+ * it is serving, too. Rejects if the port is in use. The responses contain nothing secret, but the address is meant for the
  * internal network.
  */
-export async function startHealthServer({ host, port, health, ready }: HealthOptions): Promise<HealthServer> {
-  const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, (request, response) => {
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.setHeader('Allow', 'GET, HEAD');
-      answer(response, 405, { status: 'method-not-allowed' });
-      return;
-    }
-    const state = health();
-    switch (request.url?.split('?', 1)[0] ?? '') {
-      case '/healthz':
-      case '/health':
-        answer(response, state.ok ? 200 : 503, { status: state.ok ? 'ok' : 'failing', ...state });
-        return;
-      case '/readyz': {
-        const serves = state.ok && ready();
-        answer(response, serves ? 200 : 503, { status: serves ? 'ready' : 'not-ready', ...state, ok: serves });
-        return;
-      }
-      default:
-        answer(response, 404, { status: 'not-found' });
-    }
+export async function startHealthServer(options: HealthOptions): Promise<HealthServer> {
+  const timeouts = { requestTimeout: requestMs, headersTimeout: requestMs, connectionsCheckingInterval: 1_000 };
+  const server = createServer({ ...timeouts, maxHeaderSize: maxHeaderBytes }, (request, response) => {
+    void respond(request, response, options);
   });
+  server.maxConnections = maxClients;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    server.listen(options.port, options.host, () => {
       server.off('error', reject);
       resolve();
     });
   });
-  const address = server.address();
   return {
-    port: typeof address === 'object' && address !== null ? address.port : port,
+    port: (server.address() as AddressInfo).port,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -69,8 +73,71 @@ export async function startHealthServer({ host, port, health, ready }: HealthOpt
   };
 }
 
+async function respond(request: IncomingMessage, response: ServerResponse, options: HealthOptions): Promise<void> {
+  const { health, ready, metrics, hosts } = options;
+  if (hosts !== undefined && !isOurs(request, hosts)) {
+    return answer(response, 421, { status: 'misdirected', detail: 'Host is not in api.hosts' });
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('Allow', 'GET, HEAD');
+    return answer(response, 405, { status: 'method-not-allowed' });
+  }
+  const state = health();
+  switch (request.url?.split('?', 1)[0] ?? '') {
+    case '/livez':
+      return answer(response, state.live ? 200 : 503, { status: state.live ? 'live' : 'hanging', ...state });
+    case '/healthz':
+    case '/health':
+      return answer(response, state.ok ? 200 : 503, { status: state.ok ? 'ok' : 'failing', ...state });
+    case '/readyz': {
+      const serves = state.ok && ready();
+      return answer(response, serves ? 200 : 503, { status: serves ? 'ready' : 'not-ready', ...state, ok: serves });
+    }
+    case '/metrics':
+      if (metrics !== undefined) return answerMetrics(response, metrics);
+      break;
+    default:
+  }
+  answer(response, 404, { status: 'not-found' });
+}
+
+async function answerMetrics(response: ServerResponse, metrics: () => Promise<Exposition>): Promise<void> {
+  let shown: Exposition;
+  try {
+    shown = await metrics();
+  } catch {
+    return answer(response, 500, { status: 'failing' });
+  }
+  send(response, 200, shown.contentType, shown.text);
+}
+
+/** RFC 9110 section 7.2: HTTP/1.1 requests have exactly one Host, which Node checks. */
+function isOurs({ headers, socket }: IncomingMessage, hosts: readonly string[]): boolean {
+  const [, name = ''] = /^(\[[0-9A-Fa-f:.]+\]|[^:[\]]*)(?::\d{1,5})?$/.exec(headers.host ?? '') ?? [];
+  const asked = name
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+    .toLowerCase();
+  return ['localhost', '127.0.0.1', '::1', plain(socket.localAddress ?? ''), ...hosts].includes(asked);
+}
+
+/** A socket for both families names an IPv4 client's address `::ffff:127.0.0.1`. */
+function plain(address: string): string {
+  return isIPv6(address) ? address.replace(/^::ffff:(?=\d+\.)/, '') : address;
+}
+
 function answer(response: ServerResponse, status: number, body: Record<string, unknown>): void {
+  send(response, status, 'application/json', `${JSON.stringify(body)}\n`);
+}
+
+function send(response: ServerResponse, status: number, contentType: string, text: string): void {
   // One request per connection: a kept-alive connection would delay the end of the process.
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', Connection: 'close' });
-  response.end(`${JSON.stringify(body)}\n`);
+  response.writeHead(status, {
+    'Content-Type': contentType,
+    'Content-Length': Buffer.byteLength(text),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    Connection: 'close',
+  });
+  response.end(text);
 }

@@ -25,6 +25,15 @@ export const logTable: LogTable = {
   signal: { level: 'info', text: 'signal received', fields: ['signal'] },
   'health-listening': { level: 'info', text: 'health check listening', fields: ['host', 'port'] },
 
+  'metrics-listening': { level: 'info', text: 'metrics listening', fields: ['host', 'port'] },
+  'metrics-unavailable': {
+    level: 'warn',
+    text: 'metrics cannot listen; trying again',
+    fields: ['host', 'port', 'detail'],
+  },
+  serving: { level: 'info', text: 'serving health and metrics', fields: ['host', 'port'] },
+  served: { level: 'info', text: 'no longer serving', fields: [] },
+
   'config-applied': { level: 'info', text: 'new configuration in use', fields: ['connectors'] },
   'config-unchanged': { level: 'info', text: 'configuration reloaded: no changes', fields: [] },
   'config-warning': {
@@ -66,6 +75,22 @@ export const logTable: LogTable = {
   },
   'format-known': { level: 'info', text: 'the stored data is of a known form again: serving', fields: [] },
   invalid: { level: 'warn', text: 'job is not a valid message', fields: ['id', 'issues'] },
+  attempt: {
+    level: 'debug',
+    text: 'attempt',
+    fields: [
+      'id',
+      'connector',
+      'outcome',
+      'waitMs',
+      'durationMs',
+      'bytes',
+      'accepted',
+      'deferred',
+      'rejected',
+      'uncertain',
+    ],
+  },
   sent: {
     level: 'info',
     text: 'sent',

@@ -49,6 +49,7 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
       awayAt = now();
     }
     const { level, text, fields } = logTable[event.event];
+    if (!logger.isLevelEnabled(level)) return;
     const values = event as Readonly<Record<string, unknown>>;
     const line: Record<string, unknown> = { event: event.event };
     for (const field of fields) line[field] = field === 'issues' ? issueWords(values[field]) : values[field];

@@ -13,6 +13,11 @@ export type ProcessEvent =
   | { readonly event: 'starting'; readonly config: string; readonly connectors: number; readonly node: string }
   | { readonly event: 'start-failed'; readonly detail: string }
   | { readonly event: 'health-listening'; readonly host: string; readonly port: number }
+  | { readonly event: 'metrics-listening'; readonly host: string; readonly port: number }
+  /** Mail is sent without metrics; the address is tried again. */
+  | { readonly event: 'metrics-unavailable'; readonly host: string; readonly port: number; readonly detail: string }
+  | { readonly event: 'serving'; readonly host: string; readonly port: number }
+  | { readonly event: 'served' }
   | ({ readonly event: 'config-warning' } & ConfigMistake)
   | { readonly event: 'config-rejected'; readonly mistakes: readonly ConfigMistake[] }
   | { readonly event: 'config-unchanged' }

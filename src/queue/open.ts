@@ -15,6 +15,14 @@ import { findStrays, type Strays } from './bullmq/strays.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
+import {
+  createPresence,
+  readCondition,
+  readTotals,
+  type LedgerTotals,
+  type Presence,
+  type ServerCondition,
+} from './fleet.ts';
 import { createQuota, type Quota } from './lanes/quota.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
@@ -53,6 +61,10 @@ export interface OpenQueues {
   readonly form: { read(): Promise<FormAnswer>; note(): Promise<void> };
   /** How much room there is for new messages. */
   readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
+  /** For metrics: of all shards, and of all servers. */
+  readonly totals: () => Promise<LedgerTotals>;
+  readonly condition: () => Promise<ServerCondition | null>;
+  readonly presence: Presence;
   /** Notes the number of shards; warns if workers were started with another one before. */
   readonly countWarnings: () => Promise<DurabilityWarning[]>;
   /** Gives BullMQ's keys of the intake back to it where foreign jobs stand. → what stood there. */
@@ -110,6 +122,9 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     quota: createQuota(redis, shards),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
+    totals: () => readTotals(redis, shards),
+    condition: () => readCondition(redis),
+    presence: createPresence(redis, home),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
 
     expelIntruders: () => expelIntruders(redis, keyOf),

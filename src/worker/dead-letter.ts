@@ -92,7 +92,18 @@ function deadLetter(
       countAttempt: false,
       connectorWorks: false,
     },
-    events: [{ event: 'dead', id, connector, reason, recipients: dead.length, code: null, reply }],
+    events: [
+      {
+        event: 'dead',
+        id,
+        connector,
+        state: endStateOf({ recipients }),
+        reason,
+        recipients: dead.length,
+        code: null,
+        reply,
+      },
+    ],
     unneeded: [],
   };
 }

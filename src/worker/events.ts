@@ -4,8 +4,21 @@
  */
 import type { Issue } from '../errors.ts';
 import type { Verification } from '../transport/transport.ts';
+import type { Priority } from '../message/message.ts';
 import type { DeadReason } from '../queue/ledger/dead-letters.ts';
+import type { LedgerState } from '../queue/ledger/ledger.ts';
 import type { QuotaKind } from '../queue/lanes/quota.ts';
+
+/** `set-aside`: refused, and it is open whose fault that is. `fault`: the connector's. `stopped`: nothing was sent, and nothing failed. */
+export type AttemptOutcome =
+  | 'accepted'
+  | 'partial'
+  | 'deferred'
+  | 'rejected'
+  | 'uncertain'
+  | 'set-aside'
+  | 'fault'
+  | 'stopped';
 
 export type WorkerEvent =
   | { readonly event: 'ready'; readonly worker: string; readonly connectors: number; readonly slots: number }
@@ -22,13 +35,35 @@ export type WorkerEvent =
   | { readonly event: 'format-newer'; readonly id: string | null; readonly version: number }
   | { readonly event: 'format-known' }
   | { readonly event: 'invalid'; readonly id: string; readonly issues: readonly Issue[] }
+  /** One attempt, whatever it came to. Times are null if the fence did not open it. */
+  | {
+      readonly event: 'attempt';
+      readonly id: string;
+      readonly connector: string;
+      readonly priority: Priority;
+      readonly outcome: AttemptOutcome;
+      /** From when the message was due; null if that is not known. */
+      readonly waitMs: number | null;
+      readonly durationMs: number | null;
+      readonly bytes: number;
+      /** Recipients by what the server said. */
+      readonly accepted: number;
+      readonly deferred: number;
+      readonly rejected: number;
+      readonly uncertain: number;
+    }
   | {
       readonly event: 'sent';
       readonly id: string;
       readonly connector: string;
+      readonly priority: Priority;
+      /** Of the message, after it. */
+      readonly state: LedgerState;
       readonly attempt: number;
       readonly recipients: number;
       readonly durationMs: number;
+      /** From acceptance, or from `sendAt`; null if an earlier attempt had reached a recipient. */
+      readonly latencyMs: number | null;
       readonly reply: string | null;
     }
   | {
@@ -54,6 +89,8 @@ export type WorkerEvent =
       readonly event: 'dead';
       readonly id: string;
       readonly connector: string | null;
+      /** Of the message: `dead`, or `partial` if others have it. */
+      readonly state: LedgerState;
       readonly reason: DeadReason;
       readonly recipients: number;
       readonly code: string | null;

@@ -6,6 +6,7 @@
  */
 import { settlesWithin } from '../async/timeout.ts';
 import type { IntakeWorker } from '../queue/bullmq/shared-queues.ts';
+import type { Lanes } from '../queue/lanes/lanes.ts';
 import { openQueues } from '../queue/open.ts';
 import { connectPatient, reasonOf, type RedisClient } from '../queue/redis/connection.ts';
 import { durabilityWarnings } from '../queue/redis/durability.ts';
@@ -27,8 +28,11 @@ import { createRoomWatch } from './room-watch.ts';
 import { routingOf, type RouterTools, type Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
+import { defaultTiming, type Timing } from './timing.ts';
 import { createTransports, type CreateTransport } from './transports.ts';
+import { createVitals, type Health, type Load } from './vitals.ts';
 
+export type { Timing } from './timing.ts';
 export type { TransportContext } from './transports.ts';
 
 export interface WorkerOptions {
@@ -48,33 +52,8 @@ export interface WorkerOptions {
   readonly timing?: Partial<Timing>;
 }
 
-/** In ms. A worker that dies is noticed after its lock has ended and two rounds of maintenance have passed. */
-export interface Timing {
-  readonly lockMs: number;
-  readonly maintenanceMs: number;
-  /** How long an attempt without a result is left alone: the worker that made it may only have lost its lock. */
-  readonly lateResultMs: number;
-  /** How long such an attempt is verified at least, where the server can be asked: mail systems are rarely further behind. */
-  readonly verifyForMs: number;
-  readonly orphanGraceMs: number;
-  /** After the drain time: how long a stop waits for aborted attempts. */
-  readonly abortMs: number;
-  /** A factor for every pause of a lane, so that a test can watch an hour in seconds. Not in ms. */
-  readonly pauseScale: number;
-}
-
-const defaultTiming: Timing = {
-  lockMs: 30_000,
-  maintenanceMs: 10_000,
-  lateResultMs: 60_000,
-  verifyForMs: 30 * 60_000,
-  orphanGraceMs: 60_000,
-  abortMs: 5_000,
-  pauseScale: 1,
-};
-
-/** How long a stop waits for sessions at servers to end, for lanes to close, and for transports to close, in ms. */
-const limitMs = { sessions: 5_000, lanes: 1_000, transports: 2_000 };
+/** How long a stop waits to leave the list of workers, for sessions at servers to end, for lanes to close, and for transports to close, in ms. */
+const limitMs = { presence: 500, sessions: 5_000, lanes: 1_000, transports: 2_000 };
 
 export interface PostlaneWorker {
   /** Resolves once it serves, or when stop() was called meanwhile. Waits for a Redis that is away. */
@@ -86,7 +65,9 @@ export interface PostlaneWorker {
   /** The sessions that each connector may have open, over all workers. */
   readonly sessions: Pick<Sessions, 'of'>;
   /** What a health check asks: is Redis there, and does the loop turn. */
-  health(): { readonly ok: boolean; readonly redis: string; readonly idleForMs: number };
+  health(): Health;
+  /** What it has in hand now. */
+  load(): Load;
 }
 
 export function createWorker(options: WorkerOptions): PostlaneWorker {
@@ -95,6 +76,16 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const { stopping, emit, timing, gate } = parts;
   const { lanes } = open;
   const { name } = options;
+  const { slots } = options.config.worker;
+  const vitals = createVitals({
+    redis,
+    scheduler,
+    sessions,
+    budget: parts.budget,
+    slots,
+    maxBytesInFlight: () => bytesInFlightOf(parts.routing()),
+    now: Date.now,
+  });
   let intake: IntakeWorker | null = null;
   let subscriber: RedisClient | null = null;
   let maintenance: Promise<void> = Promise.resolve();
@@ -116,6 +107,10 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       finished = await settlesWithin(drained, timing.abortMs);
     }
     await settlesWithin(sessions.close(), limitMs.sessions);
+    await settlesWithin(
+      open.presence.remove(name).catch(() => undefined),
+      limitMs.presence,
+    );
     // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
     await settlesWithin(Promise.all(laneWorkers.all().map((lane) => lane.close())), limitMs.lanes);
     // Closing waits for running sends, and a send that was aborted may never end.
@@ -151,7 +146,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const round = (): Promise<void> => gate.run(claims, () => maintain(maintenanceTools, stopping.signal));
       maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
       const { config } = parts.routing();
-      emit({ event: 'ready', worker: name, connectors: config.connectors.length, slots: options.config.worker.slots });
+      emit({ event: 'ready', worker: name, connectors: config.connectors.length, slots });
     },
 
     async apply(config) {
@@ -166,12 +161,24 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     },
 
     stop: () => (stopped ??= stop()),
-
-    health() {
-      const idleForMs = Date.now() - scheduler.lastTurnAt();
-      return { ok: redis.status === 'ready' && idleForMs < 30_000, redis: redis.status, idleForMs };
-    },
+    health: () => vitals.health(),
+    load: () => vitals.load(),
   };
+}
+
+const bytesInFlightOf = ({ config }: Routing): number => config.worker.maxBytesInFlight ?? Infinity;
+
+/** Gives the lane its limits back, as far as its server bears them. */
+async function reportRecovery(
+  connector: string,
+  how: 'recovered' | 'raised',
+  limits: ConnectorConfig['limits'] | undefined,
+  lanes: Lanes,
+  emit: Listener,
+): Promise<void> {
+  const concurrency = limits === undefined ? null : await lanes.setLimits(connector, limits);
+  const event = how === 'recovered' ? 'connector-recovered' : 'concurrency-raised';
+  emit({ event, connector, concurrency, configured: limits?.concurrency ?? null });
 }
 
 /** The parts of a worker, joined. Nothing is started. */
@@ -210,13 +217,8 @@ function buildParts(options: WorkerOptions) {
     quota: open.quota,
     attribution: lanes.attribution,
     pauseScale: timing.pauseScale,
-    budget: createByteBudget(() => routing.config.worker.maxBytesInFlight ?? Infinity, stopping.signal),
-    async recovered(connectorId, how) {
-      const limits = connectorOf(connectorId)?.limits;
-      const concurrency = limits === undefined ? null : await lanes.setLimits(connectorId, limits);
-      const event = how === 'recovered' ? 'connector-recovered' : 'concurrency-raised';
-      emit({ event, connector: connectorId, concurrency, configured: limits?.concurrency ?? null });
-    },
+    budget: createByteBudget(() => bytesInFlightOf(routing), stopping.signal),
+    recovered: (id, how) => reportRecovery(id, how, connectorOf(id)?.limits, lanes, emit),
     limits: () => routing.config.message,
     transport: (id) => transports.get(id),
   };
@@ -255,6 +257,8 @@ function buildParts(options: WorkerOptions) {
   const maintenanceTools: MaintenanceTools = {
     ...routerTools,
     watchRoom: createRoomWatch(() => open.room(options.redis.reservePercent), emit),
+    // One that misses two rounds is not there.
+    notePresence: () => open.presence.note(options.name, 3 * timing.maintenanceMs),
     views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
     deadLetters: open.deadLetters,
@@ -285,6 +289,7 @@ function buildParts(options: WorkerOptions) {
     transports,
     laneWorkers,
     scheduler,
+    budget: laneTools.budget,
     gate,
     routerTools,
     maintenanceTools,

@@ -75,6 +75,9 @@ export const rooms: Readonly<Record<string, Room>> = {
       'jobs.ts',
       // What a producer and an operator ask about memory.
       'room.ts',
+      // What metrics ask of Redis as a whole.
+      'fleet.ts',
+      'lanes/survey.ts',
       'ledger/ledger.ts',
       'ledger/dead-letters.ts',
       'ledger/content.ts',
@@ -96,17 +99,25 @@ export const rooms: Readonly<Record<string, Room>> = {
       'redis/replication.ts',
       'lua/script.ts',
     ],
-    floors: [['open.ts'], ['lanes', 'room.ts'], ['ledger'], ['bullmq', 'sessions'], ['jobs.ts'], ['lua'], ['redis']],
+    floors: [
+      ['open.ts'],
+      ['lanes', 'room.ts', 'fleet.ts'],
+      ['ledger'],
+      ['bullmq', 'sessions'],
+      ['jobs.ts'],
+      ['lua'],
+      ['redis'],
+    ],
   },
   // Applications embed the producer: it knows messages and Redis, and never which connector will send.
   producer: { imports: ['queue', ...foundation], doors: ['producer.ts', 'recording.ts'] },
   // The life cycle is on top; below it stands what works on one message, and at the bottom what it reports.
   worker: {
     imports: parts,
-    doors: ['worker.ts', 'events.ts', 'settings.ts'],
+    doors: ['worker.ts', 'events.ts', 'settings.ts', 'vitals.ts'],
     floors: [
       ['worker.ts'],
-      ['connections.ts', 'lane-workers.ts', 'maintenance'],
+      ['connections.ts', 'lane-workers.ts', 'maintenance', 'vitals.ts'],
       ['router.ts', 'lane-processor.ts'],
       ['intruders.ts'],
       ['unsound-jobs.ts'],
@@ -123,11 +134,25 @@ export const rooms: Readonly<Record<string, Room>> = {
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
   admin: {
     imports: parts,
-    doors: ['operator.ts', 'doctor/findings.ts'],
-    floors: [['*'], ['doctor'], ['letter-wire.ts']],
+    doors: ['operator.ts', 'fleet.ts', 'doctor/findings.ts'],
+    floors: [['operator.ts'], ['*'], ['doctor'], ['letter-wire.ts']],
+  },
+  // It counts what events say and shows what it is handed. It takes the types of both, and reads nothing by itself.
+  metrics: {
+    imports: [],
+    types: [
+      'src/worker/events.ts',
+      'src/worker/vitals.ts',
+      'src/admin/fleet.ts',
+      'src/observability/process-events.ts',
+    ],
   },
   // Logs and metrics subscribe to events; they never call what emits them.
-  observability: { imports: ['message'], types: ['src/worker/events.ts'], doors: ['health.ts', 'log.ts'] },
+  observability: {
+    imports: ['message'],
+    types: ['src/worker/events.ts'],
+    doors: ['health.ts', 'log.ts', 'process-events.ts'],
+  },
   // Entries beside the command line. None of them imports another, and cli alone imports them.
   http: { imports: entry, floors: [['http.ts', 'server.ts'], ['api', 'ui'], ['*']] },
   submission: { imports: entry },
@@ -139,7 +164,18 @@ export const rooms: Readonly<Record<string, Room>> = {
   embed: { imports: ['config', 'worker', ...parts], doors: ['compose.ts', 'transports.ts', 'worker.ts'] },
   // The composition root: the one room that knows all.
   cli: {
-    imports: ['worker', 'embed', 'http', 'submission', 'webhooks', 'outbox', 'nodemailer', 'bounces', ...entry],
+    imports: [
+      'worker',
+      'embed',
+      'metrics',
+      'http',
+      'submission',
+      'webhooks',
+      'outbox',
+      'nodemailer',
+      'bounces',
+      ...entry,
+    ],
     doors: [],
   },
   // The public surface: what an application needs, nothing of the worker.
@@ -189,6 +225,8 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   yaml: { values: ['src/config/'] },
   // Rooms report events; only the subscriber of the events, and what creates it, know the logger.
   pino: { values: ['src/observability/', 'src/cli/'] },
+  // One room has the registry; the others report events.
+  '@prometheus-io/client': { values: ['src/metrics/'] },
   commander: { values: ['src/cli/'] },
 };
 

@@ -4,6 +4,7 @@ import type { ShardKeys } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
 import { claimScript, refreshScript, yieldScript } from './scripts.ts';
 import { snapshotOf, type LaneSnapshot } from './snapshot.ts';
+import { surveyOf, type LaneSurvey } from './survey.ts';
 
 interface Claim {
   readonly connectors: readonly string[];
@@ -26,6 +27,8 @@ export interface ReadyLanes {
   known(): Promise<string[]>;
   /** What maintenance needs to know of these lanes. */
   snapshot(connectorIds: readonly string[]): Promise<LaneSnapshot[]>;
+  /** What metrics need to know of them; idle ones are left out. */
+  survey(connectorIds: readonly string[]): Promise<LaneSurvey[]>;
 }
 
 export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneContext): ReadyLanes {
@@ -41,6 +44,18 @@ export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneCon
       moreArgs: except,
     })) as unknown[];
     return { waitMs: Number(waitMs), left: Number(left), connectors: ids.map(String) };
+  };
+  const inShards = async <Found>(
+    connectorIds: readonly string[],
+    ask: (keys: ShardKeys, ids: readonly string[]) => Promise<Found[]>,
+  ): Promise<Found[]> => {
+    const asked = shards.all.map((keys, i) =>
+      ask(
+        keys,
+        connectorIds.filter((id) => shards.of(id) === i),
+      ),
+    );
+    return (await Promise.all(asked)).flat();
   };
   let turn = 0;
   return {
@@ -93,15 +108,7 @@ export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneCon
       return [...new Set(known.flat())];
     },
 
-    async snapshot(connectorIds) {
-      const found = shards.all.map((keys, i) =>
-        snapshotOf(
-          redis,
-          keys,
-          connectorIds.filter((id) => shards.of(id) === i),
-        ),
-      );
-      return (await Promise.all(found)).flat();
-    },
+    snapshot: (connectorIds) => inShards(connectorIds, (keys, ids) => snapshotOf(redis, keys, ids)),
+    survey: (connectorIds) => inShards(connectorIds, (keys, ids) => surveyOf(redis, keys, ids)),
   };
 }

@@ -60,23 +60,33 @@ return 0
 `,
 );
 
+/**
+ * `whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)` → the reason, and ms until its end or -1. After `luaWaiting`,
+ * `luaDelayedUntil`, `luaLimitsOf` and `luaLimitedFor`; needs `now`.
+ */
+export const luaWhyWaits = `
+local function whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
+  local paused, concurrency, max = limitsOf(meta)
+  if paused then return 'pause', -1 end
+  if waiting(wait, prioritized) == 0 then
+    local first = delayedUntil(delayed)
+    if not first then return 'work', -1 end
+    return 'retry', math.max(0, first - now)
+  end
+  local limited = limitedFor(limiter, max)
+  if limited then return redis.call('GET', waitReason) or 'rate', limited end
+  if concurrency and redis.call('LLEN', active) >= concurrency then return 'concurrency', -1 end
+  return 'nothing', -1
+end
+`;
+
 /** → [reason, ms until its end or -1, concurrency in force or -1, learned rate per minute or -1]. */
 export const waitScript = script(
   { keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter', 'waitReason', 'refusals', 'stats'] },
-  /* lua */ `${luaNow}${luaLearnedRate}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
-local paused, concurrency, max = limitsOf(meta)
-local inForce = concurrency or -1
+  /* lua */ `${luaNow}${luaLearnedRate}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}${luaWhyWaits}
+local _, concurrency = limitsOf(meta)
 local learned = learnedRate(refusals, stats)
-learned = learned and math.floor(learned * 60) or -1
-if paused then return { 'pause', -1, inForce, learned } end
-if waiting(wait, prioritized) == 0 then
-  local first = delayedUntil(delayed)
-  if not first then return { 'work', -1, inForce, learned } end
-  return { 'retry', math.max(0, first - now), inForce, learned }
-end
-local limited = limitedFor(limiter, max)
-if limited then return { redis.call('GET', waitReason) or 'rate', limited, inForce, learned } end
-if concurrency and redis.call('LLEN', active) >= concurrency then return { 'concurrency', -1, inForce, learned } end
-return { 'nothing', -1, inForce, learned }
+local reason, untilMs = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
+return { reason, untilMs, concurrency or -1, learned and math.floor(learned * 60) or -1 }
 `,
 );

@@ -65,6 +65,8 @@ export interface HomeKeys extends ShardKeys {
   readonly format: string;
   /** STRING number of shards that workers were last started with. */
   readonly shardCount: string;
+  /** ZSET worker → until when it counts as there. */
+  readonly workers: string;
   /** STRING that is written to see whether replicas follow. */
   readonly acknowledged: string;
   /** STRING which process had the last round of maintenance; it ends when the next is due. */
@@ -105,6 +107,7 @@ export function keysOf(prefix: string): HomeKeys {
     contents: `${prefix}:contents`,
     format: `${prefix}:format`,
     shardCount: `${prefix}:shards`,
+    workers: `${prefix}:workers`,
     acknowledged: `${prefix}:acknowledged`,
     maintenance: `${prefix}:sweep`,
     intakeRepair: `${prefix}:repair`,

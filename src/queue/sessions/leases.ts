@@ -16,6 +16,8 @@ export interface Sessions {
   of(connectorId: string, limit: number): ConnectorLeases;
   /** Asks the worker with the most sessions of the connector to end an idle one. */
   recall(connectorId: string): Promise<void>;
+  /** Leases that this process has. */
+  held(): number;
   /** Takes a message of a shard's channel. → the connector that has a lease to give, or null. */
   onMessage(message: string): string | null;
   /** Ends the idle sessions, and waits a while until all leases are given back. */
@@ -42,6 +44,7 @@ export function createSessions({ redis, shards, worker, lifetimeMs = 6_000 }: Se
   return {
     of: (connectorId, limit) => at(connectorId).of(connectorId, limit),
     recall: (connectorId) => at(connectorId).recall(connectorId),
+    held: () => leases.reduce((sum, each) => sum + each.held(), 0),
 
     /** `?CONNECTOR WORKER` asks a worker for a session, `+CONNECTOR` announces a lease that was given back. */
     onMessage(message) {

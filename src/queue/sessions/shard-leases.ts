@@ -50,6 +50,8 @@ export interface ConnectorLeases {
 export interface ShardLeases {
   of(connectorId: string, limit: number): ConnectorLeases;
   recall(connectorId: string): Promise<void>;
+  /** Leases in use here. */
+  held(): number;
   /** A lease of the connector was given back by another worker. */
   onReturned(connectorId: string): void;
   /** Another worker asks this one to end an idle session. */
@@ -80,6 +82,8 @@ export function createShardLeases(calls: LeaseCalls, lifetimeMs: number): ShardL
     },
 
     recall: (connectorId) => calls.recall(connectorId),
+
+    held: () => [...state.accounts.values()].reduce((sum, { held }) => sum + held, 0),
 
     onReturned(connectorId) {
       const account = state.accounts.get(connectorId);

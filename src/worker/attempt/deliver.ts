@@ -12,9 +12,10 @@ import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
 import { retryWhileRefused } from '../retry-write.ts';
 import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
+import { attemptEvent } from './attempt-event.ts';
 import { createFence, type Fence } from './fence.ts';
 import { composeFor } from './outgoing-mail.ts';
-import { reserveQuota, tooLargeFor } from './quota.ts';
+import { reserveQuota, sizeOf, tooLargeFor } from './quota.ts';
 import { believe, decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
 import { deferred, setAside, settled, takenBack, type Attempted } from './settlement.ts';
 import type { Delivery, DeliverTask, DeliverTools, HandBackReason } from './task.ts';
@@ -67,6 +68,8 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     policy,
     random: tools.random,
   });
+  const tried = { job, before, outcome, decision, begunAt: fence.begunAt(), endedAt: at, bytes: sizeOf(mail) };
+  tools.emit(attemptEvent(tried));
   const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at };
   return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
 }

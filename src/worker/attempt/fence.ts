@@ -9,6 +9,8 @@ export interface Fence {
   /** The token of the attempt that is open in the ledger since; null if the fence did not open one. */
   readonly token: () => string | null;
   readonly error: () => Error | null;
+  /** When it let the attempt begin, ms since the epoch; null if it did not. */
+  readonly begunAt: () => number | null;
 }
 
 export interface FenceOptions {
@@ -28,13 +30,15 @@ export function createFence(
 ): Fence {
   let answer: FenceAnswer | null = null;
   let error: Error | null = null;
+  let askedAt = 0;
   return {
     async ask() {
       try {
+        askedAt = now();
         answer = await ledger.fence(row, {
           lockKey: lock.key,
           token: lock.token,
-          now: now(),
+          now: askedAt,
           worker,
           overOpen,
           attempts,
@@ -48,5 +52,6 @@ export function createFence(
     answer: () => answer,
     token: () => (answer === 'go' ? lock.token : null),
     error: () => error,
+    begunAt: () => (answer === 'go' ? askedAt : null),
   };
 }

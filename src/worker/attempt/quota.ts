@@ -21,7 +21,7 @@ export function tooLargeFor(
 }
 
 /** What was not composed: attachments will be lines of base64, 78 bytes for 57 (RFC 2045 section 6.8), and the text is at least as long. */
-function sizeOf({ bytes, headerOnly, structured }: OutgoingMail): number {
+export function sizeOf({ bytes, headerOnly, structured }: OutgoingMail): number {
   if (headerOnly !== true || structured === undefined) return bytes.length;
   const { text = '', html = '', attachments } = structured.message;
   const attached = attachments.reduce((sum, attachment) => sum + Math.ceil((contentSize(attachment) * 78) / 57), 0);

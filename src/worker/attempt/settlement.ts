@@ -3,9 +3,10 @@ import { printable } from '../../errors.ts';
 import { encodeWire, type LaneJob } from '../../queue/jobs.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
-import type { HistoryEntry, NewRow, RecipientState, Settlement } from '../../queue/ledger/ledger.ts';
+import type { HistoryEntry, LedgerState, NewRow, RecipientState, Settlement } from '../../queue/ledger/ledger.ts';
 import type { WorkerEvent } from '../events.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
+import { sendableAt } from './attempt-event.ts';
 import type { Decision } from './retry-policy.ts';
 
 /** The attempt that is written down. */
@@ -45,9 +46,9 @@ export function settled(
     connectorWorks: token !== null,
   };
   const about = { id: job.id, connector: job.connector, recipients: dead.length, reply };
-  const events: WorkerEvent[] = sentEvents(attempted, reached);
+  const events: WorkerEvent[] = sentEvents(attempted, reached, state);
   if (state === 'held') events.push({ event: 'held', ...about });
-  else if (reason !== null) events.push({ event: 'dead', ...about, reason, code });
+  else if (reason !== null) events.push({ event: 'dead', ...about, state, reason, code });
   // A dead letter keeps its contents, because it can be replayed.
   return { row, token, settlement, events, unneeded: reason === null ? refsOf(job.message) : [] };
 }
@@ -69,7 +70,7 @@ export function deferred(attempted: Attempted, { recipients, at }: Decision & { 
     connectorWorks: token !== null && !uncertain,
   };
   const about = { id: job.id, connector: job.connector };
-  const events: WorkerEvent[] = sentEvents(attempted, reached);
+  const events: WorkerEvent[] = sentEvents(attempted, reached, 'deferred');
   if (uncertain) events.push({ event: 'uncertain', ...about, detail: reply ?? '' });
   const retryInMs = at - attempted.at;
   events.push({ event: 'deferred', ...about, attempt: attempts, recipients: waiting.length, retryInMs, code, reply });
@@ -138,10 +139,18 @@ function reachedBy({ recipients: before }: NewRow, after: readonly RecipientStat
   return { count: reached.length, reply: lastReply(reached).reply };
 }
 
-function sentEvents({ job, attempts, durationMs }: Attempted, { count, reply }: Reached): WorkerEvent[] {
+function sentEvents(
+  { job, row, attempts, durationMs, at }: Attempted,
+  reached: Reached,
+  state: LedgerState,
+): WorkerEvent[] {
+  const { count, reply } = reached;
   if (count === 0) return [];
-  const about = { id: job.id, connector: job.connector, attempt: attempts };
-  return [{ event: 'sent', ...about, recipients: count, durationMs, reply }];
+  const { id, connector, message } = job;
+  const before = row.recipients.some(({ outcome }) => outcome === 'accepted');
+  const latencyMs = before ? null : Math.max(0, at - sendableAt(job));
+  const about = { id, connector, priority: message.priority, state, attempt: attempts };
+  return [{ event: 'sent', ...about, recipients: count, durationMs, latencyMs, reply }];
 }
 
 function letterOf(

@@ -87,7 +87,7 @@ function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceToo
   const entry = { at, event: state, detail: 'no operator decided before the deadline' };
   return {
     ...ending(row, reason, entry, { ...letter, at }, tools),
-    events: [{ event: 'dead', id, connector, reason, recipients: recipients.length, code: null, reply }],
+    events: [{ event: 'dead', id, connector, state, reason, recipients: recipients.length, code: null, reply }],
   };
 }
 

@@ -28,8 +28,9 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** One round, unless another process has had one within the interval. → whether this process did it. */
 export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Promise<boolean> {
   const { redis, keys, everyMs } = tools;
-  // Each process says so itself, also one that does not have the turn.
+  // Each process does these two itself, also one that does not have the turn.
   await guarded('the memory of Redis', tools, tools.watchRoom);
+  await guarded('the list of workers', tools, tools.notePresence);
   const turn = await write(redis, 'SET', keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));

@@ -14,6 +14,8 @@ export interface MaintenanceTools extends RouterTools {
   readonly keys: HomeKeys;
   /** Says whether Redis has room for new messages. */
   readonly watchRoom: () => Promise<void>;
+  /** Says that this worker is there. */
+  readonly notePresence: () => Promise<void>;
   readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
   readonly deadLetters: DeadLetters;

@@ -1,0 +1,71 @@
+/** Reads the fleet from Redis for metrics: at most once every few seconds however often it is asked, and null while Redis is away. */
+import { withTimeout } from '../async/timeout.ts';
+import type { FleetSnapshot } from '../admin/fleet.ts';
+import type { Operator } from '../admin/operator.ts';
+import type { Config } from '../config/config.ts';
+import type { FleetSource } from '../metrics/metrics.ts';
+import { sends } from '../routing/connector.ts';
+
+export interface ReadableFleet extends FleetSource {
+  /** Whether Redis was there when it was last asked. */
+  connected(): boolean;
+  close(): void;
+}
+
+export interface FleetSourceOptions {
+  readonly open: () => Promise<Operator>;
+  /** In force now. */
+  readonly config: () => Config;
+  readonly now?: () => number;
+}
+
+/** A snapshot is shown for so long, in ms: several Prometheus servers, or dashboards, cost Redis no more than one. */
+const freshMs = 5_000;
+/** Prometheus waits 10 s by default. */
+const readMs = 8_000;
+
+export function createFleetSource({ open, config, now = Date.now }: FleetSourceOptions): ReadableFleet {
+  let operator: Operator | null = null;
+  let opening: Promise<Operator> | null = null;
+  let closed = false;
+  let latest: { readonly at: number; readonly read: Promise<FleetSnapshot | null> } | null = null;
+
+  const opened = async (): Promise<Operator> => {
+    if (operator !== null) return operator;
+    opening ??= open().finally(() => (opening = null));
+    const made = await opening;
+    if (closed) made.close();
+    operator = made;
+    return made;
+  };
+  const readNow = async (): Promise<FleetSnapshot | null> => {
+    try {
+      const { connectors, metrics } = config();
+      const senders = connectors.filter(({ direction }) => sends(direction));
+      const question = { senders, most: metrics.connectors };
+      return await withTimeout(
+        async () => (await opened()).fleet(question),
+        readMs,
+        () => new Error('too slow'),
+      );
+    } catch {
+      return null;
+    }
+  };
+  return {
+    read() {
+      if (latest === null || now() - latest.at >= freshMs) latest = { at: now(), read: readNow() };
+      return latest.read;
+    },
+    credentials: () =>
+      config().connectors.flatMap(({ id, credentialEndsAt }) =>
+        credentialEndsAt === null ? [] : [{ connectorId: id, endsAt: credentialEndsAt }],
+      ),
+    connectors: () => config().metrics.connectors,
+    connected: () => operator?.connected() ?? false,
+    close() {
+      closed = true;
+      operator?.close();
+    },
+  };
+}

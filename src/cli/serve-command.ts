@@ -1,0 +1,15 @@
+/** The command `serve`. What it runs is loaded with it only. */
+import type { Command } from 'commander';
+import type { Action } from './command.ts';
+
+export function addServe(program: Command, action: Action): void {
+  program
+    .command('serve')
+    .description('answer health checks, and show the metrics of the whole fleet, until SIGTERM or SIGINT')
+    .action(
+      action(async (call) => {
+        const { runServe } = await import('./serve.ts');
+        return runServe(call);
+      }),
+    );
+}

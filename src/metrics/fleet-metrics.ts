@@ -1,0 +1,118 @@
+/** The gauges of the fleet, from a snapshot of Redis: sums over all connectors, and series of some, within a bound. */
+import type { Gauge, Registry } from '@prometheus-io/client';
+import type { FleetSnapshot, LaneState } from '../admin/fleet.ts';
+import { fleetMetrics } from './catalogue.ts';
+import { metersOf, type Meters } from './meters.ts';
+
+/** When a connector's certificate or secret ends, ms since the epoch. */
+export interface CredentialEnd {
+  readonly connectorId: string;
+  readonly endsAt: number;
+}
+
+export interface FleetMetrics {
+  /** null: Redis cannot be read, and no gauge of the fleet is shown. */
+  show(snapshot: FleetSnapshot | null, credentials: readonly CredentialEnd[], now: number): void;
+}
+
+/** Series of the connectors together: so many for each that `metrics.connectors` allows. Twelve are possible, and rare. */
+const seriesPerConnector = 10;
+/** The next ones to end. */
+const mostCredentials = 100;
+/** Faults are words of ours; what else stands in Redis is one word. */
+const faults = ['unreachable', 'tls', 'auth', 'throttled', 'quota', 'blocked', 'config'];
+
+type Fleet = Meters<typeof fleetMetrics>;
+type Series = readonly [
+  meter: Extract<keyof Fleet, `connector_${string}`>,
+  value: number,
+  labels?: Readonly<Record<string, string>>,
+];
+
+export function createFleetMetrics(registry: Registry, connectors: () => number): FleetMetrics {
+  const meters = metersOf(fleetMetrics, registry);
+  return {
+    show(snapshot, credentials, now) {
+      for (const [name, meter] of Object.entries(meters)) {
+        meter.reset();
+        // It begins at 0 again, and what is not known is no 0.
+        if (fleetMetrics[name as keyof Fleet].labels.length === 0) meter.remove();
+      }
+      for (const { connectorId, endsAt } of soonest(credentials)) {
+        meters.credential_expiry_timestamp_seconds.set({ connector: connectorId }, endsAt / 1_000);
+      }
+      if (snapshot === null) return;
+      showTotals(meters, snapshot, now);
+      showLanes(meters, snapshot, connectors(), now);
+    },
+  };
+}
+
+function soonest(credentials: readonly CredentialEnd[]): readonly CredentialEnd[] {
+  return credentials.toSorted((a, b) => a.endsAt - b.endsAt).slice(0, mostCredentials);
+}
+
+function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
+  for (const state of ['waiting', 'delayed', 'active'] as const) {
+    meters.intake_messages.set({ state }, snapshot.intake[state]);
+  }
+  meters.unsettled_messages.set(snapshot.unsettled);
+  meters.due_messages.set(snapshot.due);
+  meters.dead_letters.set(snapshot.deadLetters);
+  if (snapshot.held !== null) meters.held_messages.set(snapshot.held);
+  meters.set_aside_messages.set(snapshot.setAside);
+  meters.workers.set(snapshot.workers);
+  meters.oldest_waiting_seconds.set(secondsSince(snapshot.oldestWaitingAt ?? now, now));
+  if (snapshot.firstDeadlineAt !== null) meters.next_deadline_seconds.set((snapshot.firstDeadlineAt - now) / 1_000);
+  for (const [reason, count] of snapshot.waitingFor) meters.connectors.set({ waiting_for: reason }, count);
+  for (const fault of faults) meters.connectors_with_fault.set({ fault }, snapshot.faults.get(fault) ?? 0);
+  if (snapshot.servers === null) return;
+  const { usedBytes, maxBytes, aofOk, replicas } = snapshot.servers;
+  meters.redis_memory_used_bytes.set(usedBytes);
+  meters.redis_memory_max_bytes.set(maxBytes);
+  meters.redis_aof_ok.set(aofOk ? 1 : 0);
+  meters.redis_replicas.set(replicas);
+}
+
+/** In order of their trouble, until the bound of connectors or that of series is reached. */
+function showLanes(meters: Fleet, { lanes, omitted }: FleetSnapshot, connectors: number, now: number): void {
+  let left = connectors * seriesPerConnector;
+  let shown = 0;
+  for (const lane of lanes.slice(0, connectors)) {
+    const series = seriesOf(lane, now);
+    if (series.length > left) break;
+    left -= series.length;
+    shown += 1;
+    for (const [meter, value, labels] of series) {
+      const connector = lane.connectorId;
+      if (meter === 'connector_sent_total') meters.connector_sent_total.inc({ connector }, value);
+      else (meters[meter] as Gauge<string>).set({ connector, ...labels }, value);
+    }
+  }
+  meters.connectors_omitted.set(omitted + lanes.length - shown);
+}
+
+function seriesOf(lane: LaneState, now: number): Series[] {
+  const { fault, concurrency, learnedPerSecond, oldestWaitingAt } = lane;
+  return [
+    ['connector_waiting_messages', lane.waiting],
+    ['connector_active_messages', lane.active],
+    ['connector_delayed_messages', lane.delayed],
+    ['connector_sent_total', lane.sent],
+    ...only(concurrency !== null, ['connector_concurrency', concurrency ?? 0]),
+    ...only(oldestWaitingAt !== null, ['connector_oldest_waiting_seconds', secondsSince(oldestWaitingAt ?? now, now)]),
+    ...only(lane.paused, ['connector_paused', 1]),
+    ...only(fault !== null, ['connector_breaker_open', 1, { fault: faults.find((word) => word === fault) ?? 'other' }]),
+    ...only(lane.setAside > 0, ['connector_set_aside_messages', lane.setAside]),
+    ...only(learnedPerSecond !== null, ['connector_learned_messages_per_second', learnedPerSecond ?? 0]),
+    ...lane.used.map(({ quota, ratio }): Series => ['connector_quota_used_ratio', ratio, { quota }]),
+  ];
+}
+
+function only(there: boolean, series: Series): Series[] {
+  return there ? [series] : [];
+}
+
+function secondsSince(at: number, now: number): number {
+  return Math.max(0, now - at) / 1_000;
+}

@@ -1,0 +1,92 @@
+/** The door of this room: what a process shows at `GET /metrics`, joined from what it counts, what it is, and what the fleet has. */
+import { collectDefaultMetrics, Registry } from '@prometheus-io/client';
+import type { FleetSnapshot } from '../admin/fleet.ts';
+import type { ProcessEvent } from '../observability/process-events.ts';
+import type { WorkerEvent } from '../worker/events.ts';
+import type { Health, Load } from '../worker/vitals.ts';
+import { processMetrics } from './catalogue.ts';
+import { createFleetMetrics, type CredentialEnd } from './fleet-metrics.ts';
+import { metersOf } from './meters.ts';
+import { createWorkerMetrics } from './worker-metrics.ts';
+
+export interface MetricsOptions {
+  /** Of Postlane. */
+  readonly version: string;
+  /** Of a worker; null in other processes. */
+  readonly worker: { readonly transportOf: (connectorId: string) => string | null } | null;
+  /** Of the process that shows the fleet; null in others. */
+  readonly fleet: FleetSource | null;
+  readonly now?: () => number;
+}
+
+export interface FleetSource {
+  /** null while Redis cannot be read. */
+  readonly read: () => Promise<FleetSnapshot | null>;
+  readonly credentials: () => readonly CredentialEnd[];
+  /** Connectors with series of their own, at most. */
+  readonly connectors: () => number;
+}
+
+/** What changes while the process runs. */
+interface Shown {
+  readonly ready: boolean;
+  readonly redisUp: boolean;
+  readonly worker: { readonly health: Health; readonly load: Load } | null;
+}
+
+export interface Metrics {
+  /** A subscriber of the worker's events and of the process's. */
+  readonly onEvent: (event: WorkerEvent | ProcessEvent) => void;
+  /** The text for Prometheus. */
+  show(shown: Shown): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+export function createMetrics({ version, worker, fleet, now = Date.now }: MetricsOptions): Metrics {
+  const registry = new Registry();
+  watchProcess(registry);
+  const own = metersOf(processMetrics, registry);
+  const counted = worker === null ? null : createWorkerMetrics({ registry, ...worker });
+  const fleetMetrics = fleet === null ? null : createFleetMetrics(registry, fleet.connectors);
+  own.build_info.set({ version, node: process.version }, 1);
+  const reloaded = (): void => {
+    own.config_last_reload_successful.set(1);
+    own.config_last_reload_success_timestamp_seconds.set(now() / 1_000);
+  };
+  reloaded();
+  return {
+    onEvent(event) {
+      if (event.event === 'config-applied' || event.event === 'config-unchanged') reloaded();
+      else if (event.event === 'config-rejected') own.config_last_reload_successful.set(0);
+      else counted?.onEvent(event as WorkerEvent);
+    },
+
+    async show({ ready, redisUp, worker: state }) {
+      own.ready.set(ready ? 1 : 0);
+      if (state !== null) counted?.show(state.health, state.load);
+      const snapshot = fleet === null ? null : await fleet.read();
+      fleetMetrics?.show(snapshot, fleet?.credentials() ?? [], now());
+      own.redis_up.set(redisUp && (fleet === null || snapshot !== null) ? 1 : 0);
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+  };
+}
+
+/** The names are the library's, as other programs in Node have them. The rest of its list says little, or has names that Prometheus advises against. */
+const keptOfProcess: ReadonlySet<string> = new Set([
+  'process_cpu_seconds_total',
+  'process_start_time_seconds',
+  'process_resident_memory_bytes',
+  'process_open_fds',
+  'process_max_fds',
+  'nodejs_heap_size_used_bytes',
+  'nodejs_external_memory_bytes',
+  'nodejs_eventloop_lag_mean_seconds',
+  'nodejs_eventloop_lag_p99_seconds',
+]);
+
+function watchProcess(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (!keptOfProcess.has(name)) registry.removeSingleMetric(name);
+  }
+}
