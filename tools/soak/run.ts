@@ -55,6 +55,9 @@ export interface SoakResult extends Verdict {
 /** Locks end, late results are waited for and retries come within seconds; a busy machine needs more. */
 const drainLimitMs = 150_000;
 
+/** Messages that are looked up at once after the run. */
+const evidencePage = 200;
+
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { durationMs, seed, fsync, messagesPerSecond, workers, folder, progress } = options;
   const random = createSeededRandom(seed);
@@ -109,7 +112,12 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const findings = await examine();
     await fleet.stop();
     const left = await Promise.all(foreign.map(async (id) => (await ledger.read(id))?.state !== 'dead'));
-    const verdict = judge(await Promise.all(traffic.offers.map(evidenceOf)));
+    const evidence: Evidence[] = [];
+    // In pages: tens of thousands of commands at once would run into the connection's own limit of time on a busy machine.
+    for (let at = 0; at < traffic.offers.length; at += evidencePage) {
+      evidence.push(...(await Promise.all(traffic.offers.slice(at, at + evidencePage).map(evidenceOf))));
+    }
+    const verdict = judge(evidence);
     return {
       ...verdict,
       faults,
