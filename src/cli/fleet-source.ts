@@ -21,6 +21,8 @@ export interface FleetSourceOptions {
 
 /** A snapshot is shown for so long, in ms: several Prometheus servers, or dashboards, cost Redis no more than one. */
 const freshMs = 5_000;
+/** And that there was none, for so long. */
+const absentMs = 1_000;
 /** Prometheus waits 10 s by default. */
 const readMs = 8_000;
 
@@ -28,7 +30,8 @@ export function createFleetSource({ open, config, now = Date.now }: FleetSourceO
   let operator: Operator | null = null;
   let opening: Promise<Operator> | null = null;
   let closed = false;
-  let latest: { readonly at: number; readonly read: Promise<FleetSnapshot | null> } | null = null;
+  let latest: Promise<FleetSnapshot | null> | null = null;
+  let freshUntil = 0;
 
   const opened = async (): Promise<Operator> => {
     if (operator !== null) return operator;
@@ -54,8 +57,11 @@ export function createFleetSource({ open, config, now = Date.now }: FleetSourceO
   };
   return {
     read() {
-      if (latest === null || now() - latest.at >= freshMs) latest = { at: now(), read: readNow() };
-      return latest.read;
+      if (latest !== null && now() < freshUntil) return latest;
+      freshUntil = Infinity;
+      latest = readNow();
+      void latest.then((snapshot) => (freshUntil = now() + (snapshot === null ? absentMs : freshMs)));
+      return latest;
     },
     credentials: () =>
       config().connectors.flatMap(({ id, credentialEndsAt }) =>

@@ -55,6 +55,8 @@ export interface Project {
   callJson(args: readonly string[], options?: RunOptions): Promise<Ended & { readonly values: JsonRow[] }>;
   /** Starts `worker` and waits until it serves, unless told not to. */
   worker(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
+  /** The same with `serve`. */
+  serve(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
 }
 
 /** A folder with `postlane.yaml`, removed at the end; its commands run there. The Redis is that of the test run. */
@@ -95,6 +97,37 @@ export function project(config: string): Project {
     return { code, stdout: await text(stdout), stderr: await text(stderr) };
   };
 
+  const start = async (
+    command: string,
+    sign: string,
+    { env, wait = true }: RunOptions & { readonly wait?: boolean } = {},
+  ): Promise<WorkerProcess> => {
+    const running = startJsonProcess([program, command], { cwd: folder, env: environmentOf(env) });
+    onTestFinished(async () => {
+      await running.kill();
+    });
+    const ended = async (): Promise<number | null> => (await running.exited).code;
+    const lines = (): LogLine[] => {
+      const strange = running.of('not-json');
+      if (strange.length > 0) throw new Error(`the log has a line that is not JSON: ${JSON.stringify(strange)}`);
+      return running.events as LogLine[];
+    };
+    const worker: WorkerProcess = {
+      child: running.child,
+      lines,
+      of: (event) => lines().filter((line) => line.event === event),
+      logged: (event, count = 1) => running.waitFor(event, undefined, count) as Promise<LogLine>,
+      ended,
+      output: () => running.output(),
+      end(signal = 'SIGTERM') {
+        running.signal(signal);
+        return ended();
+      },
+    };
+    if (wait) await worker.logged(sign);
+    return worker;
+  };
+
   return {
     folder,
     write,
@@ -102,32 +135,8 @@ export function project(config: string): Project {
     call,
     json: async (args, options) => withValues(await run([...args, '--json'], options)),
     callJson: async (args, options) => withValues(await call([...args, '--json'], options)),
-    async worker({ env, wait = true } = {}) {
-      const running = startJsonProcess([program, 'worker'], { cwd: folder, env: environmentOf(env) });
-      onTestFinished(async () => {
-        await running.kill();
-      });
-      const ended = async (): Promise<number | null> => (await running.exited).code;
-      const lines = (): LogLine[] => {
-        const strange = running.of('not-json');
-        if (strange.length > 0) throw new Error(`the log has a line that is not JSON: ${JSON.stringify(strange)}`);
-        return running.events as LogLine[];
-      };
-      const worker: WorkerProcess = {
-        child: running.child,
-        lines,
-        of: (event) => lines().filter((line) => line.event === event),
-        logged: (event, count = 1) => running.waitFor(event, undefined, count) as Promise<LogLine>,
-        ended,
-        output: () => running.output(),
-        end(signal = 'SIGTERM') {
-          running.signal(signal);
-          return ended();
-        },
-      };
-      if (wait) await worker.logged('ready');
-      return worker;
-    },
+    worker: (options) => start('worker', 'ready', options),
+    serve: (options) => start('serve', 'serving', options),
   };
 }
 
