@@ -64,7 +64,7 @@ const watched = 100;
 
 /** Warms each contender up and tunes it, then measures them in turns: A B C, A B C, … */
 export async function compare(contenders: readonly Contender[], options: LoopOptions): Promise<Map<string, Figures>> {
-  const { lapMs, repetitions, warmUp, lapMessages, most, tune: all, progress } = options;
+  const { lapMs, repetitions, lapMessages, most, tune: all, progress } = options;
   const prepared: {
     contender: Contender;
     speed: number;
@@ -74,7 +74,7 @@ export async function compare(contenders: readonly Contender[], options: LoopOpt
   }[] = [];
   for (const contender of contenders) {
     progress(`${contender.name}: warming up`);
-    await take(contender, warmUp);
+    await warm(contender, options);
     const tuned = await tune(contender, lapMessages, all);
     const commands = contender.store === null ? null : await watchCommands(contender, contender.store);
     const { perSecond } = await take(contender, lapMessages);
@@ -99,6 +99,15 @@ export async function compare(contenders: readonly Contender[], options: LoopOpt
       return [contender.name, { ...summary(contender, taken), commands, messages, tuned }];
     }),
   );
+}
+
+/** Longer warms nothing: servers that sync each message to disk would take minutes. */
+const warmUpSeconds = 15;
+
+async function warm(contender: Contender, { warmUp, lapMessages }: LoopOptions): Promise<void> {
+  const { perSecond } = await take(contender, lapMessages);
+  const rest = Math.round(Math.min(warmUp - lapMessages, perSecond * warmUpSeconds));
+  if (rest > 0) await take(contender, rest);
 }
 
 async function take(contender: Contender, messages: number): Promise<Sample> {

@@ -52,18 +52,18 @@ const whole: Sizes = {
 };
 
 const quick: Sizes = {
-  lapMs: 1_500,
+  lapMs: 1_000,
   repetitions: 2,
   peerRepetitions: 2,
-  warmUp: 2_000,
+  warmUp: 1_000,
   lapMessages: 400,
   tune: false,
-  backlog: 100_000,
-  waiting: 25_000,
-  latencyMs: 5_000,
-  pacingMs: 20_000,
-  idleMs: 8_000,
-  fleetMs: 5_000,
+  backlog: 50_000,
+  waiting: 10_000,
+  latencyMs: 3_000,
+  pacingMs: 12_000,
+  idleMs: 5_000,
+  fleetMs: 3_000,
   starts: 5,
 };
 

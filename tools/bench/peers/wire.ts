@@ -14,7 +14,8 @@ interface Session {
   readonly reply: () => Promise<string>;
 }
 
-const { port } = await settingsOf<{ port: number }>();
+/** `waits`: for the reply to a message before the next envelope; some servers allow nothing else. */
+const { port, waits = false } = await settingsOf<{ port: number; waits?: boolean }>();
 let connections = 10;
 let sessions: Session[] = [];
 
@@ -42,8 +43,10 @@ async function sendAll({ socket, reply }: Session, next: () => BenchMail | null)
     for (let replies = 0; replies < 3; replies += 1) await reply();
     const body = `${bytesOf(mail)}.\r\n`;
     mail = next();
-    socket.write(mail === null ? body : body + envelope(mail));
+    const following = mail === null ? '' : envelope(mail);
+    socket.write(waits ? body : body + following);
     await reply();
+    if (waits) socket.write(following);
   }
 }
 

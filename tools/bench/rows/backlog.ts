@@ -20,7 +20,7 @@ export const heldId = 'held';
 
 export const backlog: Row = {
   id: 'backlog',
-  title: 'send and drain with 1,000,000 waiting (--quick: 100,000), against none waiting',
+  title: 'send and drain with 1,000,000 waiting (--quick: 50,000), against none waiting',
   sink: true,
   async run({ sizes, disposables, progress }) {
     const sink = disposables.add(await startSink());

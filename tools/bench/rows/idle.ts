@@ -13,7 +13,7 @@ const messagesPerMinute = 30;
 export const idle: Row = {
   id: 'idle',
   title:
-    'processor time of worker and Redis with 100,000 waiting on a throttled lane (--quick: 25,000) and nothing else',
+    'processor time of worker and Redis with 100,000 waiting on a throttled lane (--quick: 10,000) and nothing else',
   sink: false,
   async run({ sizes, disposables, progress }) {
     const { waiting } = sizes;

@@ -2,6 +2,8 @@
 import { compare } from '../contender.ts';
 import { noop, pooled, postlane, tutorial, wire } from '../contenders.ts';
 import { postfixMissing } from '../../../testkit/postfix.ts';
+import { harakaMissing } from '../../../testkit/mailservers/haraka.ts';
+import { haraka, harakaPackages } from '../peers/haraka.ts';
 import { postfix } from '../peers/postfix.ts';
 import { startSink } from '../sink.ts';
 import { ratioOfMedians, type Target } from '../statistics.ts';
@@ -10,7 +12,7 @@ import { costs, finding, rates, type Finding, type Row } from './row.ts';
 
 export const peers: Row = {
   id: 'peers',
-  title: 'queue to 250, 4 KiB, 10 connectors, beside nodemailer, a tutorial worker, Postfix, and the limits',
+  title: 'queue to 250, 4 KiB, 10 connectors, beside nodemailer, a tutorial worker, Postfix, Haraka, and the limits',
   sink: true,
   async run({ sizes, disposables, progress }) {
     const sink = disposables.add(await startSink());
@@ -20,9 +22,12 @@ export const peers: Row = {
     const copied = await tutorial(disposables, await store(), sink);
     const missing = postfixMissing();
     const mta = missing === null ? await postfix(disposables, sink) : null;
+    const missingHaraka = harakaMissing(harakaPackages);
+    const mailServer = missingHaraka === null ? await haraka(disposables, sink) : null;
     const queue = await noop(disposables, await store());
     const bare = await wire(disposables, sink);
-    const contenders = [ours, pool, copied, ...(mta === null ? [] : [mta]), queue, bare];
+    const servers = [mta, mailServer].filter((each) => each !== null);
+    const contenders = [ours, pool, copied, ...servers, queue, bare];
     const options = {
       lapMs: sizes.lapMs,
       repetitions: sizes.peerRepetitions,
@@ -38,7 +43,13 @@ export const peers: Row = {
       const target: Target | null = value === null ? null : { kind: 'at least', value };
       const about = { what: 'queue to 250, messages/s', against: name, unit: '×' } as const;
       if (them === undefined)
-        return { ...about, measured: Number.NaN, target, verdict: 'skipped', note: missing ?? '' };
+        return {
+          ...about,
+          measured: Number.NaN,
+          target,
+          verdict: 'skipped',
+          note: (name === 'Postfix' ? missing : missingHaraka) ?? '',
+        };
       const measured = ratioOfMedians(us.samples, them.samples);
       const tuned = them.tuned === null ? '' : `, ${them.tuned} at once`;
       return finding(
@@ -52,6 +63,7 @@ export const peers: Row = {
         against(pool.name, 1.3),
         against(copied.name, 1.9),
         against('Postfix', 4),
+        against('Haraka', null),
         against(queue.name, null),
         against(bare.name, null),
       ],
