@@ -66,7 +66,7 @@ export const redis = z
     reserve: value.percent
       .optional()
       .describe(
-        'Part of `maxmemory` that new messages leave to those that are waiting; beyond it, `send` is refused with `redis-full`. Applications pass it as `reservePercent`. Default: `20%`.',
+        'Part of `maxmemory` that new messages leave to those that are waiting; beyond it, `send` is refused with `redis-full`. Applications pass it as `reservePercent`. Default: `25%`.',
       ),
   })
   .prefault({})

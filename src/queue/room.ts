@@ -8,7 +8,7 @@ import { intakeName } from './redis/keys.ts';
 import type { Shards } from './redis/shards.ts';
 
 /** Percent of `maxmemory` that new messages leave to those that wait: retries, dead letters and copies on the way need it. */
-export const defaultReservePercent = 20;
+export const defaultReservePercent = 25;
 export const maxReservePercent = 90;
 
 /**

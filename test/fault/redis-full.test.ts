@@ -76,7 +76,7 @@ test('new mail is refused with redis-full while Redis has room for what waits: a
   const refused = await rejection(producer.send(late));
   expect(refused).toMatchObject({ code: 'redis-full', id: 'late', issues: [{ field: 'redis.reserve' }] });
   expect(refused.message).toMatch(
-    /of 8\.0 MiB are used, .* \(redis\.reserve: 20%\)\. Call again later with the same id/,
+    /of 8\.0 MiB are used, .* \(redis\.reserve: 25%\)\. Call again later with the same id/,
   );
   expect(await producer.status('late')).toBeNull();
   // What was accepted is a duplicate, as ever: an application that calls again is not told to wait for nothing.

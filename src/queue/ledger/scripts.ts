@@ -157,7 +157,7 @@ local function settle()
     'reason', reason, 'n', n, 'h' .. n, entry)
   if n > 100 then redis.call('HDEL', rowKey, 'h' .. (n - 100)) end
   if row[2] then
-    redis.call('HDEL', rowKey, 'open')
+    redis.call('HDEL', rowKey, 'open', 'begun')
     if countAttempt == '0' then redis.call('HINCRBY', rowKey, 'attempts', -1) end
   end
   if letter > 0 then
