@@ -29,6 +29,7 @@ net.Socket.prototype.connect = function (this: net.Socket, ...args: unknown[]): 
 
 const lookup = Reflect.get(dns, 'lookup') as (...args: unknown[]) => void;
 dns.lookup = function (...args: unknown[]): void {
-  note(`name ${String(args[0])}`);
+  // An address asks no name server: a program that listens on one looks it up as well.
+  if (net.isIP(String(args[0])) === 0) note(`name ${String(args[0])}`);
   lookup(...args);
 } as typeof dns.lookup;
