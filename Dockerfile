@@ -18,14 +18,15 @@ RUN npm ci --ignore-scripts --omit=dev --no-audit --no-fund
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
     POSTLANE_CONFIG=/etc/postlane/postlane.yaml \
-    HEALTH_URL=http://127.0.0.1:8080/health
+    HEALTH_URL=http://127.0.0.1:8080/livez
 WORKDIR /app
 COPY package.json LICENSE* ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 # The base image's user; it needs to write nowhere.
 USER node
-# Asks the health check of the worker, which the configuration has to switch on (worker.health.port: 8080).
+# Asks whether the worker is alive, for supervisors that restart what is not; an outage of Redis does not count. The
+# configuration has to switch it on (worker.health.port: 8080); for `serve` set HEALTH_URL to port 8025.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=4 \
   CMD ["node", "-e", "fetch(process.env.HEALTH_URL, { signal: AbortSignal.timeout(4000) }).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "dist/cli/main.js"]

@@ -6,8 +6,15 @@ import type { LaneSurvey } from '../queue/lanes/survey.ts';
 import { waitReasons, type WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { ConnectorLimits } from '../routing/connector.ts';
 
+interface IntakeCounts {
+  readonly waiting: number;
+  readonly delayed: number;
+  readonly active: number;
+}
+
 export interface FleetSnapshot extends LedgerTotals {
-  readonly intake: { readonly waiting: number; readonly delayed: number; readonly active: number };
+  /** null if a foreign job stands in the place of its lists. */
+  readonly intake: IntakeCounts | null;
   readonly workers: number;
   /** Messages that could be worked on now. */
   readonly due: number;
@@ -20,7 +27,7 @@ export interface FleetSnapshot extends LedgerTotals {
   readonly faults: ReadonlyMap<string, number>;
   /** Those that are not idle, the ones in trouble first, as many as were asked for. */
   readonly lanes: readonly LaneState[];
-  /** Those that were left out. */
+  /** Those that were left out, and those that cannot be read. */
   readonly omitted: number;
   /** null if this user may not ask. */
   readonly servers: ServerCondition | null;
@@ -44,18 +51,19 @@ const connectorId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 
 export async function readFleet(
   open: OpenQueues,
-  intakeCounts: () => Promise<FleetSnapshot['intake']>,
+  intakeCounts: () => Promise<IntakeCounts>,
   { senders, most }: FleetQuestion,
 ): Promise<FleetSnapshot> {
   const limits = new Map(senders.map(({ id, limits }) => [id, limits]));
   const known = (await open.lanes.known()).filter((id) => connectorId.test(id));
-  const [intake, totals, workers, servers, lanes] = await Promise.all([
-    intakeCounts(),
+  const [intake, totals, workers, servers, found] = await Promise.all([
+    intakeCounts().catch(() => null),
     open.totals(),
     open.presence.count(),
     open.condition(),
     open.lanes.survey(known),
   ]);
+  const lanes = found.filter((lane) => lane !== null);
   // A lane outlives its connector; without messages it does not matter.
   const shown = lanes.filter((lane) => limits.has(lane.connectorId) || messagesOf(lane) > 0).sort(byTrouble);
   const idle = senders.length - shown.filter(({ connectorId }) => limits.has(connectorId)).length;
@@ -65,7 +73,7 @@ export async function readFleet(
     intake,
     workers,
     servers,
-    due: intake.waiting + shown.reduce((sum, { due }) => sum + due, 0),
+    due: (intake?.waiting ?? 0) + shown.reduce((sum, { due }) => sum + due, 0),
     setAside: shown.reduce((sum, { setAside }) => sum + setAside, 0),
     oldestWaitingAt: Number.isFinite(oldest) ? oldest : null,
     waitingFor: new Map(
@@ -76,7 +84,7 @@ export async function readFleet(
     ),
     faults: countBy(shown.flatMap(({ fault }) => fault ?? [])),
     lanes: await Promise.all(shown.slice(0, most).map((lane) => withQuota(lane, limits.get(lane.connectorId), open))),
-    omitted: Math.max(0, shown.length - most),
+    omitted: Math.max(0, shown.length - most) + found.length - lanes.length,
   };
 }
 

@@ -101,7 +101,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
   };
   const enqueue = ({ id, acceptedAt: timestamp }: DeadLetter, data: unknown): Promise<unknown> =>
     intake.add(jobName, data, { jobId: jobIdOf(id), timestamp, removeOnComplete: true });
-  const intakeCounts = async (): Promise<FleetSnapshot['intake']> => {
+  const intakeCounts = async (): Promise<NonNullable<FleetSnapshot['intake']>> => {
     const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
     const waiting = (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0);
     return { waiting, delayed: counts['delayed'] ?? 0, active: counts['active'] ?? 0 };

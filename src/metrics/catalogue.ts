@@ -128,7 +128,7 @@ export const fleetMetrics = {
   connectors_omitted: {
     type: 'gauge',
     labels: none,
-    help: 'Connectors that are not idle and have no series of their own.',
+    help: 'Connectors that are not idle and have no series of their own, or whose lane cannot be read.',
   },
   connector_waiting_messages: {
     type: 'gauge',

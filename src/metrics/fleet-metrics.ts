@@ -53,8 +53,9 @@ function soonest(credentials: readonly CredentialEnd[]): readonly CredentialEnd[
 }
 
 function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
-  for (const state of ['waiting', 'delayed', 'active'] as const) {
-    meters.intake_messages.set({ state }, snapshot.intake[state]);
+  const { intake } = snapshot;
+  if (intake !== null) {
+    for (const state of ['waiting', 'delayed', 'active'] as const) meters.intake_messages.set({ state }, intake[state]);
   }
   meters.unsettled_messages.set(snapshot.unsettled);
   meters.due_messages.set(snapshot.due);

@@ -72,7 +72,8 @@ test('a fleet that sends, waits, pauses and fails is shown as it is', async () =
     snapshot = await operator.fleet({ senders, most: 10 });
     const { intake, waitingFor } = snapshot;
     return (
-      intake.waiting + intake.active === 0 &&
+      intake?.waiting === 0 &&
+      intake.active === 0 &&
       waitingFor.get('fault') === 1 &&
       waitingFor.get('pause') === 1 &&
       snapshot.unsettled === 3
@@ -80,7 +81,7 @@ test('a fleet that sends, waits, pauses and fails is shown as it is', async () =
   };
   await until(settled, { what: 'the router and the attempts' });
   expect(snapshot).toMatchObject({ deadLetters: 0, held: 0, workers: 1, due: 0, setAside: 0, omitted: 0 });
-  expect(snapshot.intake.delayed).toBe(1);
+  expect(snapshot.intake?.delayed).toBe(1);
   expect(Object.fromEntries(snapshot.faults)).toEqual({ tls: 1 });
   // Trouble first, and no line for what is idle.
   expect(snapshot.lanes.map(({ connectorId }) => connectorId)).toEqual(['down', 'held']);
@@ -201,6 +202,24 @@ test('5,000 connectors in trouble stay under 6,000 series with two workers', asy
   const credential = [...ofServe.keys()].filter((key) => key.startsWith('postlane_credential'));
   expect(credential).toHaveLength(100);
   expect(credential).toContain('postlane_credential_expiry_timestamp_seconds{connector="connector-99"}');
+});
+
+test('attack: what stands in the place of a key of one lane, or of the intake, hides no other lane', async () => {
+  const prefix = testPrefix();
+  const redis = testConnection();
+  const { shards } = openQueues(redis, { prefix, shards: shardCount() });
+  for (const id of ['good', 'bad']) {
+    const keys = shards.keysOf(id);
+    await redis.sadd(keys.lanes, id);
+    await redis.lpush(keys.queue(`lane-${id}`, 'wait'), 'm1');
+  }
+  await redis.set(shards.keysOf('bad').queue('lane-bad', 'delayed'), 'no sorted set');
+  await redis.hset(shards.home.queue('outbound', 'wait'), 'no', 'list');
+  const operator = await operatorOf(prefix);
+  const snapshot = await operator.fleet({ senders: sendersOf(['good', 'bad']), most: 10 });
+  expect(snapshot.lanes.map(({ connectorId }) => connectorId)).toEqual(['good']);
+  expect([snapshot.omitted, snapshot.intake]).toEqual([1, null]);
+  expect([...(await shown(metricsOf(() => Promise.resolve(snapshot)))).keys()].join()).not.toContain('intake');
 });
 
 const idle: LaneState = {

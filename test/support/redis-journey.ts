@@ -86,6 +86,10 @@ export async function journey({
   await state('held-up', 'sent');
   expect((await operator.lanes.known()).sort()).toEqual(['fussy', 'relay', 'sales']);
   expect(await operator.intakeCounts()).toEqual({ waiting: 0, delayed: 0, active: 0 });
+  const limits = { concurrency: 1, messagesPerMinute: null, recipientsPerDay: 10 };
+  const fleet = await operator.fleet({ senders: [{ id: 'sales', limits }], most: 5 });
+  expect(fleet).toMatchObject({ intake: { waiting: 0 }, held: 0, workers: 1, omitted: 0 });
+  expect(fleet.servers?.usedBytes).toBeGreaterThan(0);
 
   const findings = operator.diagnose({
     fix: false,

@@ -27,8 +27,8 @@ export interface ReadyLanes {
   known(): Promise<string[]>;
   /** What maintenance needs to know of these lanes. */
   snapshot(connectorIds: readonly string[]): Promise<LaneSnapshot[]>;
-  /** What metrics need to know of them; idle ones are left out. */
-  survey(connectorIds: readonly string[]): Promise<LaneSurvey[]>;
+  /** What metrics need to know of them; idle ones are left out, and those that cannot be read are null. */
+  survey(connectorIds: readonly string[]): Promise<(LaneSurvey | null)[]>;
 }
 
 export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneContext): ReadyLanes {

@@ -34,8 +34,8 @@ const queueKeys = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'
 const page = 100;
 
 /**
- * The keys of each lane follow, eleven at a time, and the beginning of the keys of its jobs. → of each lane 0 if it is idle, else its
- * values in the order in which `parse` takes them. Notes of refusals are counted by their text: to decode a thousand takes too long.
+ * The keys of each lane follow, eleven at a time, and the beginning of the keys of its jobs. → of each lane 0 if it is idle, 1 if
+ * something else stands in the place of a key, else its values in the order in which `parse` takes them. Notes of refusals are counted by their text: to decode a thousand takes too long.
  * @lua
  */
 export const surveyScript = script(
@@ -60,34 +60,36 @@ local function setAside(attribution)
   end
   return count
 end
-local found = {}
-for i, prefix in ipairs(jobPrefixes) do
+local function look(i, prefix)
   local wait, prioritized, delayed, active, meta, limiter, waitReason, refusals, stats, faults, attribution =
     unpack(laneKeys, i * 11 - 10, i * 11)
   local now_, later, running = waiting(wait, prioritized), redis.call('ZCARD', delayed), redis.call('LLEN', active)
   local paused, concurrency = limitsOf(meta)
   local fault = redis.call('HMGET', faults, 'faults', 'fault')
   local faulty = (tonumber(fault[1] or '0') or 0) > 0
-  if now_ + later + running == 0 and not paused and not faulty then found[i] = 0
-  else
-    local why = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
-    local learned = learnedRate(refusals, stats)
-    found[i] = { now_, running, later, paused and 1 or 0, why, concurrency or -1, faulty and (fault[2] or '') or false,
-      setAside(attribution), learned and string.format('%.6f', learned) or '', redis.call('HGET', stats, 'sent') or '0',
-      oldest(wait, prioritized, prefix) }
-  end
+  if now_ + later + running == 0 and not paused and not faulty then return 0 end
+  local why = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
+  local learned = learnedRate(refusals, stats)
+  return { now_, running, later, paused and 1 or 0, why, concurrency or -1, faulty and (fault[2] or '') or false,
+    setAside(attribution), learned and string.format('%.6f', learned) or '', redis.call('HGET', stats, 'sent') or '0',
+    oldest(wait, prioritized, prefix) }
+end
+local found = {}
+for i, prefix in ipairs(jobPrefixes) do
+  local ok, seen = pcall(look, i, prefix)
+  found[i] = ok and seen or 1
 end
 return found
 `,
 );
 
-/** Lanes of one shard. Those that are idle are left out. */
+/** Lanes of one shard. Those that are idle are left out; null for each that cannot be read. */
 export async function surveyOf(
   redis: RedisClient,
   keys: ShardKeys,
   connectorIds: readonly string[],
-): Promise<LaneSurvey[]> {
-  const surveys: LaneSurvey[] = [];
+): Promise<(LaneSurvey | null)[]> {
+  const surveys: (LaneSurvey | null)[] = [];
   for (let start = 0; start < connectorIds.length; start += page) {
     const ids = connectorIds.slice(start, start + page);
     const moreKeys = ids.flatMap((id) => [
@@ -103,6 +105,7 @@ export async function surveyOf(
     for (const [i, connectorId] of ids.entries()) {
       const values = found[i];
       if (Array.isArray(values)) surveys.push(parse(connectorId, values as (string | number | null)[]));
+      else if (values !== 0) surveys.push(null);
     }
   }
   return surveys;
