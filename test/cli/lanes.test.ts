@@ -12,6 +12,7 @@ function send(here: Project, id: string, ...more: string[]): Promise<unknown> {
 }
 
 interface Row {
+  readonly waiting: number;
   readonly id: string;
   readonly oldestWaitingMs: number;
   readonly breaker: { readonly untilMs: number; readonly reply: string };
