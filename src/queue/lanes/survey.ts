@@ -30,6 +30,11 @@ export interface LaneSurvey {
 }
 
 const queueKeys = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'] as const;
+/**
+ * A lane with more notes has every refusal counted, those that are no longer open and canary messages too: to read a thousand notes of
+ * each lane would hold up Redis.
+ */
+const mostNotesRead = 200;
 /** Lanes of one script: some milliseconds of Redis' time, in which it serves no other client. */
 const page = 100;
 
@@ -52,6 +57,8 @@ local function oldest(wait, prioritized, prefix)
   return first and string.format('%.0f', first) or ''
 end
 local function setAside(attribution)
+  local all = redis.call('HLEN', attribution)
+  if all > ${mostNotesRead} then return all end
   local count, notes = 0, redis.call('HGETALL', attribution)
   for i = 1, #notes, 2 do
     local text = notes[i + 1]
