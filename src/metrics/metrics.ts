@@ -1,5 +1,5 @@
 /** The door of this room: what a process shows at `GET /metrics`, joined from what it counts, what it is, and what the fleet has. */
-import { collectDefaultMetrics, Registry } from '@prometheus-io/client';
+import { Registry } from '@prometheus-io/client';
 import type { FleetSnapshot } from '../admin/fleet.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
@@ -7,6 +7,7 @@ import type { Health, Load } from '../worker/vitals.ts';
 import { processMetrics } from './catalogue.ts';
 import { createFleetMetrics, type CredentialEnd } from './fleet-metrics.ts';
 import { metersOf } from './meters.ts';
+import { watchProcess } from './process-metrics.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
 export interface MetricsOptions {
@@ -43,7 +44,7 @@ export interface Metrics {
 
 export function createMetrics({ version, worker, fleet, now = Date.now }: MetricsOptions): Metrics {
   const registry = new Registry();
-  watchProcess(registry);
+  const showProcess = watchProcess(registry);
   const own = metersOf(processMetrics, registry);
   const counted = worker === null ? null : createWorkerMetrics({ registry, ...worker });
   const fleetMetrics = fleet === null ? null : createFleetMetrics(registry, fleet.connectors);
@@ -61,6 +62,7 @@ export function createMetrics({ version, worker, fleet, now = Date.now }: Metric
     },
 
     async show({ ready, redisUp, worker: state }) {
+      showProcess();
       own.ready.set(ready ? 1 : 0);
       if (state !== null) counted?.show(state.health, state.load);
       const snapshot = fleet === null ? null : await fleet.read();
@@ -69,24 +71,4 @@ export function createMetrics({ version, worker, fleet, now = Date.now }: Metric
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
   };
-}
-
-/** The names are the library's, as other programs in Node have them. The rest of its list says little, or has names that Prometheus advises against. */
-const keptOfProcess: ReadonlySet<string> = new Set([
-  'process_cpu_seconds_total',
-  'process_start_time_seconds',
-  'process_resident_memory_bytes',
-  'process_open_fds',
-  'process_max_fds',
-  'nodejs_heap_size_used_bytes',
-  'nodejs_external_memory_bytes',
-  'nodejs_eventloop_lag_mean_seconds',
-  'nodejs_eventloop_lag_p99_seconds',
-]);
-
-function watchProcess(registry: Registry): void {
-  collectDefaultMetrics({ register: registry });
-  for (const { name } of registry.getMetricsAsArray()) {
-    if (!keptOfProcess.has(name)) registry.removeSingleMetric(name);
-  }
 }

@@ -95,6 +95,15 @@ test('what a worker has in hand is that of the scrape', async () => {
   expect((await read()).get('postlane_redis_reconnects_total')).toBe(4);
 });
 
+test('what every program shows is that of the scrape', async () => {
+  const { read } = counting();
+  const names = ['process_cpu_seconds_total', 'nodejs_eventloop_active_seconds_total', 'process_resident_memory_bytes'];
+  const [before, after] = [await read(), await read()];
+  for (const name of names) expect(before.get(name)).toBeGreaterThan(0);
+  expect(after.get('process_cpu_seconds_total')).toBeGreaterThanOrEqual(before.get('process_cpu_seconds_total') ?? 0);
+  expect(before.get('process_start_time_seconds')).toBeGreaterThan(1.7e9);
+});
+
 test('a configuration with mistakes is seen until a good one is read', async () => {
   const { metrics, read } = counting();
   const state = async () => (await read()).get('postlane_config_last_reload_successful');
