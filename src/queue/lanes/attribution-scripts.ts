@@ -1,5 +1,6 @@
 /** The Lua that attributes refusals: notes one and judges it, and returns the messages that were set aside. */
 import { luaCallToFront, luaReturnToFront } from '../bullmq/layout.ts';
+import { luaOwnShare } from '../lua/learned-rate.ts';
 import { luaNow, script } from '../lua/script.ts';
 import { keepRefusalsMs } from './scripts.ts';
 
@@ -24,32 +25,22 @@ const { fault, permanent, temporary } = attributionCounts;
  */
 const chance = 0.001;
 const mostInARow = 20;
-/** As if so many more had been accepted: a few refusals are no ratio yet. */
-const acceptedBefore = 20;
 /** Messages after which the old ones count half. */
 const windowMessages = 2_000;
 
-const luaTaken = `
-local function taken()
-  return tonumber(redis.call('HGET', stats, 'sent') or '0')
-end
-`;
-
 /** `inARow(class)` → how many canary messages must be refused in a row; 0 if the others show nothing. */
-const luaInARow = `${luaTaken}
+const luaInARow = `${luaOwnShare}
 local function inARow(class)
-  local row = redis.call('HMGET', refusals, 'own:' .. class, 'ownSent')
-  local own = tonumber(row[1] or '0')
-  if own < 3 then return 0 end
-  local accepted = math.max(0, taken() - tonumber(row[2] or '0')) + ${acceptedBefore}
-  return math.min(${mostInARow}, math.ceil(math.log(${chance}) / math.log(own / (own + accepted))))
+  local share = ownShare(refusals, stats, class)
+  if share == 0 then return 0 end
+  return math.min(${mostInARow}, math.ceil(math.log(${chance}) / math.log(share)))
 end
 `;
 
 /** `noteOwn(class)`: a message was refused by itself. */
-const luaNoteOwn = `${luaTaken}
+const luaNoteOwn = `
 local function noteOwn(class)
-  local sent = taken()
+  local sent = tonumber(redis.call('HGET', stats, 'sent') or '0')
   redis.call('HSETNX', refusals, 'ownSent', sent)
   redis.call('HINCRBY', refusals, 'own:' .. class, 1)
   local from = tonumber(redis.call('HGET', refusals, 'ownSent'))
@@ -213,7 +204,7 @@ export const answerScript = script(
     moreArgs: 'names',
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaReturnToFront}${luaNoteOwn}${luaIsThrottling}
+  /* lua */ `${luaReturnToFront}${luaNoteOwn}
 local ok = tonumber(redis.call('HGET', attribution, 'ok') or '0')
 local due, attributed = {}, 0
 for i = 1, #names, 2 do
@@ -252,7 +243,7 @@ for _, each in ipairs(due) do
     if mode == 'answered' and not each.note.back then
       attributed = attributed + 1
       redis.call('HSET', each.row, 'attributed', each.note.alike)
-      if not isThrottling(each.note.alike) then noteOwn(each.note.class) end
+      noteOwn(each.note.class)
       if each.note.class ~= '5' or ok - each.note.at > ${soonMs} then redis.call('HINCRBY', each.row, 'again', 1)
       else
         -- It is not tried a second time: this was its attempt.

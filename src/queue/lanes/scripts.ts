@@ -3,7 +3,7 @@ import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaSetLimits, luaWaiting }
 import { luaWriteRow } from '../ledger/scripts.ts';
 import { lua, luaNow, script } from '../lua/script.ts';
 import { luaDecrease, luaInForce } from '../lua/adaptive-concurrency.ts';
-import { luaLearn, luaLearnedRate, luaWithLearned } from '../lua/learned-rate.ts';
+import { luaLearn, luaLearnedRate, luaOwnShare, luaWithLearned } from '../lua/learned-rate.ts';
 import { luaHold } from './wait-reasons.ts';
 
 /** How long what refusals have shown of a connector is kept after the last one, in ms. */
@@ -163,7 +163,7 @@ export const faultScript = script(
     ],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaLearnedRate}${luaLearn}${luaWithLearned}
+  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaOwnShare}${luaLearnedRate}${luaLearn}${luaWithLearned}
 local rate = learnedRate(refusals, stats)
 local running = redis.call('HMGET', faults, 'until', 'faults')
 local till = tonumber(running[1] or '0')

@@ -29,6 +29,22 @@ const forgetMs = 15 * 60_000;
 const slowest = 0.1;
 const fastest = 1_000;
 
+/** As if so many more had been accepted: a few refusals are no ratio yet. */
+const acceptedBefore = 20;
+/** A lane with so many refusals of messages by themselves says nothing about a rate. */
+const mostOwn = 0.15;
+
+/** `ownShare(refusals, stats, class)` → which share of the messages is refused by itself; 0 where fewer than three were. */
+export const luaOwnShare = `
+local function ownShare(refusals, stats, class)
+  local row = redis.call('HMGET', refusals, 'own:' .. class, 'ownSent')
+  local own = tonumber(row[1] or '0')
+  if own < 3 then return 0 end
+  local sent = tonumber(redis.call('HGET', stats, 'sent') or '0')
+  return own / (own + math.max(0, sent - tonumber(row[2] or '0')) + ${acceptedBefore})
+end
+`;
+
 /** `learnedRate(refusals, stats)` → messages per second now, nil if none is in force. Needs `now`. */
 export const luaLearnedRate = `
 local function learnedRate(refusals, stats)
@@ -46,7 +62,7 @@ end
 
 /**
  * `learn(refusals, stats)`: the server throttles. → the new rate, or nil. `firstPause(refusals, rate)` → ms: two messages later is soon
- * enough, and longer where that was too soon. After `luaLearnedRate`.
+ * enough, and longer where that was too soon. After `luaLearnedRate` and `luaOwnShare`.
  */
 export const luaLearn = `
 local function learn(refusals, stats)
@@ -54,6 +70,7 @@ local function learn(refusals, stats)
   local row = redis.call('HMGET', refusals, 'at', 'sent', 'rate')
   local at, before = tonumber(row[1] or '0'), tonumber(row[2] or '0')
   local above = learnedRate(refusals, stats)
+  if math.max(ownShare(refusals, stats, 'fault'), ownShare(refusals, stats, '4')) > ${mostOwn} then return above end
   if now - at > ${forgetMs} or before > sent then
     redis.call('HDEL', refusals, 'rate', 'bounded', 'again')
   elseif sent == before then return above

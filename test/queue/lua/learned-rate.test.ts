@@ -149,6 +149,14 @@ describe('a learned rate', () => {
     expect(await late.throttle()).toMatchObject({ messagesPerMinute: null });
   });
 
+  test('is not learned where messages are often refused by themselves: some in a row are chance then', async () => {
+    const on = await lane();
+    await on.throttle();
+    await on.pass(10_000, 100);
+    await on.redis.hset(on.keys.refusals(connector), { 'own:4': 30, ownSent: 0 });
+    expect(await on.throttle()).toMatchObject({ pauseMs: firstMs, messagesPerMinute: null });
+  });
+
   test('a told time wins over the pause, and resume forgets the rate', async () => {
     const on = await lane();
     await on.throttle();
