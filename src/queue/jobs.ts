@@ -3,7 +3,7 @@ import { printable, type Issue } from '../errors.ts';
 import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
-import { versionKind } from './redis/versions.ts';
+import { ownForm, versionKind } from './redis/versions.ts';
 import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
 
 export { idOfIntakeJob, idOfJob, intakeJobIdsOf, isIntruder, jobIdOf } from './redis/job-ids.ts';
@@ -83,14 +83,12 @@ export function decodeIntake(
   return { ok: true, job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs) } };
 }
 
-/** Fixes the identity of a message whose From is known. */
-export function laneJobOf(
-  id: string,
-  message: Message,
-  identity: { readonly messageId: string; readonly acceptedAt: number },
-  route: { readonly connector: string; readonly rule: string; readonly known: boolean },
-): LaneJob {
-  return { v: 1, id, message, ...identity, ...route };
+/** What the router says of a message: with the data of its producer it makes a lane job. */
+export type Routed = Pick<LaneJob, 'messageId' | 'acceptedAt' | 'connector' | 'rule' | 'known'>;
+
+/** A routed message with its data. */
+export function laneJobOf(id: string, message: Message, routed: Routed): LaneJob {
+  return { v: 1, id, message, ...routed };
 }
 
 /** A lane job as it comes out of Redis: checked again, as others may have written there. */
@@ -112,7 +110,9 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
   ) {
     return notFromRouter(id);
   }
-  const parsed = parseMessage(record['message'], limits);
+  // The data may be that of a producer, who need not have named the id.
+  const input = record['message'];
+  const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
   const { message } = parsed;
   if (messageId === '' && message.raw === undefined) return notFromRouter(id);
@@ -151,7 +151,7 @@ export function versionOf(data: unknown): number {
 
 /** A newer version may have any form but for its `v`. */
 export function isNewer(data: unknown): boolean {
-  return isRecord(data) && versionKind(data['v']) === 'newer';
+  return isRecord(data) && versionKind(data['v'], ownForm) === 'newer';
 }
 
 /** The id is left out of the answer as far as it could harm who reads it. */

@@ -3,18 +3,22 @@
  * and session leases look the same whether there is one shard or many.
  */
 import { noteForm, readForm, type FormAnswer } from './ledger/stored-form.ts';
-import type { Processor, Queue } from 'bullmq';
+import { randomBytes } from 'node:crypto';
+import type { Queue } from 'bullmq';
 import { serveWhenFull } from './bullmq/full-redis.ts';
 import { createJobReader, type JobReader } from './bullmq/job-reader.ts';
 import { adoptOrphans, expelIntruders, type Intruder } from './bullmq/intruders.ts';
 import { lockName } from './bullmq/layout.ts';
-import type { IntakeWorker } from './bullmq/intake-worker.ts';
-import { shareConnection, type LaneOptions, type LaneWorker, type SharedQueues } from './bullmq/shared-queues.ts';
+import { createLocks, type Locks } from './bullmq/locks.ts';
+import { createTurns, promote } from './bullmq/priority-fairness.ts';
+import { shareConnection, type LaneOptions, type SharedQueues } from './bullmq/shared-queues.ts';
 import type { JobBounds } from './bullmq/soundness.ts';
 import { findStrays, type Strays } from './bullmq/strays.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
+import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
+import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
 import {
   createPresence,
   readCondition,
@@ -24,12 +28,13 @@ import {
   type ServerCondition,
 } from './fleet.ts';
 import { createQuota, type Quota } from './lanes/quota.ts';
+import { openExchange } from './lanes/turn.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { createLocation } from './ledger/location.ts';
-import { write } from './lua/script.ts';
-import type { RedisClient } from './redis/connection.ts';
+import { run, write, type RunScript } from './lua/script.ts';
+import { blockingOf, type RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
@@ -58,7 +63,7 @@ export interface OpenQueues {
   readonly contents: ContentStore;
   readonly quota: Quota;
   /** The form of what is stored here, against that of this release. */
-  readonly form: { read(): Promise<FormAnswer>; note(): Promise<void> };
+  readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
   readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
   /** For metrics: of all shards, and of all servers. */
@@ -77,17 +82,19 @@ export interface OpenQueues {
   readonly lockKey: (connectorId: string, id: string) => string;
   /** Reads jobs without being harmed by them. */
   readonly jobs: JobReader;
-  laneWorker(connectorId: string, ...about: LaneWorkerRest): LaneWorker;
-  intakeWorker(processor: Processor, options: LaneOptions & { readonly atOnce: number }): IntakeWorker;
+  /** Serves one lane, when it is told to. */
+  laneWorker(connectorId: string, processor: LaneProcessor, options: LaneOptions): LaneWorker;
+  /** Serves the intake. */
+  intakeWorker(processor: IntakeProcessor, options: LaneOptions & { readonly failed: (error: Error) => void }): Intake;
 }
-
-type LaneWorkerRest = Parameters<SharedQueues['laneWorker']> extends [string, ...infer Rest] ? Rest : never;
 
 export interface OpenOptions {
   readonly prefix: string;
   readonly shards?: number;
   /** For producers and operators: see `shareConnection`. */
   readonly failFast?: boolean;
+  /** The name of a worker: what it asks within a turn of its event loop then goes to Redis together. */
+  readonly worker?: string;
   /** For producers: what they add is new, and a full Redis may refuse it. */
   readonly newMail?: boolean;
   /** How long the row of a settled message is kept, in ms. */
@@ -109,11 +116,22 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   if (!newMail) serveWhenFull(redis);
   const shared = shards.prefixes.map((each) => shareConnection(redis, each, { failFast, boundsOf }));
   const { home } = shards;
+  const { worker } = options;
+  const alone: RunScript = (called, input) => run(redis, called, input);
+  const exchanges = shards.all.map((keys) => (worker === undefined ? alone : openExchange(redis, keys, worker)));
+  const runIn = (shard: number): RunScript => exchanges[shard] ?? alone;
+  const locks = new Map<string, Locks>();
+  // Of one shard, for all its queues.
+  const locksOf = (shard: number, lockMs: number): Locks => {
+    const held = locks.get(`${shard} ${lockMs}`) ?? createLocks(redis, lockMs);
+    locks.set(`${shard} ${lockMs}`, held);
+    return held;
+  };
   const keyOf = (name: string): string => home.queue(intakeName, name);
   const intake = shared[0]!.queue(intakeName);
   intake.on('error', () => undefined);
   return {
-    ...rowsAndLanes(redis, shards, shared, retentionMs),
+    ...rowsAndLanes(redis, shards, shared, retentionMs, runIn),
     keys: home,
     shards,
     views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs)),
@@ -140,8 +158,65 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     },
 
     jobs: createJobReader(redis, boundsOf),
-    intakeWorker: (processor, about) => shared[0]!.intakeWorker(intakeName, processor, about),
-    laneWorker: (connectorId, ...about) => shared[shards.of(connectorId)]!.laneWorker(laneName(connectorId), ...about),
+    intakeWorker: (process, { lockMs, stalledMs, failed }) =>
+      createIntake({
+        run: runIn(0),
+        keys: {
+          wait: keyOf('wait'),
+          prioritized: keyOf('prioritized'),
+          delayed: keyOf('delayed'),
+          active: keyOf('active'),
+          meta: keyOf('meta'),
+          limiter: keyOf('limiter'),
+          pc: keyOf('pc'),
+          marker: keyOf('marker'),
+          stalled: keyOf('stalled'),
+        },
+        prefix: keyOf(''),
+        lockMs,
+        stalledMs,
+        bounds: () => boundsOf(intakeName),
+        steps: shared[0]!.steps(intakeName, { stalledMs }),
+        locks: locksOf(0, lockMs),
+        tokenStart: `${worker ?? ''}:${randomBytes(6).toString('base64url')}`,
+        blocking: () => blockingOf(redis, `postlane-intake:${worker ?? ''}`),
+        rowKey: home.ledger,
+        process,
+        failed,
+      }),
+    laneWorker(connectorId, process, { lockMs, stalledMs }) {
+      const shard = shards.of(connectorId);
+      const keys = shards.keysOf(connectorId);
+      const name = laneName(connectorId);
+      const key = (type: string): string => keys.queue(name, type);
+      const [wait, prioritized] = [key('wait'), key('prioritized')];
+      return createLaneWorker({
+        connectorId,
+        run: runIn(shard),
+        keys: {
+          ready: keys.ready,
+          wait,
+          prioritized,
+          delayed: key('delayed'),
+          active: key('active'),
+          meta: key('meta'),
+          limiter: key('limiter'),
+          pc: key('pc'),
+          stalled: key('stalled'),
+        },
+        prefix: key(''),
+        channel: keys.wake,
+        lockMs,
+        bounds: () => boundsOf(name),
+        steps: shared[shard]!.steps(name, { stalledMs }),
+        locks: locksOf(shard, lockMs),
+        turns: createTurns(
+          (promoted) => promote(redis, { wait, prioritized }, promoted),
+          () => performance.now(),
+        ),
+        process,
+      });
+    },
   };
 }
 
@@ -150,25 +225,21 @@ function rowsAndLanes(
   shards: Shards,
   queues: readonly SharedQueues[],
   retentionMs: () => number,
+  runIn: (shard: number) => RunScript,
 ): Pick<OpenQueues, 'lanes' | 'ledger' | 'deadLetters'> {
   const location = createLocation(redis, shards, retentionMs);
-  const ledger = createLedger(redis, shards, location);
+  const ledger = createLedger(redis, shards, location, runIn);
   return {
     ledger,
-    lanes: createLanes(redis, shards, queues, { ledger, location }),
+    lanes: createLanes(redis, shards, queues, { ledger, location }, runIn),
     deadLetters: createDeadLetters(redis, shards),
   };
 }
 
 function viewOf(redis: RedisClient, shards: Shards, queues: SharedQueues, retentionMs: () => number): ShardView {
   return {
-    ...rowsAndLanes(redis, shards, [queues], retentionMs),
+    ...rowsAndLanes(redis, shards, [queues], retentionMs, () => (called, input) => run(redis, called, input)),
     keys: shards.home,
-    async recoverStalled(connectorId, stalledMs) {
-      const about = { lockMs: stalledMs, stalledMs };
-      const worker = queues.laneWorker(laneName(connectorId), async () => null, about);
-      await worker.recoverStalled();
-      await worker.close();
-    },
+    recoverStalled: (connectorId, stalledMs) => queues.steps(laneName(connectorId), { stalledMs }).recoverStalled(),
   };
 }

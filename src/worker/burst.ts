@@ -1,7 +1,5 @@
 /** A burst: a slot takes several jobs from one lane before it looks at the others. */
-import type { LaneWorker } from '../queue/bullmq/shared-queues.ts';
-
-type Job = Parameters<LaneWorker['runJob']>[0];
+import type { LaneWorker, Taken, TakenJob } from '../queue/lanes/lane-worker.ts';
 
 /**
  * How many jobs a slot takes from one lane, and for how long. A burst saves the claim and two round trips a job; its price is that
@@ -10,26 +8,20 @@ type Job = Parameters<LaneWorker['runJob']>[0];
 export const burstLimits = { alone: 64, amongOthers: 8, longestMs: 250 };
 
 /**
- * Runs jobs of a lane one after the other, under one token. `mayTakeMore(count, endsAt)` is asked as each job ends, with the number
- * of jobs so far and the time, in ms, at which the burst should end. → whether the burst ended because the lane had no more.
+ * Runs jobs of a lane one after the other. `next` is asked as each job ends, with the number of jobs so far and the time, in ms, at
+ * which the burst should end: it gives the token for another one, or null. → ms until the lane is due again, -1 if it has nothing,
+ * where the burst ended because the lane had no more; null if it ended otherwise.
  */
 export async function runBurst(
   lane: LaneWorker,
-  first: Job,
+  first: TakenJob,
   token: string,
-  mayTakeMore: (count: number, endsAt: number) => boolean,
-): Promise<boolean> {
+  next: (count: number, endsAt: number) => string | null,
+): Promise<number | null> {
   const endsAt = Date.now() + burstLimits.longestMs;
   let count = 0;
-  let asked = false;
-  const more = (): boolean => {
-    count += 1;
-    asked = mayTakeMore(count, endsAt);
-    return asked;
-  };
-  for (let job: Job | undefined = first; job !== undefined;) {
-    asked = false;
-    job = await lane.runJob(job, token, more);
-  }
-  return asked;
+  const more = (): string | null => next((count += 1), endsAt);
+  let taken: Taken | null = { job: first, token, dueInMs: 0 };
+  while (taken?.job !== undefined) taken = await lane.runJob(taken.job, taken.token, more);
+  return taken?.dueInMs ?? null;
 }

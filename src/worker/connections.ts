@@ -1,14 +1,11 @@
 /** The two connections of a worker beside the shared one: the intake's, which blocks, and the subscriber's, which listens. */
-import type { Job } from 'bullmq';
-import type { IntakeWorker } from '../queue/bullmq/shared-queues.ts';
+import { printable } from '../errors.ts';
+import type { Intake } from '../queue/lanes/intake.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import { subscriberOf, type RedisClient } from '../queue/redis/connection.ts';
 import type { Shards } from '../queue/redis/shards.ts';
 import type { Listener } from './events.ts';
 import { routeJob, type RouterTools } from './router.ts';
-
-/** Messages that one process routes at once. */
-const routedAtOnce = 50;
 
 export interface IntakeOptions {
   readonly open: Pick<OpenQueues, 'intakeWorker'>;
@@ -18,10 +15,11 @@ export interface IntakeOptions {
   readonly emit: Listener;
 }
 
-export function startIntake({ open, lockMs, stalledMs, tools, emit }: IntakeOptions): IntakeWorker {
-  const route = async (job: Job, token?: string): Promise<void> => routeJob(job, token ?? '', tools);
-  const intake = open.intakeWorker(route, { lockMs, stalledMs, atOnce: routedAtOnce });
-  intake.on('error', (error) => emit({ event: 'error', id: null, where: 'intake', detail: error.message }));
+export function startIntake({ open, lockMs, stalledMs, tools, emit }: IntakeOptions): Intake {
+  const failed = (error: Error): void =>
+    emit({ event: 'error', id: null, where: 'intake', detail: printable(error.message, 500) });
+  const intake = open.intakeWorker((job, token) => routeJob(job, token, tools), { lockMs, stalledMs, failed });
+  intake.start();
   return intake;
 }
 

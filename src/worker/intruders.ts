@@ -29,7 +29,12 @@ export async function setIntrudersAside(tools: IntruderTools): Promise<void> {
 }
 
 /** The same for an intruder that a worker was given as a job. Its id goes from the lists, and BullMQ's key stays. */
-export async function setIntruderJobAside(queue: Queue, job: Job, token: string, tools: IntruderTools): Promise<void> {
+export async function setIntruderJobAside(
+  queue: Queue,
+  job: Pick<Job, 'id'>,
+  token: string,
+  tools: IntruderTools,
+): Promise<void> {
   await write(tools.redis, 'SET', tools.keys.intakeRepair, '1', 'PX', repairMs);
   await setIntrudersAside(tools);
   await tools.jobs.discard(queue, String(job.id), token);

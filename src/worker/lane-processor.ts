@@ -1,10 +1,10 @@
 /** What happens to a job of a lane: decode it, deliver it, write the result, and tell BullMQ where it goes. Nothing else does that. */
-import { DelayedError, Worker, WaitingError, type Job } from 'bullmq';
+import { DelayedError, Worker, WaitingError } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
 import type { MessageLimits } from '../message/message.ts';
-import type { Completion } from '../queue/bullmq/shared-queues.ts';
 import { verdictOf } from '../queue/bullmq/job-reader.ts';
 import { decodeLane, idOfJob, versionOf } from '../queue/jobs.ts';
+import type { Completion, TakenJob } from '../queue/lanes/lane-worker.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -30,7 +30,7 @@ export interface LaneTools extends DeliverTools, UnsoundTools {
 
 /** One job, as the lane's worker took it. */
 export interface LaneTask {
-  readonly job: Job;
+  readonly job: TakenJob;
   /** Of the job's lock. */
   readonly token: string;
   readonly signal: AbortSignal;
@@ -47,13 +47,13 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
   const { job, token, connector } = task;
   const report = (thrown: unknown): string => {
     const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id: idOfJob(String(job.id)), where: `the lane of ${connector.id}`, detail });
+    tools.emit({ event: 'error', id: idOfJob(job.id), where: `the lane of ${connector.id}`, detail });
     return detail;
   };
   const verdict = verdictOf(job);
   if (verdict !== null) {
     const place = { queue: tools.lanes.queue(connector.id), connectorId: connector.id };
-    await setUnsoundAside(place, { jobId: String(job.id), verdict }, token, tools).catch(report);
+    await setUnsoundAside(place, { jobId: job.id, verdict }, token, tools).catch(report);
     // It is in its lane no more. If Redis refused that, it is found abandoned.
     throw new WaitingError();
   }
@@ -107,8 +107,8 @@ async function deliverJob(
   { job, token, signal, connector }: LaneTask,
   tools: LaneTools,
 ): Promise<Delivery | 'newer' | null> {
-  const id = idOfJob(String(job.id));
-  const decoded = decodeLane(String(job.id), job.data, tools.limits());
+  const id = idOfJob(job.id);
+  const decoded = decodeLane(job.id, job.data, tools.limits());
   if (!decoded.ok && decoded.newer) {
     tools.emit({ event: 'format-newer', id, version: versionOf(job.data) });
     return 'newer';
@@ -141,7 +141,7 @@ async function deliverJob(
 /** Pauses the lane for all workers where the server, a fault or a quota asks for it. */
 async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTools): Promise<void> {
   const { lanes, emit, pauseScale } = tools;
-  const about = { id: idOfJob(String(job.id)), connector: connector.id };
+  const about = { id: idOfJob(job.id), connector: connector.id };
   switch (next.kind) {
     case 'done':
     case 'retry':
@@ -238,14 +238,14 @@ function completionOf(
 }
 
 async function handBack(
-  job: Job,
+  job: TakenJob,
   token: string,
   { why }: Next & { kind: 'hand-back' },
   connectorId: string,
   { emit }: LaneTools,
   report: (thrown: unknown) => string,
 ): Promise<Error> {
-  emit({ event: 'handed-back', id: idOfJob(String(job.id)), connector: connectorId, why });
+  emit({ event: 'handed-back', id: idOfJob(job.id), connector: connectorId, why });
   try {
     // Without the lock the job belongs to another worker already.
     if (why !== 'lock lost') await job.moveToWait(token);
@@ -256,7 +256,7 @@ async function handBack(
 }
 
 /** Delays a job without counting an attempt of BullMQ's; the ledger counts ours. */
-async function moveToDelayed(job: Job, token: string, at: number): Promise<Error> {
+async function moveToDelayed(job: TakenJob, token: string, at: number): Promise<Error> {
   try {
     await job.moveToDelayed(at, token);
   } catch (thrown) {

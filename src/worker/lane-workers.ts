@@ -1,6 +1,6 @@
 /** The lane workers of a process: one per connector, made when its lane is first served. */
 import { WaitingError } from 'bullmq';
-import type { LaneProcessor, LaneWorker } from '../queue/bullmq/shared-queues.ts';
+import type { LaneProcessor, LaneWorker } from '../queue/lanes/lane-worker.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import { processLaneJob, type LaneTools } from './lane-processor.ts';
 import type { ConnectorConfig } from './settings.ts';
@@ -11,8 +11,6 @@ export interface LaneWorkersOptions {
   readonly connectorOf: (connectorId: string) => ConnectorConfig | undefined;
   readonly tools: LaneTools;
   readonly lane: { readonly lockMs: number; readonly stalledMs: number };
-  /** Aborted when the worker stops. */
-  readonly signal: AbortSignal;
 }
 
 export interface LaneWorkers {
@@ -20,11 +18,11 @@ export interface LaneWorkers {
   all(): LaneWorker[];
 }
 
-export function createLaneWorkers({ open, connectorOf, tools, lane, signal }: LaneWorkersOptions): LaneWorkers {
+export function createLaneWorkers({ open, connectorOf, tools, lane }: LaneWorkersOptions): LaneWorkers {
   const workers = new Map<string, LaneWorker>();
   const processorOf =
     (connectorId: string): LaneProcessor =>
-    async (job, token, cancelled) => {
+    async (job, token, signal) => {
       const connector = connectorOf(connectorId);
       if (connector === undefined) {
         // Removed between the claim and the fetch: the job goes back, and maintenance routes it again.
@@ -34,7 +32,7 @@ export function createLaneWorkers({ open, connectorOf, tools, lane, signal }: La
       }
       // If this fails, BullMQ's own interval holds.
       tools.lanes.pace(connectorId, connector.limits.messagesPerMinute).catch(() => undefined);
-      return processLaneJob({ job, token, signal: cancelled ?? signal, connector }, tools);
+      return processLaneJob({ job, token, signal, connector }, tools);
     };
   return {
     of(connectorId) {

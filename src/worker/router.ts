@@ -2,10 +2,11 @@
  * The router: takes a message from the intake, finds the connector of its From, and puts it in that lane. It talks to nothing
  * but Redis, so no mail server can delay the intake.
  *
- * Order of writes: lane job and ledger row in one step, then the end of the intake job. A crash in between repeats it, and
- * the first step finds what is there already.
+ * One step writes the ledger row and moves the job into its lane as it is. Where it cannot stay as it is (another shard, a sender that
+ * is filled in, a replay), lane job and row are one step, and the end of the intake job follows. A crash in between repeats it, and the
+ * first step finds what is there already.
  */
-import { DelayedError, WaitingError, type Job, type Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 import { asError, printable, type Issue } from '../errors.ts';
 import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
@@ -14,7 +15,8 @@ import { refsOf, sizeIssues, storedIn, type ContentFault } from '../queue/ledger
 import { verdictOf, type Verdict } from '../queue/bullmq/job-reader.ts';
 import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf, versionOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
-import type { Lanes } from '../queue/lanes/lanes.ts';
+import type { IntakeJob } from '../queue/lanes/intake.ts';
+import type { Lanes, MovedJob } from '../queue/lanes/lanes.ts';
 import { sends, type Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable, type RouteTable } from '../routing/table.ts';
@@ -23,6 +25,7 @@ import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
 import { setInvalidAside, setUnsoundAside } from './unsound-jobs.ts';
 import { deadlineOf } from './attempt/deliver.ts';
 import { readHead } from './raw-head.ts';
+import type { Scheduler } from './scheduler.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */
@@ -48,6 +51,10 @@ export interface RouterTools extends IntruderTools {
   readonly routing: () => Routing;
   /** Of this installation in Redis. */
   readonly prefix: string;
+  /** Whether every worker here can read a message that was moved into its lane as it is. */
+  readonly movesWhole: () => boolean;
+  /** Of a message that enters a lane it hears at once; while it has room, other processes need not be told. */
+  readonly scheduler: Pick<Scheduler, 'hasRoom' | 'wake'>;
 }
 
 const tryAgainMs = 5_000;
@@ -57,23 +64,23 @@ const errorsUntilDead = 100;
 const newerMs = 60_000;
 
 /** Processes one intake job. `token` is its lock's. Never fails a job: what cannot be done now is delayed. */
-export async function routeJob(job: Job, token: string, tools: RouterTools): Promise<void> {
+export async function routeJob(job: IntakeJob, token: string, tools: RouterTools): Promise<'end' | 'left'> {
   const report = (thrown: unknown): void => {
-    const id = idOfIntakeJob(String(job.id), job.timestamp);
+    const id = idOfIntakeJob(job.id, job.timestamp);
     tools.emit({ event: 'error', id, where: 'router', detail: printable(asError(thrown).message, 500) });
   };
-  const aside = async (work: Promise<void>): Promise<never> => {
+  const aside = async (work: Promise<void>): Promise<'left'> => {
     await work.catch(report);
     // It is in its queue no more. If Redis refused that, it is found abandoned.
-    throw new WaitingError();
+    return 'left';
   };
   const { intake: queue } = tools;
-  if (isIntruder(String(job.id))) return aside(setIntruderJobAside(queue, job, token, tools));
+  if (isIntruder(job.id)) return aside(setIntruderJobAside(queue, job, token, tools));
   const verdict = verdictOf(job);
   if (verdict !== null) return aside(setUnrouted(job, verdict, token, tools));
-  let notBefore: number | null;
+  let routed: 'end' | 'left' | { readonly notBefore: number };
   try {
-    notBefore = await route(job, tools);
+    routed = await route(job, token, tools);
   } catch (thrown) {
     report(thrown);
     // Every message ends, also one at which we err each time. The time of a replayed one is that of its first acceptance.
@@ -81,38 +88,37 @@ export async function routeJob(job: Job, token: string, tools: RouterTools): Pro
     if (overdue && job.attemptsStarted > errorsUntilDead) {
       return aside(setUnrouted(job, 'error', token, tools));
     }
-    notBefore = Date.now() + tryAgainMs;
+    routed = { notBefore: Date.now() + tryAgainMs };
   }
-  if (notBefore === null) return;
-  try {
-    await job.moveToDelayed(notBefore, token);
-  } catch (thrown) {
-    // Redis refuses: the job stays active and is recovered as stalled. To fail it would need the same Redis.
-    throw new WaitingError(asError(thrown).message);
-  }
-  throw new DelayedError();
+  if (typeof routed === 'string') return routed;
+  // If Redis refuses, the job stays active and is recovered as stalled.
+  return aside(job.moveToDelayed(routed.notBefore, token));
 }
 
-function setUnrouted(job: Job, verdict: Verdict, token: string, tools: RouterTools): Promise<void> {
-  return setUnsoundAside({ queue: tools.intake, connectorId: null }, { jobId: String(job.id), verdict }, token, tools);
+function setUnrouted(job: IntakeJob, verdict: Verdict, token: string, tools: RouterTools): Promise<void> {
+  return setUnsoundAside({ queue: tools.intake, connectorId: null }, { jobId: job.id, verdict }, token, tools);
 }
 
 type Identified = Message & { readonly id: string };
 
-/** → the time (ms) before which the message must not be routed, or null if it is done with. */
-async function route(job: Job, tools: RouterTools): Promise<number | null> {
+/** → what becomes of the job; `notBefore`: the time (ms) before which the message must not be routed. */
+async function route(
+  job: IntakeJob,
+  token: string,
+  tools: RouterTools,
+): Promise<'end' | 'left' | { readonly notBefore: number }> {
   const { config } = tools.routing();
-  const decoded = decodeIntake(String(job.id), job.timestamp, job.data, config.message);
+  const decoded = decodeIntake(job.id, job.timestamp, job.data, config.message);
   if (!decoded.ok && decoded.newer) {
     tools.emit({ event: 'format-newer', id: decoded.id, version: versionOf(job.data) });
-    return tools.now() + newerMs;
+    return { notBefore: tools.now() + newerMs };
   }
   if (!decoded.ok) return done(refuse(decoded, null, job, tools));
 
   const { id, acceptedAt } = decoded.job;
   const message = { ...withSender(decoded.job.message, config.unmonitoredAddress), id };
   const sendAt = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
-  if (sendAt > tools.now()) return sendAt;
+  if (sendAt > tools.now()) return { notBefore: sendAt };
   const faults = await tools.contents.link(id, storedIn(message));
   if (faults.length > 0) return done(refuse({ id, issues: contentIssues(message, faults) }, message, job, tools));
   // What travels in the job has been looked at; what is stored is only here.
@@ -123,6 +129,9 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
   }
   const identity = { acceptedAt, messageId: messageIdOf(message, head?.value ?? null, acceptedAt, tools.prefix) };
 
+  // As it is, it lacks a sender that only this configuration names.
+  const movable = job.plain && decoded.job.message.from !== undefined && tools.movesWhole();
+  const from: MovedJob | null = movable ? { jobId: job.id, token } : null;
   // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
   let status: IdStatus = { kind: 'new' };
   for (;;) {
@@ -138,16 +147,17 @@ async function route(job: Job, tools: RouterTools): Promise<number | null> {
       status = before;
       continue;
     }
-    const entered = await enterLane(message, identity, found, status, tools);
-    if (entered.kind === 'new') return null;
+    const entered = await enterLane(message, identity, found, status, tools, from);
+    if (entered.kind === 'new') return entered.moved ? 'left' : 'end';
+    if (entered.kind === 'lost') return 'left';
     if (entered.kind === 'in-use') return done(reportDuplicate(id, message, entered.state, tools));
     status = entered;
   }
 }
 
-async function done(work: Promise<unknown>): Promise<null> {
+async function done(work: Promise<unknown>): Promise<'end'> {
   await work;
-  return null;
+  return 'end';
 }
 
 /** A raw message keeps its own. '' if that is of no form that could be looked up. */
@@ -176,7 +186,7 @@ function contentIssues(message: Message, faults: readonly ContentFault[]): Issue
 async function refuse(
   invalid: { readonly id: string; readonly issues: readonly Issue[] },
   message: Identified | null,
-  job: Job,
+  job: IntakeJob,
   tools: RouterTools,
 ): Promise<void> {
   const status = await tools.ledger.idStatus(invalid.id);
@@ -196,9 +206,15 @@ async function reportDuplicate(
   }
 }
 
+/** How a message entered its lane: `moved` with its job, which is in the intake no more. `lost`: the job is another worker's. */
+type Entered =
+  | { readonly kind: 'new'; readonly moved: boolean }
+  | { readonly kind: 'lost' }
+  | Exclude<IdStatus, { kind: 'new' }>;
+
 /**
- * Puts a message into a lane and writes its row. Also used to move messages out of the lane of a connector that is gone.
- * → `new` if it has done so, else how the id stands, which is not as `expected`.
+ * Puts a message into a lane and writes its row. Also used to move messages out of the lane of a connector that is gone. `from`: the job
+ * of the intake that has the message as it is. → `new` if it has done so, else how the id stands, which is not as `expected`.
  */
 export async function enterLane(
   message: Identified,
@@ -206,28 +222,40 @@ export async function enterLane(
   { connector, rule }: { readonly connector: string; readonly rule: string },
   expected: IdStatus,
   tools: RouterTools,
-): Promise<IdStatus> {
+  from: MovedJob | null = null,
+): Promise<Entered> {
   const { id } = message;
   const known = expected.kind === 'requeued';
   // What has been sent before keeps its Message-ID, however it was made.
   const before = known ? ((await tools.ledger.read(id))?.messageId ?? null) : null;
-  const laneJob = laneJobOf(id, message, { acceptedAt, messageId: before ?? messageId }, { connector, rule, known });
+  const routing = { acceptedAt, messageId: before ?? messageId, connector, rule, known };
   const { config, senders } = tools.routing();
   const { lifetimeMs } = senders.get(connector)?.retry ?? config.retry;
   const priority = jobPriorities[message.priority];
-  const opts = { timestamp: acceptedAt, priority, removeOnComplete: true, removeOnFail: false };
   const row: NewRow = {
     id,
     connector,
     rule,
-    messageId: laneJob.messageId,
+    messageId: routing.messageId,
     recipients: message.envelope.to.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     acceptedAt,
-    deadline: known ? expected.deadline : deadlineOf(laneJob, lifetimeMs),
+    deadline: known ? expected.deadline : deadlineOf({ message, acceptedAt }, lifetimeMs),
   };
-  const status = await tools.lanes.enter(connector, { data: laneJob, opts }, row, known);
-  if (status.kind === 'new') tools.emit({ event: 'routed', id, connector, rule });
-  return status;
+  const entered = (status: IdStatus, moved: boolean): Entered => {
+    if (status.kind !== 'new') return status;
+    tools.emit({ event: 'routed', id, connector, rule });
+    return { kind: 'new', moved };
+  };
+  if (from !== null && !known) {
+    const status = await tools.lanes.move(from, routing, priority, row, !tools.scheduler.hasRoom());
+    // Also where the answer to a first call was lost with the connection: then the message is in its lane.
+    tools.scheduler.wake();
+    if (status.kind === 'lost') return status;
+    if (status.kind !== 'kept') return entered(status, true);
+  }
+  const data = laneJobOf(id, message, routing);
+  const opts = { timestamp: acceptedAt, priority, removeOnComplete: true, removeOnFail: false };
+  return entered(await tools.lanes.enter(connector, { data, opts }, row, known), false);
 }
 
 /** A message without From is the system's own mail. */

@@ -2,11 +2,12 @@
  * The scheduler of one process: serves all lanes that have work, the one least recently served first, over one shared
  * connection and with a fixed number of slots. A lane that waits (limit, pause, fault) costs nothing and delays no other lane.
  *
- *   claim lanes that are due ─▶ fetch one job ─▶ refresh (others may take the next) ─▶ run ─▶ run the next … ─▶ refresh
- *                                     └─ nothing there ─▶ refresh exactly: later, or out of the set
+ *   claim lanes that are due ─▶ take one job (others may take the next) ─▶ run ─▶ run the next … ─▶ refresh
+ *                                     └─ nothing there: the lane is due later, or out of the set
  */
+import { randomBytes } from 'node:crypto';
 import { asError, printable } from '../errors.ts';
-import type { LaneWorker } from '../queue/bullmq/shared-queues.ts';
+import type { LaneWorker } from '../queue/lanes/lane-worker.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Admission } from './admission.ts';
 import { burstLimits, runBurst } from './burst.ts';
@@ -36,10 +37,12 @@ export interface SchedulerOptions {
 export interface Scheduler {
   start(): void;
   /** Looks for work now. */
-  wake(): void;
+  readonly wake: () => void;
   /** Stops claiming; resolves when all running jobs are done. */
   drain(): Promise<void>;
   running(): number;
+  /** Whether a slot is free, and the next turn will look for work. */
+  readonly hasRoom: () => boolean;
   /** When the loop last turned, ms since the epoch: a health check's question. */
   lastTurnAt(): number;
 }
@@ -59,6 +62,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const stop = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   let turnedAt = 0;
+  // A process that comes back under the same name begins to count anew, and no lock of its predecessor may look like its own.
+  const tokenStart = `${worker}:${randomBytes(6).toString('base64url')}`;
   let tokens = 0;
   /** Lanes that were due at the last claim and found no free slot. */
   let inLine = 0;
@@ -73,26 +78,20 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     else if (ms > 0 && ms < idleMs) setTimeout(() => wakeup.signal(), ms).unref();
   };
 
-  const mayTakeMore = (count: number, endsAt: number): boolean => {
-    if (stop.signal.aborted || suspended()) return false;
+  const newToken = (): string => `${tokenStart}:${(tokens += 1)}`;
+
+  const tokenForMore = (count: number, endsAt: number): string | null => {
+    if (stop.signal.aborted || suspended()) return null;
     const many = inLine === 0 ? burstLimits.alone : burstLimits.amongOthers;
-    return active.size < slots || (count < many && Date.now() < endsAt);
+    return active.size < slots || (count < many && Date.now() < endsAt) ? newToken() : null;
   };
 
   const take = async (connectorId: string, lane: LaneWorker): Promise<void> => {
-    const token = `${worker}:${(tokens += 1)}`;
-    const job = await lane.fetch(token);
-    if (job === undefined) {
-      await lanes.refresh(connectorId, 'exact', false);
-      return;
-    }
     // When this process is full, an idle one should hear that the lane has more.
-    // A job that was taken is run, even if Redis refuses this: otherwise it would wait until its lock ends.
-    await lanes
-      .refresh(connectorId, 'sooner', active.size >= slots)
-      .then(wakeIn, (thrown: unknown) => report(`lane ${connectorId}`, thrown));
-    const empty = await runBurst(lane, job, token, mayTakeMore);
-    wakeIn(await lanes.refresh(connectorId, empty ? 'exact' : 'sooner', false));
+    const { job, token, dueInMs } = await lane.take(newToken(), { first: true, announce: active.size >= slots });
+    if (job === undefined) return;
+    wakeIn(dueInMs);
+    wakeIn((await runBurst(lane, job, token, tokenForMore)) ?? (await lanes.refresh(connectorId, 'sooner', false)));
   };
 
   const serve = async (connectorId: string): Promise<void> => {
@@ -157,6 +156,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       await Promise.all(active);
     },
     running: () => active.size,
+    hasRoom: () => active.size < slots && !stop.signal.aborted && !suspended(),
     lastTurnAt: () => turnedAt,
   };
 }

@@ -71,7 +71,7 @@ async function writeLetter(
 /** Dead-letters a job whose message breaks a rule. The job is for the caller to end. */
 export async function setInvalidAside(
   { queue }: Place,
-  job: Job,
+  job: Pick<Job, 'id' | 'data' | 'timestamp'>,
   invalid: { readonly id: string; readonly issues: readonly Issue[] },
   tools: UnsoundTools,
 ): Promise<void> {

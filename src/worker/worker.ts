@@ -5,7 +5,8 @@
  * Redis connections: one shared for all commands, one that blocks for the intake, one that listens for announcements.
  */
 import { settlesWithin } from '../async/timeout.ts';
-import type { IntakeWorker } from '../queue/bullmq/shared-queues.ts';
+import type { Intake } from '../queue/lanes/intake.ts';
+import type { MessageLimits } from '../message/message.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { openQueues } from '../queue/open.ts';
 import { connectPatient, reasonOf, type RedisClient } from '../queue/redis/connection.ts';
@@ -52,8 +53,8 @@ export interface WorkerOptions {
   readonly timing?: Partial<Timing>;
 }
 
-/** How long a stop waits to leave the list of workers, for sessions at servers to end, for lanes to close, and for transports to close, in ms. */
-const limitMs = { presence: 500, sessions: 5_000, lanes: 1_000, transports: 2_000 };
+/** How long a stop waits to leave the list of workers, for sessions at servers to end, and for transports to close, in ms. */
+const limitMs = { presence: 500, sessions: 5_000, transports: 2_000 };
 
 export interface PostlaneWorker {
   /** Resolves once it serves, or when stop() was called meanwhile. Waits for a Redis that is away. */
@@ -74,7 +75,6 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const parts = buildParts(options);
   const { open, redis, sessions, transports, scheduler, laneWorkers, routerTools, maintenanceTools } = parts;
   const { stopping, emit, timing, gate } = parts;
-  const { lanes } = open;
   const { name } = options;
   const { slots } = options.config.worker;
   const vitals = createVitals({
@@ -86,14 +86,14 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     maxBytesInFlight: () => bytesInFlightOf(parts.routing()),
     now: Date.now,
   });
-  let intake: IntakeWorker | null = null;
+  let intake: Intake | null = null;
   let subscriber: RedisClient | null = null;
   let maintenance: Promise<void> = Promise.resolve();
   let stopped: Promise<boolean> | null = null;
 
   const setLimits = async (): Promise<void> => {
     const senders = [...parts.routing().senders.values()];
-    await Promise.all(senders.map(({ id, limits }) => lanes.setLimits(id, limits)));
+    await Promise.all(senders.map(({ id, limits }) => open.lanes.setLimits(id, limits)));
   };
 
   const stop = async (): Promise<boolean> => {
@@ -111,8 +111,6 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       open.presence.remove(name).catch(() => undefined),
       limitMs.presence,
     );
-    // BullMQ's close waits for Redis without an end (bullmq#4656); what is left is the process's to end.
-    await settlesWithin(Promise.all(laneWorkers.all().map((lane) => lane.close())), limitMs.lanes);
     // Closing waits for running sends, and a send that was aborted may never end.
     await settlesWithin(transports.close(), limitMs.transports);
     subscriber?.disconnect();
@@ -131,7 +129,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       // What a newer release has stored is for its workers; this one takes no mail until it knows the form.
       await gate.whenKnown(timing.maintenanceMs, stopping.signal);
       if (stopping.signal.aborted) return;
-      await open.form.note();
+      await gate.note();
       for (const warning of [...warnings, ...(await open.countWarnings())])
         emit({ event: 'redis-warning', ...warning });
       await setLimits();
@@ -142,7 +140,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const { lockMs, maintenanceMs: stalledMs } = timing;
       intake = startIntake({ open, lockMs, stalledMs, tools: routerTools, emit });
       scheduler.start();
-      const claims = { pause: async () => intake?.pause(true), resume: () => intake?.resume() };
+      const claims = { pause: async () => intake?.pause(), resume: () => intake?.resume() };
       const round = (): Promise<void> => gate.run(claims, () => maintain(maintenanceTools, stopping.signal));
       maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
       const { config } = parts.routing();
@@ -153,8 +151,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const changes = changesBetween(parts.routing().config, config);
       parts.configure(config);
       transports.invalidate(changes.transports);
-      for (const id of changes.settings) await lanes.clearFaults(id);
-      for (const id of changes.limits) await lanes.endQuotaHold(id);
+      for (const id of changes.settings) await open.lanes.clearFaults(id);
+      for (const id of changes.limits) await open.lanes.endQuotaHold(id);
       await setLimits();
       emit({ event: 'config-applied', worker: name, connectors: config.connectors.length });
       scheduler.wake();
@@ -194,8 +192,10 @@ function buildParts(options: WorkerOptions) {
   const retentionMs = (): number => routing.config.retention.ledgerMs;
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
 
-  const open = openQueues(redis, { ...options.redis, retentionMs, limits: () => routing.config.message });
+  const limits = (): MessageLimits => routing.config.message;
+  const open = openQueues(redis, { ...options.redis, retentionMs, limits, worker: options.name });
   const { keys, lanes, ledger, contents, intake } = open;
+  const gate = createFormatGate(open.form, emit);
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
   const transports = createTransports(
     options.createTransport,
@@ -219,11 +219,11 @@ function buildParts(options: WorkerOptions) {
     pauseScale: timing.pauseScale,
     budget: createByteBudget(() => bytesInFlightOf(routing), stopping.signal),
     recovered: (id, how) => reportRecovery(id, how, connectorOf(id)?.limits, lanes, emit),
-    limits: () => routing.config.message,
+    limits,
     transport: (id) => transports.get(id),
   };
-  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs };
-  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane, signal: stopping.signal });
+  const { lockMs, maintenanceMs: stalledMs } = timing;
+  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane: { lockMs, stalledMs } });
   const admission = createAdmission({
     lanes,
     sessions,
@@ -232,7 +232,6 @@ function buildParts(options: WorkerOptions) {
     signal: stopping.signal,
     wake: () => scheduler.wake(),
   });
-  const gate = createFormatGate(() => open.form.read(), emit);
   const scheduler = createScheduler({
     lanes,
     suspended: gate.suspended,
@@ -242,17 +241,18 @@ function buildParts(options: WorkerOptions) {
     worker: options.name,
     emit,
   });
-  const { prefix } = options.redis;
   const routerTools: RouterTools = {
     ...ledgerTools,
     redis,
     keys,
-    prefix,
+    prefix: options.redis.prefix,
     intake,
     jobs: open.jobs,
     repair: open,
     lanes,
     routing: () => routing,
+    movesWhole: gate.writesNew,
+    scheduler,
   };
   const maintenanceTools: MaintenanceTools = {
     ...routerTools,

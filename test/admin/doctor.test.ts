@@ -98,16 +98,13 @@ function shard() {
       });
     },
     async job(id: string, connector = 'relay', extra: object = {}): Promise<void> {
-      const job = laneJobOf(
-        id,
-        message(id, extra),
-        { messageId: `<${id}@x>`, acceptedAt: Date.now() },
-        {
-          connector,
-          rule: 'default',
-          known: false,
-        },
-      );
+      const job = laneJobOf(id, message(id, extra), {
+        messageId: `<${id}@x>`,
+        acceptedAt: Date.now(),
+        connector,
+        rule: 'default',
+        known: false,
+      });
       await lanes.queue(connector).add(jobName, job, {
         jobId: id,
         removeOnComplete: true,

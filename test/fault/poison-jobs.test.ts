@@ -318,6 +318,31 @@ describe('the attack of a job that no worker survives', () => {
     await survivor.stop();
   });
 
+  test('takes no mail with it that waits beside it, however often both were abandoned before', async () => {
+    const prefix = testPrefix();
+    const redis = testConnection();
+    const server = await sink();
+    const producer = testProducer(prefix);
+    const operator = await testOperator(prefix);
+    const text = `{"v":1,"message":{"attachments":[${'{},'.repeat(3_000_000)}{}]}}`;
+    const before = { stc: String(maxStalls - 1) };
+    await addRaw(redis, prefix, 'killer', soundFields(null, { data: text, ...before }));
+    const mails = countableMany(5, 'mail');
+    for (const mail of mails) {
+      await producer.send(mail);
+      await redis.hset(keysOf(prefix).intakeJob(mail.id!), before);
+    }
+    const options = { prefix, connectors: { relay: { port: server.port } }, heapMiB: 100 };
+    for (const _death of [1, 2]) {
+      const victim = await startWorkerProcess(options);
+      expect((await victim.exited).code).not.toBe(0);
+      await endLocks(redis, prefix);
+    }
+    await startWorkerProcess(options);
+    expect(account(await settled(producer, mails), [server])).toEqual(allOnce(5));
+    await until(async () => (await operator.deadLetters.count()) === 1, { what: 'the other one to be dead' });
+  });
+
   test('is a dead letter `too-large`, unread, where its data is larger than any message', async () => {
     const prefix = testPrefix();
     const redis = testConnection();

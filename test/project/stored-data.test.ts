@@ -20,6 +20,7 @@ function made(): string[] {
     connectorWait: ['CONNECTOR'],
     quota: ['CONNECTOR', 'KIND'],
     laneJob: ['CONNECTOR', 'ID'],
+    turn: ['WORKER', 'NUMBER'],
     content: ['SHA256'],
     contentRefs: ['SHA256'],
   };

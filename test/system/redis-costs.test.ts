@@ -80,8 +80,9 @@ test('a message costs Redis no more scripts, commands and bytes than is known', 
     });
     await until(() => worker.of('sent').length > messages, { what: 'all messages to be sent', timeoutMs: 120_000 });
   });
-  expect(working.scripts).toBeLessThan(5.3);
-  expect(working.commands).toBeLessThan(98);
-  expect(working.bytesToRedis).toBeLessThan(12_500);
+  // The more a process has to do, the more of it goes together.
+  expect(working.scripts).toBeLessThan(0.8);
+  expect(working.commands).toBeLessThan(62);
+  expect(working.bytesToRedis).toBeLessThan(4_500);
   expect(working.bytesFromRedis).toBeLessThan(10_000);
 });

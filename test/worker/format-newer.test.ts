@@ -1,7 +1,7 @@
 /** What a newer release has stored waits for it: it is no dead letter, holds up no other message, and is not changed. */
 import { Queue } from 'bullmq';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { readForm } from '../../src/queue/ledger/stored-form.ts';
+import { noteForm, readForm } from '../../src/queue/ledger/stored-form.ts';
 import { intakeName, jobName, keysOf } from '../../src/queue/redis/keys.ts';
 import { until } from '../../testkit/until.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
@@ -89,7 +89,7 @@ describe('a job of a newer version', () => {
 
 describe('an installation whose form only a newer release knows', () => {
   const raise = async ({ redis, keys }: Pick<ReturnType<typeof installation>, 'redis' | 'keys'>): Promise<void> => {
-    await redis.hset(keys.format, { version: '2', reads: '2' });
+    await redis.hset(keys.format, { version: '3', reads: '3' });
   };
 
   test('gets no mail from a worker that starts, until the form is known again', async () => {
@@ -114,7 +114,7 @@ describe('an installation whose form only a newer release knows', () => {
     await until(() => recorded('relay').mails.length === 1, { what: 'the first message' });
     await raise(here);
     await until(() => of('format-newer').length === 1, { what: 'the worker to notice' });
-    expect(of('format-newer')).toEqual([{ event: 'format-newer', id: null, version: 2 }]);
+    expect(of('format-newer')).toEqual([{ event: 'format-newer', id: null, version: 3 }]);
     await here.producer.send(message('while'));
     await here.redis.hset(here.keys.format, 'reads', '1');
     await until(() => recorded('relay').mails.length === 2, { what: 'the second message' });
@@ -147,4 +147,53 @@ test('a row of a newer version is said to be one, and is not taken for another',
   const { redis, keys, producer } = installation();
   await redis.hset(keys.ledger('newer'), { v: '2', state: 'sealed' });
   await expect(producer.status('newer')).rejects.toMatchObject({ code: 'format-newer', id: 'newer' });
+});
+
+describe.skipIf(shardCount() > 1)('an installation that workers of form 1 know', () => {
+  const older = async ({ redis, keys }: Pick<ReturnType<typeof installation>, 'redis' | 'keys'>): Promise<void> => {
+    await redis.hset(keys.format, { version: '1', reads: '1' });
+  };
+
+  test('is told of the new form at once, and for 30 s gets nothing that they would not read', async () => {
+    const here = installation();
+    await older(here);
+    await here.producer.send(message('early'));
+    const { recorded } = await startWorker({ prefix: here.prefix, config });
+    const operator = await testOperator(here.prefix);
+    await operator.lanes.pause('relay');
+    await here.producer.send(message('paused'));
+    await until(async () => (await here.redis.exists(here.keys.laneJob('relay', 'paused'))) === 1, {
+      what: 'the message in its lane',
+    });
+    expect(await here.redis.hmget(here.keys.format, 'version', 'reads')).toEqual(['2', '2']);
+    const job = await here.redis.hgetall(here.keys.laneJob('relay', 'paused'));
+    expect(job['routing']).toBeUndefined();
+    expect(JSON.parse(job['data'] ?? '')).toMatchObject({ v: 1, connector: 'relay', messageId: expect.any(String) });
+    await operator.lanes.resume('relay');
+    await until(() => recorded('relay').mails.length === 2, { what: 'both messages' });
+  });
+
+  test('gets the new form once they have had the time to stop', async () => {
+    const here = installation();
+    await older(here);
+    await noteForm(here.redis, here.keys);
+    await here.redis.hset(here.keys.format, 'raised', Date.now() - 31_000);
+    await startWorker({ prefix: here.prefix, config });
+    const operator = await testOperator(here.prefix);
+    await operator.lanes.pause('relay');
+    await here.producer.send(message('late'));
+    await until(async () => (await here.redis.exists(here.keys.laneJob('relay', 'late'))) === 1, {
+      what: 'the message in its lane',
+    });
+    expect(await here.redis.hexists(here.keys.laneJob('relay', 'late'), 'routing')).toBe(1);
+  });
+
+  test('is as old as the oldest worker that may be there: one that finds no form is the first', async () => {
+    const here = installation();
+    expect(await noteForm(here.redis, here.keys)).toBe(0);
+    expect(await noteForm(here.redis, here.keys)).toBe(0);
+    await older(here);
+    expect(await noteForm(here.redis, here.keys)).toBe(30_000);
+    expect(await noteForm(here.redis, here.keys)).toBeGreaterThan(20_000);
+  });
 });

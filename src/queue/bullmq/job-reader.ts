@@ -7,8 +7,9 @@ import { run, script } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { isIntruder } from '../redis/job-ids.ts';
 import { jobName } from '../redis/keys.ts';
-import { jobFields, lockName } from './layout.ts';
-import { luaReadJob, soundJob, verdicts, type JobBounds, type Verdict } from './soundness.ts';
+import { jobFields, lockName, ownFields } from './layout.ts';
+import { luaReadJob, soundJob, verdictOf, verdicts, type JobBounds, type Verdict } from './soundness.ts';
+import { routed } from './taken-job.ts';
 
 export { verdictOf, type Verdict } from './soundness.ts';
 
@@ -252,5 +253,7 @@ function jobFrom(queue: Queue, jobId: string, flat: readonly string[]): Job {
     returnvalue: '',
     failedReason: fields.get(jobFields.failedReason) ?? '',
   };
-  return soundJob((each) => Job.fromJSON(queue, each, jobId), json);
+  const job = soundJob((each) => Job.fromJSON(queue, each, jobId), json);
+  if (verdictOf(job) === null) job.data = routed(job.data, fields.get(ownFields.routing) ?? '');
+  return job;
 }

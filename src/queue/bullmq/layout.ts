@@ -96,11 +96,25 @@ export const jobFields = {
   priority: 'priority',
 } as const;
 
-/** The id's counter is in the lower 12 bits of a delayed job's score, its time in ms above. Source: getDelayedScore.lua. */
-export const delayedScoreFactor = 0x1000;
+/** Fields of a job's hash that are ours. */
+export const ownFields = {
+  /** What the router says of a message whose data is as its producer wrote it, as JSON. */
+  routing: 'routing',
+  /** Where it goes when it is handed back (return-order.ts). */
+  returned: 'returned',
+} as const;
+
+/** Keys that BullMQ may keep beside a job's hash, under its name. Source: removeJobKeys.lua. */
+export const besideJob = ['logs', 'dependencies', 'processed', 'failed', 'unsuccessful'] as const;
+
+/** The field of a job that holds a deduplication key of its queue. Source: storeJob.lua. */
+export const deduplicationField = 'deid';
 
 /** The priority is in the upper bits of a prioritized job's score, a counter in the lower 32. Source: getPriorityScore.lua. */
 export const priorityScoreFactor = 0x1_0000_0000;
+
+/** The id's counter is in the lower 12 bits of a delayed job's score, its time in ms above. Source: getDelayedScore.lua. */
+export const delayedScoreFactor = 0x1000;
 
 /** The count of a limiter that lets nothing pass until the key ends. Source: redis-queue-backend.js, `rateLimit`. */
 export const fullLimiter = Number.MAX_SAFE_INTEGER;

@@ -6,7 +6,7 @@
  * What is not judged here is whether `data` is JSON and a message: that is for the process that gets it, and costs Redis nothing.
  */
 import type { Job, JobJson } from 'bullmq';
-import { jobFields } from './layout.ts';
+import { deduplicationField, jobFields, ownFields } from './layout.ts';
 
 /**
  * Why a job is unsound:
@@ -50,7 +50,7 @@ export interface JobBounds {
 }
 
 /** The job name under which an unsound job is handed out; its data is then the verdict. No message's job has this name. */
-const unsoundName = '.unsound';
+export const unsoundName = '.unsound';
 
 /** More options than this no client needs. */
 const maxOptsBytes = 65_536;
@@ -87,14 +87,17 @@ const read: readonly string[] = [
   jobFields.deferredFailure,
   jobFields.delay,
   jobFields.failedReason,
+  ownFields.routing,
+  ownFields.returned,
+  deduplicationField,
 ];
 const at = (field: string): string => `row[${read.indexOf(field) + 1}]`;
 
 /**
- * `readJob(key, name, maxDataBytes, maxStalls)` → fields and values as HGETALL would give them, only those that are needed, and the
- * verdict if the job is unsound: then without its data.
+ * `readRow(key, maxDataBytes)` → the fields that are read, and the size of the data; larger data is not read. `judge(row, size, name,
+ * maxDataBytes, maxStalls)` → the verdict, nil if the job is sound.
  */
-export const luaReadJob = `
+export const luaReadRow = `
 local function isCount(value) return not value or (#value <= 9 and string.find(value, '^%d+$') ~= nil) end
 local function judge(row, size, jobName, maxDataBytes, maxStalls)
   if not size then return 'type' end
@@ -121,11 +124,22 @@ local function number(value)
   if found ~= found or found < 0 or found > ${maxTimestamp} then found = 0 end
   return string.format('%.0f', math.floor(found))
 end
-local function readJob(key, jobName, maxDataBytes, maxStalls)
+local function readRow(key, maxDataBytes)
   local size, row = redis.pcall('HSTRLEN', key, '${jobFields.data}'), {}
   if type(size) ~= 'number' then size = nil
   elseif size > tonumber(maxDataBytes) then row = redis.call('HMGET', key, ${read.map((field) => `'${field}'`).join(', ')})
   else row = redis.call('HMGET', key, ${[...read, jobFields.data].map((field) => `'${field}'`).join(', ')}) end
+  return row, size
+end
+`;
+
+/**
+ * `readJob(key, name, maxDataBytes, maxStalls)` → fields and values as HGETALL would give them, only those that are needed, and the
+ * verdict if the job is unsound: then without its data.
+ */
+export const luaReadJob = `${luaReadRow}
+local function readJob(key, jobName, maxDataBytes, maxStalls)
+  local row, size = readRow(key, maxDataBytes)
   local verdict = judge(row, size, jobName, maxDataBytes, maxStalls)
   return { '${jobFields.name}', verdict and '${unsoundName}' or jobName,
     '${jobFields.addedAt}', number(${at(jobFields.addedAt)}), '${jobFields.starts}', number(${at(jobFields.starts)}),
@@ -133,6 +147,25 @@ local function readJob(key, jobName, maxDataBytes, maxStalls)
     '${jobFields.priority}', number(${at(jobFields.priority)}), '${jobFields.takenAt}', number(${at(jobFields.takenAt)}),
     '${jobFields.delay}', number(${at(jobFields.delay)}),
     '${jobFields.failedReason}', string.sub(${at(jobFields.failedReason)} or '', 1, 1000),
-    '${jobFields.data}', verdict and '"' .. verdict .. '"' or row[${read.length + 1}] }, verdict, verdict and 0 or size
+    '${jobFields.data}', verdict and '"' .. verdict .. '"' or row[${read.length + 1}],
+    '${ownFields.routing}', not verdict and ${at(ownFields.routing)} or '' }, verdict, verdict and 0 or size
+end
+`;
+
+/**
+ * Needs `luaReadRow`. `readLean(key, name, maxDataBytes, maxStalls)` → what a worker needs of a job that it takes: the verdict if it is unsound, then without
+ * its data; `added`, `stalls`, and `starts`, nil where the hash is none or has another value there; `plain` if nothing but its hash
+ * and its place in the queue belongs to it, as far as the hash says.
+ */
+export const luaReadLean = `
+local function readLean(key, jobName, maxDataBytes, maxStalls)
+  local row, size = readRow(key, maxDataBytes)
+  local verdict = judge(row, size, jobName, maxDataBytes, maxStalls)
+  local starts = ${at(jobFields.starts)}
+  -- Also where there is no hash: what BullMQ would make of it then shows that there was a job.
+  local counts = size and isCount(starts)
+  return { verdict = verdict, added = number(${at(jobFields.addedAt)}), starts = counts and tonumber(starts or '0') or nil,
+    stalls = number(${at(jobFields.stalls)}), size = verdict and 0 or size, data = verdict and '' or row[${read.length + 1}],
+    routing = not verdict and ${at(ownFields.routing)} or '', plain = not verdict and not ${at(ownFields.returned)} and not ${at(deduplicationField)} }
 end
 `;

@@ -1,6 +1,6 @@
 /**
- * One step of BullMQ's and one of ours as a single script: a job enters its lane together with its row, and leaves it together
- * with its result. That is atomic, where two scripts leave a gap for a crash, and saves a round trip each.
+ * One step of BullMQ's and one of ours as a single script: a job enters its lane together with its row. That is atomic, where two
+ * scripts leave a gap for a crash, and saves a round trip.
  *
  * BullMQ's own Lua runs unchanged, as a function with KEYS and ARGV of its own. Beyond its documented parts this relies on
  * `execCommand` and `addJobToTransaction` of its backend and on the scripts that it defines on the connection; `bullmq` is
@@ -18,13 +18,6 @@ export interface ScriptAddOn {
   readonly lua: string;
   readonly keys: readonly string[];
   readonly args: readonly ScriptValue[];
-}
-
-/** An add-on that is to run with the end of a job, and what has become of it. */
-export interface Attachment {
-  readonly addOn: ScriptAddOn;
-  /** `pending`: the job has not ended here. `refused`: Redis refused both steps together. Else the add-on's answer. */
-  outcome: 'pending' | 'refused' | { readonly answer: unknown };
 }
 
 type Args = Parameters<RedisQueueBackend['execCommand']>[2];
@@ -86,15 +79,14 @@ ${ours}`;
   return hashed(allowsOom ? allowOom(whole) : whole);
 }
 
-/** The place of the job's id among the arguments of moveToFinished-14.lua and moveJobFromActiveToWait-9.lua: the first after the keys. */
-const jobIdAt = { finished: 14, returned: 9 };
+/** The place of the job's id among the arguments of moveJobFromActiveToWait-9.lua: the first after the keys. */
+const returnedIdAt = 9;
 
 /** A backend whose steps may run an add-on of ours. */
 export class SteppedBackend extends RedisQueueBackend {
   readonly #runStep: StepRunner;
   readonly #bounds: () => JobBounds;
   readonly #toKey: (type: string) => string;
-  readonly #attached = new Map<string, Attachment>();
 
   constructor(
     { runStep, bounds }: { readonly runStep: StepRunner; readonly bounds: () => JobBounds },
@@ -118,43 +110,14 @@ export class SteppedBackend extends RedisQueueBackend {
     return answer;
   }
 
-  /** The add-on runs with the step that ends the job, whatever the job's result, until it has run or is detached. */
-  attachToCompletion(jobId: string, addOn: ScriptAddOn): Attachment {
-    const attachment: Attachment = { addOn, outcome: 'pending' };
-    this.#attached.set(jobId, attachment);
-    return attachment;
-  }
-
-  /** From now on the job ends without the add-on. */
-  detach(jobId: string, attachment: Attachment): void {
-    if (this.#attached.get(jobId) === attachment) this.#attached.delete(jobId);
-  }
-
   override execCommand(client: Client, commandName: string, args: Args): unknown {
     const command = `${commandName}:${this.version}`;
-    if (commandName === 'moveToFinished') {
-      const id = String(args[jobIdAt.finished]);
-      const attachment = this.#attached.get(id);
-      if (attachment !== undefined) return this.#finishWith(id, command, args, attachment);
-    }
     if (commandName === 'moveJobFromActiveToWait') {
-      const addOn = returnInOrder(String(args[jobIdAt.returned]), this.#toKey);
+      const addOn = returnInOrder(String(args[returnedIdAt]), this.#toKey);
       return this.#runStep(command, args, addOn).then(([, theirs]) => theirs);
     }
     if (isGuarded(commandName))
       return this.#runStep(command, args, noAddOn, this.#bounds()).then(([, theirs]) => theirs);
     return super.execCommand(client, commandName, args);
-  }
-
-  async #finishWith(jobId: string, command: string, args: Args, attachment: Attachment): Promise<unknown> {
-    try {
-      const [answer, theirs] = await this.#runStep(command, args, attachment.addOn, this.#bounds());
-      attachment.outcome = { answer };
-      this.detach(jobId, attachment);
-      return theirs;
-    } catch (error) {
-      attachment.outcome = 'refused';
-      throw error;
-    }
   }
 }

@@ -1,6 +1,7 @@
 /** What all functions of the lanes share: the connection, each lane's queue, and the keys of its shard. */
 import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
+import type { RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { laneName, type ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
@@ -11,6 +12,8 @@ type LaneKeys = Readonly<Record<(typeof dueKeys)[number], string>>;
 
 export interface LaneContext {
   readonly redis: RedisClient;
+  /** Runs a script in a shard. */
+  readonly runIn: (shard: number) => RunScript;
   readonly shards: Shards;
   /** The lane's queue; made once. */
   readonly queue: (connectorId: string) => Queue;
@@ -21,12 +24,18 @@ export interface LaneContext {
 }
 
 /** `queues`: of each shard. */
-export function createLaneContext(redis: RedisClient, shards: Shards, queues: readonly SharedQueues[]): LaneContext {
+export function createLaneContext(
+  redis: RedisClient,
+  shards: Shards,
+  queues: readonly SharedQueues[],
+  runIn: (shard: number) => RunScript,
+): LaneContext {
   const made = new Map<string, Queue>();
   const tables = new Map<string, LaneKeys>();
   const shared = (connectorId: string): SharedQueues => queues[shards.of(connectorId)]!;
   return {
     redis,
+    runIn,
     shards,
     shared,
     shardKeys: (connectorId) => shards.keysOf(connectorId),

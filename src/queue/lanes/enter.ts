@@ -1,12 +1,13 @@
 /** A message enters its lane together with its ledger row: one step, so that there is neither without the other. */
 import type { JobsOptions } from 'bullmq';
-import type { LaneJob } from '../jobs.ts';
+import type { LaneJob, Routed } from '../jobs.ts';
 import { idStatusOf, routedEntry, rowFields, type IdStatus, type Ledger, type NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import { bind } from '../lua/script.ts';
 import { jobIdOf } from '../redis/job-ids.ts';
-import { jobName } from '../redis/keys.ts';
+import { intakeName, jobName, laneName } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
+import { moveScript } from './intake-scripts.ts';
 import { enterLua } from './scripts.ts';
 
 export interface LaneEntry {
@@ -67,6 +68,69 @@ async function enterHere(
   const job = { name: jobName, data, opts: { ...opts, jobId: jobIdOf(id) } };
   const answer = await shared(connectorId).addWith(queue(connectorId), job, addOn);
   if (answer === 'ok') return { kind: 'new' };
+  const [state, routed, via, routedDeadline] = answer as (string | undefined)[];
+  return idStatusOf(state, routed, via, routedDeadline);
+}
+
+export type Moved = IdStatus | { readonly kind: 'lost' } | { readonly kind: 'kept' };
+
+/** A job of the intake that was taken under this token. */
+export interface MovedJob {
+  readonly jobId: string;
+  readonly token: string;
+}
+
+/**
+ * The same for a job of the intake that is to go into its lane as it is, which ends it in the intake: its data crosses no wire. → `lost`:
+ * the job is not the caller's any more. `announce`: idle processes hear of it. `kept`: nothing was done, and it is for `enterLane`; so it always is over several shards, as
+ * a key stays in its slot.
+ */
+export async function moveIntoLane(
+  { shards, runIn, laneKeys }: LaneContext,
+  { jobId, token }: MovedJob,
+  routing: Routed,
+  priority: number,
+  row: NewRow,
+  announce: boolean,
+): Promise<Moved> {
+  if (shards.all.length > 1) return { kind: 'kept' };
+  const { id, deadline } = row;
+  const { connector } = routing;
+  const { home } = shards;
+  const lane = laneName(connector);
+  const laneJobId = jobIdOf(id);
+  const answer = await runIn(0)(moveScript, {
+    keys: {
+      rowKey: home.ledger(id),
+      unsettled: home.unsettled,
+      ready: home.ready,
+      lanes: home.lanes,
+      ...laneKeys(connector),
+      pc: home.queue(lane, 'pc'),
+      marker: home.queue(lane, 'marker'),
+      laneJob: home.queue(lane, laneJobId),
+      intakeJob: home.queue(intakeName, jobId),
+      intakeActive: home.queue(intakeName, 'active'),
+      intakeStalled: home.queue(intakeName, 'stalled'),
+    },
+    args: {
+      id,
+      deadline,
+      entry: routedEntry(row),
+      connector,
+      channel: announce ? home.wake : '',
+      intakeId: jobId,
+      jobId: laneJobId,
+      token,
+      routing: JSON.stringify(routing),
+      acceptedAt: routing.acceptedAt,
+      priority,
+    },
+    moreArgs: rowFields(row),
+  });
+  if (answer === 'ok') return { kind: 'new' };
+  if (answer === 'lost') return { kind: 'lost' };
+  if (answer === 'kept') return { kind: 'kept' };
   const [state, routed, via, routedDeadline] = answer as (string | undefined)[];
   return idStatusOf(state, routed, via, routedDeadline);
 }

@@ -1,13 +1,16 @@
 /** The lanes as a whole. Each lane is an ordinary BullMQ queue in its connector's shard; everything here is over all shards. */
 import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
+import type { Routed } from '../jobs.ts';
+export type { MovedJob } from './enter.ts';
 import type { IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
+import type { RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 import { createAttributions, type Attributions } from './attribution.ts';
 import { createLaneContext } from './context.ts';
-import { enterLane, type LaneEntry } from './enter.ts';
+import { enterLane, moveIntoLane, type LaneEntry, type Moved, type MovedJob } from './enter.ts';
 import { createLaneControls, type LaneControls } from './limits.ts';
 import { createPacer, type Pacer } from './rate.ts';
 import { createReadyLanes, type ReadyLanes } from './ready.ts';
@@ -19,6 +22,8 @@ export interface Lanes extends ReadyLanes, LaneControls {
   queue(connectorId: string): Queue;
   /** Puts a message into a lane with its row in the ledger: see `enterLane`. */
   enter(connectorId: string, entry: LaneEntry, row: NewRow, requeued: boolean): Promise<IdStatus>;
+  /** Moves a job of the intake into its lane as it is, with its row in the ledger: see `moveIntoLane`. */
+  move(job: MovedJob, routing: Routed, priority: number, row: NewRow, announce: boolean): Promise<Moved>;
   status(connectorId: string): Promise<LaneStatus>;
 }
 
@@ -28,8 +33,9 @@ export function createLanes(
   shards: Shards,
   queues: readonly SharedQueues[],
   rows: { readonly ledger: Pick<Ledger, 'idStatus'>; readonly location: Location },
+  runIn: (shard: number) => RunScript,
 ): Lanes {
-  const context = createLaneContext(redis, shards, queues);
+  const context = createLaneContext(redis, shards, queues, runIn);
   const ready = createReadyLanes(context);
   const attribution = createAttributions(context, ready);
   const slowed = new Set<string>();
@@ -40,6 +46,7 @@ export function createLanes(
     attribution,
     queue: context.queue,
     enter: (connectorId, entry, row, requeued) => enterLane(context, rows, connectorId, entry, row, requeued),
+    move: (...moved) => moveIntoLane(context, ...moved),
     status: (connectorId) => laneStatus(context, attribution, connectorId),
   };
 }

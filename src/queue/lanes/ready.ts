@@ -31,15 +31,15 @@ export interface ReadyLanes {
   survey(connectorIds: readonly string[]): Promise<(LaneSurvey | null)[]>;
 }
 
-export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneContext): ReadyLanes {
+export function createReadyLanes({ redis, runIn, shards, shardKeys, laneKeys }: LaneContext): ReadyLanes {
   const claimIn = async (
-    { ready }: ShardKeys,
+    shard: number,
     count: number,
     visibilityMs: number,
     except: readonly string[],
   ): Promise<Claim> => {
-    const [waitMs, left, ...ids] = (await run(redis, claimScript, {
-      keys: { ready },
+    const [waitMs, left, ...ids] = (await runIn(shard)(claimScript, {
+      keys: { ready: shards.all[shard]!.ready },
       args: { count, visibilityMs },
       moreArgs: except,
     })) as unknown[];
@@ -61,19 +61,19 @@ export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneCon
   return {
     /** Equal shares first, all at once; then what some left goes to those who have more. Another shard begins each time. */
     async claim(count, visibilityMs, except = []) {
-      if (shards.all.length === 1) return claimIn(shards.home, count, visibilityMs, except);
+      if (shards.all.length === 1) return claimIn(0, count, visibilityMs, except);
       turn += 1;
-      const order = shards.all.map((_, i) => shards.all[(turn + i) % shards.all.length]!);
+      const order = shards.all.map((_, i) => (turn + i) % shards.all.length);
       const shares = order.map((_, i) => Math.floor(count / order.length) + (i < count % order.length ? 1 : 0));
       const claims = await Promise.all(
-        order.map(async (keys, i) => (shares[i] === 0 ? null : claimIn(keys, shares[i]!, visibilityMs, except))),
+        order.map(async (shard, i) => (shares[i] === 0 ? null : claimIn(shard, shares[i]!, visibilityMs, except))),
       );
       const connectors = claims.flatMap((claim) => claim?.connectors ?? []);
-      for (const [i, keys] of order.entries()) {
+      for (const [i, shard] of order.entries()) {
         const before = claims[i];
         if (connectors.length >= count) break;
         if (before !== null && before?.left === 0) continue;
-        const more = await claimIn(keys, count - connectors.length, visibilityMs, except);
+        const more = await claimIn(shard, count - connectors.length, visibilityMs, except);
         connectors.push(...more.connectors);
         claims[i] = more;
       }
@@ -100,7 +100,8 @@ export function createReadyLanes({ redis, shards, shardKeys, laneKeys }: LaneCon
     async refresh(connectorId, mode, announce) {
       const { ready, lanes, wake } = shardKeys(connectorId);
       const args = { connector: connectorId, mode, channel: announce ? wake : '' };
-      return Number(await run(redis, refreshScript, { keys: { ready, lanes, ...laneKeys(connectorId) }, args }));
+      const runHere = runIn(shards.of(connectorId));
+      return Number(await runHere(refreshScript, { keys: { ready, lanes, ...laneKeys(connectorId) }, args }));
     },
 
     async known() {

@@ -46,13 +46,13 @@ return now
 /** The keys of a lane that `dueAt` reads. */
 export const dueKeys = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'] as const;
 
-/** When a lane may have something to do, from its own keys: -1 if it has nothing or is paused. Needs `now` and the keys above. */
-const luaDueAt = `${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
-local function dueAt()
+/** When a lane may have something to do, from its own keys: -1 if it has nothing or is paused. `some`: a job is known to wait. Needs `now` and the keys above. */
+export const luaDueAt = `${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
+local function dueAt(some)
   local paused, concurrency, max = limitsOf(meta)
   if paused then return -1 end
   local due = now
-  if waiting(wait, prioritized) == 0 then
+  if not some and waiting(wait, prioritized) == 0 then
     due = delayedUntil(delayed)
     if not due then return -1 end
   end

@@ -4,8 +4,7 @@
  * A message with a job in a lane has its row beside it, in the connector's shard. Of every other one the location says where it
  * is (location.ts); with a single shard that costs nothing.
  */
-import type { ScriptAddOn } from '../bullmq/steps.ts';
-import { bind, run, type ScriptValue } from '../lua/script.ts';
+import { run, type RunScript, type ScriptValue } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { laneName, type ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
@@ -24,7 +23,7 @@ import {
   type NewRow,
   type RecipientState,
 } from './row.ts';
-import { cancelScript, fenceScript, releaseScript, rowScript, settleLua, settleScript } from './scripts.ts';
+import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './scripts.ts';
 
 export * from './row.ts';
 
@@ -57,6 +56,9 @@ export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised' | 'answered';
  * ours. `paused`: the lane pauses. Else the row's state.
  */
 export type FenceAnswer = 'go' | 'open' | 'lost' | 'paused' | LedgerState;
+
+/** A result, as the scripts that write one take it. */
+export type SettleInput = ReturnType<typeof settleInput>;
 
 /** The end of a message without an attempt. */
 interface Closing {
@@ -101,8 +103,8 @@ export interface Ledger {
   ): Promise<FenceAnswer>;
   /** Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. */
   settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
-  /** The same as an add-on to the end of the message's job; `settleAnswerOf` reads its answer. */
-  settleAddOn(row: NewRow, token: string | null, settlement: Settlement): ScriptAddOn;
+  /** The same for the script that also ends the message's job; `settleAnswerOf` reads its answer. */
+  settleAddOn(row: NewRow, token: string | null, settlement: Settlement): SettleInput;
   /** Ends a message without an attempt. → false if it has ended meanwhile. */
   close(row: LedgerRow, closing: Closing): Promise<boolean>;
   /** true if the message will not be sent: it had no attempt under way and no recipient has received it. */
@@ -120,7 +122,13 @@ export interface Ledger {
 /** A message that moves is cancelled where it arrives; this often the ledger looks where that is. */
 const maxCancelAttempts = 5;
 
-export function createLedger(redis: RedisClient, shards: Shards, location: Location): Ledger {
+/** `runIn`: runs the scripts of attempts in a shard. */
+export function createLedger(
+  redis: RedisClient,
+  shards: Shards,
+  location: Location,
+  runIn: (shard: number) => RunScript = () => (called, input) => run(redis, called, input),
+): Ledger {
   const at = (shard: number): ShardKeys => shards.all[shard] ?? shards.home;
   const rowIn = (keys: ShardKeys, id: string) => ({ rowKey: keys.ledger(id), unsettled: keys.unsettled });
   const readIn = async (shard: number, id: string): Promise<LedgerRow | null> =>
@@ -196,13 +204,13 @@ export function createLedger(redis: RedisClient, shards: Shards, location: Locat
           known: attempts,
         },
       };
-      const answer = await run(redis, fenceScript, input);
+      const runHere = runIn(shards.of(connector));
+      const answer = await runHere(fenceScript, input);
       if (answer !== 'no-row') return answer as FenceAnswer;
-      return (await run(redis, fenceScript, { ...input, moreArgs: rowFields(row) })) as FenceAnswer;
+      return (await runHere(fenceScript, { ...input, moreArgs: rowFields(row) })) as FenceAnswer;
     },
 
-    settleAddOn: (row, token, settlement) =>
-      bind(settleLua, settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement)),
+    settleAddOn: (row, token, settlement) => settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement),
 
     close: async (row, closing) => (await settle(newRowOf(row), null, closingOf(row, closing))) !== 'late',
 

@@ -12,7 +12,7 @@
  */
 
 import { PostlaneError } from '../../errors.ts';
-import { versionKind } from '../redis/versions.ts';
+import { ownForm, versionKind } from '../redis/versions.ts';
 
 export const ledgerStates = [
   'queued',
@@ -133,7 +133,7 @@ export function rowFields(row: NewRow): (string | number)[] {
 
 /** Null if there is none. @throws PostlaneError `format-newer` for a row of a later release. */
 export function parseRow(id: string, hash: Record<string, string>): LedgerRow | null {
-  if (versionKind(Number(hash['v'] ?? 1)) === 'newer') {
+  if (versionKind(Number(hash['v'] ?? 1), ownForm) === 'newer') {
     throw new PostlaneError('format-newer', `the message ${id} was written by a newer release of Postlane`, { id });
   }
   const state = ledgerStates.find((name) => name === hash['state']);

@@ -1,7 +1,8 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. */
 import { luaIsPaused } from '../bullmq/layout.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
-import { lua, luaNow, script } from '../lua/script.ts';
+import { luaNow, script } from '../lua/script.ts';
+import { luaLater } from '../lua/turn.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. Needs `rowKey`. */
 const luaNote = `
@@ -20,7 +21,7 @@ local terminal = { sent = true, partial = true, dead = true, cancelled = true }
  * `writeRow(state, recipients)`: of a row that is there already, or nil. One that waits to be routed again keeps its recipients
  * and history. Needs `rowKey`, `unsettled`, `id`, `deadline`, `entry` and `fields`.
  */
-export const luaWriteRow = `${luaNote}
+export const luaWriteRow = `${luaLater}${luaNote}
 local function writeRow(state, recipients)
   if not state then
     redis.call('HSET', rowKey, 'state', 'queued', 'n', 1, 'h1', entry, unpack(fields))
@@ -29,7 +30,7 @@ local function writeRow(state, recipients)
     if recipients then redis.call('HSET', rowKey, 'recipients', recipients) end
     note(entry)
   end
-  redis.call('ZADD', unsettled, deadline, id)
+  later('ZADD', unsettled, deadline, id)
 end
 `;
 
@@ -63,7 +64,8 @@ export const fenceScript = script(
     allowOom: true,
   },
   /* lua */ `${luaNow}${luaNote}${luaTerminal}${luaIsPaused}
-if redis.call('GET', lock) ~= token then return 'lost' end
+local held, why = unpack(redis.call('MGET', lock, waitReason))
+if held ~= token then return 'lost' end
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
 if row[2] then
@@ -71,7 +73,6 @@ if row[2] then
   if cjson.decode(row[2]).token == token then return 'go' end
   if over ~= '1' then return 'open' end
 end
-local why = redis.call('GET', waitReason)
 if why == 'fault' or why == 'slow-down' or isPaused(meta) then return 'paused' end
 if row[1] and tonumber(row[3] or '0') ~= tonumber(known) then return 'open' end
 if row[2] then note(uncertain) end
@@ -94,7 +95,7 @@ return 'go'
  * `values` holds `letterCount` fields and values of a dead letter, then the fields of a row that is not there yet. These travel only
  * when they are asked for (`no-row`).
  */
-const settleShape = {
+export const settleShape = {
   keys: ['rowKey', 'unsettled', 'letterKey', 'letters', 'faults', 'stats', 'attribution'],
   args: [
     'id',
@@ -134,7 +135,7 @@ local function attribute(begun)
 end
 `;
 
-const luaSettle = `${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
+export const luaSettle = `${luaLater}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
 local function settle()
   local row = redis.call('HMGET', rowKey, 'state', 'open', 'n', 'aside', 'begun')
   if row[1] and token ~= '' then
@@ -173,16 +174,17 @@ local function settle()
   local answer = 'ok'
   if reached ~= '0' then redis.call('HINCRBY', stats, 'sent', 1) end
   -- A fault that refusals of mail have shown ends with a mail that is taken, and with nothing less.
-  if connectorWorks == '1' and redis.call('EXISTS', faults) == 1
+  local some = redis.call('EXISTS', faults, attribution) > 0
+  if some and connectorWorks == '1' and redis.call('EXISTS', faults) == 1
     and (reached ~= '0' or redis.call('HEXISTS', faults, 'within') == 0) then answer = increase(faults) end
   if row[4] and countAttempt == '1' then redis.call('HDEL', rowKey, 'aside') end
-  if redis.call('EXISTS', attribution) == 1 then
+  if some and redis.call('EXISTS', attribution) == 1 then
     local answered = attribute(tonumber(row[5] or '0'))
     if answer == 'ok' and answered then answer = answered end
   end
   if terminal[state] then
     redis.call('PEXPIRE', rowKey, retentionMs)
-    redis.call('ZREM', unsettled, id)
+    later('ZREM', unsettled, id)
   else
     redis.call('ZADD', unsettled, 'NX', deadline, id)
   end
@@ -194,15 +196,6 @@ export const settleScript = script(
   settleShape,
   /* lua */ `${luaSettle}
 return settle()
-`,
-);
-
-/** The same, in one step with the end of the message's job. */
-export const settleLua = lua(
-  settleShape,
-  /* lua */ `${luaSettle}
-local answer = settle()
-return { answer, bullmq() }
 `,
 );
 

@@ -1,5 +1,5 @@
 /** The form of all that an installation has stored: read by workers and operators before they act, noted by the first worker. */
-import { run, script } from '../lua/script.ts';
+import { luaNow, run, script } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { HomeKeys } from '../redis/keys.ts';
 import { storedForm, versionKind } from '../redis/versions.ts';
@@ -10,21 +10,35 @@ export type FormAnswer = { readonly kind: 'fits' } | { readonly kind: 'waits'; r
 /** One HGET. What is no number is as good as nothing: it was not written by a release. */
 export async function readForm(redis: RedisClient, { format }: Pick<HomeKeys, 'format'>): Promise<FormAnswer> {
   const reads = Number((await redis.hget(format, 'reads')) ?? storedForm.reads);
-  return versionKind(reads) === 'newer' ? { kind: 'waits', reads } : { kind: 'fits' };
+  return versionKind(reads, storedForm.version) === 'newer' ? { kind: 'waits', reads } : { kind: 'fits' };
 }
 
-/** @lua */
+/** Older workers look at the form every 10 s; this long after it was raised none of them takes mail any more, in ms. */
+const raisedMs = 30_000;
+
+/** → ms until it may be written. @lua */
 export const noteScript = script(
-  { keys: ['format'], args: ['version', 'reads'], allowOom: true },
-  /* lua */ `
-redis.call('HSETNX', format, 'version', version)
-redis.call('HSETNX', format, 'reads', reads)
-return 1
+  { keys: ['format'], args: ['version', 'reads', 'raisedMs'], allowOom: true },
+  /* lua */ `${luaNow}
+local found = redis.call('HMGET', format, 'reads', 'raised', 'version')
+if not found[1] then
+  redis.call('HSET', format, 'version', version, 'reads', reads)
+  return 0
+end
+if tonumber(found[3] or '0') < tonumber(version) then redis.call('HSET', format, 'version', version) end
+if tonumber(found[1]) < tonumber(reads) then
+  redis.call('HSET', format, 'reads', reads, 'raised', string.format('%.0f', now))
+  return tonumber(raisedMs)
+end
+return math.max(0, tonumber(found[2] or '0') + raisedMs - now)
 `,
 );
 
-/** Notes the form of this release where none is noted. A later one stays. */
-export async function noteForm(redis: RedisClient, { format }: Pick<HomeKeys, 'format'>): Promise<void> {
+/**
+ * Notes the form of this release, where there is none or an older one; a later one stays. Workers of the older one stop then. → ms until
+ * what they would not read may be written.
+ */
+export async function noteForm(redis: RedisClient, { format }: Pick<HomeKeys, 'format'>): Promise<number> {
   const { version, reads } = storedForm;
-  await run(redis, noteScript, { keys: { format }, args: { version, reads } });
+  return Number(await run(redis, noteScript, { keys: { format }, args: { version, reads, raisedMs } }));
 }

@@ -20,6 +20,8 @@ export interface ScriptShape<Key extends string = string, Arg extends string = s
 export interface Lua<Key extends string = string, Arg extends string = string> {
   readonly shape: ScriptShape<Key, Arg>;
   readonly lua: string;
+  /** Without the locals that name the inputs. */
+  readonly body: string;
 }
 
 export type Script<Key extends string = string, Arg extends string = string> = Lua<Key, Arg> & HashedLua;
@@ -41,7 +43,7 @@ export function lua<const Key extends string, const Arg extends string = never>(
     ...rest('KEYS', keys.length, moreKeys),
     ...rest('ARGV', args.length, moreArgs),
   ];
-  return { shape, lua: `${lines.join('\n')}\n${text}` };
+  return { shape, lua: `${lines.join('\n')}\n${text}`, body: text };
 }
 
 function locals(list: string, names: readonly string[]): string[] {
@@ -97,7 +99,7 @@ export interface ScriptInput<Key extends string, Arg extends string> {
 }
 
 /** The inputs in the order of the shape, as Redis takes them. */
-function positional<Key extends string, Arg extends string>(
+export function positional<Key extends string, Arg extends string>(
   { keys, args = [] }: ScriptShape<Key, Arg>,
   input: ScriptInput<Key, Arg>,
 ): { readonly keys: string[]; readonly args: ScriptValue[] } {
@@ -107,6 +109,12 @@ function positional<Key extends string, Arg extends string>(
     args: [...args.map((name) => named[name]!), ...(input.moreArgs ?? [])],
   };
 }
+
+/** Runs a script: alone (`run` below), or together with others in one (exchange.ts). */
+export type RunScript = <Key extends string, Arg extends string>(
+  called: Script<Key, Arg>,
+  input: ScriptInput<Key, Arg>,
+) => Promise<unknown>;
 
 /** Runs a script with named inputs. */
 export function run<Key extends string, Arg extends string>(

@@ -141,6 +141,13 @@ export function subscriberOf(redis: RedisClient, name: string): RedisClient {
   return isCluster(redis) ? redis : redis.duplicate({ connectionName: name });
 }
 
+/** A new connection on which commands may block; the caller's to close. Its errors are those of the first one. */
+export function blockingOf(redis: RedisClient, name: string): RedisClient {
+  const made = isCluster(redis) ? redis.duplicate() : redis.duplicate({ connectionName: name });
+  made.on('error', () => undefined);
+  return made;
+}
+
 /** Resolves once the connection can take commands; rejects with `redis-unavailable` after `timeoutMs`. */
 export async function whenReady(redis: RedisClient, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;

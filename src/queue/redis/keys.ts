@@ -51,6 +51,8 @@ export interface ShardKeys {
   readonly connectorWait: (connectorId: string) => string;
   /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
   readonly quota: (connectorId: string, kind: string) => string;
+  /** STRING what a worker's last turns took, in case they reach Redis twice; it ends by itself. */
+  readonly turn: (worker: string, slot: number) => string;
   /** A message's job in a connector's lane. */
   readonly laneJob: (connectorId: string, id: string) => string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
@@ -100,6 +102,7 @@ export function keysOf(prefix: string): HomeKeys {
     refusals: (connectorId) => `${prefix}:connector:${connectorId}:refusals`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
     connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
+    turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
     laneJob: (connectorId, id) => `${prefix}:${laneName(connectorId)}:${jobIdOf(id)}`,

@@ -9,14 +9,20 @@
  * A job says its own form in `v` and waits alone. docs/decisions/0020-stored-forms-have-a-version.md
  */
 
-/** The form of this release. */
-export const storedForm = { version: 1, reads: 1 } as const;
+/**
+ * The form of this release. 2: a message in a lane may have the data of its producer, with what the router says of it beside that; a
+ * worker of form 1 would take it for invalid.
+ */
+export const storedForm = { version: 2, reads: 2 } as const;
+
+/** The form of jobs and rows that say their own in `v`. */
+export const ownForm = 1;
 
 /** Of a job, a row or an installation: more would be no version that a release could have. */
 const mostVersions = 10_000;
 
-/** `newer`: of a later release, which knows what it means. `none`: not a version at all. */
-export function versionKind(value: unknown): 'known' | 'newer' | 'none' {
+/** `newer`: of a later release than the one with form `newest`, which knows what it means. `none`: not a version at all. */
+export function versionKind(value: unknown, newest: number): 'known' | 'newer' | 'none' {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > mostVersions) return 'none';
-  return value <= storedForm.version ? 'known' : 'newer';
+  return value <= newest ? 'known' : 'newer';
 }

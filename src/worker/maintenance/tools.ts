@@ -1,6 +1,6 @@
 /** What the jobs of maintenance work with. */
 import { asError, printable } from '../../errors.ts';
-import type { LaneWorker } from '../../queue/bullmq/shared-queues.ts';
+import type { LaneWorker } from '../../queue/lanes/lane-worker.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
 import type { ShardView } from '../../queue/open.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';

@@ -35,12 +35,13 @@ async function laneOf(prefix: string) {
     await queue.addBulk(
       names.map((name) => ({
         name: jobName,
-        data: laneJobOf(
-          name,
-          messageOf(priority),
-          { messageId: `<${name}@x>`, acceptedAt: Date.now() },
-          { connector: 'relay', rule: 'default', known: false },
-        ),
+        data: laneJobOf(name, messageOf(priority), {
+          messageId: `<${name}@x>`,
+          acceptedAt: Date.now(),
+          connector: 'relay',
+          rule: 'default',
+          known: false,
+        }),
         opts: { jobId: name, priority: jobPriorities[priority], removeOnComplete: true, removeOnFail: false },
       })),
     );

@@ -1,36 +1,39 @@
 /** Jobs that are handed back: in the order in which they were taken, ahead of all that were not. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { WaitingError, type Job } from 'bullmq';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { shareConnection, type LaneWorker } from '../../../src/queue/bullmq/shared-queues.ts';
+import { WaitingError } from 'bullmq';
+import { describe, expect, test } from 'vitest';
+import { shareConnection } from '../../../src/queue/bullmq/shared-queues.ts';
+import type { TakenJob } from '../../../src/queue/bullmq/taken-job.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { testConnection, testPrefix } from '../../support/redis.ts';
 
 const options = { lockMs: 30_000, stalledMs: 30_000 };
 
 async function setUp(priority: number, ids: readonly string[]) {
   const redis = testConnection();
-  const shared = shareConnection(redis, testPrefix());
-  const queue = shared.queue('lane-x');
-  const worker: LaneWorker = shared.laneWorker(
-    'lane-x',
+  const prefix = testPrefix();
+  const queue = shareConnection(redis, prefix).queue('lane-x');
+  const lane = openQueues(redis, { prefix }).laneWorker(
+    'x',
     async (job, token) => {
       await job.moveToWait(token);
       throw new WaitingError();
     },
     options,
   );
-  onTestFinished(() => worker.close());
+  const fetch = async (token: string): Promise<TakenJob | undefined> =>
+    (await lane.take(token, { first: true, announce: false })).job;
   for (const id of ids) await queue.add('message', {}, { jobId: id, priority, timestamp: 1 });
-  const take = async (): Promise<Job> => {
-    const job = (await worker.fetch('t'))!;
+  const take = async (): Promise<TakenJob> => {
+    const job = (await fetch('t'))!;
     // Jobs are taken in different milliseconds; those of one millisecond have no order that a server could see.
     await pause(2);
     return job;
   };
-  const handBack = (job: Job): Promise<unknown> => worker.runJob(job, 't', () => false);
+  const handBack = (job: TakenJob): Promise<unknown> => lane.runJob(job, 't', () => null);
   const waiting = async (): Promise<string[]> =>
     (await queue.getJobs(['wait', 'prioritized'], 0, -1, true)).map(({ id }) => String(id));
-  return { queue, worker, take, handBack, waiting, redis };
+  return { queue, fetch, take, handBack, waiting, redis };
 }
 
 describe.each([
@@ -54,7 +57,7 @@ describe.each([
   test('that go back twice keep their order', async () => {
     const { take, handBack, waiting } = await setUp(priority, ids);
     for (const count of [3, 2, 5]) {
-      const taken: Job[] = [];
+      const taken: TakenJob[] = [];
       for (let i = 0; i < count; i += 1) taken.push(await take());
       for (const job of taken.toReversed()) await handBack(job);
     }
@@ -62,7 +65,7 @@ describe.each([
   });
 
   test('that were tried before and wait since are not overtaken by one behind them, nor overtake one ahead', async () => {
-    const { take, handBack, waiting, queue, worker } = await setUp(priority, ids);
+    const { take, handBack, waiting, queue, fetch } = await setUp(priority, ids);
     const retried = await take();
     await retried.moveToDelayed(Date.now(), 't');
     // A fetch promotes what is due: to the end of the line.
@@ -71,15 +74,15 @@ describe.each([
     await handBack(second);
     expect(await waiting()).toEqual(['d', 'c', 'b', 'a', 'e']);
     expect(await queue.getJobCountByTypes('delayed', 'active')).toBe(0);
-    expect((await worker.fetch('t'))?.id).toBe('d');
+    expect((await fetch('t'))?.id).toBe('d');
   });
 });
 
 test('many that go back at once end, each ahead of what was not taken', async () => {
   const ids = Array.from({ length: 150 }, (_, i) => `job-${i}`);
-  const { worker, handBack, waiting } = await setUp(10, ids);
-  const taken: Job[] = [];
-  for (let i = 0; i < 100; i += 1) taken.push((await worker.fetch('t'))!);
+  const { fetch, handBack, waiting } = await setUp(10, ids);
+  const taken: TakenJob[] = [];
+  for (let i = 0; i < 100; i += 1) taken.push((await fetch('t'))!);
   await Promise.all(taken.map(handBack));
   const order = await waiting();
   expect(order.slice(100)).toEqual(ids.slice(100));

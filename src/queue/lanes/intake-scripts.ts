@@ -1,0 +1,184 @@
+/** The Lua of a job's way through the intake: taken with others under one lock token, and moved into its lane whole. */
+import {
+  luaCountTaken,
+  luaDropMarkers,
+  luaEndJob,
+  luaPromoteDelayed,
+  luaPush,
+  luaRateWait,
+  luaTakeNext,
+  luaWakeUp,
+} from '../bullmq/job-moves.ts';
+import { besideJob, jobFields, lockName, luaDelayedUntil, metaFields, ownFields } from '../bullmq/layout.ts';
+import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
+import { luaWriteRow } from '../ledger/scripts.ts';
+import { luaNow, script } from '../lua/script.ts';
+import { luaLater, luaOnce } from '../lua/turn.ts';
+import { dueKeys, luaDueAt } from './scripts.ts';
+
+/**
+ * Takes jobs of the intake, up to a number and a size, all under one token; one that was found abandoned before, alone. → ms until the next one is due if none was taken (-1: none
+ * is there), 0 otherwise; then of each job id, verdict, time, starts, stalls, data, what the router said, and 1 if it is plain:
+ * nothing but its hash and its place in the queue belongs to it.
+ */
+export const fetchScript = script(
+  {
+    keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter', 'pc', 'marker'],
+    args: ['prefix', 'token', 'lockMs', 'at', 'count', 'maxBytes', 'jobName', 'maxDataBytes', 'maxStalls'],
+    allowOom: true,
+  },
+  /* lua */ `${luaOnce}${luaReadRow}${luaReadLean}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaDropMarkers}${luaRateWait}${luaCountTaken}${luaDelayedUntil}${luaWakeUp}
+local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
+local paused, concurrency, max = set[1], tonumber(set[2] or nil), tonumber(set[3] or nil)
+-- A job that a worker may have died of goes alone: what was taken with it would be found abandoned with it, until it is given up, too.
+local ids, answer, bytes, alone = {}, { 0 }, 0, false
+local function give(id)
+  local key = prefix .. id
+  local job = readLean(key, jobName, maxDataBytes, maxStalls)
+  if job.stalls ~= '0' then
+    alone = true
+    if #ids > 0 and not max then return end
+  end
+  if job.starts then
+    job.starts = job.starts + 1
+    redis.call('HSET', key, '${jobFields.takenAt}', at, '${jobFields.starts}', job.starts)
+  end
+  ids[#ids + 1] = id
+  for _, value in ipairs({ id, job.verdict or '', job.added, job.starts or 1, job.stalls, job.data, '', job.plain and 1 or 0 }) do
+    answer[#answer + 1] = value
+  end
+  bytes = bytes + job.size
+end
+-- What stands beside a job would stay behind.
+local function findBeside()
+  if #ids == 0 then return end
+  local names = { ${besideJob.map((name) => `':${name}'`).join(', ')} }
+  local keys = {}
+  for _, id in ipairs(ids) do for _, name in ipairs(names) do keys[#keys + 1] = prefix .. id .. name end end
+  if redis.call('EXISTS', unpack(keys)) == 0 then return end
+  for i = 1, #ids do
+    if redis.call('EXISTS', unpack(keys, (i - 1) * #names + 1, i * #names)) > 0 then answer[1 + 8 * i] = 0 end
+  end
+end
+if once.again then
+  for _, id in ipairs(once.again) do
+    if redis.call('GET', prefix .. id .. '${lockName('')}') == token then give(id) end
+  end
+  once.taken = once.again
+  findBeside()
+  return answer
+end
+promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at))
+local limited = 0
+local room = concurrency and concurrency - redis.call('LLEN', active) or tonumber(count)
+local most = paused and 0 or math.min(room, tonumber(count))
+local function lock(id)
+  redis.call('SET', prefix .. id .. '${lockName('')}', token, 'PX', lockMs)
+end
+if max then
+  for _ = 1, most do
+    limited = rateWait(limiter, max)
+    local id = limited <= 0 and not alone and bytes < tonumber(maxBytes) and takeNext(wait, prioritized, active, pc)
+    if not id then break end
+    lock(id)
+    countTaken(limiter, max, set[4])
+    give(id)
+  end
+elseif most > 0 then
+  local first = dropMarkers(wait, most)
+  for i = #first, 1, -1 do if bytes < tonumber(maxBytes) and not alone then give(first[i]) end end
+  local fromWait = #ids
+  if fromWait == #first and fromWait < most then
+    for _, id in ipairs(redis.call('ZRANGE', prioritized, 0, most - fromWait - 1)) do
+      if bytes < tonumber(maxBytes) and not alone then give(id) end
+    end
+  end
+  if fromWait > 0 then redis.call('RPOP', wait, fromWait) end
+  if #ids > fromWait then redis.call('ZPOPMIN', prioritized, #ids - fromWait) end
+  if #ids > 0 then redis.call('LPUSH', active, unpack(ids)) end
+  for _, id in ipairs(ids) do lock(id) end
+end
+if #ids > 0 then
+  once.taken = ids
+  findBeside()
+  -- For other processes, which may have room.
+  if redis.call('EXISTS', wait, prioritized) > 0 then wakeUp(marker) end
+  return answer
+end
+if limited > 0 then return { limited } end
+local next = not paused and delayedUntil(delayed)
+return { next and math.max(0, next - tonumber(at)) or -1 }
+`,
+);
+
+/**
+ * Ends a job of the intake of whose message a dead letter was made, or that is a duplicate. An operator may have replayed the letter
+ * meanwhile: BullMQ adds no job under an id that is there, so this job is then the only one that the message has. → 'ended', 'lost', or
+ * 'again': it is to be routed once more.
+ */
+export const leaveScript = script(
+  { keys: ['active', 'stalled', 'job', 'rowKey'], args: ['jobId', 'lockToken'], allowOom: true },
+  /* lua */ `${luaLater}${luaEndJob}
+local row = redis.call('HMGET', rowKey, 'state', 'routed')
+if row[1] == 'queued' and row[2] == '' then return 'again' end
+return endJob(active, stalled, job, jobId, lockToken)
+`,
+);
+
+/**
+ * Moves a job of the intake into its lane as it is, with its row, in one step: its data stays where it is, and what the router says of it
+ * (`routing`) stands beside it. All is checked before the first write. → 'ok'; 'lost': the job's lock is another's; 'kept': the lane has a
+ * key of that name, and nothing was changed; or state, routed, via and deadline of a row that stands.
+ */
+export const moveScript = script(
+  {
+    keys: [
+      'rowKey',
+      'unsettled',
+      'ready',
+      'lanes',
+      ...dueKeys,
+      'pc',
+      'marker',
+      'laneJob',
+      'intakeJob',
+      'intakeActive',
+      'intakeStalled',
+    ],
+    args: [
+      'id',
+      'deadline',
+      'entry',
+      'connector',
+      'channel',
+      'intakeId',
+      'jobId',
+      'token',
+      'routing',
+      'acceptedAt',
+      'priority',
+    ],
+    moreArgs: 'fields',
+    allowOom: true,
+  },
+  /* lua */ `${luaNow}${luaWriteRow}${luaDueAt}${luaPush}${luaWakeUp}
+local lock = intakeJob .. '${lockName('')}'
+if redis.call('GET', lock) ~= token then return 'lost' end
+local row = redis.call('HMGET', rowKey, 'state', 'routed', 'via', 'deadline')
+if row[1] then return { row[1], row[2] or '-', row[3] or '', row[4] or '' } end
+if redis.pcall('RENAMENX', intakeJob, laneJob) ~= 1 then return 'kept' end
+redis.call('HSET', laneJob, '${ownFields.routing}', routing, '${jobFields.addedAt}', acceptedAt, '${jobFields.priority}', priority,
+  '${jobFields.delay}', 0, '${jobFields.starts}', 0)
+redis.call('LREM', intakeActive, -1, intakeId)
+later('SREM', intakeStalled, intakeId)
+later('DEL', lock)
+push(wait, prioritized, pc, jobId, tonumber(priority))
+wakeUp(marker)
+-- A lane that is in line already stays where it is; it is also known then.
+local place = redis.call('ZSCORE', ready, connector)
+if not place then redis.call('SADD', lanes, connector) end
+if not place or tonumber(place) > now then sooner(connector, dueAt(true), channel) end
+writeRow(nil, nil)
+return 'ok'
+`,
+);

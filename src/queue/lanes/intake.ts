@@ -1,0 +1,182 @@
+/**
+ * The intake as a process serves it: takes several jobs in one script, runs what routes them, and ends those that were routed otherwise
+ * than by moving them. It waits for work by BullMQ's own marker, on a connection of its own.
+ *
+ *   waits for the marker ──▶ takes a batch ──▶ routes each ──▶ takes the next batch while there is room …
+ *        ▲                        └─ nothing there, or paused ─┐
+ *        └──────────────── the next one's time, or 5 s ────────┘
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { asError } from '../../errors.ts';
+import { createWakeup } from '../../async/wakeup.ts';
+import type { Locks } from '../bullmq/locks.ts';
+import type { JobBounds } from '../bullmq/soundness.ts';
+import { takenJob, type JobSteps, type TakenJob } from '../bullmq/taken-job.ts';
+import { maxOfKind, maxTurnBytes } from '../lua/exchange.ts';
+import type { RunScript } from '../lua/script.ts';
+import type { RedisClient } from '../redis/connection.ts';
+import { idOfIntakeJob } from '../redis/job-ids.ts';
+import { jobName } from '../redis/keys.ts';
+import { fetchScript, leaveScript } from './intake-scripts.ts';
+
+/** A job of the intake. `plain`: nothing but its hash and its place in the queue belongs to it, so it can be moved as it is. */
+export interface IntakeJob extends TakenJob {
+  readonly plain: boolean;
+}
+
+/** Routes a job. → `end` if it is still in the intake and is to be removed; `left` if it is not there, or stays. */
+export type IntakeProcessor = (job: IntakeJob, token: string) => Promise<'end' | 'left'>;
+
+type IntakeKeys = Readonly<
+  Record<'wait' | 'prioritized' | 'delayed' | 'active' | 'meta' | 'limiter' | 'pc' | 'marker' | 'stalled', string>
+>;
+
+export interface IntakeTools {
+  readonly run: RunScript;
+  readonly keys: IntakeKeys;
+  /** Of its jobs. */
+  readonly prefix: string;
+  readonly lockMs: number;
+  readonly stalledMs: number;
+  readonly bounds: () => JobBounds;
+  readonly steps: JobSteps;
+  readonly locks: Locks;
+  /** Tokens begin with it; it differs between processes, also those that come one after the other. */
+  readonly tokenStart: string;
+  /** A connection that may block. It is the intake's to close. */
+  readonly blocking: () => RedisClient;
+  /** Of a message that was not routed. */
+  readonly rowKey: (id: string) => string;
+  readonly process: IntakeProcessor;
+  readonly failed: (error: Error) => void;
+}
+
+export interface Intake {
+  start(): void;
+  /** Takes nothing more until it is resumed. What was taken is routed. */
+  pause(): void;
+  resume(): void;
+  /** Takes nothing more; resolves when all that was taken is routed. */
+  close(): Promise<void>;
+}
+
+/** Jobs that one process has in hand at once: some batches, so that one is fetched while others are routed. */
+const atOnce = 4 * maxOfKind;
+/** How long the marker is waited for, in ms: BullMQ's `drainDelay`. */
+const longestWaitMs = 5_000;
+/** Redis rounds a shorter wait down to none, which would be one without end (bullmq#2054). */
+const shortestWaitMs = 10;
+/** How long the intake waits after Redis has refused, in ms. */
+const breathMs = 1_000;
+
+export function createIntake(tools: IntakeTools): Intake {
+  const { run, keys, prefix, steps, locks, failed } = tools;
+  const inHand = new Set<Promise<void>>();
+  const wakeup = createWakeup();
+  const closing = new AbortController();
+  let paused = false;
+  let fetches = 0;
+  let blocking: RedisClient | null = null;
+  let loop: Promise<void> = Promise.resolve();
+  let stalledTimer: NodeJS.Timeout | undefined;
+
+  const handle = async (job: IntakeJob, token: string): Promise<void> => {
+    const key = prefix + job.id;
+    // Should it be lost, the step that moves or ends the job finds out.
+    const release = locks.hold({ job: key, jobId: job.id, stalled: keys.stalled, token, lost: () => undefined });
+    try {
+      if ((await tools.process(job, token)) === 'left') return;
+      if (!job.plain) await steps.complete(job.id, token);
+      else {
+        const rowKey = tools.rowKey(idOfIntakeJob(job.id, job.timestamp));
+        const left = await run(leaveScript, {
+          keys: { active: keys.active, stalled: keys.stalled, job: key, rowKey },
+          args: { jobId: job.id, lockToken: token },
+        });
+        if (left === 'again') await steps.handBack(job.id, token);
+      }
+    } catch (thrown) {
+      // It is found abandoned, and routed again.
+      failed(asError(thrown));
+    } finally {
+      release();
+    }
+  };
+
+  const fetch = async (): Promise<number> => {
+    const token = `${tools.tokenStart}:i${(fetches += 1)}`;
+    const { maxDataBytes, maxStalls } = tools.bounds();
+    const { lockMs } = tools;
+    const args = { prefix, token, lockMs, at: Date.now(), count: maxOfKind, maxBytes: maxTurnBytes };
+    const [dueInMs, ...found] = (await run(fetchScript, {
+      keys,
+      args: { ...args, jobName, maxDataBytes, maxStalls },
+    })) as [number, ...string[]];
+    let suspect = false;
+    for (let i = 0; i + fetchedFields <= found.length; i += fetchedFields) {
+      const fields = found.slice(i, i + fetchedFields);
+      const job = { ...takenJob(fields, steps), plain: Number(fields[fetchedFields - 1]) === 1 };
+      const handled = handle(job, token).finally(() => {
+        inHand.delete(handled);
+        wakeup.signal();
+      });
+      inHand.add(handled);
+      suspect ||= job.stalledCounter > 0;
+    }
+    // A worker may have died of it: nothing more is taken that would be lost with it.
+    if (suspect) await Promise.all(inHand);
+    return found.length === 0 ? dueInMs : 0;
+  };
+
+  const wait = async (dueInMs: number): Promise<void> => {
+    if (closing.signal.aborted) return;
+    const ms = Math.min(longestWaitMs, Math.max(shortestWaitMs, dueInMs < 0 ? longestWaitMs : dueInMs));
+    await (blocking ??= tools.blocking()).bzpopmin(keys.marker, ms / 1_000);
+  };
+
+  const turn = async (): Promise<void> => {
+    if (paused || inHand.size > atOnce - maxOfKind) return wakeup.wait(longestWaitMs);
+    const dueInMs = await fetch();
+    if (dueInMs !== 0) await wait(dueInMs);
+  };
+
+  const recoverStalled = (): void => {
+    if (!paused) steps.recoverStalled().catch((thrown: unknown) => failed(asError(thrown)));
+  };
+
+  return {
+    start() {
+      recoverStalled();
+      stalledTimer = setInterval(recoverStalled, tools.stalledMs).unref();
+      loop = (async () => {
+        while (!closing.signal.aborted) {
+          try {
+            await turn();
+          } catch (thrown) {
+            if (closing.signal.aborted) break;
+            failed(asError(thrown));
+            await pause(breathMs, undefined, { signal: closing.signal }).catch(() => undefined);
+          }
+        }
+      })();
+    },
+    pause() {
+      paused = true;
+    },
+    resume() {
+      paused = false;
+      wakeup.signal();
+    },
+    async close() {
+      closing.abort();
+      clearInterval(stalledTimer);
+      wakeup.signal();
+      blocking?.disconnect();
+      await loop;
+      await Promise.all(inHand);
+    },
+  };
+}
+
+/** Values of each job in the answer of `fetchScript`. */
+const fetchedFields = 8;

@@ -1,0 +1,119 @@
+/** The Lua of a job's way through its lane: taken under a lock, and ended with its result. BullMQ's layout, with fewer commands than BullMQ's. */
+import {
+  luaCountTaken,
+  luaEndJob,
+  luaPromoteDelayed,
+  luaPush,
+  luaRateWait,
+  luaTakeNext,
+  unreachableMax,
+} from '../bullmq/job-moves.ts';
+import { jobFields, luaDelayedUntil, lockName, metaFields } from '../bullmq/layout.ts';
+import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
+import { luaSettle, settleShape } from '../ledger/scripts.ts';
+import { maxTurnBytes } from '../lua/exchange.ts';
+import { luaNow, script } from '../lua/script.ts';
+import { luaLater, luaOnce } from '../lua/turn.ts';
+import { dueKeys } from './scripts.ts';
+
+/** A turn has given enough: the take is for the next one. */
+export const laterTurn = -2;
+
+/**
+ * Takes the lane's next job under a lock, and says when the lane is due again: `first` of a burst, for other processes too (an empty
+ * channel wakes none); `next`, only if nothing was taken. `at` is the worker's clock.
+ * → [ms until the lane is due, -1, or `laterTurn`], then id, verdict, time, starts, stalls, data and routing of the job, if there is one.
+ */
+export const takeScript = script(
+  {
+    keys: ['ready', ...dueKeys, 'pc'],
+    args: ['connector', 'channel', 'mode', 'prefix', 'token', 'lockMs', 'at', 'jobName', 'maxDataBytes', 'maxStalls'],
+    allowOom: true,
+  },
+  /* lua */ `${luaNow}${luaOnce}${luaReadRow}${luaReadLean}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaRateWait}${luaCountTaken}${luaDelayedUntil}
+local function read(id)
+  local key = prefix .. id
+  local job = readLean(key, jobName, maxDataBytes, maxStalls)
+  if job.starts then
+    redis.call('HSET', key, '${jobFields.takenAt}', at, '${jobFields.starts}', job.starts + 1)
+    job.starts = job.starts + 1
+  end
+  once.bytes = once.bytes + job.size
+  return { id, job.verdict or '', job.added, job.starts or 1, job.stalls, job.data, job.routing or '' }
+end
+if once.again then
+  local id = once.again[1]
+  once.taken = once.again
+  if redis.call('GET', prefix .. id .. '${lockName('')}') ~= token then return { 0 } end
+  local job = read(id)
+  return { 0, unpack(job) }
+end
+if once.bytes >= ${maxTurnBytes} then return { ${laterTurn} } end
+if redis.call('EXISTS', wait, prioritized, delayed) == 0 then
+  redis.call('ZREM', ready, connector)
+  return { -1 }
+end
+promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at))
+local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
+local paused, concurrency, max = set[1], tonumber(set[2] or nil), tonumber(set[3] or nil)
+local limited = rateWait(limiter, max)
+local count, id = nil, nil
+if not paused and limited <= 0 then
+  count = concurrency and redis.call('LLEN', active) or 0
+  if not concurrency or count < concurrency then id = takeNext(wait, prioritized, active, pc) end
+end
+local job
+if id then
+  redis.call('SET', prefix .. id .. '${lockName('')}', token, 'PX', lockMs)
+  once.taken = { id }
+  countTaken(limiter, max, set[4])
+  job = read(id)
+  if mode ~= 'first' then return { 0, unpack(job) } end
+  count = count + 1
+  if max and max < ${unreachableMax} then limited = rateWait(limiter, max) end
+end
+local due = -1
+if not paused then
+  if redis.call('EXISTS', wait, prioritized) > 0 then due = now
+  else due = delayedUntil(delayed) or -1 end
+  if due >= 0 then
+    if limited > 0 then due = math.max(due, now + limited) end
+    -- A full lane is woken when one of its jobs ends; the far time is for one whose worker died.
+    if concurrency and (count or redis.call('LLEN', active)) >= concurrency then due = math.max(due, now + 30000) end
+  end
+end
+if id then
+  if due >= 0 and redis.call('ZADD', ready, 'LT', 'CH', due, connector) == 1 and due <= now and channel ~= '' then
+    redis.call('PUBLISH', channel, connector)
+  end
+elseif due < 0 then redis.call('ZREM', ready, connector)
+-- The floor keeps a lane from spinning whose due job is not promoted yet, as the worker's clock is slow.
+else redis.call('ZADD', ready, math.max(due, now + 50), connector) end
+local left = due < 0 and -1 or math.max(0, math.ceil(due - now))
+if not job then return { left } end
+return { left, unpack(job) }
+`,
+);
+
+/** Ends a job that has no result to write. → 'ended', or 'lost' if its lock is another's. */
+export const endScript = script(
+  { keys: ['active', 'stalled', 'job'], args: ['jobId', 'lockToken'], allowOom: true },
+  /* lua */ `${luaLater}${luaEndJob}
+return endJob(active, stalled, job, jobId, lockToken)
+`,
+);
+
+/** Writes a result and ends the job, or neither. The result of a lost job is written all the same. → the result's answer, and the end's. */
+export const finishScript = script(
+  {
+    keys: [...settleShape.keys, 'active', 'stalled', 'job'],
+    args: [...settleShape.args, 'jobId', 'lockToken'],
+    moreArgs: 'values',
+    allowOom: true,
+  },
+  /* lua */ `${luaSettle}${luaEndJob}
+local answer = settle()
+if answer == 'no-row' then return { answer, '' } end
+return { answer, endJob(active, stalled, job, jobId, lockToken) }
+`,
+);
