@@ -82,7 +82,7 @@ export const accuseScript = script(
     args: ['id', 'job', 'alike', 'class', 'atSender', 'reply', 'holdMs', 'keepMs', 'random'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}${luaIsThrottling}
+  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}${luaNoteOwn}${luaIsThrottling}
 local row = redis.call('HMGET', rowKey, 'begun', 'attributed', 'aside', 'again')
 local begun = tonumber(row[1] or '0')
 local mine, others = nil, {}
@@ -119,18 +119,19 @@ local function call()
   return canary
 end
 
+local isHeardAgain = isThrottling(alike) and tonumber(row[4] or '0') < ${hearings - 1}
 local inForce = redis.call('HMGET', faults, 'within', 'by', 'alike')
 if inForce[1] and (inForce[3] == alike or (inForce[1] == 'any' and class == '5')) then
   note.back = true
   -- The next probe is another message, at random: those that the server would take are not behind all that it refuses.
   call()
-  if inForce[2] == id or row[2] == alike then return finish('again') end
+  if inForce[2] == id or (row[2] == alike and not isHeardAgain) then return finish('again') end
   redis.call('HSET', faults, 'by', id)
   return finish('fault')
 end
-local isHeardAgain = isThrottling(alike) and tonumber(row[4] or '0') < ${hearings - 1}
 -- Its second hearing: the same again, after others were accepted. That says nothing about the connector.
 if row[2] == alike and not isHeardAgain then
+  if tonumber(row[4] or '0') >= ${hearings - 1} then noteOwn(class) end
   redis.call('HDEL', rowKey, 'aside')
   redis.call('HDEL', attribution, 'm:' .. id)
   return { 'own', note.n }
@@ -240,6 +241,11 @@ for _, each in ipairs(due) do
     redis.call('HDEL', each.row, 'aside')
     redis.call('HDEL', attribution, each.field)
     if each.counted then redis.call('HINCRBY', each.row, 'attempts', -1) end
+    -- One that is refused each time shows the same fault again and again, and would stop the lane for those behind it.
+    if mode == 'answered' and each.note.back and (each.note.class == '4' or each.note.alike == 'fault throttled') then
+      redis.call('HSET', each.row, 'attributed', each.note.alike)
+      redis.call('HINCRBY', each.row, 'again', 1)
+    end
     if mode == 'answered' and not each.note.back then
       attributed = attributed + 1
       redis.call('HSET', each.row, 'attributed', each.note.alike)

@@ -319,8 +319,26 @@ describe('a server that throttles', () => {
     await on.accept('d');
     expect(await on.attribution.answer(connector)).toBe(3);
     expect(await on.waiting()).toEqual(['a', 'b', 'c', 'someone']);
-    for (const id of ['a', 'b', 'c']) expect(await on.ledger.read(id)).toMatchObject({ attempts: 0, attributed: null });
+    for (const id of ['a', 'b', 'c']) expect(await on.ledger.read(id)).toMatchObject({ attempts: 0, setAside: false });
     expect(await on.ledger.read('other')).toMatchObject({ attempts: 1 });
+  });
+
+  test('is no longer shown by a message that it refuses each time: the fourth such refusal is its own', async () => {
+    const on = lane();
+    const change = { class: 'fault', alike: 'fault throttled', atSender: true } as const;
+    const verdicts: string[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      await on.refuse(`other${i}`, change);
+      verdicts.push(await on.refuse('m', change));
+      // The lane recovers, and all that were set aside return.
+      await on.redis.del(on.keys.connector(connector));
+      await on.begin(`ok${i}`);
+      await on.accept(`ok${i}`);
+      await on.attribution.answer(connector);
+      await on.queue.obliterate({ force: true });
+    }
+    expect(verdicts).toEqual(['fault', 'fault', 'fault', 'own']);
+    expect(await on.redis.hget(on.keys.refusals(connector), 'own:fault')).not.toBeNull();
   });
 
   test('may refuse a message three times before that is its own', async () => {
