@@ -56,11 +56,14 @@ end
 `;
 
 /**
- * A server that throttles refuses some messages twice and more, by chance: what reads as its refusals of the last minutes is no
- * message's own before the fourth time. `isThrottling(alike)` needs `now` and `refusals`.
+ * A message that returns to the front is tried again. Refused alike, it is no evidence against the connector: refused each time, it would
+ * stop the lane for those behind it. After a refusal that was attributed to it, the next one is its own. A server that throttled in the
+ * last minutes refuses some messages twice by chance: there, and after a fault that it has shown, a return counts as one of `hearings`.
  */
-const throttlingMs = 300_000;
 const hearings = 4;
+const throttlingMs = 300_000;
+
+/** `isThrottling(alike)` needs `now` and `refusals`. */
 const luaIsThrottling = `
 local function isThrottling(alike)
   local row = redis.call('HMGET', refusals, 'alike', 'alikeAt')
@@ -82,7 +85,7 @@ export const accuseScript = script(
     args: ['id', 'job', 'alike', 'class', 'atSender', 'reply', 'holdMs', 'keepMs', 'random'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}${luaNoteOwn}${luaIsThrottling}
+  /* lua */ `${luaNow}${luaCallToFront}${luaInARow}${luaIsThrottling}
 local row = redis.call('HMGET', rowKey, 'begun', 'attributed', 'aside', 'again')
 local begun = tonumber(row[1] or '0')
 local mine, others = nil, {}
@@ -96,9 +99,10 @@ for i = 1, #fields, 2 do
   elseif kind == 'c' then called = called or name == job
   elseif kind == 'alone' then alone = tonumber(fields[i + 1]) end
 end
+local heard = row[2] == alike and tonumber(row[4] or '${hearings - 1}') or 0
 local before = mine or (row[3] and cjson.decode(row[3])) or { n = 0, first = now }
 local note = { at = now, first = before.first, n = before.n + 1, alike = alike, class = class, reply = reply,
-  canary = called or (alone > 0 and begun > alone) or before.canary or nil, back = before.back, late = before.late }
+  canary = called or (alone > 0 and begun > alone) or before.canary or nil, back = before.back, late = before.late, heard = heard > 0 or nil }
 if called then redis.call('HDEL', attribution, 'c:' .. job) end
 if alone > 0 and begun > alone then redis.call('HDEL', attribution, 'alone') end
 
@@ -119,19 +123,17 @@ local function call()
   return canary
 end
 
-local isHeardAgain = isThrottling(alike) and tonumber(row[4] or '0') < ${hearings - 1}
 local inForce = redis.call('HMGET', faults, 'within', 'by', 'alike')
 if inForce[1] and (inForce[3] == alike or (inForce[1] == 'any' and class == '5')) then
   note.back = true
   -- The next probe is another message, at random: those that the server would take are not behind all that it refuses.
   call()
-  if inForce[2] == id or (row[2] == alike and not isHeardAgain) then return finish('again') end
+  if inForce[2] == id or heard >= ${hearings - 1} then return finish('again') end
   redis.call('HSET', faults, 'by', id)
   return finish('fault')
 end
--- Its second hearing: the same again, after others were accepted. That says nothing about the connector.
-if row[2] == alike and not isHeardAgain then
-  if tonumber(row[4] or '0') >= ${hearings - 1} then noteOwn(class) end
+-- The same again, after others were accepted. That says nothing about the connector.
+if heard >= ${hearings - 1} then
   redis.call('HDEL', rowKey, 'aside')
   redis.call('HDEL', attribution, 'm:' .. id)
   return { 'own', note.n }
@@ -143,8 +145,8 @@ local function count(group, other)
   if other.canary then group.canaries = group.canaries + 1 end
 end
 for _, other in ipairs(others) do
-  if other.note.alike == alike then count(same, other.note) end
-  if other.note.class == class then count(any, other.note) end
+  if other.note.alike == alike and not other.note.heard then count(same, other.note) end
+  if other.note.class == class and not other.note.heard then count(any, other.note) end
 end
 local run = inARow(class)
 local function enough(group, needed, canaries)
@@ -152,7 +154,8 @@ local function enough(group, needed, canaries)
   return group.count >= math.max(needed, run) and group.canaries >= math.max(canaries, run)
 end
 local how
-if class == 'fault' then how = enough(same, ${fault.alike}, ${fault.canaries}) and 'alike'
+if heard > 0 then how = nil
+elseif class == 'fault' then how = enough(same, ${fault.alike}, ${fault.canaries}) and 'alike'
 elseif class == '4' then how = enough(same, ${temporary.alike}, ${temporary.canaries}) and 'alike'
 else
   how = enough(same, ${permanent.alike}, ${permanent.canaries}) and 'alike'
@@ -176,7 +179,7 @@ if how then
 end
 if not call() then redis.call('HSET', attribution, 'alone', string.format('%.0f', now)) end
 -- A temporary refusal is put off by its own schedule: nothing hangs on whose it is.
-if class == '4' and not isHeardAgain then return finish('own') end
+if class == '4' and not isThrottling(alike) then return finish('own') end
 if class == '5' and now - note.first >= tonumber(holdMs) then
   note.late = true
   return finish('own')
@@ -205,7 +208,7 @@ export const answerScript = script(
     moreArgs: 'names',
     allowOom: true,
   },
-  /* lua */ `${luaReturnToFront}${luaNoteOwn}
+  /* lua */ `${luaNow}${luaReturnToFront}${luaNoteOwn}${luaIsThrottling}
 local ok = tonumber(redis.call('HGET', attribution, 'ok') or '0')
 local due, attributed = {}, 0
 for i = 1, #names, 2 do
@@ -233,6 +236,12 @@ table.sort(due, function(a, b)
   if a.note.first ~= b.note.first then return a.note.first > b.note.first end
   return a.job > b.job
 end)
+-- → how often it was heard before its next try.
+local function hear(row, alike, by)
+  if redis.call('HGET', row, 'attributed') ~= alike then redis.call('HDEL', row, 'again') end
+  redis.call('HSET', row, 'attributed', alike)
+  return redis.call('HINCRBY', row, 'again', by)
+end
 local returned = 0
 for _, each in ipairs(due) do
   if returnToFront(delayed, wait, each.jobKey, each.job) then
@@ -241,18 +250,17 @@ for _, each in ipairs(due) do
     redis.call('HDEL', each.row, 'aside')
     redis.call('HDEL', attribution, each.field)
     if each.counted then redis.call('HINCRBY', each.row, 'attempts', -1) end
-    -- One that is refused each time shows the same fault again and again, and would stop the lane for those behind it.
-    if mode == 'answered' and each.note.back and (each.note.class == '4' or each.note.alike == 'fault throttled') then
-      redis.call('HSET', each.row, 'attributed', each.note.alike)
-      redis.call('HINCRBY', each.row, 'again', 1)
-    end
-    if mode == 'answered' and not each.note.back then
+    local note = each.note
+    if mode == 'answered' and note.back then
+      if hear(each.row, note.alike, 1) == ${hearings - 1} then noteOwn(note.class) end
+    elseif mode == 'answered' then
       attributed = attributed + 1
-      redis.call('HSET', each.row, 'attributed', each.note.alike)
-      noteOwn(each.note.class)
-      if each.note.class ~= '5' or ok - each.note.at > ${soonMs} then redis.call('HINCRBY', each.row, 'again', 1)
+      noteOwn(note.class)
+      if note.class ~= '5' or ok - note.at > ${soonMs} then
+        hear(each.row, note.alike, isThrottling(note.alike) and 1 or ${hearings - 1})
       else
         -- It is not tried a second time: this was its attempt.
+        redis.call('HSET', each.row, 'attributed', note.alike)
         redis.call('HDEL', each.row, 'again')
         redis.call('HINCRBY', each.row, 'attempts', 1)
       end

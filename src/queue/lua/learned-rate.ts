@@ -13,7 +13,6 @@
  *   rate        messages per second from there on, missing after the first time
  *   bounded     there was an estimate from above
  *   again       how often in a row it throttled again after a few mails
- *   useless     when that was too often
  */
 
 /** Of the estimate. */
@@ -23,9 +22,6 @@ const growth = { first: Math.log2(1.06), later: Math.log2(1.002), perSquare: 2e-
 /** Fewer mails are no estimate: the rate is lowered a little, the pause grows, and counting goes on. */
 const fewest = 12;
 const lowered = 0.95;
-/** After so many in a row it is not the rate that the server minds: what was learned is forgotten, and nothing is learned for a while. */
-const mostAgain = 8;
-const uselessMs = 300_000;
 const doublingMs = 60_000;
 /** Beyond it an earlier throttling says nothing about the rate. */
 const forgetMs = 15 * 60_000;
@@ -71,15 +67,9 @@ end
 export const luaLearn = `
 local function learn(refusals, stats)
   local sent = tonumber(redis.call('HGET', stats, 'sent') or '0')
-  local row = redis.call('HMGET', refusals, 'at', 'sent', 'rate', 'again', 'useless')
+  local row = redis.call('HMGET', refusals, 'at', 'sent', 'rate')
   local at, before = tonumber(row[1] or '0'), tonumber(row[2] or '0')
   local above = learnedRate(refusals, stats)
-  if now - tonumber(row[5] or '0') < ${uselessMs} then return nil end
-  if tonumber(row[4] or '0') >= ${mostAgain} then
-    redis.call('HDEL', refusals, 'rate', 'bounded', 'again', 'at', 'sent')
-    redis.call('HSET', refusals, 'useless', string.format('%.0f', now))
-    return nil
-  end
   if math.max(ownShare(refusals, stats, 'fault'), ownShare(refusals, stats, '4')) > ${mostOwn} then return above end
   if now - at > ${forgetMs} or before > sent then
     redis.call('HDEL', refusals, 'rate', 'bounded', 'again')

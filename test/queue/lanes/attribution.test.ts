@@ -294,7 +294,7 @@ describe('a fault of the connector', () => {
     expect(await on.accept('d')).toBe('recovered');
     expect(await on.attribution.answer(connector)).toBe(2);
     expect(await on.waiting()).toEqual(['a', 'b']);
-    for (const id of ['a', 'b']) expect(await on.ledger.read(id)).toMatchObject({ attributed: null, attempts: 0 });
+    for (const id of ['a', 'b']) expect(await on.ledger.read(id)).toMatchObject({ setAside: false, attempts: 0 });
     expect((await on.lanes.status(connector)).faults).toBeNull();
   });
 });
@@ -323,23 +323,28 @@ describe('a server that throttles', () => {
     expect(await on.ledger.read('other')).toMatchObject({ attempts: 1 });
   });
 
-  test('is no longer shown by a message that it refuses each time: the fourth such refusal is its own', async () => {
-    const on = lane();
-    const change = { class: 'fault', alike: 'fault throttled', atSender: true } as const;
-    const verdicts: string[] = [];
-    for (let i = 0; i < 4; i += 1) {
-      await on.refuse(`other${i}`, change);
-      verdicts.push(await on.refuse('m', change));
-      // The lane recovers, and all that were set aside return.
-      await on.redis.del(on.keys.connector(connector));
-      await on.begin(`ok${i}`);
-      await on.accept(`ok${i}`);
-      await on.attribution.answer(connector);
-      await on.queue.obliterate({ force: true });
-    }
-    expect(verdicts).toEqual(['fault', 'fault', 'fault', 'own']);
-    expect(await on.redis.hget(on.keys.refusals(connector), 'own:fault')).not.toBeNull();
-  });
+  test.for<[string, string[]]>([
+    ['fault throttled', ['aside', 'aside', 'aside', 'aside', 'own', 'own']],
+    ['fault blocked', ['aside', 'aside', 'own', 'own', 'own', 'own']],
+  ])(
+    'is not shown again by messages that have shown it (%s): after some further tries it is their own',
+    async ([alike, further]) => {
+      const on = lane();
+      const change = { class: 'fault', alike, atSender: true } as const;
+      const verdicts: string[] = [];
+      for (let i = 0; i < 4; i += 1) {
+        verdicts.push(await on.refuse('a', change), await on.refuse('b', change));
+        // The lane recovers, and all that were set aside return.
+        await on.redis.del(on.keys.connector(connector));
+        await on.begin(`ok${i}`);
+        await on.accept(`ok${i}`);
+        await on.attribution.answer(connector);
+        await on.queue.obliterate({ force: true });
+      }
+      expect(verdicts).toEqual(['aside', 'fault', ...further]);
+      expect(Number(await on.redis.hget(on.keys.refusals(connector), 'own:fault'))).toBeGreaterThanOrEqual(2);
+    },
+  );
 
   test('may refuse a message three times before that is its own', async () => {
     const on = lane();

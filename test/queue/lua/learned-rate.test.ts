@@ -99,19 +99,6 @@ describe('a learned rate', () => {
     expect(second.pauseMs).toBeGreaterThan(1.3 * first.pauseMs);
   });
 
-  test('is forgotten where the server throttles again at once many times: it is not the rate that it minds', async () => {
-    const on = await lane();
-    await on.throttle();
-    await on.pass(10_000, 100);
-    for (let i = 0; i < 10; i += 1) {
-      await on.pass(0, 1);
-      await on.throttle();
-    }
-    expect(await on.learned()).toBeNull();
-    await on.pass(10_000, 100);
-    expect(await on.throttle()).toMatchObject({ pauseMs: firstMs, messagesPerMinute: null });
-  });
-
   test('says nothing while the server takes nothing at all', async () => {
     const on = await lane();
     await on.throttle();
