@@ -9,7 +9,7 @@ const lingerMs = 2_000;
 export interface Signals {
   /** Resolves when the process shall end. */
   readonly stopped: Promise<void>;
-  /** Forgets the signals; the process ends soon, whatever is still open. */
+  /** Stops listening for signals, and ends the process soon even if handles are still open. */
   close(): void;
 }
 

@@ -20,7 +20,7 @@ export const worker = z
   .prefault({})
   .describe('The worker process.');
 
-/** Connectors of which each has series of its own. A connector has ten series at most. */
+/** Connectors with series of their own: ten each on average, at most. */
 const defaultConnectors = 500;
 const mostConnectors = 5_000;
 

@@ -2,6 +2,19 @@
  * Every metric of Postlane: its name (after `postlane_`), type, labels and meaning, as docs/metrics.md lists them. Labels of what a
  * worker counts have closed sets of values; `connector` is a label of gauges of the fleet alone, which bound it.
  */
+import type { FaultClass } from '../transport/transport.ts';
+
+const everyFault: Readonly<Record<FaultClass, true>> = {
+  unreachable: true,
+  tls: true,
+  auth: true,
+  throttled: true,
+  quota: true,
+  blocked: true,
+  config: true,
+};
+/** The values of the label `fault`; any other word in Redis is `other`. */
+export const faultClasses = Object.keys(everyFault);
 
 export interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram';

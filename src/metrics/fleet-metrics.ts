@@ -1,7 +1,7 @@
 /** The gauges of the fleet, from a snapshot of Redis: sums over all connectors, and series of some, within a bound. */
 import type { Gauge, Registry } from '@prometheus-io/client';
 import type { FleetSnapshot, LaneState } from '../admin/fleet.ts';
-import { fleetMetrics } from './catalogue.ts';
+import { faultClasses, fleetMetrics } from './catalogue.ts';
 import { metersOf, type Meters } from './meters.ts';
 
 /** When a connector's certificate or secret ends, ms since the epoch. */
@@ -19,14 +19,11 @@ export interface FleetMetrics {
 const seriesPerConnector = 10;
 /** The next ones to end. */
 const mostCredentials = 100;
-/** Faults are words of ours; what else stands in Redis is one word. */
-const faults = ['unreachable', 'tls', 'auth', 'throttled', 'quota', 'blocked', 'config'];
-
 type Fleet = Meters<typeof fleetMetrics>;
 type Series = readonly [
   meter: Extract<keyof Fleet, `connector_${string}`>,
   value: number,
-  labels?: Readonly<Record<string, string>>,
+  labels?: Readonly<Record<string, string>> | undefined,
 ];
 
 export function createFleetMetrics(registry: Registry, connectors: () => number): FleetMetrics {
@@ -35,7 +32,7 @@ export function createFleetMetrics(registry: Registry, connectors: () => number)
     show(snapshot, credentials, now) {
       for (const [name, meter] of Object.entries(meters)) {
         meter.reset();
-        // It begins at 0 again, and what is not known is no 0.
+        // `reset` sets a gauge without labels to 0, but an unknown value must be absent.
         if (fleetMetrics[name as keyof Fleet].labels.length === 0) meter.remove();
       }
       for (const { connectorId, endsAt } of soonest(credentials)) {
@@ -66,7 +63,7 @@ function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
   meters.oldest_waiting_seconds.set(secondsSince(snapshot.oldestWaitingAt ?? now, now));
   if (snapshot.firstDeadlineAt !== null) meters.next_deadline_seconds.set((snapshot.firstDeadlineAt - now) / 1_000);
   for (const [reason, count] of snapshot.waitingFor) meters.connectors.set({ waiting_for: reason }, count);
-  for (const fault of faults) meters.connectors_with_fault.set({ fault }, snapshot.faults.get(fault) ?? 0);
+  for (const fault of faultClasses) meters.connectors_with_fault.set({ fault }, snapshot.faults.get(fault) ?? 0);
   if (snapshot.servers === null) return;
   const { usedBytes, maxBytes, aofOk, replicas } = snapshot.servers;
   meters.redis_memory_used_bytes.set(usedBytes);
@@ -100,18 +97,21 @@ function seriesOf(lane: LaneState, now: number): Series[] {
     ['connector_active_messages', lane.active],
     ['connector_delayed_messages', lane.delayed],
     ['connector_sent_total', lane.sent],
-    ...only(concurrency !== null, ['connector_concurrency', concurrency ?? 0]),
-    ...only(oldestWaitingAt !== null, ['connector_oldest_waiting_seconds', secondsSince(oldestWaitingAt ?? now, now)]),
-    ...only(lane.paused, ['connector_paused', 1]),
-    ...only(fault !== null, ['connector_breaker_open', 1, { fault: faults.find((word) => word === fault) ?? 'other' }]),
-    ...only(lane.setAside > 0, ['connector_set_aside_messages', lane.setAside]),
-    ...only(learnedPerSecond !== null, ['connector_learned_messages_per_second', learnedPerSecond ?? 0]),
+    ...known('connector_concurrency', concurrency),
+    ...known('connector_oldest_waiting_seconds', oldestWaitingAt === null ? null : secondsSince(oldestWaitingAt, now)),
+    ...known('connector_paused', lane.paused ? 1 : null),
+    ...known('connector_breaker_open', fault === null ? null : 1, {
+      fault: faultClasses.find((word) => word === fault) ?? 'other',
+    }),
+    ...known('connector_set_aside_messages', lane.setAside > 0 ? lane.setAside : null),
+    ...known('connector_learned_messages_per_second', learnedPerSecond),
     ...lane.used.map(({ quota, ratio }): Series => ['connector_quota_used_ratio', ratio, { quota }]),
   ];
 }
 
-function only(there: boolean, series: Series): Series[] {
-  return there ? [series] : [];
+/** A series exists only while its value is known. */
+function known(meter: Series[0], value: number | null, labels?: Series[2]): Series[] {
+  return value === null ? [] : [[meter, value, labels]];
 }
 
 function secondsSince(at: number, now: number): number {

@@ -2,7 +2,7 @@
 import type { Registry } from '@prometheus-io/client';
 import type { AttemptOutcome, WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
-import { workerMetrics } from './catalogue.ts';
+import { faultClasses, workerMetrics } from './catalogue.ts';
 import { metersOf, type Meters } from './meters.ts';
 
 export interface WorkerMetricsOptions {
@@ -34,7 +34,7 @@ const known = {
   state: ['sent', 'partial', 'dead'],
   reason: ['rejected', 'expired', 'no-route', 'invalid-message', 'too-large', 'uncertain', 'stalled'],
   rule: ['exact', 'domain', 'default', 'via'],
-  fault: ['unreachable', 'tls', 'auth', 'throttled', 'quota', 'blocked', 'config'],
+  fault: faultClasses,
   priority: ['high', 'normal', 'low'],
 } as const;
 

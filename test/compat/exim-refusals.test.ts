@@ -1,21 +1,12 @@
 /** Refusals of Exim to whole workers: whose they are, what they stop, and what they leave behind. */
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { startExim, type Exim, type EximOptions } from '../../testkit/mailservers/exim.ts';
-import type { SmtpServer } from '../../testkit/smtp/server.ts';
+import { describe, expect, test } from 'vitest';
 import { until } from '../../testkit/until.ts';
 import { account, allOnce, countable, settled } from '../support/accounting.ts';
 import { testOperator } from '../support/postlane.ts';
 import { idsOf, mailFor, startRelay } from './relay.ts';
-import { copiesAt, defer, deny, flag, missing, startSink } from './support.ts';
+import { copiesAt, defer, deny, flag, missing, eximWithSink } from './support.ts';
 
 if (missing !== null) console.warn(`Exim is not tested: ${missing}`);
-
-async function exim(options: Omit<EximOptions, 'sinkPort'>): Promise<{ server: Exim; sink: SmtpServer }> {
-  const sink = await startSink();
-  const server = await startExim({ ...options, sinkPort: sink.port });
-  onTestFinished(() => server.stop());
-  return { server, sink };
-}
 
 const poison = 'condition = ${if match{$local_part}{^poison}}';
 const from = { from: 'relay@example.com' };
@@ -30,7 +21,7 @@ describe.skipIf(missing !== null)('Exim', () => {
   ] as const)(
     'a recipient that is always refused (%s) holds up neither its own message nor the 20 behind it',
     async ([, verb, answer, left]) => {
-      const { server, sink } = await exim({ rcpt: verb(poison, answer) });
+      const { server, sink } = await eximWithSink({ rcpt: verb(poison, answer) });
       const { producer, worker } = await startRelay([{ id: 'relay', port: server.port }]);
       const others = mailFor('relay', 20);
       await producer.sendMany([
@@ -64,7 +55,7 @@ describe.skipIf(missing !== null)('Exim', () => {
       'condition = ${if match{$recipients}{poison}}',
       '554 5.7.1 Service unavailable; client host [192.0.2.1] blocked using bl.example',
     );
-    const { server, sink } = await exim({ data });
+    const { server, sink } = await eximWithSink({ data });
     const { producer, worker } = await startRelay([{ id: 'relay', port: server.port }]);
     const others = mailFor('relay', 20);
     await producer.sendMany([countable('poison', from), ...others]);
@@ -78,7 +69,7 @@ describe.skipIf(missing !== null)('Exim', () => {
     const denied = await flag();
     await denied.set(true);
     const rcpt = deny(`condition = \${if exists{${denied.path}}}`, 'relay not permitted');
-    const { server, sink } = await exim({ rcpt });
+    const { server, sink } = await eximWithSink({ rcpt });
     const { prefix, producer, worker } = await startRelay([{ id: 'relay', port: server.port }], { pauseScale: 0.02 });
     const messages = mailFor('relay', 60);
     await producer.sendMany(messages.slice(0, 40));

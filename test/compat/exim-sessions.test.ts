@@ -1,25 +1,17 @@
 /** Sessions with Exim: TLS, logins, and sessions that it ends by itself. */
 import { writeFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
-import { startExim, type Exim, type EximOptions } from '../../testkit/mailservers/exim.ts';
-import type { SmtpServer } from '../../testkit/smtp/server.ts';
+import type { EximOptions } from '../../testkit/mailservers/exim.ts';
 import type { SmtpSettingsChange } from '../../testkit/smtp/settings.ts';
 import { until } from '../../testkit/until.ts';
 import { account, allOnce, settled } from '../support/accounting.ts';
 import { expectNoneBurned } from '../support/smtp-sender.ts';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
 import { idsOf, mailFor, startRelay } from './relay.ts';
-import { copiesAt, defer, deny, flag, letter, missing, startSink, transportTo } from './support.ts';
+import { copiesAt, defer, deny, flag, letter, missing, eximWithSink, transportTo } from './support.ts';
 
 if (missing !== null) console.warn(`Exim is not tested: ${missing}`);
-
-async function exim(options: Omit<EximOptions, 'sinkPort'>): Promise<{ server: Exim; sink: SmtpServer }> {
-  const sink = await startSink();
-  const server = await startExim({ ...options, sinkPort: sink.port });
-  onTestFinished(() => server.stop());
-  return { server, sink };
-}
 
 const login = { user: 'sales', password: 'right' };
 
@@ -27,7 +19,7 @@ const login = { user: 'sales', password: 'right' };
 async function locked(options: Omit<EximOptions, 'sinkPort' | 'login'> = {}, password = 'right') {
   const file = await flag(password);
   await file.set(true);
-  const { server, sink } = await exim({ ...options, login: { user: login.user, passwordFile: file.path } });
+  const { server, sink } = await eximWithSink({ ...options, login: { user: login.user, passwordFile: file.path } });
   const change: SmtpSettingsChange = { auth: login, allowInsecureAuth: true };
   return { server, sink, file, relay: { id: 'relay', port: server.port, change } };
 }
@@ -39,7 +31,7 @@ describe.skipIf(missing !== null)('Exim', () => {
   });
 
   test('a certificate that is good is accepted, and the message arrives over TLS', async () => {
-    const { server, sink } = await exim({ tls: certificates.server });
+    const { server, sink } = await eximWithSink({ tls: certificates.server });
     const change: SmtpSettingsChange = { security: 'starttls', tls: { ca: certificates.ca, servername: 'localhost' } };
     expect(summary(await sendBy(transportTo(server, change), mailOf({ bytes: letter('tls') })))).toBe('accepted');
     await copiesAt(sink, 1);
@@ -52,7 +44,7 @@ describe.skipIf(missing !== null)('Exim', () => {
     ['for another name', 'wrongName', /other\.example/],
     ['for its common name only', 'commonNameOnly', /localhost/],
   ] as const)('a certificate %s is a fault `tls` that says so, and nothing is sent', async ([, which, says]) => {
-    const { server, sink } = await exim({ tls: certificates[which] });
+    const { server, sink } = await eximWithSink({ tls: certificates[which] });
     const change: SmtpSettingsChange = { security: 'starttls', tls: { ca: certificates.ca, servername: 'localhost' } };
     const outcome = await sendBy(transportTo(server, change), mailOf({ bytes: letter('tls') }));
     expect(outcome).toMatchObject({ kind: 'connector-fault', fault: 'tls' });
@@ -92,7 +84,7 @@ describe.skipIf(missing !== null)('Exim', () => {
   );
 
   test('sessions that it ends for their idleness (smtp_receive_timeout) cost no message an attempt, and no fault', async () => {
-    const { server, sink } = await exim({ settings: ['smtp_receive_timeout = 1s'] });
+    const { server, sink } = await eximWithSink({ settings: ['smtp_receive_timeout = 1s'] });
     // One session at a time, so that each round ends one.
     const { producer, worker } = await startRelay([{ id: 'relay', port: server.port }], { concurrency: 1 });
     const messages = mailFor('relay', 15);
@@ -110,7 +102,7 @@ describe.skipIf(missing !== null)('Exim', () => {
   });
 
   test('25 MB over its SIZE limit are a dead letter `too-large` that was never sent, and mail behind it goes on', async () => {
-    const { server, sink } = await exim({ settings: ['message_size_limit = 10M'] });
+    const { server, sink } = await eximWithSink({ settings: ['message_size_limit = 10M'] });
     const { producer, worker } = await startRelay([{ id: 'relay', port: server.port }]);
     const [large, ...others] = mailFor('relay', 11);
     const content = Buffer.alloc(17 * 1024 * 1024, 'postlane ').toString('base64');
@@ -132,7 +124,7 @@ describe.skipIf(missing !== null)('Exim', () => {
       ...defer('domains = later.test', '450 4.2.1 try again later'),
       ...deny('domains = relay.test', '550 5.7.1 relay not permitted'),
     ];
-    const { server, sink } = await exim({ rcpt });
+    const { server, sink } = await eximWithSink({ rcpt });
     const domains = ['example.net', 'refused.test', 'later.test', 'relay.test', 'example.net'];
     const to = Array.from({ length: 100 }, (_, at) => `user${at}@${domains[at % 5]}`);
     const outcomes = summary(await sendBy(transportTo(server), mailOf({ to, bytes: letter('mixed') }))).split(' ');

@@ -1,23 +1,13 @@
 /** Exim, with its own limits and refusals. */
-import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Contained } from '../../testkit/mailservers/contained.ts';
-import { startExim, type EximOptions } from '../../testkit/mailservers/exim.ts';
-import type { SmtpServer } from '../../testkit/smtp/server.ts';
+import { describe, expect, test } from 'vitest';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
-import { copiesAt, defer, deny, letter, missing, people, sendAll, startSink, transportTo } from './support.ts';
+import { copiesAt, defer, deny, letter, missing, people, sendAll, eximWithSink, transportTo } from './support.ts';
 
 if (missing !== null) console.warn(`Exim is not tested: ${missing}`);
 
-async function exim(options: Omit<EximOptions, 'sinkPort'> = {}): Promise<{ server: Contained; sink: SmtpServer }> {
-  const sink = await startSink();
-  const server = await startExim({ ...options, sinkPort: sink.port });
-  onTestFinished(() => server.stop());
-  return { server, sink };
-}
-
 describe.skipIf(missing !== null)('Exim', () => {
   test('hands on a message byte for byte: dots, 8-bit text, long runs of lines', async () => {
-    const { server, sink } = await exim();
+    const { server, sink } = await eximWithSink();
     const body = `.dot\r\n..two\r\ngrün\r\n\r\n${'0123456789'.repeat(9)}\r\n`.repeat(500);
     const bytes = letter('whole', body, [
       'MIME-Version: 1.0',
@@ -34,7 +24,7 @@ describe.skipIf(missing !== null)('Exim', () => {
       ...deny('domains = refused.test', '550 5.1.1 no such user'),
       ...defer('domains = later.test', '450 4.2.1 try again later'),
     ];
-    const { server, sink } = await exim({ rcpt });
+    const { server, sink } = await eximWithSink({ rcpt });
     const to = ['a@example.net', 'b@refused.test', 'c@later.test', 'd@example.net'];
     expect(summary(await sendBy(transportTo(server), mailOf({ to, bytes: letter('mixed') })))).toBe(
       'accepted rejected deferred accepted',
@@ -51,7 +41,7 @@ describe.skipIf(missing !== null)('Exim', () => {
     ['at RCPT (recipients_max)', ['recipients_max = 30']],
     ['of the whole list (recipients_max_reject)', ['recipients_max = 30', 'recipients_max_reject = true']],
   ] as const)('a limit of recipients %s splits the list: 100 recipients, one copy each', async ([, settings]) => {
-    const { server, sink } = await exim({ settings });
+    const { server, sink } = await eximWithSink({ settings });
     const to = people(100);
     const outcome = await sendBy(transportTo(server), mailOf({ to, bytes: letter('list') }));
     expect(new Set(summary(outcome).split(' '))).toEqual(new Set(['accepted']));
@@ -60,13 +50,13 @@ describe.skipIf(missing !== null)('Exim', () => {
   });
 
   test('a limit of messages per connection costs no message a second round', async () => {
-    const { server, sink } = await exim({ settings: ['smtp_accept_max_per_connection = 5'] });
+    const { server, sink } = await eximWithSink({ settings: ['smtp_accept_max_per_connection = 5'] });
     expect(await sendAll(transportTo(server, {}, 2), 40, 1)).toBe(1);
     await copiesAt(sink, 1);
   });
 
   test('a message above its size limit is `too-large` before it is sent', async () => {
-    const { server } = await exim({ settings: ['message_size_limit = 100K'] });
+    const { server } = await eximWithSink({ settings: ['message_size_limit = 100K'] });
     const outcome = await sendBy(
       transportTo(server),
       mailOf({ bytes: letter('large', `${'x'.repeat(70)}\r\n`.repeat(3_000)) }),
@@ -75,7 +65,7 @@ describe.skipIf(missing !== null)('Exim', () => {
   });
 
   test('a full server (smtp_accept_max) postpones what it does not take, and everything arrives', async () => {
-    const { server } = await exim({ settings: ['smtp_accept_max = 2'] });
+    const { server } = await eximWithSink({ settings: ['smtp_accept_max = 2'] });
     expect(await sendAll(transportTo(server, {}, 6), 30, 40)).toBeGreaterThanOrEqual(1);
   });
 });

@@ -1,24 +1,16 @@
 /** Whole workers in front of OpenSMTPD: sessions of few messages, lists of recipients, restarts. */
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { startOpenSmtpd } from '../../testkit/mailservers/opensmtpd.ts';
+import { describe, expect, test } from 'vitest';
 import { until } from '../../testkit/until.ts';
 import { account, allOnce, countable, settled } from '../support/accounting.ts';
 import { expectNoneBurned } from '../support/smtp-sender.ts';
 import { idsOf, mailFor, startRelay } from './relay.ts';
-import { copiesAt, missing, people, startSink } from './support.ts';
+import { copiesAt, missing, people, opensmtpdWithSink } from './support.ts';
 
 if (missing !== null) console.warn(`OpenSMTPD is not tested: ${missing}`);
 
-async function opensmtpd(settings: readonly string[] = []) {
-  const sink = await startSink();
-  const server = await startOpenSmtpd({ sinkPort: sink.port, settings });
-  onTestFinished(() => server.stop());
-  return { server, sink };
-}
-
 describe.skipIf(missing !== null)('OpenSMTPD', () => {
   test('with seven mails in a session, 300 messages need no second attempt and meet no fault', async () => {
-    const { server, sink } = await opensmtpd(['smtp limit max-mails 7']);
+    const { server, sink } = await opensmtpdWithSink(['smtp limit max-mails 7']);
     const { producer, worker } = await startRelay([{ id: 'relay', port: server.port }]);
     const messages = mailFor('relay', 300);
     await producer.sendMany(messages);
@@ -30,7 +22,7 @@ describe.skipIf(missing !== null)('OpenSMTPD', () => {
   });
 
   test('with 30 recipients in a transaction, a message to 100 of whom some are refused is settled in one attempt', async () => {
-    const { server, sink } = await opensmtpd(['smtp limit max-rcpt 30']);
+    const { server, sink } = await opensmtpdWithSink(['smtp limit max-rcpt 30']);
     const { producer } = await startRelay([{ id: 'relay', port: server.port }]);
     const isRefused = (at: number): boolean => [3, 29, 30, 31, 64, 99].includes(at);
     const to = people(100).map((address, at) =>
@@ -47,7 +39,7 @@ describe.skipIf(missing !== null)('OpenSMTPD', () => {
   });
 
   test('restarted amid 500 messages at concurrency 5, it gets every message, and none is a dead letter', async () => {
-    const { server, sink } = await opensmtpd();
+    const { server, sink } = await opensmtpdWithSink();
     const { producer, worker } = await startRelay([{ id: 'relay', port: server.port }], {
       pauseScale: 0.02,
       retry: { firstDelayMs: 500, maxDelayMs: 2_000 },

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { Transport } from '../../src/transport/transport.ts';
+import { startExim, type Exim, type EximOptions } from '../../testkit/mailservers/exim.ts';
+import { startOpenSmtpd } from '../../testkit/mailservers/opensmtpd.ts';
 import type { Contained } from '../../testkit/mailservers/contained.ts';
 import { mailServersMissing } from '../../testkit/mailservers/packages.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
@@ -19,6 +21,24 @@ export async function startSink(options: SmtpServerOptions = {}): Promise<SmtpSe
   const sink = await startSmtpServer(options);
   onTestFinished(() => sink.stop());
   return sink;
+}
+
+/** An Exim, and the sink behind it. Both end with the test. */
+export async function eximWithSink(
+  options: Omit<EximOptions, 'sinkPort'> = {},
+): Promise<{ server: Exim; sink: SmtpServer }> {
+  const sink = await startSink();
+  const server = await startExim({ ...options, sinkPort: sink.port });
+  onTestFinished(() => server.stop());
+  return { server, sink };
+}
+
+/** An OpenSMTPD, and the sink behind it. Both end with the test. `settings` are lines of its configuration. */
+export async function opensmtpdWithSink(settings: readonly string[] = []) {
+  const sink = await startSink();
+  const server = await startOpenSmtpd({ sinkPort: sink.port, settings });
+  onTestFinished(() => server.stop());
+  return { server, sink };
 }
 
 export function transportTo(server: Contained, change: SmtpSettingsChange = {}, maxConnections = 5): Transport {

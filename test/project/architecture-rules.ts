@@ -146,6 +146,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/worker/vitals.ts',
       'src/admin/fleet.ts',
       'src/observability/process-events.ts',
+      'src/transport/transport.ts',
     ],
   },
   // Logs and metrics subscribe to events; they never call what emits them.

@@ -2,7 +2,7 @@
  * The moves of a job through its queue, as BullMQ's scripts make them, in fewer commands: without events, and without what a queue of
  * ours never has. Each names the file of BullMQ that it follows; test/queue/lanes/lane-worker.test.ts holds both against each other.
  */
-import { delayedScoreFactor, jobFields, lockName, priorityScoreFactor } from './layout.ts';
+import { delayedScoreFactor, jobFields, lockName, priorityScoreFactor, unreachableMax } from './layout.ts';
 
 /** `wakeUp(marker)`: workers of BullMQ that wait for a job look for one. Source: addBaseMarkerIfNeeded.lua. */
 export const luaWakeUp = `
@@ -72,9 +72,6 @@ local function dropMarkers(wait, most)
   return next
 end
 `;
-
-/** A rate limit that nothing reaches: what is taken under it is not counted. */
-export const unreachableMax = 1_000_000;
 
 /**
  * `rateWait(limiter, max)` → ms until the rate limit lets a job pass; 0 or less if it does. Its window may be in its last millisecond: the

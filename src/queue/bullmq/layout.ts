@@ -116,6 +116,9 @@ export const priorityScoreFactor = 0x1_0000_0000;
 /** The id's counter is in the lower 12 bits of a delayed job's score, its time in ms above. Source: getDelayedScore.lua. */
 export const delayedScoreFactor = 0x1000;
 
+/** Jobs in a second that nothing reaches: a lane without a rate has this limit, and what is taken under it is not counted. */
+export const unreachableMax = 1_000_000;
+
 /** The count of a limiter that lets nothing pass until the key ends. Source: redis-queue-backend.js, `rateLimit`. */
 export const fullLimiter = Number.MAX_SAFE_INTEGER;
 

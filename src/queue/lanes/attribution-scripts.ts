@@ -37,7 +37,7 @@ local function inARow(class)
 end
 `;
 
-/** `noteOwn(class)`: a message was refused by itself. */
+/** `noteOwn(class)`: counts a message that was refused individually. */
 const luaNoteOwn = `
 local function noteOwn(class)
   local sent = tonumber(redis.call('HGET', stats, 'sent') or '0')

@@ -22,7 +22,7 @@
 import type { RedisClient } from '../redis/connection.ts';
 import { laneName } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
-import { metaFields, luaSetRate } from '../bullmq/layout.ts';
+import { metaFields, luaSetRate, unreachableMax } from '../bullmq/layout.ts';
 import { luaLearnedRate, luaWithLearned } from '../lua/learned-rate.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
@@ -92,7 +92,7 @@ return answer
 
 /** As BullMQ has it. A lane without a rate has one that nothing reaches: BullMQ's `rateLimit(ms)` needs one (getRateLimitTTL.lua). */
 export function bullmqRateOf(messagesPerMinute: number | null): { readonly max: number; readonly durationMs: number } {
-  return messagesPerMinute === null ? { max: 1_000_000, durationMs: 1_000 } : rateLimitOf(messagesPerMinute);
+  return messagesPerMinute === null ? { max: unreachableMax, durationMs: 1_000 } : rateLimitOf(messagesPerMinute);
 }
 
 /** Keeps a lane on its schedule; to be called for each message that was taken from it. */

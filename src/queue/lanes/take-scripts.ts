@@ -1,14 +1,6 @@
 /** The Lua of a job's way through its lane: taken under a lock, and ended with its result. BullMQ's layout, with fewer commands than BullMQ's. */
-import {
-  luaCountTaken,
-  luaEndJob,
-  luaPromoteDelayed,
-  luaPush,
-  luaRateWait,
-  luaTakeNext,
-  unreachableMax,
-} from '../bullmq/job-moves.ts';
-import { jobFields, luaDelayedUntil, lockName, metaFields } from '../bullmq/layout.ts';
+import { luaCountTaken, luaEndJob, luaPromoteDelayed, luaPush, luaRateWait, luaTakeNext } from '../bullmq/job-moves.ts';
+import { jobFields, luaDelayedUntil, lockName, metaFields, unreachableMax } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
 import { luaSettle, settleShape } from '../ledger/scripts.ts';
 import { maxTurnBytes } from '../lua/exchange.ts';

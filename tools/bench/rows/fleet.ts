@@ -1,7 +1,7 @@
 /** Row: from `send` to 250 where nothing waits, beside the tutorial worker: 20 messages a second over ten connectors. */
 import { Queue } from 'bullmq';
 import { createProducer } from '../../../src/index.ts';
-import { startSmtpServer } from '../../../testkit/smtp/server.ts';
+import { startTimingSink } from '../timing-sink.ts';
 import { startChild } from '../child.ts';
 import { carefulOptions, tenConnectors } from '../contenders.ts';
 import { sendEvenly } from '../evenly.ts';
@@ -22,16 +22,7 @@ export const fleet: Row = {
     const { sizes, progress, disposables } = bench;
     const sentAt = new Map<string, number>();
     let tookMs: number[] = [];
-    const server = disposables.add(
-      await startSmtpServer({
-        record: false,
-        onMessage({ to: [recipient = ''] }) {
-          const from = sentAt.get(recipient);
-          if (from !== undefined) tookMs.push(performance.now() - from);
-          sentAt.delete(recipient);
-        },
-      }),
-    );
+    const server = disposables.add(await startTimingSink(sentAt, (ms) => tookMs.push(ms)));
     const contenders = [await ours(bench, server.port), await theirs(bench, server.port)];
     const runs = contenders.map((): number[][] => []);
     const evenly = { sentAt, senders: 10 };

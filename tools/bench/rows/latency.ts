@@ -1,6 +1,7 @@
 /** Row: the latency of healthy connectors beside a backlog, a hung server and one that is always busy. */
 import { createProducer } from '../../../src/index.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';
+import { startTimingSink } from '../timing-sink.ts';
 import { startChild } from '../child.ts';
 import { sendEvenly } from '../evenly.ts';
 import { mailOf, type BenchMail } from '../mail.ts';
@@ -87,16 +88,7 @@ async function measure({ sizes }: Bench, store: Store, troubled: readonly BenchC
   const sentAt = new Map<string, number>();
   const tookMs: number[] = [];
   try {
-    const server = disposables.add(
-      await startSmtpServer({
-        record: false,
-        onMessage({ to: [recipient = ''] }) {
-          const from = sentAt.get(recipient);
-          if (from !== undefined) tookMs.push(performance.now() - from);
-          sentAt.delete(recipient);
-        },
-      }),
-    );
+    const server = disposables.add(await startTimingSink(sentAt, (ms) => tookMs.push(ms)));
     const healthy = Array.from({ length: lanes }, (_, nth): BenchConnector => {
       return { id: `x${String(nth).padStart(2, '0')}`, port: server.port, concurrency: 5, messagesPerMinute: null };
     });
