@@ -44,8 +44,8 @@ export function messageIdHeader({ id, prefix, acceptedAt, fromAddress }: Message
   return `<${id}.${bits.toString(36).padStart(10, '0')}@${asciiDomain(domainOf(fromAddress)) ?? 'postlane.invalid'}>`;
 }
 
-/** The Date header's value in ms since 1970: when the message was ready to be sent (RFC 5322 section 3.6.1). */
-export function dateOf({ sendAt }: Pick<Message, 'sendAt'>, acceptedAt: number): number {
+/** When the message was ready to be sent, in ms since 1970: the value of its Date header (RFC 5322 section 3.6.1). */
+export function readyAt({ sendAt }: Pick<Message, 'sendAt'>, acceptedAt: number): number {
   return sendAt === undefined ? acceptedAt : Math.max(acceptedAt, Date.parse(sendAt));
 }
 

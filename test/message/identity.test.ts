@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { acceptedAt, dateOf, messageIdHeader, newMessageId } from '../../src/message/identity.ts';
+import { acceptedAt, readyAt, messageIdHeader, newMessageId } from '../../src/message/identity.ts';
 
 describe('message ids', () => {
   test('are UUIDs of version 7 and variant 10 that carry their time', () => {
@@ -75,8 +75,8 @@ describe('the date', () => {
   test('is the acceptance, or the release of a mail that was scheduled', () => {
     const accepted = Date.UTC(2026, 0, 1);
     const at = (days: number): number => accepted + days * 86_400_000;
-    expect(dateOf({}, accepted)).toBe(accepted);
-    expect(dateOf({ sendAt: new Date(at(7)).toISOString() }, accepted)).toBe(at(7));
-    expect(dateOf({ sendAt: new Date(at(-7)).toISOString() }, accepted)).toBe(accepted);
+    expect(readyAt({}, accepted)).toBe(accepted);
+    expect(readyAt({ sendAt: new Date(at(7)).toISOString() }, accepted)).toBe(at(7));
+    expect(readyAt({ sendAt: new Date(at(-7)).toISOString() }, accepted)).toBe(accepted);
   });
 });

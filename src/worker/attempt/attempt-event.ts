@@ -1,4 +1,5 @@
 /** One attempt as the event that metrics count: what it came to, for how many recipients, and how long it took. Pure. */
+import { readyAt } from '../../message/identity.ts';
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { LedgerRow } from '../../queue/ledger/ledger.ts';
 import type { Outcome } from '../../transport/transport.ts';
@@ -61,10 +62,5 @@ function outcomeOf(decision: Decision, { accepted, deferred, uncertain, others }
 
 /** Since when it might have been tried, in ms since the epoch; null for one that came back before its time, as nothing says when. */
 function dueAt(job: LaneJob, before: LedgerRow | null): number | null {
-  return before === null ? sendableAt(job) : before.retryAt;
-}
-
-/** When a message was accepted, or its `sendAt` if that is later, in ms since the epoch. */
-export function sendableAt({ acceptedAt, message: { sendAt } }: Pick<LaneJob, 'acceptedAt' | 'message'>): number {
-  return sendAt === undefined ? acceptedAt : Math.max(acceptedAt, Date.parse(sendAt));
+  return before === null ? readyAt(job.message, job.acceptedAt) : before.retryAt;
 }

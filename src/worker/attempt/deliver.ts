@@ -3,6 +3,7 @@
  * and where the job goes. Knows neither BullMQ nor lanes.
  */
 import { asError, printable, unreachable } from '../../errors.ts';
+import { readyAt } from '../../message/identity.ts';
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { Attribution } from '../../queue/lanes/attribution.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
@@ -219,8 +220,7 @@ export function deadlineOf(
   lifetimeMs: number,
 ): number {
   if (message.expiresAt !== undefined) return Date.parse(message.expiresAt);
-  const from = message.sendAt === undefined ? acceptedAt : Math.max(acceptedAt, Date.parse(message.sendAt));
-  return from + lifetimeMs;
+  return readyAt(message, acceptedAt) + lifetimeMs;
 }
 
 function slowDownOf(outcome: Outcome): number | null {

@@ -2,7 +2,7 @@
 import { PostlaneError } from '../../errors.ts';
 import { composeMail } from '../../message/compose.ts';
 import { contentSize } from '../../message/content.ts';
-import { dateOf } from '../../message/identity.ts';
+import { readyAt } from '../../message/identity.ts';
 import type { RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
 import type { LedgerTools } from '../ledger-write.ts';
@@ -23,7 +23,7 @@ export async function composeFor(
   try {
     const { attachments, raw } = message;
     const contentOf = contents.read.bind(contents);
-    const options = { messageId, date: new Date(dateOf(message, acceptedAt)), boundarySeed: id, contentOf, maxBytes };
+    const options = { messageId, date: new Date(readyAt(message, acceptedAt)), boundarySeed: id, contentOf, maxBytes };
     const from = message.envelope.from ?? message.from?.address ?? '';
     const envelope = { from, to: left.map(({ address }) => address) };
     const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };

@@ -6,7 +6,7 @@ import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts'
 import type { HistoryEntry, LedgerState, NewRow, RecipientState, Settlement } from '../../queue/ledger/ledger.ts';
 import type { WorkerEvent } from '../events.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
-import { sendableAt } from './attempt-event.ts';
+import { readyAt } from '../../message/identity.ts';
 import type { Decision } from './retry-policy.ts';
 
 /** The attempt that is written down. */
@@ -148,7 +148,7 @@ function sentEvents(
   if (count === 0) return [];
   const { id, connector, message } = job;
   const before = row.recipients.some(({ outcome }) => outcome === 'accepted');
-  const latencyMs = before ? null : Math.max(0, at - sendableAt(job));
+  const latencyMs = before ? null : Math.max(0, at - readyAt(message, job.acceptedAt));
   const about = { id, connector, priority: message.priority, state, attempt: attempts };
   return [{ event: 'sent', ...about, recipients: count, durationMs, latencyMs, reply }];
 }

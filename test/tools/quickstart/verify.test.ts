@@ -6,7 +6,7 @@ import { exampleSet } from '../../../tools/quickstart/messages.ts';
 import { systemName } from '../../../tools/quickstart/content.ts';
 import { serverPlans, type Received } from '../../../tools/quickstart/servers.ts';
 import { verify } from '../../../tools/quickstart/verify.ts';
-import { acceptedAt, dateOf, messageIdHeader, newMessageId } from '../../../src/message/identity.ts';
+import { acceptedAt, readyAt, messageIdHeader, newMessageId } from '../../../src/message/identity.ts';
 import { defaultMessageLimits, type Content, type Message } from '../../../src/message/message.ts';
 import { parseMessage } from '../../../src/message/schema.ts';
 import type { MessageStatus } from '../../../src/producer/producer.ts';
@@ -172,7 +172,7 @@ async function perfect(): Promise<Evidence> {
     const messageId = messageIdHeader({ id, prefix: '{postlane}', acceptedAt: startedAt, fromAddress: address });
     const bytes = await composedMail(message, {
       messageId,
-      date: new Date(dateOf(message, acceptedAt(id, startedAt))),
+      date: new Date(readyAt(message, acceptedAt(id, startedAt))),
       boundarySeed: id,
       contentOf: bytesOf,
     });
