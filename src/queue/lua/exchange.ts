@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { asError } from '../../errors.ts';
 import type { RedisClient } from '../redis/connection.ts';
+import { createPacking } from './packing.ts';
 import { positional, run, runText, type HashedLua, type Lua, type RunScript, type ScriptValue } from './script.ts';
 
 /** Scripts of one kind in a turn: twice as many save little, and make others wait longer. */
@@ -51,17 +52,26 @@ export function createExchange({ redis, script, parts, taking, note }: ExchangeO
   let gathered: Asked[] = [];
   let scheduled = false;
   let turns = 0;
+  const packing = createPacking();
 
   const send = async (slot: number, asked: readonly Asked[]): Promise<void> => {
     const takes = asked.some((each) => each.takes);
-    const keys = [note(slot)];
-    const args: ScriptValue[] = [takes ? `${name}:${(turns += 1)}` : '0'];
-    for (const each of asked) {
-      keys.push(...each.keys);
-      args.push(each.part, each.keys.length, each.args.length, ...each.args);
+    // Each key once: those of a lane are the same for all its messages.
+    const places = new Map([[note(slot), 1]]);
+    for (const { part, keys, args } of asked) {
+      packing.number(part);
+      packing.number(keys.length);
+      packing.number(args.length);
+      for (const key of keys) {
+        let place = places.get(key);
+        if (place === undefined) places.set(key, (place = places.size + 1));
+        packing.number(place);
+      }
+      for (const arg of args) packing.value(arg);
     }
+    const turn = takes ? `${name}:${(turns += 1)}` : '0';
     try {
-      const answers = (await runText(redis, script, keys, args)) as unknown[];
+      const answers = (await runText(redis, script, [...places.keys()], [turn, packing.take()])) as unknown[];
       for (const [i, each] of asked.entries()) {
         if (answers[2 * i] === 1) each.resolve(answers[2 * i + 1]);
         else each.reject(new Error(String(answers[2 * i + 1])));

@@ -49,16 +49,20 @@ end
 /** How long it is noted what a turn took, in ms: longer than a connection takes to come back. */
 const noteMs = 120_000;
 
-/** The key in which it is noted. The turn's number: 0 where no script of it takes jobs. */
-export const turnShape = { keys: ['note'], args: ['turn'], allowOom: true } as const satisfies ScriptShape;
+/**
+ * The key in which it is noted; the keys of the scripts follow it, each once. The turn's number: 0 where no script of it takes jobs. The
+ * inputs, packed (packing.ts): for each script its place in `parts`, the numbers of its keys and arguments, the places of the keys in
+ * KEYS, and the arguments.
+ */
+export const turnShape = { keys: ['note'], args: ['turn', 'inputs'], allowOom: true } as const satisfies ScriptShape;
 
 /**
- * The Lua of a turn. Behind its own inputs are those of its scripts: the keys one after the other, and for each the place of the
- * script in `parts`, the numbers of its keys and arguments, and the arguments. `shared`: functions that need nothing of a script's
+ * The Lua of a turn. `shared`: functions that need nothing of a script's
  * inputs, each after those that it calls; the turn has them once. → for each 1 and its answer, or 0 and what went wrong.
  */
 export function luaTurn(parts: readonly Lua[], shared: readonly string[]): string {
   return `${luaNow}${luaOnce}${luaLaterInTurn}${shared.join('')}
+local packed = cmsgpack.unpack(inputs)
 local parts = {}
 ${parts.map((part, index) => luaPart(part, index, shared)).join('')}
 local before = turn ~= '0' and redis.call('GET', note)
@@ -66,18 +70,19 @@ local taken = before and cjson.decode(before)
 local again = taken and taken.turn == turn and taken.ids or {}
 local ids, any = {}, false
 local answers, nth = {}, 0
-local k, a, last = ${turnShape.keys.length}, ${turnShape.args.length}, #ARGV
-while a < last do
-  local part, keys, args = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+local at, last = 0, #packed
+while at < last do
+  local k = at + 3
+  local a = k + packed[at + 2]
+  at = a + packed[k]
   nth = nth + 1
   local name = tostring(nth)
   once.again, once.taken = again[name], nil
-  local ok, answer = pcall(parts[part], k, a + 3, a + 3 + args, k + keys)
+  local ok, answer = pcall(parts[packed[k - 2]], k, a, at, a)
   if once.taken then ids[name], any = once.taken, true end
   if not ok and type(answer) == 'table' then answer = answer.err end
   answers[2 * nth - 1] = ok and 1 or 0
   answers[2 * nth] = answer or false
-  k, a = k + keys, a + 3 + args
 end
 writeLater()
 if any then redis.call('SET', note, cjson.encode({ turn = turn, ids = ids }), 'PX', ${noteMs}) end
@@ -91,17 +96,27 @@ function luaPart(part: Lua, index: number, shared: readonly string[]): string {
   const body = [luaNow, luaOnce, luaLater, ...shared].reduce((text, piece) => text.replaceAll(piece, ''), part.body);
   const ends = moreKeys === undefined ? (moreArgs === undefined ? '' : ', lastArg') : ', lastArg, lastKey';
   return `parts[${index + 1}] = function(k, a${ends})
-${named('KEYS', 'k', keys)}${named('ARGV', 'a', args)}${rest('KEYS', 'k', keys.length, 'lastKey', moreKeys)}${rest('ARGV', 'a', args.length, 'lastArg', moreArgs)}${body}
+${named(keyAt, 'k', keys)}${named(argAt, 'a', args)}${rest(keyAt, 'k', keys.length, 'lastKey', moreKeys)}${rest(argAt, 'a', args.length, 'lastArg', moreArgs)}${body}
 end
 `;
 }
 
-function named(list: string, from: string, names: readonly string[]): string {
+/** An input in Lua, by its place among those that are packed. */
+const keyAt = (place: string): string => `KEYS[packed[${place}]]`;
+const argAt = (place: string): string => `packed[${place}]`;
+
+function named(input: (place: string) => string, from: string, names: readonly string[]): string {
   if (names.length === 0) return '';
-  return `  local ${names.join(', ')} = ${names.map((_, i) => `${list}[${from} + ${i + 1}]`).join(', ')}\n`;
+  return `  local ${names.join(', ')} = ${names.map((_, i) => input(`${from} + ${i + 1}`)).join(', ')}\n`;
 }
 
-function rest(list: string, from: string, count: number, to: string, name: string | undefined): string {
+function rest(
+  input: (place: string) => string,
+  from: string,
+  count: number,
+  to: string,
+  name: string | undefined,
+): string {
   if (name === undefined) return '';
-  return `  local ${name} = {}\n  for i = ${from} + ${count + 1}, ${to} do ${name}[i - ${from} - ${count}] = ${list}[i] end\n`;
+  return `  local ${name} = {}\n  for i = ${from} + ${count + 1}, ${to} do ${name}[i - ${from} - ${count}] = ${input('i')} end\n`;
 }

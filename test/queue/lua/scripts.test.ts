@@ -69,7 +69,7 @@ describe('every Lua script', () => {
     const folder = mkdtempSync(join(tmpdir(), 'postlane-lua-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     for (const { name, lua } of await allScripts()) writeFileSync(join(folder, `${name}.lua`), lua);
-    const globals = ['redis', 'KEYS', 'ARGV', 'cjson', 'bullmq'];
+    const globals = ['redis', 'KEYS', 'ARGV', 'cjson', 'cmsgpack', 'bullmq'];
     // A parameter of a shared function may have the name of an input (431, 432). A key may only say where the script runs (`_anchor`).
     const options = [
       '--std',
