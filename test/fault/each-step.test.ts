@@ -15,7 +15,8 @@ import { startWorkerProcess } from '../support/worker-process.ts';
 const steps = {
   'the fetch from the intake': ':outbound:marker',
   'the move into the lane': '"known":false',
-  'the take from the lane': '\r\nfirst\r\n',
+  // Behind its length: packing.ts.
+  'the take from the lane': '\u0005first',
   'the fence': '"worker":"',
   'the result with the end of the job': '"event":"sent"',
 } as const;
