@@ -25,25 +25,19 @@ export function acceptMessage(input: unknown, limits: MessageLimits): AcceptedMe
   return { id, message: { ...parsed.message, id }, broughtId };
 }
 
-/** What JSON makes of a character at most: `\u0001`. */
-const longestEscape = 6;
-/** What a message has beside its texts and contents, in characters, at most: its parts are bounded. */
-const otherCharacters = 4 * 1024 * 1024;
-
 /**
- * Refuses what a worker would not take: a job whose JSON is larger than the bound on jobs, such as a text of quotation marks that is
- * nearly as long as a message may be. Measured only where it may be so.
+ * The job as JSON. Refuses what a worker would not take: one that is larger than the bound on jobs, such as a text of quotation marks that
+ * is nearly as long as a message may be.
  *
  * @throws PostlaneError `message-invalid`
  */
-export function checkJobSize(job: WireJob, limits: MessageLimits): void {
-  const { text = '', html = '', raw, attachments } = job.message;
-  const contents = [...attachments, ...(raw === undefined ? [] : [raw])];
-  const inContents = contents.reduce((sum, each) => sum + ('content' in each ? each.content.length : 0), 0);
+export function wireText(job: WireJob, limits: MessageLimits): string {
+  const text = JSON.stringify(job);
   const most = maxDataBytesOf(limits, false);
-  if ((text.length + html.length + inContents) * longestEscape + otherCharacters <= most) return;
-  const bytes = Buffer.byteLength(JSON.stringify(job));
-  if (bytes <= most) return;
+  // UTF-8 has three bytes for a UTF-16 code unit at most.
+  if (text.length * 3 <= most) return text;
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= most) return text;
   const message = `${bytes} bytes in the queue, where JSON escapes some characters; the limit is ${most}. Send the text as an attachment`;
   throw invalidMessage([{ field: '', rule: 'too-large', message }]);
 }

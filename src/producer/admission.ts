@@ -15,8 +15,8 @@ const partPerLook = 1 / 8;
 /** Of a job and a row, beside the text. */
 const overheadBytes = 3_072;
 
-/** Rejects with `redis-full` where there is no room for the message. */
-export type Admission = (id: string, message: Message) => Promise<void>;
+/** Throws or rejects with `redis-full` where there is no room for the message. → null where Redis need not be asked. */
+export type Admission = (id: string, message: Message) => Promise<void> | null;
 
 /** `look` asks Redis; `now` is monotonic, in ms. */
 export function createAdmission(look: () => Promise<RoomAnswer>, now: () => number, reservePercent: number): Admission {
@@ -43,13 +43,18 @@ export function createAdmission(look: () => Promise<RoomAnswer>, now: () => numb
     return looking;
   };
 
-  return async (id, message) => {
-    if (!isFresh()) await lookAgain();
+  const book = (id: string, message: Message): void => {
     const answer = seen?.answer ?? 'unlimited';
     if (typeof answer === 'string') return;
     const bytes = bytesOf(message);
     if (bytes > answer.freeBytes - spentBytes) throw fullError(id, answer, reservePercent);
     spentBytes += bytes;
+  };
+
+  return (id, message) => {
+    if (!isFresh()) return lookAgain().then(() => book(id, message));
+    book(id, message);
+    return null;
   };
 }
 

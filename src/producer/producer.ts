@@ -1,21 +1,21 @@
 /** The producer: validates a message, stores what is too large to travel, enqueues it, and reports where it stands. */
 import type { Job } from 'bullmq';
 import { PostlaneError } from '../errors.ts';
-import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
+import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
 import { parseMessage } from '../message/schema.ts';
 import { connectFailFast, redisError } from '../queue/redis/connection.ts';
 import { createAcknowledger } from '../queue/redis/replication.ts';
 import { refsOf } from '../queue/ledger/content.ts';
-import { encodeWire, jobIdOf, jobPriorities } from '../queue/jobs.ts';
-import { defaultPrefix, jobName } from '../queue/redis/keys.ts';
+import { jobIdOf } from '../queue/jobs.ts';
+import { defaultPrefix } from '../queue/redis/keys.ts';
 import { openQueues, type OpenQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { defaultReservePercent, maxReservePercent } from '../queue/room.ts';
-import { acceptMessage, checkJobSize } from './accept.ts';
+import { acceptMessage } from './accept.ts';
 import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
-import { storeLargeContent } from './large-content.ts';
+import { createEnqueue } from './enqueue.ts';
 import { intakeJob, readStatus, type MessageStatus } from './status.ts';
 import { createWaitFor, type WaitOptions } from './wait.ts';
 
@@ -113,7 +113,7 @@ export function createProducer(options: ProducerOptions): Producer {
   requirePercent(reservePercent);
   const redis = connectFailFast(options.redis, timeoutMs);
   const queues = openQueues(redis, { ...options.redis, prefix, failFast: true, newMail: true, limits: () => limits });
-  const { keys, intake, contents } = queues;
+  const { keys } = queues;
   const admit = createAdmission(
     () => queues.room(reservePercent),
     () => performance.now(),
@@ -125,31 +125,16 @@ export function createProducer(options: ProducerOptions): Producer {
       : createAcknowledger(redis, keys, { timeoutMs: Math.ceil(timeoutMs / 2), ...acknowledge });
   const { call, step, close, closing } = createCalls(redis, timeoutMs);
 
-  const enqueue = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
-    if (broughtId) {
-      const taken = await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id));
-      if (taken > 0) return { id, duplicate: true };
-    }
-    await admit(id, message);
-    const data = encodeWire(await storeLargeContent(message, id, contents));
-    checkJobSize(data, limits);
-    const delay = message.sendAt === undefined ? 0 : Math.max(0, Date.parse(message.sendAt) - Date.now());
-    await intake.add(jobName, data, {
-      jobId: jobIdOf(id),
-      priority: jobPriorities[message.priority],
-      delay,
-      removeOnComplete: true,
-    });
-    return { id, duplicate: false };
-  };
+  const enqueue = createEnqueue(redis, queues, admit, limits);
 
   const send = async (input: OutboundMessage, { signal }: CallOptions = {}): Promise<SendResult> => {
-    const { id, message, broughtId } = acceptMessage(input, limits);
+    const accepted = acceptMessage(input, limits);
+    const { id } = accepted;
     const store = async (): Promise<SendResult> => {
-      const result = await enqueue(id, message, broughtId);
+      const answer = await enqueue(accepted);
       // A duplicate too: it may be one because an earlier call was not acknowledged.
-      await acknowledged?.(id);
-      return result;
+      if (acknowledged !== null) await acknowledged(id);
+      return { id, duplicate: answer === 'duplicate' };
     };
     return step(store, { id, signal });
   };

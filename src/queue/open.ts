@@ -16,6 +16,7 @@ import type { JobBounds } from './bullmq/soundness.ts';
 import { findStrays, type Strays } from './bullmq/strays.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
+import { createArrivals, type Arrive } from './lanes/arrivals.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
@@ -57,6 +58,8 @@ export interface OpenQueues {
   readonly shards: Shards;
   readonly views: readonly ShardView[];
   readonly intake: Queue;
+  /** Adds a new message to the intake. */
+  readonly arrive: Arrive;
   readonly lanes: Lanes;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
@@ -136,6 +139,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     shards,
     views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs)),
     intake,
+    arrive: createArrivals(redis, home),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },

@@ -25,7 +25,7 @@ function setUp(answer: RoomAnswer) {
   const admit = createAdmission(look, () => state.now, 20);
   const { message } = acceptMessage({ id: 'm', to: 'a@example.net', text: 'x' }, defaultMessageLimits);
   const of = (bytes: number) => ({ ...message, text: 'x'.repeat(bytes) });
-  return { state, admit: (bytes = 1) => admit('m', of(bytes)) };
+  return { state, admit: async (bytes = 1) => admit('m', of(bytes)) };
 }
 
 describe('the room of Redis', () => {

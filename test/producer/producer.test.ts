@@ -69,6 +69,7 @@ describe('without Redis', () => {
     onTestFinished(() => admin.disconnect());
     await admin.config('SET', 'maxmemory', '1');
     expect((await rejection(producer.send({ ...message, id: 'full' }))).code).toBe('redis-full');
+    expect(await producer.send({ ...message, id: 'before' })).toEqual({ id: 'before', duplicate: true });
     await admin.config('SET', 'maxmemory', '0');
     expect(await producer.status('full')).toBeNull();
     expect(await producer.send({ ...message, id: 'full' })).toEqual({ id: 'full', duplicate: false });

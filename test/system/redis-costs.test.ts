@@ -58,10 +58,11 @@ test('a message costs Redis no more scripts, commands and bytes than is known', 
   // The connection, and the sources of the scripts.
   await producer.send({ ...mails[0], from: 'warm@up.example' });
   const sending = await costsOf(server, () => producer.sendMany(mails));
-  expect(Math.round(sending.scripts * 100) / 100).toBe(1);
-  expect(Math.round(sending.commands * 10) / 10).toBe(10);
-  expect(sending.bytesToRedis).toBeLessThan(5_050);
-  expect(sending.bytesFromRedis).toBeLessThan(60);
+  // Of 16 messages that are sent within one turn of the event loop.
+  expect(sending.scripts).toBeLessThan(0.07);
+  expect(sending.commands).toBeLessThan(2.3);
+  expect(sending.bytesToRedis).toBeLessThan(4_600);
+  expect(sending.bytesFromRedis).toBeLessThan(8);
 
   const connectors = Object.fromEntries(
     Array.from({ length: 10 }, (_, nth) => [

@@ -9,7 +9,15 @@ import {
   luaTakeNext,
   luaWakeUp,
 } from '../bullmq/job-moves.ts';
-import { besideJob, jobFields, lockName, luaDelayedUntil, metaFields, ownFields } from '../bullmq/layout.ts';
+import {
+  besideJob,
+  jobFields,
+  lockName,
+  luaDelayedUntil,
+  metaFields,
+  ownFields,
+  priorityScoreFactor,
+} from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
 import { luaWriteRow } from '../ledger/scripts.ts';
 import { luaNow, script } from '../lua/script.ts';
@@ -108,6 +116,81 @@ end
 if limited > 0 then return { limited } end
 local next = not paused and delayedUntil(delayed)
 return { next and math.max(0, next - tonumber(at)) or -1 }
+`,
+);
+
+/**
+ * Adds new messages to the intake, as BullMQ's `add` with an id and a priority does it (addPrioritizedJob-9.lua, addStandardJob-9.lua), without
+ * its events. `given` has of each message the id of its job, its data, its priority, and, if its caller brought it, its id. Jobs, rows and places
+ * are no declared keys: of the latter two a producer's user may read alone. The place in the queue comes first, as a stranger's key may stand where
+ * the list belongs, and no job is to be on none. → of each message 1, 0 if its id is in use, or what went wrong.
+ */
+export const arriveScript = script(
+  {
+    keys: ['wait', 'prioritized', 'active', 'meta', 'pc', 'marker'],
+    args: ['prefix', 'rows', 'places', 'jobName', 'at'],
+    moreArgs: 'given',
+  },
+  /* lua */ `${luaWakeUp}
+local names = {}
+for i = 1, #given, 4 do
+  names[#names + 1] = prefix .. given[i]
+  if given[i + 3] ~= '' then
+    names[#names + 1] = rows .. given[i + 3]
+    names[#names + 1] = places .. given[i + 3]
+  end
+end
+local anyInUse = redis.call('EXISTS', unpack(names)) > 0
+local function inUse(job, id)
+  if not anyInUse then return false end
+  if id == '' then return redis.call('EXISTS', job) > 0 end
+  return redis.call('EXISTS', job, rows .. id, places .. id) > 0
+end
+local answers, seen, first, ranked = {}, {}, {}, {}
+for i = 1, #given, 4 do
+  local nth = #answers + 1
+  answers[nth] = 1
+  if seen[given[i]] or inUse(prefix .. given[i], given[i + 3]) then answers[nth] = 0
+  elseif given[i + 2] == '0' then first[#first + 1] = nth
+  else ranked[#ranked + 1] = nth end
+  seen[given[i]] = true
+end
+local function store(nths, placed)
+  if type(placed) == 'table' then
+    -- Redis is full, or no master any more: that concerns all of them.
+    if not string.find(placed.err, 'WRONGTYPE', 1, true) then error(placed) end
+    for _, nth in ipairs(nths) do answers[nth] = placed.err end
+    return
+  end
+  for _, nth in ipairs(nths) do
+    local i = 4 * nth - 3
+    redis.call('HSET', prefix .. given[i], '${jobFields.name}', jobName, '${jobFields.data}', given[i + 1],
+      '${jobFields.opts}', '{"removeOnComplete":true,"priority":' .. given[i + 2] .. ',"attempts":0}',
+      '${jobFields.addedAt}', at, '${jobFields.delay}', 0, '${jobFields.priority}', given[i + 2])
+  end
+end
+if #first > 0 then
+  local ids = {}
+  for i, nth in ipairs(first) do ids[i] = given[4 * nth - 3] end
+  store(first, redis.pcall('LPUSH', wait, unpack(ids)))
+end
+if #ranked > 0 then
+  local scored, count = {}, 0
+  for i, nth in ipairs(ranked) do
+    if type(count) ~= 'table' then count = redis.pcall('INCR', pc) end
+    if type(count) ~= 'table' then
+      scored[2 * i - 1] = string.format('%.0f', given[4 * nth - 1] * ${priorityScoreFactor} + count % ${priorityScoreFactor})
+      scored[2 * i] = given[4 * nth - 3]
+    end
+  end
+  store(ranked, type(count) == 'table' and count or redis.pcall('ZADD', prioritized, unpack(scored)))
+end
+if #first + #ranked == 0 then return answers end
+-- As isQueuePausedOrMaxed.lua says. A worker that is not woken looks within seconds, so a stranger's key is no reason to refuse mail.
+local set = redis.pcall('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}')
+if set.err or set[1] or (set[2] and redis.call('LLEN', active) >= tonumber(set[2])) then return answers end
+pcall(wakeUp, marker)
+return answers
 `,
 );
 

@@ -1,0 +1,138 @@
+/** New messages in the intake by our own script: BullMQ finds there what its own `add` would have put, and each message has its own answer. */
+import { Queue, Worker } from 'bullmq';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { jobPriorities } from '../../../src/queue/jobs.ts';
+import { maxArrivals, type Arrival } from '../../../src/queue/lanes/arrivals.ts';
+import { openQueues } from '../../../src/queue/open.ts';
+import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { until } from '../../../testkit/until.ts';
+import { ownRedis } from '../../support/own-redis.ts';
+import { redisUrl, testConnection, testPrefix } from '../../support/redis.ts';
+
+const data = { v: 1, message: { from: 'a@example.com', to: 'b@example.net', text: 'ü' } };
+
+function arrivalOf(id: string, about: Partial<Arrival> = {}): Arrival {
+  return { id, data: JSON.stringify(data), priority: jobPriorities.normal, broughtId: false, ...about };
+}
+
+function setUp() {
+  const redis = testConnection();
+  const prefix = testPrefix();
+  const { arrive } = openQueues(redis, { prefix, failFast: true, newMail: true });
+  const queue = new Queue('outbound', { connection: { url: redisUrl() }, prefix });
+  onTestFinished(() => queue.close());
+  return { redis, prefix, keys: keysOf(prefix), arrive, queue };
+}
+
+describe('a message that arrives', () => {
+  test.each(['high', 'normal', 'low'] as const)('with the priority %s is what `add` of BullMQ makes', async (name) => {
+    const { redis, keys, arrive, queue } = setUp();
+    const priority = jobPriorities[name];
+    expect(await arrive(arrivalOf('ours', { priority }))).toBe('new');
+    await queue.add('message', data, { jobId: 'theirs', priority, removeOnComplete: true });
+    const [ours, theirs] = await Promise.all(
+      ['ours', 'theirs'].map(async (id) => {
+        const { timestamp, opts, ...fields } = await redis.hgetall(keys.queue('outbound', id));
+        expect(Math.abs(Date.now() - Number(timestamp))).toBeLessThan(60_000);
+        const { jobId: _id, delay: _none, ...options } = JSON.parse(opts ?? '') as Record<string, unknown>;
+        return { ...fields, options, state: await queue.getJobState(id) };
+      }),
+    );
+    expect(ours).toEqual(theirs);
+    expect(ours).toMatchObject({ state: name === 'high' ? 'waiting' : 'prioritized' });
+  });
+
+  test('is taken by a worker of BullMQ’s that waits for it, those of a priority in their order', async () => {
+    const { prefix, arrive } = setUp();
+    const seen: string[] = [];
+    const native = new Worker('outbound', async (job) => void seen.push(job.id ?? ''), {
+      connection: { url: redisUrl(), maxRetriesPerRequest: null },
+      prefix,
+    });
+    onTestFinished(() => native.close(true));
+    await native.waitUntilReady();
+    await native.pause();
+    const of = (name: keyof typeof jobPriorities) =>
+      Array.from({ length: 3 }, (_, i) => arrivalOf(`${name}-${9 - i}`, { priority: jobPriorities[name] }));
+    const all = [...of('low'), ...of('high'), ...of('normal')];
+    expect(await Promise.all(all.map((each) => arrive(each)))).toEqual(all.map(() => 'new'));
+    void native.resume();
+    await until(() => seen.length === 9, { what: 'all to be taken' });
+    expect(seen).toEqual([...of('high'), ...of('normal'), ...of('low')].map(({ id }) => id));
+    await arrive(arrivalOf('later'));
+    await until(() => seen.length === 10, { what: 'the marker to wake it', timeoutMs: 4_000 });
+  });
+
+  test('under an id that is in use is a duplicate, and stores nothing; others beside it are stored', async () => {
+    const { redis, keys, arrive, queue } = setUp();
+    await redis.hset(keys.ledger('settled'), 'state', 'sent');
+    await redis.set(keys.location('elsewhere'), '1');
+    await queue.add('message', data, { jobId: 'waiting' });
+    const broughtId = true;
+    const ids = ['settled', 'elsewhere', 'waiting', 'new', 'new', 'wait'];
+    const answers = await Promise.all(ids.map((id) => arrive(arrivalOf(id, { broughtId }))));
+    expect(answers).toEqual(['duplicate', 'duplicate', 'duplicate', 'new', 'duplicate', 'new']);
+    const jobs = await queue.getJobs(['wait', 'prioritized']);
+    expect(new Set(jobs.map(({ id }) => id))).toEqual(new Set(['.wait', 'new', 'waiting']));
+  });
+
+  test('where a stranger’s key stands in the place of a list is refused whole; others beside it are stored', async () => {
+    const { redis, keys, arrive } = setUp();
+    await redis.hset(keys.queue('outbound', 'prioritized'), 'data', 'a job of that id');
+    const { high, normal } = jobPriorities;
+    const answers = await Promise.allSettled([
+      arrive(arrivalOf('a', { priority: high })),
+      arrive(arrivalOf('b', { priority: normal })),
+      arrive(arrivalOf('c', { priority: high })),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(answers[1]).toMatchObject({ reason: { message: expect.stringContaining('WRONGTYPE') } });
+    expect(await redis.exists(keys.queue('outbound', 'b'))).toBe(0);
+    expect(await redis.lrange(keys.queue('outbound', 'wait'), 0, -1)).toEqual(['c', 'a']);
+  });
+
+  test.each([
+    ['marker', 'a stranger’s key in the place of the marker'],
+    ['meta', 'a stranger’s key in the place of the settings'],
+  ])('is stored beside %s as %s', async (type) => {
+    const { redis, keys, arrive, queue } = setUp();
+    await redis.set(keys.queue('outbound', type), 'x');
+    expect(await arrive(arrivalOf('m'))).toBe('new');
+    expect(await queue.getJobState('m')).toBe('prioritized');
+  });
+
+  test('wakes nobody while the intake is paused', async () => {
+    const { redis, keys, arrive, queue } = setUp();
+    await queue.pause();
+    await arrive(arrivalOf('m'));
+    expect(await redis.exists(keys.queue('outbound', 'marker'))).toBe(0);
+    await queue.resume();
+    await arrive(arrivalOf('n'));
+    expect(await redis.exists(keys.queue('outbound', 'marker'))).toBe(1);
+  });
+});
+
+describe('messages that arrive within one turn of the event loop', () => {
+  async function scriptsOf(arrivals: readonly Arrival[]): Promise<number> {
+    const server = await ownRedis();
+    const { arrive } = openQueues(server.admin, { prefix: '{many}', failFast: true, newMail: true });
+    // The source of the script is sent once.
+    await arrive(arrivalOf('first'));
+    const calls = async (): Promise<number> =>
+      Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(await server.admin.info('commandstats'))?.[1] ?? 0);
+    const before = await calls();
+    await Promise.all(arrivals.map((each) => arrive(each)));
+    return (await calls()) - before;
+  }
+
+  test(`go to Redis in scripts of at most ${maxArrivals}`, async () => {
+    const arrivals = Array.from({ length: 2 * maxArrivals + 1 }, (_, i) => arrivalOf(`m${i}`));
+    expect(await scriptsOf(arrivals)).toBe(3);
+  });
+
+  test('share a script only up to 256 KiB', async () => {
+    const large = JSON.stringify({ v: 1, message: { text: 'x'.repeat(100 * 1_024) } });
+    const arrivals = Array.from({ length: 4 }, (_, i) => arrivalOf(`m${i}`, { data: large }));
+    expect(await scriptsOf(arrivals)).toBe(2);
+  });
+});
