@@ -4,6 +4,7 @@
 export const errorCodes = {
   'config-invalid': 'The configuration has mistakes; `issues` lists all of them.',
   'message-invalid': 'The message breaks a rule of the message schema; `issues` names each field and rule.',
+  'idempotency-mismatch': 'Another message was submitted under this key; nothing was stored.',
   'redis-unavailable':
     'Redis could not be reached in time; nothing is known to be stored. Call again with the same id.',
   'redis-full':

@@ -14,6 +14,7 @@ import { jobName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
 import { defaultReservePercent, type RoomAnswer } from '../queue/room.ts';
+import type { TokenRate } from '../queue/token-rate.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 
@@ -38,6 +39,8 @@ export interface Operator {
   readonly lanes: Lanes;
   readonly deadLetters: DeadLetters;
   readonly quota: Pick<Quota, 'used'>;
+  /** Counts requests of a token of the HTTP API. */
+  readonly tokenRate: TokenRate;
   /** Everything at once, for metrics. */
   fleet(question: FleetQuestion): Promise<FleetSnapshot>;
   /** Whether Redis is there. */
@@ -110,6 +113,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     lanes,
     deadLetters,
     quota: open.quota,
+    tokenRate: open.tokenRate,
     reservePercent,
     room: () => open.room(reservePercent),
 

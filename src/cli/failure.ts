@@ -23,6 +23,7 @@ export class UsageError extends Error {
 const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly next: string | null }>> = {
   'config-invalid': { exit: 2, next: 'Correct the file, then run `postlane check`.' },
   'message-invalid': { exit: 2, next: null },
+  'idempotency-mismatch': { exit: 2, next: null },
   'redis-unavailable': {
     exit: 1,
     next: 'Check that Redis is running and that `redis` or REDIS_URL points to it, with `postlane check --connect`.',

@@ -6,14 +6,8 @@ import type { Config } from '../config/config.ts';
 import type { FleetSource } from '../metrics/metrics.ts';
 import { sends } from '../routing/connector.ts';
 
-export interface ReadableFleet extends FleetSource {
-  /** Whether Redis was there when it was last asked. */
-  connected(): boolean;
-  close(): void;
-}
-
 export interface FleetSourceOptions {
-  readonly open: () => Promise<Operator>;
+  readonly operator: () => Promise<Operator>;
   /** In force now. */
   readonly config: () => Config;
   readonly now?: () => number;
@@ -26,28 +20,17 @@ const absentMs = 1_000;
 /** Prometheus waits 10 s by default. */
 const readMs = 8_000;
 
-export function createFleetSource({ open, config, now = Date.now }: FleetSourceOptions): ReadableFleet {
-  let operator: Operator | null = null;
-  let opening: Promise<Operator> | null = null;
-  let closed = false;
+export function createFleetSource({ operator, config, now = Date.now }: FleetSourceOptions): FleetSource {
   let latest: Promise<FleetSnapshot | null> | null = null;
   let freshUntil = 0;
 
-  const opened = async (): Promise<Operator> => {
-    if (operator !== null) return operator;
-    opening ??= open().finally(() => (opening = null));
-    const made = await opening;
-    if (closed) made.close();
-    operator = made;
-    return made;
-  };
   const readNow = async (): Promise<FleetSnapshot | null> => {
     try {
       const { connectors, metrics } = config();
       const senders = connectors.filter(({ direction }) => sends(direction));
       const question = { senders, most: metrics.connectors };
       return await withTimeout(
-        async () => (await opened()).fleet(question),
+        async () => (await operator()).fleet(question),
         readMs,
         () => new Error('too slow'),
       );
@@ -68,10 +51,5 @@ export function createFleetSource({ open, config, now = Date.now }: FleetSourceO
         credentialEndsAt === null ? [] : [{ connectorId: id, endsAt: credentialEndsAt }],
       ),
     connectors: () => config().metrics.connectors,
-    connected: () => operator?.connected() ?? false,
-    close() {
-      closed = true;
-      operator?.close();
-    },
   };
 }

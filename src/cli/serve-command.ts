@@ -5,7 +5,7 @@ import type { Action } from './command.ts';
 export function addServe(program: Command, action: Action): void {
   program
     .command('serve')
-    .description('answer health checks, and show the metrics of the whole fleet, until SIGTERM or SIGINT')
+    .description('serve the HTTP API, health checks, and the metrics of the whole fleet, until SIGTERM or SIGINT')
     .action(
       action(async (call) => {
         const { runServe } = await import('./serve.ts');

@@ -1,4 +1,4 @@
-/** `serve`: one process that answers health checks and shows the metrics of the fleet. It takes no mail, and needs no worker. */
+/** `serve`: one process with the HTTP API, the health checks, and the metrics of the fleet. It sends nothing, and needs no worker. */
 import { isDeepStrictEqual } from 'node:util';
 import { destination } from 'pino';
 import { sleep } from '../async/timeout.ts';
@@ -8,13 +8,16 @@ import type { LoadResult } from '../config/load.ts';
 import { watchConfig } from '../config/watch.ts';
 import { workerName } from '../embed/compose.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
-import { startHealthServer, type HealthServer } from '../observability/health.ts';
+import type { HttpServer } from '../http/http.ts';
+import type { HealthAnswers } from '../observability/health.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import type { Call } from './command.ts';
 import { load, openOperator, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { createFleetSource } from './fleet-source.ts';
+import { serveHttp } from './http-server.ts';
+import { shareOperator, type SharedOperator } from './shared-operator.ts';
 import { heedSignals } from './signals.ts';
 import { version } from './version.ts';
 
@@ -33,7 +36,8 @@ export async function runServe(call: Call): Promise<ExitCode> {
 
 async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
   let config = loaded.config;
-  const fleet = createFleetSource({ open: () => openOperator(config), config: () => config });
+  const operator = shareOperator(() => openOperator(config));
+  const fleet = createFleetSource({ operator: operator.get, config: () => config });
   const metrics = createMetrics({ version: version(), worker: null, fleet });
   const tell = (event: ProcessEvent): void => {
     log(event);
@@ -41,6 +45,7 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
   };
   tell({ event: 'starting', config: loaded.file, connectors: config.connectors.length, node: process.version });
   for (const warning of loaded.warnings) tell({ event: 'config-warning', ...warning });
+  let server: HttpServer | null = null;
   const watch = watchConfig({
     loaded,
     load: () => load(call, call.configFile),
@@ -49,6 +54,7 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
       const keys = restartKeys(config, next);
       if (keys.length > 0) tell({ event: 'restart-needed', keys });
       config = next;
+      server?.apply(next);
       log.setLevel(next.log.level);
       const applied = { event: 'config-applied', worker: 'serve', connectors: next.connectors.length } as const;
       log(applied);
@@ -58,11 +64,9 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
   });
   const signals = heedSignals(watch, log);
   const ended = new AbortController();
-  let server: HealthServer | null = null;
   try {
-    server = await startServer(config, metrics, () => fleet.connected());
-    tell({ event: 'serving', host: config.api.listen.host, port: server.port });
-    void reach(fleet, ended.signal);
+    server = await serveHttp({ config: () => config, operator, health: healthOf(operator, metrics), tell });
+    void reach(operator, ended.signal);
     await signals.stopped;
     return 0;
   } catch (thrown) {
@@ -70,31 +74,31 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
     return 1;
   } finally {
     ended.abort();
-    fleet.close();
     await server?.close();
-    tell({ event: 'served' });
+    operator.close();
     signals.close();
   }
 }
 
 /** Its loop has nothing to wait for: an answer shows that it turns. */
-function startServer({ api }: Config, metrics: Metrics, connected: () => boolean): Promise<HealthServer> {
-  const health = () => ({ ok: connected(), live: true, redis: connected() ? 'ready' : 'away', idleForMs: 0 });
-  const show = (): ReturnType<Metrics['show']> =>
-    metrics.show({ ready: connected(), redisUp: connected(), worker: null });
-  return startHealthServer({ ...api.listen, hosts: api.hosts, health, ready: () => true, metrics: show });
+function healthOf({ connected }: SharedOperator, metrics: Metrics): HealthAnswers {
+  return {
+    health: () => ({ ok: connected(), live: true, redis: connected() ? 'ready' : 'away', idleForMs: 0 }),
+    ready: () => true,
+    metrics: () => metrics.show({ ready: connected(), redisUp: connected(), worker: null }),
+  };
 }
 
-async function reach(
-  fleet: { connected(): boolean; readonly read: () => Promise<unknown> },
-  signal: AbortSignal,
-): Promise<void> {
+async function reach(operator: SharedOperator, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    if (!fleet.connected()) await fleet.read();
+    if (!operator.connected()) await operator.get().catch(() => undefined);
     await sleep(tryAgainMs, signal);
   }
 }
 
+/** Tokens, names, proxies and certificates are those of the file in force; a connection and a listener are made at the start. */
 function restartKeys(before: Config, next: Config): string[] {
-  return (['redis', 'api'] as const).filter((key) => !isDeepStrictEqual(before[key], next[key]));
+  const settings = ({ redis, api }: Config) => ({ redis, 'api.listen': api.listen, 'api.tls': api.tls !== null });
+  const [was, is] = [settings(before), settings(next)];
+  return (Object.keys(is) as (keyof typeof is)[]).filter((key) => !isDeepStrictEqual(was[key], is[key]));
 }

@@ -7,7 +7,8 @@ import { startHealthServer, type HealthServer } from '../observability/health.ts
 import type { Log } from '../observability/log.ts';
 import type { PostlaneWorker } from '../worker/worker.ts';
 import { openOperator } from './compose.ts';
-import { createFleetSource, type ReadableFleet } from './fleet-source.ts';
+import { createFleetSource } from './fleet-source.ts';
+import { shareOperator } from './shared-operator.ts';
 import { version } from './version.ts';
 
 export interface WorkerMetricsServer {
@@ -25,7 +26,8 @@ const tryAgainMs = 10_000;
 export function createWorkerMetricsServer(config: () => Config, log: Log): WorkerMetricsServer | null {
   const { listen, global } = config().metrics;
   if (listen === null) return null;
-  const fleet: ReadableFleet | null = global ? createFleetSource({ open: () => openOperator(config()), config }) : null;
+  const operator = shareOperator(() => openOperator(config()));
+  const fleet = global ? createFleetSource({ operator: operator.get, config }) : null;
   let kinds = new Map<string, string | null>();
   let kindsOf: Config | null = null;
   const transportOf = (connectorId: string): string | null => {
@@ -55,7 +57,7 @@ export function createWorkerMetricsServer(config: () => Config, log: Log): Worke
 
     async close() {
       stop.abort();
-      fleet?.close();
+      operator.close();
       await listening;
       await server?.close();
     },

@@ -1,4 +1,5 @@
 /** Turns a valid file into the configuration: defaults filled in, durations in ms, credentials where they are used. */
+import { buildApi } from './api.ts';
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { credentialEndOf } from './credential-end.ts';
 import { buildGraph } from './graph.ts';
@@ -35,7 +36,7 @@ export function buildConfig(file: ConfigFile): Config {
       healthHost: worker.health.host,
     },
     metrics: file.metrics,
-    api: file.api,
+    api: buildApi(file.api),
     log: file.log,
   };
 }

@@ -3,6 +3,7 @@ import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
 import type { SmtpSettings } from '../transport/smtp/settings.ts';
+import type { ApiSettings } from './api.ts';
 import type { RedisConfig } from './redis.ts';
 
 export interface IncomingSettings {
@@ -84,10 +85,6 @@ export interface Config {
     /** A worker shows the gauges of the fleet, too. */
     readonly global: boolean;
   };
-  readonly api: {
-    readonly listen: HttpAddress;
-    /** Names in `Host` beside those of the loopback. */
-    readonly hosts: readonly string[];
-  };
+  readonly api: ApiSettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
 }

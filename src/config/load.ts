@@ -1,5 +1,6 @@
 /** Loads the configuration: finds the file, reads it and its references, and returns either the configuration or every mistake. */
 import { dirname, resolve } from 'node:path';
+import { apiPemPlaces } from './api.ts';
 import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
 import { parseFile, type Place } from './document.ts';
@@ -120,7 +121,7 @@ async function readCertificates(
   const files: string[] = [];
   const ids = Object.keys(Object(data['connectors']) as object);
   const places = ids.flatMap((id) => pemPlaces.map((place): Path => ['connectors', id, ...place]));
-  for (const path of [...redisPemPlaces, ...places]) {
+  for (const path of [...redisPemPlaces, ...apiPemPlaces, ...places]) {
     const written = valueAt(data, path);
     if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt|key)$/.test(written)) continue;
     const file = resolve(directory, written);

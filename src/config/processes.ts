@@ -1,4 +1,4 @@
-/** The sections about processes: the worker, and where a process listens for HTTP requests and what it shows there. */
+/** The sections about the worker process, and about what a process shows to Prometheus. */
 import { z } from 'zod';
 import * as value from './values.ts';
 
@@ -46,16 +46,3 @@ export const metrics = z
   })
   .prefault({})
   .describe('Metrics for Prometheus.');
-
-export const api = z
-  .strictObject({
-    listen: value.listen.prefault('127.0.0.1:8025').describe('Address at which `postlane serve` answers.'),
-    hosts: z
-      .array(value.host)
-      .default([])
-      .describe(
-        'Names by which `postlane serve` and the metrics are asked for (header `Host`), beside `localhost` and IP addresses of their own.',
-      ),
-  })
-  .prefault({})
-  .describe('The HTTP server of `postlane serve`.');

@@ -2,6 +2,7 @@
 import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
+import { apiProblems } from './api.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
@@ -33,6 +34,7 @@ export function checkRules(
     ...retryOrder(data, ['retry'], [['retry']]),
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
+    ...apiProblems(data['api']),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'smtp', 'auth'];
       return authProblems(valueAt(data, at), at);

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/smtp/settings.ts';
+import { api } from './api.ts';
 import { graph } from './graph.ts';
-import { api, metrics, worker } from './processes.ts';
+import { metrics, worker } from './processes.ts';
 import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';

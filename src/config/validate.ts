@@ -27,12 +27,13 @@ const secretKeys: ReadonlySet<string> = new Set([
   'ca',
   'cert',
   'key',
+  'sha256',
   'url',
   'nodes',
 ]);
 
 /** Keys whose values are addresses; anywhere else an @ may be what separates a password from a host. */
-const addressKeys: ReadonlySet<string> = new Set(['address', 'addresses', 'unmonitoredAddress', 'mailbox']);
+const addressKeys: ReadonlySet<string> = new Set(['address', 'addresses', 'unmonitoredAddress', 'mailbox', 'from']);
 
 /** The text of a reference is never shown, whatever its key: an operator may keep anything in the environment. */
 export function showUnless(referring: ReadonlySet<string>): Show {

@@ -224,3 +224,33 @@ export const certificates = textAs('certificate', (text): Reading<string> => {
   if (blocks.length > 0 && good) return { value: text };
   return { must: 'must be certificates as PEM text, such as ${file:ca.pem}, or the path of a .pem or .crt file' };
 });
+
+/** An address, or a network in CIDR form; never all addresses, nor half of them. */
+export const network = textAs(
+  'network',
+  (text): Reading<{ readonly address: string; readonly prefix: number; readonly family: 'ipv4' | 'ipv6' }> => {
+    const [, address = '', digits] = /^([0-9A-Fa-f.:]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+    const version = isIP(address);
+    if (version === 0) return { must: 'must be an IP address or a network in CIDR form: 10.0.0.0/24' };
+    const bits = version === 4 ? 32 : 128;
+    const prefix = digits === undefined ? bits : Number(digits);
+    if (prefix > bits) return { must: `must have a prefix of at most ${bits}` };
+    if (prefix < 7) return { must: 'must have a prefix of at least 7: a network is not half of the internet' };
+    return { value: { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' } };
+  },
+);
+
+/** Stands in logs, in keys of Redis and in URLs. */
+export const tokenId = textAs('token-id', (text): Reading<string> =>
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)
+    ? { value: text }
+    : { must: 'must have 1 to 64 letters, digits and . _ -, and begin with a letter or digit' },
+);
+
+export const sha256 = textAs('sha256', (text): Reading<string> =>
+  /^[0-9a-f]{64}$/.test(text)
+    ? { value: text }
+    : {
+        must: 'must be 64 lower-case hexadecimal digits, as `postlane token new` prints them, and never the token itself',
+      },
+);

@@ -1,6 +1,7 @@
 /** What a process answers over HTTP to orchestrators and to Prometheus: is it alive, is it ready for work, what does it count? */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { isIPv6, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { isOurs } from './host.ts';
 
 export interface HealthState {
   /** The process reaches Redis and its event loop is not blocked. */
@@ -13,10 +14,13 @@ export interface HealthState {
   readonly idleForMs: number;
 }
 
-export interface HealthOptions {
+export interface HealthOptions extends HealthAnswers {
   readonly host: string;
   /** 0 chooses a free port. */
   readonly port: number;
+}
+
+export interface HealthAnswers {
   readonly health: () => HealthState;
   /** Whether the process is serving: started and not stopping. */
   readonly ready: () => boolean;
@@ -53,7 +57,7 @@ const requestMs = 5_000;
 export async function startHealthServer(options: HealthOptions): Promise<HealthServer> {
   const timeouts = { requestTimeout: requestMs, headersTimeout: requestMs, connectionsCheckingInterval: 1_000 };
   const server = createServer({ ...timeouts, maxHeaderSize: maxHeaderBytes }, (request, response) => {
-    void respond(request, response, options);
+    void answerHealth(request, response, options);
   });
   server.maxConnections = maxClients;
   await new Promise<void>((resolve, reject) => {
@@ -73,9 +77,17 @@ export async function startHealthServer(options: HealthOptions): Promise<HealthS
   };
 }
 
-async function respond(request: IncomingMessage, response: ServerResponse, options: HealthOptions): Promise<void> {
+/** Paths that need no token, in whichever server. */
+export const healthPaths: ReadonlySet<string> = new Set(['/livez', '/healthz', '/health', '/readyz', '/metrics']);
+
+/** Answers one request. Never rejects. */
+export async function answerHealth(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: HealthAnswers,
+): Promise<void> {
   const { health, ready, metrics, hosts } = options;
-  if (hosts !== undefined && !isOurs(request, hosts)) {
+  if (hosts !== undefined && !isOurs(request.headers.host, request.socket.localAddress, hosts)) {
     return answer(response, 421, { status: 'misdirected', detail: 'Host is not in api.hosts' });
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -109,21 +121,6 @@ async function answerMetrics(response: ServerResponse, metrics: () => Promise<Ex
     return answer(response, 500, { status: 'failing' });
   }
   send(response, 200, shown.contentType, shown.text);
-}
-
-/** RFC 9110 section 7.2: HTTP/1.1 requests have exactly one Host, which Node checks. */
-function isOurs({ headers, socket }: IncomingMessage, hosts: readonly string[]): boolean {
-  const [, name = ''] = /^(\[[0-9A-Fa-f:.]+\]|[^:[\]]*)(?::\d{1,5})?$/.exec(headers.host ?? '') ?? [];
-  const asked = name
-    .replace(/^\[|\]$/g, '')
-    .replace(/\.$/, '')
-    .toLowerCase();
-  return ['localhost', '127.0.0.1', '::1', plain(socket.localAddress ?? ''), ...hosts].includes(asked);
-}
-
-/** A socket for both families names an IPv4 client's address `::ffff:127.0.0.1`. */
-function plain(address: string): string {
-  return isIPv6(address) ? address.replace(/^::ffff:(?=\d+\.)/, '') : address;
 }
 
 function answer(response: ServerResponse, status: number, body: Record<string, unknown>): void {

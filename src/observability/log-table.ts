@@ -31,7 +31,13 @@ export const logTable: LogTable = {
     text: 'metrics cannot listen; trying again',
     fields: ['host', 'port', 'detail'],
   },
-  serving: { level: 'info', text: 'serving health and metrics', fields: ['host', 'port'] },
+  serving: { level: 'info', text: 'serving the API, health and metrics', fields: ['host', 'port'] },
+  request: {
+    level: 'info',
+    text: 'request answered',
+    fields: ['method', 'route', 'status', 'code', 'durationMs', 'tokenId', 'client', 'id'],
+  },
+  'request-failed': { level: 'error', text: 'request failed within the server', fields: ['route', 'detail'] },
   served: { level: 'info', text: 'no longer serving', fields: [] },
 
   'config-applied': { level: 'info', text: 'new configuration in use', fields: ['connectors'] },

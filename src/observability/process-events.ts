@@ -18,6 +18,20 @@ export type ProcessEvent =
   | { readonly event: 'metrics-unavailable'; readonly host: string; readonly port: number; readonly detail: string }
   | { readonly event: 'serving'; readonly host: string; readonly port: number }
   | { readonly event: 'served' }
+  /** A request of the HTTP API was answered. `route` is the name of its operation. */
+  | {
+      readonly event: 'request';
+      readonly method: string;
+      readonly route: string;
+      readonly status: number;
+      readonly code: string | null;
+      readonly durationMs: number;
+      readonly tokenId: string | null;
+      readonly client: string;
+      /** Of the message or connector that the path names. */
+      readonly id: string | null;
+    }
+  | { readonly event: 'request-failed'; readonly route: string; readonly detail: string }
   | ({ readonly event: 'config-warning' } & ConfigMistake)
   | { readonly event: 'config-rejected'; readonly mistakes: readonly ConfigMistake[] }
   | { readonly event: 'config-unchanged' }

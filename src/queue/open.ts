@@ -40,6 +40,7 @@ import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
+import { createTokenRate, type TokenRate } from './token-rate.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
 export type { FormAnswer } from './ledger/stored-form.ts';
@@ -65,6 +66,7 @@ export interface OpenQueues {
   readonly deadLetters: DeadLetters;
   readonly contents: ContentStore;
   readonly quota: Quota;
+  readonly tokenRate: TokenRate;
   /** The form of what is stored here, against that of this release. */
   readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
@@ -142,6 +144,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     arrive: createArrivals(redis, home),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
+    tokenRate: createTokenRate(redis, home),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
     totals: () => readTotals(redis, shards),

@@ -58,7 +58,7 @@ test('a worker shows what it sent, and `serve` shows the fleet once, however man
   expect((await ask(port, '/livez', 'serve.internal:8025')).status).toBe(200);
   expect((await ask(port, '/metrics', 'rebound.example')).status).toBe(421);
   expect((await ask(port, '/healthz?x')).status).toBe(200);
-  expect((await ask(port, '/v1/messages')).status).toBe(404);
+  expect((await ask(port, '/v1/messages')).status).toBe(401);
   expect(await serve.end()).toBe(0);
   expect(serve.lines().at(-1)).toMatchObject({ event: 'served' });
 });

@@ -9,7 +9,13 @@ const config = (more: string) => withConnector(smtp) + more;
 test('by default both servers listen on the loopback, and a worker shows only what is its own', async () => {
   const { metrics, api } = await goodConfig(config(''));
   expect(metrics).toEqual({ listen: { host: '127.0.0.1', port: 9464 }, connectors: 500, global: false });
-  expect(api).toEqual({ listen: { host: '127.0.0.1', port: 8025 }, hosts: [] });
+  expect(api).toEqual({
+    listen: { host: '127.0.0.1', port: 8025 },
+    hosts: [],
+    proxies: [],
+    tls: null,
+    tokens: [],
+  });
 });
 
 test.each([

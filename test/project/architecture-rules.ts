@@ -77,6 +77,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'room.ts',
       // What metrics ask of Redis as a whole.
       'fleet.ts',
+      // How often a token has been used, over all processes.
+      'token-rate.ts',
       'lanes/survey.ts',
       'ledger/ledger.ts',
       'ledger/dead-letters.ts',
@@ -102,7 +104,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
     floors: [
       ['open.ts'],
-      ['lanes', 'room.ts', 'fleet.ts'],
+      ['lanes', 'room.ts', 'fleet.ts', 'token-rate.ts'],
       ['ledger'],
       ['bullmq', 'sessions'],
       ['jobs.ts'],
@@ -130,7 +132,18 @@ export const rooms: Readonly<Record<string, Room>> = {
   // Rooms own their settings, and the configuration assembles them; so no room may need the configuration.
   config: {
     imports: ['routing', 'transport', 'message'],
-    doors: ['config.ts', 'files.ts', 'issues.ts', 'load.ts', 'suggest.ts', 'watch.ts'],
+    doors: [
+      'config.ts',
+      'files.ts',
+      'issues.ts',
+      'load.ts',
+      'suggest.ts',
+      'watch.ts',
+      // Who may use the HTTP API, for what, and how a token is found.
+      'api.ts',
+      'scopes.ts',
+      'token-check.ts',
+    ],
   },
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
   admin: {
@@ -153,10 +166,10 @@ export const rooms: Readonly<Record<string, Room>> = {
   observability: {
     imports: ['message'],
     types: ['src/worker/events.ts'],
-    doors: ['health.ts', 'log.ts', 'process-events.ts'],
+    doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
   // Entries beside the command line. None of them imports another, and cli alone imports them.
-  http: { imports: entry, floors: [['http.ts', 'server.ts'], ['api', 'ui'], ['*']] },
+  http: { imports: entry, floors: [['http.ts'], ['server.ts', 'api', 'ui'], ['*']] },
   submission: { imports: entry },
   webhooks: { imports: entry },
   outbox: { imports: entry },
@@ -223,12 +236,15 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   '@azure/identity': { values: ['src/transport/oauth/'] },
   '@microsoft/microsoft-graph-client': { values: ['src/transport/graph/'] },
   // Schemas are where foreign data comes in: messages and the configuration file.
-  zod: { values: ['src/message/', 'src/config/'] },
+  zod: { values: ['src/message/', 'src/config/', 'src/http/api/'] },
   yaml: { values: ['src/config/'] },
   // Rooms report events; only the subscriber of the events, and what creates it, know the logger.
   pino: { values: ['src/observability/', 'src/cli/'] },
   // One room has the registry; the others report events.
   '@prometheus-io/client': { values: ['src/metrics/'] },
+  // One room answers HTTP; its handlers know neither.
+  hono: { values: ['src/http/'] },
+  '@hono/node-server': { values: ['src/http/'] },
   commander: { values: ['src/cli/'] },
 };
 

@@ -4,7 +4,9 @@ import { filesUnder, textOf } from '../support/source.ts';
 
 const texts = filesUnder('.').filter((path) => /\.(?:md|ts|mjs|json|ya?ml|acl)$|^(?:Dockerfile|\.ci\/run)$/.test(path));
 /** Not those that a program generates or that have another author. */
-const documents = texts.filter((path) => path.endsWith('.md') && !/^(?:docs\/api|CODE_OF_CONDUCT)\.md$/.test(path));
+const documents = texts.filter(
+  (path) => path.endsWith('.md') && !/^(?:docs\/typescript|CODE_OF_CONDUCT)\.md$/.test(path),
+);
 
 /** Lines of prose: no code, tables, headings, comments. */
 function proseOf(text: string): string[] {

@@ -122,12 +122,12 @@ describe('the package', () => {
     expect(map.sourcesContent).toEqual([textOf('src/errors.ts')]);
   });
 
-  test('exports the types of docs/api.md', () => {
+  test('exports the types of docs/typescript.md', () => {
     const report = apiReport(entriesOf(textOf('package.json')), (path) =>
       readFileSync(join(unpacked, 'dist', path), 'utf8'),
     );
     // If the change is meant: npm run api
-    expect(report).toBe(textOf('docs/api.md'));
+    expect(report).toBe(textOf('docs/typescript.md'));
   });
 
   test('can be imported by its package name', async () => {

@@ -21,6 +21,7 @@ function made(): string[] {
     quota: ['CONNECTOR', 'KIND'],
     laneJob: ['CONNECTOR', 'ID'],
     turn: ['WORKER', 'NUMBER'],
+    tokenRate: ['TOKEN'],
     content: ['SHA256'],
     contentRefs: ['SHA256'],
   };

@@ -1,5 +1,5 @@
 /**
- * Writes docs/api.md, the types of every export of the package, from tsc's declarations. A test fails when it is out of date,
+ * Writes docs/typescript.md, the types of every export of the package, from tsc's declarations. A test fails when it is out of date,
  * so a change of the public surface is always seen in review.
  */
 import { spawnSync } from 'node:child_process';
@@ -18,7 +18,7 @@ try {
   if (status !== 0) throw new Error('tsc failed; its output is above.');
   const entries = entriesOf(readFileSync(join(root, 'package.json'), 'utf8'));
   writeFileSync(
-    join(root, 'docs/api.md'),
+    join(root, 'docs/typescript.md'),
     apiReport(entries, (path) => readFileSync(join(folder, path), 'utf8')),
   );
 } finally {

@@ -75,6 +75,8 @@ export interface HomeKeys extends ShardKeys {
   readonly maintenance: string;
   /** STRING that asks maintenance to look for jobs of the intake that are on no list; it ends by itself. */
   readonly intakeRepair: string;
+  /** STRING until when a token's requests are planned, ms of Redis' clock; it ends by itself. */
+  readonly tokenRate: (token: string) => string;
   /** A message's job in the intake. */
   readonly intakeJob: (id: string) => string;
   /** STRING the shard that a message's row is in, if there are several. */
@@ -114,6 +116,7 @@ export function keysOf(prefix: string): HomeKeys {
     acknowledged: `${prefix}:acknowledged`,
     maintenance: `${prefix}:sweep`,
     intakeRepair: `${prefix}:repair`,
+    tokenRate: (token) => `${prefix}:token:${token}:rate`,
     location: (id) => `${prefix}:place:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,

@@ -1,0 +1,51 @@
+/** Who asks, and what they may do: token, scope, rate, and the From addresses that a token is limited to. */
+import type { ApiToken } from '../../config/api.ts';
+import type { Scope } from '../../config/scopes.ts';
+import { checkToken } from '../../config/token-check.ts';
+import { routingKey } from '../../message/address.ts';
+import type { Problem } from '../problem.ts';
+import type { Tools } from './route.ts';
+
+export type Access =
+  | { readonly ok: true; readonly token: ApiToken }
+  | { readonly ok: false; readonly problem: Problem };
+
+/** `authorization` is the header. RFC 6750 section 2.1; a token in the query would be in every log on the way, and is not taken. */
+export function authenticate(authorization: string | undefined, { config, now }: Tools): Access {
+  const shown = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+  if (shown === undefined) return refused('unauthenticated', 'the header Authorization must be `Bearer TOKEN`');
+  const found = checkToken(config().api.tokens, shown, now());
+  if (found.kind === 'unknown') return refused('unauthenticated', 'the token is not known');
+  if (found.kind === 'expired') return refused('unauthenticated', `the token ${found.token.id} has expired`);
+  return { ok: true, token: found.token };
+}
+
+export function hasScope(token: ApiToken, scope: Scope | 'any'): boolean {
+  return scope === 'any' || token.scopes.has(scope);
+}
+
+export function missingScope(token: ApiToken, scope: Scope | 'any'): Problem {
+  return { code: 'forbidden', detail: `the token ${token.id} does not have the scope ${scope}` };
+}
+
+/** Takes `cost` from the token's rate, over all processes. null if it is within it. */
+export async function takeRate(token: ApiToken, cost: number, { operator }: Tools): Promise<Problem | null> {
+  const { id, ratePerMinute } = token;
+  if (ratePerMinute === null) return null;
+  const waitMs = await (await operator()).tokenRate(id, ratePerMinute, Math.min(cost, ratePerMinute));
+  if (waitMs === 0) return null;
+  const detail = `the token ${id} may make ${ratePerMinute} requests a minute`;
+  return { code: 'rate-limited', detail, retryAfterSeconds: waitMs / 1_000 };
+}
+
+/** Whether the token may send as, read and cancel what comes from this address. null is a message of which no From is known. @public */
+export function mayUse({ from }: ApiToken, address: string | null): boolean {
+  if (from === null) return true;
+  if (address === null) return false;
+  const key = routingKey(address);
+  return from.includes(key) || from.includes(`*@${key.slice(key.lastIndexOf('@') + 1)}`);
+}
+
+function refused(code: Problem['code'], detail: string): Access {
+  return { ok: false, problem: { code, detail } };
+}

@@ -1,0 +1,10 @@
+/**
+ * Every route of the API, in the order of its documentation. To add some: declare them with `route()` in a file of `routes/`, put its
+ * list here, and run `npm run schema`. What a route needs of Redis it takes from `tools.producer` and `tools.operator()`.
+ */
+import type { Route } from './route.ts';
+import { messageRoutes } from './routes/messages.ts';
+import { routingRoutes } from './routes/routing.ts';
+import { tokenRoutes } from './routes/token.ts';
+
+export const routes: readonly Route[] = [...messageRoutes, ...routingRoutes, ...tokenRoutes];

@@ -1,0 +1,92 @@
+/** Schemas that several routes share. A schema with an `id` in its `meta` is a component of the OpenAPI document. */
+import { z } from 'zod';
+import { parseMailbox } from '../../message/address.ts';
+import type { HistoryEntry, MessageStatus } from '../../producer/producer.ts';
+import { ledgerStates } from '../../queue/ledger/ledger.ts';
+
+/** RFC 3339, in UTC. */
+export const time = z.iso
+  .datetime()
+  .meta({ id: 'Time', description: 'RFC 3339, in UTC.', examples: ['2030-01-31T08:00:00.000Z'] });
+
+/** An id of a message: as the message schema has it. */
+export const messageId = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,128}$/)
+  .meta({ description: 'Id of a message.' });
+
+/** An id of a connector. @public */
+export const connectorId = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
+  .meta({ description: 'Id of a connector.' });
+
+/** An address with or without a display name → the bare address in its normal form. */
+export const address = z
+  .string()
+  .max(1_000)
+  .transform((text, context): string => {
+    const parsed = parseMailbox(text);
+    if (parsed.ok) return parsed.value.address;
+    context.addIssue({ code: 'custom', message: parsed.problem, params: { rule: 'address' } });
+    return z.NEVER;
+  });
+
+const recipient = z
+  .object({
+    address: z.string(),
+    outcome: z.enum(['pending', 'accepted', 'deferred', 'rejected', 'uncertain']),
+    code: z.string().nullable().meta({ description: 'Of the last reply, such as `250`.' }),
+    reply: z.string().nullable().meta({ description: 'Text of the last reply.' }),
+  })
+  .meta({ id: 'Recipient' });
+
+/** One entry of a message's history. */
+export const history = z
+  .object({
+    at: time,
+    event: z.string(),
+    connector: z.string().optional(),
+    attempt: z.int().optional(),
+    detail: z.string().optional(),
+  })
+  .meta({ id: 'HistoryEntry' });
+
+/** A message as `status` shows it. */
+export const message = z
+  .object({
+    id: z.string(),
+    state: z.enum(ledgerStates),
+    connector: z.string().nullable().meta({ description: 'null until it is routed.' }),
+    attempts: z.int(),
+    recipients: z.array(recipient),
+    history: z.array(history),
+    messageId: z.string().nullable().meta({ description: 'The header Message-ID, without angle brackets.' }),
+    reason: z.string().nullable().meta({ description: 'Of its dead letter.' }),
+    retryAt: time.nullable(),
+  })
+  .meta({ id: 'Message' });
+
+export function historyOf(entry: HistoryEntry): z.input<typeof history> {
+  return { ...entry, at: timeOf(entry.at) };
+}
+
+export function messageOf({
+  history: entries,
+  messageId: written,
+  retryAt,
+  ...status
+}: MessageStatus): z.input<typeof message> {
+  return {
+    ...status,
+    recipients: [...status.recipients],
+    history: entries.map(historyOf),
+    messageId: written?.replaceAll(/[<>]/g, '') ?? null,
+    retryAt: retryAt === null ? null : timeOf(retryAt),
+  };
+}
+
+/** ms since the epoch → RFC 3339. What came out of Redis may be no time. */
+function timeOf(ms: number): string {
+  return new Date(Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? ms : 0).toISOString();
+}

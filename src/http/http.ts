@@ -1,0 +1,56 @@
+/** The door of this room: the HTTP server of a process, with the health checks and metrics of the process and the API. */
+import type { Config } from '../config/config.ts';
+import { asError } from '../errors.ts';
+import { answerHealth, healthPaths, type HealthAnswers } from '../observability/health.ts';
+import type { ProcessEvent } from '../observability/process-events.ts';
+import { createApi } from './api/app.ts';
+import { openApiDocument } from './api/openapi.ts';
+import type { Tools } from './api/route.ts';
+import { routes } from './api/routes.ts';
+import { createBodyBudget } from './body.ts';
+import { maxBodyBytesInFlight } from './limits.ts';
+import { startServer } from './server.ts';
+
+export interface HttpOptions {
+  readonly tools: Tools;
+  readonly health: HealthAnswers;
+  /** A subscriber of what happens here: the log, and metrics. */
+  readonly tell: (event: ProcessEvent) => void;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  /** Names, proxies and certificates of a new configuration. Tokens are read for each request. */
+  apply(config: Config): void;
+  /** Lets running requests end for a while, and ends streams at once. */
+  close(): Promise<void>;
+}
+
+/** Listens as `api` says. Rejects if it cannot. */
+export async function startHttp({ tools, health, tell }: HttpOptions): Promise<HttpServer> {
+  const stopping = new AbortController();
+  const api = createApi({
+    routes,
+    tools,
+    budget: createBodyBudget(maxBodyBytesInFlight),
+    document: JSON.stringify(openApiDocument(routes)),
+    stopping: stopping.signal,
+    failed: (route, thrown) =>
+      tell({ event: 'request-failed', route, detail: asError(thrown).stack ?? String(thrown) }),
+  });
+  const server = await startServer({
+    settings: tools.config().api,
+    health(request, response) {
+      if (!healthPaths.has(request.url?.split('?', 1)[0] ?? '')) return false;
+      void answerHealth(request, response, health);
+      return true;
+    },
+    api: (request, bindings) => api.fetch(request, bindings),
+    answered: (request) => tell({ event: 'request', ...request }),
+  });
+  return {
+    port: server.port,
+    apply: ({ api: settings }) => server.apply(settings),
+    close: () => server.close(() => stopping.abort()),
+  };
+}
