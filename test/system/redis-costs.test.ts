@@ -83,7 +83,7 @@ test('a message costs Redis no more scripts, commands and bytes than is known', 
   });
   // The more a process has to do, the more of it goes together.
   expect(working.scripts).toBeLessThan(0.8);
-  expect(working.commands).toBeLessThan(62);
+  expect(working.commands).toBeLessThan(46);
   expect(working.bytesToRedis).toBeLessThan(3_300);
   expect(working.bytesFromRedis).toBeLessThan(10_000);
 });

@@ -4,10 +4,10 @@
  */
 import { delayedScoreFactor, jobFields, lockName, priorityScoreFactor, unreachableMax } from './layout.ts';
 
-/** `wakeUp(marker)`: workers of BullMQ that wait for a job look for one. Source: addBaseMarkerIfNeeded.lua. */
+/** `wakeUp(marker)`: workers of BullMQ that wait for a job look for one. Needs `later`. Source: addBaseMarkerIfNeeded.lua. */
 export const luaWakeUp = `
 local function wakeUp(marker)
-  redis.call('ZADD', marker, 0, '0')
+  later('ZADD', marker, 0, '0')
 end
 `;
 
@@ -41,20 +41,23 @@ end
 `;
 
 /**
- * `takeNext(wait, prioritized, active, pc)` → the id of the job that is next, which is active now; nil if none waits. As moveToActive-11.lua
+ * `takeNext(wait, prioritized, active, pc, inWait)` → the id of the job that is next, which is active now; nil if none waits. `inWait`: whether
+ * there is a list of those that wait, as far as is known. Needs `memo`. As moveToActive-11.lua
  * and moveJobFromPrioritizedToActive.lua do it; an old client's marker in the list is no job.
  */
 export const luaTakeNext = `
-local function takeNext(wait, prioritized, active, pc)
-  local id = redis.call('RPOPLPUSH', wait, active)
+local function takeNext(wait, prioritized, active, pc, inWait)
+  local id = inWait ~= false and redis.call('RPOPLPUSH', wait, active)
   while id and string.sub(id, 1, 2) == '0:' do
     redis.call('LREM', active, 1, id)
     id = redis.call('RPOPLPUSH', wait, active)
   end
-  if id then return id end
-  id = redis.call('ZPOPMIN', prioritized)[1]
-  if id then redis.call('LPUSH', active, id)
-  else redis.call('DEL', pc) end
+  if not id then
+    id = redis.call('ZPOPMIN', prioritized)[1]
+    if id then redis.call('LPUSH', active, id)
+    else redis.call('DEL', pc) end
+  end
+  if id then memo.grew(active, 1) end
   return id
 end
 `;
@@ -75,35 +78,37 @@ end
 
 /**
  * `rateWait(limiter, max)` → ms until the rate limit lets a job pass; 0 or less if it does. Its window may be in its last millisecond: the
- * next one then begins with the job that is taken now. Source: getRateLimitTTL.lua.
+ * next one then begins with the job that is taken now. Needs `memo`. Source: getRateLimitTTL.lua.
  */
 export const luaRateWait = `
 local function rateWait(limiter, max)
-  if not max or tonumber(redis.call('GET', limiter) or '0') < max then return 0 end
+  if not max or not memo.isThere(limiter) or tonumber(redis.call('GET', limiter) or '0') < max then return 0 end
   local left = redis.call('PTTL', limiter)
   if left == 0 then redis.call('DEL', limiter) end
   return left
 end
 `;
 
-/** `countTaken(limiter, max, duration)`: one more in the window of the rate limit. Source: prepareJobForProcessing.lua. */
+/** `countTaken(limiter, max, duration)`: one more in the window of the rate limit. Needs `memo`. Source: prepareJobForProcessing.lua. */
 export const luaCountTaken = `
 local function countTaken(limiter, max, duration)
   if not max or max >= ${unreachableMax} then return end
-  if redis.call('INCR', limiter) == 1 then redis.call('PEXPIRE', limiter, math.floor(math.abs(tonumber(duration) or 0))) end
+  if redis.call('INCR', limiter) == 1 then redis.call('PEXPIRE', limiter, math.floor(math.abs(duration or 0))) end
+  memo.wrote(limiter)
 end
 `;
 
 /**
  * `endJob(active, stalled, job, id, token)` → 'ended': the job is in its queue no more. 'lost': its lock is not ours, and nothing was
- * changed. Needs `later`. As removeLock.lua and moveToFinished-14.lua do it for a job that is not kept, without their events.
+ * changed. Needs `later` and `memo`. As removeLock.lua and moveToFinished-14.lua do it for a job that is not kept, without their events.
  */
 export const luaEndJob = `
 local function endJob(active, stalled, job, id, token)
   local lock = job .. '${lockName('')}'
-  if redis.call('GET', lock) ~= token then return 'lost' end
-  redis.call('LREM', active, -1, id)
-  later('SREM', stalled, id)
+  if memo.valueOf(lock) ~= token then return 'lost' end
+  memo.grew(active, -redis.call('LREM', active, -1, id))
+  if memo.isThere(stalled) then later('SREM', stalled, id) end
+  memo.wrote(lock, false)
   later('DEL', job, lock, job .. ':logs')
   return 'ended'
 end

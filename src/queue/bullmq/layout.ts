@@ -143,11 +143,11 @@ local function delayedUntil(delayed)
 end
 `;
 
-/** `limitsOf(meta)` → whether the queue is paused, jobs at once, jobs per window; nil where nothing is set. */
+/** `limitsOf(meta)` → whether the queue is paused, jobs at once, jobs per window, the window in ms; nil where nothing is set. */
 export const luaLimitsOf = `
 local function limitsOf(meta)
-  local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}')
-  return set[1] and true or false, tonumber(set[2] or nil), tonumber(set[3] or nil)
+  local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
+  return set[1] and true or false, tonumber(set[2] or nil), tonumber(set[3] or nil), tonumber(set[4] or nil)
 end
 `;
 
@@ -168,13 +168,6 @@ end
 export const luaSetLimits = `
 local function setLimits(meta, count, max, duration)
   redis.call('HSET', meta, '${metaFields.concurrency}', count, '${metaFields.max}', max, '${metaFields.duration}', duration)
-end
-`;
-
-/** `isPaused(meta)` → whether an operator has paused the queue. */
-export const luaIsPaused = `
-local function isPaused(meta)
-  return redis.call('HEXISTS', meta, '${metaFields.paused}') == 1
 end
 `;
 

@@ -14,6 +14,7 @@ import {
   jobFields,
   lockName,
   luaDelayedUntil,
+  luaLimitsOf,
   metaFields,
   ownFields,
   priorityScoreFactor,
@@ -21,8 +22,8 @@ import {
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
 import { luaWriteRow } from '../ledger/scripts.ts';
 import { luaNow, script } from '../lua/script.ts';
-import { luaLater, luaOnce } from '../lua/turn.ts';
-import { dueKeys, luaDueAt } from './scripts.ts';
+import { luaMemo, luaLater, luaOnce } from '../lua/turn.ts';
+import { dueKeys, luaDueAt, luaInLine } from './scripts.ts';
 
 /**
  * Takes jobs of the intake, up to a number and a size, all under one token; one that was found abandoned before, alone. → ms until the next one is due if none was taken (-1: none
@@ -33,11 +34,11 @@ export const fetchScript = script(
   {
     keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter', 'pc', 'marker'],
     args: ['prefix', 'token', 'lockMs', 'at', 'count', 'maxBytes', 'jobName', 'maxDataBytes', 'maxStalls'],
+    seldom: ['delayed', 'limiter'],
     allowOom: true,
   },
-  /* lua */ `${luaOnce}${luaReadRow}${luaReadLean}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaDropMarkers}${luaRateWait}${luaCountTaken}${luaDelayedUntil}${luaWakeUp}
-local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
-local paused, concurrency, max = set[1], tonumber(set[2] or nil), tonumber(set[3] or nil)
+  /* lua */ `${luaOnce}${luaLater}${luaMemo}${luaReadRow}${luaReadLean}${luaLimitsOf}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaDropMarkers}${luaRateWait}${luaCountTaken}${luaDelayedUntil}${luaWakeUp}
+local paused, concurrency, max, duration = limitsOf(meta)
 -- A job that a worker may have died of goes alone: what was taken with it would be found abandoned with it, until it is given up, too.
 local ids, answer, bytes, alone = {}, { 0 }, 0, false
 local function give(id)
@@ -70,18 +71,20 @@ local function findBeside()
 end
 if once.again then
   for _, id in ipairs(once.again) do
-    if redis.call('GET', prefix .. id .. '${lockName('')}') == token then give(id) end
+    if memo.valueOf(prefix .. id .. '${lockName('')}') == token then give(id) end
   end
   once.taken = once.again
   findBeside()
   return answer
 end
-promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at))
+if memo.isThere(delayed) then promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at)) end
 local limited = 0
-local room = concurrency and concurrency - redis.call('LLEN', active) or tonumber(count)
+local room = concurrency and concurrency - memo.lengthOf(active) or tonumber(count)
 local most = paused and 0 or math.min(room, tonumber(count))
 local function lock(id)
-  redis.call('SET', prefix .. id .. '${lockName('')}', token, 'PX', lockMs)
+  local key = prefix .. id .. '${lockName('')}'
+  redis.call('SET', key, token, 'PX', lockMs)
+  memo.wrote(key, token)
 end
 if max then
   for _ = 1, most do
@@ -89,7 +92,7 @@ if max then
     local id = limited <= 0 and not alone and bytes < tonumber(maxBytes) and takeNext(wait, prioritized, active, pc)
     if not id then break end
     lock(id)
-    countTaken(limiter, max, set[4])
+    countTaken(limiter, max, duration)
     give(id)
   end
 elseif most > 0 then
@@ -103,7 +106,10 @@ elseif most > 0 then
   end
   if fromWait > 0 then redis.call('RPOP', wait, fromWait) end
   if #ids > fromWait then redis.call('ZPOPMIN', prioritized, #ids - fromWait) end
-  if #ids > 0 then redis.call('LPUSH', active, unpack(ids)) end
+  if #ids > 0 then
+    redis.call('LPUSH', active, unpack(ids))
+    memo.grew(active, #ids)
+  end
   for _, id in ipairs(ids) do lock(id) end
 end
 if #ids > 0 then
@@ -114,7 +120,7 @@ if #ids > 0 then
   return answer
 end
 if limited > 0 then return { limited } end
-local next = not paused and delayedUntil(delayed)
+local next = not paused and memo.isThere(delayed) and delayedUntil(delayed)
 return { next and math.max(0, next - tonumber(at)) or -1 }
 `,
 );
@@ -131,7 +137,7 @@ export const arriveScript = script(
     args: ['prefix', 'rows', 'places', 'jobName', 'at'],
     moreArgs: 'given',
   },
-  /* lua */ `${luaWakeUp}
+  /* lua */ `${luaLater}${luaWakeUp}
 local names = {}
 for i = 1, #given, 4 do
   names[#names + 1] = prefix .. given[i]
@@ -200,8 +206,14 @@ return answers
  * 'again': it is to be routed once more.
  */
 export const leaveScript = script(
-  { keys: ['active', 'stalled', 'job', 'rowKey'], args: ['jobId', 'lockToken'], allowOom: true },
-  /* lua */ `${luaLater}${luaEndJob}
+  {
+    keys: ['active', 'stalled', 'job', 'rowKey'],
+    args: ['jobId', 'lockToken'],
+    values: { job: lockName('') },
+    seldom: ['stalled'],
+    allowOom: true,
+  },
+  /* lua */ `${luaLater}${luaMemo}${luaEndJob}
 local row = redis.call('HMGET', rowKey, 'state', 'routed')
 if row[1] == 'queued' and row[2] == '' then return 'again' end
 return endJob(active, stalled, job, jobId, lockToken)
@@ -242,26 +254,33 @@ export const moveScript = script(
       'priority',
     ],
     moreArgs: 'fields',
+    values: { intakeJob: lockName('') },
+    seldom: ['rowKey', 'limiter', 'intakeStalled'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaWriteRow}${luaDueAt}${luaPush}${luaWakeUp}
+  /* lua */ `${luaNow}${luaOnce}${luaInLine}${luaWriteRow}${luaDueAt}${luaPush}${luaWakeUp}
 local lock = intakeJob .. '${lockName('')}'
-if redis.call('GET', lock) ~= token then return 'lost' end
-local row = redis.call('HMGET', rowKey, 'state', 'routed', 'via', 'deadline')
-if row[1] then return { row[1], row[2] or '-', row[3] or '', row[4] or '' } end
+if memo.valueOf(lock) ~= token then return 'lost' end
+local row = memo.isThere(rowKey) and redis.call('HMGET', rowKey, 'state', 'routed', 'via', 'deadline')
+if row and row[1] then return { row[1], row[2] or '-', row[3] or '', row[4] or '' } end
 if redis.pcall('RENAMENX', intakeJob, laneJob) ~= 1 then return 'kept' end
 redis.call('HSET', laneJob, '${ownFields.routing}', routing, '${jobFields.addedAt}', acceptedAt, '${jobFields.priority}', priority,
   '${jobFields.delay}', 0, '${jobFields.starts}', 0)
-redis.call('LREM', intakeActive, -1, intakeId)
-later('SREM', intakeStalled, intakeId)
+memo.grew(intakeActive, -redis.call('LREM', intakeActive, -1, intakeId))
+if memo.isThere(intakeStalled) then later('SREM', intakeStalled, intakeId) end
+memo.wrote(lock, false)
 later('DEL', lock)
 push(wait, prioritized, pc, jobId, tonumber(priority))
 wakeUp(marker)
 -- A lane that is in line already stays where it is; it is also known then.
-local place = redis.call('ZSCORE', ready, connector)
-if not place then redis.call('SADD', lanes, connector) end
-if not place or tonumber(place) > now then sooner(connector, dueAt(true), channel) end
+if not inLine(connector) then
+  local place = redis.call('ZSCORE', ready, connector)
+  if not place then redis.call('SADD', lanes, connector) end
+  if not place or tonumber(place) > now then sooner(connector, dueAt(true), channel)
+  else inLine(connector, true) end
+end
 writeRow(nil, nil)
+memo.wrote(rowKey)
 return 'ok'
 `,
 );

@@ -2,6 +2,7 @@
 import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaSetLimits, luaWaiting } from '../bullmq/layout.ts';
 import { luaWriteRow } from '../ledger/scripts.ts';
 import { lua, luaNow, script } from '../lua/script.ts';
+import { luaMemo, luaOnce } from '../lua/turn.ts';
 import { luaDecrease, luaInForce } from '../lua/adaptive-concurrency.ts';
 import { luaLearn, luaLearnedRate, luaOwnShare, luaWithLearned } from '../lua/learned-rate.ts';
 import { luaHold } from './wait-reasons.ts';
@@ -9,10 +10,22 @@ import { luaHold } from './wait-reasons.ts';
 /** How long what refusals have shown of a connector is kept after the last one, in ms. */
 export const keepRefusalsMs = 3_600_000;
 
+/**
+ * `inLine(connector, isSo)`: noted for the rest of a turn, and so is that it may not be any more. → whether the lane is known to be due,
+ * so that a message that enters it has nothing to write. After `luaOnce`.
+ */
+export const luaInLine = `
+local function inLine(connector, isSo)
+  once.inLine = once.inLine or {}
+  if isSo ~= nil then once.inLine[connector] = isSo end
+  return once.inLine[connector]
+end
+`;
+
 /** → [ms until the next lane is due or -1, lanes that are due and were not claimed, ids…]. Oldest first, so round robin. */
 export const claimScript = script(
   { keys: ['ready'], args: ['count', 'visibilityMs'], moreArgs: 'except', allowOom: true },
-  /* lua */ `${luaNow}
+  /* lua */ `${luaNow}${luaOnce}${luaInLine}
 local skip = {}
 for _, id in ipairs(except) do skip[id] = true end
 local ids = {}
@@ -20,6 +33,7 @@ local due = redis.call('ZRANGEBYSCORE', ready, '-inf', now, 'LIMIT', 0, count + 
 for _, id in ipairs(due) do
   if not skip[id] and #ids < tonumber(count) then
     redis.call('ZADD', ready, 'XX', now + visibilityMs, id)
+    inLine(id, false)
     ids[#ids + 1] = id
   end
 end
@@ -47,7 +61,7 @@ return now
 export const dueKeys = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'] as const;
 
 /** When a lane may have something to do, from its own keys: -1 if it has nothing or is paused. `some`: a job is known to wait. Needs `now` and the keys above. */
-export const luaDueAt = `${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
+export const luaDueAt = `${luaMemo}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
 local function dueAt(some)
   local paused, concurrency, max = limitsOf(meta)
   if paused then return -1 end
@@ -56,9 +70,9 @@ local function dueAt(some)
     due = delayedUntil(delayed)
     if not due then return -1 end
   end
-  due = math.max(due, now + (limitedFor(limiter, max) or 0))
+  if memo.isThere(limiter) then due = math.max(due, now + (limitedFor(limiter, max) or 0)) end
   -- A full lane is woken when one of its jobs ends; the far time is for one whose worker died.
-  if concurrency and redis.call('LLEN', active) >= concurrency then due = math.max(due, now + 30000) end
+  if concurrency and memo.lengthOf(active) >= concurrency then due = math.max(due, now + 30000) end
   return due
 end
 -- Moves a lane forward only: one that is in line keeps its place. Wakes idle processes if it has become due.
@@ -75,8 +89,9 @@ end
  * → ms until due, or -1.
  */
 export const refreshScript = script(
-  { keys: ['ready', 'lanes', ...dueKeys], args: ['connector', 'mode', 'channel'], allowOom: true },
-  /* lua */ `${luaNow}${luaDueAt}
+  { keys: ['ready', 'lanes', ...dueKeys], args: ['connector', 'mode', 'channel'], seldom: ['limiter'], allowOom: true },
+  /* lua */ `${luaNow}${luaOnce}${luaInLine}${luaDueAt}
+inLine(connector, false)
 local due = dueAt()
 redis.call('SADD', lanes, connector)
 if mode == 'sooner' then sooner(connector, due, channel)

@@ -1,12 +1,12 @@
 /** The Lua of a job's way through its lane: taken under a lock, and ended with its result. BullMQ's layout, with fewer commands than BullMQ's. */
 import { luaCountTaken, luaEndJob, luaPromoteDelayed, luaPush, luaRateWait, luaTakeNext } from '../bullmq/job-moves.ts';
-import { jobFields, luaDelayedUntil, lockName, metaFields, unreachableMax } from '../bullmq/layout.ts';
+import { jobFields, luaDelayedUntil, luaLimitsOf, lockName, unreachableMax } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
 import { luaSettle, settleShape } from '../ledger/scripts.ts';
 import { maxTurnBytes } from '../lua/exchange.ts';
 import { luaNow, script } from '../lua/script.ts';
-import { luaLater, luaOnce } from '../lua/turn.ts';
-import { dueKeys } from './scripts.ts';
+import { luaMemo, luaLater, luaOnce } from '../lua/turn.ts';
+import { dueKeys, luaInLine } from './scripts.ts';
 
 /** A turn has given enough: the take is for the next one. */
 export const laterTurn = -2;
@@ -20,9 +20,10 @@ export const takeScript = script(
   {
     keys: ['ready', ...dueKeys, 'pc'],
     args: ['connector', 'channel', 'mode', 'prefix', 'token', 'lockMs', 'at', 'jobName', 'maxDataBytes', 'maxStalls'],
+    seldom: ['delayed', 'limiter'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaOnce}${luaReadRow}${luaReadLean}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaRateWait}${luaCountTaken}${luaDelayedUntil}
+  /* lua */ `${luaNow}${luaOnce}${luaInLine}${luaMemo}${luaReadRow}${luaReadLean}${luaLimitsOf}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaRateWait}${luaCountTaken}${luaDelayedUntil}
 local function read(id)
   local key = prefix .. id
   local job = readLean(key, jobName, maxDataBytes, maxStalls)
@@ -41,24 +42,28 @@ if once.again then
   return { 0, unpack(job) }
 end
 if once.bytes >= ${maxTurnBytes} then return { ${laterTurn} } end
-if redis.call('EXISTS', wait, prioritized, delayed) == 0 then
+if memo.isThere(delayed) then promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at)) end
+-- A key that is named twice counts twice.
+local some = redis.call('EXISTS', prioritized, wait, wait)
+inLine(connector, false)
+if some == 0 and not memo.isThere(delayed) then
   redis.call('ZREM', ready, connector)
   return { -1 }
 end
-promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at))
-local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
-local paused, concurrency, max = set[1], tonumber(set[2] or nil), tonumber(set[3] or nil)
+local paused, concurrency, max, duration = limitsOf(meta)
 local limited = rateWait(limiter, max)
 local count, id = nil, nil
-if not paused and limited <= 0 then
-  count = concurrency and redis.call('LLEN', active) or 0
-  if not concurrency or count < concurrency then id = takeNext(wait, prioritized, active, pc) end
+if some > 0 and not paused and limited <= 0 then
+  count = concurrency and memo.lengthOf(active) or 0
+  if not concurrency or count < concurrency then id = takeNext(wait, prioritized, active, pc, some > 1) end
 end
 local job
 if id then
-  redis.call('SET', prefix .. id .. '${lockName('')}', token, 'PX', lockMs)
+  local lock = prefix .. id .. '${lockName('')}'
+  redis.call('SET', lock, token, 'PX', lockMs)
+  memo.wrote(lock, token)
   once.taken = { id }
-  countTaken(limiter, max, set[4])
+  countTaken(limiter, max, duration)
   job = read(id)
   if mode ~= 'first' then return { 0, unpack(job) } end
   count = count + 1
@@ -66,12 +71,12 @@ if id then
 end
 local due = -1
 if not paused then
-  if redis.call('EXISTS', wait, prioritized) > 0 then due = now
-  else due = delayedUntil(delayed) or -1 end
+  if (id and redis.call('EXISTS', wait, prioritized) or some) > 0 then due = now
+  else due = memo.isThere(delayed) and delayedUntil(delayed) or -1 end
   if due >= 0 then
     if limited > 0 then due = math.max(due, now + limited) end
     -- A full lane is woken when one of its jobs ends; the far time is for one whose worker died.
-    if concurrency and (count or redis.call('LLEN', active)) >= concurrency then due = math.max(due, now + 30000) end
+    if concurrency and (count or memo.lengthOf(active)) >= concurrency then due = math.max(due, now + 30000) end
   end
 end
 if id then
@@ -89,8 +94,14 @@ return { left, unpack(job) }
 
 /** Ends a job that has no result to write. → 'ended', or 'lost' if its lock is another's. */
 export const endScript = script(
-  { keys: ['active', 'stalled', 'job'], args: ['jobId', 'lockToken'], allowOom: true },
-  /* lua */ `${luaLater}${luaEndJob}
+  {
+    keys: ['active', 'stalled', 'job'],
+    args: ['jobId', 'lockToken'],
+    values: { job: lockName('') },
+    seldom: ['stalled'],
+    allowOom: true,
+  },
+  /* lua */ `${luaLater}${luaMemo}${luaEndJob}
 return endJob(active, stalled, job, jobId, lockToken)
 `,
 );
@@ -101,6 +112,8 @@ export const finishScript = script(
     keys: [...settleShape.keys, 'active', 'stalled', 'job'],
     args: [...settleShape.args, 'jobId', 'lockToken'],
     moreArgs: 'values',
+    values: { job: lockName('') },
+    seldom: ['faults', 'attribution', 'stalled'],
     allowOom: true,
   },
   /* lua */ `${luaSettle}${luaEndJob}

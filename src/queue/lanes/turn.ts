@@ -8,7 +8,7 @@ import {
   luaTakeNext,
   luaWakeUp,
 } from '../bullmq/job-moves.ts';
-import { luaDelayedUntil, luaIsPaused, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
+import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
 import { fenceScript } from '../ledger/scripts.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
@@ -17,7 +17,7 @@ import { script, type Lua, type RunScript } from '../lua/script.ts';
 import { luaTurn, turnShape } from '../lua/turn.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
-import { claimScript, refreshScript } from './scripts.ts';
+import { claimScript, luaInLine, refreshScript } from './scripts.ts';
 import { fetchScript, leaveScript, moveScript } from './intake-scripts.ts';
 import { endScript, finishScript, takeScript } from './take-scripts.ts';
 
@@ -34,6 +34,7 @@ const parts: readonly Lua[] = [
 ];
 /** Each after those that it calls. */
 const shared: readonly string[] = [
+  luaInLine,
   luaReadRow,
   luaReadLean,
   luaPush,
@@ -45,7 +46,6 @@ const shared: readonly string[] = [
   luaWaiting,
   luaLimitsOf,
   luaLimitedFor,
-  luaIsPaused,
   luaIncrease,
   luaEndJob,
   luaPromoteDelayed,
@@ -53,7 +53,7 @@ const shared: readonly string[] = [
 const taking: ReadonlySet<Lua> = new Set([fetchScript, takeScript]);
 
 /** @lua */
-export const turnScript = script(turnShape, luaTurn(parts, shared));
+export const turnScript = script(turnShape, luaTurn(parts, shared, ['limitsOf']));
 
 /** The exchange of a worker with a shard. Other scripts than those of a turn run alone. */
 export function openExchange(redis: RedisClient, keys: ShardKeys, worker: string): RunScript {

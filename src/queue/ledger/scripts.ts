@@ -1,8 +1,8 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. */
-import { luaIsPaused } from '../bullmq/layout.ts';
+import { luaLimitsOf } from '../bullmq/layout.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
 import { luaNow, script } from '../lua/script.ts';
-import { luaLater } from '../lua/turn.ts';
+import { luaMemo, luaLater } from '../lua/turn.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. Needs `rowKey`. */
 const luaNote = `
@@ -61,11 +61,12 @@ export const fenceScript = script(
     keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
     args: ['id', 'token', 'open', 'over', 'deadline', 'at', 'uncertain', 'known'],
     moreArgs: 'fields',
+    values: { lock: '' },
+    seldom: ['waitReason'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaNote}${luaTerminal}${luaIsPaused}
-local held, why = unpack(redis.call('MGET', lock, waitReason))
-if held ~= token then return 'lost' end
+  /* lua */ `${luaNow}${luaMemo}${luaNote}${luaTerminal}${luaLimitsOf}
+if memo.valueOf(lock) ~= token then return 'lost' end
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
 if row[2] then
@@ -73,12 +74,15 @@ if row[2] then
   if cjson.decode(row[2]).token == token then return 'go' end
   if over ~= '1' then return 'open' end
 end
-if why == 'fault' or why == 'slow-down' or isPaused(meta) then return 'paused' end
+if limitsOf(meta) then return 'paused' end
+local why = memo.isThere(waitReason) and redis.call('GET', waitReason)
+if why == 'fault' or why == 'slow-down' then return 'paused' end
 if row[1] and tonumber(row[3] or '0') ~= tonumber(known) then return 'open' end
 if row[2] then note(uncertain) end
 if not row[1] then
   if not fields[1] then return 'no-row' end
   redis.call('HSET', rowKey, unpack(fields))
+  memo.wrote(rowKey)
   redis.call('ZADD', unsettled, 'NX', deadline, id)
 end
 local attempts = tonumber(row[3] or '0') + 1
@@ -127,7 +131,7 @@ local function attribute(begun)
     local note = redis.call('HGET', attribution, 'm:' .. id)
     if note and not cjson.decode(note).late then redis.call('HDEL', attribution, 'm:' .. id) end
   end
-  if reached == '0' or token == '' or redis.call('EXISTS', attribution) == 0 then return nil end
+  if reached == '0' or token == '' or not memo.isThere(attribution) then return nil end
   if begun > tonumber(redis.call('HGET', attribution, 'ok') or '0') then
     redis.call('HSET', attribution, 'ok', string.format('%.0f', begun))
   end
@@ -135,7 +139,7 @@ local function attribute(begun)
 end
 `;
 
-export const luaSettle = `${luaLater}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
+export const luaSettle = `${luaLater}${luaMemo}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
 local function settle()
   local row = redis.call('HMGET', rowKey, 'state', 'open', 'n', 'aside', 'begun')
   if row[1] and token ~= '' then
@@ -152,6 +156,7 @@ local function settle()
   if not row[1] then
     if not values[letter + 1] then return 'no-row' end
     redis.call('HSET', rowKey, unpack(values, letter + 1))
+    memo.wrote(rowKey)
   end
   local n = tonumber(row[3] or '0') + 1
   redis.call('HSET', rowKey, 'state', state, 'updatedAt', at, 'recipients', recipients, 'retryAt', retryAt,
@@ -172,13 +177,12 @@ local function settle()
     redis.call('ZREM', letters, id)
   end
   local answer = 'ok'
-  if reached ~= '0' then redis.call('HINCRBY', stats, 'sent', 1) end
+  if reached ~= '0' then later('HINCRBY', stats, 'sent', 1) end
   -- A fault that refusals of mail have shown ends with a mail that is taken, and with nothing less.
-  local some = redis.call('EXISTS', faults, attribution) > 0
-  if some and connectorWorks == '1' and redis.call('EXISTS', faults) == 1
+  if connectorWorks == '1' and memo.isThere(faults)
     and (reached ~= '0' or redis.call('HEXISTS', faults, 'within') == 0) then answer = increase(faults) end
   if row[4] and countAttempt == '1' then redis.call('HDEL', rowKey, 'aside') end
-  if some and redis.call('EXISTS', attribution) == 1 then
+  if memo.isThere(attribution) then
     local answered = attribute(tonumber(row[5] or '0'))
     if answer == 'ok' and answered then answer = answered end
   end

@@ -12,6 +12,10 @@ export interface ScriptShape<Key extends string = string, Arg extends string = s
   readonly moreKeys?: string;
   /** Name of a Lua table with the arguments that follow the named ones. */
   readonly moreArgs?: string;
+  /** Of these keys, each with what follows, the script asks for the value by `valueOf` (turn.ts). */
+  readonly values?: Readonly<Partial<Record<NoInfer<Key>, string>>>;
+  /** Keys that are seldom there: the script asks by `isThere` (turn.ts). */
+  readonly seldom?: readonly NoInfer<Key>[];
   /** It runs although Redis has reached `maxmemory`: it serves messages that were accepted. Not for what stores new ones. */
   readonly allowOom?: true;
 }
