@@ -14,6 +14,8 @@ export const errorCodes = {
     'Too few replicas confirmed the message in time, or the master that took it was lost. Call again with the same id.',
   'format-newer': 'A newer release of Postlane wrote this data; this release does not know its form.',
   'producer-closed': 'The producer was used after close().',
+  'not-indexed': 'Messages are not indexed by this filter; `issues` names it and the setting.',
+  'query-invalid': 'The query has a filter, a limit or a cursor of no valid form; `issues` names it.',
   'not-found': 'No message, dead letter or connector with this id.',
   'attachment-missing': 'Stored content that a message refers to is gone from Redis, or is not what its hash says.',
   timeout: 'A wait ended before what it waited for happened.',

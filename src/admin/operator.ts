@@ -6,10 +6,12 @@ import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import { readFleet, type FleetQuestion, type FleetSnapshot } from './fleet.ts';
 import { wireOf } from './letter-wire.ts';
+import { seenOf, type Seen } from './messages.ts';
+import { resolveHeld } from './resolve.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
-import { decodeIntake, encodeWire, jobIdOf } from '../queue/jobs.ts';
+import { decodeIntake, jobIdOf } from '../queue/jobs.ts';
+import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
-import type { LedgerRow } from '../queue/ledger/ledger.ts';
 import { jobName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
@@ -27,6 +29,8 @@ export interface OperatorOptions {
   /** Every command answers within this time, in ms. */
   readonly timeoutMs: number;
   readonly limits: MessageLimits;
+  /** As the workers have it. Default: that of a configuration without it. */
+  readonly index?: IndexSettings;
 }
 
 /**
@@ -35,7 +39,7 @@ export interface OperatorOptions {
  */
 type Replayed = 'replayed' | 'already' | 'held' | 'unreadable' | 'not-found';
 
-export interface Operator {
+export interface Operator extends Seen {
   readonly lanes: Lanes;
   readonly deadLetters: DeadLetters;
   readonly quota: Pick<Quota, 'used'>;
@@ -72,7 +76,12 @@ export interface Operator {
 }
 
 /** Connects; throws `redis-unavailable` if Redis is away. */
-export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOptions): Promise<Operator> {
+export async function openOperator({
+  redis: at,
+  timeoutMs,
+  limits,
+  index = defaultIndex,
+}: OperatorOptions): Promise<Operator> {
   const redis = connectFailFast(at, timeoutMs, 'postlane-cli');
   redis.on('error', () => undefined);
   try {
@@ -82,7 +91,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     throw error;
   }
   const { reservePercent = defaultReservePercent } = at;
-  const open = openQueues(redis, { ...at, failFast: true, limits: () => limits });
+  const open = openQueues(redis, { ...at, failFast: true, limits: () => limits, searched: () => index });
   if ((await open.form.read()).kind === 'waits') {
     redis.disconnect();
     throw new PostlaneError('format-newer', 'what is stored was written by a newer release of Postlane');
@@ -114,6 +123,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
     deadLetters,
     quota: open.quota,
     tokenRate: open.tokenRate,
+    ...seenOf(open),
     reservePercent,
     room: () => open.room(reservePercent),
 
@@ -142,39 +152,7 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
       return released ? 'replayed' : 'already';
     },
 
-    async resolve(id, as, { now, lifetimeMs, retentionMs }) {
-      const row = await ledger.read(id);
-      if (row === null || row.state !== 'held') return false;
-      const entry = { at: now, event: 'resolved', detail: `as ${as}` };
-      if (as === 'retry') {
-        const letter = await deadLetters.get(id);
-        if (letter === null) return false;
-        const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via: null };
-        if (!(await ledger.release(id, release))) return false;
-        await enqueue(letter, letter.data);
-        await deadLetters.drop(id, letter);
-        return true;
-      }
-      const letter = await deadLetters.get(id);
-      const recipients = row.recipients.map((recipient) =>
-        recipient.outcome === 'uncertain' && as === 'sent' ? { ...recipient, outcome: 'accepted' as const } : recipient,
-      );
-      const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
-      const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
-      // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
-      const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits) : null;
-      const closed = await ledger.close(row, {
-        state,
-        recipients,
-        entry,
-        reason: state === 'sent' ? null : as === 'sent' ? 'rejected' : 'uncertain',
-        retentionMs,
-        deadLetter: rest,
-      });
-      if (!closed) return false;
-      if (letter !== null && rest === null) await releaseContents(letter);
-      return true;
-    },
+    resolve: (id, as, how) => resolveHeld(id, as, how, { ledger, deadLetters, limits, enqueue, releaseContents }),
 
     async drop(id) {
       const letter = await deadLetters.get(id);
@@ -189,16 +167,4 @@ export async function openOperator({ redis: at, timeoutMs, limits }: OperatorOpt
 
     close: () => redis.disconnect(),
   };
-}
-
-/** What remains of a held message's dead letter once the uncertain recipients are known to have it; null if no recipient remains. */
-function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits): DeadLetter | null {
-  const refused = new Set(row.recipients.flatMap(({ address, outcome }) => (outcome === 'rejected' ? [address] : [])));
-  const recipients = letter.recipients.filter(({ address }) => refused.has(address));
-  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
-  if (recipients.length === 0 || !decoded.ok) return null;
-  const { message } = decoded.job;
-  const envelope = { ...message.envelope, to: recipients.map(({ address }) => address) };
-  const reply = recipients[0]?.reply ?? null;
-  return { ...letter, reason: 'rejected', recipients, reply, data: encodeWire({ ...message, envelope }) };
 }

@@ -36,9 +36,9 @@ export async function openProducer({ redis, message, retention }: Config): Promi
   return createProducer({ redis, message, timeoutMs: redisTimeoutMs, retentionMs: retention.ledgerMs });
 }
 
-export async function openOperator({ redis, message }: Config): Promise<Operator> {
+export async function openOperator({ redis, message, index }: Config): Promise<Operator> {
   const admin = await import('../admin/operator.ts');
-  return admin.openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message });
+  return admin.openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message, index });
 }
 
 /** The connector of that id, or a UsageError that names the one that was probably meant. */

@@ -39,6 +39,8 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
   'redis-unacknowledged': { exit: 1, next: null },
   'format-newer': { exit: 1, next: 'Use the `postlane` of the release that the workers run.' },
   'producer-closed': { exit: 1, next: null },
+  'not-indexed': { exit: 2, next: 'See docs/search.md for what is indexed, and since when.' },
+  'query-invalid': { exit: 2, next: null },
   'not-found': { exit: 1, next: null },
   'attachment-missing': { exit: 1, next: null },
   timeout: { exit: 1, next: null },

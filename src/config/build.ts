@@ -25,6 +25,7 @@ export function buildConfig(file: ConfigFile): Config {
     retry: buildRetry(file.retry),
     retention: {
       ledgerMs: retention.ledger,
+      contentMs: retention.content,
       deadLetterMs: retention.deadLetters,
       deadLetterCount: retention.deadLetterCount,
     },
@@ -35,6 +36,8 @@ export function buildConfig(file: ConfigFile): Config {
       healthPort: worker.health.port ?? null,
       healthHost: worker.health.host,
     },
+    index: file.index,
+    events: file.events,
     metrics: file.metrics,
     api: buildApi(file.api),
     log: file.log,

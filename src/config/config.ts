@@ -65,7 +65,24 @@ export interface Config {
   readonly connectors: readonly ConnectorConfig[];
   readonly message: MessageLimits;
   readonly retry: RetrySettings;
-  readonly retention: { readonly ledgerMs: number; readonly deadLetterMs: number; readonly deadLetterCount: number };
+  readonly retention: {
+    readonly ledgerMs: number;
+    /** Of sent messages; 0 is none. */
+    readonly contentMs: number;
+    readonly deadLetterMs: number;
+    readonly deadLetterCount: number;
+  };
+  /** What messages can be found by. */
+  readonly index: {
+    readonly recipients: boolean;
+    readonly from: boolean;
+    readonly metadata: readonly string[];
+    readonly subject: boolean;
+    readonly messageId: boolean;
+    readonly buckets: number;
+    readonly recipientsPerMessage: number;
+  };
+  readonly events: { readonly maxBytes: number };
   readonly worker: {
     /** Messages that one process sends at once. */
     readonly slots: number;

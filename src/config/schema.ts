@@ -9,6 +9,7 @@ import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
+import { events, index } from './seen.ts';
 import * as value from './values.ts';
 
 /** The id is part of a queue's name (`lane-<id>`), in which BullMQ allows no colon. */
@@ -241,6 +242,12 @@ export const configSchema = z.strictObject({
         .duration(3650)
         .prefault('7d')
         .describe('How long a settled message can be looked up and its id stays in use.'),
+      content: value
+        .durationOrNone(3650)
+        .prefault('0s')
+        .describe(
+          'How long the content of a sent message is kept, so that it can be seen and sent again; `0s` is not at all.',
+        ),
       deadLetters: value.duration(3650).prefault('30d').describe('How long a dead letter is kept.'),
       deadLetterCount: z
         .int()
@@ -251,6 +258,8 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('How long finished messages are kept.'),
+  index,
+  events,
   worker,
   metrics,
   api,

@@ -36,6 +36,17 @@ export function duration(maxDays: 1 | 20 | 3650) {
   return textAs('duration', read, must);
 }
 
+/** The same, or 0 for nothing: `0s`. */
+export function durationOrNone(maxDays: 3650) {
+  const must = 'must be 0s, or a whole number above 0 and a unit: 500ms, 30s, 15m, 24h or 7d';
+  const read = (text: string): Reading<number> => {
+    const value = /^0(?:ms|s|m|h|d)$/.test(text) ? 0 : parseDurationMs(text);
+    if (value === null) return { must };
+    return value > maxDays * dayMs ? { must: `must not be longer than ${maxDays}d` } : { value };
+  };
+  return textAs('duration', read, must);
+}
+
 /** Bytes: a number of them, or text with a unit. */
 export const size = z
   .union([z.int().min(1), z.string()])

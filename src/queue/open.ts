@@ -30,6 +30,12 @@ import {
 } from './fleet.ts';
 import { createQuota, type Quota } from './lanes/quota.ts';
 import { openExchange } from './lanes/turn.ts';
+import { createDayNotes } from './journal/days.ts';
+import { createEventLog, type EventLog } from './journal/events.ts';
+import { defaultIndex, type IndexSettings } from './journal/index-entries.ts';
+import { createNotes, plainNotes, type Notes } from './journal/notes.ts';
+import { createCounters, type Counters } from './journal/stats.ts';
+import { createUpkeep, type Upkeep } from './journal/upkeep.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
@@ -39,6 +45,7 @@ import { blockingOf, type RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
+import { createSearch, type FindMessages } from './search/search.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 import { createTokenRate, type TokenRate } from './token-rate.ts';
 
@@ -71,6 +78,13 @@ export interface OpenQueues {
   readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
   readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
+  /** Finds messages. */
+  readonly find: FindMessages;
+  /** What happened, for webhooks, live views and others. */
+  readonly events: EventLog;
+  /** Counts of five minutes. */
+  readonly counters: Counters;
+  readonly upkeep: Upkeep;
   /** For metrics: of all shards, and of all servers. */
   readonly totals: () => Promise<LedgerTotals>;
   readonly condition: () => Promise<ServerCondition | null>;
@@ -106,13 +120,17 @@ export interface OpenOptions {
   readonly retentionMs?: () => number;
   /** Of messages; jobs have theirs by them. */
   readonly limits?: () => MessageLimits;
+  /** For workers: what is indexed of the messages that they route and send. Default: nothing. */
+  readonly index?: () => IndexSettings;
+  /** What is searched in: what the workers index. Default: the same. */
+  readonly searched?: () => IndexSettings;
 }
 
 const weekMs = 7 * 24 * 3_600_000;
 
 export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues {
   const { prefix, shards: count = 1, failFast = false, newMail = false, retentionMs = () => weekMs } = options;
-  const { limits = () => defaultMessageLimits } = options;
+  const { limits = () => defaultMessageLimits, index } = options;
   const boundsOf = (queueName: string): JobBounds => ({
     maxDataBytes: maxDataBytesOf(limits(), queueName !== intakeName),
     maxStalls,
@@ -125,6 +143,8 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const alone: RunScript = (called, input) => run(redis, called, input);
   const exchanges = shards.all.map((keys) => (worker === undefined ? alone : openExchange(redis, keys, worker)));
   const runIn = (shard: number): RunScript => exchanges[shard] ?? alone;
+  const noteDay = createDayNotes(redis, Date.now);
+  const notes = index === undefined ? plainNotes : createNotes({ salt: prefix, index, retentionMs, noteDay });
   const locks = new Map<string, Locks>();
   // Of one shard, for all its queues.
   const locksOf = (shard: number, lockMs: number): Locks => {
@@ -135,11 +155,13 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const keyOf = (name: string): string => home.queue(intakeName, name);
   const intake = shared[0]!.queue(intakeName);
   intake.on('error', () => undefined);
+  const own = rowsAndLanes(redis, shards, shared, retentionMs, runIn, notes);
   return {
-    ...rowsAndLanes(redis, shards, shared, retentionMs, runIn),
+    ...own,
+    ...seenIn(redis, shards, own.ledger, options),
     keys: home,
     shards,
-    views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs)),
+    views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes)),
     intake,
     arrive: createArrivals(redis, home),
     contents: createContentStore(redis, home),
@@ -233,19 +255,40 @@ function rowsAndLanes(
   queues: readonly SharedQueues[],
   retentionMs: () => number,
   runIn: (shard: number) => RunScript,
+  notes: Notes,
 ): Pick<OpenQueues, 'lanes' | 'ledger' | 'deadLetters'> {
   const location = createLocation(redis, shards, retentionMs);
-  const ledger = createLedger(redis, shards, location, runIn);
+  const ledger = createLedger(redis, shards, location, runIn, notes);
   return {
     ledger,
-    lanes: createLanes(redis, shards, queues, { ledger, location }, runIn),
+    lanes: createLanes(redis, shards, queues, { ledger, location }, runIn, notes),
     deadLetters: createDeadLetters(redis, shards),
   };
 }
 
-function viewOf(redis: RedisClient, shards: Shards, queues: SharedQueues, retentionMs: () => number): ShardView {
+function seenIn(
+  redis: RedisClient,
+  shards: Shards,
+  ledger: Ledger,
+  { prefix, index, searched = index ?? (() => defaultIndex) }: OpenOptions,
+): Pick<OpenQueues, 'find' | 'events' | 'counters' | 'upkeep'> {
   return {
-    ...rowsAndLanes(redis, shards, [queues], retentionMs, () => (called, input) => run(redis, called, input)),
+    find: createSearch({ redis, shards, ledger, salt: prefix, index: searched }),
+    events: createEventLog(redis, shards),
+    counters: createCounters(redis, shards),
+    upkeep: createUpkeep(redis, shards),
+  };
+}
+
+function viewOf(
+  redis: RedisClient,
+  shards: Shards,
+  queues: SharedQueues,
+  retentionMs: () => number,
+  notes: Notes,
+): ShardView {
+  return {
+    ...rowsAndLanes(redis, shards, [queues], retentionMs, () => (called, input) => run(redis, called, input), notes),
     keys: shards.home,
     recoverStalled: (connectorId, stalledMs) => queues.steps(laneName(connectorId), { stalledMs }).recoverStalled(),
   };

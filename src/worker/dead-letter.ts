@@ -5,6 +5,7 @@ import { encodeWire } from '../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../queue/ledger/dead-letters.ts';
 import { endStateOf, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import { commit, type LedgerTools, type LedgerWrite } from './ledger-write.ts';
+import { shownOf } from './shown.ts';
 
 /** The content of a job as it was found. */
 export type Found = Pick<DeadLetter, 'data' | 'form' | 'text'>;
@@ -54,7 +55,8 @@ export async function deadLetterMessage(
     code: null,
     reply: why,
   }));
-  const body = { id, found: { data: encodeWire(message), form: 'json' as const }, recipients, ...about };
+  const found = { data: encodeWire(message), form: 'json' as const };
+  const body = { id, found, recipients, ...about, ...shownOf(message, undefined) };
   await commit(deadLetter(body, reason, about.connector, why, tools), tools);
 }
 
@@ -64,10 +66,12 @@ interface Body {
   readonly recipients: readonly RecipientState[];
   readonly acceptedAt: number;
   readonly messageId: string;
+  readonly from?: string | null;
+  readonly metadata?: Readonly<Record<string, string>> | null;
 }
 
 function deadLetter(
-  { id, found, recipients, acceptedAt, messageId }: Body,
+  { id, found, recipients, acceptedAt, messageId, from = null, metadata = null }: Body,
   reason: DeadReason,
   connector: string | null,
   why: string,
@@ -79,7 +83,7 @@ function deadLetter(
   const rejected = recipients.filter(({ outcome }) => outcome !== 'accepted');
   const dead = rejected.map(({ address, code }) => ({ address, code, reply }));
   return {
-    row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at },
+    row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at, from, metadata },
     token: null,
     settlement: {
       state: endStateOf({ recipients }),

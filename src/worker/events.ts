@@ -133,7 +133,9 @@ export type WorkerEvent =
   | { readonly event: 'error'; readonly id: string | null; readonly where: string; readonly detail: string }
   | { readonly event: 'lane-orphaned'; readonly connector: string; readonly waiting: number; readonly rerouted: number }
   | { readonly event: 'dead-letters-trimmed'; readonly count: number }
-  | { readonly event: 'contents-trimmed'; readonly count: number };
+  | { readonly event: 'contents-trimmed'; readonly count: number }
+  /** Consumers had not read them; each is told of a gap. */
+  | { readonly event: 'events-dropped'; readonly count: number };
 
 /** Messages of a connector that may be on their way at once: in force and configured; null where the connector is gone. */
 interface Concurrency {

@@ -26,6 +26,7 @@ import { setInvalidAside, setUnsoundAside } from './unsound-jobs.ts';
 import { deadlineOf } from './attempt/deliver.ts';
 import { readHead } from './raw-head.ts';
 import type { Scheduler } from './scheduler.ts';
+import { shownOf } from './shown.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */
@@ -240,6 +241,7 @@ export async function enterLane(
     recipients: message.envelope.to.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     acceptedAt,
     deadline: known ? expected.deadline : deadlineOf({ message, acceptedAt }, lifetimeMs),
+    ...shownOf(message, config.index),
   };
   const entered = (status: IdStatus, moved: boolean): Entered => {
     if (status.kind !== 'new') return status;

@@ -1,5 +1,6 @@
 /** What a worker needs to know of the configuration. The configuration's own type satisfies it; no room imports `config`. */
 import type { Mailbox, MessageLimits } from '../message/message.ts';
+import type { IndexSettings } from '../queue/journal/index-entries.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 
 /** How a connector's mail is tried. Times in ms. */
@@ -30,7 +31,17 @@ export interface WorkerConfig {
   readonly connectors: readonly ConnectorConfig[];
   readonly message: MessageLimits;
   readonly retry: { readonly lifetimeMs: number };
-  readonly retention: { readonly ledgerMs: number; readonly deadLetterMs: number; readonly deadLetterCount: number };
+  readonly retention: {
+    readonly ledgerMs: number;
+    readonly deadLetterMs: number;
+    readonly deadLetterCount: number;
+    /** How long the content of a sent message is kept. Default: 0, not at all. */
+    readonly contentMs?: number;
+  };
+  /** What messages are found by. Default: recipients, and Message-IDs. */
+  readonly index?: IndexSettings;
+  /** Bytes of events that wait for their readers, over all shards. Default: 64 MiB. */
+  readonly events?: { readonly maxBytes: number };
   readonly worker: {
     readonly slots: number;
     readonly drainMs: number;

@@ -7,7 +7,7 @@
 import { settlesWithin } from '../async/timeout.ts';
 import type { Intake } from '../queue/lanes/intake.ts';
 import type { MessageLimits } from '../message/message.ts';
-import type { Lanes } from '../queue/lanes/lanes.ts';
+import { defaultIndex } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
 import { connectPatient, reasonOf, type RedisClient } from '../queue/redis/connection.ts';
 import { durabilityWarnings } from '../queue/redis/durability.ts';
@@ -24,6 +24,7 @@ import { createLaneWorkers } from './lane-workers.ts';
 import type { LedgerTools } from './ledger-write.ts';
 import { maintain, maintainUntil } from './maintenance/maintenance.ts';
 import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
+import { reportRecovery } from './recovery.ts';
 import { changesBetween } from './reload.ts';
 import { createRoomWatch } from './room-watch.ts';
 import { routingOf, type RouterTools, type Routing } from './router.ts';
@@ -132,6 +133,8 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       await gate.note();
       for (const warning of [...warnings, ...(await open.countWarnings())])
         emit({ event: 'redis-warning', ...warning });
+      // Before the first lane is there: what is indexed from the beginning is complete.
+      await open.upkeep.noteFields(parts.routing().config.index ?? defaultIndex);
       await setLimits();
       if (stopping.signal.aborted) return;
       subscriber = await subscribe(redis, name, open.shards, parts.announcements);
@@ -166,19 +169,6 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
 
 const bytesInFlightOf = ({ config }: Routing): number => config.worker.maxBytesInFlight ?? Infinity;
 
-/** Gives the lane its limits back, as far as its server bears them. */
-async function reportRecovery(
-  connector: string,
-  how: 'recovered' | 'raised',
-  limits: ConnectorConfig['limits'] | undefined,
-  lanes: Lanes,
-  emit: Listener,
-): Promise<void> {
-  const concurrency = limits === undefined ? null : await lanes.setLimits(connector, limits);
-  const event = how === 'recovered' ? 'connector-recovered' : 'concurrency-raised';
-  emit({ event, connector, concurrency, configured: limits?.concurrency ?? null });
-}
-
 /** The parts of a worker, joined. Nothing is started. */
 function buildParts(options: WorkerOptions) {
   const timing = { ...defaultTiming, ...options.timing };
@@ -193,7 +183,8 @@ function buildParts(options: WorkerOptions) {
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
 
   const limits = (): MessageLimits => routing.config.message;
-  const open = openQueues(redis, { ...options.redis, retentionMs, limits, worker: options.name });
+  const index = () => routing.config.index ?? defaultIndex;
+  const open = openQueues(redis, { ...options.redis, retentionMs, limits, index, worker: options.name });
   const { keys, lanes, ledger, contents, intake } = open;
   const gate = createFormatGate(open.form, emit);
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
@@ -262,6 +253,7 @@ function buildParts(options: WorkerOptions) {
     views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
     deadLetters: open.deadLetters,
+    journal: open,
     lateResultMs: timing.lateResultMs,
     laneWorker: (connectorId) => laneWorkers.of(connectorId),
     everyMs: timing.maintenanceMs,

@@ -80,6 +80,11 @@ export const rooms: Readonly<Record<string, Room>> = {
       // How often a token has been used, over all processes.
       'token-rate.ts',
       'lanes/survey.ts',
+      'search/search.ts',
+      'journal/events.ts',
+      'journal/stats.ts',
+      'journal/upkeep.ts',
+      'journal/index-entries.ts',
       'ledger/ledger.ts',
       'ledger/dead-letters.ts',
       'ledger/content.ts',
@@ -104,9 +109,10 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
     floors: [
       ['open.ts'],
-      ['lanes', 'room.ts', 'fleet.ts', 'token-rate.ts'],
+      ['lanes', 'room.ts', 'fleet.ts', 'token-rate.ts', 'search'],
       ['ledger'],
-      ['bullmq', 'sessions'],
+      // What the scripts write beside a message's state: index, events and counters.
+      ['bullmq', 'sessions', 'journal'],
       ['jobs.ts'],
       ['lua'],
       ['redis'],
@@ -148,7 +154,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
   admin: {
     imports: parts,
-    doors: ['operator.ts', 'fleet.ts', 'doctor/findings.ts'],
+    doors: ['operator.ts', 'messages.ts', 'fleet.ts', 'doctor/findings.ts'],
     floors: [['operator.ts'], ['*'], ['doctor'], ['letter-wire.ts']],
   },
   // It counts what events say and shows what it is handed. It takes the types of both, and reads nothing by itself.

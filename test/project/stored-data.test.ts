@@ -22,6 +22,9 @@ function made(): string[] {
     laneJob: ['CONNECTOR', 'ID'],
     turn: ['WORKER', 'NUMBER'],
     tokenRate: ['TOKEN'],
+    stats: ['TIME'],
+    connectorSlot: ['TIME'],
+    find: ['SET'],
     content: ['SHA256'],
     contentRefs: ['SHA256'],
   };

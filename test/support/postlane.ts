@@ -2,7 +2,7 @@
 import { onTestFinished } from 'vitest';
 import { createProducer, type Producer, type ProducerOptions } from '../../src/producer/producer.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
-import { openOperator, type Operator } from '../../src/admin/operator.ts';
+import { openOperator, type Operator, type OperatorOptions } from '../../src/admin/operator.ts';
 import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import {
   createRecordingTransport,
@@ -126,11 +126,13 @@ export async function testOperator(
   prefix: string,
   url = redisUrl(),
   redis: RedisSettings & { readonly shards?: number } = { url },
+  rest: Partial<Pick<OperatorOptions, 'index' | 'limits'>> = {},
 ): Promise<Operator> {
   const operator = await openOperator({
     redis: { shards: shardCount(), ...redis, prefix },
     timeoutMs: 30_000,
     limits: defaultMessageLimits,
+    ...rest,
   });
   onTestFinished(() => operator.close());
   return operator;

@@ -1,6 +1,7 @@
 /** What all functions of the lanes share: the connection, each lane's queue, and the keys of its shard. */
 import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
+import type { Notes } from '../journal/notes.ts';
 import type { RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { laneName, type ShardKeys } from '../redis/keys.ts';
@@ -21,6 +22,8 @@ export interface LaneContext {
   readonly shared: (connectorId: string) => SharedQueues;
   readonly shardKeys: (connectorId: string) => ShardKeys;
   readonly laneKeys: (connectorId: string) => LaneKeys;
+  /** What is indexed and counted of a message that enters a lane. */
+  readonly notes: Notes;
 }
 
 /** `queues`: of each shard. */
@@ -29,6 +32,7 @@ export function createLaneContext(
   shards: Shards,
   queues: readonly SharedQueues[],
   runIn: (shard: number) => RunScript,
+  notes: Notes,
 ): LaneContext {
   const made = new Map<string, Queue>();
   const tables = new Map<string, LaneKeys>();
@@ -38,6 +42,7 @@ export function createLaneContext(
     runIn,
     shards,
     shared,
+    notes,
     shardKeys: (connectorId) => shards.keysOf(connectorId),
 
     queue(connectorId) {

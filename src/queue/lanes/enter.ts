@@ -45,14 +45,15 @@ export async function enterLane(
 }
 
 async function enterHere(
-  { queue, shared, shardKeys, laneKeys }: LaneContext,
+  { queue, shared, shardKeys, laneKeys, notes }: LaneContext,
   connectorId: string,
   { data, opts }: LaneEntry,
   row: NewRow,
   requeued: boolean,
 ): Promise<IdStatus> {
   const { id, deadline } = row;
-  const { unsettled, ready, lanes, wake, ledger } = shardKeys(connectorId);
+  const keys = shardKeys(connectorId);
+  const { unsettled, ready, lanes, wake, ledger } = keys;
   const addOn = bind(enterLua, {
     keys: { rowKey: ledger(id), unsettled, ready, lanes, ...laneKeys(connectorId) },
     args: {
@@ -62,6 +63,7 @@ async function enterHere(
       connector: connectorId,
       channel: wake,
       requeued: requeued ? 1 : 0,
+      journal: notes.ofRow(keys, row),
     },
     moreArgs: rowFields(row),
   });
@@ -86,7 +88,7 @@ export interface MovedJob {
  * a key stays in its slot.
  */
 export async function moveIntoLane(
-  { shards, runIn, laneKeys }: LaneContext,
+  { shards, runIn, laneKeys, notes }: LaneContext,
   { jobId, token }: MovedJob,
   routing: Routed,
   priority: number,
@@ -125,6 +127,7 @@ export async function moveIntoLane(
       routing: JSON.stringify(routing),
       acceptedAt: routing.acceptedAt,
       priority,
+      journal: notes.ofRow(home, row),
     },
     moreArgs: rowFields(row),
   });

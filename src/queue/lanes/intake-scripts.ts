@@ -252,6 +252,7 @@ export const moveScript = script(
       'routing',
       'acceptedAt',
       'priority',
+      'journal',
     ],
     moreArgs: 'fields',
     values: { intakeJob: lockName('') },

@@ -3,6 +3,7 @@ import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
 import type { Routed } from '../jobs.ts';
 export type { MovedJob } from './enter.ts';
+import type { Notes } from '../journal/notes.ts';
 import type { IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import type { RunScript } from '../lua/script.ts';
@@ -34,8 +35,9 @@ export function createLanes(
   queues: readonly SharedQueues[],
   rows: { readonly ledger: Pick<Ledger, 'idStatus'>; readonly location: Location },
   runIn: (shard: number) => RunScript,
+  notes: Notes,
 ): Lanes {
-  const context = createLaneContext(redis, shards, queues, runIn);
+  const context = createLaneContext(redis, shards, queues, runIn, notes);
   const ready = createReadyLanes(context);
   const attribution = createAttributions(context, ready);
   const slowed = new Set<string>();

@@ -1,10 +1,12 @@
 /** The Lua of the `ready` set: which lanes may have something to do, and from when. */
 import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaSetLimits, luaWaiting } from '../bullmq/layout.ts';
 import { luaWriteRow } from '../ledger/scripts.ts';
+import { luaJournal, luaJournalFault } from '../journal/lua.ts';
 import { lua, luaNow, script } from '../lua/script.ts';
 import { luaMemo, luaOnce } from '../lua/turn.ts';
 import { luaDecrease, luaInForce } from '../lua/adaptive-concurrency.ts';
 import { luaLearn, luaLearnedRate, luaOwnShare, luaWithLearned } from '../lua/learned-rate.ts';
+import { luaTally } from '../lua/tally.ts';
 import { luaHold } from './wait-reasons.ts';
 
 /** How long what refusals have shown of a connector is kept after the last one, in ms. */
@@ -111,7 +113,7 @@ return math.max(0, math.ceil(due - now))
 export const enterLua = lua(
   {
     keys: ['rowKey', 'unsettled', 'ready', 'lanes', ...dueKeys],
-    args: ['id', 'deadline', 'entry', 'connector', 'channel', 'requeued'],
+    args: ['id', 'deadline', 'entry', 'connector', 'channel', 'requeued', 'journal'],
     moreArgs: 'fields',
   },
   /* lua */ `${luaNow}${luaWriteRow}${luaDueAt}
@@ -178,7 +180,7 @@ export const faultScript = script(
     ],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaOwnShare}${luaLearnedRate}${luaLearn}${luaWithLearned}
+  /* lua */ `${luaNow}${luaTally}${luaJournal}${luaJournalFault}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaOwnShare}${luaLearnedRate}${luaLearn}${luaWithLearned}
 local rate = learnedRate(refusals, stats)
 local running = redis.call('HMGET', faults, 'until', 'faults')
 local till = tonumber(running[1] or '0')
@@ -213,6 +215,8 @@ local most, window, learned = withLearned(rate, max, durationMs)
 setLimits(meta, 1, most, window)
 redis.call('HSET', faults, 'until', now + pause, 'fault', kind, 'reply', reply)
 hold(limiter, waitReason, pause, 'fault')
-return { pause, tonumber(redis.call('HGET', faults, 'faults') or '1'), level, learned and math.floor(rate * 60) or -1 }
+local count = tonumber(redis.call('HGET', faults, 'faults') or '1')
+if till <= now then journalFault(faults, kind, reply, pause, count) end
+return { pause, count, level, learned and math.floor(rate * 60) or -1 }
 `,
 );

@@ -10,6 +10,7 @@ import {
 } from '../bullmq/job-moves.ts';
 import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
+import { luaJournal, luaJournalMessage, luaJournalResult, luaJournalRow } from '../journal/lua.ts';
 import { fenceScript } from '../ledger/scripts.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
 import { createExchange } from '../lua/exchange.ts';
@@ -49,6 +50,10 @@ const shared: readonly string[] = [
   luaIncrease,
   luaEndJob,
   luaPromoteDelayed,
+  luaJournal,
+  luaJournalMessage,
+  luaJournalRow,
+  luaJournalResult,
 ];
 const taking: ReadonlySet<Lua> = new Set([fetchScript, takeScript]);
 

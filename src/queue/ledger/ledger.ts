@@ -4,11 +4,12 @@
  * A message with a job in a lane has its row beside it, in the connector's shard. Of every other one the location says where it
  * is (location.ts); with a single shard that costs nothing.
  */
-import { run, type RunScript, type ScriptValue } from '../lua/script.ts';
+import { plainNotes, type Notes } from '../journal/notes.ts';
+import { run, type RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { laneName, type ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
-import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
+import type { DeadLetter } from './dead-letters.ts';
 import type { Location } from './location.ts';
 import {
   idStatusOf,
@@ -23,27 +24,11 @@ import {
   type NewRow,
   type RecipientState,
 } from './row.ts';
+import { settleInput, type Settlement } from './settle-input.ts';
 import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './scripts.ts';
 
 export * from './row.ts';
-
-/** The result of an attempt, or of giving up. `retentionMs` is set for terminal states only. */
-export interface Settlement {
-  readonly state: LedgerState;
-  readonly recipients: readonly RecipientState[];
-  readonly entry: HistoryEntry;
-  readonly retryAt: number | null;
-  readonly reason: string | null;
-  readonly retentionMs: number | null;
-  /** The dead letter that is written in the same step, if one is due. */
-  readonly deadLetter: DeadLetter | null;
-  /** false takes the attempt back: a postponement counts none. */
-  readonly countAttempt: boolean;
-  /** Recipients whom this attempt reached; counted as the connector's. Default 0. */
-  readonly reached?: number;
-  /** Clears the connector's fault count: it has just taken a mail. */
-  readonly connectorWorks: boolean;
-}
+export type { Settlement } from './settle-input.ts';
 
 /**
  * `late`: another result stands. `recovered`: written, and it ended the connector's faults. `raised`: written, and one more message
@@ -89,6 +74,16 @@ export function endStateOf({ recipients }: Pick<NewRow, 'recipients'>): 'partial
   return recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead';
 }
 
+/** An attempt that is to be opened. `attempts`: how many the asker knows of. */
+interface NewAttempt {
+  readonly lockKey: string;
+  readonly token: string;
+  readonly now: number;
+  readonly worker: string;
+  readonly overOpen: boolean;
+  readonly attempts: number;
+}
+
 export interface Ledger {
   /** The row, or null. */
   read(id: string): Promise<LedgerRow | null>;
@@ -97,10 +92,7 @@ export interface Ledger {
   /** Writes the row of a routed message. false if there is one already that is not waiting to be routed. */
   create(row: NewRow): Promise<boolean>;
   /** Opens an attempt if the job's lock still carries `token`, the message may be sent, and its lane does not pause. */
-  fence(
-    row: NewRow,
-    attempt: { lockKey: string; token: string; now: number; worker: string; overOpen: boolean; attempts: number },
-  ): Promise<FenceAnswer>;
+  fence(row: NewRow, attempt: NewAttempt): Promise<FenceAnswer>;
   /** Writes a result. `token` must be that of the open attempt, or null to settle a message that has none. */
   settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
   /** The same for the script that also ends the message's job; `settleAnswerOf` reads its answer. */
@@ -122,12 +114,13 @@ export interface Ledger {
 /** A message that moves is cancelled where it arrives; this often the ledger looks where that is. */
 const maxCancelAttempts = 5;
 
-/** `runIn`: runs the scripts of attempts in a shard. */
+/** `runIn`: runs the scripts of attempts in a shard. `notes`: what is indexed and counted in the same step. */
 export function createLedger(
   redis: RedisClient,
   shards: Shards,
   location: Location,
   runIn: (shard: number) => RunScript = () => (called, input) => run(redis, called, input),
+  notes: Notes = plainNotes,
 ): Ledger {
   const at = (shard: number): ShardKeys => shards.all[shard] ?? shards.home;
   const rowIn = (keys: ShardKeys, id: string) => ({ rowKey: keys.ledger(id), unsettled: keys.unsettled });
@@ -154,14 +147,12 @@ export function createLedger(
   const settle = async (row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer> => {
     const beside = shards.all.length === 1 || (row.connector !== null && token !== null);
     const keys = beside ? shards.keysOf(row.connector ?? '') : at((await search(row.id)).shard);
-    const input = settleInput(keys, row, token, settlement);
-    const answer = await run(redis, settleScript, input);
+    const answer = await run(redis, settleScript, settleInput(keys, row, token, settlement, notes));
     // The row is missing only after a crash, so its fields travel only when they are asked for.
     if (answer !== 'no-row') return answer as SettleAnswer;
-    return (await run(redis, settleScript, {
-      ...input,
-      moreArgs: [...input.moreArgs, ...rowFields(row)],
-    })) as SettleAnswer;
+    const input = settleInput(keys, row, token, settlement, notes, true);
+    const moreArgs = [...input.moreArgs, ...rowFields(row)];
+    return (await run(redis, settleScript, { ...input, moreArgs })) as SettleAnswer;
   };
 
   return {
@@ -181,42 +172,37 @@ export function createLedger(
       const shard = row.connector === null ? 0 : shards.of(row.connector);
       const place = await location.claim(id, '', shard, null, deadline);
       if (shards.all.length > 1 && place.shard !== shard) return false;
-      const args = { id, deadline, entry: routedEntry(row) };
+      const args = { id, deadline, entry: routedEntry(row), journal: notes.ofRow(at(shard), row) };
       return (await run(redis, rowScript, { keys: rowIn(at(shard), id), args, moreArgs: rowFields(row) })) === 'ok';
     },
 
-    async fence(row, { lockKey, token, now, worker, overOpen, attempts }) {
-      const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
+    async fence(row, attempt) {
       const connector = row.connector ?? '';
       // A job in a lane has its row beside it.
       const keys = shards.keysOf(connector);
-      const [meta, waitReason] = [keys.queue(laneName(connector), 'meta'), keys.connectorWait(connector)];
-      const input = {
-        keys: { ...rowIn(keys, row.id), lock: lockKey, meta, waitReason },
-        args: {
-          id: row.id,
-          token,
-          open: JSON.stringify({ token, at: now, worker }),
-          over: overOpen ? 1 : 0,
-          deadline: row.deadline,
-          at: now,
-          uncertain: JSON.stringify(uncertain),
-          known: attempts,
-        },
-      };
+      const input = fenceInput(keys, row, attempt);
       const runHere = runIn(shards.of(connector));
       const answer = await runHere(fenceScript, input);
       if (answer !== 'no-row') return answer as FenceAnswer;
-      return (await runHere(fenceScript, { ...input, moreArgs: rowFields(row) })) as FenceAnswer;
+      const args = { ...input.args, journal: notes.ofRow(keys, row) };
+      return (await runHere(fenceScript, { ...input, args, moreArgs: rowFields(row) })) as FenceAnswer;
     },
 
-    settleAddOn: (row, token, settlement) => settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement),
+    settleAddOn: (row, token, settlement) =>
+      settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement, notes),
 
     close: async (row, closing) => (await settle(newRowOf(row), null, closingOf(row, closing))) !== 'late',
 
     async cancel(id, now, retentionMs, inIntake) {
       const entry: HistoryEntry = { at: now, event: 'cancelled' };
-      const args = { id, now, retentionMs, entry: JSON.stringify(entry), inIntake: inIntake ? 1 : 0 };
+      const args = {
+        id,
+        at: now,
+        retentionMs,
+        entry: JSON.stringify(entry),
+        inIntake: inIntake ? 1 : 0,
+        journal: 'cancelled 0 -',
+      };
       for (let attempt = 1; attempt <= maxCancelAttempts; attempt += 1) {
         const before = await location.read(id);
         const answer = await run(redis, cancelScript, { keys: rowIn(at(before.shard), id), args });
@@ -231,7 +217,9 @@ export function createLedger(
       // Between the shards: a new row in its place would know nothing of the recipients who have their copy.
       const moving = row === null ? (await location.read(id)).from : null;
       if (moving !== null) await location.move(id, moving, shard);
-      const args = { id, now: entry.at, entry: JSON.stringify(entry), deadline, via: via ?? '' };
+      // A message that only changes its lane is not replayed.
+      const journal = entry.event === 'rerouted' || entry.event === 'uncertain' ? '' : 'replayed 0 -';
+      const args = { id, at: entry.at, entry: JSON.stringify(entry), deadline, via: via ?? '', journal };
       return (await run(redis, releaseScript, { keys: rowIn(at(shard), id), args, moreArgs: from })) === 'ok';
     },
   };
@@ -242,35 +230,27 @@ export function settleAnswerOf(reply: unknown): SettleAnswer | null {
   return reply === 'no-row' ? null : (reply as SettleAnswer);
 }
 
-function settleInput(keys: ShardKeys, row: NewRow, token: string | null, settlement: Settlement) {
-  const { entry } = settlement;
-  const letter: ScriptValue[] = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
+function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attempt: NewAttempt) {
+  const { lockKey, token, now, worker, overOpen, attempts } = attempt;
+  const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
   return {
     keys: {
-      rowKey: keys.ledger(row.id),
+      rowKey: keys.ledger(id),
       unsettled: keys.unsettled,
-      letterKey: keys.deadLetter(row.id),
-      letters: keys.dead,
-      faults: keys.connector(entry.connector ?? ''),
-      stats: keys.connectorStats(row.connector ?? ''),
-      attribution: keys.attribution(row.connector ?? ''),
+      lock: lockKey,
+      meta: keys.queue(laneName(connector ?? ''), 'meta'),
+      waitReason: keys.connectorWait(connector ?? ''),
     },
     args: {
-      id: row.id,
-      token: token ?? '',
-      state: settlement.state,
-      at: entry.at,
-      retentionMs: settlement.retentionMs ?? '',
-      recipients: JSON.stringify(settlement.recipients),
-      retryAt: settlement.retryAt ?? '',
-      reason: settlement.reason ?? '',
-      entry: JSON.stringify(entry),
-      countAttempt: settlement.countAttempt ? 1 : 0,
-      connectorWorks: settlement.connectorWorks ? 1 : 0,
-      reached: settlement.reached ?? 0,
-      deadline: row.deadline,
-      letterCount: letter.length,
+      id,
+      token,
+      open: JSON.stringify({ token, at: now, worker }),
+      over: overOpen ? 1 : 0,
+      deadline,
+      at: now,
+      uncertain: JSON.stringify(uncertain),
+      known: attempts,
+      journal: '',
     },
-    moreArgs: letter,
   };
 }

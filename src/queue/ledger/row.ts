@@ -67,6 +67,13 @@ export interface LedgerRow {
   readonly attributed: string | null;
   /** It gets a second hearing: a second transaction decides. */
   readonly heardAgain: boolean;
+  /** Address; null in rows of earlier releases, and after an erasure. */
+  readonly from: string | null;
+  readonly metadata: Readonly<Record<string, string>> | null;
+  /** Its beginning, where it is kept (`index.subject`). */
+  readonly subject: string | null;
+  /** When addresses and replies were erased, ms since the epoch. */
+  readonly erasedAt: number | null;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -79,6 +86,11 @@ export interface NewRow {
   readonly recipients: readonly RecipientState[];
   readonly acceptedAt: number;
   readonly deadline: number;
+  readonly from?: string | null;
+  readonly metadata?: Readonly<Record<string, string>> | null;
+  readonly subject?: string | null;
+  /** Not stored: from when it was ready to be sent. Default: `acceptedAt`. */
+  readonly readyAt?: number;
 }
 
 /** What an id stands for. `in-use`: a message that is routed or settled. `requeued`: an operator had it replayed. */
@@ -128,6 +140,9 @@ export function rowFields(row: NewRow): (string | number)[] {
     row.deadline,
     'recipients',
     JSON.stringify(row.recipients),
+    ...(row.from ? ['from', row.from] : []),
+    ...(row.metadata && Object.keys(row.metadata).length > 0 ? ['metadata', JSON.stringify(row.metadata)] : []),
+    ...(row.subject ? ['subject', row.subject] : []),
   ];
 }
 
@@ -160,8 +175,19 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     setAside: hash['aside'] !== undefined,
     attributed: hash['attributed'] ?? null,
     heardAgain: hash['again'] !== undefined,
+    from: hash['from'] || null,
+    metadata: metadataOf(hash['metadata']),
+    subject: hash['subject'] || null,
+    erasedAt: hash['erased'] ? Number(hash['erased']) : null,
     history,
   };
+}
+
+function metadataOf(text: string | undefined): Readonly<Record<string, string>> | null {
+  const value = fromJson(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  const entries = Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  return entries.length === 0 ? null : Object.fromEntries(entries);
 }
 
 /** Written by us, but nothing that comes out of Redis may break a reader. */

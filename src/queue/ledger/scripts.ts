@@ -1,8 +1,10 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. */
 import { luaLimitsOf } from '../bullmq/layout.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
+import { luaJournal, luaJournalMessage, luaJournalResult, luaJournalRow } from '../journal/lua.ts';
 import { luaNow, script } from '../lua/script.ts';
-import { luaMemo, luaLater } from '../lua/turn.ts';
+import { luaTally } from '../lua/tally.ts';
+import { luaLater, luaMemo } from '../lua/turn.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. Needs `rowKey`. */
 const luaNote = `
@@ -19,9 +21,9 @@ local terminal = { sent = true, partial = true, dead = true, cancelled = true }
 
 /**
  * `writeRow(state, recipients)`: of a row that is there already, or nil. One that waits to be routed again keeps its recipients
- * and history. Needs `rowKey`, `unsettled`, `id`, `deadline`, `entry` and `fields`.
+ * and history. Needs `now`, `rowKey`, `unsettled`, `id`, `deadline`, `entry`, `journal` and `fields`.
  */
-export const luaWriteRow = `${luaLater}${luaNote}
+export const luaWriteRow = `${luaLater}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalRow}${luaNote}
 local function writeRow(state, recipients)
   if not state then
     redis.call('HSET', rowKey, 'state', 'queued', 'n', 1, 'h1', entry, unpack(fields))
@@ -31,13 +33,14 @@ local function writeRow(state, recipients)
     note(entry)
   end
   later('ZADD', unsettled, deadline, id)
+  journalRow(unsettled, id, journal, not state, entry, fields)
 end
 `;
 
 /** Writes the row of a routed message. → 'ok', or the state of a row that is not waiting to be routed. */
 export const rowScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline', 'entry'], moreArgs: 'fields', allowOom: true },
-  /* lua */ `${luaWriteRow}
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline', 'entry', 'journal'], moreArgs: 'fields', allowOom: true },
+  /* lua */ `${luaNow}${luaWriteRow}
 local row = redis.call('HMGET', rowKey, 'state', 'routed', 'recipients')
 if row[1] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
 writeRow(row[1], row[3])
@@ -59,13 +62,13 @@ return 'ok'
 export const fenceScript = script(
   {
     keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
-    args: ['id', 'token', 'open', 'over', 'deadline', 'at', 'uncertain', 'known'],
+    args: ['id', 'token', 'open', 'over', 'deadline', 'at', 'uncertain', 'known', 'journal'],
     moreArgs: 'fields',
     values: { lock: '' },
     seldom: ['waitReason'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaMemo}${luaNote}${luaTerminal}${luaLimitsOf}
+  /* lua */ `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalRow}${luaJournalResult}${luaNote}${luaTerminal}${luaLimitsOf}
 if memo.valueOf(lock) ~= token then return 'lost' end
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
@@ -78,12 +81,16 @@ if limitsOf(meta) then return 'paused' end
 local why = memo.isThere(waitReason) and redis.call('GET', waitReason)
 if why == 'fault' or why == 'slow-down' then return 'paused' end
 if row[1] and tonumber(row[3] or '0') ~= tonumber(known) then return 'open' end
-if row[2] then note(uncertain) end
+if row[2] then
+  note(uncertain)
+  journalResult(unsettled, rowKey, id, 'uncertain 0 -', false, redis.call('HGET', rowKey, 'n'), 'sending', uncertain, '', '', '')
+end
 if not row[1] then
   if not fields[1] then return 'no-row' end
   redis.call('HSET', rowKey, unpack(fields))
   memo.wrote(rowKey)
   redis.call('ZADD', unsettled, 'NX', deadline, id)
+  journalRow(unsettled, id, journal, true, uncertain, fields)
 end
 local attempts = tonumber(row[3] or '0') + 1
 redis.call('HSET', rowKey, 'state', 'sending', 'open', open, 'updatedAt', at, 'attempts', attempts,
@@ -115,6 +122,7 @@ export const settleShape = {
     'connectorWorks',
     'reached',
     'deadline',
+    'journal',
     'letterCount',
   ],
   moreArgs: 'values',
@@ -139,7 +147,7 @@ local function attribute(begun)
 end
 `;
 
-export const luaSettle = `${luaLater}${luaMemo}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
+export const luaSettle = `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
 local function settle()
   local row = redis.call('HMGET', rowKey, 'state', 'open', 'n', 'aside', 'begun')
   if row[1] and token ~= '' then
@@ -192,6 +200,7 @@ local function settle()
   else
     redis.call('ZADD', unsettled, 'NX', deadline, id)
   end
+  journalResult(unsettled, rowKey, id, journal, not row[1], n, state, entry, recipients, reason, answer)
   return answer
 end
 `;
@@ -205,8 +214,8 @@ return settle()
 
 /** `inIntake` says whether the message's job is there (1/0). A message that reached a recipient stays. */
 export const cancelScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'now', 'retentionMs', 'entry', 'inIntake'], allowOom: true },
-  /* lua */ `${luaNote}${luaTerminal}
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'at', 'retentionMs', 'entry', 'inIntake', 'journal'], allowOom: true },
+  /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'recipients')
 if not row[1] and inIntake ~= '1' then return 'unknown' end
 if row[1] then
@@ -216,20 +225,27 @@ if row[1] then
     if recipient.outcome == 'accepted' or recipient.outcome == 'uncertain' then return row[1] end
   end
 end
-redis.call('HSET', rowKey, 'state', 'cancelled', 'updatedAt', now, 'retryAt', '')
-redis.call('HSETNX', rowKey, 'acceptedAt', now)
+redis.call('HSET', rowKey, 'state', 'cancelled', 'updatedAt', at, 'retryAt', '')
+redis.call('HSETNX', rowKey, 'acceptedAt', at)
 redis.call('HSETNX', rowKey, 'routed', '-')
 note(entry)
 redis.call('PEXPIRE', rowKey, retentionMs)
 redis.call('ZREM', unsettled, id)
+-- A producer's user may lack the right to write there; its message is cancelled all the same.
+pcall(journalResult, unsettled, rowKey, id, journal, not row[1], redis.call('HGET', rowKey, 'n'), 'cancelled', entry, row[3] or '[]', '', '')
 return 'ok'
 `,
 );
 
 /** `from` holds the states that it may come from. Dead recipients get another chance. */
 export const releaseScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'now', 'entry', 'deadline', 'via'], moreArgs: 'from', allowOom: true },
-  /* lua */ `${luaNote}
+  {
+    keys: ['rowKey', 'unsettled'],
+    args: ['id', 'at', 'entry', 'deadline', 'via', 'journal'],
+    moreArgs: 'from',
+    allowOom: true,
+  },
+  /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalResult}${luaNote}
 local row = redis.call('HMGET', rowKey, 'state', 'routed', 'recipients')
 local again = row[1] == 'queued' and row[2] == ''
 if row[1] and not again then
@@ -241,13 +257,16 @@ local recipients = cjson.decode(row[3] or '[]')
 for _, recipient in ipairs(recipients) do
   if recipient.outcome ~= 'accepted' then recipient.outcome = 'pending' end
 end
-redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'updatedAt', now, 'retryAt', '', 'reason', '',
+redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'updatedAt', at, 'retryAt', '', 'reason', '',
   'deadline', deadline)
 redis.call('HDEL', rowKey, 'open', 'aside', 'attributed', 'again')
 if #recipients > 0 then redis.call('HSET', rowKey, 'recipients', cjson.encode(recipients)) end
 redis.call('PERSIST', rowKey)
 redis.call('ZADD', unsettled, deadline, id)
-if not again then note(entry) end
+if not again then
+  note(entry)
+  journalResult(unsettled, rowKey, id, journal, not row[1], redis.call('HGET', rowKey, 'n'), 'queued', entry, row[3] or '[]', '', '')
+end
 return 'ok'
 `,
 );

@@ -8,6 +8,7 @@
  * gives the same once more.
  */
 import { luaNow, type Lua, type ScriptShape } from './script.ts';
+import { luaTally, luaTallyInTurn } from './tally.ts';
 
 /**
  * For a script that takes jobs: `once.again` are the ids that it took when the turn ran before, nil if it did not; `once.taken` are
@@ -115,7 +116,7 @@ export const turnShape = { keys: ['note'], args: ['turn', 'inputs'], allowOom: t
  * writes; each is asked once for a key. → for each 1 and its answer, or 0 and what went wrong.
  */
 export function luaTurn(parts: readonly Lua[], shared: readonly string[], settings: readonly string[]): string {
-  return `${luaNow}${luaOnce}${luaLaterInTurn}${luaMemoInTurn}${shared.join('')}${settings.map(luaRemember).join('')}
+  return `${luaNow}${luaOnce}${luaLaterInTurn}${luaMemoInTurn}${luaTallyInTurn}${shared.join('')}${settings.map(luaRemember).join('')}
 local packed = cmsgpack.unpack(inputs)
 local parts, valuesOf, seldomOf = {}, {}, {}
 ${parts.map((part, index) => luaPart(part, index, shared)).join('')}
@@ -154,6 +155,7 @@ while at < last do
   answers[2 * nth] = answer or false
 end
 writeLater()
+writeTallies()
 if any then redis.call('SET', note, cjson.encode({ turn = turn, ids = ids }), 'PX', ${noteMs}) end
 return answers
 `;
@@ -165,7 +167,7 @@ function luaPart(part: Lua, index: number, shared: readonly string[]): string {
   const at = (name: string): number => keys.indexOf(name) + 1;
   const valuesOf = Object.entries(values).map(([name, behind = '']) => `[${at(name)}] = '${behind}'`);
   const seldomOf = seldom.map((name) => `[${at(name)}] = '${name}'`);
-  const body = [luaNow, luaOnce, luaLater, luaMemo, ...shared].reduce(
+  const body = [luaNow, luaOnce, luaLater, luaMemo, luaTally, ...shared].reduce(
     (text, piece) => text.replaceAll(piece, ''),
     part.body,
   );

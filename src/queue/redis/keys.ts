@@ -27,6 +27,30 @@ export interface ShardKeys {
   readonly unsettled: string;
   /** ZSET message id → time of death. */
   readonly dead: string;
+  /** LIST of the ids that were routed last, the newest first; maintenance cuts it. */
+  readonly recent: string;
+  /** STREAM of what happened, while it is read. */
+  readonly events: string;
+  /** STRING which events are read: `results`, or `all`. */
+  readonly eventsWanted: string;
+  /** HASH who reads events → how far, and until when it counts. */
+  readonly eventConsumers: string;
+  /** HASH what was dropped unread: `dropped` in all, and the end of each gap → how many. */
+  readonly eventGaps: string;
+  /** HASH counters of five minutes that begin at this time, over all connectors. */
+  readonly stats: (slotAt: number) => string;
+  /** The same, by connector. */
+  readonly connectorSlot: (slotAt: number) => string;
+  /** ZSET entries of the search index. */
+  readonly find: (set: string) => string;
+  /** HASH day and buckets of the index → until when it is needed, and whether entries were left out. */
+  readonly findDays: string;
+  /** HASH field of the index → since when it is written, or `off`. */
+  readonly findFields: string;
+  /** HASH the job of a message that was sent, as long as its content is kept. */
+  readonly kept: (id: string) => string;
+  /** ZSET message id → until when its content is kept. */
+  readonly keptIds: string;
   /** Pub/sub channel: a lane became ready. */
   readonly wake: string;
   /** ZSET worker → until when it counts as alive, of workers with sessions at servers. */
@@ -92,6 +116,18 @@ export function keysOf(prefix: string): HomeKeys {
     lanes: `${prefix}:lanes`,
     unsettled: `${prefix}:unsettled`,
     dead: `${prefix}:dead`,
+    recent: `${prefix}:recent`,
+    events: `${prefix}:events`,
+    eventsWanted: `${prefix}:events:wanted`,
+    eventConsumers: `${prefix}:events:consumers`,
+    eventGaps: `${prefix}:events:gaps`,
+    stats: (slotAt) => `${prefix}:stats:${slotAt}`,
+    connectorSlot: (slotAt) => `${prefix}:stats:${slotAt}:connectors`,
+    find: (set) => `${prefix}:find:${set}`,
+    findDays: `${prefix}:find:days`,
+    findFields: `${prefix}:find:fields`,
+    kept: (id) => `${prefix}:kept:${id}`,
+    keptIds: `${prefix}:kept`,
     wake: `${prefix}:wake`,
     sessions: `${prefix}:sessions`,
     sessionsChannel: `${prefix}:sessions:free`,

@@ -12,6 +12,7 @@ import type { Outcome } from '../../transport/transport.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
 import { retryWhileRefused } from '../retry-write.ts';
+import { shownOf } from '../shown.ts';
 import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
 import { attemptEvent } from './attempt-event.ts';
 import { createFence, type Fence } from './fence.ts';
@@ -211,7 +212,20 @@ function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
     if (!known.has(address)) known.set(address, { address, outcome: 'pending', code: null, reply: null });
   }
   const deadline = before?.deadline || deadlineOf(job, policy.lifetimeMs);
-  return { id, connector, rule, messageId, recipients: [...known.values()], acceptedAt, deadline };
+  // Without an index of subjects, as the row has been written before.
+  const shown = shownOf(message, undefined);
+  const recipients = [...known.values()];
+  return {
+    id,
+    connector,
+    rule,
+    messageId,
+    recipients,
+    acceptedAt,
+    deadline,
+    ...shown,
+    readyAt: readyAt(message, acceptedAt),
+  };
 }
 
 /** No attempt begins at or after this time, in ms since the epoch: `expiresAt`, else the lifetime from acceptance or from `sendAt`. */

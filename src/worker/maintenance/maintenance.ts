@@ -1,5 +1,5 @@
 /**
- * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its eight jobs, each in
+ * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its nine jobs, each in
  * a file of its own:
  *
  * - intruders: foreign jobs that stand in the place of BullMQ's own keys are set aside
@@ -10,6 +10,7 @@
  * - deadlines: messages past their deadline are settled, wherever they are
  * - retention: dead letters that exceed their bounds go
  * - contents: stored contents that no message needs go
+ * - journal: events that were read go, and days of the search index that are over
  */
 import { sleep } from '../../async/timeout.ts';
 import { asError } from '../../errors.ts';
@@ -18,6 +19,7 @@ import type { Listener } from '../events.ts';
 import { trimContents } from './contents.ts';
 import { enforceDeadlines } from './deadlines.ts';
 import { setIntrudersAside } from '../intruders.ts';
+import { tidyJournal } from './journal.ts';
 import { repairLanes } from './lane-repair.ts';
 import { moveToHomeShards } from './orphans.ts';
 import { trimDeadLetters } from './retention.ts';
@@ -42,6 +44,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   await guarded('overdue messages', tools, () => enforceDeadlines(tools));
   await guarded('dead letters', tools, () => trimDeadLetters(tools));
   await guarded('contents', tools, () => trimContents(tools));
+  await guarded('events and the search index', tools, () => tidyJournal(tools));
   return true;
 }
 

@@ -1,6 +1,8 @@
 /** What the jobs of maintenance work with. */
 import { asError, printable } from '../../errors.ts';
 import type { LaneWorker } from '../../queue/lanes/lane-worker.ts';
+import type { EventLog } from '../../queue/journal/events.ts';
+import type { Upkeep } from '../../queue/journal/upkeep.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
 import type { ShardView } from '../../queue/open.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';
@@ -19,6 +21,7 @@ export interface MaintenanceTools extends RouterTools {
   readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
   readonly deadLetters: DeadLetters;
+  readonly journal: { readonly events: EventLog; readonly upkeep: Upkeep };
   readonly laneWorker: (connectorId: string) => LaneWorker;
   /** Between two rounds, over all workers, in ms. */
   readonly everyMs: number;

@@ -21,6 +21,10 @@ function rowOf(row: Partial<LedgerRow> = {}): LedgerRow {
     setAside: false,
     attributed: null,
     heardAgain: false,
+    from: null,
+    metadata: null,
+    subject: null,
+    erasedAt: null,
   };
   return { ...about, ...times, state: 'sent', recipients: [recipient('accepted')], history: [], ...row };
 }

@@ -1,0 +1,64 @@
+/** Settles a held message, whose last attempt has no known result, as an operator says. */
+import { decodeIntake, encodeWire } from '../queue/jobs.ts';
+import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
+import type { Ledger, LedgerRow } from '../queue/ledger/ledger.ts';
+import type { MessageLimits } from '../message/message.ts';
+
+interface ResolveTools {
+  readonly ledger: Ledger;
+  readonly deadLetters: DeadLetters;
+  readonly limits: MessageLimits;
+  readonly enqueue: (letter: DeadLetter, data: unknown) => Promise<unknown>;
+  readonly releaseContents: (letter: DeadLetter) => Promise<void>;
+}
+
+/** → false if it is not held. */
+export async function resolveHeld(
+  id: string,
+  as: 'sent' | 'retry' | 'drop',
+  { now, lifetimeMs, retentionMs }: { readonly now: number; readonly lifetimeMs: number; readonly retentionMs: number },
+  { ledger, deadLetters, limits, enqueue, releaseContents }: ResolveTools,
+): Promise<boolean> {
+  const row = await ledger.read(id);
+  if (row === null || row.state !== 'held') return false;
+  const entry = { at: now, event: 'resolved', detail: `as ${as}` };
+  const letter = await deadLetters.get(id);
+  if (as === 'retry') {
+    if (letter === null) return false;
+    const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via: null };
+    if (!(await ledger.release(id, release))) return false;
+    await enqueue(letter, letter.data);
+    await deadLetters.drop(id, letter);
+    return true;
+  }
+  const recipients = row.recipients.map((recipient) =>
+    recipient.outcome === 'uncertain' && as === 'sent' ? { ...recipient, outcome: 'accepted' as const } : recipient,
+  );
+  const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
+  const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
+  // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
+  const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits) : null;
+  const closed = await ledger.close(row, {
+    state,
+    recipients,
+    entry,
+    reason: state === 'sent' ? null : as === 'sent' ? 'rejected' : 'uncertain',
+    retentionMs,
+    deadLetter: rest,
+  });
+  if (!closed) return false;
+  if (letter !== null && rest === null) await releaseContents(letter);
+  return true;
+}
+
+/** What remains of a held message's dead letter once the uncertain recipients are known to have it; null if no recipient remains. */
+function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits): DeadLetter | null {
+  const refused = new Set(row.recipients.flatMap(({ address, outcome }) => (outcome === 'rejected' ? [address] : [])));
+  const recipients = letter.recipients.filter(({ address }) => refused.has(address));
+  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
+  if (recipients.length === 0 || !decoded.ok) return null;
+  const { message } = decoded.job;
+  const envelope = { ...message.envelope, to: recipients.map(({ address }) => address) };
+  const reply = recipients[0]?.reply ?? null;
+  return { ...letter, reason: 'rejected', recipients, reply, data: encodeWire({ ...message, envelope }) };
+}

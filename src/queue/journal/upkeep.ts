@@ -1,0 +1,38 @@
+/** What maintenance does for the search index: notes what is indexed, cuts the list of the last messages, removes days that are over. */
+import type { RedisClient } from '../redis/connection.ts';
+import type { Shards } from '../redis/shards.ts';
+import { run, script } from '../lua/script.ts';
+import { noteFields, removeOldDay } from './days.ts';
+import type { IndexSettings } from './index-entries.ts';
+
+/** Messages of a shard in the list of those that were routed last. */
+export const mostRecent = 10_000;
+
+/** A script, as a full Redis refuses the plain command. @lua */
+export const cutScript = script(
+  { keys: ['recent'], args: ['most'], allowOom: true },
+  /* lua */ `
+redis.call('LTRIM', recent, 0, most - 1)
+`,
+);
+
+export interface Upkeep {
+  /** Notes what is indexed from now on. */
+  noteFields(settings: IndexSettings): Promise<void>;
+  /** One day of the index a round, at most, in each shard. */
+  round(now: number): Promise<void>;
+}
+
+export function createUpkeep(redis: RedisClient, { all }: Shards): Upkeep {
+  return {
+    async noteFields(settings) {
+      await Promise.all(all.map((keys) => noteFields(redis, keys, settings)));
+    },
+    async round(now) {
+      for (const keys of all) {
+        await run(redis, cutScript, { keys: { recent: keys.recent }, args: { most: mostRecent } });
+        await removeOldDay(redis, keys, now);
+      }
+    },
+  };
+}

@@ -1,0 +1,14 @@
+/** Maintenance of what stands beside the state of messages: events that were read go, and what is over of the search index. */
+import { defaultIndex } from '../../queue/journal/index-entries.ts';
+import type { MaintenanceTools } from './tools.ts';
+
+/** Memory of events that wait to be read, unless it is configured. */
+const defaultEventBytes = 64 * 1024 * 1024;
+
+export async function tidyJournal({ journal, routing, now, emit }: MaintenanceTools): Promise<void> {
+  const { config } = routing();
+  const { droppedNow } = await journal.events.trim(config.events?.maxBytes ?? defaultEventBytes);
+  if (droppedNow > 0) emit({ event: 'events-dropped', count: droppedNow });
+  await journal.upkeep.noteFields(config.index ?? defaultIndex);
+  await journal.upkeep.round(now());
+}
