@@ -17,7 +17,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** `program` is a file beside this one. Resolves when it is ready. */
+/** `program` is a file beside this one, or a URL. Resolves when it is ready. */
 export async function startChild(program: string, settings: object): Promise<Child> {
   const file = fileURLToPath(new URL(program, import.meta.url));
   const child = fork(file, { execArgv: ['--expose-gc'], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });

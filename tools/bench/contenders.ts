@@ -28,6 +28,8 @@ export interface PostlaneOptions {
   readonly store: Store;
   readonly sink: Sink;
   readonly connectors?: readonly BenchConnector[];
+  /** The worker process, if it is that of an earlier commit. */
+  readonly program?: string;
   /** Worker processes. Default 1. */
   readonly workers?: number;
   readonly bytes?: number;
@@ -43,7 +45,8 @@ export async function postlane(
   const { name = 'Postlane', store, sink, connectors = tenConnectors(sink.port), bytes = smallBytes } = options;
   const workers: Child[] = [];
   for (let nth = 1; nth <= (options.workers ?? 1); nth += 1) {
-    workers.push(disposables.add(await startChild('worker.ts', { name: `w${nth}`, redisUrl: store.url, connectors })));
+    const settings = { name: `w${nth}`, redisUrl: store.url, connectors };
+    workers.push(disposables.add(await startChild(options.program ?? 'worker.ts', settings)));
   }
   const fill = options.fill ?? sendMany(disposables, store.url, bytes);
   const lap = async (messages: number, begins: () => Promise<void>): Promise<Lap> => {
@@ -54,7 +57,7 @@ export async function postlane(
     return lap;
   };
   const parts = [...workers.map(({ pid }): Part => ({ role: 'sender', pid })), redisPart(store), sinkPart(sink)];
-  return { name, ours: true, store, parts, lap, tuning: null, workers };
+  return { name, ours: options.program === undefined, store, parts, lap, tuning: null, workers };
 }
 
 /** Enqueues through the public producer, one portion after the other. */

@@ -1,10 +1,11 @@
 /**
- * npm run bench [-- --quick] [--only ROW[,ROW…]] [--baseline FILE] [--json]
+ * npm run bench [-- --quick] [--only ROW[,ROW…]] [--baseline FILE] [--against COMMIT] [--json]
  *
  * Measures Postlane beside its alternatives, row after row, and prints the results. Exit code 0 if everything could be
  * measured, whatever the figures; 1 if something could not; 2 for a mistake in the arguments.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { checkOut, findCommit } from './earlier.ts';
 import { describeMachine } from './machine.ts';
 import { readArguments, type Options } from './options.ts';
 import { plot } from './plot.ts';
@@ -61,6 +62,10 @@ async function main(): Promise<number> {
     process.stderr.write(`${baseline}\n`);
     return 2;
   }
+  if (options.against !== null && (await findCommit(options.against)) === null) {
+    process.stderr.write(`there is no commit ${options.against} in this repository\n`);
+    return 2;
+  }
   const startedAt = performance.now();
   const seconds = (): number => (performance.now() - startedAt) / 1_000;
   const progress = (text: string): void =>
@@ -93,14 +98,15 @@ async function main(): Promise<number> {
 /** A row that fails is reported, and the others still run. */
 async function measured(
   row: Row,
-  { sizes }: Options,
+  { sizes, against }: Options,
   progress: (text: string) => void,
 ): Promise<Omit<Results['rows'][number], 'id'>> {
   if (row.sink && sinkProgram === null) return { findings: [instead(row, 'skipped', missing)], figures: [] };
   const disposables = createDisposables();
   const ending = endOnSignal(disposables);
   try {
-    return await row.run({ sizes, disposables, progress });
+    const earlier = row.earlier && against !== null ? await checkOut(against, disposables, progress) : null;
+    return await row.run({ sizes, earlier, disposables, progress });
   } catch (error) {
     // After a signal its servers were stopped under it: nothing has failed.
     await ending.begun();

@@ -30,6 +30,8 @@ export interface Options {
   readonly only: readonly string[];
   /** Results of an earlier run. */
   readonly baseline: string | null;
+  /** A commit that is measured in the same run. */
+  readonly against: string | null;
   readonly sizes: Sizes;
 }
 
@@ -77,6 +79,7 @@ export function readArguments(args: readonly string[], rows: Readonly<Record<str
         json: { type: 'boolean', default: false },
         only: { type: 'string', multiple: true, default: [] },
         baseline: { type: 'string' },
+        against: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -86,21 +89,22 @@ export function readArguments(args: readonly string[], rows: Readonly<Record<str
     if (unknown.length > 0) {
       return { mistake: `there is no row ${unknown.join(', ')}; the rows are ${Object.keys(rows).join(', ')}` };
     }
-    const { quick: isQuick, json, baseline = null } = values;
-    return { options: { quick: isQuick, json, only, baseline, sizes: isQuick ? quick : whole } };
+    const { quick: isQuick, json, baseline = null, against = null } = values;
+    return { options: { quick: isQuick, json, only, baseline, against, sizes: isQuick ? quick : whole } };
   } catch (error) {
     return { mistake: error instanceof Error ? error.message : String(error) };
   }
 }
 
 function help(rows: Readonly<Record<string, string>>): string {
-  return `npm run bench [-- --quick] [--only ROW[,ROW…]] [--baseline FILE] [--json]
+  return `npm run bench [-- --quick] [--only ROW[,ROW…]] [--baseline FILE] [--against COMMIT] [--json]
 
 Measures Postlane and what could be used instead on this machine, side by side in one run.
 
   --quick      fewer messages and repetitions: under 3 minutes instead of under 20
   --only       these rows alone
   --baseline   the results of an earlier run: names what got worse since
+  --against    an earlier commit, which row peers measures too: what a message cost then and costs now
   --json       one JSON document on stdout instead of the tables
 
 Rows:

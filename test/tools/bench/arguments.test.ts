@@ -12,7 +12,9 @@ const program = join(root, 'tools/bench/main.ts');
 
 describe('the arguments', () => {
   test('without arguments the benchmark measures every row in full', () => {
-    expect(readArguments([], rows)).toMatchObject({ options: { quick: false, json: false, only: [], baseline: null } });
+    expect(readArguments([], rows)).toMatchObject({
+      options: { quick: false, json: false, only: [], baseline: null, against: null },
+    });
   });
 
   test('--quick measures less of everything', () => {
@@ -37,6 +39,10 @@ describe('the arguments', () => {
 
   test('--baseline names the results of an earlier run', () => {
     expect(readArguments(['--baseline', 'old.json'], rows)).toMatchObject({ options: { baseline: 'old.json' } });
+  });
+
+  test('--against names a commit', () => {
+    expect(readArguments(['--against', 'v1'], rows)).toMatchObject({ options: { against: 'v1' } });
   });
 
   test('an unknown option is a mistake that names it', () => {
@@ -74,6 +80,13 @@ describe('the program', () => {
   test('a baseline that cannot be read is a mistake, before anything is measured', async () => {
     const ended = run(process.execPath, [program, '--baseline', '/nowhere/old.json']);
     await expect(ended).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('/nowhere/old.json') });
+  });
+
+  test('a commit that is not there is a mistake, before anything is measured', async () => {
+    const ended = run(process.execPath, [program, '--against', '--all']);
+    await expect(ended).rejects.toMatchObject({ code: 2 });
+    const unknown = run(process.execPath, [program, '--against=no-such-commit']);
+    await expect(unknown).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('no-such-commit') });
   });
 
   test('the program reports a mistake on stderr with exit code 2', async () => {

@@ -1,5 +1,6 @@
 /** A row of the table: what it needs, how it is run, and what it finds. */
 import type { Figures } from '../contender.ts';
+import type { Earlier } from '../earlier.ts';
 import type { Sizes } from '../options.ts';
 import type { Disposables } from '../../../testkit/disposables.ts';
 import { judge, type Target, type Verdict } from '../statistics.ts';
@@ -24,6 +25,8 @@ interface RowResult {
 
 export interface Bench {
   readonly sizes: Sizes;
+  /** The commit of `--against`. */
+  readonly earlier: Earlier | null;
   /** Closed after the row: everything that a row starts goes in. */
   readonly disposables: Disposables;
   readonly progress: (text: string) => void;
@@ -34,6 +37,8 @@ export interface Row {
   readonly title: string;
   /** Needs smtp-sink, which comes with Postfix. */
   readonly sink: boolean;
+  /** Measures the commit of `--against`, too. */
+  readonly earlier?: true;
   run(bench: Bench): Promise<RowResult>;
 }
 
