@@ -13,6 +13,7 @@ export {
   type RedisSettings,
   type RedisTls,
   type SendManyResult,
+  type SendOptions,
   type SendResult,
   type WaitOptions,
 } from './producer/producer.ts';

@@ -46,6 +46,7 @@ async function noteIfFull(config: Config, terminal: Terminal): Promise<void> {
 /** Times are ISO 8601, as everywhere in the JSON of the command line. */
 export function statusJson(status: MessageStatus): Record<string, unknown> {
   const { id, state, connector, attempts, recipients, history, retryAt, messageId, reason } = status;
+  const { from, rule, acceptedAt, deadline, submittedBy } = status;
   return {
     id,
     state,
@@ -56,6 +57,11 @@ export function statusJson(status: MessageStatus): Record<string, unknown> {
     messageId,
     reason,
     retryAt: retryAt === null ? null : iso(retryAt),
+    from,
+    rule,
+    acceptedAt: iso(acceptedAt),
+    deadline: deadline === null ? null : iso(deadline),
+    submittedBy,
   };
 }
 

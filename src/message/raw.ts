@@ -12,6 +12,8 @@ const mostAddresses = 10_000;
 export interface RawHeader {
   /** First mailbox of From; null without that field. */
   readonly from: Parsed<Mailbox | null>;
+  /** All mailboxes that say who sends: From, Sender, and both of a resent message. */
+  readonly senders: Parsed<readonly Mailbox[]>;
   /** All of To, Cc and Bcc. */
   readonly recipients: Parsed<readonly Mailbox[]>;
   /** The Message-ID field's value, with its angle brackets; null without that field. */
@@ -62,6 +64,10 @@ export function readRawHeader(bytes: Buffer, maxAddresses = mostAddresses): Pars
     ok: true,
     value: {
       from: from.ok ? { ok: true, value: from.value[0] ?? null } : from,
+      // Only on demand, as few callers ask.
+      get senders() {
+        return readList(fields, ['from', 'sender', 'resent-from', 'resent-sender'], maxAddresses);
+      },
       // Only on demand: there may be thousands.
       get recipients() {
         return readList(fields, ['to', 'cc', 'bcc'], maxAddresses);

@@ -1,6 +1,6 @@
 /** Puts an accepted message into the intake, unless its id is in use: its large contents first, then the job itself. */
 import type { MessageLimits } from '../message/message.ts';
-import { encodeWire, jobIdOf, jobPriorities } from '../queue/jobs.ts';
+import { encodeWire, jobIdOf, jobPriorities, type Submission } from '../queue/jobs.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import { redisError, type RedisClient } from '../queue/redis/connection.ts';
 import { jobName } from '../queue/redis/keys.ts';
@@ -9,7 +9,7 @@ import type { Admission } from './admission.ts';
 import { storeLargeContent } from './large-content.ts';
 
 /** → whether the id was in use: then nothing was stored. */
-export type Enqueue = (accepted: AcceptedMessage) => Promise<'new' | 'duplicate'>;
+export type Enqueue = (accepted: AcceptedMessage, submission: Submission) => Promise<'new' | 'duplicate'>;
 
 export function createEnqueue(
   redis: RedisClient,
@@ -20,14 +20,14 @@ export function createEnqueue(
   const isInUse = async (id: string): Promise<boolean> =>
     (await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id))) > 0;
 
-  const enqueue: Enqueue = async ({ id, message, broughtId }) => {
+  const enqueue: Enqueue = async ({ id, message, broughtId }, submission) => {
     const { attachments, raw, sendAt } = message;
     const hasContents = attachments.length > 0 || raw !== undefined;
     // Before contents are stored for it. The step that adds a message looks for itself.
     if (broughtId && (hasContents || sendAt !== undefined) && (await isInUse(id))) return 'duplicate';
     const looking = admit(id, message);
     if (looking !== null) await looking;
-    const job = encodeWire(hasContents ? await storeLargeContent(message, id, contents) : message);
+    const job = encodeWire(hasContents ? await storeLargeContent(message, id, contents) : message, submission);
     const data = wireText(job, limits);
     const priority = jobPriorities[message.priority];
     const delay = sendAt === undefined ? 0 : Math.max(0, Date.parse(sendAt) - Date.now());
@@ -36,9 +36,9 @@ export function createEnqueue(
     return 'new';
   };
 
-  return async (accepted) => {
+  return async (accepted, submission) => {
     try {
-      return await enqueue(accepted);
+      return await enqueue(accepted, submission);
     } catch (error) {
       // What is there already needs no room.
       const { id, broughtId } = accepted;

@@ -16,6 +16,7 @@ import { acceptMessage } from './accept.ts';
 import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
 import { createEnqueue } from './enqueue.ts';
+import { checkOptions, claimKey } from './idempotency.ts';
 import { intakeJob, readStatus, type MessageStatus } from './status.ts';
 import { createWaitFor, type WaitOptions } from './wait.ts';
 
@@ -52,6 +53,19 @@ export interface ProducerOptions {
   readonly retentionMs?: number;
 }
 
+/** What may be said of a message beside it. */
+export interface SendOptions extends CallOptions {
+  /**
+   * The same key and message again are the same message: it is not stored twice, and has one id. Another message under the key is
+   * refused with `idempotency-mismatch`. 1 to 256 printable ASCII characters; kept for as long as the row of the message.
+   */
+  readonly idempotencyKey?: string | undefined;
+  /** Who submits the message: shown with it, and keys of different submitters are different. 1 to 128 characters. */
+  readonly submittedBy?: string | undefined;
+  /** Id of the connector to use in place of that of the From address; for tests of a connector. */
+  readonly via?: string | undefined;
+}
+
 export interface SendResult {
   readonly id: string;
   /** The id was in use: nothing was stored, the earlier message stands. */
@@ -70,12 +84,15 @@ export type SendManyResult =
 export interface Producer {
   /**
    * Resolves when the message is in Redis. Rejects with `message-invalid` (nothing was stored), `attachment-missing`,
-   * `redis-unavailable`, `redis-full`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last five carry the message's
-   * `id`: call again with that id, and the message is not sent twice.
+   * `idempotency-mismatch`, `redis-unavailable`, `redis-full`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last five carry the
+   * message's `id`: call again with that id, and the message is not sent twice.
    */
-  send(message: OutboundMessage, options?: CallOptions): Promise<SendResult>;
+  send(message: OutboundMessage, options?: SendOptions): Promise<SendResult>;
   /** One result per message, in order. A message that fails does not affect the others, and never rejects the whole. */
-  sendMany(messages: readonly OutboundMessage[], options?: CallOptions): Promise<SendManyResult[]>;
+  sendMany(
+    messages: readonly OutboundMessage[],
+    options?: Omit<SendOptions, 'idempotencyKey'>,
+  ): Promise<SendManyResult[]>;
   /** Where the message stands; null if its id is unknown, or its row was removed after `retention.ledger`. */
   status(id: string, options?: CallOptions): Promise<MessageStatus | null>;
   /**
@@ -127,16 +144,21 @@ export function createProducer(options: ProducerOptions): Producer {
 
   const enqueue = createEnqueue(redis, queues, admit, limits);
 
-  const send = async (input: OutboundMessage, { signal }: CallOptions = {}): Promise<SendResult> => {
-    const accepted = acceptMessage(input, limits);
-    const { id } = accepted;
+  const send = async (input: OutboundMessage, options: SendOptions = {}): Promise<SendResult> => {
+    const { signal, idempotencyKey: key, submittedBy, via } = options;
+    checkOptions(key, submittedBy, via);
+    const given = acceptMessage(input, limits);
+    const keyed = key === undefined ? null : { key, submittedBy };
     const store = async (): Promise<SendResult> => {
-      const answer = await enqueue(accepted);
+      const accepted = keyed === null ? given : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now());
+      const { id } = accepted;
+      const answer = await enqueue(accepted, { by: submittedBy, via });
       // A duplicate too: it may be one because an earlier call was not acknowledged.
       if (acknowledged !== null) await acknowledged(id);
       return { id, duplicate: answer === 'duplicate' };
     };
-    return step(store, { id, signal });
+    // With a key, the id may be one that an earlier call got: it is the key that makes calling again safe.
+    return step(store, keyed === null ? { id: given.id, signal } : { signal });
   };
 
   const read = (id: string, signal?: AbortSignal): Promise<MessageStatus | null> =>

@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { PostlaneError } from '../errors.ts';
 import { defaultMessageLimits, type Message, type MessageLimits } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
-import { acceptMessage } from './accept.ts';
+import { acceptMessage, type AcceptedMessage } from './accept.ts';
 import { abortedError, closedError, type CallOptions } from './calls.ts';
+import { checkOptions, claimKey } from './idempotency.ts';
 import { storeLargeContent, type ContentSink } from './large-content.ts';
-import { sendEach, type Producer, type SendResult } from './producer.ts';
+import { sendEach, type Producer, type SendOptions, type SendResult } from './producer.ts';
 import { queuedStatus, type MessageStatus } from './status.ts';
 import { createWaitFor } from './wait.ts';
 
@@ -14,6 +15,9 @@ import { createWaitFor } from './wait.ts';
 export interface RecordedMessage {
   readonly id: string;
   readonly message: Message;
+  /** What `send` was told beside the message. */
+  readonly submittedBy?: string;
+  readonly via?: string;
 }
 
 /** Codes with which send() fails after the message was found valid. */
@@ -52,6 +56,12 @@ export function createRecordingProducer(options: RecordingProducerOptions = {}):
   const sent: RecordedMessage[] = [];
   const statuses = new Map<string, MessageStatus>();
   const contents = createContentHashes();
+  const keys = new Map<string, string>();
+  const claim = async (hash: string, value: string): Promise<string> => {
+    const before = keys.get(hash) ?? value;
+    keys.set(hash, before);
+    return before;
+  };
   const closing = new AbortController();
 
   const call = async <T>(work: () => T | Promise<T>, { signal }: CallOptions = {}): Promise<T> => {
@@ -60,23 +70,35 @@ export function createRecordingProducer(options: RecordingProducerOptions = {}):
     return work();
   };
 
-  const store = async (id: string, message: Message, broughtId: boolean): Promise<SendResult> => {
+  const store = async (
+    { id, message, broughtId }: AcceptedMessage,
+    { submittedBy, via }: SendOptions,
+  ): Promise<SendResult> => {
     if (broughtId && statuses.has(id)) return { id, duplicate: true };
     await storeLargeContent(message, id, contents);
-    sent.push({ id, message });
+    sent.push({
+      id,
+      message,
+      ...(submittedBy === undefined ? {} : { submittedBy }),
+      ...(via === undefined ? {} : { via }),
+    });
     const status = queuedStatus(id, message.envelope.to, Date.now());
     const sendAtMs = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
     statuses.set(id, sendAtMs > Date.now() ? { ...status, state: 'scheduled', retryAt: sendAtMs } : status);
     return { id, duplicate: false };
   };
 
-  const send = async (input: OutboundMessage, { signal }: CallOptions = {}): Promise<SendResult> => {
-    const { id, message, broughtId } = acceptMessage(input, limits);
+  const send = async (input: OutboundMessage, options: SendOptions = {}): Promise<SendResult> => {
+    const { signal, idempotencyKey: key, submittedBy, via } = options;
+    checkOptions(key, submittedBy, via);
+    const given = acceptMessage(input, limits);
+    const accepted = key === undefined ? given : await claimKey(given, { key, submittedBy }, claim, 0, Date.now());
+    const { id } = accepted;
     if (signal?.aborted === true) throw abortedError(signal, id);
     const step = steps.shift() ?? 'accept';
-    if (step === 'accept') return store(id, message, broughtId);
+    if (step === 'accept') return store(accepted, options);
     const { fail, stored } = typeof step === 'string' ? { fail: step, stored: false } : step;
-    if (stored) await store(id, message, broughtId);
+    if (stored) await store(accepted, options);
     throw new PostlaneError(fail, `The script of the recording producer says ${fail}`, { id });
   };
 

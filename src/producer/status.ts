@@ -33,6 +33,16 @@ export interface MessageStatus {
   readonly reason: string | null;
   /** When the next attempt is due, in ms since 1970; null if none is planned. */
   readonly retryAt: number | null;
+  /** The From address; null where it is not known: before routing where the message names none, and in rows of earlier releases. */
+  readonly from: string | null;
+  /** By which rule its connector was found: `exact`, `domain`, `default` or `via`; null until it is routed. */
+  readonly rule: string | null;
+  /** When it was accepted, in ms since 1970. */
+  readonly acceptedAt: number;
+  /** After that no attempt begins, in ms since 1970; null until it is routed. */
+  readonly deadline: number | null;
+  /** Who submitted it, as `send` was told; null if that is not known. */
+  readonly submittedBy: string | null;
 }
 
 /** Nothing more happens to the message until an operator acts: it is settled, or held. */
@@ -69,17 +79,37 @@ export async function intakeJob(
 
 function statusOf(row: LedgerRow): MessageStatus {
   const { id, state, connector, attempts, recipients, history, messageId, reason, retryAt } = row;
-  return { id, state, connector, attempts, recipients, history, messageId, reason, retryAt };
+  const { from, rule, acceptedAt, deadline, submittedBy } = row;
+  return {
+    id,
+    state,
+    connector,
+    attempts,
+    recipients,
+    history,
+    messageId,
+    reason,
+    retryAt,
+    from,
+    rule,
+    acceptedAt,
+    deadline,
+    submittedBy,
+  };
 }
 
 function waitingStatus(id: string, job: Job): MessageStatus {
-  const data = job.data as { message?: Partial<Message> | null } | string | null;
+  const data = job.data as { message?: Partial<Message> | null; by?: unknown } | string | null;
+  const by = typeof data === 'object' ? data?.by : undefined;
+  const from = typeof data === 'object' ? (data?.message?.from as { address?: unknown } | null | undefined) : undefined;
   const to = typeof data === 'object' ? data?.message?.envelope?.to : undefined;
   const recipients = Array.isArray(to) ? (to as unknown[]).filter((each) => typeof each === 'string') : [];
   return {
     ...queuedStatus(id, recipients, job.timestamp),
     state: job.delay > 0 ? 'scheduled' : 'queued',
     retryAt: job.delay > 0 ? job.timestamp + job.delay : null,
+    from: typeof from?.address === 'string' ? from.address : null,
+    submittedBy: typeof by === 'string' ? by : null,
   };
 }
 
@@ -95,5 +125,10 @@ export function queuedStatus(id: string, recipients: readonly string[], accepted
     messageId: null,
     reason: null,
     retryAt: null,
+    from: null,
+    rule: null,
+    acceptedAt,
+    deadline: null,
+    submittedBy: null,
   };
 }

@@ -27,7 +27,14 @@ export function maxDataBytesOf({ maxBytes }: MessageLimits, routed: boolean): nu
 export interface WireJob {
   readonly v: 1;
   readonly message: Message;
+  /** Who submitted it, where that is known: the token of the HTTP API, for example. */
+  readonly by?: string | undefined;
+  /** The connector that it is to go through, in place of that of its From. */
+  readonly via?: string | undefined;
 }
+
+/** What a producer says of a message beside it. */
+export type Submission = Pick<WireJob, 'by' | 'via'>;
 
 /** A routed message: everything that must never change between attempts is fixed in it. */
 export interface LaneJob {
@@ -55,8 +62,8 @@ export type Decoded<T> =
  */
 export const jobPriorities: Readonly<Record<Priority, number>> = { high: 0, normal: 10, low: 20 };
 
-export function encodeWire(message: Message): WireJob {
-  return { v: 1, message };
+export function encodeWire(message: Message, { by, via }: Submission = {}): WireJob {
+  return { v: 1, message, ...(by === undefined ? {} : { by }), ...(via === undefined ? {} : { via }) };
 }
 
 /** An intake job as any BullMQ client may have written it. */
@@ -65,7 +72,7 @@ export function decodeIntake(
   enqueuedAtMs: number,
   data: unknown,
   limits: MessageLimits,
-): Decoded<{ id: string; message: Message; acceptedAt: number }> {
+): Decoded<{ id: string; message: Message; acceptedAt: number } & Submission> {
   const own = idOfIntakeJob(jobId, enqueuedAtMs);
   if (!isPossible(jobId)) return invalid(own, [notAnId(jobId)]);
   const shape = shapeIssue(data);
@@ -80,7 +87,23 @@ export function decodeIntake(
   }
   const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
-  return { ok: true, job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs) } };
+  const submission = submissionOf(data as { by?: unknown; via?: unknown });
+  if ('issue' in submission) return invalid(id, [submission.issue]);
+  return {
+    ok: true,
+    job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs), ...submission },
+  };
+}
+
+/** `by` is only shown; a `via` that is none must not send the message another way. */
+function submissionOf({ by, via }: { by?: unknown; via?: unknown }): Submission | { readonly issue: Issue } {
+  if (via !== undefined && (typeof via !== 'string' || !/^[a-z0-9][a-z0-9_-]{0,63}$/.test(via))) {
+    return { issue: { field: 'via', rule: 'id', message: 'is no id of a connector' } };
+  }
+  return {
+    ...(typeof by === 'string' && /^[\w.@+-]{1,128}$/.test(by) ? { by } : {}),
+    ...(via === undefined ? {} : { via }),
+  };
 }
 
 /** What the router says of a message: with the data of its producer it makes a lane job. */

@@ -17,6 +17,7 @@ import { findStrays, type Strays } from './bullmq/strays.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createArrivals, type Arrive } from './lanes/arrivals.ts';
+import { createClaims, type ClaimKey } from './claims.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
@@ -74,6 +75,7 @@ export interface OpenQueues {
   readonly contents: ContentStore;
   readonly quota: Quota;
   readonly tokenRate: TokenRate;
+  readonly claimKey: ClaimKey;
   /** The form of what is stored here, against that of this release. */
   readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
@@ -167,6 +169,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     tokenRate: createTokenRate(redis, home),
+    claimKey: createClaims(redis, home),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
     totals: () => readTotals(redis, shards),

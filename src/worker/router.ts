@@ -116,7 +116,7 @@ async function route(
   }
   if (!decoded.ok) return done(refuse(decoded, null, job, tools));
 
-  const { id, acceptedAt } = decoded.job;
+  const { id, acceptedAt, by, via } = decoded.job;
   const message = { ...withSender(decoded.job.message, config.unmonitoredAddress), id };
   const sendAt = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
   if (sendAt > tools.now()) return { notBefore: sendAt };
@@ -136,7 +136,7 @@ async function route(
   // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
   let status: IdStatus = { kind: 'new' };
   for (;;) {
-    const found = connectorFor(message, status, tools.routing());
+    const found = connectorFor(message, status, tools.routing(), via);
     if ('why' in found) {
       // A message that an operator sends by a connector of their choice needs no route.
       const before: IdStatus = status.kind === 'new' ? await tools.ledger.idStatus(id) : status;
@@ -148,7 +148,7 @@ async function route(
       status = before;
       continue;
     }
-    const entered = await enterLane(message, identity, found, status, tools, from);
+    const entered = await enterLane(message, { ...identity, by }, found, status, tools, from);
     if (entered.kind === 'new') return entered.moved ? 'left' : 'end';
     if (entered.kind === 'lost') return 'left';
     if (entered.kind === 'in-use') return done(reportDuplicate(id, message, entered.state, tools));
@@ -219,7 +219,11 @@ type Entered =
  */
 export async function enterLane(
   message: Identified,
-  { acceptedAt, messageId }: { readonly acceptedAt: number; readonly messageId: string },
+  {
+    acceptedAt,
+    messageId,
+    by,
+  }: { readonly acceptedAt: number; readonly messageId: string; readonly by?: string | undefined },
   { connector, rule }: { readonly connector: string; readonly rule: string },
   expected: IdStatus,
   tools: RouterTools,
@@ -242,6 +246,7 @@ export async function enterLane(
     acceptedAt,
     deadline: known ? expected.deadline : deadlineOf({ message, acceptedAt }, lifetimeMs),
     ...shownOf(message, config.index),
+    submittedBy: by ?? null,
   };
   const entered = (status: IdStatus, moved: boolean): Entered => {
     if (status.kind !== 'new') return status;
@@ -269,16 +274,18 @@ function withSender(message: Message, unmonitored: Mailbox | null): Message {
   return { ...message, from, envelope };
 }
 
-/** The connector that an operator named, else the one of the From address, else why there is none. */
+/** The connector that an operator named, then or with the message (`via`), else the one of the From address, else why there is none. */
 export function connectorFor(
   message: Message,
   status: IdStatus,
   { config, senders, table }: Routing,
+  via?: string,
 ): { readonly connector: string; readonly rule: string } | { readonly why: string } {
-  if (status.kind === 'requeued' && status.via !== null) {
-    if (senders.has(status.via)) return { connector: status.via, rule: 'via' };
-    const known = config.connectors.some(({ id }) => id === status.via);
-    return { why: `the connector ${status.via} that was asked for ${known ? 'never sends' : 'is not configured'}` };
+  const named = (status.kind === 'requeued' ? status.via : null) ?? via ?? null;
+  if (named !== null) {
+    if (senders.has(named)) return { connector: named, rule: 'via' };
+    const known = config.connectors.some(({ id }) => id === named);
+    return { why: `the connector ${named} that was asked for ${known ? 'never sends' : 'is not configured'}` };
   }
   if (message.from === undefined) {
     return { why: 'the message has no From, and unmonitoredAddress is not configured' };

@@ -25,6 +25,7 @@ function made(): string[] {
     stats: ['TIME'],
     connectorSlot: ['TIME'],
     find: ['SET'],
+    idempotency: ['HASH'],
     content: ['SHA256'],
     contentRefs: ['SHA256'],
   };

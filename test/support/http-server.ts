@@ -115,7 +115,7 @@ async function ask(port: number, path: string, asked: Omit<Asked, 'as' | 'port'>
   const type: Record<string, string> = sent === undefined || plain ? {} : { 'content-type': 'application/json' };
   const answered = Promise.withResolvers<Answered>();
   const length: Record<string, string> =
-    sent === undefined ? {} : { 'content-length': String(Buffer.byteLength(sent)) };
+    sent === undefined || 'transfer-encoding' in headers ? {} : { 'content-length': String(Buffer.byteLength(sent)) };
   const all = { host: 'localhost', ...type, ...length, ...headers };
   const call = request({ host: '127.0.0.1', port, path, method, headers: all, agent: false }, (response) => {
     const { statusCode: status = 0, headers } = response;

@@ -1,8 +1,10 @@
 /** Who asks, and what they may do: token, scope, rate, and the From addresses that a token is limited to. */
 import type { ApiToken } from '../../config/api.ts';
+import type { Config } from '../../config/config.ts';
 import type { Scope } from '../../config/scopes.ts';
 import { checkToken } from '../../config/token-check.ts';
 import { routingKey } from '../../message/address.ts';
+import type { MessageStatus } from '../../producer/producer.ts';
 import type { Problem } from '../problem.ts';
 import type { Tools } from './route.ts';
 
@@ -38,12 +40,20 @@ export async function takeRate(token: ApiToken, cost: number, { operator }: Tool
   return { code: 'rate-limited', detail, retryAfterSeconds: waitMs / 1_000 };
 }
 
-/** Whether the token may send as, read and cancel what comes from this address. null is a message of which no From is known. @public */
+/** Whether the token may send as, read and cancel what comes from this address. null is a message of which no From is known. */
 export function mayUse({ from }: ApiToken, address: string | null): boolean {
   if (from === null) return true;
   if (address === null) return false;
   const key = routingKey(address);
   return from.includes(key) || from.includes(`*@${key.slice(key.lastIndexOf('@') + 1)}`);
+}
+
+/** The From of a message; one that names none gets the unmonitored address when it is routed. */
+export function senderOf(
+  { from, connector }: Pick<MessageStatus, 'from' | 'connector'>,
+  { unmonitoredAddress }: Pick<Config, 'unmonitoredAddress'>,
+): string | null {
+  return from ?? (connector === null ? (unmonitoredAddress?.address ?? null) : null);
 }
 
 function refused(code: Problem['code'], detail: string): Access {

@@ -136,10 +136,17 @@ interface Components {
 /** Schemas by their id, gathered while the document is made. */
 function createComponents(): Components {
   const named: Record<string, unknown> = {};
+  /** Definitions within a schema become components. */
+  const hoisted = ({ $schema: _dialect, $defs = {}, ...rest }: Record<string, unknown>): Record<string, unknown> => {
+    for (const [name, each] of Object.entries($defs as Record<string, Record<string, unknown>>)) {
+      const { id: _id, ...definition } = hoisted(each);
+      named[name] = definition;
+    }
+    return rest;
+  };
   const schema = (of: z.ZodType, io: Io): Schema => {
     const made = z.toJSONSchema(of, { io, unrepresentable: 'any', reused: 'inline' }) as Record<string, unknown>;
-    const { $schema: _dialect, $defs, id, ...rest } = relocated(made) as Record<string, unknown>;
-    for (const [name, each] of Object.entries(($defs ?? {}) as Record<string, unknown>)) named[name] = withoutId(each);
+    const { id, ...rest } = hoisted(relocated(made) as Record<string, unknown>);
     if (typeof id !== 'string') return rest;
     named[id] = rest;
     return { $ref: `#/components/schemas/${id}` };
@@ -149,11 +156,6 @@ function createComponents(): Components {
     add: (of) => void schema(of, 'output'),
     all: () => Object.fromEntries(Object.entries(named).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
-}
-
-function withoutId(schema: unknown): unknown {
-  const { id: _id, ...rest } = schema as Record<string, unknown>;
-  return rest;
 }
 
 /** References to `$defs` of a schema become references to components. */

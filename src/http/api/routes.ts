@@ -5,6 +5,7 @@
 import type { Route } from './route.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { routingRoutes } from './routes/routing.ts';
+import { submitRoutes } from './routes/submit.ts';
 import { tokenRoutes } from './routes/token.ts';
 
-export const routes: readonly Route[] = [...messageRoutes, ...routingRoutes, ...tokenRoutes];
+export const routes: readonly Route[] = [...submitRoutes, ...messageRoutes, ...routingRoutes, ...tokenRoutes];

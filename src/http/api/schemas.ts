@@ -64,6 +64,14 @@ export const message = z
     messageId: z.string().nullable().meta({ description: 'The header Message-ID, without angle brackets.' }),
     reason: z.string().nullable().meta({ description: 'Of its dead letter.' }),
     retryAt: time.nullable(),
+    from: z.string().nullable().meta({ description: 'The From address, where it is known.' }),
+    route: z
+      .object({ from: z.string().nullable(), connector: z.string(), rule: z.string() })
+      .nullable()
+      .meta({ description: 'Which rule chose the connector; null until it is routed.' }),
+    acceptedAt: time,
+    deadline: time.nullable().meta({ description: 'After that no attempt begins; null until it is routed.' }),
+    submittedBy: z.string().nullable().meta({ description: 'Id of the token, where that is known.' }),
   })
   .meta({ id: 'Message' });
 
@@ -71,18 +79,18 @@ export function historyOf(entry: HistoryEntry): z.input<typeof history> {
   return { ...entry, at: timeOf(entry.at) };
 }
 
-export function messageOf({
-  history: entries,
-  messageId: written,
-  retryAt,
-  ...status
-}: MessageStatus): z.input<typeof message> {
+export function messageOf(status: MessageStatus): z.input<typeof message> {
+  const { history: entries, messageId: written, recipients, retryAt, acceptedAt, deadline, rule, ...rest } = status;
+  const { connector, from } = status;
   return {
-    ...status,
-    recipients: [...status.recipients],
+    ...rest,
+    recipients: [...recipients],
     history: entries.map(historyOf),
     messageId: written?.replaceAll(/[<>]/g, '') ?? null,
     retryAt: retryAt === null ? null : timeOf(retryAt),
+    route: connector === null || rule === null ? null : { from, connector, rule },
+    acceptedAt: timeOf(acceptedAt),
+    deadline: deadline === null ? null : timeOf(deadline),
   };
 }
 

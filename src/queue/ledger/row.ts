@@ -74,6 +74,8 @@ export interface LedgerRow {
   readonly subject: string | null;
   /** When addresses and replies were erased, ms since the epoch. */
   readonly erasedAt: number | null;
+  /** Who submitted it, where that is known. */
+  readonly submittedBy: string | null;
   readonly history: readonly HistoryEntry[];
 }
 
@@ -91,6 +93,7 @@ export interface NewRow {
   readonly subject?: string | null;
   /** Not stored: from when it was ready to be sent. Default: `acceptedAt`. */
   readonly readyAt?: number;
+  readonly submittedBy?: string | null;
 }
 
 /** What an id stands for. `in-use`: a message that is routed or settled. `requeued`: an operator had it replayed. */
@@ -143,6 +146,7 @@ export function rowFields(row: NewRow): (string | number)[] {
     ...(row.from ? ['from', row.from] : []),
     ...(row.metadata && Object.keys(row.metadata).length > 0 ? ['metadata', JSON.stringify(row.metadata)] : []),
     ...(row.subject ? ['subject', row.subject] : []),
+    ...(row.submittedBy ? ['by', row.submittedBy] : []),
   ];
 }
 
@@ -179,6 +183,7 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     metadata: metadataOf(hash['metadata']),
     subject: hash['subject'] || null,
     erasedAt: hash['erased'] ? Number(hash['erased']) : null,
+    submittedBy: hash['by'] || null,
     history,
   };
 }

@@ -101,6 +101,8 @@ export interface HomeKeys extends ShardKeys {
   readonly intakeRepair: string;
   /** STRING until when a token's requests are planned, ms of Redis' clock; it ends by itself. */
   readonly tokenRate: (token: string) => string;
+  /** STRING content hash and id of the message that was first under a caller's key, by the key's hash; it ends by itself. */
+  readonly idempotency: (hash: string) => string;
   /** A message's job in the intake. */
   readonly intakeJob: (id: string) => string;
   /** STRING the shard that a message's row is in, if there are several. */
@@ -153,6 +155,7 @@ export function keysOf(prefix: string): HomeKeys {
     maintenance: `${prefix}:sweep`,
     intakeRepair: `${prefix}:repair`,
     tokenRate: (token) => `${prefix}:token:${token}:rate`,
+    idempotency: (hash) => `${prefix}:idempotency:${hash}`,
     location: (id) => `${prefix}:place:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,

@@ -198,6 +198,11 @@ async function perfect(): Promise<Evidence> {
       messageId,
       reason: null,
       retryAt: null,
+      from: example.envelopeFrom,
+      rule,
+      acceptedAt: startedAt,
+      deadline: null,
+      submittedBy: null,
     });
     if (refused.size === 0) continue;
     const recipients = [...refused].map((each) => ({ address: each, code: '550', reply: null }));

@@ -25,6 +25,7 @@ function rowOf(row: Partial<LedgerRow> = {}): LedgerRow {
     metadata: null,
     subject: null,
     erasedAt: null,
+    submittedBy: null,
   };
   return { ...about, ...times, state: 'sent', recipients: [recipient('accepted')], history: [], ...row };
 }

@@ -1,7 +1,8 @@
 /** One message: where it stands, what happened to it, and its cancellation. */
 import { z } from 'zod';
 import type { MessageStatus } from '../../../producer/producer.ts';
-import { json, problem, route, type Reply, type Tools } from '../route.ts';
+import { mayUse, senderOf } from '../access.ts';
+import { json, problem, route, type Context, type Reply } from '../route.ts';
 import { historyOf, history, message, messageId, messageOf } from '../schemas.ts';
 
 const params = z.object({ id: messageId });
@@ -17,7 +18,7 @@ export const messageRoutes = [
     params,
     answers: { 200: { description: 'The message.', body: message } },
     problems: ['not-found'],
-    handle: ({ params }, { tools }) => withStatus(tools, params.id, (status) => json(messageOf(status))),
+    handle: ({ params }, context) => withStatus(context, params.id, (status) => json(messageOf(status))),
   }),
   route({
     method: 'GET',
@@ -28,8 +29,8 @@ export const messageRoutes = [
     params,
     answers: { 200: { description: 'Its history.', body: z.object({ items: z.array(history) }) } },
     problems: ['not-found'],
-    handle: ({ params }, { tools }) =>
-      withStatus(tools, params.id, (status) => json({ items: status.history.map(historyOf) })),
+    handle: ({ params }, context) =>
+      withStatus(context, params.id, (status) => json({ items: status.history.map(historyOf) })),
   }),
   route({
     method: 'POST',
@@ -41,8 +42,9 @@ export const messageRoutes = [
     params,
     answers: { 200: { description: 'It will not be sent.', body: message } },
     problems: ['not-found', 'conflict'],
-    handle: ({ params: { id } }, { tools }) =>
-      withStatus(tools, id, async (status) => {
+    handle: ({ params: { id } }, context) =>
+      withStatus(context, id, async (status) => {
+        const { tools } = context;
         const cancelled = await tools.producer.cancel(id);
         const after = (await tools.producer.status(id)) ?? status;
         if (cancelled || after.state === 'cancelled') return json(messageOf(after));
@@ -51,11 +53,13 @@ export const messageRoutes = [
   }),
 ];
 
+/** What another may not see is not there. */
 async function withStatus(
-  { producer }: Tools,
+  { token, tools: { producer, config } }: Context,
   id: string,
   use: (status: MessageStatus) => Reply | Promise<Reply>,
 ): Promise<Reply> {
   const status = await producer.status(id);
-  return status === null ? problem('not-found', unknown, { id }) : use(status);
+  if (status === null || !mayUse(token, senderOf(status, config()))) return problem('not-found', unknown, { id });
+  return use(status);
 }
