@@ -16,7 +16,7 @@ import { jobName } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
 import { defaultReservePercent, type RoomAnswer } from '../queue/room.ts';
-import type { TokenRate } from '../queue/token-rate.ts';
+import type { TokenRate } from '../queue/callers.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import type { MessageLimits } from '../message/message.ts';
 

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { PostlaneError } from '../errors.ts';
 import type { Message } from '../message/message.ts';
-import type { ClaimKey } from '../queue/claims.ts';
+import type { ClaimKey } from '../queue/callers.ts';
 import type { AcceptedMessage } from './accept.ts';
 
 /** Of a key, in characters. */

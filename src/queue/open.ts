@@ -17,7 +17,7 @@ import { findStrays, type Strays } from './bullmq/strays.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createArrivals, type Arrive } from './lanes/arrivals.ts';
-import { createClaims, type ClaimKey } from './claims.ts';
+import { createCallers, type Callers } from './callers.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
@@ -48,7 +48,6 @@ import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/key
 import { shardsOf, type Shards } from './redis/shards.ts';
 import { createSearch, type FindMessages } from './search/search.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
-import { createTokenRate, type TokenRate } from './token-rate.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
 export type { FormAnswer } from './ledger/stored-form.ts';
@@ -62,7 +61,7 @@ export interface ShardView {
   readonly recoverStalled: (connectorId: string, stalledMs: number) => Promise<void>;
 }
 
-export interface OpenQueues {
+export interface OpenQueues extends Callers {
   readonly keys: HomeKeys;
   readonly shards: Shards;
   readonly views: readonly ShardView[];
@@ -74,8 +73,6 @@ export interface OpenQueues {
   readonly deadLetters: DeadLetters;
   readonly contents: ContentStore;
   readonly quota: Quota;
-  readonly tokenRate: TokenRate;
-  readonly claimKey: ClaimKey;
   /** The form of what is stored here, against that of this release. */
   readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
@@ -168,8 +165,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     arrive: createArrivals(redis, home),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
-    tokenRate: createTokenRate(redis, home),
-    claimKey: createClaims(redis, home),
+    ...createCallers(redis, home),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),
     totals: () => readTotals(redis, shards),

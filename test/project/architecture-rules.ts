@@ -77,10 +77,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'room.ts',
       // What metrics ask of Redis as a whole.
       'fleet.ts',
-      // Keys of callers that are taken once.
-      'claims.ts',
-      // How often a token has been used, over all processes.
-      'token-rate.ts',
+      // Keys and rates of callers.
+      'callers.ts',
       'lanes/survey.ts',
       'search/search.ts',
       'journal/events.ts',
@@ -111,7 +109,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
     floors: [
       ['open.ts'],
-      ['lanes', 'room.ts', 'fleet.ts', 'claims.ts', 'token-rate.ts', 'search'],
+      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'search'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
       ['bullmq', 'sessions', 'journal'],
