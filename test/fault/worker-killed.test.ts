@@ -1,4 +1,8 @@
-/** A worker that is killed (SIGKILL) in the middle of its work, at every step; another one finishes. */
+/**
+ * A worker that is killed (SIGKILL) in the middle of its work, at every step; another one finishes.
+ *
+ * `KILLS_PER_STEP=20` kills one that often at each step of a transaction.
+ */
 import { expect, onTestFinished, test } from 'vitest';
 import {
   account,
@@ -22,6 +26,8 @@ import { startWorkerProcess, type ProcessConnector } from '../support/worker-pro
 /** Where a server goes silent in its first session; in the next one it answers. */
 const steps = ['greeting', 'EHLO', 'MAIL', 'RCPT', 'DATA', 'body', 'dot'] as const;
 type Step = (typeof steps)[number];
+
+const times = Array.from({ length: Number(process.env['KILLS_PER_STEP'] ?? 1) }, (_, i) => i + 1);
 
 interface SilentServer {
   readonly server: SmtpServer;
@@ -79,30 +85,36 @@ async function killAtEveryStep(onUncertain: 'retry' | 'hold') {
   }));
 }
 
-test('a worker killed before the fence leaves no trace, and one killed after it an uncertain attempt that is made again', async () => {
-  expect(await killAtEveryStep('retry')).toEqual([
-    { step: 'greeting', state: 'sent', copies: 1, uncertain: false },
-    { step: 'EHLO', state: 'sent', copies: 1, uncertain: false },
-    // The fence was passed. Only the dead worker knew that the body did not go out whole.
-    { step: 'MAIL', state: 'sent', copies: 1, uncertain: true },
-    { step: 'RCPT', state: 'sent', copies: 1, uncertain: true },
-    { step: 'DATA', state: 'sent', copies: 1, uncertain: true },
-    { step: 'body', state: 'sent', copies: 1, uncertain: true },
-    { step: 'dot', state: 'sent', copies: 1, uncertain: true },
-  ]);
-});
+test.for(times)(
+  'a worker killed before the fence leaves no trace, and one killed after it an uncertain attempt that is made again (%i)',
+  async () => {
+    expect(await killAtEveryStep('retry')).toEqual([
+      { step: 'greeting', state: 'sent', copies: 1, uncertain: false },
+      { step: 'EHLO', state: 'sent', copies: 1, uncertain: false },
+      // The fence was passed. Only the dead worker knew that the body did not go out whole.
+      { step: 'MAIL', state: 'sent', copies: 1, uncertain: true },
+      { step: 'RCPT', state: 'sent', copies: 1, uncertain: true },
+      { step: 'DATA', state: 'sent', copies: 1, uncertain: true },
+      { step: 'body', state: 'sent', copies: 1, uncertain: true },
+      { step: 'dot', state: 'sent', copies: 1, uncertain: true },
+    ]);
+  },
+);
 
-test('with onUncertain hold a message whose worker is killed after the fence waits for an operator and is not sent again', async () => {
-  expect(await killAtEveryStep('hold')).toEqual([
-    { step: 'greeting', state: 'sent', copies: 1, uncertain: false },
-    { step: 'EHLO', state: 'sent', copies: 1, uncertain: false },
-    { step: 'MAIL', state: 'held', copies: 0, uncertain: true },
-    { step: 'RCPT', state: 'held', copies: 0, uncertain: true },
-    { step: 'DATA', state: 'held', copies: 0, uncertain: true },
-    { step: 'body', state: 'held', copies: 0, uncertain: true },
-    { step: 'dot', state: 'held', copies: 0, uncertain: true },
-  ]);
-});
+test.for(times)(
+  'with onUncertain hold a message whose worker is killed after the fence waits for an operator and is not sent again (%i)',
+  async () => {
+    expect(await killAtEveryStep('hold')).toEqual([
+      { step: 'greeting', state: 'sent', copies: 1, uncertain: false },
+      { step: 'EHLO', state: 'sent', copies: 1, uncertain: false },
+      { step: 'MAIL', state: 'held', copies: 0, uncertain: true },
+      { step: 'RCPT', state: 'held', copies: 0, uncertain: true },
+      { step: 'DATA', state: 'held', copies: 0, uncertain: true },
+      { step: 'body', state: 'held', copies: 0, uncertain: true },
+      { step: 'dot', state: 'held', copies: 0, uncertain: true },
+    ]);
+  },
+);
 
 /** The worker's Redis goes silent just before the server replies 250: the worker knows the result, and cannot write it. */
 async function killKnowing(onUncertain: 'retry' | 'hold') {
