@@ -91,3 +91,8 @@ export function harmlessJson(json: string): string {
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);
 }
+
+/** A time as JSON and people get it: RFC 3339 in UTC. A number from Redis may be out of range, for which toISOString throws. */
+export function shownTime(ms: number): string {
+  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : String(ms);
+}

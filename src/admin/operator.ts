@@ -1,24 +1,35 @@
-/** What an operator does to the queue from outside a worker: looks at lanes, pauses them, replays and drops dead letters. */
+/** What an operator does to the queue from outside a worker: the parts of this room, over one connection. */
 import { PostlaneError } from '../errors.ts';
 import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
-import { refsOf } from '../queue/ledger/content.ts';
-import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
+import type { DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import { readFleet, type FleetQuestion, type FleetSnapshot } from './fleet.ts';
-import { wireOf } from './letter-wire.ts';
 import { seenOf, type Seen } from './messages.ts';
-import { resolveHeld } from './resolve.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
-import { decodeIntake, jobIdOf } from '../queue/jobs.ts';
-import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
-import { jobName } from '../queue/redis/keys.ts';
+import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
 import { defaultReservePercent, type RoomAnswer } from '../queue/room.ts';
 import type { TokenRate } from '../queue/callers.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import type { MessageLimits } from '../message/message.ts';
+import type { OutboundMessage } from '../message/outbound.ts';
+import { createActions, type Actions } from './actions.ts';
+import type { AdminConfig } from './admin-config.ts';
+import { createAudit, type Actor, type Audit } from './audit.ts';
+import type { ConnectorRow } from './connector-row.ts';
+import { listConnectors, readConnector, type ConnectorPage, type ConnectorsAsked } from './connectors.ts';
+import type { LetterFilter } from './dead-filter.ts';
+import { groupDeadLetters, type DeadGroups, type GroupKey } from './dead-groups.ts';
+import { createSelections, previewDeadLetters, selectionMs, type BulkAsked, type DeadPreview } from './dead-preview.ts';
+import { createDeadlines } from './deadlines.ts';
+import { actOn, letterActions, type LetterActions } from './letter-actions.ts';
+import type { ActionAnswer } from './message-actions.ts';
+import { again, messageContent, readActions } from './message-content.ts';
+import { createOperations, type LetterResult, type Operation, type Operations } from './operations.ts';
+import { runOperation, runOperations, type RunnerOptions } from './operation-runner.ts';
+import { createRoutes } from './routes.ts';
 
 export interface OperatorOptions {
   readonly redis: RedisSettings & {
@@ -33,13 +44,7 @@ export interface OperatorOptions {
   readonly index?: IndexSettings;
 }
 
-/**
- * `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. `unreadable`: its
- * content is no JSON, is nested too deep, or only a part of it was kept; it stays.
- */
-type Replayed = 'replayed' | 'already' | 'held' | 'unreadable' | 'not-found';
-
-export interface Operator extends Seen {
+export interface Operator extends LetterActions, Seen {
   readonly lanes: Lanes;
   readonly deadLetters: DeadLetters;
   readonly quota: Pick<Quota, 'used'>;
@@ -54,25 +59,39 @@ export interface Operator extends Seen {
   readonly reservePercent: number;
   /** Jobs in the intake. */
   intakeCounts(): Promise<{ readonly waiting: number; readonly delayed: number; readonly active: number }>;
-  /**
-   * Puts a dead letter back into the intake under its id: same Message-ID, same Date, only its dead recipients. Replaying
-   * twice is replaying once. `via` names the connector to use instead of the From's; `lifetimeMs` is its new lifetime.
-   */
-  replay(id: string, how: { via: string | null; now: number; lifetimeMs: number }): Promise<Replayed>;
-  /**
-   * Settles a held message, whose last attempt has no known result: `sent` says that it arrived, `retry` sends it again to
-   * whom it is not known to have reached, `drop` gives it up. → false if it is not held.
-   */
-  resolve(
-    id: string,
-    as: 'sent' | 'retry' | 'drop',
-    how: { now: number; lifetimeMs: number; retentionMs: number },
-  ): Promise<boolean>;
-  /** Forgets a dead letter and frees its contents. true if it was there. */
-  drop(id: string): Promise<boolean>;
+  /** What this actor changes, each step with its entry in the audit. `config` is that in force. */
+  as(actor: Actor, config: AdminConfig): Actions;
+  readonly audit: Pick<Audit, 'list'>;
+  /** Connectors, sorted by trouble or otherwise. */
+  connectors(config: AdminConfig, asked: ConnectorsAsked): Promise<ConnectorPage>;
+  /** One of them; null if there is none of this id. */
+  connector(config: AdminConfig, id: string): Promise<ConnectorRow | null>;
+  /** Dead letters by reason, connector and reply. */
+  deadGroups(config: AdminConfig, filter: LetterFilter, by: readonly GroupKey[]): Promise<DeadGroups>;
+  /** Counts what a replay or a drop would do, and keeps what it has selected for a while. */
+  preview(config: AdminConfig, asked: BulkAsked): Promise<KeptPreview>;
+  readonly operations: Pick<Operations, 'get' | 'list' | 'open'>;
+  /** Works on operations that are not over until the signal ends it. `only`: on this one, until it is over. */
+  run(options: OperateOptions): Promise<void>;
+  /** What may be done with a message now, and why not; null if its id is unknown. */
+  actions(id: string): Promise<ActionAnswer[] | null>;
   /** What disagrees between ledger, queues, dead letters and contents, as it is found; repairs it if asked to. */
   diagnose(options: DiagnoseOptions): AsyncGenerator<Finding>;
   close(): void;
+}
+
+interface KeptPreview extends DeadPreview {
+  readonly selection: string;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
+}
+
+interface OperateOptions {
+  readonly config: () => AdminConfig;
+  readonly signal: AbortSignal;
+  readonly only?: string;
+  readonly onResult?: NonNullable<RunnerOptions['onResult']>;
+  readonly onError?: NonNullable<RunnerOptions['onError']>;
 }
 
 /** Connects; throws `redis-unavailable` if Redis is away. */
@@ -96,23 +115,16 @@ export async function openOperator({
     redis.disconnect();
     throw new PostlaneError('format-newer', 'what is stored was written by a newer release of Postlane');
   }
-  const { intake, ledger, deadLetters, contents, lanes } = open;
-  const releaseContents = async ({ id, acceptedAt, data, form }: DeadLetter): Promise<void> => {
-    // What was kept unread stays unread: maintenance frees contents that nothing needs.
-    if (form !== 'json') return;
-    const decoded = decodeIntake(id, acceptedAt, data, limits);
-    if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
+  const { intake, deadLetters, lanes, keys, shards, quota } = open;
+  const letters = letterActions(redis, open, limits);
+  const audit = createAudit(redis, keys);
+  const operations = createOperations(redis, keys);
+  const selections = createSelections(redis, keys);
+  const connectorTools = { lanes, quota, deadlines: createDeadlines(redis, shards) };
+  const contentOf = async (id: string): Promise<OutboundMessage | null> => {
+    const message = await messageContent(id, open, limits);
+    return message === null ? null : again(id, message);
   };
-  /**
-   * What another program has left under the key of a job that is gone: BullMQ would take it for the job, add nothing and say
-   * nothing, and the message would be in no queue.
-   */
-  const clearRemains = async (id: string): Promise<void> => {
-    const key = open.keys.intakeJob(id);
-    if ((await redis.exists(key)) > 0 && (await intake.getJobState(jobIdOf(id))) === 'unknown') await redis.del(key);
-  };
-  const enqueue = ({ id, acceptedAt: timestamp }: DeadLetter, data: unknown): Promise<unknown> =>
-    intake.add(jobName, data, { jobId: jobIdOf(id), timestamp, removeOnComplete: true });
   const intakeCounts = async (): Promise<NonNullable<FleetSnapshot['intake']>> => {
     const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
     const waiting = (counts['wait'] ?? 0) + (counts['prioritized'] ?? 0);
@@ -121,7 +133,7 @@ export async function openOperator({
   return {
     lanes,
     deadLetters,
-    quota: open.quota,
+    quota,
     tokenRate: open.tokenRate,
     ...seenOf(open),
     reservePercent,
@@ -131,37 +143,32 @@ export async function openOperator({
     fleet: (question) => readFleet(open, intakeCounts, question),
     connected: () => redis.status === 'ready',
 
-    async replay(id, { via, now, lifetimeMs }) {
-      const letter = await deadLetters.get(id);
-      if (letter === null) return 'not-found';
-      const data = wireOf(letter, limits);
-      if (data === null) return 'unreadable';
-      const entry = { at: now, event: 'replayed', ...(via === null ? {} : { detail: `via ${via}` }) };
-      const deadline = now + lifetimeMs;
-      // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
-      const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
-      if (released) {
-        await clearRemains(id);
-        await enqueue(letter, data);
-      } else if ((await ledger.read(id))?.state === 'held') {
-        // What is held may have arrived, so to send it again is a decision of its own; and this letter has its only copy.
-        return 'held';
-      }
-      // By now the message may have died again, and its new letter is the only copy.
-      await deadLetters.drop(id, letter);
-      return released ? 'replayed' : 'already';
+    ...letters,
+
+    as: (actor, config) =>
+      createActions({ ...letters, open, audit, operations, selections, deadLetters, limits, contentOf }, actor, config),
+    audit,
+    connectors: (config, asked) => listConnectors(connectorTools, config, asked, Date.now()),
+    connector: (config, id) => readConnector(connectorTools, config, id, Date.now()),
+    deadGroups: (config, filter, by) => groupDeadLetters(deadLetters, filter, by, createRoutes(config)),
+
+    async preview(config, asked) {
+      const selection = { ...asked, until: Date.now() };
+      const counted = await previewDeadLetters(deadLetters, selection, createRoutes(config));
+      return { ...counted, selection: await selections.keep(selection), expiresAt: selection.until + selectionMs };
     },
 
-    resolve: (id, as, how) => resolveHeld(id, as, how, { ledger, deadLetters, limits, enqueue, releaseContents }),
+    operations,
 
-    async drop(id) {
-      const letter = await deadLetters.get(id);
-      if (letter === null) return false;
-      // In this order: a letter that another has replaced meanwhile still needs the contents.
-      const dropped = await deadLetters.drop(id, letter);
-      if (dropped) await releaseContents(letter);
-      return dropped;
+    async run({ config, only, ...rest }) {
+      const act = (operation: Operation, id: string): Promise<LetterResult> =>
+        actOn(operation, id, { ...letters, summary: (one) => deadLetters.summary(one) }, config());
+      const options: RunnerOptions = { redis, keys, operations, act, ...rest };
+      if (only === undefined) await runOperations(options);
+      else await runOperation(only, options);
     },
+
+    actions: (id) => readActions(id, open),
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),
 

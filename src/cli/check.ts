@@ -6,7 +6,7 @@ import { formatIssues } from '../config/issues.ts';
 import type { Config, ConnectorConfig } from '../config/config.ts';
 import type { DurabilityWarning } from '../queue/redis/durability.ts';
 import type { CheckResult } from '../transport/transport.ts';
-import { eachBounded } from './bounded.ts';
+import { eachBounded } from '../async/bounded.ts';
 import type { Action, Call } from './command.ts';
 import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';

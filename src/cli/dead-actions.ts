@@ -4,18 +4,29 @@ import type { Command } from 'commander';
 import { printable, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
+import type { Actions } from '../admin/actions.ts';
+import { lifetimeOf, resolution } from '../admin/admin-config.ts';
+import { bulkRefusal, type BulkAsk } from '../admin/bulk.ts';
+import { filterText } from '../admin/dead-filter.ts';
+import type { BulkKind } from '../admin/dead-preview.ts';
 import type { Operator } from '../admin/operator.ts';
+import { operationJson } from '../admin/show.ts';
 import { sends } from '../routing/connector.ts';
+import { checkedReason, shellActor } from './actor.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig, requireConnector } from './compose.ts';
 import { selection, summaries, type FilterOptions } from './dead-selection.ts';
-import { UsageError, type ExitCode } from './failure.ts';
+import { Conflict, UsageError, type ExitCode } from './failure.ts';
 import { table } from './table.ts';
 import { parseRate } from './values.ts';
 
 interface ActOptions extends FilterOptions {
   readonly all?: boolean;
   readonly dryRun?: boolean;
+  /** An operation does it, and this command does not wait for it. */
+  readonly background?: boolean;
+  /** Why, for the audit. */
+  readonly note?: string;
 }
 
 interface ReplayOptions extends ActOptions {
@@ -40,12 +51,16 @@ export function addDeadActions(dead: Command, action: Action, filters: (command:
     .option('--all', 'all of them')
     .option('--via <connector>', 'send through this connector instead of that of the From address')
     .option('--rate <n/s|n/m>', 'replay at most this many per second or minute', parseRate)
+    .option('--note <text>', 'why; it is kept in the audit')
+    .option('--background', 'begin an operation for `postlane serve`, and do not wait for it')
     .option('--dry-run', 'count only')
     .action(action<ReplayOptions>((call, options, ids) => replay(call, options, ids)));
   filters(dead.command('drop').argument('[id...]', 'message ids'))
     .description('remove dead letters permanently')
     .option('--all', 'all of them')
     .option('--yes', 'confirm dropping without ids')
+    .option('--note <text>', 'why; it is kept in the audit')
+    .option('--background', 'begin an operation for `postlane serve`, and do not wait for it')
     .option('--dry-run', 'count only')
     .action(action<DropOptions>((call, options, ids) => drop(call, options, ids)));
 }
@@ -56,11 +71,12 @@ async function replay(call: Call, options: ReplayOptions, ids: readonly string[]
   if (via !== null && !sends(requireConnector(config, via).direction)) {
     throw new UsageError(`--via: "${printable(via, 130)}" only receives, it never sends`);
   }
-  const act = (operator: Operator, { id, letter }: Chosen): Promise<string> => {
+  const act = ({ operator, actions, single }: Tools, { id, letter }: Chosen): Promise<string> => {
+    if (single) return actions.replay(id, { via, reason: noteOf(options) });
     const lifetimeMs = lifetimeOf(config, via ?? letter?.connector ?? null);
     return operator.replay(id, { via, now: Date.now(), lifetimeMs });
   };
-  return each(call, config, options, ids, { verb: 'replay', betweenMs: rate, act });
+  return each(call, config, options, ids, { kind: 'replay', via, betweenMs: rate, act });
 }
 
 async function drop(call: Call, options: DropOptions, ids: readonly string[]): Promise<ExitCode> {
@@ -70,26 +86,31 @@ async function drop(call: Call, options: DropOptions, ids: readonly string[]): P
       'a dropped message cannot be restored: pass ids, or add --yes to the filters (--dry-run counts first)',
     );
   }
-  const act = async (operator: Operator, { id }: Chosen): Promise<string> => {
+  const act = async ({ operator, actions, single }: Tools, { id }: Chosen): Promise<string> => {
+    if (single) return (await actions.drop(id, noteOf(options))) ? 'dropped' : 'not-found';
     // A held message is dropped with its dead letter; otherwise its row would wait for an operator forever.
-    const given = await operator.resolve(id, 'drop', resolution(config, null));
+    const given = await operator.resolve(id, 'drop', resolution(config, null, Date.now()));
     return given || (await operator.drop(id)) ? 'dropped' : 'not-found';
   };
-  return each(call, config, options, ids, { verb: 'drop', betweenMs: 0, act });
+  return each(call, config, options, ids, { kind: 'drop', via: null, betweenMs: 0, act });
 }
 
-/** What settling a held message needs. `connector` sends it, if it is sent again. */
-export function resolution(
-  config: Config,
-  connector: string | null,
-): { now: number; lifetimeMs: number; retentionMs: number } {
-  return { now: Date.now(), lifetimeMs: lifetimeOf(config, connector), retentionMs: config.retention.ledgerMs };
+function noteOf({ note }: ActOptions): string | null {
+  return note === undefined ? null : checkedReason(note);
+}
+
+interface Tools {
+  readonly operator: Operator;
+  readonly actions: Actions;
+  /** Each letter has its own entry in the audit; else all of them have one. */
+  readonly single: boolean;
 }
 
 interface Work {
-  readonly verb: 'replay' | 'drop';
+  readonly kind: BulkKind;
+  readonly via: string | null;
   readonly betweenMs: number;
-  readonly act: (operator: Operator, chosen: Chosen) => Promise<string>;
+  readonly act: (tools: Tools, chosen: Chosen) => Promise<string>;
 }
 
 async function each(
@@ -97,7 +118,7 @@ async function each(
   config: Config,
   options: ActOptions,
   ids: readonly string[],
-  { verb, betweenMs, act }: Work,
+  { kind: verb, via, betweenMs, act }: Work,
 ): Promise<ExitCode> {
   const { terminal } = call;
   const filter = selection(options, Date.now());
@@ -107,7 +128,14 @@ async function each(
     throw new UsageError('pass ids, filters (--reason --connector --since --until), or --all');
   }
   const operator = await openOperator(config);
+  const actions = operator.as(shellActor(), config);
+  const tools: Tools = { operator, actions, single: ids.length > 0 && ids.length <= maxLines };
   try {
+    if (options.background === true && options.dryRun !== true) {
+      const choice = ids.length > 0 ? ({ by: 'ids', ids } as const) : ({ by: 'filter', filter } as const);
+      const ratePerSecond = betweenMs === 0 ? null : 1_000 / betweenMs;
+      return await background(call, actions, { kind: verb, choice, via, ratePerSecond, reason: noteOf(options) });
+    }
     // Select all first: a message that dies again meanwhile must not be replayed forever.
     const chosen: Chosen[] =
       ids.length > 0
@@ -136,7 +164,7 @@ async function each(
         const waitMs = next - performance.now();
         if (waitMs > 0) await pause(waitMs);
         next = Math.max(next, performance.now()) + betweenMs;
-        const result = await act(operator, one);
+        const result = await act(tools, one);
         counted.set(result, (counted.get(result) ?? 0) + 1);
         // Reported one by one: if the command is interrupted, the output shows what was done.
         terminal.result({ id: one.id, result }, () => (chosen.length <= maxLines ? [`${one.id}  ${result}`] : []));
@@ -145,6 +173,10 @@ async function each(
       terminal.progress('');
       const summary = [...counted].map(([result, times]) => `${times} ${result}`).join(', ');
       if (chosen.length > maxLines) terminal.note(summary);
+      if (!tools.single) {
+        const detail = `${count}${via === null ? '' : `, via ${via}`}: ${summary || 'none'}; ${filterText(filter)}`;
+        await actions.note({ action: verb, target: null, reason: noteOf(options), detail }, 'done');
+      }
     }
     const held = verb === 'replay' ? (counted.get('held') ?? 0) : 0;
     if (held > 0) {
@@ -166,9 +198,15 @@ async function each(
   }
 }
 
-/** A replayed message gets a full lifetime again: that of the connector that will send it, if known. */
-function lifetimeOf({ connectors, retry }: Config, connector: string | null): number {
-  return (connectors.find(({ id }) => id === connector)?.retry ?? retry).lifetimeMs;
+/** Leaves the work to `postlane serve`, or to `postlane operations run`. */
+async function background({ terminal }: Call, actions: Actions, ask: BulkAsk): Promise<ExitCode> {
+  const begun = await actions.begin(ask);
+  if (!begun.ok) throw new Conflict(bulkRefusal(begun));
+  const { operation } = begun;
+  terminal.result(operationJson(operation), () => [
+    `${operation.id}: ${operation.total} dead letters to ${operation.kind}, by \`postlane serve\` or \`postlane operations run\`.`,
+  ]);
+  return 0;
 }
 
 function tally(words: readonly string[]): Record<string, number> {

@@ -19,6 +19,11 @@ export class UsageError extends Error {
   }
 }
 
+/** The state of what the command is about does not allow it: exit code 1. */
+export class Conflict extends Error {
+  readonly code = 'conflict';
+}
+
 /** Code → exit code and what to do next. A message that is refused is a usage error: the same call fails again. */
 const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly next: string | null }>> = {
   'config-invalid': { exit: 2, next: 'Correct the file, then run `postlane check`.' },
@@ -60,6 +65,7 @@ export function report(thrown: unknown, terminal: Terminal): ExitCode {
     const lines = [thrown.message, ...(next === null ? [] : [next])];
     return tell(terminal, exit, thrown.code, thrown.message, thrown.issues, lines);
   }
+  if (thrown instanceof Conflict) return tell(terminal, 1, thrown.code, thrown.message, [], [thrown.message]);
   const { message } = asError(thrown);
   return tell(terminal, 1, 'failed', message, [], [message]);
 }

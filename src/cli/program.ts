@@ -69,6 +69,9 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   connectors: async () => (await import('./lanes.ts')).addLanes,
   dead: async () => (await import('./dead.ts')).addDead,
   resolve: async () => (await import('./resolve.ts')).addResolve,
+  cancel: async () => (await import('./message-commands.ts')).addMessages,
+  operations: async () => (await import('./operations.ts')).addOperations,
+  audit: async () => (await import('./audit.ts')).addAudit,
   doctor: async () => (await import('./doctor.ts')).addDoctor,
 };
 

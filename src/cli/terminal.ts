@@ -78,7 +78,4 @@ export function ago(ms: number): string {
   return `${Math.round(ms / 86_400_000)} d`;
 }
 
-export function iso(ms: number): string {
-  // A number from Redis may be out of range, for which toISOString throws.
-  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : String(ms);
-}
+export { shownTime as iso } from '../errors.ts';

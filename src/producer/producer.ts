@@ -1,15 +1,12 @@
 /** The producer: validates a message, stores what is too large to travel, enqueues it, and reports where it stands. */
-import type { Job } from 'bullmq';
 import { PostlaneError } from '../errors.ts';
 import { defaultMessageLimits, type MessageLimits } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
-import { parseMessage } from '../message/schema.ts';
 import { connectFailFast, redisError } from '../queue/redis/connection.ts';
 import { createAcknowledger } from '../queue/redis/replication.ts';
-import { refsOf } from '../queue/ledger/content.ts';
-import { jobIdOf } from '../queue/jobs.ts';
+import { cancelMessage } from '../queue/waiting.ts';
 import { defaultPrefix } from '../queue/redis/keys.ts';
-import { openQueues, type OpenQueues } from '../queue/open.ts';
+import { openQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { defaultReservePercent, maxReservePercent } from '../queue/room.ts';
 import { acceptMessage } from './accept.ts';
@@ -17,7 +14,7 @@ import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
 import { createEnqueue } from './enqueue.ts';
 import { checkOptions, claimKey } from './idempotency.ts';
-import { intakeJob, readStatus, type MessageStatus } from './status.ts';
+import { readStatus, type MessageStatus } from './status.ts';
 import { createWaitFor, type WaitOptions } from './wait.ts';
 
 export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/settings.ts';
@@ -170,7 +167,8 @@ export function createProducer(options: ProducerOptions): Producer {
     sendMany: (messages, options) => call(() => sendEach(messages, (message) => send(message, options))),
     status: (id, { signal } = {}) => call(() => read(id, signal)),
     waitFor: (id, options) => call(() => waitFor(id, options)),
-    cancel: (id, { signal } = {}) => call(() => step(() => cancel(id, queues, { limits, retentionMs }), { signal })),
+    cancel: (id, { signal } = {}) =>
+      call(() => step(() => cancelMessage(id, queues, { limits, retentionMs }), { signal })),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -200,40 +198,4 @@ export async function sendEach(
     results.push(...(await Promise.all(batch)));
   }
   return results;
-}
-
-interface CancelOptions {
-  readonly limits: MessageLimits;
-  readonly retentionMs: number;
-}
-
-async function cancel(id: string, queues: OpenQueues, { limits, retentionMs }: CancelOptions): Promise<boolean> {
-  const { ledger, jobs } = queues;
-  const job = await intakeJob(queues, id);
-  if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
-  // From here on nothing is sent; removing the job early only saves the router and the lane the work.
-  const row = await ledger.read(id);
-  const connector = row?.connector ?? null;
-  const lane = connector === null ? null : queues.lanes.queue(connector);
-  for (const waiting of [job, lane === null ? null : await jobs.job(lane, jobIdOf(id))])
-    await removeWaiting(waiting, id, queues, limits);
-  return true;
-}
-
-/** Removes a job that no worker works on, and its contents. One that is being worked on ends there: the row says so. */
-async function removeWaiting(
-  job: Job | null,
-  id: string,
-  { contents }: OpenQueues,
-  limits: MessageLimits,
-): Promise<void> {
-  if (job === null) return;
-  try {
-    await job.remove();
-  } catch {
-    return;
-  }
-  const message = (job.data as { message?: unknown } | null)?.message;
-  const parsed = parseMessage(message, limits);
-  if (parsed.ok) await contents.release(id, refsOf(parsed.message));
 }

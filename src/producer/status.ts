@@ -1,5 +1,5 @@
 /** The status of a message: from its row in the ledger, or from its job in the intake before a worker has routed it. */
-import { idOfIntakeJob, intakeJobIdsOf } from '../queue/jobs.ts';
+import { intakeJob } from '../queue/waiting.ts';
 import type { Job } from 'bullmq';
 import type { Message } from '../message/message.ts';
 import type { OpenQueues } from '../queue/open.ts';
@@ -63,18 +63,6 @@ export async function readStatus(
   // A worker writes the row and then removes the job: between the two reads, the message may have gone from one to the other.
   const routed = await ledger.read(id);
   return routed === null ? null : statusOf(routed);
-}
-
-/** The intake job of a message, under its own job id or, for a job that BullMQ numbered, under that number. */
-export async function intakeJob(
-  { intake, jobs }: Pick<OpenQueues, 'intake' | 'jobs'>,
-  id: string,
-): Promise<Job | null> {
-  for (const jobId of intakeJobIdsOf(id)) {
-    const job = await jobs.job(intake, jobId);
-    if (job !== null && idOfIntakeJob(String(job.id), job.timestamp) === id) return job;
-  }
-  return null;
 }
 
 function statusOf(row: LedgerRow): MessageStatus {

@@ -92,7 +92,7 @@ function deadLetter(
       retryAt: null,
       reason,
       retentionMs: retentionMs(),
-      deadLetter: { id, reason, connector, recipients: dead, at, reply, attempts: 0, acceptedAt, ...found },
+      deadLetter: { id, reason, connector, recipients: dead, at, reply, attempts: 0, acceptedAt, from, ...found },
       countAttempt: false,
       connectorWorks: false,
     },

@@ -33,7 +33,7 @@ describe('connectors, pause, resume', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const nothing = { waiting: 0, active: 0, delayed: 0, paused: false, suspect: null, oldestWaitingMs: null };
     const breaker = { state: 'closed', fault: null, faults: 0, untilMs: null, reply: null };
-    expect(values).toEqual([
+    expect(values).toMatchObject([
       {
         ...nothing,
         id: 'relay',
@@ -57,7 +57,7 @@ describe('connectors, pause, resume', () => {
           messagesPerSession: null,
         },
       },
-      expect.objectContaining({ id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing }),
+      { id: 'archive', direction: 'incoming', transport: null, sent: 0, ...nothing },
     ]);
     expect((await here.call(['connectors'])).stdout).toMatch(/CONNECTOR .*\nrelay +outgoing +smtp .* ok\n/);
   });

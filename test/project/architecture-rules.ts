@@ -75,6 +75,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'jobs.ts',
       // What a producer and an operator ask about memory.
       'room.ts',
+      // What an application and an operator do to a message that waits.
+      'waiting.ts',
       // What metrics ask of Redis as a whole.
       'fleet.ts',
       // Keys and rates of callers.
@@ -87,6 +89,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'journal/index-entries.ts',
       'ledger/ledger.ts',
       'ledger/dead-letters.ts',
+      'ledger/letter-pages.ts',
       'ledger/content.ts',
       'lanes/lanes.ts',
       'lanes/lane-worker.ts',
@@ -96,6 +99,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'lanes/status.ts',
       'lanes/quota.ts',
       'lanes/snapshot.ts',
+      'lanes/pause.ts',
       'lanes/wait-reasons.ts',
       'sessions/leases.ts',
       'bullmq/job-reader.ts',
@@ -109,6 +113,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
     floors: [
       ['open.ts'],
+      ['waiting.ts'],
       ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'search'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
@@ -154,7 +159,27 @@ export const rooms: Readonly<Record<string, Room>> = {
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
   admin: {
     imports: parts,
-    doors: ['operator.ts', 'messages.ts', 'fleet.ts', 'doctor/findings.ts'],
+    doors: [
+      'operator.ts',
+      'messages.ts',
+      'fleet.ts',
+      'doctor/findings.ts',
+      // What callers are given and show: the same values for the API, the dashboard and the command line.
+      'actions.ts',
+      'admin-config.ts',
+      'audit.ts',
+      'bulk.ts',
+      'connector-row.ts',
+      'connectors.ts',
+      'dead-filter.ts',
+      'dead-groups.ts',
+      'dead-preview.ts',
+      'message-actions.ts',
+      'operations.ts',
+      'routes.ts',
+      'show.ts',
+      'trouble.ts',
+    ],
     floors: [['operator.ts'], ['*'], ['doctor'], ['letter-wire.ts']],
   },
   // It counts what events say and shows what it is handed. It takes the types of both, and reads nothing by itself.

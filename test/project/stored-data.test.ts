@@ -18,6 +18,7 @@ function made(): string[] {
     refusals: ['CONNECTOR'],
     connectorStats: ['CONNECTOR'],
     connectorWait: ['CONNECTOR'],
+    connectorPause: ['CONNECTOR'],
     quota: ['CONNECTOR', 'KIND'],
     laneJob: ['CONNECTOR', 'ID'],
     turn: ['WORKER', 'NUMBER'],

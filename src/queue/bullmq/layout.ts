@@ -67,7 +67,10 @@ export const queueKeyTypes = {
   'waiting-children': 'zset',
 } as const;
 
-/** Fields of `meta`. `paused` is there or not; the others are numbers. Source: isQueuePausedOrMaxed.lua, getTargetQueueList. */
+/**
+ * Fields of `meta`. `paused` is there or not; the others are numbers. Source: isQueuePausedOrMaxed.lua, getTargetQueueList. BullMQ writes 1
+ * into `paused` and never reads the value, so that of ours says until when.
+ */
 export const metaFields = { paused: 'paused', concurrency: 'concurrency', max: 'max', duration: 'duration' } as const;
 
 /** Fields of a job's hash. Sources: storeJob.lua, prepareJobForProcessing.lua. */
@@ -143,11 +146,29 @@ local function delayedUntil(delayed)
 end
 `;
 
-/** `limitsOf(meta)` → whether the queue is paused, jobs at once, jobs per window, the window in ms; nil where nothing is set. */
-export const luaLimitsOf = `
+/**
+ * `pausedUntil(value)` of the field `paused` → when the pause ends in ms, `math.huge` if only an operator ends it, nil if there is none.
+ * A pause with an end is over at that time whether or not the field is still there. Needs `now`.
+ */
+export const luaPausedUntil = `
+local function pausedUntil(value)
+  if not value then return nil end
+  local till = tonumber(value) or 1
+  if till <= 1 then return math.huge end
+  return till > now and till or nil
+end
+`;
+
+/**
+ * `limitsOf(meta)` → `pausedUntil`, jobs at once, jobs per window, the window in ms; nil where nothing is set. Needs `now`. BullMQ and its tools
+ * see the field alone, so that of a pause that is over goes.
+ */
+export const luaLimitsOf = `${luaPausedUntil}
 local function limitsOf(meta)
   local set = redis.call('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}', '${metaFields.max}', '${metaFields.duration}')
-  return set[1] and true or false, tonumber(set[2] or nil), tonumber(set[3] or nil), tonumber(set[4] or nil)
+  local paused = pausedUntil(set[1])
+  if set[1] and not paused then redis.call('HDEL', meta, '${metaFields.paused}') end
+  return paused, tonumber(set[2] or nil), tonumber(set[3] or nil), tonumber(set[4] or nil)
 end
 `;
 

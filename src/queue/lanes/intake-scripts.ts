@@ -37,7 +37,7 @@ export const fetchScript = script(
     seldom: ['delayed', 'limiter'],
     allowOom: true,
   },
-  /* lua */ `${luaOnce}${luaLater}${luaMemo}${luaReadRow}${luaReadLean}${luaLimitsOf}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaDropMarkers}${luaRateWait}${luaCountTaken}${luaDelayedUntil}${luaWakeUp}
+  /* lua */ `${luaNow}${luaOnce}${luaLater}${luaMemo}${luaReadRow}${luaReadLean}${luaLimitsOf}${luaPush}${luaPromoteDelayed}${luaTakeNext}${luaDropMarkers}${luaRateWait}${luaCountTaken}${luaDelayedUntil}${luaWakeUp}
 local paused, concurrency, max, duration = limitsOf(meta)
 -- A job that a worker may have died of goes alone: what was taken with it would be found abandoned with it, until it is given up, too.
 local ids, answer, bytes, alone = {}, { 0 }, 0, false

@@ -4,7 +4,7 @@ import type { SharedQueues } from '../bullmq/shared-queues.ts';
 import type { Routed } from '../jobs.ts';
 export type { MovedJob } from './enter.ts';
 import type { Notes } from '../journal/notes.ts';
-import type { IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
+import type { HistoryEntry, IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import type { RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
@@ -15,6 +15,7 @@ import { enterLane, moveIntoLane, type LaneEntry, type Moved, type MovedJob } fr
 import { createLaneControls, type LaneControls } from './limits.ts';
 import { createPacer, type Pacer } from './rate.ts';
 import { createReadyLanes, type ReadyLanes } from './ready.ts';
+import { sendNowFrom, type SentNow } from './send-now.ts';
 import { laneStatus, type LaneStatus } from './status.ts';
 
 export interface Lanes extends ReadyLanes, LaneControls {
@@ -25,6 +26,8 @@ export interface Lanes extends ReadyLanes, LaneControls {
   enter(connectorId: string, entry: LaneEntry, row: NewRow, requeued: boolean): Promise<IdStatus>;
   /** Moves a job of the intake into its lane as it is, with its row in the ledger: see `moveIntoLane`. */
   move(job: MovedJob, routing: Routed, priority: number, row: NewRow, announce: boolean): Promise<Moved>;
+  /** Tries a deferred message of the lane at once. */
+  sendNow(connectorId: string, id: string, entry: HistoryEntry): Promise<SentNow>;
   status(connectorId: string): Promise<LaneStatus>;
 }
 
@@ -49,6 +52,7 @@ export function createLanes(
     queue: context.queue,
     enter: (connectorId, entry, row, requeued) => enterLane(context, rows, connectorId, entry, row, requeued),
     move: (...moved) => moveIntoLane(context, ...moved),
+    sendNow: (connectorId, id, entry) => sendNowFrom(context, ready, connectorId, id, entry),
     status: (connectorId) => laneStatus(context, attribution, connectorId),
   };
 }

@@ -2,6 +2,7 @@
 import { run } from '../lua/script.ts';
 import type { Attributions } from './attribution.ts';
 import type { LaneContext } from './context.ts';
+import { pauseKeysOf, readPause, writePause, type LanePause, type NewPause } from './pause.ts';
 import { bullmqRateOf } from './rate.ts';
 import type { ReadyLanes } from './ready.ts';
 import { faultScript, limitsScript } from './scripts.ts';
@@ -41,9 +42,15 @@ interface FaultPause {
 export interface LaneControls {
   /** → the concurrency in force: that of the limits, unless the connector has faults or its server throttles. */
   setLimits(connectorId: string, limits: LaneLimits): Promise<number>;
-  pause(connectorId: string): Promise<void>;
-  /** Also forgets faults, their pause and open refusals: an operator has repaired something. Maintenance gives the lane its limits back. */
-  resume(connectorId: string): Promise<void>;
+  /** Replaces the pause that stands. → that one, and the new one. */
+  pause(connectorId: string, pause?: NewPause): ReturnType<typeof writePause>;
+  /** An operator's pause; null if there is none. */
+  pauseOf(connectorId: string): Promise<LanePause | null>;
+  /**
+   * Also forgets faults, their pause and open refusals: an operator has repaired something. Maintenance gives the lane its limits
+   * back. → the pause that it has ended.
+   */
+  resume(connectorId: string): Promise<LanePause | null>;
   /** Forgets faults, their pause and open refusals, as the connector's settings have changed. */
   clearFaults(connectorId: string): Promise<void>;
   /** Holds the lane for a time, in order, without counting an attempt. A longer wait that is under way stays. */
@@ -53,6 +60,9 @@ export interface LaneControls {
   /** Counts a fault and holds the lane. → for how long, and what comes after the pause. */
   fault(connectorId: string, fault: NewFault): Promise<FaultPause>;
 }
+
+/** Until it is resumed, for a reason that was not given. */
+const untold: NewPause = { by: '', reason: '', forMs: null };
 
 /** Whether a lane has other limits than these: it is new, its server was probed, or Redis has lost them. */
 export function differs({ limits: found }: LaneSnapshot, { concurrency, messagesPerMinute }: LaneLimits): boolean {
@@ -72,6 +82,8 @@ export function createLaneControls(
     if (isSlowed) slowed.add(connectorId);
     else slowed.delete(connectorId);
   };
+  const pauseKeys = (connectorId: string): ReturnType<typeof pauseKeysOf> =>
+    pauseKeysOf(shardKeys(connectorId), laneKeys(connectorId).meta, connectorId);
   const clearFaults = async (connectorId: string): Promise<void> => {
     const keys = shardKeys(connectorId);
     const { limiter } = laneKeys(connectorId);
@@ -100,15 +112,22 @@ export function createLaneControls(
       return Number(inForce);
     },
 
-    async pause(connectorId) {
-      await queue(connectorId).pause();
+    async pause(connectorId, pause = untold) {
+      const answer = await writePause(redis, pauseKeys(connectorId), pause);
+      // A pause with an end has a place in line for that time.
       await refresh(connectorId, 'exact', false);
+      return answer;
     },
 
+    pauseOf: (connectorId) => readPause(redis, pauseKeys(connectorId)),
+
     async resume(connectorId) {
+      const ended = await readPause(redis, pauseKeys(connectorId));
       await queue(connectorId).resume();
+      await redis.del(shardKeys(connectorId).connectorPause(connectorId));
       await clearFaults(connectorId);
       await refresh(connectorId, 'sooner', true);
+      return ended;
     },
 
     async holdFor(connectorId, pauseMs, why) {

@@ -62,16 +62,17 @@ return now
 /** The keys of a lane that `dueAt` reads. */
 export const dueKeys = ['wait', 'prioritized', 'delayed', 'active', 'meta', 'limiter'] as const;
 
-/** When a lane may have something to do, from its own keys: -1 if it has nothing or is paused. `some`: a job is known to wait. Needs `now` and the keys above. */
+/** When a lane may have something to do, from its own keys: -1 if it has nothing, or is paused without an end. `some`: a job is known to wait. Needs `now` and the keys above. */
 export const luaDueAt = `${luaMemo}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}
 local function dueAt(some)
   local paused, concurrency, max = limitsOf(meta)
-  if paused then return -1 end
+  if paused == math.huge then return -1 end
   local due = now
   if not some and waiting(wait, prioritized) == 0 then
     due = delayedUntil(delayed)
     if not due then return -1 end
   end
+  if paused then due = math.max(due, paused) end
   if memo.isThere(limiter) then due = math.max(due, now + (limitedFor(limiter, max) or 0)) end
   -- A full lane is woken when one of its jobs ends; the far time is for one whose worker died.
   if concurrency and memo.lengthOf(active) >= concurrency then due = math.max(due, now + 30000) end

@@ -3,10 +3,11 @@ import { oldestWaitingAt } from '../bullmq/job-reader.ts';
 import { run } from '../lua/script.ts';
 import type { Attributions, Suspect } from './attribution.ts';
 import type { LaneContext } from './context.ts';
+import { pauseKeysOf, readPause, type LanePause } from './pause.ts';
 import { waitScript, type WaitReason } from './wait-reasons.ts';
 
 /** Faults of a connector that have not been followed by a success. `until` is the end of the pause, ms since the epoch. */
-export interface LaneFaults {
+interface LaneFaults {
   readonly faults: number;
   readonly fault: string;
   readonly reply: string;
@@ -22,6 +23,8 @@ export interface LaneStatus {
   /** Transactions of the connector that reached at least one recipient, since ever and over all workers. */
   readonly sent: number;
   readonly paused: boolean;
+  /** An operator's pause; null if there is none. */
+  readonly pause: LanePause | null;
   /** When the oldest waiting message was put into the lane; null if none waits. */
   readonly oldestWaitingAt: number | null;
   readonly faults: LaneFaults | null;
@@ -49,9 +52,9 @@ export async function laneStatus(
     refusals: keys.refusals(connectorId),
     stats: keys.connectorStats(connectorId),
   };
-  const [counts, paused, oldest, faults, sent, suspect, wait] = await Promise.all([
+  const [counts, pause, oldest, faults, sent, suspect, wait] = await Promise.all([
     lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
-    lane.isPaused(),
+    readPause(redis, pauseKeysOf(keys, waitKeys.meta, connectorId)),
     oldestWaitingAt(redis, lane),
     redis.hgetall(keys.connector(connectorId)),
     redis.hget(keys.connectorStats(connectorId), 'sent'),
@@ -65,7 +68,8 @@ export async function laneStatus(
     delayed: counts['delayed'] ?? 0,
     failed: counts['failed'] ?? 0,
     sent: Number(sent ?? 0),
-    paused,
+    paused: pause !== null,
+    pause,
     oldestWaitingAt: oldest,
     faults: parseFaults(faults),
     suspect,

@@ -70,10 +70,11 @@ if id then
   if max and max < ${unreachableMax} then limited = rateWait(limiter, max) end
 end
 local due = -1
-if not paused then
+if paused ~= math.huge then
   if (id and redis.call('EXISTS', wait, prioritized) or some) > 0 then due = now
   else due = memo.isThere(delayed) and delayedUntil(delayed) or -1 end
   if due >= 0 then
+    if paused then due = math.max(due, paused) end
     if limited > 0 then due = math.max(due, now + limited) end
     -- A full lane is woken when one of its jobs ends; the far time is for one whose worker died.
     if concurrency and (count or memo.lengthOf(active)) >= concurrency then due = math.max(due, now + 30000) end

@@ -67,7 +67,7 @@ return 0
 export const luaWhyWaits = `
 local function whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
   local paused, concurrency, max = limitsOf(meta)
-  if paused then return 'pause', -1 end
+  if paused then return 'pause', paused == math.huge and -1 or paused - now end
   if waiting(wait, prioritized) == 0 then
     local first = delayedUntil(delayed)
     if not first then return 'work', -1 end

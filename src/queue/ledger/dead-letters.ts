@@ -1,5 +1,6 @@
 /** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
 import { run, script } from '../lua/script.ts';
+import { letterPage, type LetterPage, type LetterPageAsked } from './letter-pages.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
@@ -33,6 +34,8 @@ export interface DeadLetterSummary {
   readonly attempts: number;
   /** When the message was accepted, ms since the epoch: its Date, which a replay keeps. */
   readonly acceptedAt: number;
+  /** Address; null in letters of earlier releases, and of messages that could not be read. */
+  readonly from?: string | null;
 }
 
 /**
@@ -58,7 +61,7 @@ export interface DeadLetterFilter {
   readonly until?: number;
 }
 
-const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'attempts', 'acceptedAt'] as const;
+const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'attempts', 'acceptedAt', 'from'] as const;
 const pageSize = 200;
 
 export function deadLetterFields(letter: DeadLetter): string[] {
@@ -70,6 +73,7 @@ export function deadLetterFields(letter: DeadLetter): string[] {
     reply: letter.reply ?? '',
     attempts: String(letter.attempts),
     acceptedAt: String(letter.acceptedAt),
+    from: letter.from ?? '',
     data: letter.form === 'json' ? letter.text || (JSON.stringify(letter.data) ?? 'null') : String(letter.data),
     form: letter.form,
   };
@@ -80,9 +84,13 @@ export interface DeadLetters {
   count(): Promise<number>;
   /** Oldest first, a page of Redis at a time. */
   list(filter: DeadLetterFilter): AsyncGenerator<DeadLetterSummary>;
+  /** What is short of each, some hundred at a time. */
+  page(asked: LetterPageAsked): Promise<LetterPage>;
   get(id: string): Promise<DeadLetter | null>;
   /** The same without the message, which is then not parsed. */
   summary(id: string): Promise<DeadLetterSummary | null>;
+  /** In which form its content is kept; null if there is none of this id. */
+  form(id: string): Promise<string | null>;
   /** true if it was there. With `read`, only that letter: a message that died again meanwhile has another under the same id. */
   drop(id: string, read?: Pick<DeadLetterSummary, 'at' | 'attempts'>): Promise<boolean>;
   /** The ones that died first. */
@@ -123,6 +131,7 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
   return {
     count,
     oldest,
+    page: (asked) => letterPage(redis, all, asked),
     list: (filter) => merged(all.map((keys) => listOf(redis, keys, filter))),
 
     async get(id) {
@@ -139,6 +148,12 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
     async summary(id) {
       const rows = await over((keys) => summaryOf(redis, keys, id));
       return rows.find((row) => row !== null) ?? null;
+    },
+
+    async form(id) {
+      const found = await over((keys) => redis.hmget(keys.deadLetter(id), 'reason', 'form'));
+      const [, form] = found.find(([reason]) => reason) ?? [null, null];
+      return found.some(([reason]) => reason) ? (form ?? 'json') : null;
     },
 
     async drop(id, read) {
@@ -223,6 +238,7 @@ function parseSummary(id: string, hash: Record<string, string>): DeadLetterSumma
     reply: hash['reply'] || null,
     attempts: Number(hash['attempts'] ?? 0),
     acceptedAt: Number(hash['acceptedAt'] ?? hash['at']),
+    from: hash['from'] || null,
   };
 }
 

@@ -7,7 +7,7 @@ import { luaTally } from '../lua/tally.ts';
 import { luaLater, luaMemo } from '../lua/turn.ts';
 
 /** History lives in the row's fields h1, h2 …; the oldest entries go when there are more than 100. Needs `rowKey`. */
-const luaNote = `
+export const luaNote = `
 local function note(text)
   local n = redis.call('HINCRBY', rowKey, 'n', 1)
   redis.call('HSET', rowKey, 'h' .. n, text)

@@ -179,7 +179,7 @@ return redis.call(command, key, unpack(rest))
 /** A single write that Redis takes although it is full; as a plain command it would be refused. → its reply. */
 export function write(
   redis: RedisClient,
-  command: 'SET' | 'ZADD',
+  command: 'SET' | 'ZADD' | 'RPUSH',
   key: string,
   ...rest: readonly ScriptValue[]
 ): Promise<unknown> {

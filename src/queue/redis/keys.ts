@@ -73,6 +73,8 @@ export interface ShardKeys {
   readonly connectorStats: (connectorId: string) => string;
   /** STRING why a lane waits, with the same end as its limiter's. */
   readonly connectorWait: (connectorId: string) => string;
+  /** HASH who has paused a lane, why, since when and until when; it ends with a pause that has an end. */
+  readonly connectorPause: (connectorId: string) => string;
   /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
   readonly quota: (connectorId: string, kind: string) => string;
   /** STRING what a worker's last turns took, in case they reach Redis twice; it ends by itself. */
@@ -89,6 +91,20 @@ export interface HomeKeys extends ShardKeys {
   readonly contents: string;
   /** HASH the form of what is stored: `version`, `reads` (ledger/stored-form.ts). */
   readonly format: string;
+  /** STREAM who did what, the last 100,000 entries. */
+  readonly audit: string;
+  /** ZSET operation → when it was begun, of all that are kept. */
+  readonly operations: string;
+  /** SET of the operations that are not over. */
+  readonly openOperations: string;
+  /** HASH of an operation over many dead letters. */
+  readonly operation: (id: string) => string;
+  /** LIST of the ids that it still has to do. */
+  readonly operationIds: (id: string) => string;
+  /** STRING which process works on it; it ends by itself. */
+  readonly operationLease: (id: string) => string;
+  /** STRING what a preview has selected; it ends by itself. */
+  readonly selection: (id: string) => string;
   /** STRING number of shards that workers were last started with. */
   readonly shardCount: string;
   /** ZSET worker → until when it counts as there. */
@@ -142,6 +158,7 @@ export function keysOf(prefix: string): HomeKeys {
     refusals: (connectorId) => `${prefix}:connector:${connectorId}:refusals`,
     connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
     connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
+    connectorPause: (connectorId) => `${prefix}:connector:${connectorId}:pause`,
     turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
@@ -149,6 +166,13 @@ export function keysOf(prefix: string): HomeKeys {
     intakeJob: (id) => `${prefix}:${intakeName}:${jobIdOf(id)}`,
     contents: `${prefix}:contents`,
     format: `${prefix}:format`,
+    audit: `${prefix}:audit`,
+    operations: `${prefix}:operations`,
+    openOperations: `${prefix}:operations:open`,
+    operation: (id) => `${prefix}:operation:${id}`,
+    operationIds: (id) => `${prefix}:operation:${id}:ids`,
+    operationLease: (id) => `${prefix}:operation:${id}:lease`,
+    selection: (id) => `${prefix}:selection:${id}`,
     shardCount: `${prefix}:shards`,
     workers: `${prefix}:workers`,
     acknowledged: `${prefix}:acknowledged`,

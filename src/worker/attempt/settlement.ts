@@ -161,7 +161,8 @@ function letterOf(
   const { id, connector, acceptedAt, message } = job;
   const { reply } = lastReply(dead);
   const data = encodeWire({ ...message, envelope: { ...message.envelope, to: dead.map(({ address }) => address) } });
-  return { id, reason, connector, recipients: dead, at, reply, attempts, acceptedAt, data, form: 'json' };
+  const from = message.from?.address ?? null;
+  return { id, reason, connector, recipients: dead, at, reply, attempts, acceptedAt, from, data, form: 'json' };
 }
 
 function lastReply(recipients: readonly Pick<RecipientState, 'code' | 'reply'>[]): {

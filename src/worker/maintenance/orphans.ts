@@ -21,8 +21,11 @@ async function moveHome(shard: number, { lanes, recoverStalled }: ShardView, too
     if (tools.shardOf(connectorId) === shard) continue;
     const queue = lanes.queue(connectorId);
     // The operator's pause moves first: no message of the lane may be sent in between.
-    if (await queue.isPaused()) {
-      await tools.lanes.pause(connectorId);
+    const pause = await lanes.pauseOf(connectorId);
+    if (pause !== null) {
+      const { by, reason, until } = pause;
+      const forMs = until === null ? null : Math.max(1, until - tools.now());
+      await tools.lanes.pause(connectorId, { by: by ?? '', reason: reason ?? '', forMs });
       await queue.resume();
     }
     if ((await queue.getActiveCount()) > 0) await recoverStalled(connectorId, tools.everyMs);

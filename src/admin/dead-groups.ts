@@ -1,0 +1,106 @@
+/** Dead letters in groups: by reason, connector and the shape of the reply, with how many, since when, and where they would go now. */
+import type { DeadLetters } from '../queue/ledger/dead-letters.ts';
+import { letterDigests, type LetterFilter } from './dead-filter.ts';
+import { shapeOfReply } from './reply-shape.ts';
+import type { Routes } from './routes.ts';
+
+/** @public */
+export const groupKeys = ['reason', 'connector', 'reply'] as const;
+export type GroupKey = (typeof groupKeys)[number];
+
+export interface DeadGroup {
+  /** null where it is not grouped by it, or there is none. */
+  readonly reason: string | null;
+  readonly connector: string | null;
+  /** Without addresses and numbers. */
+  readonly reply: string | null;
+  readonly count: number;
+  readonly recipients: number;
+  /** ms since the epoch. */
+  readonly firstAt: number;
+  readonly lastAt: number;
+  /** The newest one. */
+  readonly lastId: string;
+  /** The connector that would send the newest one now; null if none would. */
+  readonly wouldRouteTo: string | null;
+}
+
+export interface DeadGroups {
+  /** The largest first. */
+  readonly groups: readonly DeadGroup[];
+  /** Over all groups. */
+  readonly count: number;
+  readonly recipients: number;
+  /** Groups that were left out, and the letters in them. */
+  readonly omitted: { readonly groups: number; readonly count: number };
+}
+
+/** Servers that put a name into each reply make many; what comes later counts only into the sums. */
+const mostGroups = 5_000;
+const mostGroupsShown = 200;
+
+type Growing = { -readonly [Name in keyof Omit<DeadGroup, 'wouldRouteTo'>]: DeadGroup[Name] } & {
+  from: string | null;
+  sentBy: string | null;
+};
+
+export async function groupDeadLetters(
+  letters: Pick<DeadLetters, 'page'>,
+  filter: LetterFilter,
+  by: readonly GroupKey[],
+  routes: Routes,
+): Promise<DeadGroups> {
+  const groups = new Map<string, Growing>();
+  const shapes = new Map<string, string | null>();
+  let [count, recipients, left] = [0, 0, 0];
+  for await (const digest of letterDigests(letters, filter)) {
+    count += 1;
+    recipients += digest.recipients;
+    const reason = by.includes('reason') ? digest.reason : null;
+    const connector = by.includes('connector') ? digest.connector : null;
+    const reply = by.includes('reply') ? remembered(shapes, digest.reply) : null;
+    const key = `${reason}\n${connector}\n${reply}`;
+    const { id, at, from } = digest;
+    const group = groups.get(key);
+    if (group !== undefined) {
+      group.count += 1;
+      group.recipients += digest.recipients;
+      // They come oldest first.
+      Object.assign(group, { lastAt: at, lastId: id, from, sentBy: digest.connector });
+    } else if (groups.size < mostGroups) {
+      const about = { reason, connector, reply, count: 1, recipients: digest.recipients, firstAt: at, lastAt: at };
+      groups.set(key, { ...about, lastId: id, from, sentBy: digest.connector });
+    } else left += 1;
+  }
+  const sorted = [...groups.values()].sort((a, b) => b.count - a.count || b.lastAt - a.lastAt);
+  const shown = sorted.slice(0, mostGroupsShown);
+  const hidden = sorted.slice(mostGroupsShown);
+  return {
+    groups: shown.map(({ from, sentBy, ...group }) => ({
+      ...group,
+      wouldRouteTo: targetOf({ from, connector: sentBy }, routes),
+    })),
+    count,
+    recipients,
+    omitted: { groups: hidden.length, count: hidden.reduce((sum, group) => sum + group.count, left) },
+  };
+}
+
+/** Where a letter would go now. One of an earlier release does not say its From: then to the connector that it had, if that still sends. */
+export function targetOf(
+  { from, connector }: { readonly from: string | null; readonly connector: string | null },
+  routes: Routes,
+): string | null {
+  if (from !== null) return routes.target(from);
+  return connector !== null && routes.sends(connector) ? connector : null;
+}
+
+/** Thousands of letters have the same reply. */
+function remembered(shapes: Map<string, string | null>, reply: string | null): string | null {
+  if (reply === null) return null;
+  const known = shapes.get(reply);
+  if (known !== undefined) return known;
+  const shape = shapeOfReply(reply);
+  if (shapes.size < mostGroups) shapes.set(reply, shape);
+  return shape;
+}
