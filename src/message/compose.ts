@@ -17,6 +17,8 @@ import { hasLongLine } from './line-ends.ts';
 import type { Attachment, Content, Mailbox, Message } from './message.ts';
 import { piecesOf } from './mime-tree.ts';
 import { joinLines, measurePieces, type Piece } from './pieces.ts';
+import { plainMail } from './plain-mail.ts';
+import type { TextEncoding } from './text-encoding.ts';
 import { textPart, type TextPart } from './text-part.ts';
 import { createTurns, type Turns } from './turns.ts';
 
@@ -74,9 +76,9 @@ interface Parts {
   readonly options: ComposeOptions;
 }
 
-/** Text, HTML or both: the shape of most mails, written at once. The same bytes as `withAttachments` gives, at a fifth of the cost. */
-function withoutAttachments({ message, text, html, boundary: seed, options }: Parts): Piece[] {
-  const header: string[] = [
+/** The fields of a mail but for those that say of what kind its content is. */
+function fieldsOf(message: Parts['message'], options: ComposeOptions): string[] {
+  return [
     ownFields(message.headers),
     addressField('From', addressObjects([message.from])),
     addressField('To', addressObjects(message.to)),
@@ -88,7 +90,17 @@ function withoutAttachments({ message, text, html, boundary: seed, options }: Pa
     idsField('Message-ID', [options.messageId]),
     dateField(options.date),
   ];
-  const version = 'MIME-Version: 1.0';
+}
+
+const version = 'MIME-Version: 1.0';
+
+function fieldsOfText(subtype: 'plain' | 'html', encoding: TextEncoding): string[] {
+  return [`Content-Transfer-Encoding: ${encoding}`, version, `Content-Type: text/${subtype}; charset=utf-8`];
+}
+
+/** Text, HTML or both: the shape of most mails, written at once. The same bytes as `withAttachments` gives, at a fifth of the cost. */
+function withoutAttachments({ message, text, html, boundary: seed, options }: Parts): Piece[] {
+  const header = fieldsOf(message, options);
   if (text !== null && html !== null) {
     const boundary = `--_NmP-${seed}-Part_1`;
     header.push(version, plainField('Content-Type', `multipart/alternative; boundary="${boundary}"`));
@@ -106,8 +118,7 @@ function withoutAttachments({ message, text, html, boundary: seed, options }: Pa
     return [headerText(header)];
   }
   const subtype = part === html ? 'html' : 'plain';
-  header.push(`Content-Transfer-Encoding: ${part.encoding}`, version, `Content-Type: text/${subtype}; charset=utf-8`);
-  return [headerText(header), ...part.pieces];
+  return [headerText([...header, ...fieldsOfText(subtype, part.encoding)]), ...part.pieces];
 }
 
 function headerText(lines: readonly string[]): string {
@@ -173,11 +184,16 @@ export async function composeMail(
   if (message.raw !== undefined) return composeRaw(await options.contentOf(message.raw), options, turns, maxBytes);
   const { from } = message;
   if (from === undefined) throw new TypeError('composeMail needs a message with a from');
+  const { text = '', html = '' } = message;
+  if (text !== '' && html === '' && message.attachments.length === 0) {
+    const header = headerText([...fieldsOf({ ...message, from }, options), ...fieldsOfText('plain', '7bit')]);
+    const mail = plainMail(header, text, maxBytes);
+    if (mail !== null) return { ok: true, value: mail };
+  }
   const attachments: MailComposerAttachment[] = [];
   for (const attachment of message.attachments) {
     attachments.push(await attachmentOf(attachment, options.contentOf, turns));
   }
-  const { text = '', html = '' } = message;
   const parts: Parts = {
     message: { ...message, from },
     text: text === '' ? null : await textPart(text, turns),

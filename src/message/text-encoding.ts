@@ -4,6 +4,7 @@
  */
 
 import { isAscii } from 'node:buffer';
+import { controlsIn } from './control-bytes.ts';
 
 export type TextEncoding = '7bit' | 'quoted-printable' | 'base64';
 
@@ -102,17 +103,19 @@ export function encodingOf(count: TextCount): TextEncoding {
   return letters > 0 ? 'quoted-printable' : 'base64';
 }
 
-/** Whether a short text with CRLF line ends goes out as it is. Most do, and this is a third of the work of counting. */
+/** Whether a short text with CRLF line ends goes out as it is. Most do, and this is a small part of the work of counting. */
 export function isPlainText(lines: Buffer): boolean {
-  if (lines.length > maxPlain || !isAscii(lines)) return false;
+  const { length } = lines;
+  if (length > maxPlain || !isAscii(lines)) return false;
+  const findControl = controlsIn(lines);
   let start = 0;
-  for (let i = 0; i < lines.length; i += 1) {
-    const byte = lines[i] ?? 0;
-    if (byte >= space || byte === cr || byte === tab) continue;
-    if (byte !== lf || i - 1 - start > maxLine) return false;
-    start = i + 1;
+  for (let at = findControl(0, length); at < length; at = findControl(at + 1, length)) {
+    const byte = lines[at];
+    if (byte === cr || byte === tab) continue;
+    if (byte !== lf || at - 1 - start > maxLine) return false;
+    start = at + 1;
   }
-  return lines.length - start <= maxLine;
+  return length - start <= maxLine;
 }
 
 /** About how many bytes the text has once it is composed; soft line breaks are taken for one in 70 characters. */

@@ -29,7 +29,7 @@ export interface SmtpChannel {
   /** One exchange at a time; null when it is over. A reply that no command asked for ends the connection. */
   listen(listener: ChannelListener | null): void;
   /** Writes what the server owes `replies` replies for. False if `drained` will say when more may be written. */
-  write(bytes: Buffer | string, replies: number): boolean;
+  write(bytes: string | Buffer | readonly Buffer[], replies: number): boolean;
   /** An exchange ends the connection if nothing comes for so long; 0 is without a limit. */
   setIdleTimeout(ms: number): void;
   end(code: string | null, text: string): void;
@@ -109,7 +109,14 @@ export function createChannel(socket: net.Socket, idleTimeoutMs: number): SmtpCh
     write(bytes, replies) {
       if (!usable) return false;
       owed += replies;
-      return typeof bytes === 'string' ? socket.write(bytes, 'utf8') : socket.write(bytes);
+      if (typeof bytes === 'string') return socket.write(bytes, 'utf8');
+      if (Buffer.isBuffer(bytes)) return socket.write(bytes);
+      // One system call, and one record of TLS.
+      socket.cork();
+      let hasRoom = true;
+      for (const each of bytes) hasRoom = socket.write(each);
+      socket.uncork();
+      return hasRoom;
     },
     setIdleTimeout: (ms) => void socket.setTimeout(ms),
     end: finish,

@@ -170,7 +170,7 @@ function sendBody(channel: SmtpChannel, task: TransactionTask, recipients: Recip
       // One reply, which may come before the end: a server may refuse a message halfway.
       const replies = body === 'none' ? 1 : 0;
       body = 'partial';
-      if (part.isLast) {
+      if (part.end !== null) {
         // Recorded before it can be true: a process that recorded it afterwards could die between the two.
         body = 'complete';
         task.onBodySent();
@@ -179,7 +179,8 @@ function sendBody(channel: SmtpChannel, task: TransactionTask, recipients: Recip
         const text = `no reply to the end of data within ${task.dataTerminationMs} ms`;
         timer = setTimeout(() => channel.end('ETIMEDOUT', text), task.dataTerminationMs);
       }
-      if (!channel.write(part.bytes, replies)) return;
+      // Together: a copy of the message with its end in place would cost more.
+      if (!channel.write(part.end === null ? part.bytes : [part.bytes, part.end], replies)) return;
     }
   };
 

@@ -10,7 +10,8 @@ import { readBody } from '../../../testkit/smtp/body.ts';
 function chunksOf(message: Buffer): Buffer[] {
   const body = wireBody(message);
   const chunks: Buffer[] = [];
-  for (let part = body.next(); part !== null; part = body.next()) chunks.push(part.bytes);
+  for (let part = body.next(); part !== null; part = body.next())
+    chunks.push(part.end === null ? part.bytes : Buffer.concat([part.bytes, part.end]));
   return chunks;
 }
 
