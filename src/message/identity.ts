@@ -39,7 +39,7 @@ export interface MessageIdentity {
  * that the header is well-formed whatever the address.
  */
 export function messageIdHeader({ id, prefix, acceptedAt, fromAddress }: MessageIdentity): string {
-  const bits = hash('sha256', `${prefix}\n${acceptedAt}`, 'buffer').readUIntBE(0, 6);
+  const bits = Number.parseInt(hash('sha256', `${prefix}\n${acceptedAt}`).slice(0, 12), 16);
   // Ten characters: with a UUID and a domain of usual length the field still fits into one line.
   return `<${id}.${bits.toString(36).padStart(10, '0')}@${asciiDomain(domainOf(fromAddress)) ?? 'postlane.invalid'}>`;
 }

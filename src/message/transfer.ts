@@ -80,16 +80,20 @@ async function rewriteLeaf({ bytes, header, end }: Entity, turns: Turns): Promis
   return { kind: 'encode', encoding: 'quoted-printable', content: await encodeQuotedPrintable(content, turns) };
 }
 
-/** The bytes as this server may get them. `bytes` have CRLF line ends. */
-export async function fitForTransfer(
+/** The bytes as this server may get them, at once where every server takes them. `bytes` have CRLF line ends. */
+export function fitForTransfer(
   bytes: Buffer,
   extensions: TransferExtensions,
   turns: Turns = createTurns(),
-): Promise<FittedMail> {
-  const { smtpUtf8 } = extensions;
-  const eightBitOk = extensions.eightBitMime || smtpUtf8;
+): FittedMail | Promise<FittedMail> {
   const { eightBit, longLine } = traits(bytes);
   if (!eightBit && !longLine) return { bytes, use8BitMime: false, useSmtpUtf8: false, unfit: null };
+  return fitted(bytes, extensions, turns);
+}
+
+async function fitted(bytes: Buffer, extensions: TransferExtensions, turns: Turns): Promise<FittedMail> {
+  const { smtpUtf8 } = extensions;
+  const eightBitOk = extensions.eightBitMime || smtpUtf8;
   const found = { utf8Header: false };
   const traitsOf = (start: number, end: number): Traits => traits(bytes.subarray(start, end));
   const policy: Policy = {
@@ -111,8 +115,8 @@ export async function fitForTransfer(
   const { pieces, changes, problem } = await rewriteMime(bytes, { start: 0, drops: [] }, policy, turns);
   const useSmtpUtf8 = found.utf8Header;
   if (problem !== null) return { bytes, use8BitMime: false, useSmtpUtf8, unfit: `the message ${problem}` };
-  const fitted = changes === 0 ? bytes : await joinPieces(pieces, turns);
-  return { bytes: fitted, use8BitMime: eightBitOk && hasEightBitBody(fitted), useSmtpUtf8, unfit: null };
+  const whole = changes === 0 ? bytes : await joinPieces(pieces, turns);
+  return { bytes: whole, use8BitMime: eightBitOk && hasEightBitBody(whole), useSmtpUtf8, unfit: null };
 }
 
 const noEdits: HeaderRewrite = { edits: [], problem: null };

@@ -69,6 +69,9 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
   const { write, next } = delivery;
   // An attempt that ended the message: its result goes with the end of the job. Before that there is only the pause.
   const atEnd = next.kind === 'done' && write !== null && write.token !== null ? write : null;
+  if (atEnd !== null && next.kind === 'done' && next.slowDownMs === null) {
+    return completionOf(atEnd, connector.id, tools, report);
+  }
   const [paused, written] = await Promise.allSettled([
     // First, so that no process begins another message while this one writes its result.
     pauseLane(next, task, tools),

@@ -260,7 +260,7 @@ describe('for any content', () => {
     for (const make of [nested, open, many]) {
       // Made beforehand: the arrays and strings would cost more than the work on them, and their garbage collections at random.
       const mails = new Map([250_000, 1_000_000].map((size) => [size, lines(make(size).join('\r\n'), 'é')]));
-      const work = (size: number): Promise<unknown> => fitForTransfer(mails.get(size)!, none);
+      const work = async (size: number): Promise<unknown> => fitForTransfer(mails.get(size)!, none);
       expect(await growsLinearly(work, 1_000_000)).toBe(true);
     }
   });

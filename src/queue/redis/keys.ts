@@ -79,6 +79,8 @@ export interface ShardKeys {
   readonly quota: (connectorId: string, kind: string) => string;
   /** STRING what a worker's last turns took, in case they reach Redis twice; it ends by itself. */
   readonly turn: (worker: string, slot: number) => string;
+  /** HASH of a connector's lane: its limits, and whether it pauses. */
+  readonly laneMeta: (connectorId: string) => string;
   /** A message's job in a connector's lane. */
   readonly laneJob: (connectorId: string, id: string) => string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
@@ -127,6 +129,16 @@ export interface HomeKeys extends ShardKeys {
   readonly contentRefs: (sha256: string) => string;
 }
 
+/** Keys of connectors are few, and asked for several times a message. One that was made before also costs a comparison less. */
+function remembered(make: (connectorId: string) => string): (connectorId: string) => string {
+  const known = new Map<string, string>();
+  return (connectorId) => {
+    let key = known.get(connectorId);
+    if (key === undefined) known.set(connectorId, (key = make(connectorId)));
+    return key;
+  };
+}
+
 export function keysOf(prefix: string): HomeKeys {
   return {
     prefix,
@@ -153,15 +165,16 @@ export function keysOf(prefix: string): HomeKeys {
     sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,
     ledger: (id) => `${prefix}:ledger:${id}`,
     deadLetter: (id) => `${prefix}:dead:${id}`,
-    connector: (connectorId) => `${prefix}:connector:${connectorId}`,
-    attribution: (connectorId) => `${prefix}:connector:${connectorId}:attribution`,
+    connector: remembered((connectorId) => `${prefix}:connector:${connectorId}`),
+    attribution: remembered((connectorId) => `${prefix}:connector:${connectorId}:attribution`),
     refusals: (connectorId) => `${prefix}:connector:${connectorId}:refusals`,
-    connectorStats: (connectorId) => `${prefix}:connector:${connectorId}:stats`,
-    connectorWait: (connectorId) => `${prefix}:connector:${connectorId}:wait`,
+    connectorStats: remembered((connectorId) => `${prefix}:connector:${connectorId}:stats`),
+    connectorWait: remembered((connectorId) => `${prefix}:connector:${connectorId}:wait`),
     connectorPause: (connectorId) => `${prefix}:connector:${connectorId}:pause`,
     turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
+    laneMeta: remembered((connectorId) => `${prefix}:${laneName(connectorId)}:meta`),
     laneJob: (connectorId, id) => `${prefix}:${laneName(connectorId)}:${jobIdOf(id)}`,
     intakeJob: (id) => `${prefix}:${intakeName}:${jobIdOf(id)}`,
     contents: `${prefix}:contents`,

@@ -211,12 +211,13 @@ async function openFresh({ signal, slot }: Task, held: Held, mayNotThrow: boolea
 }
 
 /** SMTPUTF8 would let 8-bit content through (RFC 6531 section 3.1 item 8): a server that refused 8BITMIME gets neither where possible. */
-async function fit(bytes: Buffer, offered: SmtpExtensions, used: SmtpExtensions): Promise<FittedMail> {
-  if (offered.eightBitMime && !used.eightBitMime) {
-    const fitted = await fitForTransfer(bytes, { eightBitMime: false, smtpUtf8: false });
-    if (fitted.unfit === null) return fitted;
-  }
-  return fitForTransfer(bytes, used);
+function fit(bytes: Buffer, offered: SmtpExtensions, used: SmtpExtensions): FittedMail | Promise<FittedMail> {
+  return offered.eightBitMime && !used.eightBitMime ? fitWithoutEightBit(bytes, used) : fitForTransfer(bytes, used);
+}
+
+async function fitWithoutEightBit(bytes: Buffer, used: SmtpExtensions): Promise<FittedMail> {
+  const fitted = await fitForTransfer(bytes, { eightBitMime: false, smtpUtf8: false });
+  return fitted.unfit === null ? fitted : fitForTransfer(bytes, used);
 }
 
 async function transactOn(

@@ -21,7 +21,7 @@ export function createClassifier(rules: readonly ReplyRule[], maxSteps: number =
   let left = maxSteps;
   return (phase, reply) => {
     const { code, enhancedCode, text } = reply;
-    const key = JSON.stringify([phase, code, enhancedCode, text]);
+    const key = `${phase} ${code} ${enhancedCode}${text === null ? '' : ` ${text}`}`;
     const before = known.get(key);
     if (before !== undefined) return before;
     const steps = text === null ? 0 : stepsOf(rules, phase, code, text.length);

@@ -57,7 +57,8 @@ interface Judged {
 
 export function outcomeOf(input: OutcomeInput): Outcome {
   const classify = createClassifier(input.rules);
-  const legOf = new Map(input.legs.flatMap((leg) => leg.to.map((address) => [address, leg] as const)));
+  const legOf = new Map<string, Leg>();
+  for (const leg of input.legs) for (const address of leg.to) legOf.set(address, leg);
   const judged = input.recipients.map((address) => judge(address, { ...input, classify, legOf }));
   const recipients = judged.map(({ outcome }) => outcome);
   const faults = judged.flatMap(({ fault, outcome }) => (fault === null ? [] : [{ ...fault, reply: outcome.reply }]));

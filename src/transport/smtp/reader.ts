@@ -55,10 +55,11 @@ function decoded(reply: string): string {
 
 /** The code that every line of a reply carries; null if the lines disagree, and so the reply means nothing. */
 export function codeOf(reply: string): string | null {
+  if (!reply.includes('\n')) return /^([2-5]\d\d)(?: |$)/.exec(reply)?.[1] ?? null;
   const lines = reply.split('\n');
   const last = /^([2-5]\d\d)(?: |$)/.exec(lines.at(-1) ?? '');
   const code = last?.[1] ?? null;
-  if (code === null || lines.length === 1) return code;
+  if (code === null) return null;
   return lines.slice(0, -1).every((one) => one.startsWith(`${code}-`)) ? code : null;
 }
 

@@ -65,15 +65,19 @@ function afterLogin(verdict: Verdict, text: string | null): Verdict {
 /** Longest reply text that is kept. RFC 5321 allows 512 octets a line, and servers send essays of many. */
 const maxTextLength = 500;
 
+function codesOf(lines: readonly string[]): ReadonlySet<string> {
+  return new Set(lines.flatMap((line) => /^([2-5]\d\d)(?:[ -]|$)/.exec(line)?.[1] ?? []));
+}
+
 /**
  * Reads a reply: `550-5.1.1 first line\n550 5.1.1 second line`. What does not begin with a code is kept as text, and so is
  * a reply whose lines disagree on the code (RFC 5321 section 4.2.1), because each line would be a different answer.
  */
 export function parseReply(raw: string): Reply {
-  const lines = raw.split(/\r?\n/, 50);
+  const lines = raw.includes('\n') ? raw.split(/\r?\n/, 50) : [raw];
   const first = /^([2-5]\d\d)(?:[ -]|$)(?:([245]\.\d{1,3}\.\d{1,3})(?=\s|$))?/.exec(lines[0] ?? '');
-  const codes = new Set(lines.flatMap((line) => /^([2-5]\d\d)(?:[ -]|$)/.exec(line)?.[1] ?? []));
-  const code = codes.size > 1 ? null : (first?.[1] ?? null);
+  const agree = lines.length === 1 || codesOf(lines).size < 2;
+  const code = agree ? (first?.[1] ?? null) : null;
   const enhancedCode =
     first?.[2] ?? /^[2-5]\d\d[ -].{0,80}?[\s([#]([245]\.\d{1,3}\.\d{1,3})(?![.\d])/.exec(lines[0] ?? '')?.[1] ?? null;
   const text = lines

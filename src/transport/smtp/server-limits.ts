@@ -41,6 +41,7 @@ export function createServerLimits(
       for (const name of extensions) refused.set(name, now() + keptMs);
     },
     usable(extensions) {
+      if (refused.size === 0) return extensions;
       return without(
         extensions,
         [...refused].flatMap(([name, until]) => (until > now() ? [name] : [])),
@@ -66,7 +67,8 @@ function createFound(configured: number | null, now: () => number): Found {
   };
 }
 
-export function without(extensions: SmtpExtensions, names: Iterable<Omissible>): SmtpExtensions {
-  const off = Object.fromEntries([...names].map((name) => [name, false]));
+export function without(extensions: SmtpExtensions, names: readonly Omissible[]): SmtpExtensions {
+  if (names.length === 0) return extensions;
+  const off = Object.fromEntries(names.map((name) => [name, false]));
   return { ...extensions, ...off };
 }

@@ -34,8 +34,8 @@ export interface SmtpSession {
     signal: AbortSignal,
     onBodySent: () => void,
   ): Promise<Transaction>;
-  /** Ends a transaction that a refusal has left open; false if the session cannot be used any more. */
-  clear(signal: AbortSignal): Promise<boolean>;
+  /** Ends a transaction that a refusal has left open, if there is one; false if the session cannot be used any more. */
+  clear(signal: AbortSignal): boolean | Promise<boolean>;
   /** Says QUIT and closes. */
   quit(): void;
 }
@@ -90,6 +90,12 @@ function createSession(
 ): SmtpSession {
   let messages = 0;
   let mustClear = false;
+  const reset = async (signal: AbortSignal): Promise<boolean> => {
+    const answer = await unlessAborted(channel, signal, () => ask(channel, 'RSET\r\n'));
+    const cleared = typeof answer === 'string' && codeOf(answer)?.startsWith('2') === true;
+    if (!cleared) channel.end('EPROTOCOL', 'the session could not be reset');
+    return cleared && channel.usable;
+  };
   return {
     extensions,
     protocol,
@@ -100,13 +106,10 @@ function createSession(
       return channel.usable;
     },
     quit: () => channel.quit(),
-    async clear(signal) {
+    clear(signal) {
       if (!mustClear || !channel.usable) return channel.usable;
       mustClear = false;
-      const answer = await unlessAborted(channel, signal, () => ask(channel, 'RSET\r\n'));
-      const cleared = typeof answer === 'string' && codeOf(answer)?.startsWith('2') === true;
-      if (!cleared) channel.end('EPROTOCOL', 'the session could not be reset');
-      return cleared && channel.usable;
+      return reset(signal);
     },
     async transact(envelope, bytes, used, signal, onBodySent) {
       messages += 1;

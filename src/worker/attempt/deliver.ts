@@ -54,12 +54,15 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
   const token = fence.token();
   // The server's answer must be kept even if Redis refuses this: the reservation then stays as it is.
-  await reservation.settle(outcome, token !== null).catch((thrown: unknown) => {
-    tools.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
-  });
+  if (reservation.kind === 'reserved') {
+    await reservation.settle(outcome, token !== null).catch((thrown: unknown) => {
+      tools.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
+    });
+  }
   if (fence.error() !== null) throw fence.error()!;
   const at = tools.now();
-  const attributed = token === null ? null : await attribute(task, tools, outcome);
+  const refusal = token === null ? null : openRefusalOf(outcome);
+  const attributed = refusal === null ? null : await attribute(task, tools, refusal);
   const decision = decide({
     outcome,
     attributed,
@@ -104,14 +107,12 @@ function beforeAttempt(
   return null;
 }
 
-/** Asks the lane whose fault an open refusal is. Null if nothing is open. */
+/** Asks the lane whose fault an open refusal is. */
 async function attribute(
   { job, policy }: DeliverTask,
   tools: DeliverTools,
-  outcome: Outcome,
-): Promise<Attributed | null> {
-  const refusal = openRefusalOf(outcome);
-  if (refusal === null) return null;
+  refusal: Attributed['refusal'],
+): Promise<Attributed> {
   const { id, connector } = job;
   const report = (thrown: unknown): void =>
     tools.emit({ event: 'error', id, where: 'attribution', detail: printable(asError(thrown).message, 500) });
@@ -133,7 +134,7 @@ interface Followed {
   readonly attempted: Attempted;
 }
 
-async function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Promise<Delivery> {
+function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Delivery | Promise<Delivery> {
   const { decision, outcome, fence, attempted } = followed;
   switch (decision.kind) {
     case 'settle':

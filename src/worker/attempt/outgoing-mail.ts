@@ -3,6 +3,7 @@ import { PostlaneError } from '../../errors.ts';
 import { composeMail } from '../../message/compose.ts';
 import { contentSize } from '../../message/content.ts';
 import { readyAt } from '../../message/identity.ts';
+import type { Message } from '../../message/message.ts';
 import type { RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
 import type { LedgerTools } from '../ledger-write.ts';
@@ -12,6 +13,10 @@ import type { DeliverTask } from './task.ts';
 export interface NoMail {
   readonly reason: 'invalid-message' | 'too-large';
   readonly why: string;
+}
+
+function withoutContent({ html: _html, ...message }: Message): Message {
+  return { ...message, text: '', attachments: [] };
 }
 
 /** → the mail, or why there is none: stored content is missing, SMTP cannot carry the message, or it is larger than `message.maxSize`. */
@@ -31,8 +36,7 @@ export async function composeFor(
     const size = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
     const isWhole = raw !== undefined || size <= maxInMemoryBytes;
     if (!isWhole) for (const attachment of attachments) await contents.verify(attachment);
-    const { html: _html, ...rest } = message;
-    const composed = await composeMail(isWhole ? message : { ...rest, text: '', attachments: [] }, options);
+    const composed = await composeMail(isWhole ? message : withoutContent(message), options);
     if (!composed.ok) {
       const isTooLarge = composed.reason === 'too-large';
       const where = isTooLarge ? ' (message.maxSize)' : '';

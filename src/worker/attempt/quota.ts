@@ -31,10 +31,10 @@ export function sizeOf({ bytes, headerOnly, structured }: OutgoingMail): number 
 export type QuotaReservation =
   | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
   /** `settle` gives back what the attempt did not use. `begun`: the fence let it begin, so its bytes may have gone out. */
-  | { readonly kind: 'reserved'; readonly settle: (outcome: Outcome, begun: boolean) => Promise<void> };
+  | { readonly kind: 'reserved'; readonly settle: (outcome: Outcome, begun: boolean) => Promise<void> }
+  | { readonly kind: 'unlimited' };
 
 const dayMs = 86_400_000;
-const unlimited: QuotaReservation = { kind: 'reserved', settle: async () => undefined };
 
 /**
  * Reserves an attempt's share of the connector's day and window, in one step. A worker that dies leaves its reservation behind:
@@ -56,7 +56,7 @@ export async function reserveQuota(
     const { bytes, windowMs } = bytesPerWindow;
     demands.push({ kind: 'bytes', amount: countedBytes(mail), limit: bytes, windowMs });
   }
-  if (demands.length === 0) return unlimited;
+  if (demands.length === 0) return { kind: 'unlimited' };
   const taken = await quota.take(connectorId, demands);
   if ('waitMs' in taken) return { kind: 'wait', waitMs: taken.waitMs, quota: taken.kind };
   const reservedAt = now();
