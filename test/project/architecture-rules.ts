@@ -32,6 +32,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'address.ts',
       'compose.ts',
       'content.ts',
+      'control-bytes.ts',
       'estimate.ts',
       'header-block.ts',
       'identity.ts',

@@ -7,7 +7,7 @@
 import { plainNotes, type Notes } from '../journal/notes.ts';
 import { run, type RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
-import type { ShardKeys } from '../redis/keys.ts';
+import { laneName, type ShardKeys } from '../redis/keys.ts';
 import type { Shards } from '../redis/shards.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import type { Location } from './location.ts';
@@ -238,7 +238,7 @@ function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attemp
       rowKey: keys.ledger(id),
       unsettled: keys.unsettled,
       lock: lockKey,
-      meta: keys.laneMeta(connector ?? ''),
+      meta: keys.queue(laneName(connector ?? ''), 'meta'),
       waitReason: keys.connectorWait(connector ?? ''),
     },
     args: {

@@ -103,7 +103,7 @@ export interface ScriptInput<Key extends string, Arg extends string> {
 }
 
 /** The inputs in the order of the shape, as Redis takes them. */
-export function positional<Key extends string, Arg extends string>(
+function positional<Key extends string, Arg extends string>(
   { keys, args = [] }: ScriptShape<Key, Arg>,
   input: ScriptInput<Key, Arg>,
 ): { readonly keys: string[]; readonly args: ScriptValue[] } {

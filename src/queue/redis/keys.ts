@@ -79,8 +79,6 @@ export interface ShardKeys {
   readonly quota: (connectorId: string, kind: string) => string;
   /** STRING what a worker's last turns took, in case they reach Redis twice; it ends by itself. */
   readonly turn: (worker: string, slot: number) => string;
-  /** HASH of a connector's lane: its limits, and whether it pauses. */
-  readonly laneMeta: (connectorId: string) => string;
   /** A message's job in a connector's lane. */
   readonly laneJob: (connectorId: string, id: string) => string;
   /** A key of a BullMQ queue, by BullMQ's own layout. */
@@ -174,7 +172,6 @@ export function keysOf(prefix: string): HomeKeys {
     turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
-    laneMeta: remembered((connectorId) => `${prefix}:${laneName(connectorId)}:meta`),
     laneJob: (connectorId, id) => `${prefix}:${laneName(connectorId)}:${jobIdOf(id)}`,
     intakeJob: (id) => `${prefix}:${intakeName}:${jobIdOf(id)}`,
     contents: `${prefix}:contents`,
