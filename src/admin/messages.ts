@@ -5,11 +5,15 @@
 import type { EventLog } from '../queue/journal/events.ts';
 import type { Counters } from '../queue/journal/stats.ts';
 import type { LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
+import type { MessageLimits } from '../message/message.ts';
 import type { OpenQueues } from '../queue/open.ts';
+import type { RedisClient } from '../queue/redis/connection.ts';
 import type { MessageQuery } from '../queue/search/search.ts';
+import { contentOf, resend, type MessageContent, type Resent } from './content.ts';
+import { eraseMessages, type Erased } from './erase.ts';
 
 /** A row of a list. Times in ms since the epoch. */
-interface MessageSummary {
+export interface MessageSummary {
   readonly id: string;
   readonly state: LedgerState;
   readonly connector: string | null;
@@ -45,14 +49,25 @@ const mostRecipients = 20;
 export interface Seen {
   /** Finds messages, the newest first, a page at a time. Rejects with `query-invalid` or `not-indexed`. */
   messages(query: MessageQuery): Promise<MessagePage>;
+  /** What is still there of a message's content; null if nothing is. */
+  contentOf(id: string): Promise<MessageContent | null>;
+  /** Sends it once more, as a new message. Rejects with `message-invalid`, `attachment-missing` or `redis-full`. */
+  resend(id: string, now: number): Promise<Resent>;
+  /** Erases what is personal of messages that have ended; their rows stay, without it. One result for each id. */
+  erase(ids: readonly string[]): Promise<readonly Erased[]>;
   /** What happened, for consumers that register. */
   readonly events: EventLog;
   /** Counts of five minutes. */
   readonly counters: Counters;
 }
 
-export function seenOf({ find, events, counters }: Pick<OpenQueues, 'find' | 'events' | 'counters'>): Seen {
+export function seenOf(redis: RedisClient, open: OpenQueues, limits: MessageLimits): Seen {
+  const { find, events, counters } = open;
+  const tools = { redis, open, limits };
   return {
+    contentOf: (id) => contentOf(id, tools),
+    resend: (id, now) => resend(id, now, tools),
+    erase: (ids) => eraseMessages(ids, tools),
     events,
     counters,
     async messages(query) {

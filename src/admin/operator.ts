@@ -135,7 +135,7 @@ export async function openOperator({
     deadLetters,
     quota,
     tokenRate: open.tokenRate,
-    ...seenOf(open),
+    ...seenOf(redis, open, limits),
     reservePercent,
     room: () => open.room(reservePercent),
 

@@ -67,6 +67,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   status: async () => (await import('./status.ts')).addStatus,
   // The file has `pause` and `resume` too, which load all files, as everything else does that is not in this list.
   connectors: async () => (await import('./lanes.ts')).addLanes,
+  messages: async () => (await import('./messages.ts')).addMessages,
   dead: async () => (await import('./dead.ts')).addDead,
   resolve: async () => (await import('./resolve.ts')).addResolve,
   cancel: async () => (await import('./message-commands.ts')).addMessages,

@@ -46,6 +46,7 @@ import { blockingOf, type RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
+import { createErasure, type Erasure } from './search/erasure.ts';
 import { createSearch, type FindMessages } from './search/search.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 
@@ -79,6 +80,7 @@ export interface OpenQueues extends Callers {
   readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
   /** Finds messages. */
   readonly find: FindMessages;
+  readonly erase: Erasure;
   /** What happened, for webhooks, live views and others. */
   readonly events: EventLog;
   /** Counts of five minutes. */
@@ -270,8 +272,9 @@ function seenIn(
   shards: Shards,
   ledger: Ledger,
   { prefix, index, searched = index ?? (() => defaultIndex) }: OpenOptions,
-): Pick<OpenQueues, 'find' | 'events' | 'counters' | 'upkeep'> {
+): Pick<OpenQueues, 'find' | 'erase' | 'events' | 'counters' | 'upkeep'> {
   return {
+    erase: createErasure(redis, shards, prefix),
     find: createSearch({ redis, shards, ledger, salt: prefix, index: searched }),
     events: createEventLog(redis, shards),
     counters: createCounters(redis, shards),

@@ -16,6 +16,8 @@ export interface LedgerTools {
   readonly now: () => number;
   /** How long the row of a settled message is kept, in ms. A reload may change it. */
   readonly retentionMs: () => number;
+  /** How long the content of a sent message is kept, in ms. */
+  readonly contentMs: () => number;
 }
 
 export interface LedgerWrite {

@@ -167,6 +167,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   };
 }
 
+const contentMsOf = (routing: () => Routing) => (): number => routing().config.retention.contentMs ?? 0;
 const bytesInFlightOf = ({ config }: Routing): number => config.worker.maxBytesInFlight ?? Infinity;
 
 /** The parts of a worker, joined. Nothing is started. */
@@ -195,7 +196,7 @@ function buildParts(options: WorkerOptions) {
     () => routing.config.hostname ?? '',
   );
 
-  const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs };
+  const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs, contentMs: contentMsOf(() => routing) };
   const laneTools: LaneTools = {
     ...ledgerTools,
     jobs: open.jobs,

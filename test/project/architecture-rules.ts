@@ -163,6 +163,9 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: [
       'operator.ts',
       'messages.ts',
+      'content.ts',
+      'csv.ts',
+      'erase.ts',
       'fleet.ts',
       'doctor/findings.ts',
       // What callers are given and show: the same values for the API, the dashboard and the command line.

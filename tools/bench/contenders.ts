@@ -33,6 +33,8 @@ export interface PostlaneOptions {
   /** Worker processes. Default 1. */
   readonly workers?: number;
   readonly bytes?: number;
+  /** Whether messages are indexed. Default: as configured by default. */
+  readonly indexed?: boolean;
   /** Puts a number of messages into the queue. Default: Postlane's `sendMany`. */
   readonly fill?: (count: number) => Promise<unknown>;
 }
@@ -45,7 +47,8 @@ export async function postlane(
   const { name = 'Postlane', store, sink, connectors = tenConnectors(sink.port), bytes = smallBytes } = options;
   const workers: Child[] = [];
   for (let nth = 1; nth <= (options.workers ?? 1); nth += 1) {
-    const settings = { name: `w${nth}`, redisUrl: store.url, connectors };
+    const { indexed = true } = options;
+    const settings = { name: `w${nth}`, redisUrl: store.url, connectors, indexed };
     workers.push(disposables.add(await startChild(options.program ?? 'worker.ts', settings)));
   }
   const fill = options.fill ?? sendMany(disposables, store.url, bytes);

@@ -18,6 +18,7 @@ import { fleet } from './rows/fleet.ts';
 import { hostile } from './rows/hostile.ts';
 import { idle } from './rows/idle.ts';
 import { large } from './rows/large.ts';
+import { journal } from './rows/journal.ts';
 import { latency } from './rows/latency.ts';
 import { pacing } from './rows/pacing.ts';
 import { peers } from './rows/peers.ts';
@@ -25,12 +26,15 @@ import { processes } from './rows/processes.ts';
 import type { Finding, Row } from './rows/row.ts';
 import { createDisposables, type Disposables } from '../../testkit/disposables.ts';
 import { sinkProgram } from './sink.ts';
+import { search } from './rows/search.ts';
 import { start } from './rows/start.ts';
 
 const rows: readonly Row[] = [
   peers,
   enqueue,
   backlog,
+  journal,
+  search,
   large,
   fleet,
   latency,

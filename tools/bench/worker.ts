@@ -5,6 +5,7 @@
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import { buildWorker, type ConfiguredWorker, type WorkerSettings } from '../../testkit/worker.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
+import { defaultIndex } from '../../src/queue/journal/index-entries.ts';
 import type { ConnectorConfig } from '../../src/worker/settings.ts';
 import { answer, settingsOf } from './program.ts';
 
@@ -20,9 +21,11 @@ interface BenchWorkerSettings {
   readonly name: string;
   readonly redisUrl: string;
   readonly connectors: readonly BenchConnector[];
+  /** false: no message can be found by what is in it. */
+  readonly indexed?: boolean;
 }
 
-const { name, redisUrl, connectors } = await settingsOf<BenchWorkerSettings>();
+const { name, redisUrl, connectors, indexed = true } = await settingsOf<BenchWorkerSettings>();
 const dayMs = 86_400_000;
 // The defaults of the configuration.
 const retry = { firstDelayMs: 30_000, maxDelayMs: 3_600_000, lifetimeMs: dayMs };
@@ -44,6 +47,7 @@ const settings: WorkerSettings = {
     retry,
     retention: { ledgerMs: 7 * dayMs, deadLetterMs: 30 * dayMs, deadLetterCount: 1_000_000 },
     worker: { slots: 64, drainMs: 10_000 },
+    index: indexed ? defaultIndex : { ...defaultIndex, recipients: false, messageId: false },
   },
   smtp: Object.fromEntries(connectors.map(({ id, port }) => [id, smtpSettings(port)])),
 };

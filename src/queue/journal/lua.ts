@@ -88,8 +88,10 @@ local function journalResult(unsettled, rowKey, id, note, isNew, n, state, entry
     journalCount(prefix, kind, soon, connector)
     if journalWanted(prefix, kind) then
       local row = redis.call('HMGET', rowKey, 'messageId', 'metadata')
-      journalEvent(prefix, kind, 'i', id, 'n', n or 0, 's', state, 'c', connector, 'e', entry, 'r', journalShort(recipients), 'x', reason,
-        'm', row[1] or '', 'd', row[2] or '')
+      local fields = { 'i', id, 'n', n or 0, 's', state, 'c', connector, 'e', entry, 'r', journalShort(recipients), 'm', row[1] or '' }
+      if reason ~= '' then fields[#fields + 1], fields[#fields + 2] = 'x', reason end
+      if row[2] then fields[#fields + 1], fields[#fields + 2] = 'd', row[2] end
+      journalEvent(prefix, kind, unpack(fields))
     end
   end
   if answer == 'recovered' then journalEvent(prefix, 'connector.recovered', 'c', connector) end

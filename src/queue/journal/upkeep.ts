@@ -1,7 +1,7 @@
 /** What maintenance does for the search index: notes what is indexed, cuts the list of the last messages, removes days that are over. */
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
-import { run, script } from '../lua/script.ts';
+import { luaNow, run, script } from '../lua/script.ts';
 import { noteFields, removeOldDay } from './days.ts';
 import type { IndexSettings } from './index-entries.ts';
 
@@ -16,11 +16,21 @@ redis.call('LTRIM', recent, 0, most - 1)
 `,
 );
 
+/** Those whose content has expired. @lua */
+export const forgetKeptScript = script(
+  { keys: ['kept'], allowOom: true },
+  /* lua */ `${luaNow}
+redis.call('ZREMRANGEBYSCORE', kept, '-inf', string.format('%.0f', now))
+`,
+);
+
 export interface Upkeep {
   /** Notes what is indexed from now on. */
   noteFields(settings: IndexSettings): Promise<void>;
   /** One day of the index a round, at most, in each shard. */
   round(now: number): Promise<void>;
+  /** Gives up contents that are kept of sent messages, those that end first, as new mail has no room. → how many. */
+  dropKept(most: number): Promise<number>;
 }
 
 export function createUpkeep(redis: RedisClient, { all }: Shards): Upkeep {
@@ -31,8 +41,20 @@ export function createUpkeep(redis: RedisClient, { all }: Shards): Upkeep {
     async round(now) {
       for (const keys of all) {
         await run(redis, cutScript, { keys: { recent: keys.recent }, args: { most: mostRecent } });
+        await run(redis, forgetKeptScript, { keys: { kept: keys.keptIds } });
         await removeOldDay(redis, keys, now);
       }
+    },
+    async dropKept(most) {
+      let dropped = 0;
+      for (const keys of all) {
+        const ids = await redis.zrange(keys.keptIds, 0, String(most - 1));
+        if (ids.length === 0) continue;
+        await redis.unlink(...ids.map((id) => keys.kept(id)));
+        await redis.zrem(keys.keptIds, ...ids);
+        dropped += ids.length;
+      }
+      return dropped;
     },
   };
 }

@@ -107,19 +107,35 @@ return endJob(active, stalled, job, jobId, lockToken)
 `,
 );
 
+/**
+ * `keepJob()`: what was sent stays as it is under another name, for a time; nothing is copied. Only a job that is ours, with a result that
+ * stands. Needs the inputs of `finishScript`, `later` and `memo`.
+ */
+const luaKeepJob = `
+local function keepJob()
+  if memo.valueOf(job .. '${lockName('')}') ~= lockToken then return end
+  local prefix = string.sub(unsettled, 1, -11)
+  local kept = prefix .. ':kept:' .. id
+  if redis.pcall('RENAME', job, kept).ok ~= 'OK' then return end
+  redis.call('PEXPIRE', kept, keepMs)
+  later('ZADD', prefix .. ':kept', string.format('%.0f', now + keepMs), id)
+end
+`;
+
 /** Writes a result and ends the job, or neither. The result of a lost job is written all the same. → the result's answer, and the end's. */
 export const finishScript = script(
   {
     keys: [...settleShape.keys, 'active', 'stalled', 'job'],
-    args: [...settleShape.args, 'jobId', 'lockToken'],
+    args: [...settleShape.args, 'keepMs', 'jobId', 'lockToken'],
     moreArgs: 'values',
     values: { job: lockName('') },
     seldom: ['faults', 'attribution', 'stalled'],
     allowOom: true,
   },
-  /* lua */ `${luaSettle}${luaEndJob}
+  /* lua */ `${luaSettle}${luaEndJob}${luaKeepJob}
 local answer = settle()
 if answer == 'no-row' then return { answer, '' } end
+if keepMs ~= '' and answer ~= 'late' then keepJob() end
 return { answer, endJob(active, stalled, job, jobId, lockToken) }
 `,
 );

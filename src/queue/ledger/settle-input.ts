@@ -20,6 +20,8 @@ export interface Settlement {
   readonly countAttempt: boolean;
   /** Recipients whom this attempt reached; counted as the connector's. Default 0. */
   readonly reached?: number;
+  /** How long the job is kept that ends with it, in ms. Default: not at all. */
+  readonly keepContentMs?: number;
   /** Clears the connector's fault count: it has just taken a mail. */
   readonly connectorWorks: boolean;
 }
@@ -92,6 +94,7 @@ export function settleInput(
       reached: settlement.reached ?? 0,
       deadline: row.deadline,
       journal: noteOf(keys, row, settlement, notes, withRow),
+      keepMs: settlement.keepContentMs || '',
       letterCount: letter.length,
     },
     moreArgs: letter,

@@ -139,7 +139,7 @@ function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Del
   switch (decision.kind) {
     case 'settle':
       return {
-        write: settled(attempted, decision, tools.retentionMs()),
+        write: settled(attempted, decision, tools.retentionMs(), tools.contentMs()),
         next: { kind: 'done', slowDownMs: slowDownOf(outcome) },
       };
     case 'retry':
@@ -172,7 +172,10 @@ function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Del
 }
 
 function ended(attempted: Attempted, decision: Decision & { kind: 'settle' }, tools: DeliverTools): Delivery {
-  return { write: settled(attempted, decision, tools.retentionMs()), next: { kind: 'done', slowDownMs: null } };
+  return {
+    write: settled(attempted, decision, tools.retentionMs(), tools.contentMs()),
+    next: { kind: 'done', slowDownMs: null },
+  };
 }
 
 function retryAt(at: number): Delivery {

@@ -24,17 +24,18 @@ export interface Attempted {
 
 const unchanged = { retryAt: null, reason: null, retentionMs: null, deadLetter: null, countAttempt: true } as const;
 
-/** The end of a message, or its hold for an operator; with its dead letter, if it has one. */
+/** The end of a message, or its hold for an operator; with its dead letter, if it has one. `contentMs`: how long the content of a sent one is kept. */
 export function settled(
   attempted: Attempted,
   decision: Decision & { kind: 'settle' },
   retentionMs: number,
+  contentMs = 0,
 ): LedgerWrite {
   const { job, row, token, attempts } = attempted;
   const { state, reason, dead, recipients } = decision;
   const { code, reply } = lastReply([...dead, ...recipients]);
   const reached = reachedBy(row, recipients);
-  const settlement: Settlement = {
+  const settlement = {
     ...unchanged,
     state,
     recipients,
@@ -44,13 +45,15 @@ export function settled(
     deadLetter: reason === null ? null : letterOf(attempted, decision, reason),
     reached: reached.count,
     connectorWorks: token !== null,
-  };
+    keepContentMs: state === 'sent' ? contentMs : 0,
+  } satisfies Settlement;
   const about = { id: job.id, connector: job.connector, recipients: dead.length, reply };
   const events: WorkerEvent[] = sentEvents(attempted, reached, state);
   if (state === 'held') events.push({ event: 'held', ...about });
   else if (reason !== null) events.push({ event: 'dead', ...about, state, reason, code });
-  // A dead letter keeps its contents, because it can be replayed.
-  return { row, token, settlement, events, unneeded: reason === null ? refsOf(job.message) : [] };
+  // A dead letter keeps its contents, because it can be replayed; so does a sent message whose content is kept.
+  const needed = reason !== null || settlement.keepContentMs > 0;
+  return { row, token, settlement, events, unneeded: needed ? [] : refsOf(job.message) };
 }
 
 /** Some recipients are to be tried again. */

@@ -30,7 +30,7 @@ export async function verifyAttempt(inDoubt: InDoubt, tools: DeliverTools): Prom
   switch (result) {
     case 'sent':
       return {
-        write: settled(attempted, foundSent(row.recipients), tools.retentionMs()),
+        write: settled(attempted, foundSent(row.recipients), tools.retentionMs(), tools.contentMs()),
         next: { kind: 'done', slowDownMs: null },
       };
     case 'not-sent':
@@ -76,7 +76,10 @@ function leaveUnverified(
 ): Delivery | 'send' {
   if (policy.onUnverified === 'retry') return 'send';
   const decision = leaveUncertain(attempted.row.recipients, why, policy, false);
-  return { write: settled(attempted, decision, tools.retentionMs()), next: { kind: 'done', slowDownMs: null } };
+  return {
+    write: settled(attempted, decision, tools.retentionMs(), tools.contentMs()),
+    next: { kind: 'done', slowDownMs: null },
+  };
 }
 
 function markUncertain(recipients: readonly RecipientState[]): RecipientState[] {

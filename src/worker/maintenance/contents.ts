@@ -21,11 +21,11 @@ export async function trimContents(tools: MaintenanceTools): Promise<void> {
   if (count > 0) emit({ event: 'contents-trimmed', count });
 }
 
-/** A message in the intake, an unsettled one and a dead letter need their contents. */
+/** A message in the intake, an unsettled one, a dead letter and a sent one whose content is kept need their contents. */
 async function isNeeded(id: string, { redis, keys, views, ledger }: MaintenanceTools): Promise<boolean> {
   const state = (await ledger.read(id))?.state ?? null;
   if (state !== null && !terminalStates.has(state)) return true;
   if ((await redis.exists(keys.intakeJob(id))) > 0) return true;
-  const letters = await Promise.all(views.map((view) => redis.exists(view.keys.deadLetter(id))));
-  return letters.includes(1);
+  const kept = await Promise.all(views.map(async (view) => redis.exists(view.keys.deadLetter(id), view.keys.kept(id))));
+  return kept.some((count) => count > 0);
 }

@@ -1,10 +1,8 @@
 /** What the jobs of maintenance work with. */
 import { asError, printable } from '../../errors.ts';
 import type { LaneWorker } from '../../queue/lanes/lane-worker.ts';
-import type { EventLog } from '../../queue/journal/events.ts';
-import type { Upkeep } from '../../queue/journal/upkeep.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
-import type { ShardView } from '../../queue/open.ts';
+import type { OpenQueues, ShardView } from '../../queue/open.ts';
 import type { RedisClient } from '../../queue/redis/connection.ts';
 import type { HomeKeys } from '../../queue/redis/keys.ts';
 import type { Listener } from '../events.ts';
@@ -21,7 +19,7 @@ export interface MaintenanceTools extends RouterTools {
   readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
   readonly deadLetters: DeadLetters;
-  readonly journal: { readonly events: EventLog; readonly upkeep: Upkeep };
+  readonly journal: Pick<OpenQueues, 'events' | 'upkeep' | 'room'>;
   readonly laneWorker: (connectorId: string) => LaneWorker;
   /** Between two rounds, over all workers, in ms. */
   readonly everyMs: number;

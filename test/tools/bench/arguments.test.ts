@@ -65,6 +65,8 @@ describe('the program', () => {
       'peers',
       'enqueue',
       'backlog',
+      'journal',
+      'search',
       'large',
       'fleet',
       'latency',
