@@ -20,8 +20,8 @@ const processes = 4;
 
 /**
  * Messages above the limit, over all periods between two arrivals; 0 or less is as promised. In exactly 60 s the limit is
- * allowed; in less time as many as a lane has that sends one every 60.75 s / limit, and those of three quarters of a second
- * more. `lagMs`: how late this process may have noticed an arrival.
+ * allowed; in less time as many as one every 60.75 s / limit, and those of three quarters of a second more: what the lane may
+ * catch up, and what some messages may take longer than others. `lagMs`: how late this process may have noticed an arrival.
  */
 function mostAbove(arrivedAt: readonly number[], messagesPerMinute: number, lagMs: number): number {
   let worst = -Infinity;

@@ -2,20 +2,20 @@
  * The rate of a lane: from messages per minute to BullMQ's rate limit, and the correction that keeps a lane on its schedule.
  * The correction is the generic cell rate algorithm (GCRA) by virtual scheduling: a theoretical arrival time, and a tolerance.
  *
- * What is promised is counted at the server: never more than the limit in any 60 seconds, and at least 97 % of it while
+ * What is promised is counted at the server: never more than the limit in any 60 seconds, and at least 99 % of it while
  * messages wait. BullMQ counts when a message is taken, so two things stand between:
  *
  * 1. Between the taking and MAIL FROM passes time, and not always the same. Messages that were taken evenly may arrive bunched.
  *    Sessions are opened before a message is taken, so that time is some milliseconds; but a busy process may add more. So one
- *    message is taken per interval, each 1.25 % longer than the limit asks: in 60 s that is 750 ms of slack for what varies.
- *    N+1 messages are N intervals apart, so they are within 60 s at the server only if the first took 750 ms longer than the
+ *    message is taken per interval, each 0.85 % longer than the limit asks: in 60 s that is 510 ms of slack for what varies.
+ *    N+1 messages are N intervals apart, so they are within 60 s at the server only if the first took 510 ms longer than the
  *    last (less `toleranceMs`, see 2).
  * 2. A process takes the message when the interval is over, and comes a little late: by a few ms mostly, by 50
  *    where a lane was looked at too early. BullMQ's interval begins when a message is taken, so all that is lost; at 1,200 a
  *    minute (50 ms) it would be half. So a process that takes one late makes the next interval shorter by as much, up to
  *    `toleranceMs` in all: lateness is no loss, and no more than `toleranceMs` worth of messages can ever follow at once.
  *
- * 98.75 % are left, of which stops and kills may cost some. BullMQ's window is fixed, so many per window instead of one per
+ * 99.16 % are left, of which stops and kills may cost some. BullMQ's window is fixed, so many per window instead of one per
  * interval would let twice as many pass around its edge: that is done only beyond 1,000 a second, where an interval of whole
  * milliseconds is too coarse; 61 windows of a second touch any 60 s, so each has a 61st of the limit.
  */
@@ -27,9 +27,9 @@ import { luaLearnedRate, luaWithLearned } from '../lua/learned-rate.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
 /** By how much an interval is longer than the limit asks. */
-const slack = 1.0125;
+const slack = 1.0085;
 /** How much lateness is made good, in ms. */
-export const toleranceMs = 250;
+export const toleranceMs = 100;
 
 export interface RateLimit {
   /** BullMQ's: so many are taken in a window that begins with the first. */

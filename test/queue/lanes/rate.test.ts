@@ -15,29 +15,29 @@ function mostInAMinute(messagesPerMinute: number, jitterMs: number): number {
 }
 
 describe('a pace', () => {
-  test('never lets more than the limit reach the server in any minute, though some take half a second longer', () => {
+  test('never lets more than the limit reach the server in any minute, though some take 0.4 seconds longer', () => {
     fc.assert(
       fc.property(rates, (rate) => {
-        // Windows of a second are for rates at which half a second means nothing.
-        expect(mostInAMinute(rate, rateLimitOf(rate).intervalMs === null ? 0 : 499)).toBeLessThanOrEqual(rate);
+        // Windows of a second are for rates at which 0.4 seconds mean nothing.
+        expect(mostInAMinute(rate, rateLimitOf(rate).intervalMs === null ? 0 : 400)).toBeLessThanOrEqual(rate);
       }),
     );
   });
 
-  test('uses at least 98 % of the limit', () => {
+  test('uses at least 99 % of the limit, and 98 % in windows', () => {
     fc.assert(
       fc.property(rates, (rate) => {
         const { max, durationMs, intervalMs } = rateLimitOf(rate);
         const used = intervalMs === null ? (max * 60_000) / durationMs : 60_000 / intervalMs;
-        expect(used).toBeGreaterThanOrEqual(0.98 * rate);
+        expect(used).toBeGreaterThanOrEqual((intervalMs === null ? 0.98 : 0.99) * rate);
       }),
     );
   });
 
   test.each([
-    [30, { max: 1, durationMs: 2_025, intervalMs: 2_025 }],
-    [300, { max: 1, durationMs: 203, intervalMs: 202.5 }],
-    [1_200, { max: 1, durationMs: 51, intervalMs: 50.625 }],
+    [30, { max: 1, durationMs: 2_017, intervalMs: expect.closeTo(2_017) }],
+    [300, { max: 1, durationMs: 202, intervalMs: expect.closeTo(201.7) }],
+    [1_200, { max: 1, durationMs: 51, intervalMs: expect.closeTo(50.425) }],
     [122_000, { max: 2_000, durationMs: 1_000, intervalMs: null }],
   ])('of %i a minute is one per interval, and windows only where that is too fine', (rate, pace) => {
     expect(rateLimitOf(rate)).toEqual(pace);
