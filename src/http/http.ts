@@ -4,6 +4,7 @@ import { asError } from '../errors.ts';
 import { answerHealth, healthPaths, type HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import { createApi } from './api/app.ts';
+import { createEventHub } from './api/event-hub.ts';
 import { openApiDocument } from './api/openapi.ts';
 import type { Tools } from './api/route.ts';
 import { routes } from './api/routes.ts';
@@ -12,7 +13,7 @@ import { maxBodyBytesInFlight } from './limits.ts';
 import { startServer } from './server.ts';
 
 export interface HttpOptions {
-  readonly tools: Tools;
+  readonly tools: Omit<Tools, 'live'>;
   readonly health: HealthAnswers;
   /** A subscriber of what happens here: the log, and metrics. */
   readonly tell: (event: ProcessEvent) => void;
@@ -27,14 +28,22 @@ export interface HttpServer {
 }
 
 /** Listens as `api` says. Rejects if it cannot. */
-export async function startHttp({ tools, health, tell }: HttpOptions): Promise<HttpServer> {
-  const stopping = new AbortController();
+export async function startHttp({ tools: given, health, tell }: HttpOptions): Promise<HttpServer> {
+  const { producer, operator, config, now } = given;
+  const live = createEventHub({
+    events: async () => (await operator()).events,
+    fromOf: async (id) => (await producer.status(id))?.from ?? null,
+    isValid: ({ id, sha256, expiresAt }) =>
+      config().api.tokens.some((token) => token.id === id && token.sha256 === sha256) &&
+      (expiresAt === null || now() <= expiresAt),
+    now,
+  });
+  const tools: Tools = { ...given, live };
   const api = createApi({
     routes,
     tools,
     budget: createBodyBudget(maxBodyBytesInFlight),
     document: JSON.stringify(openApiDocument(routes)),
-    stopping: stopping.signal,
     failed: (route, thrown) =>
       tell({ event: 'request-failed', route, detail: asError(thrown).stack ?? String(thrown) }),
   });
@@ -50,7 +59,10 @@ export async function startHttp({ tools, health, tell }: HttpOptions): Promise<H
   });
   return {
     port: server.port,
-    apply: ({ api: settings }) => server.apply(settings),
-    close: () => server.close(() => stopping.abort()),
+    apply({ api: settings }) {
+      server.apply(settings);
+      live.recheck();
+    },
+    close: () => server.close(live.close),
   };
 }

@@ -11,7 +11,7 @@ import { answerMs, maxSmallBodyBytes } from '../limits.ts';
 import { problemDocument, problemOf, type Problem } from '../problem.ts';
 import type { Trace } from '../trace.ts';
 import { authenticate, hasScope, missingScope, takeRate } from './access.ts';
-import { check, noQuery, queryOf } from './input.ts';
+import { check, checkQuery, noQuery } from './input.ts';
 import type { Payload, Reply, Route, Tools } from './route.ts';
 
 /** What the listener hands over beside the request. */
@@ -27,8 +27,6 @@ export interface ApiOptions {
   readonly budget: BodyBudget;
   /** The OpenAPI document, as JSON; the one path that needs no token. */
   readonly document: string;
-  /** Aborted when the server stops. */
-  readonly stopping: AbortSignal;
   /** What failed within the server. */
   readonly failed: (route: string, thrown: unknown) => void;
 }
@@ -112,7 +110,7 @@ async function run(
   route: Route,
   token: ApiToken,
   gone: AbortSignal,
-  { tools, budget, stopping }: ApiOptions,
+  { tools, budget }: ApiOptions,
 ): Promise<Reply> {
   const { incoming, outgoing, trace } = call.env;
   const over = await takeRate(token, 1, tools);
@@ -123,7 +121,7 @@ async function run(
     return { kind: 'problem', problem: { code: 'not-found', detail: 'there is nothing of this name' } };
   }
   trace.id = typeof given['id'] === 'string' && params !== null ? given['id'] : null;
-  const query = check(route.query ?? noQuery, queryOf(new URL(call.req.url).searchParams));
+  const query = checkQuery(route.query ?? noQuery, new URL(call.req.url).searchParams);
   if (!query.ok) return { kind: 'problem', problem: query.problem };
   const body = await bodyOf(call, route, tools, budget);
   if (!body.ok) return { kind: 'problem', problem: body.problem };
@@ -131,9 +129,6 @@ async function run(
     const input = { params: params?.value, query: query.value, body: body.value, payload: body.payload };
     const socket = { request: incoming, response: outgoing };
     const about = { token, client: trace.client, tools, socket };
-    if (route.streams === true) {
-      return await route.handle(input as never, { ...about, signal: AbortSignal.any([gone, stopping]) });
-    }
     const late = (): PostlaneError => new PostlaneError('timeout', `there was no answer within ${answerMs} ms`);
     return await withTimeout(async () => route.handle(input as never, { ...about, signal: gone }), answerMs, late);
   } finally {

@@ -62,13 +62,18 @@ function ruleOf(found: z.core.$ZodIssue): string {
 /** For routes that take none. */
 export const noQuery = z.strictObject({});
 
+/** A query against its schema. Zod passes over `__proto__` in silence. */
+export function checkQuery<S extends z.ZodType>(schema: S, search: URLSearchParams): Checked<z.output<S>> {
+  if (!search.has('__proto__')) return check(schema, queryOf(search));
+  return { ok: false, problem: invalid([{ field: '__proto__', rule: 'unknown-field', message: 'is not known here' }]) };
+}
+
 /** Names and values of a query: a text each, or a list where a name is repeated. */
-export function queryOf(search: URLSearchParams): Readonly<Record<string, string | string[]>> {
+function queryOf(search: URLSearchParams): Readonly<Record<string, string | string[]>> {
   const values = new Map<string, string | string[]>();
   for (const [name, value] of search) {
     const before = values.get(name);
     values.set(name, before === undefined ? value : [before, value].flat());
   }
-  // No prototype, so that `__proto__` is a name as any other.
-  return Object.assign(Object.create(null) as Record<string, string | string[]>, Object.fromEntries(values));
+  return Object.fromEntries(values);
 }

@@ -9,6 +9,7 @@ import type { ApiToken } from '../../config/api.ts';
 import type { Config } from '../../config/config.ts';
 import type { Scope } from '../../config/scopes.ts';
 import type { Producer } from '../../producer/producer.ts';
+import type { EventHub } from './event-hub.ts';
 import type { Problem, ProblemCode } from '../problem.ts';
 
 /** What handlers work with: what an application and an operator have. */
@@ -16,6 +17,8 @@ export interface Tools {
   readonly producer: Producer;
   /** Rejects with `redis-unavailable` while Redis is away. One for all requests; a handler does not close it. */
   readonly operator: () => Promise<Operator>;
+  /** Events for clients that listen. */
+  readonly live: EventHub;
   /** In force now. */
   readonly config: () => Config;
   /** ms since the epoch. */
@@ -29,7 +32,7 @@ export interface Context {
   /** IP address of the client, for audits. */
   readonly client: string;
   readonly tools: Tools;
-  /** Aborted when the client is gone, the server stops, or the time is up. */
+  /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
   /** For streams alone. */
   readonly socket: { readonly request: IncomingMessage; readonly response: ServerResponse };
@@ -111,8 +114,6 @@ interface RouteSpec<P extends Shape | undefined, Q extends Shape | undefined, B 
   readonly answers: Readonly<Record<number, Answer>>;
   /** Beside those that every route has. */
   readonly problems?: readonly ProblemCode[];
-  /** It answers for as long as the client listens; no time limit applies. */
-  readonly streams?: true;
   readonly handle: (input: Input<P, Q, B>, context: Context) => Reply | Promise<Reply>;
 }
 

@@ -3,9 +3,18 @@
  * list here, and run `npm run schema`. What a route needs of Redis it takes from `tools.producer` and `tools.operator()`.
  */
 import type { Route } from './route.ts';
+import { eventRoutes } from './routes/events.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { routingRoutes } from './routes/routing.ts';
+import { searchRoutes } from './routes/search.ts';
 import { submitRoutes } from './routes/submit.ts';
 import { tokenRoutes } from './routes/token.ts';
 
-export const routes: readonly Route[] = [...submitRoutes, ...messageRoutes, ...routingRoutes, ...tokenRoutes];
+export const routes: readonly Route[] = [
+  ...submitRoutes,
+  ...searchRoutes,
+  ...messageRoutes,
+  ...eventRoutes,
+  ...routingRoutes,
+  ...tokenRoutes,
+];

@@ -1,6 +1,7 @@
 /** Schemas that several routes share. A schema with an `id` in its `meta` is a component of the OpenAPI document. */
 import { z } from 'zod';
 import { parseMailbox } from '../../message/address.ts';
+import type { MessageSummary } from '../../admin/messages.ts';
 import type { HistoryEntry, MessageStatus } from '../../producer/producer.ts';
 import { ledgerStates } from '../../queue/ledger/ledger.ts';
 
@@ -8,6 +9,9 @@ import { ledgerStates } from '../../queue/ledger/ledger.ts';
 export const time = z.iso
   .datetime()
   .meta({ id: 'Time', description: 'RFC 3339, in UTC.', examples: ['2030-01-31T08:00:00.000Z'] });
+
+/** The same from a client, with any offset. */
+export const timeInput = z.iso.datetime({ offset: true }).meta({ examples: ['2030-01-31T08:00:00Z'] });
 
 /** An id of a message: as the message schema has it. */
 export const messageId = z
@@ -86,7 +90,7 @@ export function messageOf(status: MessageStatus): z.input<typeof message> {
     ...rest,
     recipients: [...recipients],
     history: entries.map(historyOf),
-    messageId: written?.replaceAll(/[<>]/g, '') ?? null,
+    messageId: bareMessageId(written),
     retryAt: retryAt === null ? null : timeOf(retryAt),
     route: connector === null || rule === null ? null : { from, connector, rule },
     acceptedAt: timeOf(acceptedAt),
@@ -95,6 +99,52 @@ export function messageOf(status: MessageStatus): z.input<typeof message> {
 }
 
 /** ms since the epoch → RFC 3339. What came out of Redis may be no time. */
-function timeOf(ms: number): string {
+export function timeOf(ms: number): string {
   return new Date(Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? ms : 0).toISOString();
+}
+
+/** A message in a list. */
+export const found = z
+  .object({
+    id: z.string(),
+    state: z.enum(ledgerStates),
+    connector: z.string().nullable(),
+    from: z.string().nullable(),
+    recipients: z.array(recipient).meta({ description: 'At most 20: those that were asked for, and the first ones.' }),
+    recipientCount: z.int(),
+    at: time.meta({ description: 'When it was accepted.' }),
+    updatedAt: time,
+    attempts: z.int(),
+    reason: z.string().nullable(),
+    retryAt: time.nullable(),
+    messageId: z.string().nullable(),
+    subject: z.string().nullable().meta({ description: 'Its beginning, with `index.subject`.' }),
+    metadata: z.record(z.string(), z.string()),
+    erasedAt: time.nullable(),
+  })
+  .meta({ id: 'FoundMessage' });
+
+export function foundOf({
+  at,
+  updatedAt,
+  retryAt,
+  erasedAt,
+  messageId: written,
+  recipients,
+  ...rest
+}: MessageSummary): z.input<typeof found> {
+  return {
+    ...rest,
+    recipients: [...recipients],
+    at: timeOf(at),
+    updatedAt: timeOf(updatedAt),
+    retryAt: retryAt === null ? null : timeOf(retryAt),
+    messageId: bareMessageId(written),
+    erasedAt: erasedAt === null ? null : timeOf(erasedAt),
+  };
+}
+
+/** Without its angle brackets. */
+export function bareMessageId(written: string | null): string | null {
+  return written?.replaceAll(/[<>]/g, '') ?? null;
 }

@@ -123,3 +123,34 @@ function parsed(text: string | undefined): unknown {
     return null;
   }
 }
+
+const positionOf = (part: string): readonly [number, number] => {
+  const [ms = 0, number = 0] = part.split('-').map(Number);
+  return [ms, number];
+};
+
+function isBefore(a: string, b: string): boolean {
+  const [[aMs, aNumber], [bMs, bNumber]] = [positionOf(a), positionOf(b)];
+  return aMs < bMs || (aMs === bMs && aNumber < bNumber);
+}
+
+/** Whether a text of a caller may be a cursor. */
+export function isCursor(text: string): boolean {
+  return text.length <= 4_096 && /^\d{1,20}-\d{1,20}(?:_\d{1,20}-\d{1,20})*$/.test(text);
+}
+
+/** Whether all that was read at `other` was read at `cursor`, too. */
+export function covers(cursor: EventCursor, other: EventCursor): boolean {
+  const parts = cursor.split('_');
+  return other.split('_').every((part, shard) => !isBefore(parts[shard] ?? '0-0', part));
+}
+
+/** Where a reader stands that has read both. */
+export function joined(one: EventCursor, other: EventCursor): EventCursor {
+  const [a, b] = [one.split('_'), other.split('_')];
+  const parts = Array.from({ length: Math.max(a.length, b.length) }, (_, shard): string => {
+    const [left = '0-0', right = '0-0'] = [a[shard], b[shard]];
+    return isBefore(left, right) ? right : left;
+  });
+  return parts.join('_');
+}
