@@ -13,7 +13,7 @@ import type { Quota } from '../queue/lanes/quota.ts';
 import { defaultReservePercent, type RoomAnswer } from '../queue/room.ts';
 import type { TokenRate } from '../queue/callers.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
-import type { MessageLimits } from '../message/message.ts';
+import type { Message, MessageLimits } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
 import { createActions, type Actions } from './actions.ts';
 import type { AdminConfig } from './admin-config.ts';
@@ -73,6 +73,8 @@ export interface Operator extends LetterActions, Seen {
   readonly operations: Pick<Operations, 'get' | 'list' | 'open'>;
   /** Works on operations that are not over until the signal ends it. `only`: on this one, until it is over. */
   run(options: OperateOptions): Promise<void>;
+  /** What a message says, where that is kept as a whole; null where it is not. */
+  content(id: string): Promise<Message | null>;
   /** What may be done with a message now, and why not; null if its id is unknown. */
   actions(id: string): Promise<ActionAnswer[] | null>;
   /** What disagrees between ledger, queues, dead letters and contents, as it is found; repairs it if asked to. */
@@ -168,6 +170,7 @@ export async function openOperator({
       else await runOperation(only, options);
     },
 
+    content: (id) => messageContent(id, open, limits),
     actions: (id) => readActions(id, open),
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),

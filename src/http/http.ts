@@ -63,6 +63,6 @@ export async function startHttp({ tools: given, health, tell }: HttpOptions): Pr
       server.apply(settings);
       live.recheck();
     },
-    close: () => server.close(live.close),
+    close: () => server.close(() => live.close()),
   };
 }

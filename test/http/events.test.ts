@@ -51,7 +51,7 @@ test('who comes back with the last id gets what was missed, once, also from anot
     await again.has(6);
     await post('/v1/messages', { ...mail, id: `e${at}` });
     await until(() => idsOf(again).includes(`e${at}`), { what: 'the next one' });
-    expect(idsOf(again).slice(0, 3).toSorted()).toEqual(['b', 'c', 'd']);
+    expect(new Set(idsOf(again).slice(0, 3))).toEqual(new Set(['b', 'c', 'd']));
     expect(new Set(again.events.map(({ id }) => id)).size).toBe(again.events.length);
     expect(again.events.some(({ event }) => event === 'gap')).toBe(false);
   }

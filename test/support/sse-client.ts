@@ -3,7 +3,7 @@ import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { onTestFinished } from 'vitest';
 import { until } from '../../testkit/until.ts';
 
-export interface SseEvent {
+interface SseEvent {
   readonly id: string;
   readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;

@@ -1,4 +1,5 @@
 /** Who asks, and what they may do: token, scope, rate, and the From addresses that a token is limited to. */
+import type { Operator } from '../../admin/operator.ts';
 import type { ApiToken } from '../../config/api.ts';
 import type { Config } from '../../config/config.ts';
 import type { Scope } from '../../config/scopes.ts';
@@ -6,14 +7,18 @@ import { checkToken } from '../../config/token-check.ts';
 import { routingKey } from '../../message/address.ts';
 import type { MessageStatus } from '../../producer/producer.ts';
 import type { Problem } from '../problem.ts';
-import type { Tools } from './route.ts';
+
+interface TokenSource {
+  readonly config: () => Pick<Config, 'api'>;
+  readonly now: () => number;
+}
 
 export type Access =
   | { readonly ok: true; readonly token: ApiToken }
   | { readonly ok: false; readonly problem: Problem };
 
 /** `authorization` is the header. RFC 6750 section 2.1; a token in the query would be in every log on the way, and is not taken. */
-export function authenticate(authorization: string | undefined, { config, now }: Tools): Access {
+export function authenticate(authorization: string | undefined, { config, now }: TokenSource): Access {
   const shown = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
   if (shown === undefined) return refused('unauthenticated', 'the header Authorization must be `Bearer TOKEN`');
   const found = checkToken(config().api.tokens, shown, now());
@@ -31,7 +36,11 @@ export function missingScope(token: ApiToken, scope: Scope | 'any'): Problem {
 }
 
 /** Takes `cost` from the token's rate, over all processes. null if it is within it. */
-export async function takeRate(token: ApiToken, cost: number, { operator }: Tools): Promise<Problem | null> {
+export async function takeRate(
+  token: ApiToken,
+  cost: number,
+  { operator }: { readonly operator: () => Promise<Pick<Operator, 'tokenRate'>> },
+): Promise<Problem | null> {
   const { id, ratePerMinute } = token;
   if (ratePerMinute === null) return null;
   const waitMs = await (await operator()).tokenRate(id, ratePerMinute, Math.min(cost, ratePerMinute));

@@ -151,7 +151,8 @@ async function bodyOf(call: Call, route: Route, { config }: Tools, budget: BodyB
   const { incoming } = call.env;
   const { payload, body: schema } = route;
   const types = payload === undefined ? (schema === undefined ? null : [jsonType]) : Object.keys(payload.types);
-  if (types === null) return { ok: true, value: undefined, payload: undefined, release: empty };
+  const isOptional = types === null || (schema?.safeParse(undefined).success === true && !hasBody(incoming));
+  if (isOptional) return { ok: true, value: undefined, payload: undefined, release: empty };
   const contentType = (incoming.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
   if (!types.includes(contentType)) {
     const detail = `Content-Type must be ${types.join(' or ')}`;

@@ -26,7 +26,7 @@ export interface EventHubOptions {
   readonly now: () => number;
 }
 
-export type Joined = 'joined' | 'full' | 'full-for-token';
+type Joined = 'joined' | 'full' | 'full-for-token';
 
 export interface EventHub {
   /**
@@ -44,8 +44,8 @@ export interface EventHub {
 }
 
 /** Streams at once, and of one token. */
-export const maxStreams = 2_000;
-export const maxStreamsPerToken = 1_000;
+const maxStreams = 2_000;
+const maxStreamsPerToken = 1_000;
 /** Of the window. A client that is further behind is read what it has missed by itself. */
 const windowEvents = 2_000;
 const windowChars = 8 * 1024 * 1024;
@@ -75,7 +75,7 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
   const catching = createKeyedSemaphore(catchUps);
   const closing = new AbortController();
   let running: Running | null = null;
-  let starting: Promise<void> | null = null;
+  let starting: Promise<Running> | null = null;
   let joining = 0;
 
   const prepare = async (found: readonly StoredEvent[]): Promise<WindowEvent[]> => {
@@ -97,51 +97,23 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
     return end;
   };
 
-  const start = async (log: EventLog): Promise<void> => {
+  const start = async (log: EventLog): Promise<Running> => {
     const wasThere = await log.acknowledge(consumer, '', leaseMs);
     await log.register(consumer, { wants: 'all', leaseMs });
     const end = await endOf(log);
     const window = createEventWindow(end, windowEvents, windowChars);
     const stop = new AbortController();
-    running = { window, stop, lapsedUntil: wasThere ? null : end };
-    void read(window, stop.signal);
+    const begun = { window, stop, lapsedUntil: wasThere ? null : end };
+    running = begun;
+    void readOn({ events, prepare, streams, now }, window, stop.signal);
     void keep(stop.signal);
+    return begun;
   };
 
   const ready = async (log: EventLog): Promise<Running> => {
-    while (running === null) {
-      starting ??= start(log).finally(() => (starting = null));
-      await starting;
-    }
-    return running;
-  };
-
-  /** Reads on for all, until no client is left. */
-  const read = async (window: EventWindow, stop: AbortSignal): Promise<void> => {
-    let cursor = window.start();
-    let notedAt = now();
-    let kept: { readonly at: number; readonly cursor: EventCursor }[] = [{ at: notedAt, cursor }];
-    while (!stop.aborted) {
-      try {
-        const log = await events();
-        const found = await log.read(cursor, { count: pageEvents, waitMs, signal: stop });
-        const prepared = await prepare(found.events);
-        cursor = found.cursor;
-        for (const event of prepared) window.add(event);
-        if (prepared.length > 0) for (const stream of streams) stream.advance();
-        if (now() - notedAt < noteMs) continue;
-        notedAt = now();
-        kept.push({ at: notedAt, cursor });
-        const old = kept.filter(({ at }) => at <= notedAt - keepMs);
-        kept = kept.slice(Math.max(0, old.length - 1));
-        if (await log.acknowledge(consumer, kept[0]!.cursor, leaseMs)) continue;
-        // Its lease has ended, as Redis was away for long: what happened meanwhile was not written.
-        await log.register(consumer, { wants: 'all', leaseMs });
-        for (const stream of streams) stream.say(gapText(now()));
-      } catch {
-        await sleep(tryAgainMs, stop);
-      }
-    }
+    if (running !== null) return running;
+    starting ??= start(log).finally(() => (starting = null));
+    return starting;
   };
 
   const keep = async (stop: AbortSignal): Promise<void> => {
@@ -165,9 +137,8 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
   };
 
   /** Reads what the client has missed, until it can follow the window. */
-  const catchUp = async (stream: EventStream, log: EventLog): Promise<void> => {
-    while (!stream.closed() && running !== null) {
-      const { window } = running;
+  const catchUp = async (stream: EventStream, log: EventLog, window: EventWindow): Promise<void> => {
+    while (!stream.closed()) {
       if (covers(stream.cursor(), window.start())) return stream.follow(window);
       const release = await catching.acquire('', closing.signal);
       if (release === null) return;
@@ -212,7 +183,7 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
         });
         stream.say(`retry: 2000\nid: ${from}\n\n`);
         if (isBehind || isAhead) stream.say(gapText(now()));
-        catchUp(stream, log).catch(() => stream.end());
+        catchUp(stream, log, window).catch(() => stream.end());
         return 'joined';
       } finally {
         joining -= 1;
@@ -226,4 +197,43 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
       running?.stop.abort();
     },
   };
+}
+
+interface Reading {
+  readonly events: () => Promise<EventLog>;
+  readonly prepare: (found: readonly StoredEvent[]) => Promise<WindowEvent[]>;
+  readonly streams: ReadonlySet<EventStream>;
+  readonly now: () => number;
+}
+
+/** Reads on for all clients, until none is left. */
+async function readOn(
+  { events, prepare, streams, now }: Reading,
+  window: EventWindow,
+  stop: AbortSignal,
+): Promise<void> {
+  let cursor = window.start();
+  let notedAt = now();
+  let kept: { readonly at: number; readonly cursor: EventCursor }[] = [{ at: notedAt, cursor }];
+  while (!stop.aborted) {
+    try {
+      const log = await events();
+      const found = await log.read(cursor, { count: pageEvents, waitMs, signal: stop });
+      const prepared = await prepare(found.events);
+      cursor = found.cursor;
+      for (const event of prepared) window.add(event);
+      if (prepared.length > 0) for (const stream of streams) stream.advance();
+      if (now() - notedAt < noteMs) continue;
+      notedAt = now();
+      kept.push({ at: notedAt, cursor });
+      const old = kept.filter(({ at }) => at <= notedAt - keepMs);
+      kept = kept.slice(Math.max(0, old.length - 1));
+      if (await log.acknowledge(consumer, kept[0]!.cursor, leaseMs)) continue;
+      // Its lease has ended, as Redis was away for long: what happened meanwhile was not written.
+      await log.register(consumer, { wants: 'all', leaseMs });
+      for (const stream of streams) stream.say(gapText(now()));
+    } catch {
+      await sleep(tryAgainMs, stop);
+    }
+  }
 }

@@ -79,7 +79,9 @@ function operationOf(route: Route, components: Components): Schema {
       ...parametersOf(query, 'query', components),
       ...parametersOf(headers, 'header', components),
     ],
-    ...(types === null ? {} : { requestBody: { required: true, content: contentOf(types, components) } }),
+    ...(types === null
+      ? {}
+      : { requestBody: { required: body === undefined || !isOptional(body), content: contentOf(types, components) } }),
     responses: {
       ...Object.fromEntries(
         Object.entries(answers).map(([status, answer]) => [status, responseOf(answer, components)]),
@@ -119,9 +121,13 @@ function contentOf(types: Readonly<Record<string, z.ZodType>>, components: Compo
 function parametersOf(shape: z.ZodObject | undefined, where: string, components: Components): readonly Schema[] {
   return Object.entries(shape?.shape ?? {}).map(([name, schema]) => {
     const { description, ...rest } = components.schema(schema as z.ZodType, 'input') as { description?: string };
-    const required = where === 'path' || !(schema as z.ZodType).safeParse(undefined).success;
+    const required = where === 'path' || !isOptional(schema as z.ZodType);
     return { name, in: where, required, ...(description === undefined ? {} : { description }), schema: rest };
   });
+}
+
+function isOptional(schema: z.ZodType): boolean {
+  return schema.safeParse(undefined).success;
 }
 
 type Io = 'input' | 'output';

@@ -3,6 +3,7 @@
  * list here, and run `npm run schema`. What a route needs of Redis it takes from `tools.producer` and `tools.operator()`.
  */
 import type { Route } from './route.ts';
+import { contentRoutes } from './routes/content.ts';
 import { eventRoutes } from './routes/events.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { routingRoutes } from './routes/routing.ts';
@@ -14,6 +15,7 @@ export const routes: readonly Route[] = [
   ...submitRoutes,
   ...searchRoutes,
   ...messageRoutes,
+  ...contentRoutes,
   ...eventRoutes,
   ...routingRoutes,
   ...tokenRoutes,

@@ -11,7 +11,7 @@ import { problemBody, refusedVia, submit, type Submission } from '../submit.ts';
 
 const { $schema: _dialect, title: _title, ...messageSchema } = messageJsonSchema();
 /** The producer judges messages; here its schema is only shown. */
-const outboundMessage = z.unknown().meta({ ...messageSchema, id: 'OutboundMessage' });
+export const outboundMessage = z.unknown().meta({ ...messageSchema, id: 'OutboundMessage' });
 
 const submitted = z
   .object({
