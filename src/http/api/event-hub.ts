@@ -89,14 +89,6 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
     );
   };
 
-  /** Where the stream ends now. */
-  const endOf = async (log: EventLog): Promise<EventCursor> => {
-    const name = `${consumer}:start:${Math.random().toString(36).slice(2)}`;
-    const end = await log.register(name, { wants: 'all', leaseMs: 60_000 });
-    await log.unregister(name);
-    return end;
-  };
-
   const start = async (log: EventLog): Promise<Running> => {
     const wasThere = await log.acknowledge(consumer, '', leaseMs);
     await log.register(consumer, { wants: 'all', leaseMs });
@@ -160,17 +152,8 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
       joining += 1;
       try {
         const log = await events();
-        await ready(log);
-        // What every client may come back to; for one that was away for longer, events may be gone.
-        const oldest = lastEventId === null ? '' : await log.register(consumer, { wants: 'all', leaseMs });
-        const { window, lapsedUntil } = await ready(log);
-        const isBehind =
-          lastEventId !== null &&
-          (!covers(lastEventId, oldest) || (lapsedUntil !== null && covers(lapsedUntil, lastEventId)));
-        // Redis has lost what the client has read, and counts anew.
-        const isAhead =
-          lastEventId !== null && !covers(window.end(), lastEventId) && !covers(await endOf(log), lastEventId);
-        const from = lastEventId === null || isAhead ? window.end() : isBehind ? oldest : lastEventId;
+        const running = await ready(log);
+        const { from, isGap } = await placeOf(log, running, lastEventId);
         const stream = createEventStream(response, token, filter, from);
         streams.add(stream);
         response.once('close', () => leave(stream));
@@ -182,8 +165,8 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
           'X-Accel-Buffering': 'no',
         });
         stream.say(`retry: 2000\nid: ${from}\n\n`);
-        if (isBehind || isAhead) stream.say(gapText(now()));
-        catchUp(stream, log, window).catch(() => stream.end());
+        if (isGap) stream.say(gapText(now()));
+        catchUp(stream, log, running.window).catch(() => stream.end());
         return 'joined';
       } finally {
         joining -= 1;
@@ -197,6 +180,30 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
       running?.stop.abort();
     },
   };
+}
+
+/** Where the stream ends now. */
+async function endOf(log: EventLog): Promise<EventCursor> {
+  const name = `${consumer}:start:${Math.random().toString(36).slice(2)}`;
+  const end = await log.register(name, { wants: 'all', leaseMs: 60_000 });
+  await log.unregister(name);
+  return end;
+}
+
+/** From where a client is told, and whether what it has missed may be gone. */
+async function placeOf(
+  log: EventLog,
+  { window, lapsedUntil }: Running,
+  lastEventId: EventCursor | null,
+): Promise<{ readonly from: EventCursor; readonly isGap: boolean }> {
+  if (lastEventId === null) return { from: window.end(), isGap: false };
+  // What every client may come back to; for one that was away for longer, events may be gone.
+  const oldest = await log.register(consumer, { wants: 'all', leaseMs });
+  if (!covers(lastEventId, oldest)) return { from: oldest, isGap: true };
+  if (lapsedUntil !== null && covers(lapsedUntil, lastEventId)) return { from: oldest, isGap: true };
+  // Redis has lost what the client has read, and counts anew.
+  const isAhead = !covers(window.end(), lastEventId) && !covers(await endOf(log), lastEventId);
+  return isAhead ? { from: window.end(), isGap: true } : { from: lastEventId, isGap: false };
 }
 
 interface Reading {
