@@ -18,6 +18,7 @@ import { defaultMessageLimits, type MessageLimits } from '../message/message.ts'
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createArrivals, type Arrive } from './lanes/arrivals.ts';
 import { createCallers, type Callers } from './callers.ts';
+import { createIntakePace } from './lanes/intake-pace.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
@@ -105,7 +106,13 @@ export interface OpenQueues extends Callers {
   /** Serves one lane, when it is told to. */
   laneWorker(connectorId: string, processor: LaneProcessor, options: LaneOptions): LaneWorker;
   /** Serves the intake. */
-  intakeWorker(processor: IntakeProcessor, options: LaneOptions & { readonly failed: (error: Error) => void }): Intake;
+  intakeWorker(processor: IntakeProcessor, options: IntakeOptions): Intake;
+}
+
+interface IntakeOptions extends LaneOptions {
+  readonly failed: (error: Error) => void;
+  /** Slots that are free for messages that go straight through; null while none can. Default: none ever does. */
+  readonly freeSlots?: () => number | null;
 }
 
 export interface OpenOptions {
@@ -188,20 +195,10 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     },
 
     jobs: createJobReader(redis, boundsOf),
-    intakeWorker: (process, { lockMs, stalledMs, failed }) =>
+    intakeWorker: (process, { lockMs, stalledMs, failed, freeSlots = () => null }) =>
       createIntake({
         run: runIn(0),
-        keys: {
-          wait: keyOf('wait'),
-          prioritized: keyOf('prioritized'),
-          delayed: keyOf('delayed'),
-          active: keyOf('active'),
-          meta: keyOf('meta'),
-          limiter: keyOf('limiter'),
-          pc: keyOf('pc'),
-          marker: keyOf('marker'),
-          stalled: keyOf('stalled'),
-        },
+        keys: keysOfQueue(keyOf),
         prefix: keyOf(''),
         lockMs,
         stalledMs,
@@ -212,6 +209,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
         blocking: () => blockingOf(redis, `postlane-intake:${worker ?? ''}`),
         rowKey: home.ledger,
         process,
+        pace: createIntakePace(freeSlots, () => performance.now()),
         failed,
       }),
     laneWorker(connectorId, process, { lockMs, stalledMs }) {
@@ -223,17 +221,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
       return createLaneWorker({
         connectorId,
         run: runIn(shard),
-        keys: {
-          ready: keys.ready,
-          wait,
-          prioritized,
-          delayed: key('delayed'),
-          active: key('active'),
-          meta: key('meta'),
-          limiter: key('limiter'),
-          pc: key('pc'),
-          stalled: key('stalled'),
-        },
+        keys: { ready: keys.ready, ...keysOfQueue(key) },
         prefix: key(''),
         channel: keys.wake,
         lockMs,
@@ -247,6 +235,21 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
         process,
       });
     },
+  };
+}
+
+/** What a worker of the queue works with. */
+function keysOfQueue(key: (type: string) => string) {
+  return {
+    wait: key('wait'),
+    prioritized: key('prioritized'),
+    delayed: key('delayed'),
+    active: key('active'),
+    meta: key('meta'),
+    limiter: key('limiter'),
+    pc: key('pc'),
+    marker: key('marker'),
+    stalled: key('stalled'),
   };
 }
 

@@ -85,6 +85,8 @@ export interface SendContext {
    * worker may no longer send (lost lock, cancelled message); the result is then `stopped`.
    */
   readonly fence: () => Promise<boolean>;
+  /** The place that `warm` gave: it is this mail's. */
+  readonly place?: Reservation;
 }
 
 export type CheckResult =
@@ -129,6 +131,11 @@ export interface Transport {
    * the outcome of the next send(). Null: this process can get no session, or the signal came.
    */
   reserve?(signal: AbortSignal, connect: boolean): Promise<Reservation | null>;
+  /**
+   * A place on a session that is open, idle and needs no command before the next mail: for a message that is in hand already, and must
+   * not wait for a network. Null if there is none now. Absent: the transport knows none, and each message waits in its lane first.
+   */
+  warm?(): Reservation | null;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
   /**

@@ -12,6 +12,8 @@ import type { Message } from '../message/message.ts';
 export interface ByteBudget {
   /** → what gives the bytes back, at once if there is room; null if the signal or the end came first. */
   acquire(connectorId: string, bytes: number, signal: AbortSignal): Release | Promise<Release | null>;
+  /** The same, or null if there is no room at once. */
+  acquireNow(connectorId: string, bytes: number): Release | null;
   /** Bytes that are held now, those of small messages not counted. */
   held(): number;
 }
@@ -78,10 +80,17 @@ export function createByteBudget(capacity: () => number, end: AbortSignal): Byte
     for (const { leave } of line.toReversed()) leave();
   });
 
+  const acquireNow = (connectorId: string, bytes: number): Release | null => {
+    if (bytes <= smallBytes) return () => undefined;
+    const hasRoom = line.length === 0 && !overHalf(connectorId, bytes) && !overAll(bytes);
+    return hasRoom ? hold(connectorId, bytes) : null;
+  };
+
   return {
+    acquireNow,
     acquire(connectorId, bytes, signal) {
-      if (bytes <= smallBytes) return () => undefined;
-      if (line.length === 0 && !overHalf(connectorId, bytes) && !overAll(bytes)) return hold(connectorId, bytes);
+      const release = acquireNow(connectorId, bytes);
+      if (release !== null) return release;
       if (signal.aborted || end.aborted) return Promise.resolve(null);
       return new Promise((resolve) => {
         const waiting: Waiting = {

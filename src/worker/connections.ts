@@ -12,13 +12,19 @@ export interface IntakeOptions {
   readonly lockMs: number;
   readonly stalledMs: number;
   readonly tools: RouterTools;
+  readonly freeSlots: () => number | null;
   readonly emit: Listener;
 }
 
-export function startIntake({ open, lockMs, stalledMs, tools, emit }: IntakeOptions): Intake {
+export function startIntake({ open, lockMs, stalledMs, tools, freeSlots, emit }: IntakeOptions): Intake {
   const failed = (error: Error): void =>
     emit({ event: 'error', id: null, where: 'intake', detail: printable(error.message, 500) });
-  const intake = open.intakeWorker((job, token) => routeJob(job, token, tools), { lockMs, stalledMs, failed });
+  const intake = open.intakeWorker((job, token) => routeJob(job, token, tools), {
+    lockMs,
+    stalledMs,
+    failed,
+    freeSlots,
+  });
   intake.start();
   return intake;
 }

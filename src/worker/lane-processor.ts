@@ -3,14 +3,14 @@ import { DelayedError, Worker, WaitingError } from 'bullmq';
 import { asError, printable, unreachable } from '../errors.ts';
 import type { MessageLimits } from '../message/message.ts';
 import { verdictOf } from '../queue/bullmq/job-reader.ts';
-import { decodeLane, idOfJob, versionOf } from '../queue/jobs.ts';
+import { decodeLane, idOfJob, versionOf, type LaneJob } from '../queue/jobs.ts';
 import type { Completion, TakenJob } from '../queue/lanes/lane-worker.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
 import type { Transport } from '../transport/transport.ts';
 import { deliver } from './attempt/deliver.ts';
-import { firstPauseMs, faultPauses, longestHoldMs, type FoundFault } from './attempt/retry-policy.ts';
-import type { Delivery, DeliverTools, Next } from './attempt/task.ts';
+import type { Delivery, DeliverTools, DirectTask, Next } from './attempt/task.ts';
+import { pauseLane } from './lane-pause.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { setInvalidAside, setUnsoundAside, type UnsoundTools } from './unsound-jobs.ts';
 import { commit, conclude, type LedgerWrite } from './ledger-write.ts';
@@ -45,11 +45,7 @@ const newerMs = 60_000;
 /** → what is committed with the end of the job; null if nothing is. Throws BullMQ's errors for a job that does not end. */
 export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<Completion | null> {
   const { job, token, connector } = task;
-  const report = (thrown: unknown): string => {
-    const detail = printable(asError(thrown).message, 500);
-    tools.emit({ event: 'error', id: idOfJob(job.id), where: `the lane of ${connector.id}`, detail });
-    return detail;
-  };
+  const report = reporter(task, tools);
   const verdict = verdictOf(job);
   if (verdict !== null) {
     const place = { queue: tools.lanes.queue(connector.id), connectorId: connector.id };
@@ -57,9 +53,38 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
     // It is in its lane no more. If Redis refused that, it is found abandoned.
     throw new WaitingError();
   }
+  return concluded(task, tools, report, () => deliverJob(task, tools));
+}
+
+/** The same for a message that enters the lane by the fence of its attempt: `direct`. Throws BullMQ's errors for one that did not enter, too. */
+export function processDirect(
+  task: LaneTask,
+  message: LaneJob,
+  direct: DirectTask,
+  tools: LaneTools,
+): Promise<Completion | null> {
+  return concluded(task, tools, reporter(task, tools), () => deliverHere(task, message, tools, direct));
+}
+
+function reporter({ job, connector }: LaneTask, { emit }: LaneTools): (thrown: unknown) => string {
+  return (thrown) => {
+    const detail = printable(asError(thrown).message, 500);
+    emit({ event: 'error', id: idOfJob(job.id), where: `the lane of ${connector.id}`, detail });
+    return detail;
+  };
+}
+
+/** What follows from a delivery. */
+async function concluded(
+  task: LaneTask,
+  tools: LaneTools,
+  report: (thrown: unknown) => string,
+  deliverIt: () => Promise<Delivery | 'newer' | null>,
+): Promise<Completion | null> {
+  const { job, token, connector } = task;
   let delivery: Delivery | 'newer' | null;
   try {
-    delivery = await deliverJob(task, tools);
+    delivery = await deliverIt();
   } catch (thrown) {
     report(thrown);
     throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
@@ -98,6 +123,8 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
       // Back to the front of the lane: order is kept and no attempt is counted. Where Redis refused the pause, the job stays active
       // until it is found abandoned. An error of any other kind would fail it for good, and nothing is wrong with the message.
       throw pauseRefused === null ? Worker.RateLimitError() : new WaitingError(pauseRefused);
+    case 'elsewhere':
+      throw new WaitingError();
     case 'hand-back':
       throw await handBack(job, token, next, connector.id, tools, report);
     default:
@@ -106,10 +133,8 @@ export async function processLaneJob(task: LaneTask, tools: LaneTools): Promise<
 }
 
 /** → null if the job was unreadable: it is a dead letter now. `newer`: a later release has to send it. */
-async function deliverJob(
-  { job, token, signal, connector }: LaneTask,
-  tools: LaneTools,
-): Promise<Delivery | 'newer' | null> {
+async function deliverJob(task: LaneTask, tools: LaneTools): Promise<Delivery | 'newer' | null> {
+  const { job, connector } = task;
   const id = idOfJob(job.id);
   const decoded = decodeLane(job.id, job.data, tools.limits());
   if (!decoded.ok && decoded.newer) {
@@ -125,72 +150,33 @@ async function deliverJob(
   if (transport === null) return stopping;
   // Before the contents are read, and long before the fence: a message that waits here has done nothing yet.
   const bytes = bytesHeld(decoded.job.message, transport.maxInMemoryBytes);
-  const release = await tools.budget.acquire(connector.id, bytes, signal);
+  const release = await tools.budget.acquire(connector.id, bytes, task.signal);
   if (release === null) return stopping;
+  return deliverHere(task, decoded.job, tools).finally(release);
+}
+
+/** `direct`: absent for a job of the lane. */
+async function deliverHere(
+  { job, token, signal, connector }: LaneTask,
+  message: LaneJob,
+  tools: LaneTools,
+  direct?: DirectTask,
+): Promise<Delivery> {
+  const transport = tools.transport(connector.id);
+  if (transport === null) return { write: null, next: { kind: 'hand-back', why: 'stopping' } };
   const attempt = {
     // The lane that a job is in says who sends it, whatever the job says.
-    job: { ...decoded.job, connector: connector.id },
+    job: { ...message, connector: connector.id },
     transport,
     policy: connector.retry,
     limits: connector.limits,
     maxBytes: tools.limits().maxBytes,
-    lock: { key: tools.lockKey(connector.id, id), token },
+    lock: { key: tools.lockKey(connector.id, message.id), token },
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
     signal,
+    ...(direct === undefined ? {} : { direct }),
   };
-  return deliver(attempt, tools).finally(release);
-}
-
-/** Pauses the lane for all workers where the server, a fault or a quota asks for it. */
-async function pauseLane(next: Next, { job, connector }: LaneTask, tools: LaneTools): Promise<void> {
-  const { lanes, emit, pauseScale } = tools;
-  const about = { id: idOfJob(job.id), connector: connector.id };
-  switch (next.kind) {
-    case 'done':
-    case 'retry':
-      if (next.slowDownMs !== null) await lanes.holdFor(connector.id, next.slowDownMs * pauseScale, 'slow-down');
-      return;
-    case 'set-aside':
-      if (next.fault !== null) await countFault(next.fault, true, about, connector, tools);
-      return;
-    case 'postpone':
-      return countFault(next.decision, false, about, connector, tools);
-    case 'wait':
-      emit({ event: 'quota-full', ...about, quota: next.quota, waitMs: next.waitMs });
-      return lanes.holdFor(connector.id, next.waitMs, next.quota);
-    case 'hand-back':
-      return;
-    default:
-      return unreachable(next);
-  }
-}
-
-interface About {
-  readonly id: string;
-  readonly connector: string;
-}
-
-/** `found`: refusals of several messages have shown the fault. */
-async function countFault(
-  { fault, reply, toldMs }: FoundFault,
-  found: boolean,
-  about: About,
-  connector: ConnectorConfig,
-  { lanes, emit, pauseScale }: LaneTools,
-): Promise<void> {
-  const text = reply.text ?? '';
-  const { pauseMs, faults, concurrency, messagesPerMinute } = await lanes.fault(connector.id, {
-    kind: fault,
-    reply: text,
-    toldMs: toldMs === null ? null : toldMs * pauseScale,
-    firstMs: firstPauseMs(fault, found, reply) * pauseScale,
-    longestMs: faultPauses[fault].longestMs * pauseScale,
-    found,
-    limits: connector.limits,
-    longestHoldMs: longestHoldMs * pauseScale,
-  });
-  const inForce = { concurrency, messagesPerMinute };
-  emit({ event: 'connector-fault', ...about, fault, faults, pauseMs, ...inForce, code: reply.code, reply: text });
+  return deliver(attempt, tools);
 }
 
 async function commitAlone(write: LedgerWrite, connectorId: string, tools: LaneTools): Promise<void> {

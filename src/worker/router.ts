@@ -11,7 +11,7 @@ import { asError, printable, type Issue } from '../errors.ts';
 import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import { ownMessageId, type RawHeader } from '../message/raw.ts';
-import { refsOf, sizeIssues, storedIn, type ContentFault } from '../queue/ledger/content.ts';
+import { refsOf, storedIn } from '../queue/ledger/content.ts';
 import { verdictOf, type Verdict } from '../queue/bullmq/job-reader.ts';
 import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf, versionOf } from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
@@ -20,6 +20,7 @@ import type { Lanes, MovedJob } from '../queue/lanes/lanes.ts';
 import { sends, type Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable, type RouteTable } from '../routing/table.ts';
+import { contentIssues } from './content-issues.ts';
 import { deadLetterMessage } from './dead-letter.ts';
 import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
 import { setInvalidAside, setUnsoundAside } from './unsound-jobs.ts';
@@ -27,6 +28,7 @@ import { deadlineOf } from './attempt/deliver.ts';
 import { readHead } from './raw-head.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shownOf } from './shown.ts';
+import type { GoStraight } from './direct-entry.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */
@@ -54,6 +56,8 @@ export interface RouterTools extends IntruderTools {
   readonly prefix: string;
   /** Whether every worker here can read a message that was moved into its lane as it is. */
   readonly movesWhole: () => boolean;
+  /** Tries to send a message at once, by the step that puts it into its lane. */
+  readonly goStraight: GoStraight;
   /** Of a message that enters a lane it hears at once; while it has room, other processes need not be told. */
   readonly scheduler: Pick<Scheduler, 'hasRoom' | 'wake'>;
 }
@@ -132,7 +136,10 @@ async function route(
 
   // As it is, it lacks a sender that only this configuration names.
   const movable = job.plain && decoded.job.message.from !== undefined && tools.movesWhole();
-  const from: MovedJob | null = movable ? { jobId: job.id, token } : null;
+  // One whose worker died is for the old way, step by step, and so is what has to be read from elsewhere.
+  const isWhole = message.raw === undefined && storedIn(message).length === 0;
+  const straight = isWhole && message.sendAt === undefined && job.stalledCounter === 0;
+  const from: Source | null = movable ? { jobId: job.id, token, straight } : null;
   // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
   let status: IdStatus = { kind: 'new' };
   for (;;) {
@@ -167,22 +174,6 @@ function messageIdOf({ id, from }: Identified, head: RawHeader | null, acceptedA
   return own ?? messageIdHeader({ id, prefix, acceptedAt, fromAddress: from?.address ?? '' });
 }
 
-/** Contents that are named where they are not what the message says: the rest is of the same kind. */
-const namedFaults = 100;
-
-function contentIssues(message: Message, faults: readonly ContentFault[]): Issue[] {
-  const field = message.raw === undefined ? 'attachments' : 'raw';
-  const missing = faults.filter(({ storedBytes }) => storedBytes === null);
-  return [
-    ...missing.map(({ ref }) => ({
-      field,
-      rule: 'stored',
-      message: `there is no stored content ${ref.slice(0, 12)}…`,
-    })),
-    ...sizeIssues(message, faults),
-  ].slice(0, namedFaults);
-}
-
 /** Dead-letters a job as invalid, unless its id belongs to a message that is routed or settled already. */
 async function refuse(
   invalid: { readonly id: string; readonly issues: readonly Issue[] },
@@ -207,6 +198,11 @@ async function reportDuplicate(
   }
 }
 
+/** A job of the intake that has a message as it is. `straight`: it may be sent at once. */
+interface Source extends MovedJob {
+  readonly straight: boolean;
+}
+
 /** How a message entered its lane: `moved` with its job, which is in the intake no more. `lost`: the job is another worker's. */
 type Entered =
   | { readonly kind: 'new'; readonly moved: boolean }
@@ -227,7 +223,7 @@ export async function enterLane(
   { connector, rule }: { readonly connector: string; readonly rule: string },
   expected: IdStatus,
   tools: RouterTools,
-  from: MovedJob | null = null,
+  from: Source | null = null,
 ): Promise<Entered> {
   const { id } = message;
   const known = expected.kind === 'requeued';
@@ -254,7 +250,12 @@ export async function enterLane(
     return { kind: 'new', moved };
   };
   if (from !== null && !known) {
-    const status = await tools.lanes.move(from, routing, priority, row, !tools.scheduler.hasRoom());
+    const announce = !tools.scheduler.hasRoom();
+    const going = (): void => tools.emit({ event: 'routed', id, connector, rule });
+    const job = laneJobOf(id, message, routing);
+    const direct = from.straight ? await tools.goStraight({ from, job, priority, row, announce, going }) : null;
+    const status = direct ?? (await tools.lanes.move(from, routing, priority, row, announce));
+    if (status.kind === 'going') return { kind: 'new', moved: true };
     // Also where the answer to a first call was lost with the connection: then the message is in its lane.
     tools.scheduler.wake();
     if (status.kind === 'lost') return status;

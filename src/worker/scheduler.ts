@@ -13,6 +13,7 @@ import type { Admission } from './admission.ts';
 import { burstLimits, runBurst } from './burst.ts';
 import { createWakeup } from '../async/wakeup.ts';
 import type { Listener } from './events.ts';
+import { createShares } from './lane-shares.ts';
 
 export interface SchedulerOptions {
   readonly lanes: Lanes;
@@ -40,33 +41,61 @@ export interface Scheduler {
   readonly wake: () => void;
   /** Stops claiming; resolves when all running jobs are done. */
   drain(): Promise<void>;
+  /** `call` is called when a slot has become free. */
+  onFree(call: () => void): void;
   running(): number;
   /** Whether a slot is free, and the next turn will look for work. */
   readonly hasRoom: () => boolean;
+  /**
+   * Runs a message that is in no lane yet, in a slot of its own, if one is free that no lane waits for. `work` → whether the lane has others
+   * that wait: they are then looked for. → false: there is none, and nothing was called.
+   */
+  runDirect(connectorId: string, work: (lane: LaneWorker, token: string) => Promise<boolean | null>): boolean;
+  /** Slots that no message has, and that no lane is known to wait for; 0 or less if there is none. Null: none may be taken at all. */
+  freeSlots(): number | null;
   /** When the loop last turned, ms since the epoch: a health check's question. */
   lastTurnAt(): number;
 }
 
-/** No lane takes more of a process than this share of its slots: a lane that begins to hang leaves room for the others. */
-function slotsPerLane(slots: number): number {
-  return Math.max(1, Math.floor(slots * 0.75));
+/** How long a message that went straight through counts, in ms. */
+const recentlyMs = 100;
+
+/** A process that comes back under the same name begins to count anew, and no lock of its predecessor may look like its own. */
+function tokensOf(worker: string): () => string {
+  const start = `${worker}:${randomBytes(6).toString('base64url')}`;
+  let count = 0;
+  return () => `${start}:${(count += 1)}`;
+}
+
+async function repeat(
+  turn: () => Promise<void>,
+  end: AbortSignal,
+  failed: (thrown: unknown) => Promise<void>,
+): Promise<void> {
+  while (!end.aborted) {
+    try {
+      await turn();
+    } catch (thrown) {
+      await failed(thrown);
+    }
+  }
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const { lanes, laneWorker, admission, slots, worker, emit, suspended = () => false } = options;
-  const visibilityMs = options.visibilityMs ?? 1_000;
-  const idleMs = options.idleMs ?? 2_000;
+  const { visibilityMs = 1_000, idleMs = 2_000 } = options;
   const active = new Set<Promise<void>>();
-  /** Running jobs by lane. */
-  const busy = new Map<string, number>();
+  const shares = createShares(slots);
   const stop = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   let turnedAt = 0;
-  // A process that comes back under the same name begins to count anew, and no lock of its predecessor may look like its own.
-  const tokenStart = `${worker}:${randomBytes(6).toString('base64url')}`;
-  let tokens = 0;
+  const newToken = tokensOf(worker);
   /** Lanes that were due at the last claim and found no free slot. */
   let inLine = 0;
+  /** Of the slots that are free, those that a claim under way may fill. */
+  let claiming = 0;
+  let directAt = -Infinity;
+  let freed = (): void => undefined;
   const wakeup = createWakeup();
 
   const report = (where: string, thrown: unknown): void =>
@@ -77,8 +106,6 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     if (ms === 0) wakeup.signal();
     else if (ms > 0 && ms < idleMs) setTimeout(() => wakeup.signal(), ms).unref();
   };
-
-  const newToken = (): string => `${tokenStart}:${(tokens += 1)}`;
 
   const tokenForMore = (count: number, endsAt: number): string | null => {
     if (stop.signal.aborted || suspended()) return null;
@@ -95,11 +122,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   };
 
   const serve = async (connectorId: string): Promise<void> => {
-    const before = busy.get(connectorId) ?? 0;
     // A lane that is not served here is due again in a moment, for a process that has room.
-    if (before >= slotsPerLane(slots)) return void (await lanes.refresh(connectorId, 'exact', false));
-    busy.set(connectorId, before + 1);
-    try {
+    if (!shares.hasRoom(connectorId)) return void (await lanes.refresh(connectorId, 'exact', false));
+    await shares.hold(connectorId, async () => {
       const lane = laneWorker(connectorId);
       if (lane === null) return;
       const place = await admission.admit(connectorId);
@@ -109,44 +134,46 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       } finally {
         place.cancel();
       }
-    } finally {
-      const left = (busy.get(connectorId) ?? 1) - 1;
-      if (left > 0) busy.set(connectorId, left);
-      else busy.delete(connectorId);
-    }
+    });
+  };
+
+  /** A slot of this process is in use until `work` has ended. `claims`: then another lane may have it. */
+  const occupy = (connectorId: string, work: () => Promise<void>, claims: boolean): void => {
+    const served = work()
+      .catch((thrown: unknown) => report(`lane ${connectorId}`, thrown))
+      .finally(() => {
+        const wasFull = active.size >= slots;
+        active.delete(served);
+        if (claims || wasFull || inLine > 0) wakeup.signal();
+        freed();
+      });
+    active.add(served);
+  };
+
+  const freeSlots = (): number | null => {
+    if (stop.signal.aborted || suspended() || inLine > 0) return null;
+    return slots - active.size - claiming;
   };
 
   const turn = async (): Promise<void> => {
     turnedAt = Date.now();
-    if (suspended()) return wakeup.wait(idleMs);
-    const free = slots - active.size;
+    const free = suspended() ? 0 : slots - active.size;
     if (free <= 0) return wakeup.wait(idleMs);
-    const { connectors, waitMs, left } = await lanes.claim(free, visibilityMs, admission.refused());
+    // Where messages go straight through, they keep a half meanwhile: what this leaves is claimed in the next turn, at once.
+    claiming = Date.now() - directAt < recentlyMs ? Math.ceil(free / 2) : free;
+    const claim = lanes.claim(claiming, visibilityMs, admission.refused());
+    const { connectors, waitMs, left } = await claim.finally(() => (claiming = 0));
     inLine = left;
-    for (const connectorId of connectors) {
-      const served = serve(connectorId)
-        .catch((thrown: unknown) => report(`lane ${connectorId}`, thrown))
-        .finally(() => {
-          active.delete(served);
-          wakeup.signal();
-        });
-      active.add(served);
-    }
+    for (const connectorId of connectors) occupy(connectorId, () => serve(connectorId), true);
     if (connectors.length === 0) await wakeup.wait(waitMs < 0 ? idleMs : Math.min(Math.max(waitMs, 1), idleMs));
   };
 
   return {
     start() {
-      loop = (async () => {
-        while (!stop.signal.aborted) {
-          try {
-            await turn();
-          } catch (thrown) {
-            report('scheduler', thrown);
-            await wakeup.wait(1_000);
-          }
-        }
-      })();
+      loop = repeat(turn, stop.signal, (thrown) => {
+        report('scheduler', thrown);
+        return wakeup.wait(1_000);
+      });
     },
     wake: () => wakeup.signal(),
     async drain() {
@@ -154,6 +181,20 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       wakeup.signal();
       await loop;
       await Promise.all(active);
+    },
+    runDirect(connectorId, work) {
+      const lane = shares.hasRoom(connectorId) ? laneWorker(connectorId) : null;
+      if (lane === null || (freeSlots() ?? 0) <= 0) return false;
+      directAt = Date.now();
+      const follow = async (): Promise<void> => {
+        if ((await work(lane, newToken())) !== false) wakeIn(await lanes.refresh(connectorId, 'sooner', false));
+      };
+      occupy(connectorId, () => shares.hold(connectorId, follow), false);
+      return true;
+    },
+    freeSlots,
+    onFree(call) {
+      freed = call;
     },
     running: () => active.size,
     hasRoom: () => active.size < slots && !stop.signal.aborted && !suspended(),

@@ -29,6 +29,7 @@ import { changesBetween } from './reload.ts';
 import { createRoomWatch } from './room-watch.ts';
 import { routingOf, type RouterTools, type Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
+import { createStraight } from './straight.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { defaultTiming, type Timing } from './timing.ts';
 import { createTransports, type CreateTransport } from './transports.ts';
@@ -141,7 +142,15 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       if (stopping.signal.aborted) return;
       await guarded('the keys of the intake', { emit }, () => setIntrudersAside(routerTools));
       const { lockMs, maintenanceMs: stalledMs } = timing;
-      intake = startIntake({ open, lockMs, stalledMs, tools: routerTools, emit });
+      intake = startIntake({
+        open,
+        lockMs,
+        stalledMs,
+        tools: routerTools,
+        freeSlots: () => scheduler.freeSlots(),
+        emit,
+      });
+      scheduler.onFree(intake.wake);
       scheduler.start();
       const claims = { pause: async () => intake?.pause(), resume: () => intake?.resume() };
       const round = (): Promise<void> => gate.run(claims, () => maintain(maintenanceTools, stopping.signal));
@@ -189,12 +198,8 @@ function buildParts(options: WorkerOptions) {
   const { keys, lanes, ledger, contents, intake } = open;
   const gate = createFormatGate(open.form, emit);
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
-  const transports = createTransports(
-    options.createTransport,
-    sessions,
-    connectorOf,
-    () => routing.config.hostname ?? '',
-  );
+  const hostname = (): string => routing.config.hostname ?? '';
+  const transports = createTransports(options.createTransport, sessions, connectorOf, hostname);
 
   const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs, contentMs: contentMsOf(() => routing) };
   const laneTools: LaneTools = {
@@ -214,8 +219,8 @@ function buildParts(options: WorkerOptions) {
     limits,
     transport: (id) => transports.get(id),
   };
-  const { lockMs, maintenanceMs: stalledMs } = timing;
-  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane: { lockMs, stalledMs } });
+  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs };
+  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane });
   const admission = createAdmission({
     lanes,
     sessions,
@@ -244,6 +249,7 @@ function buildParts(options: WorkerOptions) {
     lanes,
     routing: () => routing,
     movesWhole: gate.writesNew,
+    goStraight: createStraight({ lanes, scheduler, connectorOf, tools: laneTools }),
     scheduler,
   };
   const maintenanceTools: MaintenanceTools = {

@@ -132,9 +132,9 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['worker.ts', 'events.ts', 'settings.ts', 'vitals.ts'],
     floors: [
       ['worker.ts'],
-      ['connections.ts', 'lane-workers.ts', 'maintenance', 'vitals.ts'],
+      ['connections.ts', 'lane-workers.ts', 'straight.ts', 'maintenance', 'vitals.ts'],
       ['router.ts', 'lane-processor.ts'],
-      ['intruders.ts'],
+      ['intruders.ts', 'lane-pause.ts'],
       ['unsound-jobs.ts'],
       ['scheduler.ts', 'attempt', 'dead-letter.ts'],
       ['*'],

@@ -5,6 +5,8 @@
  */
 import { expect, test } from 'vitest';
 import { ownRedis, type OwnRedis } from '../support/own-redis.ts';
+import { createRecordingTransport } from '../../src/transport/recording.ts';
+import type { Transport } from '../../src/transport/transport.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
 import { until } from '../../testkit/until.ts';
 
@@ -46,9 +48,11 @@ async function costsOf(server: OwnRedis, work: () => Promise<unknown>): Promise<
   return Object.fromEntries(names.map((name) => [name, (after[name] - before[name]) / messages])) as unknown as Costs;
 }
 
-test('a message costs Redis no more scripts, commands and bytes than is known', { timeout: 180_000 }, async () => {
+/** What accepting messages for ten connectors costs, and what sending them does. `warm`: each finds a session open. */
+async function measure(warm: boolean): Promise<{ readonly sending: Costs; readonly working: Costs }> {
   const server = await ownRedis({ appendfsync: 'everysec' });
-  const producer = testProducer(prefix, { redis: { url: server.url, shards: 1 } });
+  const redis = { url: server.url, shards: 1 };
+  const producer = testProducer(prefix, { redis });
   const mails = Array.from({ length: messages }, (_, nth) => ({
     from: `news@x${nth % 10}.example`,
     to: `reader${nth}@example.net`,
@@ -58,32 +62,45 @@ test('a message costs Redis no more scripts, commands and bytes than is known', 
   // The connection, and the sources of the scripts.
   await producer.send({ ...mails[0], from: 'warm@up.example' });
   const sending = await costsOf(server, () => producer.sendMany(mails));
+  const ids = Array.from({ length: 10 }, (_, nth) => `x${nth}`);
+  const limits = { concurrency: 64, messagesPerMinute: null };
+  const config = configOf(Object.fromEntries(ids.map((id) => [id, { addresses: [`*@${id}.example`], limits }])), {
+    worker: { slots: 64, drainMs: 5_000 },
+  });
+  const always: Pick<Transport, 'warm'> = { warm: () => ({ cancel: () => undefined }) };
+  const transports = warm
+    ? Object.fromEntries(ids.map((id) => [id, { ...createRecordingTransport(), ...always }]))
+    : {};
+  const working = await costsOf(server, async () => {
+    // Its maintenance is by the clock and not by the message.
+    const worker = await startWorker({ prefix, config, transports, redis, timing: { maintenanceMs: 60_000 } });
+    await until(() => worker.of('sent').length > messages, { what: 'all messages to be sent', timeoutMs: 120_000 });
+  });
+  return { sending, working };
+}
+
+test('a message costs Redis no more scripts, commands and bytes than is known', { timeout: 180_000 }, async () => {
+  const { sending, working } = await measure(false);
   // Of 16 messages that are sent within one turn of the event loop.
   expect(sending.scripts).toBeLessThan(0.07);
   expect(sending.commands).toBeLessThan(2.3);
   expect(sending.bytesToRedis).toBeLessThan(4_600);
   expect(sending.bytesFromRedis).toBeLessThan(8);
-
-  const connectors = Object.fromEntries(
-    Array.from({ length: 10 }, (_, nth) => [
-      `x${nth}`,
-      { addresses: [`*@x${nth}.example`], limits: { concurrency: 64, messagesPerMinute: null } },
-    ]),
-  );
-  const config = configOf(connectors, { worker: { slots: 64, drainMs: 5_000 } });
-  const working = await costsOf(server, async () => {
-    // Its maintenance is by the clock and not by the message.
-    const worker = await startWorker({
-      prefix,
-      config,
-      redis: { url: server.url, shards: 1 },
-      timing: { maintenanceMs: 60_000 },
-    });
-    await until(() => worker.of('sent').length > messages, { what: 'all messages to be sent', timeoutMs: 120_000 });
-  });
   // The more a process has to do, the more of it goes together.
   expect(working.scripts).toBeLessThan(0.8);
   expect(working.commands).toBeLessThan(46);
   expect(working.bytesToRedis).toBeLessThan(3_300);
   expect(working.bytesFromRedis).toBeLessThan(10_000);
 });
+
+test(
+  'a message that goes straight through costs two thirds of that, and its data crosses the wire once',
+  { timeout: 180_000 },
+  async () => {
+    const { working } = await measure(true);
+    expect(working.scripts).toBeLessThan(0.5);
+    expect(working.commands).toBeLessThan(28);
+    expect(working.bytesToRedis).toBeLessThan(2_600);
+    expect(working.bytesFromRedis).toBeLessThan(5_200);
+  },
+);

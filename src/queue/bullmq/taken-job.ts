@@ -35,12 +35,9 @@ export interface TakenJob {
 export function takenJob(found: readonly string[], steps: Pick<JobSteps, 'delay' | 'handBack'>): TakenJob {
   const [id = '', verdict = '', timestamp, starts, stalls, data = '', routing = ''] = found;
   const job = {
-    id,
-    timestamp: Number(timestamp),
+    ...heldJob(id, Number(timestamp), steps),
     attemptsStarted: Number(starts),
     stalledCounter: Number(stalls),
-    moveToDelayed: (at: number, token: string) => steps.delay(id, token, at),
-    moveToWait: (token: string) => steps.handBack(id, token),
   };
   if (verdict !== '') return { ...job, name: unsoundName, data: verdict };
   try {
@@ -48,6 +45,20 @@ export function takenJob(found: readonly string[], steps: Pick<JobSteps, 'delay'
   } catch {
     return { ...job, name: unsoundName, data: 'not-json' satisfies Verdict };
   }
+}
+
+/** A job whose data its worker has already, and that it alone ever had. */
+export function heldJob(id: string, timestamp: number, steps: Pick<JobSteps, 'delay' | 'handBack'>): TakenJob {
+  return {
+    id,
+    name: jobName,
+    data: null,
+    timestamp,
+    attemptsStarted: 1,
+    stalledCounter: 0,
+    moveToDelayed: (at, token) => steps.delay(id, token, at),
+    moveToWait: (token) => steps.handBack(id, token),
+  };
 }
 
 /** The data of a job together with what the router says of it. What is no JSON was not written by a router, and says nothing. */

@@ -1,13 +1,21 @@
 /** A message enters its lane together with its ledger row: one step, so that there is neither without the other. */
 import type { JobsOptions } from 'bullmq';
 import type { LaneJob, Routed } from '../jobs.ts';
-import { idStatusOf, routedEntry, rowFields, type IdStatus, type Ledger, type NewRow } from '../ledger/ledger.ts';
+import {
+  idStatusOf,
+  openEntry,
+  routedEntry,
+  rowFields,
+  type IdStatus,
+  type Ledger,
+  type NewRow,
+} from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import { bind } from '../lua/script.ts';
 import { jobIdOf } from '../redis/job-ids.ts';
 import { intakeName, jobName, laneName } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
-import { moveScript } from './intake-scripts.ts';
+import { moveScript } from './move-script.ts';
 import { enterLua } from './scripts.ts';
 
 export interface LaneEntry {
@@ -74,7 +82,16 @@ async function enterHere(
   return idStatusOf(state, routed, via, routedDeadline);
 }
 
-export type Moved = IdStatus | { readonly kind: 'lost' } | { readonly kind: 'kept' };
+/** `going`: it is in the lane under the caller's token, and its attempt is open. */
+export type Moved = IdStatus | { readonly kind: 'lost' } | { readonly kind: 'kept' } | { readonly kind: 'going' };
+
+/** A worker that can send the message now: of its job's lock in the lane, and of the attempt. */
+export interface DirectEntry {
+  readonly token: string;
+  readonly lockMs: number;
+  readonly at: number;
+  readonly worker: string;
+}
 
 /** A job of the intake that was taken under this token. */
 export interface MovedJob {
@@ -85,7 +102,7 @@ export interface MovedJob {
 /**
  * The same for a job of the intake that is to go into its lane as it is, which ends it in the intake: its data crosses no wire. → `lost`:
  * the job is not the caller's any more. `announce`: idle processes hear of it. `kept`: nothing was done, and it is for `enterLane`; so it always is over several shards, as
- * a key stays in its slot.
+ * a key stays in its slot. `direct`: the caller would send it at once, if none in the lane waits and nothing holds it (`going`).
  */
 export async function moveIntoLane(
   { shards, runIn, laneKeys, notes }: LaneContext,
@@ -94,6 +111,7 @@ export async function moveIntoLane(
   priority: number,
   row: NewRow,
   announce: boolean,
+  direct: DirectEntry | null = null,
 ): Promise<Moved> {
   if (shards.all.length > 1) return { kind: 'kept' };
   const { id, deadline } = row;
@@ -114,6 +132,9 @@ export async function moveIntoLane(
       intakeJob: home.queue(intakeName, jobId),
       intakeActive: home.queue(intakeName, 'active'),
       intakeStalled: home.queue(intakeName, 'stalled'),
+      faults: home.connector(connector),
+      attribution: home.attribution(connector),
+      waitReason: home.connectorWait(connector),
     },
     args: {
       id,
@@ -128,9 +149,14 @@ export async function moveIntoLane(
       acceptedAt: routing.acceptedAt,
       priority,
       journal: notes.ofRow(home, row),
+      direct: direct?.token ?? '',
+      open: direct === null ? '' : openEntry(direct),
+      at: direct?.at ?? '',
+      lockMs: direct?.lockMs ?? '',
     },
     moreArgs: rowFields(row),
   });
+  if (answer === 'go') return { kind: 'going' };
   if (answer === 'ok') return { kind: 'new' };
   if (answer === 'lost') return { kind: 'lost' };
   if (answer === 'kept') return { kind: 'kept' };

@@ -16,14 +16,11 @@ import {
   luaDelayedUntil,
   luaLimitsOf,
   metaFields,
-  ownFields,
   priorityScoreFactor,
 } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
-import { luaWriteRow } from '../ledger/scripts.ts';
 import { luaNow, script } from '../lua/script.ts';
 import { luaMemo, luaLater, luaOnce } from '../lua/turn.ts';
-import { dueKeys, luaDueAt, luaInLine } from './scripts.ts';
 
 /**
  * Takes jobs of the intake, up to a number and a size, all under one token; one that was found abandoned before, alone. → ms until the next one is due if none was taken (-1: none
@@ -217,71 +214,5 @@ export const leaveScript = script(
 local row = redis.call('HMGET', rowKey, 'state', 'routed')
 if row[1] == 'queued' and row[2] == '' then return 'again' end
 return endJob(active, stalled, job, jobId, lockToken)
-`,
-);
-
-/**
- * Moves a job of the intake into its lane as it is, with its row, in one step: its data stays where it is, and what the router says of it
- * (`routing`) stands beside it. All is checked before the first write. → 'ok'; 'lost': the job's lock is another's; 'kept': the lane has a
- * key of that name, and nothing was changed; or state, routed, via and deadline of a row that stands.
- */
-export const moveScript = script(
-  {
-    keys: [
-      'rowKey',
-      'unsettled',
-      'ready',
-      'lanes',
-      ...dueKeys,
-      'pc',
-      'marker',
-      'laneJob',
-      'intakeJob',
-      'intakeActive',
-      'intakeStalled',
-    ],
-    args: [
-      'id',
-      'deadline',
-      'entry',
-      'connector',
-      'channel',
-      'intakeId',
-      'jobId',
-      'token',
-      'routing',
-      'acceptedAt',
-      'priority',
-      'journal',
-    ],
-    moreArgs: 'fields',
-    values: { intakeJob: lockName('') },
-    seldom: ['rowKey', 'limiter', 'intakeStalled'],
-    allowOom: true,
-  },
-  /* lua */ `${luaNow}${luaOnce}${luaInLine}${luaWriteRow}${luaDueAt}${luaPush}${luaWakeUp}
-local lock = intakeJob .. '${lockName('')}'
-if memo.valueOf(lock) ~= token then return 'lost' end
-local row = memo.isThere(rowKey) and redis.call('HMGET', rowKey, 'state', 'routed', 'via', 'deadline')
-if row and row[1] then return { row[1], row[2] or '-', row[3] or '', row[4] or '' } end
-if redis.pcall('RENAMENX', intakeJob, laneJob) ~= 1 then return 'kept' end
-redis.call('HSET', laneJob, '${ownFields.routing}', routing, '${jobFields.addedAt}', acceptedAt, '${jobFields.priority}', priority,
-  '${jobFields.delay}', 0, '${jobFields.starts}', 0)
-memo.grew(intakeActive, -redis.call('LREM', intakeActive, -1, intakeId))
-if memo.isThere(intakeStalled) then later('SREM', intakeStalled, intakeId) end
-memo.wrote(lock, false)
-later('DEL', lock)
-push(wait, prioritized, pc, jobId, tonumber(priority))
-wakeUp(marker)
--- A lane that is in line already stays where it is; it is also known then.
-if not inLine(connector) then
-  local place = redis.call('ZSCORE', ready, connector)
-  if not place then redis.call('SADD', lanes, connector) end
-  if not place or tonumber(place) > now then sooner(connector, dueAt(true), channel)
-  else inLine(connector, true) end
-end
-writeRow(nil, nil)
-memo.wrote(rowKey)
-return 'ok'
 `,
 );

@@ -6,7 +6,7 @@
  *        ▲                        └─ nothing there, or paused ─┐
  *        └──────────────── the next one's time, or 5 s ────────┘
  */
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../errors.ts';
 import { createWakeup } from '../../async/wakeup.ts';
 import type { Locks } from '../bullmq/locks.ts';
@@ -17,6 +17,7 @@ import type { RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { idOfIntakeJob } from '../redis/job-ids.ts';
 import { jobName } from '../redis/keys.ts';
+import type { IntakePace } from './intake-pace.ts';
 import { fetchScript, leaveScript } from './intake-scripts.ts';
 
 /** A job of the intake. `plain`: nothing but its hash and its place in the queue belongs to it, so it can be moved as it is. */
@@ -48,11 +49,14 @@ export interface IntakeTools {
   /** Of a message that was not routed. */
   readonly rowKey: (id: string) => string;
   readonly process: IntakeProcessor;
+  readonly pace: IntakePace;
   readonly failed: (error: Error) => void;
 }
 
 export interface Intake {
   start(): void;
+  /** Looks again whether there is room. */
+  readonly wake: () => void;
   /** Takes nothing more until it is resumed. What was taken is routed. */
   pause(): void;
   resume(): void;
@@ -70,7 +74,7 @@ const shortestWaitMs = 10;
 const breathMs = 1_000;
 
 export function createIntake(tools: IntakeTools): Intake {
-  const { run, keys, prefix, steps, locks, failed } = tools;
+  const { run, keys, prefix, steps, locks, pace, failed } = tools;
   const inHand = new Set<Promise<void>>();
   const wakeup = createWakeup();
   const closing = new AbortController();
@@ -103,11 +107,11 @@ export function createIntake(tools: IntakeTools): Intake {
     }
   };
 
-  const fetch = async (): Promise<number> => {
+  const fetch = async (count: number): Promise<number> => {
     const token = `${tools.tokenStart}:i${(fetches += 1)}`;
     const { maxDataBytes, maxStalls } = tools.bounds();
     const { lockMs } = tools;
-    const args = { prefix, token, lockMs, at: Date.now(), count: maxOfKind, maxBytes: maxTurnBytes };
+    const args = { prefix, token, lockMs, at: Date.now(), count, maxBytes: maxTurnBytes };
     const [dueInMs, ...found] = (await run(fetchScript, {
       keys,
       args: { ...args, jobName, maxDataBytes, maxStalls },
@@ -136,8 +140,12 @@ export function createIntake(tools: IntakeTools): Intake {
 
   const turn = async (): Promise<void> => {
     if (paused || inHand.size > atOnce - maxOfKind) return wakeup.wait(longestWaitMs);
-    const dueInMs = await fetch();
-    if (dueInMs !== 0) await wait(dueInMs);
+    const room = pace.room(inHand.size);
+    if (room <= 0) return wakeup.wait(pace.waitMs);
+    const dueInMs = await fetch(Math.min(maxOfKind, room));
+    if (dueInMs === 0) return;
+    pace.emptied();
+    await wait(dueInMs);
   };
 
   const recoverStalled = (): void => {
@@ -155,11 +163,12 @@ export function createIntake(tools: IntakeTools): Intake {
           } catch (thrown) {
             if (closing.signal.aborted) break;
             failed(asError(thrown));
-            await pause(breathMs, undefined, { signal: closing.signal }).catch(() => undefined);
+            await sleep(breathMs, undefined, { signal: closing.signal }).catch(() => undefined);
           }
         }
       })();
     },
+    wake: () => wakeup.signal(),
     pause() {
       paused = true;
     },

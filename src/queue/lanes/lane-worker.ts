@@ -2,25 +2,16 @@
  * One lane as a process serves it: takes a job under a lock, runs what processes it, and moves it where its result says.
  * It has no loop and no connection of its own; the scheduler says when to take.
  */
-import { asError } from '../../errors.ts';
 import type { Locks } from '../bullmq/locks.ts';
 import type { Turns } from '../bullmq/priority-fairness.ts';
 import type { JobBounds } from '../bullmq/soundness.ts';
-import { followsFrom, takenJob, type JobSteps, type TakenJob } from '../bullmq/taken-job.ts';
+import { heldJob, takenJob, type JobSteps, type TakenJob } from '../bullmq/taken-job.ts';
 export type { TakenJob } from '../bullmq/taken-job.ts';
-import type { SettleInput } from '../ledger/ledger.ts';
 import type { RunScript } from '../lua/script.ts';
 import { jobName } from '../redis/keys.ts';
-import { endScript, finishScript, laterTurn, takeScript } from './take-scripts.ts';
-
-/** What is committed in the step that ends a job, and what follows once it is known whether that step has run. */
-export interface Completion {
-  readonly addOn: SettleInput;
-  /** Called with the answer of the result after it is written, with the end of the job. 'no-row': nothing is written yet. */
-  readonly committed: (answer: unknown) => Promise<void>;
-  /** Called if Redis refused the step. → whether the job may end without it. */
-  readonly detached: () => Promise<boolean>;
-}
+import { createEndings, type Completion } from './endings.ts';
+import { laterTurn, takeScript } from './take-scripts.ts';
+export type { Completion } from './endings.ts';
 
 /** → what is to be committed with the end of the job; null if nothing is. Throws BullMQ's errors for a job that does not end. */
 export type LaneProcessor = (job: TakenJob, token: string, signal: AbortSignal) => Promise<Completion | null>;
@@ -53,7 +44,17 @@ export interface LaneWorkerTools {
   readonly process: LaneProcessor;
 }
 
+/** A job that is in no lane yet. */
+export interface Entering {
+  readonly id: string;
+  /** When it was accepted, in ms since the epoch. */
+  readonly timestamp: number;
+  readonly token: string;
+  readonly process: (job: TakenJob, signal: AbortSignal, entered: () => void) => Promise<Completion | null>;
+}
+
 export interface LaneWorker {
+  readonly lockMs: number;
   /** Takes the lane's next job. `first`: of a burst; then `announce` tells other processes that there are more. */
   take(token: string, how: { readonly first: boolean; readonly announce: boolean }): Promise<Taken>;
   /**
@@ -61,6 +62,11 @@ export interface LaneWorker {
    * that ends this one; null if it gives none, or the job did not end.
    */
   runJob(job: TakenJob, token: string, more: () => string | null): Promise<Taken | null>;
+  /**
+   * Runs a job that enters the lane by what processes it: the lock is held from when `entered` is called. Moves it where the result says.
+   * → whether others wait in the lane now, false if it did not enter; null if it did not end.
+   */
+  runDirect(entering: Entering): Promise<boolean | null>;
   /** Puts jobs back whose worker has died. */
   recoverStalled(): Promise<void>;
   /** Aborts what runs. */
@@ -69,7 +75,7 @@ export interface LaneWorker {
 
 export function createLaneWorker(tools: LaneWorkerTools): LaneWorker {
   const { run, keys, prefix, steps, locks, turns } = tools;
-  const { active, stalled } = keys;
+  const { stalled } = keys;
   const running = new Set<AbortController>();
 
   const take: LaneWorker['take'] = async (token, { first, announce }) => {
@@ -97,35 +103,10 @@ export function createLaneWorker(tools: LaneWorkerTools): LaneWorker {
     return { token, dueInMs, job: found.length === 1 ? undefined : takenJob(found.slice(1) as string[], steps) };
   };
 
-  const end = async (jobId: string, token: string): Promise<void> => {
-    await run(endScript, { keys: { active, stalled, job: prefix + jobId }, args: { jobId, lockToken: token } });
-  };
-
-  /** The result and the end of the job are one step. If that is refused, the result is written first, however long it takes. */
-  const finish = async (jobId: string, token: string, completion: Completion): Promise<void> => {
-    const { addOn } = completion;
-    let answer: unknown;
-    try {
-      const input = { ...addOn, keys: { ...addOn.keys, active, stalled, job: prefix + jobId } };
-      const reply = await run(finishScript, { ...input, args: { ...addOn.args, jobId, lockToken: token } });
-      answer = (reply as unknown[])[0];
-    } catch {
-      // The job has not failed. Without its result it must not end: it is left to be found abandoned, and its row says what is known.
-      if (await completion.detached()) await end(jobId, token);
-      return;
-    }
-    await completion.committed(answer);
-    if (answer === 'no-row') await end(jobId, token);
-  };
-
-  /** After anything but success the lane may wait, and the job may come again at once. */
-  const giveBack = async (jobId: string, token: string, thrown: unknown): Promise<void> => {
-    const follows = followsFrom(thrown);
-    if (follows === 'hand-back') await steps.handBack(jobId, token);
-    else if (follows === 'fail') await steps.fail(jobId, token, asError(thrown).message);
-  };
+  const { end, finish, giveBack } = createEndings({ run, keys, prefix, steps });
 
   return {
+    lockMs: tools.lockMs,
     take,
 
     async runJob(job, token, more) {
@@ -151,7 +132,8 @@ export function createLaneWorker(tools: LaneWorkerTools): LaneWorker {
           return null;
         }
         const next = more();
-        const ended = completion === null ? end(id, token).catch(() => undefined) : finish(id, token, completion);
+        const ended =
+          completion === null ? end(id, token).catch(() => undefined) : finish(id, token, completion, false);
         // Asked for in the same turn: behind the end of this one, in the same script.
         const taken = next === null ? null : take(next, { first: false, announce: false });
         const [done, found] = await Promise.allSettled([ended, taken]);
@@ -160,6 +142,33 @@ export function createLaneWorker(tools: LaneWorkerTools): LaneWorker {
         return found.value;
       } finally {
         release();
+        running.delete(controller);
+      }
+    },
+
+    async runDirect({ id, timestamp, token, process }) {
+      const controller = new AbortController();
+      running.add(controller);
+      let release: (() => void) | null = null;
+      const entered = (): void => {
+        const lock = { job: prefix + id, jobId: id, stalled, token };
+        release ??= locks.hold({ ...lock, lost: () => controller.abort('lock lost') });
+      };
+      try {
+        let completion: Completion | null;
+        try {
+          completion = await process(heldJob(id, timestamp, steps), controller.signal, entered);
+        } catch (thrown) {
+          if (release === null) return false;
+          await giveBack(id, token, thrown).catch(() => undefined);
+          return null;
+        }
+        if (release === null) return false;
+        if (completion !== null) return await finish(id, token, completion, true);
+        await end(id, token).catch(() => undefined);
+        return true;
+      } finally {
+        (release as (() => void) | null)?.();
         running.delete(controller);
       }
     },

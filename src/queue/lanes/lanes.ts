@@ -2,7 +2,7 @@
 import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
 import type { Routed } from '../jobs.ts';
-export type { MovedJob } from './enter.ts';
+export type { Moved, MovedJob } from './enter.ts';
 import type { Notes } from '../journal/notes.ts';
 import type { HistoryEntry, IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
@@ -11,7 +11,7 @@ import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 import { createAttributions, type Attributions } from './attribution.ts';
 import { createLaneContext } from './context.ts';
-import { enterLane, moveIntoLane, type LaneEntry, type Moved, type MovedJob } from './enter.ts';
+import { enterLane, moveIntoLane, type DirectEntry, type LaneEntry, type Moved, type MovedJob } from './enter.ts';
 import { createLaneControls, type LaneControls } from './limits.ts';
 import { createPacer, type Pacer } from './rate.ts';
 import { createReadyLanes, type ReadyLanes } from './ready.ts';
@@ -25,7 +25,16 @@ export interface Lanes extends ReadyLanes, LaneControls {
   /** Puts a message into a lane with its row in the ledger: see `enterLane`. */
   enter(connectorId: string, entry: LaneEntry, row: NewRow, requeued: boolean): Promise<IdStatus>;
   /** Moves a job of the intake into its lane as it is, with its row in the ledger: see `moveIntoLane`. */
-  move(job: MovedJob, routing: Routed, priority: number, row: NewRow, announce: boolean): Promise<Moved>;
+  move(
+    job: MovedJob,
+    routing: Routed,
+    priority: number,
+    row: NewRow,
+    announce: boolean,
+    direct?: DirectEntry | null,
+  ): Promise<Moved>;
+  /** Whether `move` can be a fence: over several shards it never is. */
+  readonly movesDirectly: boolean;
   /** Tries a deferred message of the lane at once. */
   sendNow(connectorId: string, id: string, entry: HistoryEntry): Promise<SentNow>;
   status(connectorId: string): Promise<LaneStatus>;
@@ -51,6 +60,7 @@ export function createLanes(
     attribution,
     queue: context.queue,
     enter: (connectorId, entry, row, requeued) => enterLane(context, rows, connectorId, entry, row, requeued),
+    movesDirectly: shards.all.length === 1,
     move: (...moved) => moveIntoLane(context, ...moved),
     sendNow: (connectorId, id, entry) => sendNowFrom(context, ready, connectorId, id, entry),
     status: (connectorId) => laneStatus(context, attribution, connectorId),

@@ -122,11 +122,14 @@ local function keepJob()
 end
 `;
 
-/** Writes a result and ends the job, or neither. The result of a lost job is written all the same. → the result's answer, and the end's. */
+/**
+ * Writes a result and ends the job, or neither. The result of a lost job is written all the same. → the result's answer, the end's, and
+ * where `look` is 1, how many of the lane's lists have jobs that wait.
+ */
 export const finishScript = script(
   {
-    keys: [...settleShape.keys, 'active', 'stalled', 'job'],
-    args: [...settleShape.args, 'keepMs', 'jobId', 'lockToken'],
+    keys: [...settleShape.keys, 'active', 'stalled', 'job', 'wait', 'prioritized'],
+    args: [...settleShape.args, 'keepMs', 'jobId', 'lockToken', 'look'],
     moreArgs: 'values',
     values: { job: lockName('') },
     seldom: ['faults', 'attribution', 'stalled'],
@@ -134,8 +137,9 @@ export const finishScript = script(
   },
   /* lua */ `${luaSettle}${luaEndJob}${luaKeepJob}
 local answer = settle()
-if answer == 'no-row' then return { answer, '' } end
+if answer == 'no-row' then return { answer, '', 0 } end
 if keepMs ~= '' and answer ~= 'late' then keepJob() end
-return { answer, endJob(active, stalled, job, jobId, lockToken) }
+local ended = endJob(active, stalled, job, jobId, lockToken)
+return { answer, ended, look == '1' and redis.call('EXISTS', wait, prioritized) or 0 }
 `,
 );

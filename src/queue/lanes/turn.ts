@@ -19,7 +19,8 @@ import { luaTurn, turnShape } from '../lua/turn.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
 import { claimScript, luaInLine, refreshScript } from './scripts.ts';
-import { fetchScript, leaveScript, moveScript } from './intake-scripts.ts';
+import { fetchScript, leaveScript } from './intake-scripts.ts';
+import { moveScript } from './move-script.ts';
 import { endScript, finishScript, takeScript } from './take-scripts.ts';
 
 const parts: readonly Lua[] = [

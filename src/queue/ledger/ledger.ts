@@ -14,6 +14,7 @@ import type { Location } from './location.ts';
 import {
   idStatusOf,
   newRowOf,
+  openEntry,
   parseRow,
   routedEntry,
   rowFields,
@@ -244,7 +245,7 @@ function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attemp
     args: {
       id,
       token,
-      open: JSON.stringify({ token, at: now, worker }),
+      open: openEntry({ token, at: now, worker }),
       over: overOpen ? 1 : 0,
       deadline,
       at: now,

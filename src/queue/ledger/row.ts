@@ -126,6 +126,11 @@ export function routedEntry({ connector, rule }: NewRow): string {
   return JSON.stringify(entry);
 }
 
+/** The open attempt of a row. */
+export function openEntry({ token, at, worker }: { token: string; at: number; worker: string }): string {
+  return JSON.stringify({ token, at, worker });
+}
+
 /** A new row as a list of fields and values. */
 export function rowFields(row: NewRow): (string | number)[] {
   return [

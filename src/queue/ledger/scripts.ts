@@ -37,6 +37,19 @@ local function writeRow(state, recipients)
 end
 `;
 
+/**
+ * `writeOpenRow(open, at)`: of a message that is new, and is being sent already: as `writeRow` and the fence together would leave it. Needs
+ * what `writeRow` needs, and `now`.
+ */
+export const luaWriteOpenRow = `
+local function writeOpenRow(open, at)
+  redis.call('HSET', rowKey, 'state', 'sending', 'n', '1', 'h1', entry, 'open', open, 'updatedAt', at, 'attempts', '1',
+    'begun', string.format('%.0f', now), unpack(fields))
+  later('ZADD', unsettled, deadline, id)
+  journalRow(unsettled, id, journal, true, entry, fields)
+end
+`;
+
 /** Writes the row of a routed message. → 'ok', or the state of a row that is not waiting to be routed. */
 export const rowScript = script(
   { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline', 'entry', 'journal'], moreArgs: 'fields', allowOom: true },

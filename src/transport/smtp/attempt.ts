@@ -51,7 +51,7 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
   const recipients = [...new Set(mail.envelope.to)];
   const refused = refuseBadPaths(recipients, mail.envelope.from ?? '');
   if (refused.size === recipients.length) return (await askFence(context)) ?? allRefused(recipients, refused);
-  const slot = await pool.slot(context.signal);
+  const slot = await pool.slot(context.signal, context.place);
   if (slot === null) return stopped;
   // Not AbortSignal.any: it costs as much as a quarter of a small mail, and its signals live until the next full collection.
   const limit = new AbortController();

@@ -12,6 +12,8 @@ export interface IdleSessions {
   keep(session: SmtpSession): void;
   /** The session used last. The others can then expire, and the server has had the least time to close this one. */
   take(): SmtpSession | undefined;
+  /** The session used last that needs no command before the next message. */
+  takeClear(): SmtpSession | undefined;
   /** Ends the session idle for longest, or all of them. */
   end(which: 'one' | 'all'): void;
   /** Ends all, and from now on every session that comes back. */
@@ -49,6 +51,12 @@ export function createIdleSessions(
     },
     take() {
       const entry = idle.pop();
+      clearTimeout(entry?.timer);
+      return entry?.session;
+    },
+    takeClear() {
+      const index = idle.findLastIndex(({ session }) => session.usable && session.isClear);
+      const [entry] = index < 0 ? [] : idle.splice(index, 1);
       clearTimeout(entry?.timer);
       return entry?.session;
     },

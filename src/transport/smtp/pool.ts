@@ -45,8 +45,10 @@ export interface SmtpSlot {
 }
 
 export interface SmtpPool {
-  /** The slot that was reserved first, else a free one. Null if the signal comes first. */
-  slot(signal: AbortSignal): Promise<SmtpSlot | null>;
+  /** The slot of `place`; else the one that was reserved first, else a free one. Null if the signal comes first. */
+  slot(signal: AbortSignal, place?: Reservation): Promise<SmtpSlot | null>;
+  /** Reserves a slot with a session that is idle and clear, for the caller of slot() that names it. Null if there is none now. */
+  warm(): Reservation | null;
   /**
    * Reserves a slot for the next caller of slot(), with the lease for its session; with `connect` also the session itself, or
    * its failure. Null if no session can be had now.
@@ -74,6 +76,46 @@ function besideOthers(failure: SmtpFailure): SmtpFailure {
   return new SmtpFailure(phase, { code: reply.code, text }, { fault: 'throttled', pauseMs: narrowMs });
 }
 
+/** A slot whose first session is there, or has failed, or has its lease. `giveBack`: no one took it. */
+function readySlot(slot: SmtpSlot, made: HeldSession | SmtpFailure | null, lease: ReservedLease) {
+  let ready = made;
+  const entry: SmtpSlot = {
+    session(signal, options) {
+      const held = ready;
+      ready = null;
+      if (held instanceof SmtpFailure) return Promise.reject(held);
+      return held === null ? slot.session(signal, { ...options, reserved: lease }) : Promise.resolve(held);
+    },
+    release(session) {
+      lease.lease?.release();
+      lease.lease = null;
+      slot.release(session);
+    },
+  };
+  return {
+    entry,
+    giveBack: () => entry.release(ready === null || ready instanceof SmtpFailure ? null : ready.session),
+  };
+}
+
+/** Slots that are for those who name their place. */
+function createPlaces() {
+  const slots = new Map<Reservation, SmtpSlot>();
+  const take = (place: Reservation): SmtpSlot | undefined => {
+    const slot = slots.get(place);
+    slots.delete(place);
+    return slot;
+  };
+  return {
+    take,
+    add(slot: SmtpSlot): Reservation {
+      const place: Reservation = { cancel: () => take(place)?.release(null) };
+      slots.set(place, slot);
+      return place;
+    },
+  };
+}
+
 const nothingReserved: Reservation = { cancel: () => undefined };
 
 export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSession }: PoolOptions): SmtpPool {
@@ -83,22 +125,30 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
   const unsubscribe = leases?.onRecall((which) => idle.end(which));
   const waiting = createWaiters<SmtpSlot>();
   const reserved: SmtpSlot[] = [];
+  const warm = createPlaces();
   /** Slots that are taken or reserved. */
   let busy = 0;
   /** Slots that hold a session. */
   let holding = 0;
 
-  const createSlot = (): SmtpSlot => {
+  /** `given`: the session that it holds from the beginning. */
+  const createSlot = (given: SmtpSession | null = null): SmtpSlot => {
     busy += 1;
     let released = false;
     let holds = false;
+    let ready = given;
     const hold = (session: SmtpSession): SmtpSession => {
       if (!holds) holding += 1;
       holds = true;
       return session;
     };
+    if (given !== null) hold(given);
     return {
       async session(signal, { fresh = false, waitMs = leaseWaitMs, reserved: lease = { lease: null } } = {}) {
+        const warmed = ready;
+        ready = null;
+        if (warmed !== null && !fresh) return { session: warmed, reused: true };
+        if (warmed !== null) sessions.quit(warmed);
         try {
           for (let found = fresh ? undefined : idle.take(); found !== undefined; found = idle.take()) {
             if (await found.clear(signal)) return { session: hold(found), reused: true };
@@ -118,6 +168,7 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
         released = true;
         if (holds) holding -= 1;
         if (session !== null) idle.keep(session);
+        else if (ready !== null) idle.keep(ready);
         busy -= 1;
         if (waiting.length > 0) waiting.give(createSlot());
       },
@@ -139,19 +190,7 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
       }
       ready = error;
     }
-    const entry: SmtpSlot = {
-      session(ownSignal, options) {
-        const held = ready;
-        ready = null;
-        if (held instanceof SmtpFailure) return Promise.reject(held);
-        return held === null ? slot.session(ownSignal, { ...options, reserved: reservedLease }) : Promise.resolve(held);
-      },
-      release(session) {
-        reservedLease.lease?.release();
-        reservedLease.lease = null;
-        slot.release(session);
-      },
-    };
+    const { entry, giveBack } = readySlot(slot, ready, reservedLease);
     // A caller that came meanwhile goes first: whatever reserved this slot may be waiting for that caller's message to end.
     if (!waiting.give(entry)) reserved.push(entry);
     return {
@@ -159,7 +198,7 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
         const index = reserved.indexOf(entry);
         if (index < 0) return;
         reserved.splice(index, 1);
-        entry.release(ready === null || ready instanceof SmtpFailure ? null : ready.session);
+        giveBack();
       },
     };
   };
@@ -175,8 +214,15 @@ export function createSmtpPool({ open, maxConnections, leases, maxMessagesPerSes
       const quick = !ahead || idle.count > 0;
       return reserve(quick ? signal : AbortSignal.any([signal, AbortSignal.timeout(limitMs)]), ahead);
     },
-    slot(signal) {
+    warm() {
+      if (busy >= maxConnections || waiting.length > 0) return null;
+      const session = idle.takeClear();
+      return session === undefined ? null : warm.add(createSlot(session));
+    },
+    slot(signal, place) {
       if (signal.aborted) return Promise.resolve(null);
+      const named = place === undefined ? undefined : warm.take(place);
+      if (named !== undefined) return Promise.resolve(named);
       const slot = reserved.shift();
       if (slot !== undefined) return Promise.resolve(slot);
       return busy < maxConnections ? Promise.resolve(createSlot()) : waiting.wait(signal);

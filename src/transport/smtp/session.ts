@@ -22,6 +22,8 @@ export interface SmtpSession {
   readonly messages: number;
   /** False once the connection is gone or cannot be trusted any more. */
   readonly usable: boolean;
+  /** The next transaction needs nothing before it. */
+  readonly isClear: boolean;
   /**
    * Never rejects. The signal ends the connection; the result has what is known by then. `onBodySent` is called when the end
    * of data may have left: to abort after that would leave the message uncertain.
@@ -104,6 +106,9 @@ function createSession(
     },
     get usable() {
       return channel.usable;
+    },
+    get isClear() {
+      return !mustClear;
     },
     quit: () => channel.quit(),
     clear(signal) {

@@ -69,6 +69,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
       reservation?.cancel();
       return null;
     },
+    warm: () => (attempts.closed ? null : pool.warm()),
     async check(signal) {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(totalMs)]);
       try {

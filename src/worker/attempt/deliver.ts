@@ -8,7 +8,7 @@ import type { LaneJob } from '../../queue/jobs.ts';
 import type { Attribution } from '../../queue/lanes/attribution.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
-import type { Outcome } from '../../transport/transport.ts';
+import type { Outcome, SendContext } from '../../transport/transport.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
 import { retryWhileRefused } from '../retry-write.ts';
@@ -24,6 +24,9 @@ import type { Delivery, DeliverTask, DeliverTools, HandBackReason } from './task
 import { verifyAttempt } from './verify.ts';
 
 export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<Delivery> {
+  const { direct } = task;
+  // What would end without an attempt is for the lane.
+  const instead = (delivery: Delivery): Delivery => (direct === undefined ? delivery : elsewhere);
   const { job, policy } = task;
   const before = task.rerun || job.known ? await tools.ledger.read(job.id) : null;
   if (before !== null && (terminalStates.has(before.state) || before.state === 'held')) {
@@ -33,13 +36,13 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const attempts = before?.attempts ?? 0;
   const notBegun: Attempted = { job, row, token: null, attempts, durationMs: 0, at: tools.now() };
   const early = beforeAttempt(notBegun, before, policy, tools);
-  if (early !== null) return early;
+  if (early !== null) return instead(early);
 
   const left = row.recipients.filter((recipient) => isLeft(recipient, policy));
   const mail = await composeFor(task, left, tools);
-  if ('why' in mail) return ended(notBegun, giveUp(row.recipients, mail.reason, mail.why), tools);
+  if ('why' in mail) return instead(ended(notBegun, giveUp(row.recipients, mail.reason, mail.why), tools));
   const tooLarge = tooLargeFor(mail, task.limits, task.maxBytes);
-  if (tooLarge !== null) return ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools);
+  if (tooLarge !== null) return instead(ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools));
 
   const overOpen = (before?.open ?? null) !== null;
   if (before !== null && policy.onUncertain === 'verify' && (overOpen || left.some(isUncertain))) {
@@ -49,10 +52,11 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const reservation = await reserveQuota(job.connector, mail, task.limits, task.transport, tools);
   if (reservation.kind === 'wait') return { write: null, next: reservation };
   const { now, worker } = tools;
-  const fence = createFence(tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
+  const fence = createFence(direct ?? tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
   const startedAt = tools.now();
-  const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask });
+  const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask, ...placeOf(task) });
   const token = fence.token();
+  if (direct !== undefined && token === null && fence.error() === null) return elsewhere;
   // The server's answer must be kept even if Redis refuses this: the reservation then stays as it is.
   if (reservation.kind === 'reserved') {
     await reservation.settle(outcome, token !== null).catch((thrown: unknown) => {
@@ -77,6 +81,12 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   tools.emit(attemptEvent(tried));
   const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at };
   return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
+}
+
+const elsewhere: Delivery = { write: null, next: { kind: 'elsewhere' } };
+
+function placeOf({ direct }: DeliverTask): Pick<SendContext, 'place'> {
+  return direct === undefined ? {} : { place: direct.place };
 }
 
 /** What the ledger decides before anything is composed: an open attempt, a time in the future, a deadline in the past. */

@@ -24,7 +24,7 @@ export interface FenceOptions {
 }
 
 export function createFence(
-  ledger: Ledger,
+  ledger: Pick<Ledger, 'fence'>,
   row: NewRow,
   { lock, now, worker, overOpen, attempts }: FenceOptions,
 ): Fence {

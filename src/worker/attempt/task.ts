@@ -1,9 +1,10 @@
 /** The types of one delivery attempt: what it is given, what it works with, and what follows from it. */
 import type { LaneJob } from '../../queue/jobs.ts';
+import type { Ledger } from '../../queue/ledger/ledger.ts';
 import type { Attributions } from '../../queue/lanes/attribution.ts';
 import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
 import type { ConnectorLimits } from '../../routing/connector.ts';
-import type { Transport } from '../../transport/transport.ts';
+import type { Reservation, Transport } from '../../transport/transport.ts';
 import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
 import type { Decision, FoundFault } from './retry-policy.ts';
@@ -34,6 +35,14 @@ export interface DeliverTask {
   /** The job was started before, here or elsewhere: the ledger knows more than the job. */
   readonly rerun: boolean;
   readonly signal: AbortSignal;
+  /** Absent for a message of a lane. */
+  readonly direct?: DirectTask;
+}
+
+/** A message that is in no lane yet: it enters its lane by the step that opens the attempt, or not at all. */
+export interface DirectTask {
+  readonly fence: Ledger['fence'];
+  readonly place: Reservation;
 }
 
 /** What follows from an attempt: what is to be written into the ledger, if anything, and where the job goes then. */
@@ -52,6 +61,8 @@ export type Next =
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** The connector's day or window is full: the lane waits, and the job goes back to its front. */
   | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
+  /** The message did not enter its lane here: nothing was done, and nothing follows. */
+  | { readonly kind: 'elsewhere' }
   /** The job goes back untouched to the front of its lane. */
   | { readonly kind: 'hand-back'; readonly why: HandBackReason };
 

@@ -182,6 +182,113 @@ describe('a job of the intake', () => {
   });
 });
 
+describe('a job whose worker can send it at once', () => {
+  const direct = { token: 'w:1', lockMs: 30_000, at: 7, worker: 'w' };
+
+  /** Moves one message by the step that is its fence, after what `before` has made of the lane. */
+  async function enter(
+    before: (lane: Queue, tools: ReturnType<typeof setUp>) => Promise<unknown> = async () => undefined,
+  ) {
+    const tools = setUp();
+    const { intake, queue, start, open, redis, keys, errors } = tools;
+    const lane = queue('lane-x');
+    await before(lane, tools);
+    await intake.add('message', data, { jobId: 'm', priority: jobPriorities.normal });
+    const answers: string[] = [];
+    const go = async (job: { id: string }, token: string): Promise<string> =>
+      (await open.lanes.move({ jobId: job.id, token }, routing('m'), 10, rowOf('m'), true, direct)).kind;
+    let again: () => Promise<string> = async () => 'never';
+    start(async (job, token) => {
+      again = () => go(job, token);
+      answers.push(await go(job, token));
+      return 'left';
+    });
+    await until(() => answers.length > 0, { what: 'the answer' });
+    expect(errors).toEqual([]);
+    const row = await redis.hgetall(keys.ledger('m'));
+    return { ...tools, lane, answer: answers[0], again: () => again(), row };
+  }
+
+  test('is active in its lane under the worker’s token, with its attempt open, and in the intake no more', async () => {
+    const { answer, row, lane, intake, redis, keys } = await enter();
+    expect(answer).toBe('going');
+    expect(row).toMatchObject({ state: 'sending', attempts: '1', connector: 'x', routed: 'x', n: '1', updatedAt: '7' });
+    expect(JSON.parse(row['open'] ?? '')).toEqual({ token: 'w:1', at: 7, worker: 'w' });
+    expect(Number(row['begun'])).toBeGreaterThan(1_700_000_000_000);
+    expect(await redis.zscore(keys.unsettled, 'm')).toBe('10000000000000');
+    expect(await redis.sismember(keys.lanes, 'x')).toBe(1);
+    const job = await lane.getJob('m');
+    expect([await job?.getState(), job?.data, job?.attemptsStarted]).toEqual(['active', data, 1]);
+    expect(await redis.get(`${keys.laneJob('x', 'm')}:lock`)).toBe('w:1');
+    expect(await intake.getJobCounts('wait', 'active', 'delayed', 'prioritized')).toEqual({
+      wait: 0,
+      active: 0,
+      delayed: 0,
+      prioritized: 0,
+    });
+    expect((await redis.keys(`${keys.queue('outbound', 'm')}*`)).filter((key) => !key.endsWith(':meta'))).toEqual([]);
+  });
+
+  test('that is sent to Redis twice is let go twice, but not once its lock is another’s', async () => {
+    const { again, redis, keys } = await enter();
+    expect(await again()).toBe('going');
+    expect(await redis.lrange(keys.queue('lane-x', 'active'), 0, -1)).toEqual(['m']);
+    await redis.set(`${keys.laneJob('x', 'm')}:lock`, 'another');
+    expect(await again()).toBe('lost');
+  });
+
+  test('that dies is found abandoned in its lane, as any job of it, and its attempt is known', async () => {
+    const { open, redis, keys, row } = await enter();
+    await redis.del(`${keys.laneJob('x', 'm')}:lock`);
+    const lane = open.laneWorker('x', async () => null, { lockMs: 30_000, stalledMs: 1 });
+    const found = async () => {
+      await lane.recoverStalled();
+      return (await lane.take('another', { first: true, announce: false })).job;
+    };
+    const job = await until(async () => (await found()) ?? false, { what: 'the abandoned job' });
+    expect(job).toMatchObject({ id: 'm', attemptsStarted: 2, stalledCounter: 1, data: { ...data, ...routing('m') } });
+    expect(row['open']).toContain('w:1');
+  });
+
+  test('does not wait for one whose time has not come', async () => {
+    const later = (lane: Queue): Promise<unknown> => lane.add('message', data, { jobId: 'later', delay: 60_000 });
+    expect((await enter(later)).answer).toBe('going');
+  });
+
+  test.each<[string, (lane: Queue, tools: ReturnType<typeof setUp>) => Promise<unknown>]>([
+    ['a message waits', (lane) => lane.add('message', data, { jobId: 'first' })],
+    ['a message of a lower priority waits', (lane) => lane.add('message', data, { jobId: 'first', priority: 20 })],
+    [
+      'the time of a delayed message has come',
+      async (lane, { redis, keys }) => {
+        await lane.add('message', data, { jobId: 'first', delay: 60_000 });
+        await redis.zadd(keys.queue('lane-x', 'delayed'), (Date.now() - 1_000) * 0x1000, 'first');
+      },
+    ],
+    ['the lane is paused', (lane) => lane.pause()],
+    [
+      'the lane is full',
+      async (lane, { redis, keys }) => {
+        await lane.setGlobalConcurrency(1);
+        await redis.lpush(keys.queue('lane-x', 'active'), 'other');
+      },
+    ],
+    ['the lane is paced', (lane) => lane.setGlobalRateLimit(10, 1_000)],
+    ['the lane is held', (_lane, { open }) => open.lanes.holdFor('x', 60_000, 'slow-down')],
+    [
+      'the connector has faults, or its server throttles',
+      (_lane, { redis, keys }) => redis.hset(keys.connector('x'), 'level', '2.000'),
+    ],
+    ['refusals of the lane are open', (_lane, { redis, keys }) => redis.hset(keys.attribution('x'), 'ok', '1')],
+  ])('waits in its lane if %s', async (_title, before) => {
+    const { answer, row, redis, keys } = await enter(before);
+    expect(answer).toBe('new');
+    expect([row['state'], row['open'], row['attempts']]).toEqual(['queued', undefined, undefined]);
+    expect(await redis.zscore(keys.queue('lane-x', 'prioritized'), 'm')).not.toBeNull();
+    expect(await redis.exists(`${keys.laneJob('x', 'm')}:lock`)).toBe(0);
+  });
+});
+
 describe('the intake', () => {
   test('gives jobs in BullMQ’s order, and what an old client put there to wake workers is none', async () => {
     const { intake, start, redis, keys } = setUp();
@@ -287,7 +394,7 @@ describe('the intake', () => {
   });
 });
 
-test('no events are written on a message’s way, which nobody reads', async () => {
+test('no events are written on a message’s way, which none reads', async () => {
   const { intake, start, move, redis, keys, prefix } = setUp();
   const events = new QueueEvents('outbound', { connection: { url: redisUrl(), maxRetriesPerRequest: null }, prefix });
   onTestFinished(() => events.close());

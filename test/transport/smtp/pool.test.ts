@@ -36,6 +36,44 @@ describe('the pool', () => {
     expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
   });
 
+  test('has a warm place on a session that is idle, for the mail that names it, and takes it back', async () => {
+    const { server, transport } = await smtpPair({}, {}, 2);
+    const signal = new AbortController().signal;
+    const fence = async (): Promise<boolean> => true;
+    expect(transport.warm!()).toBeNull();
+    await sendBy(transport, mailOf());
+    const place = transport.warm!();
+    expect([place === null, transport.warm!()]).toEqual([false, null]);
+    // What was reserved before, without a session, is not what the mail gets.
+    const before = await transport.reserve!(signal, false);
+    expect(summary(await transport.send(mailOf(), { signal, fence, place: place! }))).toBe('accepted');
+    expect(server.received.connections).toBe(1);
+    before?.cancel();
+    const unused = transport.warm!();
+    unused!.cancel();
+    unused!.cancel();
+    expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+    const refused = transport.warm!();
+    expect(await transport.send(mailOf(), { signal, fence: async () => false, place: refused! })).toEqual({
+      kind: 'stopped',
+      why: 'fence',
+    });
+    expect(transport.warm!()).not.toBeNull();
+    expect(server.received.connections).toBe(1);
+  });
+
+  test('has no warm place on a session that needs a command before the next mail, nor once it is closed', async () => {
+    const { transport } = await smtpPair({
+      script: { MAIL: ({ connection }) => (connection === 1 ? '450 4.7.1 later' : undefined) },
+    });
+    expect(summary(await sendBy(transport, mailOf()))).not.toBe('accepted');
+    expect(transport.warm!()).toBeNull();
+    const other = await smtpPair();
+    await sendBy(other.transport, mailOf());
+    await other.transport.close();
+    expect(other.transport.warm!()).toBeNull();
+  });
+
   test('opens no session ahead of a mail while sessions fail, and does so again after a success', async () => {
     let refused = true;
     const { server, transport } = await smtpPair({

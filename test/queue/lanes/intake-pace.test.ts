@@ -1,0 +1,43 @@
+/** How much of the intake a process takes at once. */
+import { expect, test } from 'vitest';
+import { createIntakePace } from '../../../src/queue/lanes/intake-pace.ts';
+
+function setUp() {
+  const state = { free: 3 as number | null, now: 0 };
+  const pace = createIntakePace(
+    () => state.free,
+    () => state.now,
+  );
+  return { pace, state };
+}
+
+test('as many jobs as slots are free, less those in hand', () => {
+  const { pace, state } = setUp();
+  expect([pace.room(0), pace.room(2), pace.room(3)]).toEqual([3, 1, 0]);
+  state.free = null;
+  expect(pace.room(3)).toBe(Infinity);
+});
+
+test('everything once no slot was free for 30 ms, until the intake is empty', () => {
+  const { pace, state } = setUp();
+  state.free = 0;
+  expect(pace.room(0)).toBe(0);
+  state.now = 29;
+  expect(pace.room(0)).toBe(0);
+  state.now = 30;
+  expect(pace.room(0)).toBe(Infinity);
+  state.free = 2;
+  expect(pace.room(0)).toBe(Infinity);
+  pace.emptied();
+  expect(pace.room(0)).toBe(2);
+});
+
+test('a slot that was free in between begins the time anew', () => {
+  const { pace, state } = setUp();
+  state.free = 0;
+  expect(pace.room(0)).toBe(0);
+  Object.assign(state, { free: 1, now: 25 });
+  expect(pace.room(0)).toBe(1);
+  Object.assign(state, { free: 0, now: 40 });
+  expect(pace.room(0)).toBe(0);
+});

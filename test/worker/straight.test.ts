@@ -1,0 +1,198 @@
+/** The straight way through: a message whose lane has none waiting is sent from what is in memory, and takes nothing from any other. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { OutboundMessage } from '../../src/message/outbound.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
+import type { Transport } from '../../src/transport/transport.ts';
+import type { WorkerConfig } from '../../src/worker/settings.ts';
+import type { SmtpServerOptions } from '../../testkit/smtp/server.ts';
+import { smtpSettings } from '../../testkit/smtp/settings.ts';
+import { until } from '../../testkit/until.ts';
+import { copiesOf, countable, settled, sink } from '../support/accounting.ts';
+import { configOf, startWorker, testProducer } from '../support/postlane.ts';
+import { shardCount, testPrefix } from '../support/redis.ts';
+
+type Connector = Parameters<typeof configOf>[0][string];
+
+/** A worker with real sessions; `straight` are the ids of messages that were sent on a place of their own, `all` those of all sends. */
+async function setUp(
+  connectors: Readonly<Record<string, Connector & { server?: SmtpServerOptions }>>,
+  rest: Partial<WorkerConfig> = {},
+) {
+  const prefix = testPrefix();
+  const straight: string[] = [];
+  const all: string[] = [];
+  const servers: Record<string, Awaited<ReturnType<typeof sink>>> = {};
+  const transports: Record<string, Transport> = {};
+  const config: Record<string, Connector> = {};
+  for (const [id, { server, ...connector }] of Object.entries(connectors)) {
+    servers[id] = await sink(server);
+    const settings = smtpSettings(servers[id].port);
+    const maxConnections = connector.limits?.concurrency ?? 5;
+    const transport = createSmtpTransport({ settings, hostname: 'test.example', maxConnections });
+    onTestFinished(() => transport.close());
+    transports[id] = {
+      ...transport,
+      send(mail, context) {
+        const { place, fence } = context;
+        const asked = async (): Promise<boolean> => {
+          const may = await fence();
+          if (may) (place === undefined ? all : straight).push(mail.id);
+          return may;
+        };
+        return transport.send(mail, { ...context, fence: asked });
+      },
+    };
+    config[id] = { addresses: [`*@${id}.example`], ...connector };
+  }
+  const worker = await startWorker({ prefix, config: configOf(config, rest), transports });
+  const producer = testProducer(prefix);
+  /** Sends one, so that a session is idle afterwards. */
+  const warm = async (id: string): Promise<void> => {
+    const before = worker.of('sent').length;
+    await producer.send(countable(`warm-${id}`, { from: `a@${id}.example` }));
+    await until(() => worker.of('sent').length > before, { what: `the session of ${id}` });
+  };
+  return { prefix, worker, producer, servers, straight, lane: all, warm };
+}
+
+const unlimited = { concurrency: 5, messagesPerMinute: null };
+const from = (connector: string, id: string, change: Partial<OutboundMessage> = {}): OutboundMessage =>
+  countable(id, { from: `a@${connector}.example`, ...change });
+
+// Over several shards a message is copied into its lane, by another step.
+describe.skipIf(shardCount() > 1)('a message', () => {
+  test('goes straight through where a session is open and none waits; the first one of a connector waits in its lane', async () => {
+    const { worker, producer, servers, straight, lane, warm } = await setUp({ x: {} });
+    await warm('x');
+    expect([straight, lane]).toEqual([[], ['warm-x']]);
+    await producer.send(from('x', 'm'));
+    const [row] = await settled(producer, ['m']);
+    expect(row).toMatchObject({ state: 'sent', attempts: 1, connector: 'x' });
+    expect(row!.history.map(({ event }) => event)).toEqual(['routed', 'sent']);
+    expect([straight, copiesOf('m', [servers['x']!])]).toEqual([['m'], 1]);
+    expect(servers['x']!.received.connections).toBe(1);
+    const names = worker.events.filter((event) => 'id' in event && event.id === 'm').map(({ event }) => event);
+    expect(names.slice(0, 2)).toEqual(['routed', 'attempt']);
+  });
+
+  test.each<[string, Connector['limits'] & object, Partial<OutboundMessage>]>([
+    ['of a paced lane', { concurrency: 5, messagesPerMinute: 60_000 }, {}],
+    ['of a connector with a quota of recipients', { ...unlimited, recipientsPerDay: 1_000 }, {}],
+    ['of a connector with a quota of bytes', { ...unlimited, bytesPerWindow: { bytes: 1e6, windowMs: 60_000 } }, {}],
+    ['that is finished', unlimited, { text: undefined, raw: 'From: a@x.example\r\nTo: m@example.net\r\n\r\nm\r\n' }],
+    ['with a content that is stored', unlimited, { attachments: [{ filename: 'a.txt', content: 'x'.repeat(70_000) }] }],
+    ['that had to wait for its time', unlimited, { sendAt: new Date(Date.now() + 300) }],
+  ] as never)('%s is sent from its lane', async (_title, limits, change) => {
+    const { producer, straight, lane, warm } = await setUp({ x: { limits } });
+    await warm('x');
+    await producer.send(from('x', 'm', change));
+    const [row] = await settled(producer, ['m']);
+    expect(row).toMatchObject({ state: 'sent', attempts: 1 });
+    expect([straight, lane]).toEqual([[], ['warm-x', 'm']]);
+  });
+
+  test('that a server defers is tried again from its lane, with its data as it was', async () => {
+    const server = {
+      script: {
+        RCPT: ({ to, line }: { to: readonly string[]; line: string }) =>
+          line.includes('m@') && to.length === 0 && first() ? '450 4.2.0 later' : undefined,
+      },
+    };
+    let asked = 0;
+    const first = (): boolean => (asked += 1) === 1;
+    const { producer, servers, straight, lane, warm } = await setUp({ x: { server } });
+    await warm('x');
+    await producer.send(from('x', 'm'));
+    const [row] = await settled(producer, ['m']);
+    expect(row).toMatchObject({ state: 'sent', attempts: 2 });
+    expect([straight, lane]).toEqual([['m'], ['warm-x', 'm']]);
+    expect(copiesOf('m', [servers['x']!])).toBe(1);
+  });
+
+  test('that comes twice under one id is sent once', async () => {
+    const { producer, servers, worker, warm } = await setUp({ x: {} });
+    await warm('x');
+    await producer.send(from('x', 'm'));
+    await settled(producer, ['m']);
+    await producer.send(from('x', 'm'));
+    await producer.send(from('x', 'last'));
+    await settled(producer, ['last']);
+    expect(copiesOf('m', [servers['x']!])).toBe(1);
+    expect(worker.of('uncertain')).toEqual([]);
+  });
+
+  test('keeps the limit of its connector, over two workers', async () => {
+    const limits = { concurrency: 2, messagesPerMinute: null };
+    const server = { script: { '.': () => pause(5).then(() => undefined) } };
+    const { producer, servers, straight, warm } = await setUp({ x: { limits, server } });
+    await warm('x');
+    const ids = Array.from({ length: 60 }, (_, i) => `m${i}`);
+    for (const id of ids) await producer.send(from('x', id));
+    await settled(producer, ids);
+    expect(servers['x']!.received.highWater).toBeLessThanOrEqual(2);
+    expect(ids.every((id) => copiesOf(id, [servers['x']!]) === 1)).toBe(true);
+    expect(straight.length).toBeGreaterThan(0);
+  });
+
+  test('that is on its way when the worker stops is waited for, and sent once', async () => {
+    const gate = Promise.withResolvers<undefined>();
+    const server = {
+      script: { '.': ({ to }: { to: readonly string[] }) => (to[0]?.startsWith('m@') ? gate.promise : undefined) },
+    };
+    const { worker, producer, servers, straight, warm } = await setUp({ x: { server } });
+    await warm('x');
+    await producer.send(from('x', 'm'));
+    await until(() => straight.length === 1, { what: 'the send' });
+    const stopped = worker.worker.stop();
+    gate.resolve(undefined);
+    expect(await stopped).toBe(true);
+    expect(await producer.status('m')).toMatchObject({ state: 'sent' });
+    expect(copiesOf('m', [servers['x']!])).toBe(1);
+  });
+});
+
+test(
+  'a newsletter in the intake takes neither slots nor time from a password reset of its own lane or of another',
+  { timeout: 60_000 },
+  async () => {
+    let [now, most] = [0, 0];
+    const slow = {
+      script: {
+        '.': async () => {
+          most = Math.max(most, (now += 1));
+          await pause(100);
+          now -= 1;
+          return undefined;
+        },
+      },
+    };
+    const limits = { concurrency: 10, messagesPerMinute: null };
+    const { producer, worker, warm } = await setUp(
+      { news: { limits, server: slow }, other: { limits } },
+      { worker: { slots: 12, drainMs: 5_000 } },
+    );
+    await warm('news');
+    await warm('other');
+    const newsletter = Array.from({ length: 400 }, (_, i) => from('news', `n${i}`, { priority: 'low' }));
+    await producer.sendMany(newsletter);
+    await until(() => now > 3, { what: 'the newsletter' });
+    const latencies: number[] = [];
+    for (let i = 0; i < 10; i += 1) {
+      for (const [connector, id] of [
+        ['news', `own${i}`],
+        ['other', `other${i}`],
+      ] as const) {
+        const at = performance.now();
+        await producer.send(from(connector, id, { priority: 'high' }));
+        await until(() => worker.of('sent').some((event) => event.id === id), { what: id });
+        latencies.push(performance.now() - at);
+      }
+    }
+    // Its own lane: what is under way takes 100 ms, and so does the reset.
+    expect(Math.max(...latencies)).toBeLessThan(1_500);
+    expect(worker.of('sent').length).toBeLessThan(400);
+    // Of 12 slots a lane has nine at most.
+    expect(most).toBeLessThanOrEqual(9);
+  },
+);
