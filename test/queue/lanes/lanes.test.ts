@@ -2,6 +2,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createRecordingTransport, type RecordingStep } from '../../../src/transport/recording.ts';
 import { openQueues } from '../../../src/queue/open.ts';
+import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { toleranceMs, rateLimitOf } from '../../../src/queue/lanes/rate.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../../src/transport/transport.ts';
 import { shardCount, testConnection, testPrefix } from '../../support/redis.ts';
@@ -61,10 +62,11 @@ describe('limits', () => {
     const config = configOf({ relay: { limits: { concurrency: 5, messagesPerMinute: 600 } } });
     // When Redis gave each of them out, by its own clock: what a busy machine adds to that on the way is no pace.
     const taken: number[] = [];
+    const active = shardsOf(prefix, shardCount()).keysOf('relay').queue('lane-relay', 'active');
     const monitor = await redis.monitor();
     onTestFinished(() => monitor.disconnect());
     monitor.on('monitor', (time: string, [command, key]: string[]) => {
-      if (command?.toLowerCase() === 'lpush' && key === `${prefix}:lane-relay:active`) taken.push(Number(time) * 1_000);
+      if (command?.toLowerCase() === 'lpush' && key === active) taken.push(Number(time) * 1_000);
     });
     await startWorker({ prefix, config, transports: { relay: shared }, name: 'one' });
     await startWorker({ prefix, config, transports: { relay: shared }, name: 'two' });
