@@ -35,25 +35,28 @@ export interface LaneOptions {
   readonly stalledMs: number;
 }
 
-function stepsOf(backend: SteppedBackend): JobSteps {
+/** The backend is made when a step is first asked for: that is rare, and 2,000 lanes would have as many. */
+function stepsOf(make: () => SteppedBackend): JobSteps {
+  let made: SteppedBackend | null = null;
+  const backend = (): SteppedBackend => (made ??= make());
   return {
     async handBack(jobId, token) {
-      await backend.moveJobFromActiveToWait(jobId, token);
+      await backend().moveJobFromActiveToWait(jobId, token);
     },
     async delay(jobId, token, at) {
       const now = Date.now();
-      await backend.moveToDelayed(jobId, now, Math.max(0, at - now), token, { skipAttempt: true });
+      await backend().moveToDelayed(jobId, now, Math.max(0, at - now), token, { skipAttempt: true });
     },
     async complete(jobId, token) {
       const job = { id: jobId, opts: {} } as unknown as Job;
-      await backend.moveToCompleted(job, 'null', true, token, false);
+      await backend().moveToCompleted(job, 'null', true, token, false);
     },
     async fail(jobId, token, why) {
       const job = { id: jobId, opts: {} } as unknown as Job;
-      await backend.moveToFailed(job, why, false, token, false);
+      await backend().moveToFailed(job, why, false, token, false);
     },
     async recoverStalled() {
-      await backend.moveStalledJobsToWait();
+      await backend().moveStalledJobsToWait();
     },
   };
 }
@@ -127,7 +130,7 @@ export function shareConnection(
         stalledInterval: stalledMs,
         maxStalledCount: boundsOf(name).maxStalls,
       };
-      return stepsOf(factory(name, options));
+      return stepsOf(() => factory(name, options));
     },
   };
 }
