@@ -177,7 +177,7 @@ describe('a lane as a queue', () => {
     expect(await redis.hmget(keys.queue('lane-x', 'meta'), 'concurrency', 'max', 'duration')).toEqual([
       '3',
       '1',
-      '2025',
+      '2017',
     ]);
     expect(await lanes.refresh('x', 'exact', false)).toBe(-1);
     await queue.add('message', {}, { jobId: 'later', delay: 50_000 });
