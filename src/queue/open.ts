@@ -8,7 +8,8 @@ import type { Queue } from 'bullmq';
 import { serveWhenFull } from './bullmq/full-redis.ts';
 import { createJobReader, type JobReader } from './bullmq/job-reader.ts';
 import { adoptOrphans, expelIntruders, type Intruder } from './bullmq/intruders.ts';
-import { lockName } from './bullmq/layout.ts';
+import type { ReadField } from './bullmq/apart-data.ts';
+import { keysOfQueue, lockName } from './bullmq/layout.ts';
 import { createLocks, type Locks } from './bullmq/locks.ts';
 import { createTurns, promote } from './bullmq/priority-fairness.ts';
 import { shareConnection, type LaneOptions, type SharedQueues } from './bullmq/shared-queues.ts';
@@ -148,6 +149,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const shared = shards.prefixes.map((each) => shareConnection(redis, each, { failFast, boundsOf }));
   const { home } = shards;
   const { worker } = options;
+  const readField: ReadField = (key, field) => redis.hget(key, field);
   const alone: RunScript = (called, input) => run(redis, called, input);
   const exchanges = shards.all.map((keys) => (worker === undefined ? alone : openExchange(redis, keys, worker)));
   const runIn = (shard: number): RunScript => exchanges[shard] ?? alone;
@@ -198,6 +200,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     intakeWorker: (process, { lockMs, stalledMs, failed, freeSlots = () => null }) =>
       createIntake({
         run: runIn(0),
+        readField,
         keys: keysOfQueue(keyOf),
         prefix: keyOf(''),
         lockMs,
@@ -221,6 +224,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
       return createLaneWorker({
         connectorId,
         run: runIn(shard),
+        readField,
         keys: { ready: keys.ready, ...keysOfQueue(key) },
         prefix: key(''),
         channel: keys.wake,
@@ -235,21 +239,6 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
         process,
       });
     },
-  };
-}
-
-/** What a worker of the queue works with. */
-function keysOfQueue(key: (type: string) => string) {
-  return {
-    wait: key('wait'),
-    prioritized: key('prioritized'),
-    delayed: key('delayed'),
-    active: key('active'),
-    meta: key('meta'),
-    limiter: key('limiter'),
-    pc: key('pc'),
-    marker: key('marker'),
-    stalled: key('stalled'),
   };
 }
 

@@ -130,6 +130,21 @@ export function lockName(jobKey: string): string {
   return `${jobKey}:lock`;
 }
 
+/** The keys of a queue that its worker needs. */
+export function keysOfQueue(key: (name: string) => string) {
+  return {
+    wait: key('wait'),
+    prioritized: key('prioritized'),
+    delayed: key('delayed'),
+    active: key('active'),
+    meta: key('meta'),
+    limiter: key('limiter'),
+    pc: key('pc'),
+    marker: key('marker'),
+    stalled: key('stalled'),
+  };
+}
+
 /** `waiting(wait, prioritized)` → jobs that could be taken now. */
 export const luaWaiting = `
 local function waiting(wait, prioritized)

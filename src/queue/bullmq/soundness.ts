@@ -6,6 +6,7 @@
  * What is not judged here is whether `data` is JSON and a message: that is for the process that gets it, and costs Redis nothing.
  */
 import type { Job, JobJson } from 'bullmq';
+import { apartFromBytes } from './apart-data.ts';
 import { deduplicationField, jobFields, ownFields } from './layout.ts';
 
 /**
@@ -154,18 +155,18 @@ end
 
 /**
  * Needs `luaReadRow`. `readLean(key, name, maxDataBytes, maxStalls)` → what a worker needs of a job that it takes: the verdict if it is unsound, then without
- * its data; `added`, `stalls`, and `starts`, nil where the hash is none or has another value there; `plain` if nothing but its hash
+ * its data; false in place of data that is read apart; `added`, `stalls`, and `starts`, nil where the hash is none or has another value there; `plain` if nothing but its hash
  * and its place in the queue belongs to it, as far as the hash says.
  */
 export const luaReadLean = `
 local function readLean(key, jobName, maxDataBytes, maxStalls)
-  local row, size = readRow(key, maxDataBytes)
+  local row, size = readRow(key, math.min(maxDataBytes, ${apartFromBytes}))
   local verdict = judge(row, size, jobName, maxDataBytes, maxStalls)
   local starts = ${at(jobFields.starts)}
   -- Also where there is no hash: what BullMQ would make of it then shows that there was a job.
   local counts = size and isCount(starts)
   return { verdict = verdict, added = number(${at(jobFields.addedAt)}), starts = counts and tonumber(starts or '0') or nil,
-    stalls = number(${at(jobFields.stalls)}), size = verdict and 0 or size, data = verdict and '' or row[${read.length + 1}],
+    stalls = number(${at(jobFields.stalls)}), size = verdict and 0 or size, data = verdict and '' or row[${read.length + 1}] or false,
     routing = not verdict and ${at(ownFields.routing)} or '', plain = not verdict and not ${at(ownFields.returned)} and not ${at(deduplicationField)} }
 end
 `;

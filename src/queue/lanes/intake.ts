@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../errors.ts';
 import { createWakeup } from '../../async/wakeup.ts';
+import { withData, type ReadField } from '../bullmq/apart-data.ts';
 import type { Locks } from '../bullmq/locks.ts';
 import type { JobBounds } from '../bullmq/soundness.ts';
 import { takenJob, type JobSteps, type TakenJob } from '../bullmq/taken-job.ts';
@@ -34,6 +35,7 @@ type IntakeKeys = Readonly<
 
 export interface IntakeTools {
   readonly run: RunScript;
+  readonly readField: ReadField;
   readonly keys: IntakeKeys;
   /** Of its jobs. */
   readonly prefix: string;
@@ -84,11 +86,16 @@ export function createIntake(tools: IntakeTools): Intake {
   let loop: Promise<void> = Promise.resolve();
   let stalledTimer: NodeJS.Timeout | undefined;
 
-  const handle = async (job: IntakeJob, token: string): Promise<void> => {
-    const key = prefix + job.id;
+  /** A job as it was fetched. */
+  const handle = async (found: readonly (string | null)[], token: string): Promise<void> => {
+    const jobId = found[0] ?? '';
+    const key = prefix + jobId;
     // Should it be lost, the step that moves or ends the job finds out.
-    const release = locks.hold({ job: key, jobId: job.id, stalled: keys.stalled, token, lost: () => undefined });
+    const release = locks.hold({ job: key, jobId, stalled: keys.stalled, token, lost: () => undefined });
     try {
+      const values = await withData(tools.readField, key, found, tools.bounds().maxDataBytes);
+      if (values === null) return;
+      const job = { ...takenJob(values, steps), plain: Number(values[fetchedFields - 1]) === 1 };
       if ((await tools.process(job, token)) === 'left') return;
       if (!job.plain) await steps.complete(job.id, token);
       else {
@@ -115,17 +122,16 @@ export function createIntake(tools: IntakeTools): Intake {
     const [dueInMs, ...found] = (await run(fetchScript, {
       keys,
       args: { ...args, jobName, maxDataBytes, maxStalls },
-    })) as [number, ...string[]];
+    })) as [number, ...(string | null)[]];
     let suspect = false;
     for (let i = 0; i + fetchedFields <= found.length; i += fetchedFields) {
       const fields = found.slice(i, i + fetchedFields);
-      const job = { ...takenJob(fields, steps), plain: Number(fields[fetchedFields - 1]) === 1 };
-      const handled = handle(job, token).finally(() => {
+      const handled = handle(fields, token).finally(() => {
         inHand.delete(handled);
         wakeup.signal();
       });
       inHand.add(handled);
-      suspect ||= job.stalledCounter > 0;
+      suspect ||= Number(fields[stallsAt]) > 0;
     }
     // A worker may have died of it: nothing more is taken that would be lost with it.
     if (suspect) await Promise.all(inHand);
@@ -189,3 +195,4 @@ export function createIntake(tools: IntakeTools): Intake {
 
 /** Values of each job in the answer of `fetchScript`. */
 const fetchedFields = 8;
+const stallsAt = 4;

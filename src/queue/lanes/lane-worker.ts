@@ -2,6 +2,7 @@
  * One lane as a process serves it: takes a job under a lock, runs what processes it, and moves it where its result says.
  * It has no loop and no connection of its own; the scheduler says when to take.
  */
+import { withData, type ReadField } from '../bullmq/apart-data.ts';
 import type { Locks } from '../bullmq/locks.ts';
 import type { Turns } from '../bullmq/priority-fairness.ts';
 import type { JobBounds } from '../bullmq/soundness.ts';
@@ -32,6 +33,7 @@ type TakeKeys = Readonly<
 export interface LaneWorkerTools {
   readonly connectorId: string;
   readonly run: RunScript;
+  readonly readField: ReadField;
   readonly keys: TakeKeys;
   /** Of the lane's jobs, and the channel on which idle processes hear of it. */
   readonly prefix: string;
@@ -95,12 +97,15 @@ export function createLaneWorker(tools: LaneWorkerTools): LaneWorker {
           maxDataBytes,
           maxStalls,
         },
-      })) as [number, ...string[]];
+      })) as [number, ...(string | null)[]];
     let found = await ask();
     // Each turn gives at least one.
     while (found[0] === laterTurn) found = await ask();
     const [dueInMs] = found;
-    return { token, dueInMs, job: found.length === 1 ? undefined : takenJob(found.slice(1) as string[], steps) };
+    if (found.length === 1) return { token, dueInMs, job: undefined };
+    const values = found.slice(1) as (string | null)[];
+    const whole = await withData(tools.readField, prefix + values[0], values, maxDataBytes);
+    return { token, dueInMs, job: whole === null ? undefined : takenJob(whole, steps) };
   };
 
   const { end, finish, giveBack } = createEndings({ run, keys, prefix, steps });

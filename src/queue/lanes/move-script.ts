@@ -71,10 +71,16 @@ local function isFree()
   for _, key in ipairs({ faults, attribution, waitReason, limiter }) do if memo.isThere(key) then return false end end
   if redis.call('EXISTS', wait, prioritized) > 0 then return false end
   if memo.isThere(delayed) and delayedUntil(delayed) <= now then return false end
-  return not concurrency or memo.lengthOf(active) < concurrency
+  return true, concurrency
 end
-local straight = direct ~= '' and isFree()
+local straight, concurrency = direct ~= '', nil
+if straight then straight, concurrency = isFree() end
 if redis.pcall('RENAMENX', intakeJob, laneJob) ~= 1 then return 'kept' end
+-- The answer says how many there are now. One too many is taken back before anything else is looked at.
+if straight and redis.call('LPUSH', active, jobId) > (concurrency or math.huge) then
+  redis.call('LPOP', active)
+  straight = false
+end
 redis.call('HSET', laneJob, '${ownFields.routing}', routing, '${jobFields.addedAt}', acceptedAt, '${jobFields.priority}', priority,
   '${jobFields.delay}', '0', '${jobFields.starts}', straight and '1' or '0')
 memo.grew(intakeActive, -redis.call('LREM', intakeActive, -1, intakeId))
@@ -83,7 +89,6 @@ memo.wrote(lock, false)
 later('DEL', lock)
 memo.wrote(rowKey)
 if straight then
-  redis.call('LPUSH', active, jobId)
   memo.grew(active, 1)
   redis.call('SET', laneLock, direct, 'PX', lockMs)
   memo.wrote(laneLock, direct)

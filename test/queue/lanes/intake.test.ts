@@ -345,6 +345,31 @@ describe('the intake', () => {
     expect(await intake.getWaitingCount()).toBe(4);
   });
 
+  test('gives a large job whole, beside a small one, and so does its lane', async () => {
+    const { intake, start, move, open, redis, keys } = setUp();
+    const large = { ...data, message: { ...data.message, text: 'ü'.repeat(60_000) } };
+    for (const [id, each] of [
+      ['small', data],
+      ['large', large],
+    ] as const)
+      await intake.add('message', each, { jobId: id });
+    const seen: Record<string, unknown> = {};
+    const moved: string[] = [];
+    start(async (job, token) => {
+      seen[job.id] = job.data;
+      moved.push((await move(job, token)).kind);
+      return 'left';
+    });
+    await until(() => moved.length === 2, { what: 'both' });
+    expect([seen, moved]).toEqual([{ small: data, large }, ['new', 'new']]);
+    const lane = open.laneWorker('x', async () => null, options);
+    const taken = [];
+    for (const token of ['t:1', 't:2']) taken.push(await lane.take(token, { first: true, announce: false }));
+    const byId = Object.fromEntries(taken.map(({ job }) => [job?.id, job?.data]));
+    expect(byId).toEqual({ small: { ...data, ...routing('small') }, large: { ...large, ...routing('large') } });
+    expect(await redis.get(`${keys.laneJob('x', 'large')}:lock`)).toMatch(/^t:/);
+  });
+
   test('gives a process no more at once than a number and a size', async () => {
     const { intake, start } = setUp();
     const large = { ...data, text: 'x'.repeat(100 * 1024) };
