@@ -122,7 +122,7 @@ describe.skipIf(shardCount() > 1)('a message', () => {
     expect(worker.of('uncertain')).toEqual([]);
   });
 
-  test('keeps the limit of its connector, over two workers', async () => {
+  test('keeps the limit of its connector', async () => {
     const limits = { concurrency: 2, messagesPerMinute: null };
     const server = { script: { '.': () => pause(5).then(() => undefined) } };
     const { producer, servers, straight, warm } = await setUp({ x: { limits, server } });
