@@ -33,6 +33,7 @@ describe('postlane', () => {
       'RedisSettings',
       'RedisTls',
       'SendManyResult',
+      'SendOptions',
       'SendResult',
       'StoredAttachment',
       'StoredContent',

@@ -39,7 +39,7 @@ describe('the header block', () => {
     expect(readHeaderBlock(bytes('A: b\nC: d')).fields.map(({ value }) => value)).toEqual(['b', 'd']);
   });
 
-  test('gives sender, recipients and Message-ID', () => {
+  test('gives each sender, recipients and Message-ID', () => {
     const header = readRawHeader(
       bytes(
         'From: =?utf-8?Q?J=C3=B6rg?= <j@b.c>, other@b.c\r\nTo: x@y.z,\r\n  y@y.z\r\nCC: z@y.z\r\nbcc: s@y.z\r\nMessage-Id: <1@b.c>\r\n\r\n',
@@ -49,6 +49,7 @@ describe('the header block', () => {
       ok: true,
       value: {
         from: { ok: true, value: { name: 'Jörg', address: 'j@b.c' } },
+        senders: { ok: true, value: [{ name: 'Jörg', address: 'j@b.c' }, { address: 'other@b.c' }] },
         recipients: { ok: true, value: ['x@y.z', 'y@y.z', 'z@y.z', 's@y.z'].map((address) => ({ address })) },
         messageId: '<1@b.c>',
       },
