@@ -33,6 +33,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'compose.ts',
       'content.ts',
       'control-bytes.ts',
+      'encoded-words.ts',
       'estimate.ts',
       'header-block.ts',
       'identity.ts',
@@ -209,7 +210,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   webhooks: { imports: entry },
   outbox: { imports: entry },
   nodemailer: { imports: entry },
-  bounces: { imports: entry },
+  // What a report says is pure; only who reads mailboxes needs more.
+  bounces: { imports: entry, doors: ['report.ts'] },
   // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
   embed: { imports: ['config', 'worker', ...parts], doors: ['compose.ts', 'transports.ts', 'worker.ts'] },
   // The composition root: the one room that knows all.
@@ -267,6 +269,8 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   ioredis: { values: ['src/queue/redis/'], types: ['src/queue/', 'src/producer/', 'src/worker/', 'src/admin/'] },
   // MIME in, SMTP out; no other room handles the bytes of a mail.
   nodemailer: { values: ['src/message/', 'src/transport/smtp/', 'src/transport/graph/'], types: ['src/nodemailer/'] },
+  // MIME of strangers, split within bounds; nothing else takes mail apart that is not ours.
+  '@zone-eu/mailsplit': { values: ['src/bounces/'] },
   // Tokens and Graph belong to the transport, each to its wing.
   '@azure/identity': { values: ['src/transport/oauth/'] },
   '@microsoft/microsoft-graph-client': { values: ['src/transport/graph/'] },

@@ -1,0 +1,104 @@
+/** Reads a mail as a tree of parts, by mailsplit, within bounds: what is too much is left out, and no mail makes it fail. */
+import { Splitter, type MimeNode, type SplitterChunk } from '@zone-eu/mailsplit';
+import { maxHeadBytes, maxPartBytes, maxParts, maxReadBytes } from './bounds.ts';
+import { fieldsOf, type Field } from './fields.ts';
+
+export interface Part {
+  readonly fields: readonly Field[];
+  /** Type and subtype in lower case. */
+  readonly type: string;
+  /** The Content-Type as it stands, for its parameters. */
+  readonly contentType: string;
+  readonly parts: readonly Part[];
+  /** Decoded and cut at the bounds; '' for a container, an image and the like. */
+  readonly text: string;
+}
+
+interface OpenPart {
+  readonly node: MimeNode;
+  readonly parts: OpenPart[];
+  readonly chunks: Buffer[];
+  bytes: number;
+}
+
+/** Types whose content says something; of others (images, archives), nothing is kept. */
+const readable = /^(?:text|message)\//;
+
+export async function readParts(mail: Uint8Array): Promise<Part> {
+  const open = new Map<MimeNode, OpenPart>();
+  let root: OpenPart | null = null;
+  const splitter = new Splitter({ ignoreEmbedded: true, maxHeadSize: maxHeadBytes, maxChildNodes: maxParts });
+  splitter.end(Buffer.from(mail.buffer, mail.byteOffset, Math.min(mail.byteLength, maxReadBytes)));
+  try {
+    for await (const chunk of splitter as AsyncIterable<SplitterChunk>) {
+      if (chunk.type === 'node') {
+        const part: OpenPart = { node: chunk, parts: [], chunks: [], bytes: 0 };
+        open.set(chunk, part);
+        root ??= part;
+        if (chunk.parentNode !== false) open.get(chunk.parentNode)?.parts.push(part);
+      } else if (chunk.type === 'body') keep(open.get(chunk.node), chunk.value);
+    }
+  } catch {
+    // Too many parts, or too large a header: what was read until then is all that is judged.
+  }
+  return root === null ? { fields: [], type: 'text/plain', contentType: '', parts: [], text: '' } : closed(root);
+}
+
+function keep(part: OpenPart | undefined, value: Buffer): void {
+  if (part === undefined || !readable.test(typeOf(part.node))) return;
+  const room = maxPartBytes - part.bytes;
+  if (room <= 0) return;
+  const kept = value.subarray(0, room);
+  part.chunks.push(kept);
+  part.bytes += kept.length;
+}
+
+function typeOf(node: MimeNode): string {
+  return node.contentType === false ? 'text/plain' : node.contentType.toLowerCase();
+}
+
+async function closed(part: OpenPart): Promise<Part> {
+  const { node } = part;
+  const lines = node.headers === false ? [] : node.headers.getList().flatMap(({ line }) => textOf(line).split(/\r?\n/));
+  const fields = fieldsOf(lines);
+  const parts: Part[] = [];
+  for (const child of part.parts) parts.push(await closed(child));
+  return {
+    fields,
+    type: typeOf(node),
+    contentType: fields.find(({ name }) => name === 'content-type')?.value ?? '',
+    parts,
+    text:
+      part.chunks.length === 0 ? '' : decoded(await decodedBytes(node, Buffer.concat(part.chunks)), node.charset || ''),
+  };
+}
+
+/** The raw line of a header has one character per octet. */
+function textOf(line: string): string {
+  return decoded(Buffer.from(line, 'latin1'), '');
+}
+
+async function decodedBytes(node: MimeNode, bytes: Buffer): Promise<Buffer> {
+  if (node.encoding !== 'base64' && node.encoding !== 'quoted-printable') return bytes;
+  const decoder = node.getDecoder();
+  const chunks: Buffer[] = [];
+  decoder.end(bytes);
+  try {
+    for await (const chunk of decoder as AsyncIterable<Buffer>) chunks.push(chunk);
+  } catch {
+    return bytes;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** In the charset that the part names, else in UTF-8, else octet by octet. */
+function decoded(bytes: Uint8Array, charset: string): string {
+  for (const name of charset === '' || /^(?:us-)?ascii$/i.test(charset) ? ['utf-8'] : [charset, 'utf-8']) {
+    try {
+      return new TextDecoder(name, { fatal: true }).decode(bytes);
+    } catch {
+      // Unknown to this Node, or not what the part says.
+    }
+  }
+  return new TextDecoder('windows-1252').decode(bytes);
+}

@@ -1,0 +1,57 @@
+/** Reads reports: each kind of mail and each trap, with inputs of our own. */
+import { describe, expect, test } from 'vitest';
+import { readReport } from '../../src/bounces/report.ts';
+import { asText } from './reports/as-text.ts';
+import { asTextToo } from './reports/as-text-too.ts';
+import type { Case } from './reports/case.ts';
+import { noReports } from './reports/no-reports.ts';
+import { whichMail } from './reports/which-mail.ts';
+import { withStatus } from './reports/with-status.ts';
+
+/** What the reader says. Of a diagnostic, the piece that is expected, if it is in it. */
+async function said({ mail, rows }: Case, lineEnd: string): Promise<object> {
+  const bytes = typeof mail === 'string' ? Buffer.from(mail.replaceAll('\n', lineEnd)) : mail;
+  const { kind, messageId, recipients } = await readReport(bytes);
+  const found = recipients.map(({ recipient, action, status, smtpCode, permanent, diagnostic }, at) => {
+    const piece = rows[at]?.[5] ?? '';
+    return [
+      recipient,
+      action,
+      status,
+      smtpCode,
+      permanent,
+      diagnostic?.includes(piece) === true ? piece : (diagnostic ?? ''),
+    ];
+  });
+  return { kind, messageId, rows: found };
+}
+
+function meaning({ kind, messageId, rows }: Case): object {
+  return { kind, messageId, rows };
+}
+
+describe.each([
+  ['LF', '\n'],
+  ['CRLF', '\r\n'],
+])('with %s', (_name, lineEnd) => {
+  describe('a report with the fields of a delivery status', () => {
+    test.each(withStatus)('$title', async (each) => {
+      expect(await said(each, lineEnd)).toEqual(meaning(each));
+    });
+  });
+  describe('the mail that a report is about', () => {
+    test.each(whichMail)('$title', async (each) => {
+      expect(await said(each, lineEnd)).toEqual(meaning(each));
+    });
+  });
+  describe('a report that is text', () => {
+    test.each([...asText, ...asTextToo])('$title', async (each) => {
+      expect(await said(each, lineEnd)).toEqual(meaning(each));
+    });
+  });
+  describe('no report', () => {
+    test.each(noReports)('$title', async (each) => {
+      expect(await said(each, lineEnd)).toEqual(meaning(each));
+    });
+  });
+});
