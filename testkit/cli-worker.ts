@@ -5,6 +5,8 @@ import { startGuarded } from './guarded.ts';
 
 export interface CliWorkerOptions {
   readonly configFile: string;
+  /** Further arguments of `worker`. */
+  readonly args?: readonly string[];
   /** Gets the log. */
   readonly logFile: string;
   /** Removed should this process die before it stops the worker. */
@@ -24,24 +26,33 @@ export interface CliWorker {
 const readyTimeoutMs = 60_000;
 
 /** Resolves when the worker's log says that it serves. @throws Error if it ends before, or takes too long. */
-export async function startCliWorker({ configFile, logFile, folder, onLine }: CliWorkerOptions): Promise<CliWorker> {
+export async function startCliWorker({
+  configFile,
+  args = [],
+  logFile,
+  folder,
+  onLine,
+}: CliWorkerOptions): Promise<CliWorker> {
   const program = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
   // A guard passes on stderr only, hence the shell.
   const toStderr = ['/bin/sh', '-c', 'exec "$@" 1>&2', 'sh'];
   const ready = Promise.withResolvers<void>();
   let rest = '';
-  const guarded = await startGuarded([...toStderr, process.execPath, program, 'worker', '--config', configFile], {
-    folder,
-    onStderr(text) {
-      appendFileSync(logFile, text);
-      const lines = `${rest}${text}`.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        if (line.includes('"event":"ready"')) ready.resolve();
-        onLine?.(line);
-      }
+  const guarded = await startGuarded(
+    [...toStderr, process.execPath, program, 'worker', ...args, '--config', configFile],
+    {
+      folder,
+      onStderr(text) {
+        appendFileSync(logFile, text);
+        const lines = `${rest}${text}`.split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) {
+          if (line.includes('"event":"ready"')) ready.resolve();
+          onLine?.(line);
+        }
+      },
     },
-  });
+  );
   const timer = setTimeout(() => ready.reject(new Error('the worker did not become ready')), readyTimeoutMs);
   void guarded.exited.then((code) =>
     ready.reject(new Error(`the worker ended with exit code ${code} before it was ready`)),

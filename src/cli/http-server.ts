@@ -3,8 +3,8 @@ import type { Config } from '../config/config.ts';
 import { startHttp, type HttpServer } from '../http/http.ts';
 import type { HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
-import { openProducer } from './compose.ts';
-import type { SharedOperator } from './shared-operator.ts';
+import { openOperator, openProducer } from './compose.ts';
+import { shareOperator, type SharedOperator } from './shared-operator.ts';
 
 export interface ServeOptions {
   /** In force now. */
@@ -12,6 +12,28 @@ export interface ServeOptions {
   readonly operator: SharedOperator;
   readonly health: HealthAnswers;
   readonly tell: (event: ProcessEvent) => void;
+}
+
+/** The same beside a worker, which starts and stops it. */
+export interface WorkerHttp {
+  start(health: HealthAnswers): Promise<void>;
+  apply(config: Config): void;
+  close(): Promise<void>;
+}
+
+export function createWorkerHttp(config: () => Config, tell: (event: ProcessEvent) => void): WorkerHttp {
+  const operator = shareOperator(() => openOperator(config()));
+  let server: HttpServer | null = null;
+  return {
+    async start(health) {
+      server = await serveHttp({ config, operator, health, tell });
+    },
+    apply: (next) => server?.apply(next),
+    async close() {
+      await server?.close();
+      operator.close();
+    },
+  };
 }
 
 /** Listens, and says so. Rejects if it cannot. */

@@ -61,6 +61,7 @@ type AddCommand = (program: Command, action: Action) => void;
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   worker: async () => (await import('./worker-command.ts')).addWorker,
   serve: async () => (await import('./serve-command.ts')).addServe,
+  token: async () => (await import('./token.ts')).addToken,
   check: async () => (await import('./check.ts')).addCheck,
   explain: async () => (await import('./explain.ts')).addExplain,
   send: async () => (await import('./send.ts')).addSend,

@@ -6,10 +6,11 @@ export function addWorker(program: Command, action: Action): void {
   program
     .command('worker')
     .description('route and send messages until SIGTERM or SIGINT; SIGHUP reloads the configuration')
+    .option('--serve', 'serve the HTTP API, too, as `postlane serve` does')
     .action(
-      action(async (call) => {
+      action<{ readonly serve?: boolean }>(async (call, { serve = false }) => {
         const { runWorker } = await import('./worker.ts');
-        return runWorker(call);
+        return runWorker(call, { serve });
       }),
     );
 }

@@ -14,6 +14,8 @@ import { version } from './version.ts';
 export interface WorkerMetricsServer {
   /** A subscriber of events. */
   readonly onEvent: Metrics['onEvent'];
+  /** What it shows, for another server of the process; once it is started. */
+  readonly metrics: () => ReturnType<Metrics['show']>;
   /** Listens, as soon as the address is free. */
   start(worker: Pick<PostlaneWorker, 'health' | 'load'>, ready: () => boolean): void;
   close(): Promise<void>;
@@ -40,9 +42,11 @@ export function createWorkerMetricsServer(config: () => Config, log: Log): Worke
   const metrics = createMetrics({ version: version(), worker: { transportOf }, fleet });
   const stop = new AbortController();
   let server: HealthServer | null = null;
+  let shown: (() => ReturnType<Metrics['show']>) | null = null;
   let listening: Promise<void> = Promise.resolve();
   return {
     onEvent: metrics.onEvent,
+    metrics: () => shown!(),
 
     start(worker, ready) {
       const show = (): ReturnType<Metrics['show']> => {
@@ -50,6 +54,7 @@ export function createWorkerMetricsServer(config: () => Config, log: Log): Worke
         const redisUp = health.redis === 'ready';
         return metrics.show({ ready: health.ok && ready(), redisUp, worker: { health, load: worker.load() } });
       };
+      shown = show;
       const { hosts } = config().api;
       const options = { ...listen, hosts, health: () => worker.health(), ready, metrics: show };
       listening = listenUntil(stop.signal, options, log).then((started) => void (server = started));

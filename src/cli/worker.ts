@@ -5,6 +5,7 @@ import { asError } from '../errors.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
+import type { ProcessEvent } from '../observability/process-events.ts';
 import { watchConfig } from '../config/watch.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import { composeWorker, workerName } from '../embed/compose.ts';
@@ -13,15 +14,21 @@ import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { heedSignals } from './signals.ts';
+import { createWorkerHttp, type WorkerHttp } from './http-server.ts';
 import { createWorkerMetricsServer, type WorkerMetricsServer } from './worker-metrics.ts';
 
-export async function runWorker(call: Call): Promise<ExitCode> {
-  return serve(call, await requireConfig(call, call.configFile));
+/** What else the process does. */
+interface Besides {
+  readonly serve: boolean;
+}
+
+export async function runWorker(call: Call, besides: Besides): Promise<ExitCode> {
+  return serve(call, await requireConfig(call, call.configFile), besides);
 }
 
 type Loaded = Extract<LoadResult, { ok: true }>;
 
-async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
+async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<ExitCode> {
   const name = workerName();
   // Synchronous: the last lines of a killed process are the ones that matter.
   const output = destination({ dest: 1, sync: true });
@@ -33,6 +40,11 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
   let config = loaded.config;
   const metrics = createWorkerMetricsServer(() => config, log);
   const listeners = metrics === null ? [log] : [log, metrics.onEvent];
+  const tell = (event: ProcessEvent): void => {
+    log(event);
+    metrics?.onEvent(event);
+  };
+  const http = besides.serve ? createWorkerHttp(() => config, tell) : null;
   const { worker, apply } = await composeWorker({ config, listeners, name });
   const watch = watchConfig({
     loaded,
@@ -42,7 +54,8 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
       const before = config;
       config = next;
       log.setLevel(next.log.level);
-      const keys = restartKeys(before, next);
+      http?.apply(next);
+      const keys = restartKeys(before, next, besides);
       if (keys.length > 0) log({ event: 'restart-needed', keys });
       apply(next).catch((thrown: unknown) => {
         log({ event: 'error', id: null, where: 'reload', detail: asError(thrown).message });
@@ -56,7 +69,7 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
 
   const signals = heedSignals(watch, log);
   try {
-    return await serveUntilStopped({ config: loaded.config, worker, metrics, log, stopped: signals.stopped });
+    return await serveUntilStopped({ config: loaded.config, worker, http, metrics, log, stopped: signals.stopped });
   } finally {
     signals.close();
   }
@@ -65,6 +78,7 @@ async function serve(call: Call, loaded: Loaded): Promise<ExitCode> {
 interface RunningWorker {
   readonly config: Config;
   readonly worker: PostlaneWorker;
+  readonly http: WorkerHttp | null;
   readonly metrics: WorkerMetricsServer | null;
   readonly log: Log;
   /** Resolves when the process shall end. */
@@ -72,7 +86,7 @@ interface RunningWorker {
 }
 
 /** From the first connection to the last line of the log. */
-async function serveUntilStopped({ config, worker, metrics, log, stopped }: RunningWorker): Promise<ExitCode> {
+async function serveUntilStopped({ config, worker, http, metrics, log, stopped }: RunningWorker): Promise<ExitCode> {
   let serving = false;
   let health: HealthServer | null = null;
   let failed = false;
@@ -83,6 +97,7 @@ async function serveUntilStopped({ config, worker, metrics, log, stopped }: Runn
       log({ event: 'health-listening', host, port: health.port });
     }
     metrics?.start(worker, () => serving);
+    await http?.start({ health: () => worker.health(), ready: () => serving, ...shownBy(metrics) });
     // With Redis away this waits until it is there; the log says so.
     await worker.start();
     serving = true;
@@ -97,14 +112,19 @@ async function serveUntilStopped({ config, worker, metrics, log, stopped }: Runn
   // A start that the stop interrupts may still fail; that failure no longer matters.
   started.catch(() => undefined);
   serving = false;
+  await http?.close();
   const drained = await worker.stop();
   await (health as HealthServer | null)?.close();
   await metrics?.close();
   return drained && !failed ? 0 : 1;
 }
 
+function shownBy(metrics: WorkerMetricsServer | null): Pick<WorkerMetricsServer, 'metrics'> | object {
+  return metrics === null ? {} : { metrics: metrics.metrics };
+}
+
 /** Settings that are read once: a connection, a server and the slots are made at the start. */
-function restartKeys(before: Config, next: Config): string[] {
+function restartKeys(before: Config, next: Config, { serve }: Besides): string[] {
   const settings = ({ redis: { prefix, ...servers }, worker, metrics, api }: Config): Record<string, unknown> => ({
     ...serverKeys(servers),
     'redis.prefix': prefix,
@@ -114,6 +134,7 @@ function restartKeys(before: Config, next: Config): string[] {
     'metrics.listen': metrics.listen,
     'metrics.global': metrics.global,
     'api.hosts': api.hosts,
+    ...(serve ? { 'api.listen': api.listen, 'api.tls': api.tls !== null } : {}),
   });
   const [was, is] = [settings(before), settings(next)];
   const keys = new Set([...Object.keys(was), ...Object.keys(is)]);

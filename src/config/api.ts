@@ -123,6 +123,14 @@ function isRole(name: Scope | keyof typeof roles): name is keyof typeof roles {
   return Object.hasOwn(roles, name);
 }
 
+/** What is wrong with an entry of `api.tokens`, as it would stand in the file. */
+export function tokenMistakes(entry: unknown): string[] {
+  const result = token.safeParse(entry);
+  return result.success
+    ? []
+    : result.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`);
+}
+
 /** Checks the data of the file; the schema reports invalid values itself. */
 export function apiProblems(section: unknown): Problem[] {
   if (typeof section !== 'object' || section === null) return [];

@@ -54,7 +54,7 @@ export interface Project {
   /** As `call`, with --json. */
   callJson(args: readonly string[], options?: RunOptions): Promise<Ended & { readonly values: JsonRow[] }>;
   /** Starts `worker` and waits until it serves, unless told not to. */
-  worker(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
+  worker(options?: RunOptions & { readonly wait?: boolean; readonly args?: readonly string[] }): Promise<WorkerProcess>;
   /** The same with `serve`. */
   serve(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
 }
@@ -100,9 +100,9 @@ export function project(config: string): Project {
   const start = async (
     command: string,
     sign: string,
-    { env, wait = true }: RunOptions & { readonly wait?: boolean } = {},
+    { env, wait = true, args = [] }: RunOptions & { readonly wait?: boolean; readonly args?: readonly string[] } = {},
   ): Promise<WorkerProcess> => {
-    const running = startJsonProcess([program, command], { cwd: folder, env: environmentOf(env) });
+    const running = startJsonProcess([program, command, ...args], { cwd: folder, env: environmentOf(env) });
     onTestFinished(async () => {
       await running.kill();
     });

@@ -108,7 +108,7 @@ export function hashOf(token: string): string {
 }
 
 /** One request on a connection of its own. `fetch` does not let a caller choose the Host. */
-async function ask(port: number, path: string, asked: Omit<Asked, 'as' | 'port'> = {}): Promise<Answered> {
+export async function ask(port: number, path: string, asked: Omit<Asked, 'as' | 'port'> = {}): Promise<Answered> {
   const { method = 'GET', headers = {}, body } = asked;
   const plain = typeof body === 'string' || Buffer.isBuffer(body);
   const sent = body === undefined ? undefined : plain ? body : JSON.stringify(body);

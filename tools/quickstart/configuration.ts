@@ -1,4 +1,5 @@
 /** Writes the configuration of the quick start: a real postlane.yaml, and beside it the CA and the secrets that it refers to. */
+import { createHash } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemName } from './content.ts';
@@ -11,6 +12,7 @@ export function writeConfiguration(
   redis: { readonly url: string; readonly prefix: string },
   plans: readonly ServerPlan[],
   { ca, ports, graph }: Pick<Servers, 'ca' | 'ports' | 'graph'>,
+  api: { readonly port: number; readonly token: string },
 ): string {
   const file = join(directory, 'postlane.yaml');
   writeFileSync(join(directory, 'ca.pem'), ca);
@@ -84,6 +86,12 @@ connectors:
     address: ${archive.address}
     direction: incoming
     incoming: { protocol: pop3, host: pop.example.com, port: 995, user: archive, password: "\${file:finance.password}" }
+
+# The HTTP API of the worker process, and who may use it; "postlane token new" makes such an entry.
+api:
+  listen: 127.0.0.1:${api.port}
+  tokens:
+    - { id: quickstart, sha256: ${createHash('sha256').update(api.token).digest('hex')}, scopes: [admin] }
 
 # One process, a few seconds.
 worker: { drain: 5s }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { startCliWorker, type CliWorker } from '../../testkit/cli-worker.ts';
 import type { Disposables } from '../../testkit/disposables.ts';
+import { freePort } from '../../testkit/ports.ts';
 import { startPrivateRedis } from '../../testkit/redis.ts';
 import { writeConfiguration } from './configuration.ts';
 import type { Screen } from './report.ts';
@@ -19,6 +20,8 @@ export interface Setup {
   readonly plans: readonly ServerPlan[];
   readonly servers: Servers;
   readonly worker: CliWorker;
+  /** Where the HTTP API answers, and a token that may do everything there. */
+  readonly api: { readonly url: string; readonly token: string };
 }
 
 /** `keepFiles` is called at the end: whether the directory should stay. */
@@ -42,15 +45,19 @@ export async function startAll(started: Disposables, screen: Screen, keepFiles: 
     screen.line(`  ${what.padEnd(13)} ${connector.padEnd(8)} 127.0.0.1:${servers.ports.get(connector)}  ${manner}`);
   }
 
-  const configFile = writeConfiguration(directory, redis, plans, servers);
+  const port = await freePort();
+  const token = `plk_quickstart_${randomBytes(32).toString('base64url')}`;
+  const configFile = writeConfiguration(directory, redis, plans, servers, { port, token });
   screen.line(`  configuration ${configFile}`);
-  const worker = await startCliWorker({ configFile, logFile, folder: directory });
+  const worker = await startCliWorker({ configFile, args: ['--serve'], logFile, folder: directory });
   started.defer('the worker', async () => {
     const code = await worker.stop();
     if (code !== 0) throw new Error(`ended with exit code ${code}`);
   });
   screen.line(`  worker        process ${worker.pid}, log ${logFile}`);
-  return { directory, configFile, logFile, redis, plans, servers, worker };
+  const api = { url: `http://127.0.0.1:${port}`, token };
+  screen.line(`  HTTP API      ${api.url}`);
+  return { directory, configFile, logFile, redis, plans, servers, worker, api };
 }
 
 const briefly = { maxRetriesPerRequest: 1, connectTimeout: 5_000, connectionName: 'postlane-quickstart' };

@@ -1,7 +1,21 @@
 /** The commands that `--keep` prints to try next; they work as printed. */
 import type { Setup } from './setup.ts';
 
-export function tryNext({ configFile, logFile, redis }: Pick<Setup, 'configFile' | 'logFile' | 'redis'>): string[] {
+const auth = '-H "Authorization: Bearer $POSTLANE_TOKEN"';
+
+const curlExamples = [
+  `curl -s ${auth} $POSTLANE_URL/v1/whoami`,
+  `curl -s ${auth} -H 'Content-Type: application/json' -H 'Idempotency-Key: first' -d '{"from":"sales@example.com","to":"you@example.net","subject":"Hello","text":"Hi"}' $POSTLANE_URL/v1/messages`,
+  `curl -s ${auth} "$POSTLANE_URL/v1/messages?recipient=you@example.net"`,
+  `curl -sN ${auth} $POSTLANE_URL/v1/events`,
+];
+
+export function tryNext({
+  configFile,
+  logFile,
+  redis,
+  api,
+}: Pick<Setup, 'configFile' | 'logFile' | 'redis' | 'api'>): string[] {
   const postlane = (rest: string): string => `  npm run -s postlane -- ${rest} --config ${configFile}`;
   return [
     '',
@@ -16,6 +30,12 @@ export function tryNext({ configFile, logFile, redis }: Pick<Setup, 'configFile'
     postlane('pause shop'),
     postlane('resume shop'),
     postlane('check --connect'),
+    '',
+    'The same over HTTP; docs/api.md has more:',
+    '',
+    `  export POSTLANE_URL=${api.url} POSTLANE_TOKEN=${api.token}`,
+    ...curlExamples.map((each) => `  ${each}`),
+    '',
     `  tail -f ${logFile}`,
     ...(redis.url.startsWith('redis://127.0.0.1') ? [`  redis-cli -u ${redis.url}`] : []),
     '',
