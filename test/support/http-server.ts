@@ -15,7 +15,7 @@ interface TokenSpec {
   readonly expires?: string;
 }
 
-interface Answered {
+export interface Answered {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
