@@ -30,7 +30,7 @@ interface Document {
   readonly components: { readonly schemas: Readonly<Record<string, object>> };
 }
 
-export interface Given {
+interface Given {
   readonly params?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;
@@ -39,7 +39,7 @@ export interface Given {
 export interface Client {
   readonly operations: readonly Operation[];
   /** Calls an operation; throws if the answer is not as the document says. */
-  call(id: string, given?: Given, token?: string | null): Promise<Answered>;
+  readonly call: (id: string, given?: Given, token?: string | null) => Promise<Answered>;
 }
 
 const document = JSON.parse(textOf('schema/openapi.json')) as Document;
