@@ -2,11 +2,13 @@
  * Erases messages by their ids: what is personal in the row, the dead letter, kept contents, the search index and events that wait to be
  * read. A message that has not ended is left alone: to erase its content would be to lose it without a word.
  */
-import { contentOf, intakeJobOf, type ContentTools } from './content.ts';
+import type { MessageLimits } from '../message/message.ts';
 import { jobIdOf } from '../queue/jobs.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { LedgerRow, LedgerState } from '../queue/ledger/ledger.ts';
 import type { OpenQueues } from '../queue/open.ts';
+import { intakeJob } from '../queue/waiting.ts';
+import { contentOf } from './content.ts';
 
 export type Erased =
   | { readonly id: string; readonly kind: 'erased' }
@@ -14,34 +16,33 @@ export type Erased =
   /** Cancel it first, or resolve it if it is `held`. */
   | { readonly id: string; readonly kind: 'not-settled'; readonly state: LedgerState };
 
-interface EraseTools extends ContentTools {
-  readonly open: ContentTools['open'] & Pick<OpenQueues, 'erase'>;
-}
-
 /** One result for each id, in order. */
-export async function eraseMessages(ids: readonly string[], tools: EraseTools): Promise<readonly Erased[]> {
+export async function eraseMessages(
+  ids: readonly string[],
+  open: OpenQueues,
+  limits: MessageLimits,
+): Promise<readonly Erased[]> {
   const results: Erased[] = [];
   const erased: string[] = [];
   for (const id of ids) {
-    const row = await tools.open.ledger.read(id);
-    const result: Erased = row === null ? { id, kind: 'not-found' } : await eraseOne(row, tools);
+    const row = await open.ledger.read(id);
+    const result: Erased = row === null ? { id, kind: 'not-found' } : await eraseOne(row, open, limits);
     results.push(result);
     if (result.kind === 'erased') erased.push(id);
   }
-  if (erased.length > 0) await tools.open.erase.events(new Set(erased));
+  if (erased.length > 0) await open.erase.events(new Set(erased));
   return results;
 }
 
-async function eraseOne(row: LedgerRow, tools: EraseTools): Promise<Erased> {
+async function eraseOne(row: LedgerRow, open: OpenQueues, limits: MessageLimits): Promise<Erased> {
   const { id } = row;
-  const { open } = tools;
-  const content = await contentOf(id, tools);
+  const content = await contentOf(id, open, limits);
   const answer = await open.erase.row(row);
   if (answer === 'unknown') return { id, kind: 'not-found' };
   if (answer !== 'erased') return { id, kind: 'not-settled', state: answer };
   // A cancelled message stays in its queue until its time; the worker would only drop it there.
   if (row.connector !== null) await open.jobs.discard(open.lanes.queue(row.connector), jobIdOf(id), null);
-  const job = await intakeJobOf(id, open);
+  const job = await intakeJob(open, id);
   if (job !== null) await open.jobs.discard(open.intake, String(job.id), null);
   if (content !== null) await open.contents.release(id, refsOf(content.message));
   return { id, kind: 'erased' };

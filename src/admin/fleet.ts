@@ -1,6 +1,7 @@
 /** The state of the whole fleet as one value, for metrics: read from Redis at once, in bounded steps, by one process for all. */
 import type { OpenQueues } from '../queue/open.ts';
 import type { LedgerTotals, ServerCondition } from '../queue/fleet.ts';
+import type { EventTotals } from '../queue/journal/events.ts';
 import type { QuotaKind } from '../queue/lanes/quota.ts';
 import type { LaneSurvey } from '../queue/lanes/survey.ts';
 import { waitReasons, type WaitReason } from '../queue/lanes/wait-reasons.ts';
@@ -29,6 +30,8 @@ export interface FleetSnapshot extends LedgerTotals {
   readonly lanes: readonly LaneState[];
   /** Those that were left out, and those that cannot be read. */
   readonly omitted: number;
+  /** Of events: memory, how many wait to be read, and how many were dropped since ever. */
+  readonly events: EventTotals;
   /** null if this user may not ask. */
   readonly servers: ServerCondition | null;
 }
@@ -56,12 +59,13 @@ export async function readFleet(
 ): Promise<FleetSnapshot> {
   const limits = new Map(senders.map(({ id, limits }) => [id, limits]));
   const known = (await open.lanes.known()).filter((id) => connectorId.test(id));
-  const [intake, totals, workers, servers, found] = await Promise.all([
+  const [intake, totals, workers, servers, found, events] = await Promise.all([
     intakeCounts().catch(() => null),
     open.totals(),
     open.presence.count(),
     open.condition(),
     open.lanes.survey(known),
+    open.events.totals(),
   ]);
   const lanes = found.filter((lane) => lane !== null);
   // A lane outlives its connector; without messages it does not matter.
@@ -73,6 +77,7 @@ export async function readFleet(
     intake,
     workers,
     servers,
+    events,
     due: (intake?.waiting ?? 0) + shown.reduce((sum, { due }) => sum + due, 0),
     setAside: shown.reduce((sum, { setAside }) => sum + setAside, 0),
     oldestWaitingAt: Number.isFinite(oldest) ? oldest : null,

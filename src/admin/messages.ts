@@ -7,9 +7,8 @@ import type { Counters } from '../queue/journal/stats.ts';
 import type { LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import type { MessageLimits } from '../message/message.ts';
 import type { OpenQueues } from '../queue/open.ts';
-import type { RedisClient } from '../queue/redis/connection.ts';
 import type { MessageQuery } from '../queue/search/search.ts';
-import { contentOf, resend, type MessageContent, type Resent } from './content.ts';
+import { contentOf, type MessageContent } from './content.ts';
 import { eraseMessages, type Erased } from './erase.ts';
 
 /** A row of a list. Times in ms since the epoch. */
@@ -51,8 +50,6 @@ export interface Seen {
   messages(query: MessageQuery): Promise<MessagePage>;
   /** What is still there of a message's content; null if nothing is. */
   contentOf(id: string): Promise<MessageContent | null>;
-  /** Sends it once more, as a new message. Rejects with `message-invalid`, `attachment-missing` or `redis-full`. */
-  resend(id: string, now: number): Promise<Resent>;
   /** Erases what is personal of messages that have ended; their rows stay, without it. One result for each id. */
   erase(ids: readonly string[]): Promise<readonly Erased[]>;
   /** What happened, for consumers that register. */
@@ -61,13 +58,11 @@ export interface Seen {
   readonly counters: Counters;
 }
 
-export function seenOf(redis: RedisClient, open: OpenQueues, limits: MessageLimits): Seen {
+export function seenOf(open: OpenQueues, limits: MessageLimits): Seen {
   const { find, events, counters } = open;
-  const tools = { redis, open, limits };
   return {
-    contentOf: (id) => contentOf(id, tools),
-    resend: (id, now) => resend(id, now, tools),
-    erase: (ids) => eraseMessages(ids, tools),
+    contentOf: (id) => contentOf(id, open, limits),
+    erase: (ids) => eraseMessages(ids, open, limits),
     events,
     counters,
     async messages(query) {

@@ -26,7 +26,8 @@ import { createSelections, previewDeadLetters, selectionMs, type BulkAsked, type
 import { createDeadlines } from './deadlines.ts';
 import { actOn, letterActions, type LetterActions } from './letter-actions.ts';
 import type { ActionAnswer } from './message-actions.ts';
-import { again, messageContent, readActions } from './message-content.ts';
+import { again, contentOf } from './content.ts';
+import { readActions } from './read-actions.ts';
 import { createOperations, type LetterResult, type Operation, type Operations } from './operations.ts';
 import { runOperation, runOperations, type RunnerOptions } from './operation-runner.ts';
 import { createRoutes } from './routes.ts';
@@ -123,9 +124,9 @@ export async function openOperator({
   const operations = createOperations(redis, keys);
   const selections = createSelections(redis, keys);
   const connectorTools = { lanes, quota, deadlines: createDeadlines(redis, shards) };
-  const contentOf = async (id: string): Promise<OutboundMessage | null> => {
-    const message = await messageContent(id, open, limits);
-    return message === null ? null : again(id, message);
+  const contentAgain = async (id: string): Promise<OutboundMessage | null> => {
+    const content = await contentOf(id, open, limits);
+    return content === null ? null : again(id, content.message);
   };
   const intakeCounts = async (): Promise<NonNullable<FleetSnapshot['intake']>> => {
     const counts = await intake.getJobCounts('wait', 'prioritized', 'delayed', 'active');
@@ -137,7 +138,7 @@ export async function openOperator({
     deadLetters,
     quota,
     tokenRate: open.tokenRate,
-    ...seenOf(redis, open, limits),
+    ...seenOf(open, limits),
     reservePercent,
     room: () => open.room(reservePercent),
 
@@ -148,7 +149,11 @@ export async function openOperator({
     ...letters,
 
     as: (actor, config) =>
-      createActions({ ...letters, open, audit, operations, selections, deadLetters, limits, contentOf }, actor, config),
+      createActions(
+        { ...letters, open, audit, operations, selections, deadLetters, limits, contentOf: contentAgain },
+        actor,
+        config,
+      ),
     audit,
     connectors: (config, asked) => listConnectors(connectorTools, config, asked, Date.now()),
     connector: (config, id) => readConnector(connectorTools, config, id, Date.now()),
@@ -170,7 +175,7 @@ export async function openOperator({
       else await runOperation(only, options);
     },
 
-    content: (id) => messageContent(id, open, limits),
+    content: async (id) => (await contentOf(id, open, limits))?.message ?? null,
     actions: (id) => readActions(id, open),
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),

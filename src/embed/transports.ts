@@ -3,13 +3,14 @@ import { unreachable } from '../errors.ts';
 import type { ConnectorConfig } from '../config/config.ts';
 import { sends } from '../routing/connector.ts';
 import type { LeaseProvider } from '../transport/smtp/lease-provider.ts';
-import type { Transport } from '../transport/transport.ts';
+import type { TokenListener, Transport } from '../transport/transport.ts';
 
 /** null for a connector that only receives. Opens no connection. Without leases it may connect as if it were alone. */
 export type BuildTransport = (
   connector: ConnectorConfig,
   hostname: string,
   leases?: LeaseProvider | null,
+  onToken?: TokenListener,
 ) => Transport | null;
 
 /**
@@ -20,7 +21,7 @@ export async function loadTransports(connectors: readonly ConnectorConfig[]): Pr
   const kinds = new Set(connectors.map(({ transport }) => transport?.kind));
   const smtp = kinds.has('smtp') ? await import('../transport/smtp/smtp.ts') : null;
   const graph = kinds.has('graph') ? await import('../transport/graph/graph.ts') : null;
-  return ({ transport, limits, direction, addresses }, hostname, leases = null) => {
+  return ({ transport, limits, direction, addresses }, hostname, leases = null, onToken) => {
     if (transport === null || !sends(direction)) return null;
     const maxConnections = limits.concurrency;
     switch (transport.kind) {
@@ -30,13 +31,14 @@ export async function loadTransports(connectors: readonly ConnectorConfig[]): Pr
           hostname,
           maxConnections,
           leases,
+          onToken,
           serverLimits: {
             recipientsPerTransaction: limits.recipientsPerMessage ?? null,
             messagesPerSession: limits.messagesPerSession ?? null,
           },
         });
       case 'graph':
-        return graph!.createGraphTransport({ settings: transport.graph, maxConnections, addresses });
+        return graph!.createGraphTransport({ settings: transport.graph, maxConnections, addresses, onToken });
       default:
         return unreachable(transport);
     }

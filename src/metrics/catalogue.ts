@@ -73,6 +73,11 @@ export const workerMetrics = {
   messages_duplicate_total: { type: 'counter', labels: none, help: 'Messages whose id was in use.' },
   messages_held_total: { type: 'counter', labels: none, help: 'Messages that began to wait for an operator.' },
   connector_faults_total: { type: 'counter', labels: ['fault'], help: 'Faults of connectors; each pauses a lane.' },
+  token_requests_total: {
+    type: 'counter',
+    labels: ['provider', 'outcome'],
+    help: 'Requests for access tokens, by what they came to: `ok`, or a fault.',
+  },
   errors_total: { type: 'counter', labels: none, help: 'Unexpected errors; the work is repeated.' },
   attempt_duration_seconds: {
     type: 'histogram',
@@ -190,6 +195,13 @@ export const fleetMetrics = {
     type: 'gauge',
     labels: ['connector'],
     help: 'End of the certificate, or of the day that `expires` gives; the next 100.',
+  },
+  events_bytes: { type: 'gauge', labels: none, help: 'Memory of events that a consumer has not read.' },
+  events_unread: { type: 'gauge', labels: none, help: 'Events that a consumer has not read.' },
+  events_dropped_total: {
+    type: 'counter',
+    labels: none,
+    help: 'Events that were dropped before every consumer had read them, since ever.',
   },
   redis_memory_used_bytes: { type: 'gauge', labels: none, help: 'Memory of the fullest Redis master.' },
   redis_memory_max_bytes: { type: 'gauge', labels: none, help: 'Its maxmemory; 0 is none.' },

@@ -64,6 +64,10 @@ function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
   if (snapshot.firstDeadlineAt !== null) meters.next_deadline_seconds.set((snapshot.firstDeadlineAt - now) / 1_000);
   for (const [reason, count] of snapshot.waitingFor) meters.connectors.set({ waiting_for: reason }, count);
   for (const fault of faultClasses) meters.connectors_with_fault.set({ fault }, snapshot.faults.get(fault) ?? 0);
+  const { bytes, entries, dropped } = snapshot.events;
+  meters.events_bytes.set(bytes);
+  meters.events_unread.set(entries);
+  meters.events_dropped_total.inc(dropped);
   if (snapshot.servers === null) return;
   const { usedBytes, maxBytes, aofOk, replicas } = snapshot.servers;
   meters.redis_memory_used_bytes.set(usedBytes);

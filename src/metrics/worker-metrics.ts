@@ -35,6 +35,7 @@ const known = {
   reason: ['rejected', 'expired', 'no-route', 'invalid-message', 'too-large', 'uncertain', 'stalled'],
   rule: ['exact', 'domain', 'default', 'via'],
   fault: faultClasses,
+  token: ['ok', ...faultClasses],
   priority: ['high', 'normal', 'low'],
 } as const;
 
@@ -85,6 +86,11 @@ export function createWorkerMetrics({ registry, transportOf }: WorkerMetricsOpti
           return meters.messages_held_total.inc();
         case 'connector-fault':
           return meters.connector_faults_total.inc({ fault: oneOf(known.fault, event.fault) });
+        case 'token':
+          return meters.token_requests_total.inc({
+            provider: event.provider,
+            outcome: oneOf(known.token, event.outcome),
+          });
         case 'error':
           return meters.errors_total.inc();
         default:

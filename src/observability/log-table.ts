@@ -154,6 +154,7 @@ export const logTable: LogTable = {
   },
   'dead-letters-trimmed': { level: 'info', text: 'dead letters above the limits removed', fields: ['count'] },
   'contents-trimmed': { level: 'debug', text: 'unused contents removed', fields: ['count'] },
+  token: { level: 'debug', text: 'access token requested', fields: ['connector', 'provider', 'outcome'] },
   'events-dropped': { level: 'warn', text: 'events dropped that a consumer had not read', fields: ['count'] },
   error: { level: 'error', text: 'unexpected error; the work will be repeated', fields: ['id', 'where', 'detail'] },
 };

@@ -34,11 +34,8 @@ import {
 import { createQuota, type Quota } from './lanes/quota.ts';
 import { openExchange } from './lanes/turn.ts';
 import { createDayNotes } from './journal/days.ts';
-import { createEventLog, type EventLog } from './journal/events.ts';
-import { defaultIndex, type IndexSettings } from './journal/index-entries.ts';
+import type { IndexSettings } from './journal/index-entries.ts';
 import { createNotes, plainNotes, type Notes } from './journal/notes.ts';
-import { createCounters, type Counters } from './journal/stats.ts';
-import { createUpkeep, type Upkeep } from './journal/upkeep.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
@@ -48,8 +45,7 @@ import { blockingOf, type RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
-import { createErasure, type Erasure } from './search/erasure.ts';
-import { createSearch, type FindMessages } from './search/search.ts';
+import { openSeen, type Seen } from './search/seen.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
@@ -64,7 +60,7 @@ export interface ShardView {
   readonly recoverStalled: (connectorId: string, stalledMs: number) => Promise<void>;
 }
 
-export interface OpenQueues extends Callers {
+export interface OpenQueues extends Callers, Seen {
   readonly keys: HomeKeys;
   readonly shards: Shards;
   readonly views: readonly ShardView[];
@@ -80,14 +76,6 @@ export interface OpenQueues extends Callers {
   readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
   readonly room: (reservePercent?: number) => Promise<RoomAnswer>;
-  /** Finds messages. */
-  readonly find: FindMessages;
-  readonly erase: Erasure;
-  /** What happened, for webhooks, live views and others. */
-  readonly events: EventLog;
-  /** Counts of five minutes. */
-  readonly counters: Counters;
-  readonly upkeep: Upkeep;
   /** For metrics: of all shards, and of all servers. */
   readonly totals: () => Promise<LedgerTotals>;
   readonly condition: () => Promise<ServerCondition | null>;
@@ -168,7 +156,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const own = rowsAndLanes(redis, shards, shared, retentionMs, runIn, notes);
   return {
     ...own,
-    ...seenIn(redis, shards, own.ledger, options),
+    ...openSeen(redis, shards, own.ledger, prefix, options.searched ?? index),
     keys: home,
     shards,
     views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes)),
@@ -256,21 +244,6 @@ function rowsAndLanes(
     ledger,
     lanes: createLanes(redis, shards, queues, { ledger, location }, runIn, notes),
     deadLetters: createDeadLetters(redis, shards),
-  };
-}
-
-function seenIn(
-  redis: RedisClient,
-  shards: Shards,
-  ledger: Ledger,
-  { prefix, index, searched = index ?? (() => defaultIndex) }: OpenOptions,
-): Pick<OpenQueues, 'find' | 'erase' | 'events' | 'counters' | 'upkeep'> {
-  return {
-    erase: createErasure(redis, shards, prefix),
-    find: createSearch({ redis, shards, ledger, salt: prefix, index: searched }),
-    events: createEventLog(redis, shards),
-    counters: createCounters(redis, shards),
-    upkeep: createUpkeep(redis, shards),
   };
 }
 

@@ -114,6 +114,9 @@ export interface Reservation {
 }
 
 /** One connector's way to send. Never throws: every result is an Outcome. */
+/** Told of each request for an access token that has ended: `ok`, or the fault. */
+export type TokenListener = (provider: 'microsoft' | 'google', outcome: 'ok' | FaultClass) => void;
+
 export interface Transport {
   /** For logs and tables: `smtp`, `graph`, `recording`, or a word of its author's. */
   readonly kind: string;

@@ -3,7 +3,7 @@
  * Fields carry ids, counts, codes and replies; never a body, a subject, a secret, or a list of recipients.
  */
 import type { Issue } from '../errors.ts';
-import type { Verification } from '../transport/transport.ts';
+import type { FaultClass, Verification } from '../transport/transport.ts';
 import type { Priority } from '../message/message.ts';
 import type { DeadReason } from '../queue/ledger/dead-letters.ts';
 import type { LedgerState } from '../queue/ledger/ledger.ts';
@@ -130,6 +130,13 @@ export type WorkerEvent =
   | (Concurrency & { readonly event: 'concurrency-raised' })
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
   | { readonly event: 'handed-back'; readonly id: string; readonly connector: string; readonly why: string }
+  /** A request for an access token has ended: `ok`, or the fault. */
+  | {
+      readonly event: 'token';
+      readonly connector: string;
+      readonly provider: 'microsoft' | 'google';
+      readonly outcome: 'ok' | FaultClass;
+    }
   | { readonly event: 'error'; readonly id: string | null; readonly where: string; readonly detail: string }
   | { readonly event: 'lane-orphaned'; readonly connector: string; readonly waiting: number; readonly rerouted: number }
   | { readonly event: 'dead-letters-trimmed'; readonly count: number }

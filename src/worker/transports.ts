@@ -2,7 +2,8 @@
 import type { Sessions } from '../queue/sessions/leases.ts';
 import { createRegistry, type TransportRegistry } from '../transport/registry.ts';
 import type { LeaseProvider } from '../transport/smtp/lease-provider.ts';
-import type { Transport } from '../transport/transport.ts';
+import type { TokenListener, Transport } from '../transport/transport.ts';
+import type { Listener } from './events.ts';
 import type { ConnectorConfig } from './settings.ts';
 
 export interface TransportContext {
@@ -10,6 +11,8 @@ export interface TransportContext {
   readonly hostname: string;
   /** As many sessions as the connector may have, over all workers. A transport without connections need not take any. */
   readonly leases: LeaseProvider;
+  /** To be told of requests for access tokens, for metrics. */
+  readonly onToken: TokenListener;
 }
 
 /** Makes the transport of a connector, and opens no connection. Null: this process cannot send for it. */
@@ -21,11 +24,13 @@ export function createTransports(
   /** undefined: this process does not know the connector, or it never sends. */
   senderOf: (connectorId: string) => ConnectorConfig | undefined,
   hostname: () => string,
+  emit: Listener,
 ): TransportRegistry {
   return createRegistry((id) => {
     const connector = senderOf(id);
     if (connector === undefined) return null;
     const leases = sessions.of(id, connector.limits.concurrency);
-    return create(connector, { hostname: hostname(), leases });
+    const onToken: TokenListener = (provider, outcome) => emit({ event: 'token', connector: id, provider, outcome });
+    return create(connector, { hostname: hostname(), leases, onToken });
   });
 }

@@ -191,7 +191,6 @@ function buildParts(options: WorkerOptions) {
   let configuredAt = now();
   const retentionMs = (): number => routing.config.retention.ledgerMs;
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
-
   const limits = (): MessageLimits => routing.config.message;
   const index = () => routing.config.index ?? defaultIndex;
   const open = openQueues(redis, { ...options.redis, retentionMs, limits, index, worker: options.name });
@@ -199,8 +198,7 @@ function buildParts(options: WorkerOptions) {
   const gate = createFormatGate(open.form, emit);
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
   const hostname = (): string => routing.config.hostname ?? '';
-  const transports = createTransports(options.createTransport, sessions, connectorOf, hostname);
-
+  const transports = createTransports(options.createTransport, sessions, connectorOf, hostname, emit);
   const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs, contentMs: contentMsOf(() => routing) };
   const laneTools: LaneTools = {
     ...ledgerTools,

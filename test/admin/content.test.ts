@@ -34,7 +34,7 @@ async function sent(contentMs: number) {
 test('nothing is kept of a sent message unless it is configured', async () => {
   const { operator } = await sent(0);
   expect(await operator.contentOf('m')).toBeNull();
-  expect(await operator.resend('m', Date.now())).toEqual({ kind: 'no-content' });
+  expect((await operator.actions('m'))!.find(({ action }) => action === 'resend')!.allowed).toBe(false);
 });
 
 test('what is kept of a sent message can be seen, and sent again under a new id to the same recipients', async () => {
@@ -42,8 +42,9 @@ test('what is kept of a sent message can be seen, and sent again under a new id 
   const content = (await operator.contentOf('m'))!;
   expect(content.where).toBe('kept');
   expect(content.message).toMatchObject({ subject: 'An offer', text: 'the text', envelope: { to: message.to } });
-  const again = await operator.resend('m', Date.now());
-  if (again.kind !== 'resent') throw new Error(again.kind);
+  expect((await operator.actions('m'))!.find(({ action }) => action === 'resend')!.allowed).toBe(true);
+  const actions = operator.as({ by: 'test', through: 'cli', client: null }, { ...keeping(0), connectors: [] });
+  const again = (await actions.resend('m', (another) => producer.send(another)))!;
   await until(async () => (await producer.status(again.id))?.state === 'sent', { what: 'it to be sent again' });
   const [first, second] = worker.recorded('relay').mails;
   expect(second!.envelope.to).toEqual(first!.envelope.to);

@@ -252,6 +252,7 @@ const nothing: FleetSnapshot = {
   faults: new Map(),
   lanes: [],
   omitted: 0,
+  events: { bytes: 0, entries: 0, dropped: 0 },
   servers: null,
 };
 

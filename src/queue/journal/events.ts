@@ -31,7 +31,7 @@ interface Consumer {
   readonly leaseMs: number | null;
 }
 
-interface EventTotals {
+export interface EventTotals {
   readonly bytes: number;
   readonly entries: number;
   /** Since ever. */

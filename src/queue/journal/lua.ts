@@ -16,17 +16,17 @@ const connectorSlotSeconds = 25 * 3_600;
 const maxEventRecipientsBytes = 16_384;
 
 /**
- * Needs `now` and `tally`, those of messages also `later`, and nothing of a script's own inputs; the two below need this. Every key is in the shard of
+ * Needs `now`; what counts also `tally`, what is of messages also `later`, and nothing of a script's own inputs; the two below need this. Every key is in the shard of
  * `unsettled`.
  *
  * - `journalRow(unsettled, id, note, isNew, entry, fields)`: a message has entered its lane, as a new one or again.
  * - `journalResult(unsettled, rowKey, id, note, isNew, n, state, entry, recipients, reason, answer)`: a result was written.
  * - `journalFault(faults, fault, reply, pauseMs, count)`: a fault of a connector began a pause.
  * - `journalEvent(prefix, kind, …)`: something else happened.
- * - `journalCount(prefix, kind, soon, connector)`: it is counted, too.
+ * - `journalPause(kind, pause, by, reason, till)`: an operator has held or released a lane.
  */
 export const luaJournal = `
-local journalWants, journalSlot = {}, nil
+local journalWants = {}
 local function journalWanted(prefix, kind)
   local wants = journalWants[prefix]
   if wants == nil then
@@ -39,6 +39,11 @@ local function journalEvent(prefix, kind, ...)
   if not journalWanted(prefix, kind) then return end
   redis.call('XADD', prefix .. ':events', '*', 't', kind, 'at', string.format('%.0f', now), ...)
 end
+`;
+
+/** `journalCount(prefix, kind, soon, connector)`. */
+export const luaJournalCount = `
+local journalSlot = nil
 local function journalCount(prefix, kind, soon, connector)
   if not journalSlot then journalSlot = string.format(':stats:%.0f', now - now % ${slotMs}) end
   local key = prefix .. journalSlot
@@ -104,5 +109,13 @@ local function journalFault(faults, fault, reply, pauseMs, count)
   local prefix, connector = string.match(faults, '^(.*):connector:(.*)$')
   journalCount(prefix, 'fault', '0', connector)
   journalEvent(prefix, 'connector.fault', 'c', connector, '.fault', fault, '.reply', reply, '.pauseMs', pauseMs, '.faults', count)
+end
+`;
+
+/** `pause` is the key of the connector's pause. */
+export const luaJournalPause = `
+local function journalPause(kind, pause, by, reason, till)
+  local prefix, connector = string.match(pause, '^(.*):connector:(.*):pause$')
+  journalEvent(prefix, kind, 'c', connector, '.by', by, '.reason', reason, '.until', till)
 end
 `;

@@ -2,7 +2,7 @@
 import { run } from '../lua/script.ts';
 import type { Attributions } from './attribution.ts';
 import type { LaneContext } from './context.ts';
-import { pauseKeysOf, readPause, writePause, type LanePause, type NewPause } from './pause.ts';
+import { endPauseScript, pauseKeysOf, readPause, writePause, type LanePause, type NewPause } from './pause.ts';
 import { bullmqRateOf } from './rate.ts';
 import type { ReadyLanes } from './ready.ts';
 import { faultScript, limitsScript } from './scripts.ts';
@@ -124,7 +124,7 @@ export function createLaneControls(
     async resume(connectorId) {
       const ended = await readPause(redis, pauseKeys(connectorId));
       await queue(connectorId).resume();
-      await redis.del(shardKeys(connectorId).connectorPause(connectorId));
+      await run(redis, endPauseScript, { keys: { pause: shardKeys(connectorId).connectorPause(connectorId) } });
       await clearFaults(connectorId);
       await refresh(connectorId, 'sooner', true);
       return ended;

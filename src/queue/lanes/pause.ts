@@ -1,5 +1,6 @@
 /** An operator's pause of a lane: who, why, and until when. Its end is a time in Redis, so it holds although no process watches it. */
 import { luaPausedUntil, metaFields } from '../bullmq/layout.ts';
+import { luaJournal, luaJournalPause } from '../journal/lua.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
@@ -40,14 +41,25 @@ end
 /** One step, so that of two pauses at once one stands whole. The field of BullMQ says until when. → the pause that stood before, the new one. @lua */
 export const pauseScript = script(
   { keys: ['meta', 'pause'], args: ['by', 'reason', 'forMs'], allowOom: true },
-  /* lua */ `${luaNow}${luaPausedUntil}${luaPauseNote}
+  /* lua */ `${luaNow}${luaPausedUntil}${luaPauseNote}${luaJournal}${luaJournalPause}
 local before = pauseNote(meta, pause)
 local till = forMs ~= '' and string.format('%.0f', now + forMs) or ''
 redis.call('HSET', meta, '${metaFields.paused}', till == '' and '1' or till)
 redis.call('DEL', pause)
 redis.call('HSET', pause, 'by', by, 'reason', reason, 'at', string.format('%.0f', now), 'until', till)
 if till ~= '' then redis.call('PEXPIRE', pause, forMs) end
+journalPause('connector.paused', pause, by, reason, till)
 return { before, pauseNote(meta, pause) }
+`,
+);
+
+/** Forgets the note of a pause that has ended. */
+export const endPauseScript = script(
+  { keys: ['pause'], allowOom: true },
+  /* lua */ `${luaNow}${luaJournal}${luaJournalPause}
+local note = redis.call('HMGET', pause, 'by', 'reason')
+redis.call('DEL', pause)
+journalPause('connector.resumed', pause, note[1] or '', note[2] or '', '')
 `,
 );
 

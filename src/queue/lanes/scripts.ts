@@ -1,7 +1,7 @@
 /** The Lua of the `ready` set: which lanes may have something to do, and from when. */
 import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaSetLimits, luaWaiting } from '../bullmq/layout.ts';
 import { luaWriteRow } from '../ledger/scripts.ts';
-import { luaJournal, luaJournalFault } from '../journal/lua.ts';
+import { luaJournal, luaJournalCount, luaJournalFault } from '../journal/lua.ts';
 import { lua, luaNow, script } from '../lua/script.ts';
 import { luaMemo, luaOnce } from '../lua/turn.ts';
 import { luaDecrease, luaInForce } from '../lua/adaptive-concurrency.ts';
@@ -181,7 +181,7 @@ export const faultScript = script(
     ],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaTally}${luaJournal}${luaJournalFault}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaOwnShare}${luaLearnedRate}${luaLearn}${luaWithLearned}
+  /* lua */ `${luaNow}${luaTally}${luaJournal}${luaJournalCount}${luaJournalFault}${luaDecrease}${luaWaiting}${luaLimitsOf}${luaSetLimits}${luaHold}${luaOwnShare}${luaLearnedRate}${luaLearn}${luaWithLearned}
 local rate = learnedRate(refusals, stats)
 local running = redis.call('HMGET', faults, 'until', 'faults')
 local till = tonumber(running[1] or '0')

@@ -10,7 +10,7 @@ import {
 } from '../bullmq/job-moves.ts';
 import { luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
-import { luaJournal, luaJournalMessage, luaJournalResult, luaJournalRow } from '../journal/lua.ts';
+import { luaJournal, luaJournalCount, luaJournalMessage, luaJournalResult, luaJournalRow } from '../journal/lua.ts';
 import { fenceScript } from '../ledger/scripts.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
 import { createExchange } from '../lua/exchange.ts';
@@ -52,6 +52,7 @@ const shared: readonly string[] = [
   luaEndJob,
   luaPromoteDelayed,
   luaJournal,
+  luaJournalCount,
   luaJournalMessage,
   luaJournalRow,
   luaJournalResult,

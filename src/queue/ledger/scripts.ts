@@ -1,7 +1,7 @@
 /** The ledger's Lua: each script is one atomic step of a message's life. */
 import { luaLimitsOf } from '../bullmq/layout.ts';
 import { luaIncrease } from '../lua/adaptive-concurrency.ts';
-import { luaJournal, luaJournalMessage, luaJournalResult, luaJournalRow } from '../journal/lua.ts';
+import { luaJournal, luaJournalCount, luaJournalMessage, luaJournalResult, luaJournalRow } from '../journal/lua.ts';
 import { luaNow, script } from '../lua/script.ts';
 import { luaTally } from '../lua/tally.ts';
 import { luaLater, luaMemo } from '../lua/turn.ts';
@@ -23,7 +23,7 @@ local terminal = { sent = true, partial = true, dead = true, cancelled = true }
  * `writeRow(state, recipients)`: of a row that is there already, or nil. One that waits to be routed again keeps its recipients
  * and history. Needs `now`, `rowKey`, `unsettled`, `id`, `deadline`, `entry`, `journal` and `fields`.
  */
-export const luaWriteRow = `${luaLater}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalRow}${luaNote}
+export const luaWriteRow = `${luaLater}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalRow}${luaNote}
 local function writeRow(state, recipients)
   if not state then
     redis.call('HSET', rowKey, 'state', 'queued', 'n', 1, 'h1', entry, unpack(fields))
@@ -81,7 +81,7 @@ export const fenceScript = script(
     seldom: ['waitReason'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalRow}${luaJournalResult}${luaNote}${luaTerminal}${luaLimitsOf}
+  /* lua */ `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalRow}${luaJournalResult}${luaNote}${luaTerminal}${luaLimitsOf}
 if memo.valueOf(lock) ~= token then return 'lost' end
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'attempts')
 if row[1] and (terminal[row[1]] or row[1] == 'held') then return row[1] end
@@ -160,7 +160,7 @@ local function attribute(begun)
 end
 `;
 
-export const luaSettle = `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
+export const luaSettle = `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}${luaIncrease}${luaAttribute}
 local function settle()
   local row = redis.call('HMGET', rowKey, 'state', 'open', 'n', 'aside', 'begun')
   if row[1] and token ~= '' then
@@ -228,7 +228,7 @@ return settle()
 /** `inIntake` says whether the message's job is there (1/0). A message that reached a recipient stays. */
 export const cancelScript = script(
   { keys: ['rowKey', 'unsettled'], args: ['id', 'at', 'retentionMs', 'entry', 'inIntake', 'journal'], allowOom: true },
-  /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}
+  /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'recipients')
 if not row[1] and inIntake ~= '1' then return 'unknown' end
 if row[1] then
@@ -258,7 +258,7 @@ export const releaseScript = script(
     moreArgs: 'from',
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalMessage}${luaJournalResult}${luaNote}
+  /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalResult}${luaNote}
 local row = redis.call('HMGET', rowKey, 'state', 'routed', 'recipients')
 local again = row[1] == 'queued' and row[2] == ''
 if row[1] and not again then

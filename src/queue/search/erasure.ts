@@ -89,3 +89,9 @@ async function removeEvents(redis: RedisClient, events: string, ids: ReadonlySet
     from = `(${found.at(-1)![0]}`;
   }
 }
+
+/** In whichever shard the message was sent. */
+export async function readKept(redis: RedisClient, { all }: Shards, id: string): Promise<string | null> {
+  const found = await Promise.all(all.map((keys) => redis.hget(keys.kept(id), 'data')));
+  return found.find((data) => data !== null) ?? null;
+}

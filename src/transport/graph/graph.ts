@@ -15,7 +15,7 @@ import { outcomeOf, settled } from './outcome.ts';
 import { planOf } from './plan.ts';
 import type { GraphSettings } from './settings.ts';
 import { submit } from './submit.ts';
-import type { Outcome, OutgoingMail, SendContext, Transport } from '../transport.ts';
+import type { Outcome, OutgoingMail, SendContext, TokenListener, Transport } from '../transport.ts';
 
 export interface GraphTransportOptions {
   readonly settings: GraphSettings;
@@ -25,6 +25,7 @@ export interface GraphTransportOptions {
   readonly addresses?: readonly string[];
   /** ms since the epoch. Default: the system's clock. */
   readonly now?: () => number;
+  readonly onToken?: TokenListener | undefined;
   /** Default: a timer. Resolves when the signal comes, too. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
@@ -34,7 +35,7 @@ const parkedDraftTimes = 5;
 
 /** Requests a token and connects when the first mail comes. */
 export function createGraphTransport(options: GraphTransportOptions): Transport {
-  const { settings, maxConnections, addresses = [], now = Date.now, sleep = defaultSleep } = options;
+  const { settings, maxConnections, addresses = [], now = Date.now, sleep = defaultSleep, onToken } = options;
   const { cloud, timeouts, tls, tenantId, clientId, credential } = settings;
   const { graphBaseUrl, authorityHost } = cloud;
   const identity = { tenantId, clientId, credential, authorityHost, ca: tls.ca, tokenMs: timeouts.tokenMs };
@@ -43,6 +44,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
     request: (signal) => requestToken(identity, scope, signal),
     timeoutMs: timeouts.tokenMs,
     now,
+    told: (outcome) => onToken?.('microsoft', outcome),
   });
   const ownSecrets = secretsOf(credential);
   const mask = createMask(() => [...ownSecrets, ...tokens.secrets]);

@@ -1,6 +1,7 @@
 /** The access token of one connector: requested once at a time, kept, renewed before it expires, discarded when it is refused. */
 import { abortable } from '../../async/abort.ts';
 import { withTimeout } from '../../async/timeout.ts';
+import type { FaultClass } from '../transport.ts';
 import type { Token } from './entra.ts';
 import { readTokenError, TokenFailure } from './entra-errors.ts';
 
@@ -19,6 +20,8 @@ export interface TokenSourceOptions {
   readonly timeoutMs: number;
   /** ms since the epoch. */
   readonly now: () => number;
+  /** Told of each request that has ended: `ok`, or the fault. */
+  readonly told?: ((outcome: 'ok' | FaultClass) => void) | undefined;
 }
 
 /** Tokens live for 60 to 90 minutes; one that expires while a request is on its way would be refused. */
@@ -27,7 +30,12 @@ const tooLateMs = 60_000;
 /** Neither a failing early renewal nor a short-lived token may cause a request per message. */
 const betweenEarlyMs = 60_000;
 
-export function createTokenSource({ request, timeoutMs, now }: TokenSourceOptions): TokenSource {
+export function createTokenSource({
+  request,
+  timeoutMs,
+  now,
+  told = () => undefined,
+}: TokenSourceOptions): TokenSource {
   let kept: Token | null = null;
   let refused: string | null = null;
   let running: Promise<Token> | null = null;
@@ -42,6 +50,16 @@ export function createTokenSource({ request, timeoutMs, now }: TokenSourceOption
         (token) => (kept = checked(token)),
         (error: unknown) => {
           throw readTokenError(error);
+        },
+      )
+      .then(
+        (token) => {
+          told('ok');
+          return token;
+        },
+        (error: unknown) => {
+          told(readTokenError(error).fault);
+          throw error;
         },
       )
       .finally(() => {

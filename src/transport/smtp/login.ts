@@ -5,7 +5,8 @@ import { SmtpFailure } from './failure.ts';
 import { requestToken, secretsOf } from '../oauth/entra.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
 import { googleSecrets, requestGoogleToken } from '../oauth/google.ts';
-import { createTokenSource, type TokenSource } from '../oauth/token-source.ts';
+import { createTokenSource, type TokenSource, type TokenSourceOptions } from '../oauth/token-source.ts';
+import type { TokenListener } from '../transport.ts';
 
 export interface Login {
   readonly user: string;
@@ -23,7 +24,7 @@ export interface Logins {
 }
 
 /** `now`: ms since the epoch. */
-export function createLogins(auth: SmtpAuth | null, now: () => number): Logins {
+export function createLogins(auth: SmtpAuth | null, now: () => number, onToken?: TokenListener): Logins {
   if (auth === null) return { next: () => Promise.resolve(null), refused: () => undefined, secrets: [] };
   const { user } = auth;
   if (auth.password !== undefined) {
@@ -31,7 +32,7 @@ export function createLogins(auth: SmtpAuth | null, now: () => number): Logins {
     return { next: () => Promise.resolve(login), refused: () => undefined, secrets: [auth.password] };
   }
   const { oauth2 } = auth;
-  const tokens = tokensOf(user, oauth2, now);
+  const tokens = tokensOf(user, oauth2, now, (outcome) => onToken?.(oauth2.provider, outcome));
   const ownSecrets =
     oauth2.provider === 'microsoft' ? secretsOf(oauth2.identity.credential) : googleSecrets(oauth2.grant);
   let last: string | null = null;
@@ -57,18 +58,25 @@ export function createLogins(auth: SmtpAuth | null, now: () => number): Logins {
   };
 }
 
-function tokensOf(user: string, oauth2: OAuthSettings, now: () => number): TokenSource {
+function tokensOf(
+  user: string,
+  oauth2: OAuthSettings,
+  now: () => number,
+  told: NonNullable<TokenSourceOptions['told']>,
+): TokenSource {
   if (oauth2.provider === 'microsoft') {
     const { identity, scope } = oauth2;
     return createTokenSource({
       request: (signal) => requestToken(identity, scope, signal),
       timeoutMs: identity.tokenMs,
       now,
+      told,
     });
   }
   return createTokenSource({
     request: (signal) => requestGoogleToken(oauth2, user, now(), signal),
     timeoutMs: oauth2.tokenMs,
     now,
+    told,
   });
 }

@@ -12,7 +12,7 @@ import { compileRules } from './reply-rules.ts';
 import { createServerLimits, type ConfiguredServerLimits } from './server-limits.ts';
 import { openSession, type SmtpSession } from './session.ts';
 import type { SmtpSettings } from './settings.ts';
-import type { Outcome, Transport } from '../transport.ts';
+import type { Outcome, Transport, TokenListener } from '../transport.ts';
 
 export interface SmtpTransportOptions {
   readonly settings: SmtpSettings;
@@ -22,6 +22,7 @@ export interface SmtpTransportOptions {
   readonly maxConnections: number;
   /** Counts the connections of all processes. Default: no other process connects. */
   readonly leases?: LeaseProvider | null;
+  readonly onToken?: TokenListener | undefined;
   /** ms since the epoch. Default: the system's clock. */
   readonly now?: () => number;
   /** Default: none but those that are found out. */
@@ -35,7 +36,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   const { settings, hostname, maxConnections, leases = null, now = Date.now, serverLimits = unlimited } = options;
   const { totalMs } = settings.timeouts;
   const rules = compileRules(settings.replyRules);
-  const logins = createLogins(settings.auth, now);
+  const logins = createLogins(settings.auth, now, options.onToken);
 
   const open = async (signal: AbortSignal, onSocket?: (socket: net.Socket) => void): Promise<SmtpSession> => {
     if (settings.security === 'none' && settings.auth !== null && !settings.allowInsecureAuth) {

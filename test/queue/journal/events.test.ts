@@ -165,3 +165,15 @@ test('faults and recoveries of connectors are told of and counted', async () => 
   );
   expect(own!.counts).toMatchObject({ sent: 1, fault: 1 });
 });
+
+test('a lane that an operator holds and releases is told of, with who and why', async () => {
+  const prefix = testPrefix();
+  const { lanes, events } = openQueues(testConnection(), { prefix, shards: shardCount() });
+  const start = await events.register('hooks', { wants: 'results', leaseMs: null });
+  await lanes.pause('relay', { by: 'ops', reason: 'maintenance', forMs: 60_000 });
+  await lanes.resume('relay');
+  expect((await events.read(start, now)).events).toMatchObject([
+    { type: 'connector.paused', connector: 'relay', data: { by: 'ops', reason: 'maintenance' } },
+    { type: 'connector.resumed', connector: 'relay', data: { by: 'ops', reason: 'maintenance' } },
+  ]);
+});
