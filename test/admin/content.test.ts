@@ -1,6 +1,7 @@
 /** Content that is kept of sent messages: as long as it is told, seen, sent again, and given up before new mail is refused. */
 import { expect, test } from 'vitest';
 import { openQueues } from '../../src/queue/open.ts';
+import { examine } from '../support/doctor.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
 import { shardCount, testConnection, testPrefix } from '../support/redis.ts';
 import { until } from '../../testkit/until.ts';
@@ -71,6 +72,20 @@ test('it ends with its time, and stored contents with it', async () => {
   await redis.del(keys.kept('m'));
   await redis.zadd(shards.home.contents, 1, ref);
   await until(async () => (await redis.exists(shards.home.content(ref))) === 0, { what: 'the content to go' });
+});
+
+test('the doctor takes what is kept for needed', async () => {
+  const { prefix, operator, worker } = await sent(3_600_000);
+  await worker.worker.stop();
+  const redis = testConnection();
+  const { shards } = openQueues(redis, { prefix, shards: shardCount() });
+  const [ref] = await redis.zrange(shards.home.contents, 0, '0');
+  // As if it was stored long ago.
+  await redis.zadd(shards.home.contents, 1, ref!);
+  expect(await examine(prefix)).toEqual([]);
+  await redis.del(...shards.all.map((keys) => keys.kept('m')));
+  expect((await examine(prefix)).length).toBeGreaterThan(0);
+  expect(await operator.contentOf('m')).toBeNull();
 });
 
 test('the content of a message that waits, and of one that died, can be seen too', async () => {

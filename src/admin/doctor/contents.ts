@@ -15,8 +15,8 @@ async function* suspectUnneeded(body: Body, { now, looked }: Examination): Async
   const keys = shards.home;
   const needed = async (id: string): Promise<boolean> => {
     if ((await redis.exists(keys.intakeJob(id))) > 0) return true;
-    const letters = await Promise.all(shards.all.map((each) => redis.exists(each.deadLetter(id))));
-    if (letters.includes(1)) return true;
+    const kept = await Promise.all(shards.all.map((each) => redis.exists(each.deadLetter(id), each.kept(id))));
+    if (kept.some((count) => count > 0)) return true;
     return unsettled((await ledger.read(id))?.state ?? null);
   };
   const needless = async (ref: string): Promise<boolean> => {
