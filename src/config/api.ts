@@ -1,4 +1,5 @@
 /** The `api` section: where `postlane serve` answers, to whom, and what each token may do; its schema, settings and rules. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { roles, scopes, type Scope } from './scopes.ts';
 import type { Path, Problem } from './issues.ts';
@@ -134,9 +135,31 @@ export function tokenMistakes(entry: unknown): string[] {
 /** Checks the data of the file; the schema reports invalid values itself. */
 export function apiProblems(section: unknown): Problem[] {
   if (typeof section !== 'object' || section === null) return [];
-  const { listen, tokens } = section as Record<string, unknown>;
+  const { listen, tls, tokens } = section as Record<string, unknown>;
   const list: unknown[] = Array.isArray(tokens) ? tokens : [];
-  return [...listenProblems(listen, list.length), ...sameProblems(list, 'id'), ...sameProblems(list, 'sha256')];
+  return [
+    ...listenProblems(listen, list.length),
+    ...keyProblems(tls),
+    ...sameProblems(list, 'id'),
+    ...sameProblems(list, 'sha256'),
+  ];
+}
+
+/** A certificate and a key of two pairs, as there are for a moment while both files are replaced. */
+function keyProblems(tls: unknown): Problem[] {
+  const { cert, key } = Object(tls) as { cert?: unknown; key?: unknown };
+  if (typeof cert !== 'string' || typeof key !== 'string' || !value.certificates.safeParse(cert).success) return [];
+  const problem = (message: string): Problem[] => [
+    { path: ['api', 'tls', 'key'], rule: 'certificate', message, on: 'value' },
+  ];
+  try {
+    const fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    return fits ? [] : problem('does not belong to the certificate in api.tls.cert');
+  } catch {
+    return value.privateKey.safeParse(key).success
+      ? problem('cannot be read; a key with a password is not supported')
+      : [];
+  }
 }
 
 function listenProblems(listen: unknown, count: number): Problem[] {

@@ -18,8 +18,8 @@ export const faultClasses = Object.keys(everyFault);
 
 export interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram';
-  /** `process`: every process has it. `worker`: each worker its own. `fleet`: one process for all. */
-  readonly scope: 'process' | 'worker' | 'fleet';
+  /** `process`: every process has it. `worker`: each worker its own. `http`: each that serves the HTTP API. `fleet`: one process for all. */
+  readonly scope: 'process' | 'worker' | 'http' | 'fleet';
   readonly labels: readonly string[];
   readonly help: string;
   /** Upper bounds. */
@@ -112,6 +112,20 @@ export const workerMetrics = {
     type: 'counter',
     labels: none,
     help: 'Connections to Redis that were lost or could not be made.',
+  },
+} as const satisfies Table;
+
+export const httpMetrics = {
+  http_requests_total: {
+    type: 'counter',
+    labels: ['route', 'status'],
+    help: 'Requests of the HTTP API that were answered, by the name of the operation and the class of the status.',
+  },
+  http_request_duration_seconds: {
+    type: 'histogram',
+    labels: none,
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    help: 'From the first byte of a request to the last of its answer; streams of events are left out.',
   },
 } as const satisfies Table;
 
@@ -216,5 +230,10 @@ export const namespace = 'postlane_';
 export function allMetrics(): readonly (Definition & { readonly name: string })[] {
   const of = (scope: Definition['scope'], table: Table) =>
     Object.entries(table).map(([name, definition]) => ({ name: `${namespace}${name}`, scope, ...definition }));
-  return [...of('process', processMetrics), ...of('worker', workerMetrics), ...of('fleet', fleetMetrics)];
+  return [
+    ...of('process', processMetrics),
+    ...of('worker', workerMetrics),
+    ...of('http', httpMetrics),
+    ...of('fleet', fleetMetrics),
+  ];
 }

@@ -6,6 +6,7 @@ import type { WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
 import { processMetrics } from './catalogue.ts';
 import { createFleetMetrics, type CredentialEnd } from './fleet-metrics.ts';
+import { createHttpMetrics } from './http-metrics.ts';
 import { metersOf } from './meters.ts';
 import { watchProcess } from './process-metrics.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
@@ -46,6 +47,7 @@ export function createMetrics({ version, worker, fleet, now = Date.now }: Metric
   const registry = new Registry();
   const showProcess = watchProcess(registry);
   const own = metersOf(processMetrics, registry);
+  let countRequest: ReturnType<typeof createHttpMetrics> | null = null;
   const counted = worker === null ? null : createWorkerMetrics({ registry, ...worker });
   const fleetMetrics = fleet === null ? null : createFleetMetrics(registry, fleet.connectors);
   own.build_info.set({ version, node: process.version }, 1);
@@ -57,7 +59,11 @@ export function createMetrics({ version, worker, fleet, now = Date.now }: Metric
   return {
     onEvent(event) {
       if (event.event === 'config-applied' || event.event === 'config-unchanged') reloaded();
-      else if (event.event === 'config-rejected') own.config_last_reload_successful.set(0);
+      else if (event.event === 'request') {
+        // Most processes serve no API.
+        countRequest ??= createHttpMetrics(registry);
+        countRequest(event);
+      } else if (event.event === 'config-rejected') own.config_last_reload_successful.set(0);
       else counted?.onEvent(event as WorkerEvent);
     },
 

@@ -83,4 +83,11 @@ test('certificate and key are PEM text, or paths of files', async () => {
   expect(api.tls?.cert).toContain('BEGIN CERTIFICATE');
   expect(api.tls?.key).toContain('PRIVATE KEY');
   expect(await mistakes(config('api: { tls: { cert: tls.crt } }'), { files })).toHaveLength(1);
+  const other = await createCertificates(new Date('2030-01-01T00:00:00Z'));
+  const mixed = { ...files, '/etc/postlane/tls.key': other.server.key };
+  const text = config('api: { tls: { cert: tls.crt, key: tls.key } }');
+  expect(await loadText(text, { files: mixed })).toMatchObject({
+    ok: false,
+    issues: [{ key: 'api.tls.key', rule: 'certificate' }],
+  });
 });

@@ -152,3 +152,16 @@ test('a method that is not there gets 405 with Allow, an unknown path 404', asyn
     (await ask('/v1/whoami', { method: 'OPTIONS', headers: { origin: 'https://a.example' } })).headers,
   ).not.toHaveProperty('access-control-allow-origin');
 });
+
+test('requests are counted by the name of their route, and a name that a client makes up is no series', async () => {
+  const { ask } = await serveApi();
+  await ask('/v1/whoami');
+  await ask('/v1/whoami', { as: null });
+  await ask('/v1/made-up');
+  const { text } = await ask('/metrics', { as: null });
+  expect(text).toContain('postlane_http_requests_total{route="getToken",status="2xx"} 1');
+  expect(text).toContain('postlane_http_requests_total{route="getToken",status="4xx"} 1');
+  expect(text).toContain('postlane_http_requests_total{route="unknown",status="4xx"} 1');
+  expect(text).toContain('postlane_http_request_duration_seconds_count 3');
+  expect(text).not.toContain('made-up');
+});
