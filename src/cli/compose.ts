@@ -31,9 +31,13 @@ export function countMistakes(file: string, count: number): string {
   return `${file}: ${count === 1 ? '1 mistake' : `${count} mistakes`} in the configuration`;
 }
 
-export async function openProducer({ redis, message, retention }: Config): Promise<Producer> {
+export async function openProducer(
+  { redis, message, retention }: Config,
+  { timeoutMs = redisTimeoutMs, replicas = 0 }: { readonly timeoutMs?: number; readonly replicas?: number } = {},
+): Promise<Producer> {
   const { createProducer } = await import('../producer/producer.ts');
-  return createProducer({ redis, message, timeoutMs: redisTimeoutMs, retentionMs: retention.ledgerMs });
+  const acknowledge = replicas === 0 ? {} : { acknowledge: { replicas } };
+  return createProducer({ redis, message, timeoutMs, retentionMs: retention.ledgerMs, ...acknowledge });
 }
 
 export async function openOperator({ redis, message, index }: Config): Promise<Operator> {

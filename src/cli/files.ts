@@ -30,7 +30,8 @@ export function createFileReader({ cwd, streams }: Pick<Call, 'cwd' | 'streams'>
   };
 }
 
-async function readStream(stream: Readable, maxBytes: number): Promise<FileRead> {
+/** `until`: a character behind which it is not read on, as a terminal has no end. */
+export async function readStream(stream: Readable, maxBytes: number, until?: string): Promise<FileRead> {
   const chunks: Buffer[] = [];
   let length = 0;
   try {
@@ -38,6 +39,7 @@ async function readStream(stream: Readable, maxBytes: number): Promise<FileRead>
       length += chunk.length;
       if (length > maxBytes) return tooLarge(maxBytes);
       chunks.push(chunk);
+      if (until !== undefined && chunk.includes(until)) break;
     }
   } catch (thrown) {
     return { ok: false, problem: asError(thrown).message };

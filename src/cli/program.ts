@@ -60,6 +60,7 @@ type AddCommand = (program: Command, action: Action) => void;
 /** Name → its file. In the order of `--help`. */
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   worker: async () => (await import('./worker-command.ts')).addWorker,
+  smtp: async () => (await import('./smtp-command.ts')).addSmtp,
   serve: async () => (await import('./serve-command.ts')).addServe,
   token: async () => (await import('./token.ts')).addToken,
   check: async () => (await import('./check.ts')).addCheck,
@@ -74,6 +75,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   cancel: async () => (await import('./message-commands.ts')).addMessages,
   operations: async () => (await import('./operations.ts')).addOperations,
   audit: async () => (await import('./audit.ts')).addAudit,
+  password: async () => (await import('./password.ts')).addPassword,
   doctor: async () => (await import('./doctor.ts')).addDoctor,
 };
 

@@ -7,10 +7,11 @@ export function addWorker(program: Command, action: Action): void {
     .command('worker')
     .description('route and send messages until SIGTERM or SIGINT; SIGHUP reloads the configuration')
     .option('--serve', 'serve the HTTP API, too, as `postlane serve` does')
+    .option('--smtp', 'take mail by SMTP submission, too, as `postlane smtp` does')
     .action(
-      action<{ readonly serve?: boolean }>(async (call, { serve = false }) => {
+      action<{ readonly serve?: boolean; readonly smtp?: boolean }>(async (call, { serve = false, smtp = false }) => {
         const { runWorker } = await import('./worker.ts');
-        return runWorker(call, { serve });
+        return runWorker(call, { serve, smtp });
       }),
     );
 }

@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Log } from '../observability/log.ts';
+import type { SubmissionState } from '../submission/submission.ts';
 import type { PostlaneWorker } from '../worker/worker.ts';
 import { openOperator } from './compose.ts';
 import { createFleetSource } from './fleet-source.ts';
@@ -25,7 +26,11 @@ export interface WorkerMetricsServer {
 const tryAgainMs = 10_000;
 
 /** null if `metrics.listen` is `none`. `config`: in force now. */
-export function createWorkerMetricsServer(config: () => Config, log: Log): WorkerMetricsServer | null {
+export function createWorkerMetricsServer(
+  config: () => Config,
+  log: Log,
+  submission?: () => SubmissionState,
+): WorkerMetricsServer | null {
   const { listen, global } = config().metrics;
   if (listen === null) return null;
   const operator = shareOperator(() => openOperator(config()));
@@ -39,7 +44,7 @@ export function createWorkerMetricsServer(config: () => Config, log: Log): Worke
     }
     return kinds.get(connectorId) ?? null;
   };
-  const metrics = createMetrics({ version: version(), worker: { transportOf }, fleet });
+  const metrics = createMetrics({ version: version(), worker: { transportOf }, fleet, submission });
   const stop = new AbortController();
   let server: HealthServer | null = null;
   let shown: (() => ReturnType<Metrics['show']>) | null = null;
@@ -70,7 +75,7 @@ export function createWorkerMetricsServer(config: () => Config, log: Log): Worke
 }
 
 /** → null if the signal came first. Reported once: the address may be another worker's for good. */
-async function listenUntil(
+export async function listenUntil(
   signal: AbortSignal,
   options: Parameters<typeof startHealthServer>[0],
   log: Log,

@@ -15,11 +15,13 @@ import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { heedSignals } from './signals.ts';
 import { createWorkerHttp, type WorkerHttp } from './http-server.ts';
+import { openSubmission, submissionRestartKeys, type RunningSubmission } from './submission.ts';
 import { createWorkerMetricsServer, type WorkerMetricsServer } from './worker-metrics.ts';
 
 /** What else the process does. */
 interface Besides {
   readonly serve: boolean;
+  readonly smtp: boolean;
 }
 
 export async function runWorker(call: Call, besides: Besides): Promise<ExitCode> {
@@ -38,13 +40,20 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
   for (const warning of loaded.warnings) log({ event: 'config-warning', ...warning });
 
   let config = loaded.config;
-  const metrics = createWorkerMetricsServer(() => config, log);
+  let submission: RunningSubmission | null = null;
+  const metrics = createWorkerMetricsServer(() => config, log, besides.smtp ? () => submission!.state() : undefined);
   const listeners = metrics === null ? [log] : [log, metrics.onEvent];
   const tell = (event: ProcessEvent): void => {
     log(event);
     metrics?.onEvent(event);
   };
   const http = besides.serve ? createWorkerHttp(() => config, tell) : null;
+  if (besides.smtp) {
+    submission = await openSubmission(config, (event) => {
+      log(event);
+      metrics?.onEvent(event);
+    });
+  }
   const { worker, apply } = await composeWorker({ config, listeners, name });
   const watch = watchConfig({
     loaded,
@@ -55,6 +64,7 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
       config = next;
       log.setLevel(next.log.level);
       http?.apply(next);
+      submission?.apply(next);
       const keys = restartKeys(before, next, besides);
       if (keys.length > 0) log({ event: 'restart-needed', keys });
       apply(next).catch((thrown: unknown) => {
@@ -69,7 +79,15 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
 
   const signals = heedSignals(watch, log);
   try {
-    return await serveUntilStopped({ config: loaded.config, worker, http, metrics, log, stopped: signals.stopped });
+    return await serveUntilStopped({
+      config: loaded.config,
+      worker,
+      submission,
+      http,
+      metrics,
+      log,
+      stopped: signals.stopped,
+    });
   } finally {
     signals.close();
   }
@@ -79,6 +97,7 @@ interface RunningWorker {
   readonly config: Config;
   readonly worker: PostlaneWorker;
   readonly http: WorkerHttp | null;
+  readonly submission: RunningSubmission | null;
   readonly metrics: WorkerMetricsServer | null;
   readonly log: Log;
   /** Resolves when the process shall end. */
@@ -86,7 +105,15 @@ interface RunningWorker {
 }
 
 /** From the first connection to the last line of the log. */
-async function serveUntilStopped({ config, worker, http, metrics, log, stopped }: RunningWorker): Promise<ExitCode> {
+async function serveUntilStopped({
+  config,
+  worker,
+  submission,
+  http,
+  metrics,
+  log,
+  stopped,
+}: RunningWorker): Promise<ExitCode> {
   let serving = false;
   let health: HealthServer | null = null;
   let failed = false;
@@ -98,6 +125,7 @@ async function serveUntilStopped({ config, worker, http, metrics, log, stopped }
     }
     metrics?.start(worker, () => serving);
     await http?.start({ health: () => worker.health(), ready: () => serving, ...shownBy(metrics) });
+    await submission?.start();
     // With Redis away this waits until it is there; the log says so.
     await worker.start();
     serving = true;
@@ -113,10 +141,12 @@ async function serveUntilStopped({ config, worker, http, metrics, log, stopped }
   started.catch(() => undefined);
   serving = false;
   await http?.close();
+  // What is taken until the end is in Redis, where another worker finds it.
+  const submitted = (await submission?.stop()) ?? true;
   const drained = await worker.stop();
   await (health as HealthServer | null)?.close();
   await metrics?.close();
-  return drained && !failed ? 0 : 1;
+  return drained && submitted && !failed ? 0 : 1;
 }
 
 function shownBy(metrics: WorkerMetricsServer | null): Pick<WorkerMetricsServer, 'metrics'> | object {
@@ -124,7 +154,7 @@ function shownBy(metrics: WorkerMetricsServer | null): Pick<WorkerMetricsServer,
 }
 
 /** Settings that are read once: a connection, a server and the slots are made at the start. */
-function restartKeys(before: Config, next: Config, { serve }: Besides): string[] {
+function restartKeys(before: Config, next: Config, { serve, smtp }: Besides): string[] {
   const settings = ({ redis: { prefix, ...servers }, worker, metrics, api }: Config): Record<string, unknown> => ({
     ...serverKeys(servers),
     'redis.prefix': prefix,
@@ -138,7 +168,8 @@ function restartKeys(before: Config, next: Config, { serve }: Besides): string[]
   });
   const [was, is] = [settings(before), settings(next)];
   const keys = new Set([...Object.keys(was), ...Object.keys(is)]);
-  return [...keys].filter((key) => !isDeepStrictEqual(was[key], is[key]));
+  const changed = [...keys].filter((key) => !isDeepStrictEqual(was[key], is[key]));
+  return [...changed, ...(smtp ? submissionRestartKeys(before, next) : [])];
 }
 
 /** `redis.url`, `redis.cluster`, …: whatever is set. */

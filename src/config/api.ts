@@ -3,6 +3,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { roles, scopes, type Scope } from './scopes.ts';
 import type { Path, Problem } from './issues.ts';
+import type { Network } from './networks.ts';
 import * as value from './values.ts';
 
 /** Most tokens that a file may have: each request is compared with all of them. */
@@ -65,13 +66,6 @@ export const api = z
   .describe('The HTTP server of `postlane serve`.');
 
 type ApiFile = z.output<typeof api>;
-
-/** An address, or a range of them. */
-export interface Network {
-  readonly address: string;
-  readonly prefix: number;
-  readonly family: 'ipv4' | 'ipv6';
-}
 
 export interface ApiToken {
   readonly id: string;

@@ -9,6 +9,7 @@ import { buildRedis } from './redis.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
+import { buildSubmission } from './submission.ts';
 import { portFor, securityFor } from './partial-connector.ts';
 import { sends } from '../routing/connector.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
@@ -40,6 +41,7 @@ export function buildConfig(file: ConfigFile): Config {
     events: file.events,
     metrics: file.metrics,
     api: buildApi(file.api),
+    submission: buildSubmission(file.submission),
     log: file.log,
   };
 }

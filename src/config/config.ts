@@ -5,6 +5,7 @@ import type { GraphSettings } from '../transport/graph/settings.ts';
 import type { SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { RedisConfig } from './redis.ts';
+import type { SubmissionSettings } from './submission.ts';
 
 export interface IncomingSettings {
   readonly protocol: 'imap' | 'pop3';
@@ -103,5 +104,6 @@ export interface Config {
     readonly global: boolean;
   };
   readonly api: ApiSettings;
+  readonly submission: SubmissionSettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
 }

@@ -112,6 +112,9 @@ const pemPlaces: readonly Path[] = [
   ['smtp', 'auth', 'oauth2', 'ca'],
 ];
 
+/** The same within `tls` of a listener. */
+const listenerPemPlaces = ['cert', 'key', 'clientCa'] as const;
+
 /** Replaces paths of PEM files with their text, in place. */
 async function readCertificates(
   data: Record<string, unknown>,
@@ -120,7 +123,13 @@ async function readCertificates(
   const problems: Problem[] = [];
   const files: string[] = [];
   const ids = Object.keys(Object(data['connectors']) as object);
-  const places = ids.flatMap((id) => pemPlaces.map((place): Path => ['connectors', id, ...place]));
+  const listeners = valueAt(data, ['submission', 'listeners']);
+  const places = [
+    ...ids.flatMap((id) => pemPlaces.map((place): Path => ['connectors', id, ...place])),
+    ...(Array.isArray(listeners) ? listeners : []).flatMap((_, at) =>
+      listenerPemPlaces.map((key): Path => ['submission', 'listeners', at, 'tls', key]),
+    ),
+  ];
   for (const path of [...redisPemPlaces, ...apiPemPlaces, ...places]) {
     const written = valueAt(data, path);
     if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt|key)$/.test(written)) continue;

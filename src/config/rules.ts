@@ -10,6 +10,7 @@ import { redisProblems } from './redis.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
 import { routable, type PartialConnector, readPartialConnectors } from './partial-connector.ts';
+import { submissionProblems } from './submission.ts';
 import { nearest } from './suggest.ts';
 import { parseDurationMs } from './units.ts';
 import { type Show, valueAt } from './validate.ts';
@@ -35,6 +36,7 @@ export function checkRules(
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
     ...apiProblems(data['api']),
+    ...submissionProblems(data),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'smtp', 'auth'];
       return authProblems(valueAt(data, at), at);

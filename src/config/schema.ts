@@ -10,6 +10,7 @@ import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import { events, index } from './seen.ts';
+import { submission } from './submission.ts';
 import * as value from './values.ts';
 
 /** The id is part of a queue's name (`lane-<id>`), in which BullMQ allows no colon. */
@@ -263,6 +264,7 @@ export const configSchema = z.strictObject({
   worker,
   metrics,
   api,
+  submission,
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),

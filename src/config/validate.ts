@@ -26,6 +26,7 @@ const secretKeys: ReadonlySet<string> = new Set([
   'serviceAccount',
   'ca',
   'cert',
+  'clientCa',
   'key',
   'sha256',
   'url',

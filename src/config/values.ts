@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { asciiDomain, parseAddressPattern, parseMailbox } from '../message/address.ts';
 import type { Mailbox } from '../message/message.ts';
 import type { ConfigRule } from './issues.ts';
+import { parsePasswordHash } from './password-hash.ts';
 import { parseBytesPerWindow, parseDurationMs, parsePercent, parseSizeBytes } from './units.ts';
 
 type Reading<T> = { readonly value: T } | { readonly must: string };
@@ -235,6 +236,20 @@ export const certificates = textAs('certificate', (text): Reading<string> => {
   if (blocks.length > 0 && good) return { value: text };
   return { must: 'must be certificates as PEM text, such as ${file:ca.pem}, or the path of a .pem or .crt file' };
 });
+
+/** The name of a user: what can stand in a log and in a key without being encoded, an e-mail address for example. */
+export const userName = textAs('user-name', (text): Reading<string> =>
+  /^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/.test(text)
+    ? { value: text }
+    : { must: 'must have 1 to 128 letters, digits and . _ @ + -, and begin with a letter or digit' },
+);
+
+/** What `postlane password` prints. */
+export const passwordHash = textAs('password-hash', (text): Reading<string> =>
+  parsePasswordHash(text) === null
+    ? { must: 'must be a hash that `postlane password` has printed, and never the password itself' }
+    : { value: text },
+);
 
 /** An address, or a network in CIDR form; never all addresses, nor half of them. */
 export const network = textAs(

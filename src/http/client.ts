@@ -1,7 +1,7 @@
 /** Who has sent a request, and by which name it asks for the server: what proxies say of both is believed if they are ours. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { BlockList, isIP } from 'node:net';
-import type { Network } from '../config/api.ts';
+import { isIP } from 'node:net';
+import { createNetworkTest, type Network } from '../config/networks.ts';
 import { plainAddress } from '../observability/host.ts';
 
 export interface Client {
@@ -18,12 +18,7 @@ const maxHops = 10;
 export function createClientReader(
   proxies: readonly Network[],
 ): (headers: IncomingHttpHeaders, peer: string) => Client {
-  const ours = new BlockList();
-  for (const { address, prefix, family } of proxies) ours.addSubnet(address, prefix, family);
-  const isProxy = (address: string): boolean => {
-    const version = isIP(address);
-    return version !== 0 && ours.check(address, version === 4 ? 'ipv4' : 'ipv6');
-  };
+  const isProxy = createNetworkTest(proxies);
   return (headers, peer) => {
     const own = plainAddress(peer);
     if (!isProxy(own)) return { address: own, host: headers.host };

@@ -18,8 +18,8 @@ export const faultClasses = Object.keys(everyFault);
 
 export interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram';
-  /** `process`: every process has it. `worker`: each worker its own. `http`: each that serves the HTTP API. `fleet`: one process for all. */
-  readonly scope: 'process' | 'worker' | 'http' | 'fleet';
+  /** `process`: every process has it. `worker`, `http`, `submission`: each such process its own. `fleet`: one process for all. */
+  readonly scope: 'process' | 'worker' | 'http' | 'submission' | 'fleet';
   readonly labels: readonly string[];
   readonly help: string;
   /** Upper bounds. */
@@ -129,6 +129,25 @@ export const httpMetrics = {
   },
 } as const satisfies Table;
 
+export const submissionMetrics = {
+  smtp_submissions_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Messages that were submitted by SMTP, and what was refused to clients, by reason.',
+  },
+  smtp_logins_failed_total: { type: 'counter', labels: ['reason'], help: 'Logins that failed, by reason.' },
+  smtp_reply_seconds: {
+    type: 'histogram',
+    labels: none,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20],
+    help: 'From the end of data to the reply that the message is queued.',
+  },
+  smtp_clients: { type: 'gauge', labels: none, help: 'Connections of clients.' },
+  smtp_clients_limit: { type: 'gauge', labels: none, help: 'Connections of clients that the process takes.' },
+  smtp_held_bytes: { type: 'gauge', labels: none, help: 'Bytes of messages that are not in Redis yet.' },
+  smtp_held_limit_bytes: { type: 'gauge', labels: none, help: 'Bytes of such messages that the process may hold.' },
+} as const satisfies Table;
+
 export const fleetMetrics = {
   intake_messages: { type: 'gauge', labels: ['state'], help: 'Messages that wait to be routed.' },
   unsettled_messages: { type: 'gauge', labels: none, help: 'Messages that are routed and not at their end.' },
@@ -234,6 +253,7 @@ export function allMetrics(): readonly (Definition & { readonly name: string })[
     ...of('process', processMetrics),
     ...of('worker', workerMetrics),
     ...of('http', httpMetrics),
+    ...of('submission', submissionMetrics),
     ...of('fleet', fleetMetrics),
   ];
 }

@@ -2,6 +2,8 @@
 import { Registry } from '@prometheus-io/client';
 import type { FleetSnapshot } from '../admin/fleet.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
+import type { SubmissionEvent } from '../submission/events.ts';
+import type { SubmissionState } from '../submission/submission.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
 import { processMetrics } from './catalogue.ts';
@@ -9,6 +11,7 @@ import { createFleetMetrics, type CredentialEnd } from './fleet-metrics.ts';
 import { createHttpMetrics } from './http-metrics.ts';
 import { metersOf } from './meters.ts';
 import { watchProcess } from './process-metrics.ts';
+import { createSubmissionMetrics } from './submission-metrics.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
 export interface MetricsOptions {
@@ -18,6 +21,8 @@ export interface MetricsOptions {
   readonly worker: { readonly transportOf: (connectorId: string) => string | null } | null;
   /** Of the process that shows the fleet; null in others. */
   readonly fleet: FleetSource | null;
+  /** Of a process that takes mail by SMTP. */
+  readonly submission?: (() => SubmissionState) | undefined;
   readonly now?: () => number;
 }
 
@@ -37,18 +42,19 @@ interface Shown {
 }
 
 export interface Metrics {
-  /** A subscriber of the worker's events and of the process's. */
-  readonly onEvent: (event: WorkerEvent | ProcessEvent) => void;
+  /** A subscriber of the events of the worker, of submission, and of the process. */
+  readonly onEvent: (event: WorkerEvent | ProcessEvent | SubmissionEvent) => void;
   /** The text for Prometheus. */
   show(shown: Shown): Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
-export function createMetrics({ version, worker, fleet, now = Date.now }: MetricsOptions): Metrics {
+export function createMetrics({ version, worker, fleet, submission, now = Date.now }: MetricsOptions): Metrics {
   const registry = new Registry();
   const showProcess = watchProcess(registry);
   const own = metersOf(processMetrics, registry);
   let countRequest: ReturnType<typeof createHttpMetrics> | null = null;
   const counted = worker === null ? null : createWorkerMetrics({ registry, ...worker });
+  const submitted = submission === undefined ? null : createSubmissionMetrics(registry);
   const fleetMetrics = fleet === null ? null : createFleetMetrics(registry, fleet.connectors);
   own.build_info.set({ version, node: process.version }, 1);
   const reloaded = (): void => {
@@ -64,13 +70,17 @@ export function createMetrics({ version, worker, fleet, now = Date.now }: Metric
         countRequest ??= createHttpMetrics(registry);
         countRequest(event);
       } else if (event.event === 'config-rejected') own.config_last_reload_successful.set(0);
-      else counted?.onEvent(event as WorkerEvent);
+      else {
+        counted?.onEvent(event as WorkerEvent);
+        submitted?.onEvent(event as SubmissionEvent);
+      }
     },
 
     async show({ ready, redisUp, worker: state }) {
       showProcess();
       own.ready.set(ready ? 1 : 0);
       if (state !== null) counted?.show(state.health, state.load);
+      if (submission !== undefined) submitted?.show(submission());
       const snapshot = fleet === null ? null : await fleet.read();
       fleetMetrics?.show(snapshot, fleet?.credentials() ?? [], now());
       own.redis_up.set(redisUp && (fleet === null || snapshot !== null) ? 1 : 0);

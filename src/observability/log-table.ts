@@ -2,10 +2,11 @@
  * Event → its line in the log: level, text and fields. The table is closed: an event that is missing does not compile, and a
  * field that is missing is not logged. `docs/operations.md` has the same table.
  */
+import type { SubmissionEvent } from '../submission/events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { ProcessEvent } from './process-events.ts';
 
-export type LogEvent = WorkerEvent | ProcessEvent;
+export type LogEvent = WorkerEvent | ProcessEvent | SubmissionEvent;
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 interface Line<Event> {
@@ -39,6 +40,27 @@ export const logTable: LogTable = {
   },
   'request-failed': { level: 'error', text: 'request failed within the server', fields: ['route', 'detail'] },
   served: { level: 'info', text: 'no longer serving', fields: [] },
+
+  'smtp-listening': { level: 'info', text: 'taking mail by SMTP', fields: ['host', 'port', 'security'] },
+  submitted: {
+    level: 'info',
+    text: 'taken',
+    fields: ['id', 'user', 'address', 'bytes', 'recipients', 'duplicate', 'durationMs'],
+  },
+  'submission-refused': {
+    level: 'info',
+    text: 'refused',
+    fields: ['user', 'address', 'reason', 'code', 'detail'],
+  },
+  'login-failed': { level: 'warn', text: 'login failed', fields: ['user', 'address', 'reason'] },
+  'submission-aborted': {
+    level: 'info',
+    text: 'the client broke off; nothing was stored',
+    fields: ['user', 'address', 'bytes'],
+  },
+  'smtp-client-error': { level: 'debug', text: 'the connection of a client failed', fields: ['address', 'detail'] },
+  'smtp-draining': { level: 'info', text: 'taking no more mail by SMTP', fields: ['clients'] },
+  'smtp-stopped': { level: 'info', text: 'no longer taking mail by SMTP', fields: ['drained'] },
 
   'config-applied': { level: 'info', text: 'new configuration in use', fields: ['connectors'] },
   'config-unchanged': { level: 'info', text: 'configuration reloaded: no changes', fields: [] },

@@ -3,6 +3,8 @@ import { pino, type DestinationStream } from 'pino';
 import { harmlessJson, type Issue } from '../errors.ts';
 import { logTable, type LogEvent, type LogLevel } from './log-table.ts';
 
+export type { LogEvent } from './log-table.ts';
+
 export interface LogOptions {
   /** Name of the worker, on every line. */
   readonly worker: string;

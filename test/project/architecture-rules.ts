@@ -83,6 +83,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'fleet.ts',
       // Keys and rates of callers.
       'callers.ts',
+      'submissions.ts',
       'lanes/survey.ts',
       'search/search.ts',
       'journal/events.ts',
@@ -116,7 +117,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     floors: [
       ['open.ts'],
       ['waiting.ts'],
-      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'search'],
+      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'search'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
       ['bullmq', 'sessions', 'journal'],
@@ -156,6 +157,9 @@ export const rooms: Readonly<Record<string, Room>> = {
       'api.ts',
       'scopes.ts',
       'token-check.ts',
+      'networks.ts',
+      'password-hash.ts',
+      'submission.ts',
     ],
   },
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.
@@ -168,6 +172,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'csv.ts',
       'erase.ts',
       'fleet.ts',
+      'submissions.ts',
       'doctor/findings.ts',
       // What callers are given and show: the same values for the API, the dashboard and the command line.
       'actions.ts',
@@ -195,18 +200,20 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/worker/vitals.ts',
       'src/admin/fleet.ts',
       'src/observability/process-events.ts',
+      'src/submission/events.ts',
+      'src/submission/submission.ts',
       'src/transport/transport.ts',
     ],
   },
   // Logs and metrics subscribe to events; they never call what emits them.
   observability: {
     imports: ['message'],
-    types: ['src/worker/events.ts'],
+    types: ['src/worker/events.ts', 'src/submission/events.ts'],
     doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
   // Entries beside the command line. None of them imports another, and cli alone imports them.
   http: { imports: entry, floors: [['http.ts'], ['server.ts', 'api', 'ui'], ['*']] },
-  submission: { imports: entry },
+  submission: { imports: entry, doors: ['submission.ts', 'events.ts', 'password.ts'] },
   webhooks: { imports: entry },
   outbox: { imports: entry },
   nodemailer: { imports: entry },
@@ -278,6 +285,7 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   zod: { values: ['src/message/', 'src/config/', 'src/http/api/'] },
   yaml: { values: ['src/config/'] },
   // Rooms report events; only the subscriber of the events, and what creates it, know the logger.
+  'smtp-server': { values: ['src/submission/'] },
   pino: { values: ['src/observability/', 'src/cli/'] },
   // One room has the registry; the others report events.
   '@prometheus-io/client': { values: ['src/metrics/'] },

@@ -28,6 +28,9 @@ function made(): string[] {
     find: ['SET'],
     idempotency: ['HASH'],
     content: ['SHA256'],
+    loginUser: ['HASH'],
+    loginAddress: ['HASH'],
+    loginKnown: ['HASH'],
     contentRefs: ['SHA256'],
   };
   return Object.entries(keys).map(([name, key]) =>

@@ -57,6 +57,8 @@ export interface Project {
   worker(options?: RunOptions & { readonly wait?: boolean; readonly args?: readonly string[] }): Promise<WorkerProcess>;
   /** The same with `serve`. */
   serve(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
+  /** The same with `smtp`. */
+  smtp(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
 }
 
 /** A folder with `postlane.yaml`, removed at the end; its commands run there. The Redis is that of the test run. */
@@ -137,6 +139,7 @@ export function project(config: string): Project {
     callJson: async (args, options) => withValues(await call([...args, '--json'], options)),
     worker: (options) => start('worker', 'ready', options),
     serve: (options) => start('serve', 'serving', options),
+    smtp: (options) => start('smtp', 'smtp-listening', options),
   };
 }
 

@@ -115,10 +115,20 @@ export interface HomeKeys extends ShardKeys {
   readonly maintenance: string;
   /** STRING that asks maintenance to look for jobs of the intake that are on no list; it ends by itself. */
   readonly intakeRepair: string;
-  /** STRING until when a token's requests are planned, ms of Redis' clock; it ends by itself. */
+  /** STRING until when the requests of a token, or the messages of a user, are planned, ms of Redis' clock; it ends by itself. */
   readonly tokenRate: (token: string) => string;
   /** STRING content hash and id of the message that was first under a caller's key, by the key's hash; it ends by itself. */
   readonly idempotency: (hash: string) => string;
+  /** STRING failed logins of a user, by the hash of its name; it ends by itself. */
+  readonly loginUser: (hash: string) => string;
+  /** STRING failed logins from an address, by its hash; it ends by itself. */
+  readonly loginAddress: (hash: string) => string;
+  /** STRING that a user has logged in from an address lately; it ends by itself. */
+  readonly loginKnown: (hash: string) => string;
+  /** HASH `user outcome` → how many submissions. */
+  readonly submissionCounts: string;
+  /** HASH user → the last submission, `user refused` → the last refusal; JSON. */
+  readonly submissionLast: string;
   /** A message's job in the intake. */
   readonly intakeJob: (id: string) => string;
   /** STRING the shard that a message's row is in, if there are several. */
@@ -190,6 +200,11 @@ export function keysOf(prefix: string): HomeKeys {
     intakeRepair: `${prefix}:repair`,
     tokenRate: (token) => `${prefix}:token:${token}:rate`,
     idempotency: (hash) => `${prefix}:idempotency:${hash}`,
+    loginUser: (hash) => `${prefix}:login:user:${hash}`,
+    loginAddress: (hash) => `${prefix}:login:address:${hash}`,
+    loginKnown: (hash) => `${prefix}:login:known:${hash}`,
+    submissionCounts: `${prefix}:submission:counts`,
+    submissionLast: `${prefix}:submission:last`,
     location: (id) => `${prefix}:place:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,

@@ -1,0 +1,61 @@
+/** Submission by SMTP within a process: its own connections to Redis, and the order in which they end. For `smtp` and `worker --smtp`. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Config } from '../config/config.ts';
+import type { SubmissionEvent, SubmissionState } from '../submission/submission.ts';
+import { openProducer } from './compose.ts';
+import { UsageError } from './failure.ts';
+
+export interface RunningSubmission {
+  /** Rejects if an address cannot be had. */
+  start(): Promise<void>;
+  apply(config: Config): void;
+  /** → whether every message under way was finished. */
+  stop(): Promise<boolean>;
+  state(): SubmissionState;
+  connected(): boolean;
+}
+
+/** Until a message must be in Redis, in ms. RFC 5321 section 4.5.3.2.6: the client waits ten minutes for the reply. */
+const storeMs = 20_000;
+
+/** A UsageError if there is nothing to listen on. Opens connections to Redis, and waits for none. */
+export async function openSubmission(
+  config: Config,
+  onEvent: (event: SubmissionEvent) => void,
+): Promise<RunningSubmission> {
+  const { submission: settings, redis } = config;
+  if (settings.listeners.length === 0) {
+    throw new UsageError('there is nothing to listen on: the configuration has no `submission.listeners`');
+  }
+  const [{ createSubmission }, { openSubmissionStore }] = await Promise.all([
+    import('../submission/submission.ts'),
+    import('../admin/submissions.ts'),
+  ]);
+  const producer = await openProducer(config, { timeoutMs: storeMs, replicas: settings.acknowledgeReplicas });
+  const store = openSubmissionStore({ redis, timeoutMs: storeMs });
+  const submission = createSubmission({ config, producer, store, onEvent });
+  return {
+    start: () => submission.start(),
+    apply: (next) => submission.apply(next),
+    state: () => submission.state(),
+    connected: () => store.connected(),
+
+    async stop() {
+      const drained = await submission.drain(config.worker.drainMs);
+      await producer.close();
+      store.close();
+      return drained;
+    },
+  };
+}
+
+/** What is read once: addresses, and what connections were made with. */
+export function submissionRestartKeys(before: Config, next: Config): string[] {
+  const settings = ({ hostname, submission: { listeners, acknowledgeReplicas } }: Config) => ({
+    hostname,
+    'submission.listeners': listeners.map(({ listen, security, tls }) => [listen, security, tls?.clientCa ?? null]),
+    'submission.acknowledgeReplicas': acknowledgeReplicas,
+  });
+  const [was, is] = [settings(before), settings(next)];
+  return (Object.keys(was) as (keyof typeof was)[]).filter((key) => !isDeepStrictEqual(was[key], is[key]));
+}

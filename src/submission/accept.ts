@@ -1,0 +1,133 @@
+/** What happens between the end of data and the reply: the mail is judged, gets an id, and is handed to the producer. */
+import { createHash, randomUUID } from 'node:crypto';
+import { parseMailboxList } from '../message/address.ts';
+import { newMessageId } from '../message/identity.ts';
+import { isUtf8 } from 'node:buffer';
+import { inlineContentLimitBytes } from '../message/message.ts';
+import type { OutboundMessage } from '../message/outbound.ts';
+import type { SubmissionStore } from '../admin/submissions.ts';
+import type { Producer } from '../producer/producer.ts';
+import { countHops, maxHops, readMail, receivedField, valueOf, writeMail, type Hop } from './mail.ts';
+import { readOptions, type MessageOptions } from './options.ts';
+import { refusal, refusalOf, type Refusal } from './replies.ts';
+import { checkHeaderSenders, headerText, type Sender } from './sender.ts';
+
+interface Submission {
+  readonly sender: Sender;
+  /** '' is the null reverse-path. */
+  readonly mailFrom: string;
+  readonly recipients: readonly string[];
+  readonly utf8: boolean;
+  readonly bytes: Buffer;
+  /** SHA-256 of the bytes, hex: computed while they arrived. */
+  readonly hash: string;
+  readonly hop: Omit<Hop, 'id' | 'recipients' | 'at'>;
+}
+
+export type Verdict =
+  | { readonly ok: true; readonly id: string; readonly duplicate: boolean }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+export interface AcceptOptions {
+  readonly producer: Pick<Producer, 'send'>;
+  readonly store: Pick<SubmissionStore, 'claim'>;
+  readonly dedupeForMs: () => number;
+  /** How long the row of a settled message is kept, in ms: so long is its id taken. */
+  readonly retentionMs: () => number;
+  /** ms since the epoch. */
+  readonly now: () => number;
+}
+
+/** Never rejects. */
+export type Accept = (submission: Submission) => Promise<Verdict>;
+
+export function createAccept({ producer, store, dedupeForMs, retentionMs, now }: AcceptOptions): Accept {
+  /**
+   * The id of a message, the same for the same submission. It is claimed before the message is stored: if the client gets no reply, whether
+   * the message is stored or not, its next try has this id.
+   */
+  const identify = async (submission: Submission, isKnowable: boolean): Promise<string> => {
+    const fresh = newMessageId(now(), randomUUID());
+    return isKnowable ? store.claim(fingerprint(submission), fresh, dedupeForMs()) : fresh;
+  };
+
+  /**
+   * Whether the id that the client chose is that of this very message. `new`: no message was submitted under it. If the producer then knows it,
+   * it is the id of another message, and 250 would lose this one.
+   */
+  const claimOwn = async (submission: Submission, id: string): Promise<'new' | 'same' | 'other'> => {
+    const print = fingerprint(submission);
+    const value = `${print} ${randomUUID()}`;
+    const claimed = await store.claim(hashOf('id', id), value, retentionMs());
+    if (claimed === value) return 'new';
+    return claimed.split(' ')[0] === print ? 'same' : 'other';
+  };
+
+  const accept = async (submission: Submission): Promise<Verdict> => {
+    const { sender, mailFrom, recipients, utf8, hop } = submission;
+    const mail = readMail(submission.bytes);
+    const { header } = mail;
+    if (header.problem !== null) return refused('invalid', header.problem);
+    if (countHops(header) > maxHops) return refused('loop');
+    const checked = checkHeaderSenders(header.fields, sender.from, utf8);
+    if (!checked.ok) return refused('header-sender', checked.problem);
+    const from = valueOf(header, 'from');
+    if (from === null && mailFrom === '') return refused('invalid', 'it has no From, and no envelope sender');
+    const read = sender.options ? readOptions(header.fields) : { ok: true as const, options: {} as MessageOptions };
+    if (!read.ok) return refused('invalid', read.problem);
+    const given = [valueOf(header, 'message-id'), valueOf(header, 'date')].find(
+      (value) => value !== null && value !== '',
+    );
+    const { id: own, ...options } = read.options;
+    const claimed = own === undefined ? 'same' : await claimOwn(submission, own);
+    if (claimed === 'other') return refused('id-taken');
+    const id = own ?? (await identify(submission, given !== undefined));
+    const added =
+      receivedField({ ...hop, id, recipients, at: new Date(now()) }) +
+      (from === null ? `From: ${mailFrom}\r\n` : '') +
+      (mail.start >= submission.bytes.length ? '\r\n' : '');
+    const message: OutboundMessage = {
+      ...options,
+      id,
+      from: { address: addressOf(from) ?? mailFrom },
+      raw: rawOf(writeMail(submission.bytes, mail, added)),
+      envelope: { from: mailFrom, to: recipients },
+    };
+    const result = await producer.send(message);
+    return claimed === 'new' && result.duplicate ? refused('id-taken') : { ok: true, ...result };
+  };
+
+  return async (submission) => {
+    try {
+      return await accept(submission);
+    } catch (error) {
+      return { ok: false, refusal: refusalOf(error) };
+    }
+  };
+}
+
+function refused(...of: Parameters<typeof refusal>): Verdict {
+  return { ok: false, refusal: refusal(...of) };
+}
+
+/** Of a From that has been checked. */
+function addressOf(from: string | null): string | undefined {
+  const parsed = from === null ? null : parseMailboxList(headerText(from));
+  return parsed?.ok === true ? parsed.value[0]?.address : undefined;
+}
+
+/** Small mails of text travel as text, which takes a quarter less than base64; large ones are stored as bytes. */
+function rawOf(bytes: Buffer): string | Buffer {
+  return bytes.length <= inlineContentLimitBytes && isUtf8(bytes) ? bytes.toString() : bytes;
+}
+
+/** Equal for the same content to the same recipients from the same sender. Lengths keep apart what is joined. */
+function fingerprint({ sender, mailFrom, recipients, hash }: Submission): string {
+  return hashOf('mail', sender.name, mailFrom, [...new Set(recipients)].toSorted().join('\n'), hash);
+}
+
+function hashOf(...parts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:${part}\n`);
+  return hash.digest('base64url');
+}
