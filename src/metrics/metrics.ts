@@ -2,8 +2,7 @@
 import { Registry } from '@prometheus-io/client';
 import type { FleetSnapshot } from '../admin/fleet.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
-import type { SubmissionEvent } from '../submission/events.ts';
-import type { SubmissionState } from '../submission/submission.ts';
+import type { SubmissionEvent, SubmissionState } from '../submission/events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
 import { processMetrics } from './catalogue.ts';

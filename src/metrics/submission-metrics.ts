@@ -1,7 +1,6 @@
 /** Counts what submission by SMTP reports, and shows what it holds at the time of a scrape. No user and no address is a label. */
 import type { Registry } from '@prometheus-io/client';
-import type { SubmissionEvent } from '../submission/events.ts';
-import type { SubmissionState } from '../submission/submission.ts';
+import type { SubmissionEvent, SubmissionState } from '../submission/events.ts';
 import { submissionMetrics } from './catalogue.ts';
 import { metersOf } from './meters.ts';
 

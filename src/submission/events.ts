@@ -36,3 +36,13 @@ export type SubmissionEvent =
   | { readonly event: 'smtp-client-error'; readonly address: string | null; readonly detail: string }
   | { readonly event: 'smtp-draining'; readonly clients: number }
   | { readonly event: 'smtp-stopped'; readonly drained: boolean };
+
+/** What a process has in hand. */
+export interface SubmissionState {
+  /** It listens, and Redis is there: a message would be taken. */
+  readonly ready: boolean;
+  readonly clients: number;
+  readonly maxClients: number;
+  readonly bytesHeld: number;
+  readonly maxBytes: number;
+}

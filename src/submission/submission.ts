@@ -6,13 +6,13 @@ import type { Producer } from '../producer/producer.ts';
 import { createAccept } from './accept.ts';
 import { createByteBudget } from './collector.ts';
 import { createClients, type Client } from './clients.ts';
-import type { SubmissionEvent } from './events.ts';
+import type { SubmissionEvent, SubmissionState } from './events.ts';
 import { startListener, type Listener } from './listener.ts';
 import { createLogins } from './login.ts';
 import { createNotes } from './notes.ts';
 import { replies, type ReplyName } from './replies.ts';
 
-export type { SubmissionEvent } from './events.ts';
+export type { SubmissionEvent, SubmissionState } from './events.ts';
 
 export interface SubmissionOptions {
   readonly config: Config;
@@ -23,15 +23,6 @@ export interface SubmissionOptions {
   readonly now?: () => number;
   /** In ms. */
   readonly monotonic?: () => number;
-}
-
-export interface SubmissionState {
-  /** It listens, and Redis is there: a message would be taken. */
-  readonly ready: boolean;
-  readonly clients: number;
-  readonly maxClients: number;
-  readonly bytesHeld: number;
-  readonly maxBytes: number;
 }
 
 export interface Submission {

@@ -153,7 +153,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'load.ts',
       'suggest.ts',
       'watch.ts',
-      // Who may use the HTTP API, for what, and how a token is found.
+      // Who may use the HTTP API, or submit mail, for what, and how a token is found.
       'api.ts',
       'scopes.ts',
       'token-check.ts',
@@ -201,7 +201,6 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/admin/fleet.ts',
       'src/observability/process-events.ts',
       'src/submission/events.ts',
-      'src/submission/submission.ts',
       'src/transport/transport.ts',
     ],
   },
