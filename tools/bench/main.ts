@@ -16,6 +16,7 @@ import { connectors } from './rows/connectors.ts';
 import { enqueue } from './rows/enqueue.ts';
 import { fleet } from './rows/fleet.ts';
 import { hostile } from './rows/hostile.ts';
+import { http } from './rows/http.ts';
 import { idle } from './rows/idle.ts';
 import { large } from './rows/large.ts';
 import { journal } from './rows/journal.ts';
@@ -32,6 +33,7 @@ import { start } from './rows/start.ts';
 const rows: readonly Row[] = [
   peers,
   enqueue,
+  http,
   backlog,
   journal,
   search,
