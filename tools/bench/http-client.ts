@@ -1,5 +1,5 @@
 /** A client of the HTTP API: submits as fast as possible over connections that it keeps, and opens streams of events. */
-import { Agent, request, type ClientRequest } from 'node:http';
+import { Agent, request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { mailsOf } from './mail.ts';
 import { answer, settingsOf } from './program.ts';
@@ -17,7 +17,7 @@ async function post(body: string): Promise<void> {
   const headers = { authorization, 'content-type': 'application/json', 'content-length': length };
   const call = request({ agent, port, host: '127.0.0.1', path: '/v1/messages', method: 'POST', headers });
   call.end(body);
-  const [response] = (await once(call, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(call, 'response')) as [IncomingMessage];
   response.resume();
   if (response.statusCode !== 202) throw new Error(`the API answered ${response.statusCode}`);
   await once(response, 'end');
@@ -40,7 +40,7 @@ answer({
       const call = request({ agent: false, port, host: '127.0.0.1', path: '/v1/events', headers: { authorization } });
       call.on('error', () => undefined);
       call.end();
-      const [response] = (await once(call, 'response')) as [import('node:http').IncomingMessage];
+      const [response] = (await once(call, 'response')) as [IncomingMessage];
       if (response.statusCode !== 200) throw new Error(`the API answered ${response.statusCode}`);
       response.resume();
       streams.push(call);
