@@ -6,10 +6,11 @@ import type { Config } from '../config/config.ts';
 import type { Message } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
 import type { MessageStatus, Producer } from '../producer/producer.ts';
+import { sends } from '../routing/connector.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Action, Call } from './command.ts';
-import { openProducer, requireConfig } from './compose.ts';
+import { openProducer, requireConfig, requireConnector } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
 import { createFileReader, withoutMboxLine } from './files.ts';
 import { statusJson, statusLines } from './status.ts';
@@ -28,6 +29,7 @@ interface SendOptions {
   readonly header?: readonly string[];
   readonly eml?: string;
   readonly id?: string;
+  readonly via?: string;
   readonly priority?: 'high' | 'normal' | 'low';
   readonly sendAt?: string;
   readonly wait?: boolean;
@@ -52,6 +54,7 @@ export function addSend(program: Command, action: Action): void {
     .option('--header <field>', 'additional header field, as "Name: value" (repeatable)', collect)
     .option('--eml <file>', 'complete RFC 5322 message instead of subject, bodies and files; - reads stdin')
     .option('--id <id>', 'id and idempotency key: a second message with the same id is not sent')
+    .option('--via <connector>', 'connector to use instead of that of the From address, for a test')
     .addOption(new Option('--priority <priority>', 'priority in the queue').choices(['high', 'normal', 'low']))
     .option('--send-at <time>', 'do not send before this time: ISO 8601 with a time zone, or a duration from now (2h)')
     .option('--wait', 'wait for the final state; exit code 0 only if the message was sent')
@@ -61,6 +64,9 @@ export function addSend(program: Command, action: Action): void {
 
 async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   const { config } = await requireConfig(call, call.configFile);
+  if (options.via !== undefined && !sends(requireConnector(config, options.via).direction)) {
+    throw new UsageError(`the connector ${options.via} only receives`);
+  }
   const message = await messageOf(call, options, config.message.maxBytes);
   const { parseMessage } = await import('../message/schema.ts');
   const parsed = parseMessage(message, config.message);
@@ -70,7 +76,7 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   }
   const producer = await openProducer(config);
   try {
-    const { id, duplicate } = await producer.send(message);
+    const { id, duplicate } = await producer.send(message, { via: options.via });
     const wait = options.wait === true;
     const ended = wait ? await settledStatus(producer, id, options.timeout, call) : null;
     const status = ended === null ? await producer.status(id) : ended.status;

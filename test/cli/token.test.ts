@@ -54,3 +54,18 @@ test('`worker --serve` sends, and serves the API with a token that was made', as
   expect(await worker.end()).toBe(0);
   expect(worker.lines().at(-1)).toMatchObject({ event: 'stopped' });
 });
+
+test('`send --via` sends through a chosen connector, and through none that only receives or is not there', async () => {
+  const [relay, spare] = [await startTestServer(), await startTestServer()];
+  const others = {
+    spare: `{ direction: outgoing, smtp: { host: 127.0.0.1, port: ${spare.port}, security: none } }`,
+    inbox:
+      '{ direction: incoming, address: in@example.com, incoming: { protocol: imap, host: a.example, user: u, password: p } }',
+  };
+  const here = project(relay.config(testPrefix(), others, ['metrics: { listen: none }']));
+  const args = 'send --from a@example.com --to b@example.net --text x --via'.split(' ');
+  for (const via of ['inbox', 'spares']) expect((await here.call([...args, via])).code).toBe(2);
+  await here.worker();
+  expect((await here.callJson([...args, 'spare', '--wait'])).values[0]).toMatchObject({ state: 'sent', rule: 'via' });
+  expect([relay.received.transactions.length, spare.received.transactions.length]).toEqual([0, 1]);
+});
