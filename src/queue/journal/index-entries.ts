@@ -53,6 +53,14 @@ export function dayOf(at: number): number {
   return Math.floor(at / dayMs);
 }
 
+// oxlint-disable-next-line no-control-regex -- the range is ASCII
+const ascii = /^[\x00-\x7f]*$/;
+
+/** The same for an address as a message has it, whose spelling is the one there is. */
+export function foldKnown(address: string): string {
+  return ascii.test(address) ? address.toLowerCase() : foldAddress(address);
+}
+
 /** Letter case is folded, also before the @: a person who asks does not know how it was written. */
 export function foldAddress(address: string): string {
   const parsed = parseAddress(address.trim());

@@ -58,7 +58,8 @@ end
 /** What the two below share. */
 export const luaJournalMessage = `
 local function journalIndex(prefix, id, entries)
-  for set, member in string.gmatch(entries, ' (%S+) (%S+)') do later('ZADD', prefix .. ':find:' .. set, 0, member .. id) end
+  -- At once: hardly two of a turn go into one set. A stranger's key in its place is no fault of the message.
+  for set, member in string.gmatch(entries, ' (%S+) (%S+)') do redis.pcall('ZADD', prefix .. ':find:' .. set, 0, member .. id) end
 end
 local function journalShort(recipients)
   return #recipients <= ${maxEventRecipientsBytes} and recipients or ''

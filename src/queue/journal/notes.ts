@@ -1,7 +1,7 @@
 /** The notes that scripts take (lua.ts): what is indexed and counted of a message, as one text. */
 import type { ShardKeys } from '../redis/keys.ts';
 import type { NoteDay } from './days.ts';
-import { dayOf, foldAddress, foldMessageId, memberOf, metadataValue, placeOf, setName } from './index-entries.ts';
+import { dayOf, foldKnown, foldMessageId, memberOf, metadataValue, placeOf, setName } from './index-entries.ts';
 import type { IndexField, IndexSettings } from './index-entries.ts';
 import { serverIdOf } from './server-ids.ts';
 
@@ -82,11 +82,11 @@ export function createNotes({ salt, index, retentionMs, noteDay }: NoteOptions):
           partial = true;
           break;
         }
-        addresses.add(foldAddress(address));
+        addresses.add(foldKnown(address));
       }
       for (const address of addresses) entries += entry('to', address, at, buckets);
     }
-    if (settings.from && message.from) entries += entry('from', foldAddress(message.from), at, buckets);
+    if (settings.from && message.from) entries += entry('from', foldKnown(message.from), at, buckets);
     for (const key of settings.metadata) {
       const value = message.metadata?.[key];
       if (value !== undefined) entries += entry('meta', metadataValue(key, value), at, buckets);

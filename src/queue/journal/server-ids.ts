@@ -20,10 +20,14 @@ const forms: readonly RegExp[] = [
   /^(?:\d{3} )?Ok ([\da-f]{16}-[\da-f-]{20,80})$/i,
 ];
 
+/** A word or a form that stands in each of them: most replies have none. */
+const hint = /queued|id=|accepted|gsmtp|internalid|ok [\da-f]{16}/i;
+
 /** Null if the reply names none. */
 export function serverIdOf(reply: string): string | null {
   // The id is at the beginning; a reply may have 500 characters.
   const head = reply.slice(0, 400);
+  if (!hint.test(head)) return null;
   for (const form of forms) {
     const id = form.exec(head)?.[1];
     if (id !== undefined && /\d/.test(id)) return id;

@@ -5,7 +5,7 @@ import type { Shards } from '../redis/shards.ts';
 import { readIndexState, type IndexState } from '../journal/days.ts';
 import {
   dayOf,
-  foldAddress,
+  foldKnown,
   foldMessageId,
   memberOf,
   metadataValue,
@@ -56,8 +56,8 @@ function entriesOf(row: LedgerRow, { days }: IndexState, salt: string): string[]
   const { id, acceptedAt: at, recipients, from, messageId, metadata } = row;
   const own = days.filter(({ day }) => day === dayOf(at));
   const values: (readonly [IndexField, string])[] = [
-    ...recipients.map(({ address }) => ['to', foldAddress(address)] as const),
-    ...(from === null ? [] : [['from', foldAddress(from)] as const]),
+    ...recipients.map(({ address }) => ['to', foldKnown(address)] as const),
+    ...(from === null ? [] : [['from', foldKnown(from)] as const]),
     ...(messageId === null ? [] : [['mid', foldMessageId(messageId)] as const]),
     ...Object.entries(metadata ?? {}).map(([key, value]) => ['meta', metadataValue(key, value)] as const),
     ...recipients.flatMap(({ reply }) => {

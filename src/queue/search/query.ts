@@ -1,6 +1,6 @@
 /** A question for messages: its filters, checked before anything is asked of Redis, and what a message has to be to match. */
 import { PostlaneError, printable, type Issue } from '../../errors.ts';
-import { foldAddress, foldMessageId, metadataValue, type IndexSettings } from '../journal/index-entries.ts';
+import { foldAddress, foldKnown, foldMessageId, metadataValue, type IndexSettings } from '../journal/index-entries.ts';
 import { serverIdOf } from '../journal/server-ids.ts';
 import type { LedgerRow, LedgerState } from '../ledger/ledger.ts';
 
@@ -139,8 +139,8 @@ export function matches(row: LedgerRow, search: Search): boolean {
   if (query.state !== undefined && row.state !== query.state) return false;
   if (query.connector !== undefined && row.connector !== query.connector) return false;
   if (row.acceptedAt < since || row.acceptedAt > until) return false;
-  if (recipient !== null && !row.recipients.some(({ address }) => foldAddress(address) === recipient)) return false;
-  if (from !== null && (row.from === null || foldAddress(row.from) !== from)) return false;
+  if (recipient !== null && !row.recipients.some(({ address }) => foldKnown(address) === recipient)) return false;
+  if (from !== null && (row.from === null || foldKnown(row.from) !== from)) return false;
   if (messageId !== null && !hasMessageId(row, messageId)) return false;
   return metadata.every(([key, value]) => {
     const found = row.metadata?.[key];
