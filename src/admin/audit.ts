@@ -51,8 +51,7 @@ export interface AuditEntry extends AuditNote, Actor {
   readonly result: string;
 }
 
-/** @public */
-export interface AuditFilter {
+interface AuditFilter {
   readonly by?: string;
   readonly action?: AuditAction;
   readonly target?: string;
@@ -61,8 +60,7 @@ export interface AuditFilter {
   readonly until?: number;
 }
 
-/** @public */
-export interface AuditPage {
+interface AuditPage {
   readonly items: readonly AuditEntry[];
   /** Where to go on; null at the end. */
   readonly next: string | null;
@@ -146,7 +144,7 @@ function entryOf(id: string, flat: readonly string[]): AuditEntry {
   };
 }
 
-/** A cursor of a client: only what Redis takes for an id of a stream. @public */
+/** A cursor of a client: only what Redis takes for an id of a stream. */
 export function isAuditCursor(text: string): boolean {
   return /^\d{1,16}-\d{1,10}$/.test(text);
 }

@@ -6,7 +6,6 @@ import { exclusionOf, previewDeadLetters, type BulkKind, type Selection, type Se
 import type { NewOperation, Operation, Operations } from './operations.ts';
 import type { Routes } from './routes.ts';
 
-/** @public */
 export type BulkChoice =
   | { readonly by: 'selection'; readonly selection: string }
   | { readonly by: 'ids'; readonly ids: readonly string[] }
@@ -31,7 +30,6 @@ export type BulkAnswer =
   | { readonly ok: false; readonly why: 'selection' | 'kind' | 'none' | 'via' | 'busy' }
   | { readonly ok: false; readonly why: 'count'; readonly count: number };
 
-/** @public */
 export const maxIdsAsked = 1_000;
 export const maxRatePerSecond = 1_000;
 export const minRatePerSecond = 0.01;

@@ -11,10 +11,8 @@ import { rowOf, serverOf, usedOf, type ConnectorRow } from './connector-row.ts';
 import type { Deadlines } from './deadlines.ts';
 import { stateOf, troubleOf, type ConnectorState } from './trouble.ts';
 
-/** @public */
 export const connectorSorts = ['trouble', 'waiting', 'id'] as const;
-/** @public */
-export type ConnectorSort = (typeof connectorSorts)[number];
+type ConnectorSort = (typeof connectorSorts)[number];
 
 export interface ConnectorsAsked {
   readonly state?: ConnectorState;

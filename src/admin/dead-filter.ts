@@ -16,7 +16,7 @@ export interface LetterFilter {
   readonly until?: number;
 }
 
-function fits(digest: LetterDigest, { reason, connector, reply }: LetterFilter): boolean {
+export function fits(digest: LetterDigest, { reason, connector, reply }: LetterFilter): boolean {
   if (reason !== undefined && digest.reason !== reason) return false;
   if (connector !== undefined && digest.connector !== connector) return false;
   return reply === undefined || shapeOfReply(digest.reply) === reply;
@@ -36,7 +36,7 @@ export async function* letterDigests(
 }
 
 /** What Redis itself sorts out. */
-function boundsOf({ since, until, recipient }: LetterFilter): {
+export function boundsOf({ since, until, recipient }: LetterFilter): {
   readonly since?: number;
   readonly until?: number;
   readonly recipient?: string;

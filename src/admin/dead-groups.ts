@@ -4,7 +4,6 @@ import { letterDigests, type LetterFilter } from './dead-filter.ts';
 import { shapeOfReply } from './reply-shape.ts';
 import type { Routes } from './routes.ts';
 
-/** @public */
 export const groupKeys = ['reason', 'connector', 'reply'] as const;
 export type GroupKey = (typeof groupKeys)[number];
 

@@ -9,7 +9,7 @@ import { laneName, type ShardKeys } from '../queue/redis/keys.ts';
 import type { Shards } from '../queue/redis/shards.ts';
 import { idOfJob } from '../queue/jobs.ts';
 
-interface FirstDeadline {
+export interface FirstDeadline {
   readonly id: string;
   readonly connector: string | null;
   /** ms since the epoch. */

@@ -46,6 +46,8 @@ export interface FleetQuestion {
   readonly senders: readonly { readonly id: string; readonly limits: ConnectorLimits }[];
   /** Lanes with a state of their own, at most. */
   readonly most: number;
+  /** Whether the use of quotas is read. Default: yes. */
+  readonly quotas?: boolean;
 }
 
 const dayMs = 86_400_000;
@@ -55,7 +57,7 @@ const connectorId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 export async function readFleet(
   open: OpenQueues,
   intakeCounts: () => Promise<IntakeCounts>,
-  { senders, most }: FleetQuestion,
+  { senders, most, quotas = true }: FleetQuestion,
 ): Promise<FleetSnapshot> {
   const limits = new Map(senders.map(({ id, limits }) => [id, limits]));
   const known = (await open.lanes.known()).filter((id) => connectorId.test(id));
@@ -88,7 +90,9 @@ export async function readFleet(
       ]),
     ),
     faults: countBy(shown.flatMap(({ fault }) => fault ?? [])),
-    lanes: await Promise.all(shown.slice(0, most).map((lane) => withQuota(lane, limits.get(lane.connectorId), open))),
+    lanes: await Promise.all(
+      shown.slice(0, most).map((lane) => withQuota(lane, quotas ? limits.get(lane.connectorId) : undefined, open)),
+    ),
     omitted: Math.max(0, shown.length - most) + found.length - lanes.length,
   };
 }
@@ -104,6 +108,7 @@ async function withQuota(
   if (bytesPerWindow !== null) {
     windows.push({ kind: 'bytes', windowMs: bytesPerWindow.windowMs, limit: bytesPerWindow.bytes });
   }
+  if (windows.length === 0) return { ...lane, used: [] };
   const used = await quota.used(lane.connectorId, windows);
   return { ...lane, used: windows.map(({ kind, limit }, i) => ({ quota: kind, ratio: (used[i] ?? 0) / limit })) };
 }

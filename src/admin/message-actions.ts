@@ -2,9 +2,7 @@
 import type { LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
 
-/** @public */
 export const messageActions = ['cancel', 'send-now', 'resend', 'resolve', 'replay', 'drop'] as const;
-/** @public */
 export type MessageAction = (typeof messageActions)[number];
 
 export interface ActionAnswer {

@@ -9,7 +9,8 @@ import { sleep } from '../async/timeout.ts';
 import { asError } from '../errors.ts';
 import { redisError, type RedisClient } from '../queue/redis/connection.ts';
 import type { HomeKeys } from '../queue/redis/keys.ts';
-import { takeLease, writeProgress, type LetterResult, type Operation, type Operations } from './operations.ts';
+import { takeLease, writeProgress } from './operation-progress.ts';
+import type { LetterResult, Operation, Operations } from './operations.ts';
 
 export interface RunnerOptions {
   readonly redis: RedisClient;

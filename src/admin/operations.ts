@@ -12,11 +12,20 @@ import type { RedisClient } from '../queue/redis/connection.ts';
 import type { HomeKeys } from '../queue/redis/keys.ts';
 import type { BulkKind } from './dead-preview.ts';
 
-const operationStates = ['running', 'done', 'stopped'] as const;
+export const operationStates = ['running', 'done', 'stopped'] as const;
 export type OperationState = (typeof operationStates)[number];
 
 /** What came of one letter. `gone`: it was replayed, dropped or trimmed meanwhile. `changed`: it died again meanwhile, and stays. */
-const letterResults = ['replayed', 'dropped', 'already', 'held', 'unreadable', 'gone', 'changed', 'failed'] as const;
+export const letterResults = [
+  'replayed',
+  'dropped',
+  'already',
+  'held',
+  'unreadable',
+  'gone',
+  'changed',
+  'failed',
+] as const;
 export type LetterResult = (typeof letterResults)[number];
 
 export interface NewOperation {
@@ -49,14 +58,12 @@ export interface Operation extends NewOperation {
 }
 
 /** Of those that are over: as long as dead letters are kept by default. */
-const keepMs = 30 * 86_400_000;
+export const keepMs = 30 * 86_400_000;
 const mostKept = 1_000;
 /** Ids of one command, of 128 characters at most. */
 const idsPerCommand = 1_000;
 /** An operation that is not begun within this time was left by a crash, in ms. */
 const draftMs = 600_000;
-/** A process that does not write a result for so long has lost it, in ms. */
-const leaseMs = 15_000;
 
 /** @lua */
 export const beginScript = script(
@@ -68,44 +75,6 @@ redis.call('ZADD', all, at, id)
 redis.call('SADD', open, id)
 redis.call('PERSIST', ids)
 redis.call('ZREMRANGEBYRANK', all, 0, -mostKept - 1)
-`,
-);
-
-/**
- * Writes the results of a batch, and takes it off the list. Only the process with the lease may; one that was too slow has lost it, and
- * another one does its batch once more. → 'lost', or the state and the rate. @lua
- */
-export const progressScript = script(
-  {
-    keys: ['operation', 'ids', 'lease', 'open'],
-    args: ['id', 'token', 'leaseMs', 'keepMs', 'count'],
-    moreArgs: 'results',
-    allowOom: true,
-  },
-  /* lua */ `${luaNow}
-if redis.call('GET', lease) ~= token then return { 'lost', '' } end
-redis.call('PEXPIRE', lease, leaseMs)
-local found = redis.call('HMGET', operation, 'state', 'rate')
-if not found[1] then
-  redis.call('SREM', open, id)
-  redis.call('DEL', ids, lease)
-  return { 'lost', '' }
-end
-for i = 1, #results, 2 do redis.call('HINCRBY', operation, 'r:' .. results[i], results[i + 1]) end
-local at = string.format('%.0f', now)
-if tonumber(count) > 0 then
-  redis.call('HINCRBY', operation, 'done', count)
-  redis.call('HSET', operation, 'updatedAt', at)
-  redis.call('LTRIM', ids, count, -1)
-end
-if found[1] == 'running' and redis.call('LLEN', ids) == 0 then
-  redis.call('HSET', operation, 'state', 'done', 'endedAt', at)
-  redis.call('PEXPIRE', operation, keepMs)
-  redis.call('SREM', open, id)
-  found[1] = 'done'
-end
-if found[1] ~= 'running' then redis.call('DEL', lease) end
-return { found[1], found[2] or '' }
 `,
 );
 
@@ -147,13 +116,12 @@ export interface Operations {
   setRate(id: string, ratePerSecond: number | null): Promise<OperationState | null>;
 }
 
-/** @public */
-export interface OperationPlace {
+interface OperationPlace {
   readonly at: number;
   readonly id: string;
 }
 
-function operationKeys(keys: HomeKeys, id: string) {
+export function operationKeys(keys: HomeKeys, id: string) {
   return { operation: keys.operation(id), ids: keys.operationIds(id), open: keys.openOperations };
 }
 
@@ -260,34 +228,4 @@ function operationOf(id: string, hash: Record<string, string>): Operation | null
 
 function isOperationId(id: string): boolean {
   return /^op_[a-z0-9]{20,30}$/.test(id);
-}
-
-/** → whether this process may work on it now. */
-export async function takeLease(redis: RedisClient, keys: HomeKeys, id: string, token: string): Promise<boolean> {
-  return (await write(redis, 'SET', keys.operationLease(id), token, 'PX', leaseMs, 'NX')) !== null;
-}
-
-export interface Progress {
-  readonly state: OperationState | 'lost';
-  readonly ratePerSecond: number | null;
-}
-
-/** Writes what came of the first `count` ids, and keeps the lease. */
-export async function writeProgress(
-  redis: RedisClient,
-  keys: HomeKeys,
-  id: string,
-  token: string,
-  count: number,
-  results: ReadonlyMap<LetterResult, number>,
-): Promise<Progress> {
-  const [state, rate] = (await run(redis, progressScript, {
-    keys: { ...operationKeys(keys, id), lease: keys.operationLease(id) },
-    args: { id, token, leaseMs, keepMs, count },
-    moreArgs: [...results].flat(),
-  })) as string[];
-  return {
-    state: operationStates.find((name) => name === state) ?? 'lost',
-    ratePerSecond: rate === undefined || rate === '' ? null : Number(rate),
-  };
 }

@@ -1,7 +1,8 @@
 /** What an operator does to the queue from outside a worker: the parts of this room, over one connection. */
 import { PostlaneError } from '../errors.ts';
 import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
-import type { DeadLetters } from '../queue/ledger/dead-letters.ts';
+import type { DeadLetters, DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
+import type { LetterPlace } from '../queue/ledger/letter-pages.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import { readFleet, type FleetQuestion, type FleetSnapshot } from './fleet.ts';
 import { seenOf, type Seen } from './messages.ts';
@@ -21,6 +22,7 @@ import { createAudit, type Actor, type Audit } from './audit.ts';
 import type { ConnectorRow } from './connector-row.ts';
 import { listConnectors, readConnector, type ConnectorPage, type ConnectorsAsked } from './connectors.ts';
 import type { LetterFilter } from './dead-filter.ts';
+import { pageOfDead } from './dead-page.ts';
 import { groupDeadLetters, type DeadGroups, type GroupKey } from './dead-groups.ts';
 import { createSelections, previewDeadLetters, selectionMs, type BulkAsked, type DeadPreview } from './dead-preview.ts';
 import { createDeadlines } from './deadlines.ts';
@@ -31,6 +33,8 @@ import { readActions } from './read-actions.ts';
 import { createOperations, type LetterResult, type Operation, type Operations } from './operations.ts';
 import { runOperation, runOperations, type RunnerOptions } from './operation-runner.ts';
 import { createRoutes } from './routes.ts';
+import { mostWorkers, statsOf, type Stats } from './stats.ts';
+import { sends } from '../routing/connector.ts';
 
 export interface OperatorOptions {
   readonly redis: RedisSettings & {
@@ -63,10 +67,19 @@ export interface Operator extends LetterActions, Seen {
   /** What this actor changes, each step with its entry in the audit. `config` is that in force. */
   as(actor: Actor, config: AdminConfig): Actions;
   readonly audit: Pick<Audit, 'list'>;
+  /** The whole installation on one page, with the counters since a time. */
+  stats(config: AdminConfig, since: number): Promise<Stats>;
   /** Connectors, sorted by trouble or otherwise. */
   connectors(config: AdminConfig, asked: ConnectorsAsked): Promise<ConnectorPage>;
   /** One of them; null if there is none of this id. */
   connector(config: AdminConfig, id: string): Promise<ConnectorRow | null>;
+  /** Dead letters, newest first, those alone that the caller may see. */
+  deadPage(
+    filter: LetterFilter,
+    after: LetterPlace | null,
+    limit: number,
+    isVisible: (letter: Pick<DeadLetterSummary, 'from'>) => boolean,
+  ): ReturnType<typeof pageOfDead>;
   /** Dead letters by reason, connector and reply. */
   deadGroups(config: AdminConfig, filter: LetterFilter, by: readonly GroupKey[]): Promise<DeadGroups>;
   /** Counts what a replay or a drop would do, and keeps what it has selected for a while. */
@@ -155,8 +168,24 @@ export async function openOperator({
         config,
       ),
     audit,
+    async stats(config, since) {
+      const now = Date.now();
+      const senders = config.connectors.filter(({ direction }) => sends(direction));
+      const [fleet, firstDeadline, workers, series, memory, running] = await Promise.all([
+        readFleet(open, intakeCounts, { senders, most: Number.MAX_SAFE_INTEGER, quotas: false }),
+        connectorTools.deadlines.first(),
+        open.presence.list(mostWorkers),
+        open.counters.series(since, now),
+        open.memory.read(),
+        operations.open(),
+      ]);
+      const configured = config.connectors.length;
+      const counts = { configured, incoming: configured - senders.length, operations: running.length };
+      return statsOf({ fleet, firstDeadline, workers, series, memory, ...counts }, now);
+    },
     connectors: (config, asked) => listConnectors(connectorTools, config, asked, Date.now()),
     connector: (config, id) => readConnector(connectorTools, config, id, Date.now()),
+    deadPage: (filter, after, limit, isVisible) => pageOfDead(deadLetters, filter, after, limit, isVisible),
     deadGroups: (config, filter, by) => groupDeadLetters(deadLetters, filter, by, createRoutes(config)),
 
     async preview(config, asked) {

@@ -40,12 +40,10 @@ export function auditJson({ at, ...entry }: AuditEntry) {
   return { ...entry, at: shownTime(at) };
 }
 
-/** @public */
 export function groupJson({ firstAt, lastAt, ...group }: DeadGroup) {
   return { ...group, firstAt: shownTime(firstAt), lastAt: shownTime(lastAt) };
 }
 
-/** @public */
 export function previewJson({ samples, ...preview }: DeadPreview) {
   return {
     ...preview,

@@ -1,17 +1,16 @@
 /** `check`: validates the configuration, and with --connect reaches Redis and every connector. Sends nothing. */
 import type { Command } from 'commander';
-import { abortable } from '../async/abort.ts';
 import { asError } from '../errors.ts';
 import { formatIssues } from '../config/issues.ts';
-import type { Config, ConnectorConfig } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import type { DurabilityWarning } from '../queue/redis/durability.ts';
-import type { CheckResult } from '../transport/transport.ts';
 import { eachBounded } from '../async/bounded.ts';
 import type { Action, Call } from './command.ts';
 import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { table } from './table.ts';
-import { loadTransports, type BuildTransport } from '../embed/transports.ts';
+import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
+import { loadTransports } from '../embed/transports.ts';
 import { durationOption } from './values.ts';
 
 interface CheckOptions {
@@ -99,16 +98,6 @@ async function checkRedis({ redis: settings }: Config): Promise<RedisCheck> {
   }
 }
 
-interface ConnectorCheck {
-  readonly connector: string;
-  readonly transport: string;
-  readonly ok: boolean;
-  readonly fault: string | null;
-  readonly code: string | null;
-  readonly detail: string;
-  readonly durationMs: number;
-}
-
 async function checkConnectors(
   { connectors, hostname }: Config,
   timeoutMs: number,
@@ -124,26 +113,4 @@ async function checkConnectors(
   });
   progress('');
   return rows.flat();
-}
-
-async function checkConnector(
-  connector: ConnectorConfig,
-  build: BuildTransport,
-  hostname: string,
-  timeoutMs: number,
-): Promise<ConnectorCheck | null> {
-  const transport = build(connector, hostname);
-  if (transport === null) return null;
-  const startedAt = performance.now();
-  const signal = AbortSignal.timeout(timeoutMs);
-  const result = await abortable<CheckResult>(transport.check(signal), signal, () => {
-    const text = `no answer within ${timeoutMs} ms`;
-    return { ok: false, fault: 'unreachable', reply: { code: 'ETIMEDOUT', enhancedCode: null, text } };
-  });
-  const durationMs = Math.round(performance.now() - startedAt);
-  await transport.close();
-  const about = { connector: connector.id, transport: transport.kind, durationMs };
-  if (result.ok) return { ...about, ok: true, fault: null, code: null, detail: result.detail };
-  const { code, text } = result.reply;
-  return { ...about, ok: false, fault: result.fault, code, detail: text ?? 'no answer' };
 }

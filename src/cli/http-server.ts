@@ -1,6 +1,9 @@
 /** The HTTP server of a process: `serve`, or a worker with `--serve`. It has a producer and an operator of its own. */
+import { settlesWithin, sleep } from '../async/timeout.ts';
 import type { Config } from '../config/config.ts';
-import { startHttp, type HttpServer } from '../http/http.ts';
+import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
+import { PostlaneError } from '../errors.ts';
+import { startHttp, type HttpOptions, type HttpServer } from '../http/http.ts';
 import type { HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import { openOperator, openProducer } from './compose.ts';
@@ -18,17 +21,24 @@ export interface ServeOptions {
 export interface WorkerHttp {
   start(health: HealthAnswers): Promise<void>;
   apply(config: Config): void;
+  rejected(mistakes: number): void;
   close(): Promise<void>;
+}
+
+/** It also hears of a file that is not in force, which it shows. */
+export interface ServedHttp extends HttpServer {
+  rejected(mistakes: number): void;
 }
 
 export function createWorkerHttp(config: () => Config, tell: (event: ProcessEvent) => void): WorkerHttp {
   const operator = shareOperator(() => openOperator(config()));
-  let server: HttpServer | null = null;
+  let server: ServedHttp | null = null;
   return {
     async start(health) {
       server = await serveHttp({ config, operator, health, tell });
     },
     apply: (next) => server?.apply(next),
+    rejected: (mistakes) => server?.rejected(mistakes),
     async close() {
       await server?.close();
       operator.close();
@@ -37,16 +47,35 @@ export function createWorkerHttp(config: () => Config, tell: (event: ProcessEven
 }
 
 /** Listens, and says so. Rejects if it cannot. */
-export async function serveHttp({ config, operator, health, tell }: ServeOptions): Promise<HttpServer> {
+export async function serveHttp({ config, operator, health, tell }: ServeOptions): Promise<ServedHttp> {
   const producer = await openProducer(config());
-  const tools = { producer, operator: operator.get, config, now: Date.now };
+  let state: ReturnType<HttpOptions['tools']['configState']> = { appliedAt: Date.now(), rejectedAt: null, mistakes: 0 };
+  const tools = {
+    producer,
+    operator: operator.get,
+    tryConnector: (id: string) => tryConnector(id, config()),
+    config,
+    configState: () => state,
+    now: Date.now,
+  };
+  const ended = new AbortController();
   try {
     const server = await startHttp({ tools, health, tell });
     tell({ event: 'serving', host: config().api.listen.host, port: server.port });
+    const operating = operate(operator, config, tell, ended.signal);
     return {
       ...server,
+      apply(next) {
+        state = { appliedAt: Date.now(), rejectedAt: null, mistakes: 0 };
+        server.apply(next);
+      },
+      rejected(mistakes) {
+        state = { ...state, rejectedAt: Date.now(), mistakes };
+      },
       async close() {
+        ended.abort();
         await server.close();
+        await settlesWithin(operating, stopMs);
         await producer.close();
         tell({ event: 'served' });
       },
@@ -55,4 +84,35 @@ export async function serveHttp({ config, operator, health, tell }: ServeOptions
     await producer.close();
     throw thrown;
   }
+}
+
+/** How long a stop waits for the letters that an operation has in hand, in ms; another process goes on with the rest. */
+const stopMs = 5_000;
+/** Between two tries to reach Redis, in ms. */
+const tryAgainMs = 2_000;
+/** How long a log-in may take, in ms: less than the time of a request. */
+const tryMs = 20_000;
+
+/** Works on operations over dead letters, as every process that serves does. */
+async function operate(
+  operator: SharedOperator,
+  config: () => Config,
+  tell: (event: ProcessEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const onError = ({ message: detail }: Error): void => tell({ event: 'operation-failed', detail });
+  while (!signal.aborted) {
+    const opened = await operator.get().catch(() => null);
+    if (opened === null) await sleep(tryAgainMs, signal);
+    else await opened.run({ config, signal, onError });
+  }
+}
+
+async function tryConnector(id: string, { connectors, hostname }: Config): Promise<ConnectorCheck> {
+  const connector = connectors.find((each) => each.id === id);
+  const { loadTransports } = await import('../embed/transports.ts');
+  const build = await loadTransports(connector === undefined ? [] : [connector]);
+  const checked = connector === undefined ? null : await checkConnector(connector, build, hostname, tryMs);
+  if (checked === null) throw new PostlaneError('not-found', `the connector ${id} never sends`);
+  return checked;
 }

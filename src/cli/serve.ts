@@ -8,7 +8,6 @@ import type { LoadResult } from '../config/load.ts';
 import { watchConfig } from '../config/watch.ts';
 import { workerName } from '../embed/compose.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
-import type { HttpServer } from '../http/http.ts';
 import type { HealthAnswers } from '../observability/health.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
@@ -16,7 +15,7 @@ import type { Call } from './command.ts';
 import { load, openOperator, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { createFleetSource } from './fleet-source.ts';
-import { serveHttp } from './http-server.ts';
+import { serveHttp, type ServedHttp } from './http-server.ts';
 import { shareOperator, type SharedOperator } from './shared-operator.ts';
 import { heedSignals } from './signals.ts';
 import { version } from './version.ts';
@@ -45,7 +44,7 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
   };
   tell({ event: 'starting', config: loaded.file, connectors: config.connectors.length, node: process.version });
   for (const warning of loaded.warnings) tell({ event: 'config-warning', ...warning });
-  let server: HttpServer | null = null;
+  let server: ServedHttp | null = null;
   const watch = watchConfig({
     loaded,
     load: () => load(call, call.configFile),
@@ -60,12 +59,20 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
       log(applied);
       metrics.onEvent(applied);
     },
-    onError: (mistakes) => tell({ event: 'config-rejected', mistakes }),
+    onError(mistakes) {
+      server?.rejected(mistakes.length);
+      tell({ event: 'config-rejected', mistakes });
+    },
   });
   const signals = heedSignals(watch, log);
   const ended = new AbortController();
   try {
-    server = await serveHttp({ config: () => config, operator, health: healthOf(operator, metrics), tell });
+    server = await serveHttp({
+      config: () => config,
+      operator,
+      health: healthOf(operator, metrics),
+      tell,
+    });
     void reach(operator, ended.signal);
     await signals.stopped;
     return 0;

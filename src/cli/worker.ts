@@ -72,6 +72,7 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
       });
     },
     onError(mistakes) {
+      http?.rejected(mistakes.length);
       log({ event: 'config-rejected', mistakes });
       metrics?.onEvent({ event: 'config-rejected', mistakes });
     },

@@ -38,6 +38,7 @@ export const logTable: LogTable = {
     text: 'request answered',
     fields: ['method', 'route', 'status', 'code', 'durationMs', 'tokenId', 'client', 'id'],
   },
+  'operation-failed': { level: 'warn', text: 'operation could not go on', fields: ['detail'] },
   'request-failed': { level: 'error', text: 'request failed within the server', fields: ['route', 'detail'] },
   served: { level: 'info', text: 'no longer serving', fields: [] },
 

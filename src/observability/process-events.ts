@@ -32,6 +32,8 @@ export type ProcessEvent =
       readonly id: string | null;
     }
   | { readonly event: 'request-failed'; readonly route: string; readonly detail: string }
+  /** An operation over dead letters could not go on; it is tried again. */
+  | { readonly event: 'operation-failed'; readonly detail: string }
   | ({ readonly event: 'config-warning' } & ConfigMistake)
   | { readonly event: 'config-rejected'; readonly mistakes: readonly ConfigMistake[] }
   | { readonly event: 'config-unchanged' }

@@ -13,11 +13,40 @@ export interface LedgerTotals {
   readonly firstDeadlineAt: number | null;
 }
 
+/** What a worker says of itself. */
+interface WorkerLoad {
+  readonly slots: number;
+  readonly busy: number;
+  /** ms since the epoch. */
+  readonly startedAt: number;
+}
+
+/** null: a worker of an earlier release does not say. */
+export interface WorkerThere {
+  readonly worker: string;
+  readonly load: WorkerLoad | null;
+}
+
 /** Workers that say they are there, by Redis' clock. */
 export interface Presence {
-  note(worker: string, forMs: number): Promise<void>;
+  note(worker: string, forMs: number, load: WorkerLoad): Promise<void>;
   remove(worker: string): Promise<void>;
   count(): Promise<number>;
+  /** At most so many, by name. */
+  list(most: number): Promise<WorkerThere[]>;
+}
+
+/** How much memory Redis used at a time. */
+export interface MemorySample {
+  /** ms since the epoch. */
+  readonly at: number;
+  readonly usedBytes: number;
+}
+
+/** The last day, a sample each five minutes, of the fullest master. */
+export interface MemoryHistory {
+  note(at: number): Promise<void>;
+  read(): Promise<MemorySample[]>;
 }
 
 /** Of the masters: the fullest one's memory, the fewest replicas, and whether all write their append-only files. */
@@ -46,10 +75,15 @@ return { open, letters, held, first }
 
 /** As each worker says so, those that have not for long are forgotten. @lua */
 export const presenceScript = script(
-  { keys: ['workers'], args: ['worker', 'forMs'], allowOom: true },
+  { keys: ['workers', 'loads'], args: ['worker', 'forMs', 'load'], allowOom: true },
   /* lua */ `${luaNow}
-redis.call('ZREMRANGEBYSCORE', workers, '-inf', string.format('(%.0f', now))
+local gone = redis.call('ZRANGEBYSCORE', workers, '-inf', string.format('(%.0f', now), 'LIMIT', 0, 1000)
+if #gone > 0 then
+  redis.call('ZREM', workers, unpack(gone))
+  redis.call('HDEL', loads, unpack(gone))
+end
 redis.call('ZADD', workers, string.format('%.0f', now + forMs), worker)
+redis.call('HSET', loads, worker, load)
 `,
 );
 
@@ -60,6 +94,53 @@ export const countWorkersScript = script(
 return redis.call('ZCOUNT', workers, string.format('%.0f', now), '+inf')
 `,
 );
+
+/** → name and load of each worker that is there. @lua */
+export const workersScript = script(
+  { keys: ['workers', 'loads'], args: ['most'] },
+  /* lua */ `${luaNow}
+local names = redis.call('ZRANGEBYSCORE', workers, string.format('%.0f', now), '+inf', 'LIMIT', 0, most)
+local found = {}
+for i, name in ipairs(names) do found[2 * i - 1], found[2 * i] = name, redis.call('HGET', loads, name) or '' end
+return found
+`,
+);
+
+/** Samples that are kept. @lua */
+export const sampleScript = script(
+  { keys: ['memory'], args: ['slot', 'used', 'oldest'], allowOom: true },
+  /* lua */ `
+redis.call('HSET', memory, slot, used)
+if redis.call('HLEN', memory) > 300 then
+  for _, at in ipairs(redis.call('HKEYS', memory)) do
+    if (tonumber(at) or 0) < tonumber(oldest) then redis.call('HDEL', memory, at) end
+  end
+end
+`,
+);
+
+const sampleMs = 300_000;
+const dayMs = 86_400_000;
+
+export function createMemoryHistory(redis: RedisClient, { memory }: Pick<HomeKeys, 'memory'>): MemoryHistory {
+  return {
+    async note(at) {
+      const slot = Math.floor(at / sampleMs) * sampleMs;
+      if ((await redis.hexists(memory, String(slot))) === 1) return;
+      const condition = await readCondition(redis);
+      if (condition === null) return;
+      const args = { slot, used: condition.usedBytes, oldest: slot - dayMs };
+      await run(redis, sampleScript, { keys: { memory }, args });
+    },
+    async read() {
+      const found = Object.entries(await redis.hgetall(memory));
+      return found
+        .map(([at, used]) => ({ at: Number(at), usedBytes: Number(used) }))
+        .filter(({ at, usedBytes }) => Number.isFinite(at) && Number.isFinite(usedBytes))
+        .sort((a, b) => a.at - b.at);
+    },
+  };
+}
 
 export async function readTotals(redis: RedisClient, shards: Shards): Promise<LedgerTotals> {
   const found = await Promise.all(
@@ -80,16 +161,37 @@ export async function readTotals(redis: RedisClient, shards: Shards): Promise<Le
   };
 }
 
-export function createPresence(redis: RedisClient, { workers }: Pick<HomeKeys, 'workers'>): Presence {
+export function createPresence(redis: RedisClient, home: Pick<HomeKeys, 'workers' | 'workerLoads'>): Presence {
+  const { workers, workerLoads: loads } = home;
   return {
-    async note(worker, forMs) {
-      await run(redis, presenceScript, { keys: { workers }, args: { worker, forMs } });
+    async note(worker, forMs, load) {
+      await run(redis, presenceScript, {
+        keys: { workers, loads },
+        args: { worker, forMs, load: JSON.stringify(load) },
+      });
     },
     async remove(worker) {
       await redis.zrem(workers, worker);
+      await redis.hdel(loads, worker);
+    },
+    async list(most) {
+      const flat = (await run(redis, workersScript, { keys: { workers, loads }, args: { most } })) as string[];
+      const found: WorkerThere[] = [];
+      for (let i = 0; i + 1 < flat.length; i += 2) found.push({ worker: flat[i]!, load: loadOf(flat[i + 1]!) });
+      return found.sort((a, b) => (a.worker < b.worker ? -1 : 1));
     },
     count: async () => Number(await run(redis, countWorkersScript, { keys: { workers } })),
   };
+}
+
+function loadOf(text: string): WorkerLoad | null {
+  try {
+    const { slots, busy, startedAt } = JSON.parse(text) as Record<string, unknown>;
+    const known = [slots, busy, startedAt].every((each) => typeof each === 'number' && Number.isFinite(each));
+    return known ? { slots: slots as number, busy: busy as number, startedAt: startedAt as number } : null;
+  } catch {
+    return null;
+  }
 }
 
 /** null if this user may not ask. */

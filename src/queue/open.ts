@@ -24,10 +24,12 @@ import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.
 import { createLanes, type Lanes } from './lanes/lanes.ts';
 import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
 import {
+  createMemoryHistory,
   createPresence,
   readCondition,
   readTotals,
   type LedgerTotals,
+  type MemoryHistory,
   type Presence,
   type ServerCondition,
 } from './fleet.ts';
@@ -80,6 +82,7 @@ export interface OpenQueues extends Callers, Seen {
   readonly totals: () => Promise<LedgerTotals>;
   readonly condition: () => Promise<ServerCondition | null>;
   readonly presence: Presence;
+  readonly memory: MemoryHistory;
   /** Notes the number of shards; warns if workers were started with another one before. */
   readonly countWarnings: () => Promise<DurabilityWarning[]>;
   /** Gives BullMQ's keys of the intake back to it where foreign jobs stand. → what stood there. */
@@ -170,6 +173,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     totals: () => readTotals(redis, shards),
     condition: () => readCondition(redis),
     presence: createPresence(redis, home),
+    memory: createMemoryHistory(redis, home),
     lockKey: (connectorId, id) => lockName(shards.keysOf(connectorId).laneJob(connectorId, id)),
 
     expelIntruders: () => expelIntruders(redis, keyOf),

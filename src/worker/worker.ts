@@ -29,6 +29,7 @@ import { changesBetween } from './reload.ts';
 import { createRoomWatch } from './room-watch.ts';
 import { routingOf, type RouterTools, type Routing } from './router.ts';
 import { createScheduler } from './scheduler.ts';
+import { selfReport } from './self-report.ts';
 import { createStraight } from './straight.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
 import { defaultTiming, type Timing } from './timing.ts';
@@ -253,8 +254,7 @@ function buildParts(options: WorkerOptions) {
   const maintenanceTools: MaintenanceTools = {
     ...routerTools,
     watchRoom: createRoomWatch(() => open.room(options.redis.reservePercent), emit),
-    // One that misses two rounds is not there.
-    notePresence: () => open.presence.note(options.name, 3 * timing.maintenanceMs),
+    ...selfReport(options.name, options.config.worker.slots, { open, scheduler, now, everyMs: timing.maintenanceMs }),
     views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
     deadLetters: open.deadLetters,

@@ -88,7 +88,6 @@ export const rooms: Readonly<Record<string, Room>> = {
       'search/search.ts',
       'journal/events.ts',
       'journal/stats.ts',
-      'journal/upkeep.ts',
       'journal/index-entries.ts',
       'ledger/ledger.ts',
       'ledger/dead-letters.ts',
@@ -168,13 +167,10 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: [
       'operator.ts',
       'messages.ts',
-      'content.ts',
       'csv.ts',
-      'erase.ts',
       'fleet.ts',
       'submissions.ts',
       'doctor/findings.ts',
-      // What callers are given and show: the same values for the API, the dashboard and the command line.
       'actions.ts',
       'admin-config.ts',
       'audit.ts',
@@ -188,6 +184,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'operations.ts',
       'routes.ts',
       'show.ts',
+      'stats.ts',
       'trouble.ts',
     ],
     floors: [['operator.ts'], ['*'], ['doctor'], ['letter-wire.ts']],
@@ -219,7 +216,10 @@ export const rooms: Readonly<Record<string, Room>> = {
   // What a report says is pure; only who reads mailboxes needs more.
   bounces: { imports: entry, doors: ['report.ts'] },
   // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
-  embed: { imports: ['config', 'worker', ...parts], doors: ['compose.ts', 'transports.ts', 'worker.ts'] },
+  embed: {
+    imports: ['config', 'worker', ...parts],
+    doors: ['check-connector.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
+  },
   // The composition root: the one room that knows all.
   cli: {
     imports: [

@@ -30,7 +30,9 @@ const server = await startHttp({
   tools: {
     producer: createProducer({ redis: config.redis }),
     operator: async () => operator,
+    tryConnector: () => Promise.reject(new Error('no connector is tried here')),
     config: () => config,
+    configState: () => ({ appliedAt: 0, rejectedAt: null, mistakes: 0 }),
     now: Date.now,
   },
   health: { health: () => ({ ok: true, live: true, redis: 'ready', idleForMs: 0 }), ready: () => true },

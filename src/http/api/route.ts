@@ -19,13 +19,34 @@ export interface Tools {
   readonly operator: () => Promise<Operator>;
   /** Events for clients that listen. */
   readonly live: EventHub;
+  /** Logs in to the server of a connector that sends, and sends nothing. */
+  readonly tryConnector: (connector: string) => Promise<ConnectorCheck>;
   /** In force now. */
   readonly config: () => Config;
+  readonly configState: () => ConfigState;
   /** ms since the epoch. */
   readonly now: () => number;
 }
 
-/** @public */
+/** Of the file, since this process runs. Times in ms since the epoch. */
+export interface ConfigState {
+  readonly appliedAt: number;
+  /** A later file has mistakes, and is not in force. */
+  readonly rejectedAt: number | null;
+  readonly mistakes: number;
+}
+
+/** What came of a log-in. */
+interface ConnectorCheck {
+  readonly connector: string;
+  readonly transport: string;
+  readonly ok: boolean;
+  readonly fault: string | null;
+  readonly code: string | null;
+  readonly detail: string;
+  readonly durationMs: number;
+}
+
 export interface Context {
   /** Who asks. It was valid, and had the scope, when the request came. */
   readonly token: ApiToken;

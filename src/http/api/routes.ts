@@ -3,11 +3,17 @@
  * list here, and run `npm run schema`. What a route needs of Redis it takes from `tools.producer` and `tools.operator()`.
  */
 import type { Route } from './route.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { connectorRoutes } from './routes/connectors.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
+import { messageActionRoutes } from './routes/message-actions.ts';
 import { contentRoutes } from './routes/content.ts';
 import { eventRoutes } from './routes/events.ts';
 import { messageRoutes } from './routes/messages.ts';
+import { operationRoutes } from './routes/operations.ts';
 import { routingRoutes } from './routes/routing.ts';
 import { searchRoutes } from './routes/search.ts';
+import { statsRoutes } from './routes/stats.ts';
 import { submitRoutes } from './routes/submit.ts';
 import { tokenRoutes } from './routes/token.ts';
 
@@ -16,7 +22,13 @@ export const routes: readonly Route[] = [
   ...searchRoutes,
   ...messageRoutes,
   ...contentRoutes,
+  ...messageActionRoutes,
   ...eventRoutes,
+  ...deadLetterRoutes,
+  ...operationRoutes,
+  ...connectorRoutes,
   ...routingRoutes,
+  ...statsRoutes,
+  ...auditRoutes,
   ...tokenRoutes,
 ];

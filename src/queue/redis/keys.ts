@@ -91,6 +91,10 @@ export interface HomeKeys extends ShardKeys {
   readonly contents: string;
   /** HASH the form of what is stored: `version`, `reads` (ledger/stored-form.ts). */
   readonly format: string;
+  /** HASH worker → what it says of itself, as JSON. */
+  readonly workerLoads: string;
+  /** HASH five minutes → memory that Redis used then; the last day. */
+  readonly memory: string;
   /** STREAM who did what, the last 100,000 entries. */
   readonly audit: string;
   /** ZSET operation → when it was begun, of all that are kept. */
@@ -186,6 +190,8 @@ export function keysOf(prefix: string): HomeKeys {
     intakeJob: (id) => `${prefix}:${intakeName}:${jobIdOf(id)}`,
     contents: `${prefix}:contents`,
     format: `${prefix}:format`,
+    workerLoads: `${prefix}:workers:loads`,
+    memory: `${prefix}:memory`,
     audit: `${prefix}:audit`,
     operations: `${prefix}:operations`,
     openOperations: `${prefix}:operations:open`,

@@ -35,6 +35,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   await guarded('the list of workers', tools, tools.notePresence);
   const turn = await write(redis, 'SET', keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
+  await guarded('the history of the memory', tools, tools.noteMemory);
   await guarded('the keys of the intake', tools, () => setIntrudersAside(tools));
   await guarded('the intake', tools, () => deadLetterStalled({ queue: tools.intake, connectorId: null }, tools));
   await guarded('strays', tools, () => removeStrays(tools));

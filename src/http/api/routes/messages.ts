@@ -1,12 +1,18 @@
 /** One message: where it stands, what happened to it, and its cancellation. */
 import { z } from 'zod';
+import { messageActions, type MessageAction } from '../../../admin/message-actions.ts';
 import type { MessageStatus } from '../../../producer/producer.ts';
 import { mayUse, senderOf } from '../access.ts';
+import { actorOf } from '../operator-schemas.ts';
 import { json, problem, route, type Context, type Reply } from '../route.ts';
 import { historyOf, history, message, messageId, messageOf } from '../schemas.ts';
 
 const params = z.object({ id: messageId });
 const unknown = 'no message has this id; settled ones are removed after `retention.ledger`';
+
+const action = z
+  .object({ action: z.enum(messageActions), allowed: z.boolean(), why: z.string() })
+  .meta({ id: 'MessageAction' });
 
 export const messageRoutes = [
   route({
@@ -16,9 +22,18 @@ export const messageRoutes = [
     summary: 'Shows where a message stands',
     scope: 'messages:read',
     params,
-    answers: { 200: { description: 'The message.', body: message } },
+    answers: {
+      200: {
+        description: 'The message, and what may be done with it.',
+        body: message.extend({ actions: z.array(action) }),
+      },
+    },
     problems: ['not-found'],
-    handle: ({ params }, context) => withStatus(context, params.id, (status) => json(messageOf(status))),
+    handle: ({ params: { id } }, context) =>
+      withStatus(context, id, async (status) => {
+        const actions = await (await context.tools.operator()).actions(id);
+        return json({ ...messageOf(status), actions: actions ?? [] });
+      }),
   }),
   route({
     method: 'GET',
@@ -45,7 +60,7 @@ export const messageRoutes = [
     handle: ({ params: { id } }, context) =>
       withStatus(context, id, async (status) => {
         const { tools } = context;
-        const cancelled = await tools.producer.cancel(id);
+        const cancelled = await (await tools.operator()).as(actorOf(context), tools.config()).cancel(id);
         const after = (await tools.producer.status(id)) ?? status;
         if (cancelled || after.state === 'cancelled') return json(messageOf(after));
         return problem('conflict', `it is ${after.state}`, { id, more: { state: after.state } });
@@ -54,7 +69,7 @@ export const messageRoutes = [
 ];
 
 /** What another may not see is not there. */
-async function withStatus(
+export async function withStatus(
   { token, tools: { producer, config } }: Context,
   id: string,
   use: (status: MessageStatus) => Reply | Promise<Reply>,
@@ -62,4 +77,12 @@ async function withStatus(
   const status = await producer.status(id);
   if (status === null || !mayUse(token, senderOf(status, config()))) return problem('not-found', unknown, { id });
   return use(status);
+}
+
+/** null if it may be done now; else why not. */
+export async function actionsTo({ tools }: Context, id: string, wanted: MessageAction): Promise<Reply | null> {
+  const actions = await (await tools.operator()).actions(id);
+  const found = actions?.find(({ action: each }) => each === wanted);
+  if (found?.allowed !== false) return null;
+  return problem('conflict', found.why, { id });
 }

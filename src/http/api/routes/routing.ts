@@ -1,7 +1,6 @@
-/** `GET /v1/routes/explain`: which connector would send for a From address, without a message. */
+/** Routes: the table of patterns, and which connector would send for a From address, without a message. */
 import { z } from 'zod';
-import { explain } from '../../../routing/resolve.ts';
-import { buildRouteTable } from '../../../routing/table.ts';
+import { createRoutes } from '../../../admin/routes.ts';
 import { json, route } from '../route.ts';
 import { address } from '../schemas.ts';
 
@@ -14,7 +13,40 @@ const explanation = z
   })
   .meta({ id: 'RouteExplanation' });
 
+const table = z
+  .object({
+    items: z.array(
+      z.object({
+        pattern: z.string().meta({ description: '`local@domain`, `*@domain`, or `*` for everything else.' }),
+        rule: z.enum(['exact', 'domain', 'default']),
+        connector: z.string(),
+      }),
+    ),
+    neverChosen: z.array(z.object({ connector: z.string(), why: z.string() })),
+    unmonitoredAddress: z.string().nullable().meta({ description: 'The From of messages that name none.' }),
+    systemDefaultGateway: z.string().nullable().meta({ description: 'null is `disabled`.' }),
+  })
+  .meta({ id: 'RouteTable' });
+
 export const routingRoutes = [
+  route({
+    method: 'GET',
+    path: '/v1/routes',
+    name: 'listRoutes',
+    summary: 'Lists which addresses each connector sends for',
+    scope: 'connectors:read',
+    answers: { 200: { description: 'In the order in which they are asked.', body: table } },
+    handle(_input, { tools }) {
+      const config = tools.config();
+      const routes = createRoutes(config);
+      return json({
+        items: routes.patterns(),
+        neverChosen: routes.neverChosen(),
+        unmonitoredAddress: config.unmonitoredAddress?.address ?? null,
+        systemDefaultGateway: config.systemDefaultGateway,
+      });
+    },
+  }),
   route({
     method: 'GET',
     path: '/v1/routes/explain',
@@ -26,8 +58,7 @@ export const routingRoutes = [
       200: { description: 'The connector, the rule that chose it, and who was passed over.', body: explanation },
     },
     handle({ query }, { tools }) {
-      const { connectors, systemDefaultGateway } = tools.config();
-      return json(explain(buildRouteTable(connectors, systemDefaultGateway), query.from));
+      return json(createRoutes(tools.config()).explain(query.from));
     },
   }),
 ];
