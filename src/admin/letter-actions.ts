@@ -1,9 +1,11 @@
 /** What an operator does to one dead letter or held message: replays it, drops it, or says what became of it. */
+import { randomUUID } from 'node:crypto';
 import type { MessageLimits } from '../message/message.ts';
 import { decodeIntake, jobIdOf } from '../queue/jobs.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import type { OpenQueues } from '../queue/open.ts';
+import { write } from '../queue/lua/script.ts';
 import type { RedisClient } from '../queue/redis/connection.ts';
 import { jobName } from '../queue/redis/keys.ts';
 import { lifetimeOf, resolution, type AdminConfig } from './admin-config.ts';
@@ -45,6 +47,9 @@ export interface LetterActions {
   /** Forgets a dead letter and frees its contents. true if it was there. */
   drop(id: string): Promise<boolean>;
 }
+
+/** A step of it may wait for Redis; after this time another operator may decide, in ms. */
+const resolvingMs = 30_000;
 
 export function letterActions(
   redis: RedisClient,
@@ -90,7 +95,16 @@ export function letterActions(
       return released ? 'replayed' : 'already';
     },
 
-    resolve: (id, as, how) => resolveHeld(id, as, how, { ledger, deadLetters, limits, enqueue, releaseContents }),
+    async resolve(id, as, how) {
+      // Of two operators one decides: `sent` and `retry` at once would leave a message that is neither.
+      const [key, token] = [keys.resolving(id), randomUUID()];
+      if ((await write(redis, 'SET', key, token, 'PX', resolvingMs, 'NX')) === null) return false;
+      try {
+        return await resolveHeld(id, as, how, { ledger, deadLetters, limits, enqueue, releaseContents });
+      } finally {
+        if ((await redis.get(key).catch(() => null)) === token) await redis.del(key).catch(() => 0);
+      }
+    },
 
     async drop(id) {
       const letter = await deadLetters.get(id);

@@ -7,6 +7,7 @@ import { encodeWire } from '../../src/queue/jobs.ts';
 import { deadLetterFields, type DeadLetter } from '../../src/queue/ledger/dead-letters.ts';
 import { parseMessage } from '../../src/message/schema.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
+import type { RedisClient } from '../../src/queue/redis/connection.ts';
 import { shardsOf } from '../../src/queue/redis/shards.ts';
 import { shardCount, testConnection } from './redis.ts';
 
@@ -38,8 +39,12 @@ export function adminConfig(
 }
 
 /** Messages that have died: rows and letters as a worker writes them, by the thousand and without a worker. */
-export async function plantDead(prefix: string, letters: readonly Partial<DeadLetter>[], from = 0): Promise<string[]> {
-  const redis = testConnection();
+export async function plantDead(
+  prefix: string,
+  letters: readonly Partial<DeadLetter>[],
+  from = 0,
+  redis: RedisClient = testConnection(),
+): Promise<string[]> {
   const shards = shardsOf(prefix, shardCount());
   const ids: string[] = [];
   const at = Date.now() - 60_000;

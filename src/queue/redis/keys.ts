@@ -107,6 +107,8 @@ export interface HomeKeys extends ShardKeys {
   readonly operationIds: (id: string) => string;
   /** STRING which process works on it; it ends by itself. */
   readonly operationLease: (id: string) => string;
+  /** STRING who resolves a held message right now; it ends by itself. */
+  readonly resolving: (id: string) => string;
   /** STRING what a preview has selected; it ends by itself. */
   readonly selection: (id: string) => string;
   /** STRING number of shards that workers were last started with. */
@@ -198,6 +200,7 @@ export function keysOf(prefix: string): HomeKeys {
     operation: (id) => `${prefix}:operation:${id}`,
     operationIds: (id) => `${prefix}:operation:${id}:ids`,
     operationLease: (id) => `${prefix}:operation:${id}:lease`,
+    resolving: (id) => `${prefix}:resolving:${id}`,
     selection: (id) => `${prefix}:selection:${id}`,
     shardCount: `${prefix}:shards`,
     workers: `${prefix}:workers`,
