@@ -204,7 +204,10 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
         blocking: () => blockingOf(redis, `postlane-intake:${worker ?? ''}`),
         rowKey: home.ledger,
         process,
-        pace: createIntakePace(freeSlots, () => performance.now()),
+        pace: createIntakePace(freeSlots, {
+          now: () => performance.now(),
+          idle: () => performance.eventLoopUtilization().idle,
+        }),
         failed,
       }),
     laneWorker(connectorId, process, { lockMs, stalledMs }) {

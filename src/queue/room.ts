@@ -12,10 +12,10 @@ export const defaultReservePercent = 25;
 export const maxReservePercent = 90;
 
 /**
- * What a message in the intake will need beyond its job: its row, and then its lane or its dead letter. Measured with one recipient:
- * 1.4 KB in a lane (docs/capacity.md).
+ * What a message in the intake will need beyond its job: its row, its entry in the search index, and then its lane or its dead letter.
+ * Measured with one recipient: 1.4 KB in a lane (docs/capacity.md), and a few bytes more than 2 KiB as a dead letter.
  */
-const routingBytes = 2_048;
+const routingBytes = 2_304;
 
 /** Where its jobs wait, in the order in which the script takes them. */
 const intakeLists = ['wait', 'prioritized', 'delayed'] as const;

@@ -165,6 +165,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     const { connectors, waitMs, left } = await claim.finally(() => (claiming = 0));
     inLine = left;
     for (const connectorId of connectors) occupy(connectorId, () => serve(connectorId), true);
+    // What was kept for this claim, and is not used.
+    if (active.size < slots) freed();
     if (connectors.length === 0) await wakeup.wait(waitMs < 0 ? idleMs : Math.min(Math.max(waitMs, 1), idleMs));
   };
 

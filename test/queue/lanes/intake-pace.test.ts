@@ -3,11 +3,8 @@ import { expect, test } from 'vitest';
 import { createIntakePace } from '../../../src/queue/lanes/intake-pace.ts';
 
 function setUp() {
-  const state = { free: 3 as number | null, now: 0 };
-  const pace = createIntakePace(
-    () => state.free,
-    () => state.now,
-  );
+  const state = { free: 3 as number | null, now: 0, idle: 0 };
+  const pace = createIntakePace(() => state.free, { now: () => state.now, idle: () => state.idle });
   return { pace, state };
 }
 
@@ -40,4 +37,22 @@ test('a slot that was free in between begins the time anew', () => {
   expect(pace.room(0)).toBe(1);
   Object.assign(state, { free: 0, now: 40 });
   expect(pace.room(0)).toBe(0);
+});
+
+test('everything once the process had nothing to do for a fifth of the time in which messages waited for slots', () => {
+  const { pace, state } = setUp();
+  state.free = 0;
+  expect(pace.room(0)).toBe(0);
+  Object.assign(state, { free: 1, now: 20, idle: 2 });
+  expect(pace.room(0)).toBe(1);
+  Object.assign(state, { free: 0, now: 31, idle: 6 });
+  expect(pace.room(0), 'busy for four fifths of the time').toBe(0);
+  Object.assign(state, { free: 1, now: 50, idle: 10 });
+  expect(pace.room(0)).toBe(1);
+  Object.assign(state, { free: 0, now: 62, idle: 13 });
+  expect(pace.room(0)).toBe(Infinity);
+  state.free = 2;
+  expect(pace.room(0)).toBe(Infinity);
+  pace.emptied();
+  expect(pace.room(0)).toBe(2);
 });
