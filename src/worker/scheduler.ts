@@ -90,10 +90,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   let loop: Promise<void> = Promise.resolve();
   let turnedAt = 0;
   const newToken = tokensOf(worker);
-  /** Lanes that were due at the last claim and found no free slot. */
-  let inLine = 0;
-  /** Of the slots that are free, those that a claim under way may fill. */
-  let claiming = 0;
+  let inLine = 0; // lanes that were due at the last claim and found no free slot
+  let claiming = 0; // of the free slots, those that a claim under way may fill
   let directAt = -Infinity;
   let freed = (): void => undefined;
   const wakeup = createWakeup();
@@ -161,8 +159,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     if (free <= 0) return wakeup.wait(idleMs);
     // Where messages go straight through, they keep a half meanwhile: what this leaves is claimed in the next turn, at once.
     claiming = Date.now() - directAt < recentlyMs ? Math.ceil(free / 2) : free;
-    const claim = lanes.claim(claiming, visibilityMs, admission.refused());
-    const { connectors, waitMs, left } = await claim.finally(() => (claiming = 0));
+    const claim = lanes.claim(claiming, visibilityMs, admission.refused()).finally(() => (claiming = 0));
+    const { connectors, waitMs, left } = await claim;
     inLine = left;
     for (const connectorId of connectors) occupy(connectorId, () => serve(connectorId), true);
     // What was kept for this claim, and is not used.

@@ -1,11 +1,12 @@
 /**
  * How much of the intake a process takes at once. While messages can go straight through, it takes as many as it has free slots, and the
  * others wait where any process finds them. If sending is what takes long, it puts all that comes into the lanes, so that no lane holds up
- * another, until the intake is empty. That is so if no slot was free for a moment, or if the process waited for slots and had nothing to do
- * meanwhile: a process that is busy all the time would not be faster in moving them.
+ * another, until the intake is empty. That is so if there was no room for a batch for a moment, or if the process waited for slots and had
+ * nothing to do meanwhile: a process that is busy all the time would not be faster in moving them.
  */
+import { maxOfKind } from '../lua/exchange.ts';
 
-/** How long no slot may be free, and how often it is looked at what the process did, in ms. */
+/** How long there may be no room, and how often it is looked at what the process did, in ms. */
 const patienceMs = 30;
 /** Of the time that passes while messages wait for slots. */
 const maxIdleShare = 0.2;
@@ -14,6 +15,8 @@ export interface IntakePace {
   /** Jobs that may be taken now, beside those `inHand`; 0: look again within `waitMs`. */
   room(inHand: number): number;
   readonly waitMs: number;
+  /** `full`: as many were taken as were asked for, so more may be there. */
+  fetched(full: boolean): void;
   /** Nothing is there. */
   emptied(): void;
 }
@@ -29,6 +32,7 @@ export function createIntakePace(freeSlots: () => number | null, { now, idle }: 
   let fullSince: number | null = null;
   let window: { readonly at: number; readonly idle: number } | null = null;
   let moving = false;
+  let backlog = false;
 
   /** Whether sending is what takes long, as far as the time since the window began shows. */
   const waits = (at: number): boolean => {
@@ -46,7 +50,8 @@ export function createIntakePace(freeSlots: () => number | null, { now, idle }: 
     room(inHand) {
       const free = moving ? null : freeSlots();
       if (free === null) return Infinity;
-      if (free > inHand) {
+      // Where others wait, a whole batch is worth a moment: a script for one message costs nearly as much as for eight.
+      if (free - inHand >= (backlog ? maxOfKind : 1)) {
         fullSince = null;
         return free - inHand;
       }
@@ -55,10 +60,14 @@ export function createIntakePace(freeSlots: () => number | null, { now, idle }: 
       moving = waits(at) || at - fullSince >= patienceMs;
       return moving ? Infinity : 0;
     },
+    fetched(full) {
+      backlog = full;
+    },
     emptied() {
       fullSince = null;
       window = null;
       moving = false;
+      backlog = false;
     },
   };
 }

@@ -133,6 +133,7 @@ export function createIntake(tools: IntakeTools): Intake {
       inHand.add(handled);
       suspect ||= Number(fields[stallsAt]) > 0;
     }
+    pace.fetched(found.length >= count * fetchedFields);
     // A worker may have died of it: nothing more is taken that would be lost with it.
     if (suspect) await Promise.all(inHand);
     return found.length === 0 ? dueInMs : 0;

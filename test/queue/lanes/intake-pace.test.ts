@@ -56,3 +56,18 @@ test('everything once the process had nothing to do for a fifth of the time in w
   pace.emptied();
   expect(pace.room(0)).toBe(2);
 });
+
+test('where more waits, a batch of slots has to become free within 30 ms', () => {
+  const { pace, state } = setUp();
+  pace.fetched(true);
+  state.free = 7;
+  expect(pace.room(0)).toBe(0);
+  Object.assign(state, { free: 8, now: 20 });
+  expect(pace.room(0)).toBe(8);
+  Object.assign(state, { free: 7, now: 25 });
+  expect(pace.room(0)).toBe(0);
+  state.now = 55;
+  expect(pace.room(0)).toBe(Infinity);
+  pace.emptied();
+  expect(pace.room(0)).toBe(7);
+});

@@ -64,6 +64,7 @@ describe('the program', () => {
     expect(ids).toEqual([
       'peers',
       'enqueue',
+      'http',
       'backlog',
       'journal',
       'search',
