@@ -353,7 +353,9 @@ describe('of a turn of sixteen', () => {
       prefix,
       redis: { url: own.url },
     });
+    await expect(own.admin.set('more', 'x')).rejects.toThrow('OOM');
     expect(await counted(setup, ids)).toEqual(allOnce(16));
+    expect(setup.straight.toSorted()).toEqual(ids.toSorted());
     expect(setup.worker.of('uncertain')).toEqual([]);
     await own.admin.config('SET', 'maxmemory', '0');
   });
