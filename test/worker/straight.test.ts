@@ -1,72 +1,23 @@
 /** The straight way through: a message whose lane has none waiting is sent from what is in memory, and takes nothing from any other. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { OutboundMessage } from '../../src/message/outbound.ts';
-import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
-import type { Transport } from '../../src/transport/transport.ts';
-import type { WorkerConfig } from '../../src/worker/settings.ts';
-import type { SmtpServerOptions } from '../../testkit/smtp/server.ts';
-import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import { until } from '../../testkit/until.ts';
-import { copiesOf, countable, settled, sink } from '../support/accounting.ts';
-import { configOf, startWorker, testProducer } from '../support/postlane.ts';
-import { shardCount, testPrefix } from '../support/redis.ts';
+import { copiesOf, settled } from '../support/accounting.ts';
+import type { configOf } from '../support/postlane.ts';
+import { shardCount } from '../support/redis.ts';
+import { messageFor, startStraight } from '../support/straight.ts';
 
 type Connector = Parameters<typeof configOf>[0][string];
 
-/** A worker with real sessions; `straight` are the ids of messages that were sent on a place of their own, `all` those of all sends. */
-async function setUp(
-  connectors: Readonly<Record<string, Connector & { server?: SmtpServerOptions }>>,
-  rest: Partial<WorkerConfig> = {},
-) {
-  const prefix = testPrefix();
-  const straight: string[] = [];
-  const all: string[] = [];
-  const servers: Record<string, Awaited<ReturnType<typeof sink>>> = {};
-  const transports: Record<string, Transport> = {};
-  const config: Record<string, Connector> = {};
-  for (const [id, { server, ...connector }] of Object.entries(connectors)) {
-    servers[id] = await sink(server);
-    const settings = smtpSettings(servers[id].port);
-    const maxConnections = connector.limits?.concurrency ?? 5;
-    const transport = createSmtpTransport({ settings, hostname: 'test.example', maxConnections });
-    onTestFinished(() => transport.close());
-    transports[id] = {
-      ...transport,
-      send(mail, context) {
-        const { place, fence } = context;
-        const asked = async (): Promise<boolean> => {
-          const may = await fence();
-          if (may) (place === undefined ? all : straight).push(mail.id);
-          return may;
-        };
-        return transport.send(mail, { ...context, fence: asked });
-      },
-    };
-    config[id] = { addresses: [`*@${id}.example`], ...connector };
-  }
-  const worker = await startWorker({ prefix, config: configOf(config, rest), transports });
-  const producer = testProducer(prefix);
-  /** Sends one, so that a session is idle afterwards. */
-  const warm = async (id: string): Promise<void> => {
-    const before = worker.of('sent').length;
-    await producer.send(countable(`warm-${id}`, { from: `a@${id}.example` }));
-    await until(() => worker.of('sent').length > before, { what: `the session of ${id}` });
-  };
-  return { prefix, worker, producer, servers, straight, lane: all, warm };
-}
-
 const unlimited = { concurrency: 5, messagesPerMinute: null };
-const from = (connector: string, id: string, change: Partial<OutboundMessage> = {}): OutboundMessage =>
-  countable(id, { from: `a@${connector}.example`, ...change });
-
 // Over several shards a message is copied into its lane, by another step.
 describe.skipIf(shardCount() > 1)('a message', () => {
   test('goes straight through where a session is open and none waits; the first one of a connector waits in its lane', async () => {
-    const { worker, producer, servers, straight, lane, warm } = await setUp({ x: {} });
+    const { worker, producer, servers, straight, lane, warm } = await startStraight({ x: {} });
     await warm('x');
     expect([straight, lane]).toEqual([[], ['warm-x']]);
-    await producer.send(from('x', 'm'));
+    await producer.send(messageFor('x', 'm'));
     const [row] = await settled(producer, ['m']);
     expect(row).toMatchObject({ state: 'sent', attempts: 1, connector: 'x' });
     expect(row!.history.map(({ event }) => event)).toEqual(['routed', 'sent']);
@@ -84,9 +35,9 @@ describe.skipIf(shardCount() > 1)('a message', () => {
     ['with a content that is stored', unlimited, { attachments: [{ filename: 'a.txt', content: 'x'.repeat(70_000) }] }],
     ['that had to wait for its time', unlimited, { sendAt: new Date(Date.now() + 300) }],
   ] as never)('%s is sent from its lane', async (_title, limits, change) => {
-    const { producer, straight, lane, warm } = await setUp({ x: { limits } });
+    const { producer, straight, lane, warm } = await startStraight({ x: { limits } });
     await warm('x');
-    await producer.send(from('x', 'm', change));
+    await producer.send(messageFor('x', 'm', change));
     const [row] = await settled(producer, ['m']);
     expect(row).toMatchObject({ state: 'sent', attempts: 1 });
     expect([straight, lane]).toEqual([[], ['warm-x', 'm']]);
@@ -101,9 +52,9 @@ describe.skipIf(shardCount() > 1)('a message', () => {
     };
     let asked = 0;
     const first = (): boolean => (asked += 1) === 1;
-    const { producer, servers, straight, lane, warm } = await setUp({ x: { server } });
+    const { producer, servers, straight, lane, warm } = await startStraight({ x: { server } });
     await warm('x');
-    await producer.send(from('x', 'm'));
+    await producer.send(messageFor('x', 'm'));
     const [row] = await settled(producer, ['m']);
     expect(row).toMatchObject({ state: 'sent', attempts: 2 });
     expect([straight, lane]).toEqual([['m'], ['warm-x', 'm']]);
@@ -111,12 +62,12 @@ describe.skipIf(shardCount() > 1)('a message', () => {
   });
 
   test('that comes twice under one id is sent once', async () => {
-    const { producer, servers, worker, warm } = await setUp({ x: {} });
+    const { producer, servers, worker, warm } = await startStraight({ x: {} });
     await warm('x');
-    await producer.send(from('x', 'm'));
+    await producer.send(messageFor('x', 'm'));
     await settled(producer, ['m']);
-    await producer.send(from('x', 'm'));
-    await producer.send(from('x', 'last'));
+    await producer.send(messageFor('x', 'm'));
+    await producer.send(messageFor('x', 'last'));
     await settled(producer, ['last']);
     expect(copiesOf('m', [servers['x']!])).toBe(1);
     expect(worker.of('uncertain')).toEqual([]);
@@ -125,10 +76,10 @@ describe.skipIf(shardCount() > 1)('a message', () => {
   test('keeps the limit of its connector', async () => {
     const limits = { concurrency: 2, messagesPerMinute: null };
     const server = { script: { '.': () => pause(5).then(() => undefined) } };
-    const { producer, servers, straight, warm } = await setUp({ x: { limits, server } });
+    const { producer, servers, straight, warm } = await startStraight({ x: { limits, server } });
     await warm('x');
     const ids = Array.from({ length: 60 }, (_, i) => `m${i}`);
-    for (const id of ids) await producer.send(from('x', id));
+    for (const id of ids) await producer.send(messageFor('x', id));
     await settled(producer, ids);
     expect(servers['x']!.received.highWater).toBeLessThanOrEqual(2);
     expect(ids.every((id) => copiesOf(id, [servers['x']!]) === 1)).toBe(true);
@@ -140,9 +91,9 @@ describe.skipIf(shardCount() > 1)('a message', () => {
     const server = {
       script: { '.': ({ to }: { to: readonly string[] }) => (to[0]?.startsWith('m@') ? gate.promise : undefined) },
     };
-    const { worker, producer, servers, straight, warm } = await setUp({ x: { server } });
+    const { worker, producer, servers, straight, warm } = await startStraight({ x: { server } });
     await warm('x');
-    await producer.send(from('x', 'm'));
+    await producer.send(messageFor('x', 'm'));
     await until(() => straight.length === 1, { what: 'the send' });
     const stopped = worker.worker.stop();
     gate.resolve(undefined);
@@ -168,13 +119,13 @@ test(
       },
     };
     const limits = { concurrency: 10, messagesPerMinute: null };
-    const { producer, worker, warm } = await setUp(
+    const { producer, worker, warm } = await startStraight(
       { news: { limits, server: slow }, other: { limits } },
-      { worker: { slots: 12, drainMs: 5_000 } },
+      { rest: { worker: { slots: 12, drainMs: 5_000 } } },
     );
     await warm('news');
     await warm('other');
-    const newsletter = Array.from({ length: 400 }, (_, i) => from('news', `n${i}`, { priority: 'low' }));
+    const newsletter = Array.from({ length: 400 }, (_, i) => messageFor('news', `n${i}`, { priority: 'low' }));
     await producer.sendMany(newsletter);
     await until(() => now > 3, { what: 'the newsletter' });
     const latencies: number[] = [];
@@ -184,7 +135,7 @@ test(
         ['other', `other${i}`],
       ] as const) {
         const at = performance.now();
-        await producer.send(from(connector, id, { priority: 'high' }));
+        await producer.send(messageFor(connector, id, { priority: 'high' }));
         await until(() => worker.of('sent').some((event) => event.id === id), { what: id });
         latencies.push(performance.now() - at);
       }
