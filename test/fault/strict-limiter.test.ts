@@ -17,15 +17,17 @@ function strict(count: number, perMs: number): () => boolean {
   };
 }
 
-const words = [
-  ['MAIL', '451 4.7.1 too fast, slow down'],
-  ['RCPT', '450 4.2.1 you are sending mail too quickly'],
-  ['RCPT', '451 nicht so schnell'],
+/** `most`: refusals for each mail. A sender that tries again at once has some 40 of them at such a server. */
+const replies = [
+  { phase: 'MAIL', answer: '451 4.7.1 too fast, slow down', most: 1, ofRate: true },
+  { phase: 'RCPT', answer: '450 4.2.1 you are sending mail too quickly', most: 1, ofRate: true },
+  // Of unknown words, refusals that chance makes the messages' own may keep the lane from learning a rate: the pauses remain.
+  { phase: 'RCPT', answer: '451 nicht so schnell', most: 5, ofRate: false },
 ] as const;
 
-test.for(words)(
-  'at %s with "%s": all is sent, without a storm of refusals, and nothing dies',
-  async ([phase, answer]) => {
+test.for(replies)(
+  'at $phase with "$answer": all is sent, without a storm of refusals, and nothing dies',
+  async ({ phase, answer, most, ofRate }) => {
     const prefix = testPrefix();
     const passes = strict(20, 500);
     let refused = 0;
@@ -36,14 +38,13 @@ test.for(words)(
     };
     const relay = await serverFor('relay', { script: { [phase]: limited } });
     const producer = testProducer(prefix);
-    const ids = countableMany(70);
+    const ids = countableMany(120);
     await producer.sendMany(ids);
     const worker = await startSender({ prefix, servers: [relay], retry });
     const rows = await settled(producer, ids);
-    expect(account(rows, [relay])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: 70 } });
-    // A sender that tries again at once has some 40 refusals for each mail at such a server.
-    expect(refused).toBeLessThan(ids.length);
-    const rates = worker.of('connector-fault').map(({ messagesPerMinute }) => messagesPerMinute);
-    expect(rates.some((rate) => rate !== null && rate < 20 * 120 * 1.5)).toBe(true);
+    expect(account(rows, [relay])).toMatchObject({ lost: [], blindlyTwice: [], states: { sent: ids.length } });
+    expect(refused).toBeLessThan(most * ids.length);
+    const rates = worker.of('connector-fault').flatMap(({ messagesPerMinute }) => messagesPerMinute ?? []);
+    if (ofRate) expect(Math.min(...rates)).toBeLessThan(20 * 120 * 1.5);
   },
 );

@@ -31,8 +31,11 @@ const fastest = 1_000;
 
 /** As if so many more had been accepted: a few refusals are no ratio yet. */
 const acceptedBefore = 20;
-/** A lane with so many refusals of messages by themselves says nothing about a rate. */
-const mostOwn = 0.15;
+/**
+ * A lane with so many refusals of messages by themselves says nothing about a rate. Where the server itself speaks of a rate, it takes
+ * more: chance makes a refusal the message's whenever a mail that began later passes, and no rate would ever be learned.
+ */
+const mostOwn = { words: 0.5, others: 0.15 };
 
 /** `ownShare(refusals, stats, class)` → which share of the messages is refused by itself; 0 where fewer than three were. */
 export const luaOwnShare = `
@@ -67,10 +70,11 @@ end
 export const luaLearn = `
 local function learn(refusals, stats)
   local sent = tonumber(redis.call('HGET', stats, 'sent') or '0')
-  local row = redis.call('HMGET', refusals, 'at', 'sent', 'rate')
+  local row = redis.call('HMGET', refusals, 'at', 'sent', 'rate', 'alike')
   local at, before = tonumber(row[1] or '0'), tonumber(row[2] or '0')
   local above = learnedRate(refusals, stats)
-  if math.max(ownShare(refusals, stats, 'fault'), ownShare(refusals, stats, '4')) > ${mostOwn} then return above end
+  local most = row[4] == 'fault throttled' and ${mostOwn.words} or ${mostOwn.others}
+  if math.max(ownShare(refusals, stats, 'fault'), ownShare(refusals, stats, '4')) > most then return above end
   if now - at > ${forgetMs} or before > sent then
     redis.call('HDEL', refusals, 'rate', 'bounded', 'again')
   elseif sent == before then return above

@@ -157,6 +157,16 @@ describe('a learned rate', () => {
     expect(await on.throttle()).toMatchObject({ pauseMs: firstMs, messagesPerMinute: null });
   });
 
+  test('is learned where the server speaks of a rate, until half of the messages are refused by themselves', async () => {
+    const on = await lane();
+    await on.throttle();
+    await on.pass(10_000, 100);
+    await on.redis.hset(on.keys.refusals(connector), { alike: 'fault throttled', 'own:fault': 125, ownSent: 0 });
+    expect(await on.throttle()).toMatchObject({ messagesPerMinute: null });
+    await on.redis.hset(on.keys.refusals(connector), { 'own:fault': 110 });
+    expect((await on.throttle()).messagesPerMinute).toBeLessThan(601);
+  });
+
   test('a told time wins over the pause, and resume forgets the rate', async () => {
     const on = await lane();
     await on.throttle();
