@@ -1,5 +1,6 @@
 /** Reads a mail as a tree of parts, by mailsplit, within bounds: what is too much is left out, and no mail makes it fail. */
 import { Splitter, type MimeNode, type SplitterChunk } from '@zone-eu/mailsplit';
+import { decodedOctets, textOfOctets } from '../message/part-content.ts';
 import { maxHeadBytes, maxPartBytes, maxParts, maxReadBytes } from './bounds.ts';
 import { fieldsOf, type Field } from './fields.ts';
 
@@ -69,36 +70,13 @@ async function closed(part: OpenPart): Promise<Part> {
     contentType: fields.find(({ name }) => name === 'content-type')?.value ?? '',
     parts,
     text:
-      part.chunks.length === 0 ? '' : decoded(await decodedBytes(node, Buffer.concat(part.chunks)), node.charset || ''),
+      part.chunks.length === 0
+        ? ''
+        : textOfOctets(await decodedOctets(node, Buffer.concat(part.chunks)), node.charset || ''),
   };
 }
 
 /** The raw line of a header has one character per octet. */
 function textOf(line: string): string {
-  return decoded(Buffer.from(line, 'latin1'), '');
-}
-
-async function decodedBytes(node: MimeNode, bytes: Buffer): Promise<Buffer> {
-  if (node.encoding !== 'base64' && node.encoding !== 'quoted-printable') return bytes;
-  const decoder = node.getDecoder();
-  const chunks: Buffer[] = [];
-  decoder.end(bytes);
-  try {
-    for await (const chunk of decoder as AsyncIterable<Buffer>) chunks.push(chunk);
-  } catch {
-    return bytes;
-  }
-  return Buffer.concat(chunks);
-}
-
-/** In the charset that the part names, else in UTF-8, else octet by octet. */
-function decoded(bytes: Uint8Array, charset: string): string {
-  for (const name of charset === '' || /^(?:us-)?ascii$/i.test(charset) ? ['utf-8'] : [charset, 'utf-8']) {
-    try {
-      return new TextDecoder(name, { fatal: true }).decode(bytes);
-    } catch {
-      // Unknown to this Node, or not what the part says.
-    }
-  }
-  return new TextDecoder('windows-1252').decode(bytes);
+  return textOfOctets(Buffer.from(line, 'latin1'), '');
 }

@@ -119,7 +119,7 @@ function requireSender({ from }: Message, { unmonitoredAddress }: Config): void 
   throw new PostlaneError('message-invalid', text, { issues: [{ field: 'from', rule: 'required', message: text }] });
 }
 
-/** The same for a message that is too large for the connector that would send it. */
+/** The same for a message that the connector which would send it can never send. */
 async function requireSize(
   message: Message,
   { connectors, systemDefaultGateway, unmonitoredAddress }: Config,
@@ -128,8 +128,8 @@ async function requireSize(
   const { connector } = resolveRoute(buildRouteTable(connectors, systemDefaultGateway), from);
   const transport = connectors.find(({ id }) => id === connector)?.transport;
   if (transport?.kind !== 'graph') return;
-  const { tooLargeForGraph } = await import('../transport/graph/large.ts');
-  const problem = tooLargeForGraph(message);
+  const { refusedByGraph } = await import('../transport/graph/large.ts');
+  const problem = await refusedByGraph(message);
   if (problem === null) return;
   const field = message.raw === undefined ? 'attachments' : 'raw';
   const text = `${problem} (connector ${connector})`;

@@ -30,6 +30,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     imports: [],
     doors: [
       'address.ts',
+      'bounds.ts',
       'compose.ts',
       'content.ts',
       'control-bytes.ts',
@@ -39,6 +40,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'identity.ts',
       'message.ts',
       'outbound.ts',
+      'part-content.ts',
       'raw.ts',
       'schema.ts',
       'transfer.ts',
@@ -276,7 +278,7 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   // MIME in, SMTP out; no other room handles the bytes of a mail.
   nodemailer: { values: ['src/message/', 'src/transport/smtp/', 'src/transport/graph/'], types: ['src/nodemailer/'] },
   // MIME of strangers, split within bounds; nothing else takes mail apart that is not ours.
-  '@zone-eu/mailsplit': { values: ['src/bounces/'] },
+  '@zone-eu/mailsplit': { values: ['src/bounces/', 'src/transport/graph/'], types: ['src/message/'] },
   // Tokens and Graph belong to the transport, each to its wing.
   '@azure/identity': { values: ['src/transport/oauth/'] },
   '@microsoft/microsoft-graph-client': { values: ['src/transport/graph/'] },

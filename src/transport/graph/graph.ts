@@ -102,7 +102,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       const plan = planOf(mail, settings, addresses, now());
       if (plan.kind === 'refused') return 'not-sent';
       if (plan.messageId === null) return 'unknown';
-      const draftTimes = plan.kind === 'large' ? 1 : parkedDraftTimes;
+      const draftTimes = plan.kind === 'large' || plan.kind === 'apart' ? 1 : parkedDraftTimes;
       return verify({
         client,
         mailbox: plan.facts.mailbox,

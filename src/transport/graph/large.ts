@@ -1,6 +1,6 @@
 /** Sends a message that is too large for one request: a draft, its attachments one by one, and then the request to send it. */
 import { printable } from '../../errors.ts';
-import { contentSize } from '../../message/content.ts';
+import { contentSize, inlineBytes } from '../../message/content.ts';
 import type { Attachment, Message } from '../../message/message.ts';
 import type { GraphAnswer, GraphCall, GraphClient } from './client.ts';
 import { attachmentItemOf, draftOf, fileAttachmentOf } from './draft.ts';
@@ -10,6 +10,7 @@ import { attachmentBytes, jsonBytes, rawMimeBytes, sessionBytes } from './limits
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
 import { objectOf } from '../http-reply.ts';
 import { readAnswer } from './response.ts';
+import { takeApart, type TakenApart } from './take-apart.ts';
 import { upload, type UploadTools } from './upload.ts';
 import type { Outcome, Structured } from '../transport.ts';
 
@@ -25,21 +26,35 @@ export interface LargeTask {
   readonly tools: UploadTools;
 }
 
-/** Why Graph cannot carry a message in any way; null if it can. Known before anything of the message is composed. */
+/** A finished mail in the parts in which Graph takes it, or a sentence that says why it cannot be sent. */
+export async function divide(mail: Buffer, recipients: readonly string[]): Promise<TakenApart> {
+  const apart = await takeApart(mail, recipients);
+  if (!apart.ok) {
+    const limit = `Graph takes finished messages of up to ${rawMimeBytes}, and larger ones only in parts`;
+    return { ok: false, problem: `the message has ${mail.length} bytes; ${limit}, and it ${apart.problem}` };
+  }
+  const problem = tooLargeForGraph(apart.structured.message);
+  return problem === null ? apart : { ok: false, problem };
+}
+
+/** What a message would be refused for that is not enqueued yet, so that its `raw` is at hand; null if nothing is known. */
+export async function refusedByGraph(message: Message): Promise<string | null> {
+  const { raw, envelope } = message;
+  if (raw === undefined) return tooLargeForGraph(message);
+  const mail = inlineBytes(raw);
+  if (mail === null || mail.length <= rawMimeBytes) return null;
+  const apart = await divide(mail, envelope.to);
+  return apart.ok ? null : apart.problem;
+}
+
+/** Why Graph cannot carry the parts of a message in any way; null if it can. Known before anything of the message is composed. */
 export function tooLargeForGraph(message: Message): string | null {
-  const { raw, attachments, envelope } = message;
-  if (raw !== undefined) return finishedTooLarge(contentSize(raw));
+  const { attachments, envelope } = message;
   const largest = Math.max(0, ...attachments.map(contentSize));
   if (largest > attachmentBytes) return `an attachment has ${largest} bytes, and Graph takes ${attachmentBytes}`;
   const size = Buffer.byteLength(JSON.stringify(draftOf(message, null, envelope.to)));
   if (size <= jsonBytes) return null;
   return `the text of the message has ${size} bytes, and Graph takes ${jsonBytes} beside attachments`;
-}
-
-/** The same for a finished message of `size` bytes. */
-export function finishedTooLarge(size: number): string | null {
-  if (size <= rawMimeBytes) return null;
-  return `the message has ${size} bytes; Graph takes finished messages of up to ${rawMimeBytes}, and larger ones only in parts`;
 }
 
 /** No step but the last sends a copy, so the attempt may end anywhere; a draft that is left is deleted. */

@@ -8,7 +8,7 @@ import type { OutgoingMail } from '../transport.ts';
  * larger messages go another way if they can.
  */
 export const mimeBytes = 2_240 * 1024;
-/** A finished message has no other way, so it uses this one up to the documented limit. */
+/** A finished message loses header fields when it is taken apart, so it stays whole up to the documented limit. */
 export const rawMimeBytes = 3_000_000;
 /** Of one JSON request, with its keys. */
 export const jsonBytes = 3_900_000;
@@ -26,7 +26,10 @@ export const requestsPerMailbox = 4;
  * bytes of 3; only upload sessions carry bytes unchanged. https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
  */
 export function countedBytes({ bytes, headerOnly, structured }: OutgoingMail): number {
-  if (headerOnly !== true || structured === undefined) return asBase64(bytes.length);
+  if (headerOnly !== true || structured === undefined) {
+    // Taken apart, it loses its own base64, and most of it goes through upload sessions.
+    return structured === undefined && bytes.length > rawMimeBytes ? bytes.length : asBase64(bytes.length);
+  }
   const { text = '', html = '', attachments } = structured.message;
   return attachments
     .map(contentSize)

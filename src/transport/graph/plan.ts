@@ -1,7 +1,7 @@
-/** Decides how a mail goes through Graph: which mailbox, and which of three ways. Pure, and the same each time for a mail. */
+/** Decides how a mail goes through Graph: which mailbox, and which of four ways. Pure, and the same each time for a mail. */
 import { readRawHeader } from '../../message/raw.ts';
-import { finishedTooLarge, tooLargeForGraph } from './large.ts';
-import { mimeBytes } from './limits.ts';
+import { tooLargeForGraph } from './large.ts';
+import { mimeBytes, rawMimeBytes } from './limits.ts';
 import { addressTo } from './mime.ts';
 import { refusedHere, type AttemptFacts } from './outcome.ts';
 import type { GraphSettings } from './settings.ts';
@@ -23,7 +23,15 @@ export interface StructuredPlan {
   readonly structured: Structured;
 }
 
-export type Plan = { readonly kind: 'refused'; readonly outcome: Outcome } | MimePlan | StructuredPlan;
+/** Finished bytes that are too large for one request: taken apart, and sent as `large`. */
+export interface ApartPlan {
+  readonly kind: 'apart';
+  readonly facts: AttemptFacts;
+  readonly messageId: string | null;
+  readonly bytes: Buffer;
+}
+
+export type Plan = { readonly kind: 'refused'; readonly outcome: Outcome } | MimePlan | ApartPlan | StructuredPlan;
 
 /** `addresses`: of the connector, as configured; none if they are not known. `now`: ms since the epoch. */
 export function planOf(mail: OutgoingMail, settings: GraphSettings, addresses: readonly string[], now: number): Plan {
@@ -44,8 +52,7 @@ export function planOf(mail: OutgoingMail, settings: GraphSettings, addresses: r
   const facts = { recipients, mailbox, sender, isOneOfMany, now };
   const structured = mail.structured?.message.raw === undefined ? mail.structured : undefined;
   const size = mail.bytes.length;
-  const finished = structured === undefined ? finishedTooLarge(size) : null;
-  if (finished !== null) return refused(finished, true);
+  if (structured === undefined && size > rawMimeBytes) return { kind: 'apart', facts, messageId, bytes: mail.bytes };
   if (structured !== undefined && (mail.headerOnly === true || size > mimeBytes)) {
     const problem = tooLargeForGraph(structured.message);
     return problem === null ? { kind: 'large', facts, messageId, structured } : refused(problem, true);

@@ -1,14 +1,14 @@
-/** Sends a planned mail in one of three ways, and turns the answer into the outcome of the attempt. */
+/** Sends a planned mail in one of four ways, and turns the answer into the outcome of the attempt. */
 import { unreachable } from '../../errors.ts';
 import type { HttpClient } from '../http.ts';
 import type { GraphAnswer, GraphClient } from './client.ts';
 import { draftOf, fileAttachmentOf } from './draft.ts';
-import { readContent, sendLarge } from './large.ts';
+import { divide, readContent, sendLarge } from './large.ts';
 import { mimeBytes } from './limits.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
-import type { MimePlan, StructuredPlan } from './plan.ts';
+import type { ApartPlan, MimePlan, StructuredPlan } from './plan.ts';
 import type { GraphTimeouts } from './settings.ts';
-import type { Outcome } from '../transport.ts';
+import type { Outcome, Structured } from '../transport.ts';
 
 export interface SubmitTools {
   readonly client: GraphClient;
@@ -21,7 +21,7 @@ export interface SubmitTools {
 }
 
 export async function submit(
-  plan: MimePlan | StructuredPlan,
+  plan: MimePlan | ApartPlan | StructuredPlan,
   signal: AbortSignal,
   tools: SubmitTools,
 ): Promise<Outcome> {
@@ -30,16 +30,31 @@ export async function submit(
       return submitMime(plan, signal, tools);
     case 'json':
       return submitJson(plan, signal, tools);
-    case 'large': {
-      const { client, http, graphBaseUrl, timeouts, now, sleep } = tools;
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(timeouts.uploadMs)]);
-      const uploadTools = { http, signal: limited, requestMs: timeouts.requestMs, now, sleep };
-      const { facts, messageId, structured } = plan;
-      return sendLarge({ client, facts, ...structured, messageId, graphBaseUrl, tools: uploadTools });
-    }
+    case 'large':
+      return submitParts(plan, plan.structured, signal, tools);
+    case 'apart':
+      return submitApart(plan, signal, tools);
     default:
       return unreachable(plan);
   }
+}
+
+function submitParts(
+  { facts, messageId }: ApartPlan | StructuredPlan,
+  structured: Structured,
+  signal: AbortSignal,
+  { client, http, graphBaseUrl, timeouts, now, sleep }: SubmitTools,
+): Promise<Outcome> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(timeouts.uploadMs)]);
+  const tools = { http, signal: limited, requestMs: timeouts.requestMs, now, sleep };
+  return sendLarge({ client, facts, ...structured, messageId, graphBaseUrl, tools });
+}
+
+async function submitApart(plan: ApartPlan, signal: AbortSignal, tools: SubmitTools): Promise<Outcome> {
+  const { facts, bytes } = plan;
+  const apart = await divide(bytes, facts.recipients);
+  if (!apart.ok) return refusedHere(facts, apart.problem, true);
+  return submitParts(plan, apart.structured, signal, tools);
 }
 
 async function submitMime({ facts, bytes }: MimePlan, signal: AbortSignal, tools: SubmitTools): Promise<Outcome> {

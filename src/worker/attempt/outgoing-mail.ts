@@ -43,7 +43,7 @@ export async function composeFor(
       return { reason: isTooLarge ? 'too-large' : 'invalid-message', why: `the message ${composed.problem}${where}` };
     }
     const mail = { id, envelope, bytes: composed.value };
-    // A raw message cannot be separated into parts, so a transport that takes large mails only in parts cannot take it.
+    // A raw message is what its bytes say; a transport that takes large mails only in parts takes these apart.
     if (raw !== undefined) return mail;
     return isWhole ? { ...mail, structured } : { ...mail, headerOnly: true, structured };
   } catch (error) {

@@ -121,7 +121,8 @@ describe('postlane send', () => {
   test('refuses at once what its Graph connector can never send, and enqueues nothing', async () => {
     const [graph, prefix] = [await fakeGraph(), testPrefix()];
     const here = project(graphConfig(graph, { prefix }));
-    const ended = await here.call(['send', '--id', 'm', '--eml', here.write('large.eml', raw(3_000_001))]);
+    const signed = raw(3_000_001).replace('\r\n\r\n', '\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n');
+    const ended = await here.call(['send', '--id', 'm', '--eml', here.write('large.eml', signed)]);
     expect(ended.code).not.toBe(0);
     expect(ended.stderr).toContain('Graph takes finished messages of up to 3000000');
     expect(ended.stderr).toContain('connector sales');
@@ -136,6 +137,7 @@ describe('postlane send', () => {
     const large = here.write('large.eml', raw(3_000_001).replace('sales@', 'relay@'));
     expect(await here.call(['send', '--eml', large])).toMatchObject({ code: 0 });
     expect(await here.call(['send', '--eml', here.write('small.eml', raw(2_900_000))])).toMatchObject({ code: 0 });
+    expect(await here.call(['send', '--eml', here.write('parts.eml', raw(3_000_001))])).toMatchObject({ code: 0 });
   });
 
   test.each([

@@ -43,6 +43,11 @@ test('of a mail in parts, only content in an upload session counts unencoded', (
   expect(countedBytes({ ...mail, headerOnly: true, structured })).toBe(3_000 + 400 + sessionBytes + 40_000);
 });
 
+test('a finished mail that is taken apart counts as its octets', () => {
+  const bytes = Buffer.alloc(rawMimeBytes + 1);
+  expect(countedBytes({ ...mail, bytes })).toBe(rawMimeBytes + 1);
+});
+
 test('docs/graph.md and docs/configuration.md give the sizes of the code', () => {
   const mime = `${(mimeBytes / 1024).toLocaleString('en')} KB`;
   const [raw, json, attachment] = [
@@ -52,7 +57,9 @@ test('docs/graph.md and docs/configuration.md give the sizes of the code', () =>
   ];
   const page = textOf('docs/graph.md');
   expect(page).toContain(`| up to ${mime}, or \`raw\` up to ${raw} |`);
-  expect(page).toContain(`| \`raw\` above ${raw}, an attachment above ${attachment}, text above ${json} |`);
+  expect(page).toContain(
+    `| \`raw\` above ${raw} that cannot be taken apart, an attachment above ${attachment}, text above ${json} |`,
+  );
   expect(page).toContain(`messages above ${mime} cannot be sent`);
   expect(textOf('docs/configuration.md')).toContain(`messages of up to ${mime} that are not \`raw\``);
 });
