@@ -1,5 +1,6 @@
 /** Owns the check of a repository, given as paths and texts, against the rules of the architecture. */
-import { folders, maxFileLines, maxFunctionLines, packages, rooms, unpackaged } from './architecture-rules.ts';
+import { folders, maxFileLines, maxFunctionLines, rooms, unpackaged } from './architecture-rules.ts';
+import { packages } from './package-rules.ts';
 import { computedTarget, functionsOf, importsOf } from './parse.ts';
 import type { Import } from './parse.ts';
 

@@ -1,4 +1,4 @@
-/** Owns the rules of the architecture as data: rooms, wings, doors, packages. The reason stands beside each rule. */
+/** Owns the rules of the architecture as data: rooms, wings, doors. Packages are in package-rules.ts. The reason stands beside each rule. */
 
 export interface Room {
   /** The rooms that it may import. `errors.ts` is open to all. */
@@ -258,43 +258,6 @@ export const folders: Readonly<Record<string, readonly string[]>> = {
 
 /** Files that run before the packages are installed: they import Node and each other, nothing else. */
 export const unpackaged = /^(tools\/(setup\/.*|release-notes)|testkit\/(guard|redis-server))\.mjs$/;
-
-export interface PackageRule {
-  /** Paths whose files may import the package. */
-  readonly values: readonly string[];
-  /** Paths whose files may import its types: they are handed a connection, and never make one. */
-  readonly types?: readonly string[];
-}
-
-/** Package → the paths that may import it. A package that is not listed is open to no file: adding one is a decision. */
-export const packages: Readonly<Record<string, PackageRule>> = {
-  // A queue library is replaced, or upgraded, where it is used; the fewer places, the better.
-  bullmq: {
-    values: ['src/queue/bullmq/', 'src/worker/'],
-    types: ['src/queue/', 'src/producer/', 'src/admin/'],
-  },
-  // Connections are made in one place, with one set of reasons for their options.
-  ioredis: { values: ['src/queue/redis/'], types: ['src/queue/', 'src/producer/', 'src/worker/', 'src/admin/'] },
-  // MIME in, SMTP out; no other room handles the bytes of a mail.
-  nodemailer: { values: ['src/message/', 'src/transport/smtp/', 'src/transport/graph/'], types: ['src/nodemailer/'] },
-  // MIME of strangers, split within bounds; nothing else takes mail apart that is not ours.
-  '@zone-eu/mailsplit': { values: ['src/bounces/', 'src/transport/graph/'], types: ['src/message/'] },
-  // Tokens and Graph belong to the transport, each to its wing.
-  '@azure/identity': { values: ['src/transport/oauth/'] },
-  '@microsoft/microsoft-graph-client': { values: ['src/transport/graph/'] },
-  // Schemas are where foreign data comes in: messages and the configuration file.
-  zod: { values: ['src/message/', 'src/config/', 'src/http/api/'] },
-  yaml: { values: ['src/config/'] },
-  // Rooms report events; only the subscriber of the events, and what creates it, know the logger.
-  'smtp-server': { values: ['src/submission/'] },
-  pino: { values: ['src/observability/', 'src/cli/'] },
-  // One room has the registry; the others report events.
-  '@prometheus-io/client': { values: ['src/metrics/'] },
-  // One room answers HTTP; its handlers know neither.
-  hono: { values: ['src/http/'] },
-  '@hono/node-server': { values: ['src/http/'] },
-  commander: { values: ['src/cli/'] },
-};
 
 /** A function longer than this hides several in one. It counts whole, with the functions that it encloses. */
 export const maxFunctionLines = 120;
