@@ -29,11 +29,13 @@ import { createDisposables, type Disposables } from '../../testkit/disposables.t
 import { sinkProgram } from './sink.ts';
 import { search } from './rows/search.ts';
 import { start } from './rows/start.ts';
+import { submission } from './rows/submission.ts';
 
 const rows: readonly Row[] = [
   peers,
   enqueue,
   http,
+  submission,
   backlog,
   journal,
   search,

@@ -20,8 +20,9 @@ export interface Store {
 /** `everysec`, as the documentation recommends where a second may be lost with the machine. */
 export const appendfsync = 'everysec';
 
-export async function startStore(): Promise<Store> {
-  const server = await startPrivateRedis({ appendfsync });
+/** `fsync`: of the append-only file. */
+export async function startStore(fsync: 'everysec' | 'always' = appendfsync): Promise<Store> {
+  const server = await startPrivateRedis({ appendfsync: fsync });
   const client = new Redis(server.url, { maxRetriesPerRequest: null, connectionName: 'bench' });
   client.on('error', () => undefined);
   const field = async (section: string, name: string): Promise<number> =>

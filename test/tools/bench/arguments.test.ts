@@ -65,6 +65,7 @@ describe('the program', () => {
       'peers',
       'enqueue',
       'http',
+      'submission',
       'backlog',
       'journal',
       'search',
