@@ -39,6 +39,12 @@ export interface Actions {
     id: string,
     send: (message: OutboundMessage) => Promise<Sent>,
   ): Promise<Sent | null>;
+  /** Sends a test message through a connector that its From would not choose. `came`: what the answer means, for the audit. */
+  sendVia<Answer>(
+    connector: string,
+    send: () => Promise<Answer>,
+    came: (answer: Answer) => { readonly result: string; readonly detail: string | null },
+  ): Promise<Answer>;
   /** Something else that was done, or was refused. */
   note(note: AuditNote, result: string): Promise<void>;
 }
@@ -158,6 +164,8 @@ export function createActions(tools: ActionTools, actor: Actor, config: AdminCon
         },
         (sent) => (sent === null ? { result: 'refused' } : { result: 'done', detail: `as ${sent.id}` }),
       ),
+
+    sendVia: (connector, send, came) => recorded({ action: 'send-via', target: connector }, send, came),
 
     note: (note, result) => audit.record(actor, note, result),
   };

@@ -5,12 +5,12 @@ import { asError, PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { Message } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
-import type { MessageStatus, Producer } from '../producer/producer.ts';
+import type { MessageStatus, Producer, SendResult } from '../producer/producer.ts';
 import { sends } from '../routing/connector.ts';
 import { resolve as resolveRoute } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import type { Action, Call } from './command.ts';
-import { openProducer, requireConfig, requireConnector } from './compose.ts';
+import { openOperator, openProducer, requireConfig, requireConnector } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
 import { createFileReader, withoutMboxLine } from './files.ts';
 import { statusJson, statusLines } from './status.ts';
@@ -76,7 +76,7 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   }
   const producer = await openProducer(config);
   try {
-    const { id, duplicate } = await producer.send(message, { via: options.via });
+    const { id, duplicate } = await enqueue(producer, message, options.via, config);
     const wait = options.wait === true;
     const ended = wait ? await settledStatus(producer, id, options.timeout, call) : null;
     const status = ended === null ? await producer.status(id) : ended.status;
@@ -90,6 +90,27 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
     return 1;
   } finally {
     await producer.close();
+  }
+}
+
+/** A test message through a chosen connector is an operator's act, so the audit has it. */
+async function enqueue(
+  producer: Producer,
+  message: OutboundMessage,
+  via: string | undefined,
+  config: Config,
+): Promise<SendResult> {
+  if (via === undefined) return producer.send(message);
+  const { shellActor } = await import('./actor.ts');
+  const operator = await openOperator(config);
+  try {
+    return await operator.as(shellActor(), config).sendVia(
+      via,
+      () => producer.send(message, { via }),
+      ({ id }) => ({ result: 'done', detail: `message ${id}` }),
+    );
+  } finally {
+    operator.close();
   }
 }
 

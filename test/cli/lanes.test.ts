@@ -252,6 +252,16 @@ describe('dead letters', () => {
     expect((await here.callJson(['status', 'two'])).values[0]).toMatchObject({ connector: 'other', state: 'sent' });
   });
 
+  test('a test message through a chosen connector is in the audit, with who sent it', async () => {
+    const here = project((await startTestServer()).config(testPrefix()));
+    const { values } = await here.callJson(['send', '--to', 'a@example.net', '--text', 'x', '--via', 'relay']);
+    await here.callJson(['send', '--to', 'a@example.net', '--text', 'x']);
+    const entries = (await here.callJson(['audit', '--action', 'send-via'])).values;
+    expect(entries).toMatchObject([
+      { target: 'relay', result: 'done', through: 'cli', detail: `message ${String(values[0]?.['id'])}` },
+    ]);
+  });
+
   test('replay leaves a held message as it is; resolve settles it', async () => {
     const server = await startTestServer({ script: { '.': ['reset', 'reset'] } });
     const config = server.config(testPrefix()).replace('smtp:', 'onUncertain: hold, smtp:');

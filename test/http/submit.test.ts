@@ -241,6 +241,12 @@ test('through a chosen connector only with `connectors:write`', async () => {
   await worker.logged('sent');
   expect((await ask(`/v1/messages/${body.id}`)).body).toMatchObject({ connector: 'spare', route: { rule: 'via' } });
   expect(second.mail.received.transactions).toHaveLength(1);
+  expect((await post('/v1/messages?via=spare', { ...mail, to: 'nonsense' }, { as: 'tester' })).status).toBe(422);
+  const { items } = (await ask('/v1/audit?action=send-via')).body;
+  expect(items).toMatchObject([
+    { by: 'tester', through: 'api', target: 'spare', result: 'message-invalid' },
+    { by: 'tester', through: 'api', target: 'spare', result: 'done', detail: `message ${body.id}` },
+  ]);
 });
 
 describe('a batch', () => {

@@ -5,6 +5,7 @@ import { ledgerStates } from '../../../queue/ledger/ledger.ts';
 import { readJson } from '../../json.ts';
 import { takeRate } from '../access.ts';
 import { check } from '../input.ts';
+import { actorOf } from '../operator-schemas.ts';
 import { json, problem, route, type Context, type Payload, type Reply } from '../route.ts';
 import { connectorId } from '../schemas.ts';
 import { problemBody, refusedVia, submit, type Submission } from '../submit.ts';
@@ -88,7 +89,10 @@ export const submitRoutes = [
       if (!keyed.ok) return { kind: 'problem', problem: keyed.problem };
       const message = messageOf(payload!, envelope);
       if (!message.ok) return message.reply;
-      return replyOf(await submit(message.value, { idempotencyKey: keyed.value, via }, context));
+      const send = () => submit(message.value, { idempotencyKey: keyed.value, via }, context);
+      if (via === undefined) return replyOf(await send());
+      const actions = (await context.tools.operator()).as(actorOf(context), context.tools.config());
+      return replyOf(await actions.sendVia(via, send, auditedAs));
     },
   }),
   route({
@@ -160,6 +164,12 @@ function messageOf(
   }
   const read = readJson(bytes);
   return read.ok ? read : { ok: false, reply: problem('malformed-request', read.detail) };
+}
+
+function auditedAs(answer: Submission): { readonly result: string; readonly detail: string | null } {
+  if (!answer.ok) return { result: answer.problem.code, detail: null };
+  const { id, duplicate } = answer.submitted;
+  return { result: 'done', detail: duplicate ? `message ${id}, which was there before` : `message ${id}` };
 }
 
 function replyOf(answer: Submission): Reply {
