@@ -2,6 +2,7 @@
 export {
   createProducer,
   type CallOptions,
+  type AttemptEntry,
   type HistoryEntry,
   type MessageState,
   type MessageStatus,
@@ -9,6 +10,7 @@ export {
   type ProducerOptions,
   type ProducerRedis,
   type RecipientState,
+  type TriedRecipient,
   type RedisSentinel,
   type RedisSettings,
   type RedisTls,

@@ -19,7 +19,14 @@ import { createWaitFor, type WaitOptions } from './wait.ts';
 
 export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/settings.ts';
 export type { CallOptions } from './calls.ts';
-export type { HistoryEntry, MessageState, MessageStatus, RecipientState } from './status.ts';
+export type {
+  AttemptEntry,
+  HistoryEntry,
+  MessageState,
+  MessageStatus,
+  RecipientState,
+  TriedRecipient,
+} from './status.ts';
 export type { WaitOptions } from './wait.ts';
 
 /** Where the queues are. `prefix` and `shards` must be those of the workers. */

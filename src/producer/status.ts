@@ -3,10 +3,10 @@ import { intakeJob } from '../queue/waiting.ts';
 import type { Job } from 'bullmq';
 import type { Message } from '../message/message.ts';
 import type { OpenQueues } from '../queue/open.ts';
-import type { HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
+import type { AttemptEntry, HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
 
-export type { HistoryEntry, RecipientState } from '../queue/ledger/ledger.ts';
+export type { AttemptEntry, HistoryEntry, RecipientState, TriedRecipient } from '../queue/ledger/ledger.ts';
 
 /**
  * Where a message stands.
@@ -27,6 +27,10 @@ export interface MessageStatus {
   readonly recipients: readonly RecipientState[];
   /** What happened, oldest first. */
   readonly history: readonly HistoryEntry[];
+  /** What each attempt came to, oldest first, where the history still has it. */
+  readonly attemptLog: readonly AttemptEntry[];
+  /** Bytes of the mail, once it has been tried; null until then. */
+  readonly size: number | null;
   /** The Message-ID header, with its angle brackets; null until it is routed, and if a `raw` message has an odd one. */
   readonly messageId: string | null;
   /** Why it is dead: the reason of its dead letter; null otherwise. */
@@ -67,7 +71,7 @@ export async function readStatus(
 
 function statusOf(row: LedgerRow): MessageStatus {
   const { id, state, connector, attempts, recipients, history, messageId, reason, retryAt } = row;
-  const { from, rule, acceptedAt, deadline, submittedBy } = row;
+  const { from, rule, acceptedAt, deadline, submittedBy, attemptLog } = row;
   return {
     id,
     state,
@@ -75,6 +79,8 @@ function statusOf(row: LedgerRow): MessageStatus {
     attempts,
     recipients,
     history,
+    attemptLog,
+    size: attemptLog.at(-1)?.bytes ?? null,
     messageId,
     reason,
     retryAt,
@@ -110,6 +116,8 @@ export function queuedStatus(id: string, recipients: readonly string[], accepted
     attempts: 0,
     recipients: recipients.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     history: [{ at: acceptedAt, event: 'accepted' }],
+    attemptLog: [],
+    size: null,
     messageId: null,
     reason: null,
     retryAt: null,

@@ -1,5 +1,7 @@
 /** Submitting over HTTP: what is stored, what is answered, and what is refused, asked from outside of the process. */
 import { describe, expect, test } from 'vitest';
+import { until } from '../../testkit/until.ts';
+import { startTestServer } from '../support/cli-config.ts';
 import { serveApi } from '../support/http-server.ts';
 
 const mail = { from: 'shop@example.com', to: 'zoe@example.net', subject: 'Hi', text: 'Hello' };
@@ -35,6 +37,50 @@ test('a message is stored before 202 is answered, and is sent and followed under
   const { body } = await ask(`/v1/messages/${id}/events`, { as: 'shop' });
   expect(body.items.map(({ event }: { event: string }) => event)).toContain('routed');
   expect(server.received.transactions).toHaveLength(1);
+});
+
+test('the attempts of a message tell of every reply, by which worker and server, and how large the mail was', async () => {
+  let refusals = 1;
+  const answers: Record<string, string> = { 'no@example.net': '550 5.1.1 no such user' };
+  const strict = await startTestServer({
+    script: {
+      RCPT: ({ line }) => {
+        const address = /<(.*?)>/.exec(line)?.[1] ?? '';
+        if (address === 'late@example.net' && refusals-- > 0) return '450 4.2.0 mailbox busy';
+        return answers[address];
+      },
+    },
+  });
+  const { here, post, ask } = await serveApi({
+    others: {
+      strict: `{ address: orders@example.com, direction: outgoing, smtp: { host: 127.0.0.1, port: ${strict.port}, security: none } }`,
+    },
+  });
+  const to = ['yes@example.net', 'late@example.net', 'no@example.net'];
+  await post('/v1/messages', { id: 'mixed', from: 'orders@example.com', to, text: 'x' });
+  expect((await ask('/v1/messages/mixed')).body).toMatchObject({ attemptLog: [], size: null });
+  const worker = await here.worker();
+  await until(async () => (await ask('/v1/messages/mixed')).body.state === 'deferred', { what: 'the first attempt' });
+  expect((await post('/v1/messages/mixed/send-now')).status).toBe(200);
+  await until(async () => (await ask('/v1/messages/mixed')).body.state === 'partial', { what: 'the second attempt' });
+  const { body } = await ask('/v1/messages/mixed');
+  const about = { connector: 'strict', server: `127.0.0.1:${strict.port}`, worker: expect.any(String) };
+  expect(body.attemptLog).toMatchObject([
+    {
+      ...about,
+      at: expect.stringMatching(/^20.*Z$/),
+      recipients: [
+        { address: 'yes@example.net', outcome: 'accepted', code: '250' },
+        { address: 'late@example.net', outcome: 'deferred', code: '450', enhancedCode: '4.2.0' },
+        { address: 'no@example.net', outcome: 'rejected', code: '550', enhancedCode: '5.1.1' },
+      ],
+    },
+    { ...about, recipients: [{ address: 'late@example.net', outcome: 'accepted', code: '250' }] },
+  ]);
+  expect(body.attempts).toBe(2);
+  expect(body.size).toBeGreaterThan(200);
+  expect(Object.keys(body.history.at(-1))).not.toContain('tried');
+  expect(await worker.end()).toBe(0);
 });
 
 describe('Idempotency-Key', () => {

@@ -56,6 +56,26 @@ export const history = z
   })
   .meta({ id: 'HistoryEntry' });
 
+/** An attempt. What one of an earlier release came to is in the history alone. @public */
+export const attempt = z
+  .object({
+    at: time.meta({ description: 'When the transaction was begun.' }),
+    connector: z.string().nullable(),
+    server: z.string().nullable().meta({ description: 'Of the connector, as it is configured now.' }),
+    worker: z.string(),
+    durationMs: z.int(),
+    recipients: z.array(
+      z.object({
+        address: z.string(),
+        outcome: recipient.shape.outcome,
+        code: recipient.shape.code,
+        enhancedCode: z.string().nullable().meta({ description: 'Of the reply (RFC 3463), such as `5.1.1`.' }),
+        reply: z.string().nullable().meta({ description: 'null where an attempt had too many different replies.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'Attempt' });
+
 /** A message as `status` shows it. */
 export const message = z
   .object({
@@ -76,6 +96,7 @@ export const message = z
     acceptedAt: time,
     deadline: time.nullable().meta({ description: 'After that no attempt begins; null until it is routed.' }),
     submittedBy: z.string().nullable().meta({ description: 'Id of the token, where that is known.' }),
+    size: z.int().nullable().meta({ description: 'Bytes of the mail; null until it has been tried.' }),
   })
   .meta({ id: 'Message' });
 
@@ -84,8 +105,8 @@ export function historyOf(entry: HistoryEntry): z.input<typeof history> {
 }
 
 export function messageOf(status: MessageStatus): z.input<typeof message> {
-  const { history: entries, messageId: written, recipients, retryAt, acceptedAt, deadline, rule, ...rest } = status;
-  const { connector, from } = status;
+  const { history: entries, attemptLog: _, messageId: written, recipients, rule, ...rest } = status;
+  const { connector, from, retryAt, acceptedAt, deadline } = status;
   return {
     ...rest,
     recipients: [...recipients],
@@ -96,6 +117,21 @@ export function messageOf(status: MessageStatus): z.input<typeof message> {
     acceptedAt: timeOf(acceptedAt),
     deadline: deadline === null ? null : timeOf(deadline),
   };
+}
+
+/** `serverOf`: the server of a connector. */
+export function attemptsOf(
+  { attemptLog }: MessageStatus,
+  serverOf: (connector: string | null) => string | null,
+): z.input<typeof attempt>[] {
+  return attemptLog.map(({ at, connector, worker, durationMs, recipients }) => ({
+    at: timeOf(at),
+    connector,
+    server: serverOf(connector),
+    worker,
+    durationMs,
+    recipients: [...recipients],
+  }));
 }
 
 /** ms since the epoch → RFC 3339. What came out of Redis may be no time. */

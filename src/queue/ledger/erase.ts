@@ -29,6 +29,7 @@ for i = 1, #row, 2 do
     local ok, entry = pcall(cjson.decode, row[i + 1])
     if not ok or type(entry) ~= 'table' then entry = { at = 0, event = erasedWord } end
     entry.detail = nil
+    entry.tried = nil
     history[#history + 1] = row[i]
     history[#history + 1] = cjson.encode(entry)
   end

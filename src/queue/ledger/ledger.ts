@@ -28,6 +28,13 @@ import {
 import { settleInput, type Settlement } from './settle-input.ts';
 import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './scripts.ts';
 
+export {
+  noteOfAttempt,
+  type AttemptEntry,
+  type AttemptFacts,
+  type StoredEntry,
+  type TriedRecipient,
+} from './attempt-log.ts';
 export * from './row.ts';
 export type { Settlement } from './settle-input.ts';
 

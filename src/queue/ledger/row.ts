@@ -12,7 +12,11 @@
  */
 
 import { PostlaneError } from '../../errors.ts';
+import { attemptOf, entryOf, type AttemptEntry, type StoredEntry } from './attempt-log.ts';
+import type { HistoryEntry, RecipientState } from './history.ts';
 import { ownForm, versionKind } from '../redis/versions.ts';
+
+export type { HistoryEntry, RecipientState } from './history.ts';
 
 export const ledgerStates = [
   'queued',
@@ -28,23 +32,6 @@ export const ledgerStates = [
 export type LedgerState = (typeof ledgerStates)[number];
 
 export const terminalStates: ReadonlySet<LedgerState> = new Set(['sent', 'partial', 'dead', 'cancelled']);
-
-/** Where one recipient stands. `pending` has had no attempt yet. */
-export interface RecipientState {
-  readonly address: string;
-  readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain';
-  readonly code: string | null;
-  readonly reply: string | null;
-}
-
-/** One fact in a message's life; `at` in ms since the epoch. */
-export interface HistoryEntry {
-  readonly at: number;
-  readonly event: string;
-  readonly connector?: string;
-  readonly attempt?: number;
-  readonly detail?: string;
-}
 
 export interface LedgerRow {
   readonly id: string;
@@ -77,6 +64,8 @@ export interface LedgerRow {
   /** Who submitted it, where that is known. */
   readonly submittedBy: string | null;
   readonly history: readonly HistoryEntry[];
+  /** Of the attempts that the history tells of, oldest first; those of earlier releases are missing. */
+  readonly attemptLog: readonly AttemptEntry[];
 }
 
 export interface NewRow {
@@ -163,10 +152,11 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
   const state = ledgerStates.find((name) => name === hash['state']);
   // What is left of a row that went to another shard is no row.
   if (state === undefined || hash['moved'] !== undefined) return null;
-  const history = Object.entries(hash)
+  const entries = Object.entries(hash)
     .filter(([field]) => /^h\d+$/.test(field))
     .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
-    .flatMap(([, text]) => (fromJson(text) as HistoryEntry | null) ?? []);
+    .flatMap(([, text]) => (fromJson(text) as StoredEntry | null) ?? []);
+  const recipients = (fromJson(hash['recipients']) as RecipientState[] | null) ?? [];
   return {
     id,
     state,
@@ -174,7 +164,7 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     rule: hash['rule'] || null,
     messageId: hash['messageId'] || null,
     attempts: Number(hash['attempts'] ?? 0),
-    recipients: (fromJson(hash['recipients']) as RecipientState[] | null) ?? [],
+    recipients,
     acceptedAt: Number(hash['acceptedAt'] ?? 0),
     updatedAt: Number(hash['updatedAt'] ?? 0),
     deadline: Number(hash['deadline'] ?? 0),
@@ -189,7 +179,8 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     subject: hash['subject'] || null,
     erasedAt: hash['erased'] ? Number(hash['erased']) : null,
     submittedBy: hash['by'] || null,
-    history,
+    history: entries.map(entryOf),
+    attemptLog: entries.flatMap((entry) => attemptOf(entry, recipients) ?? []),
   };
 }
 

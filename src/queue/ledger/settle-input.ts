@@ -4,13 +4,14 @@ import type { Notes, ResultKind } from '../journal/notes.ts';
 import type { ScriptValue } from '../lua/script.ts';
 import type { ShardKeys } from '../redis/keys.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
-import type { HistoryEntry, LedgerState, NewRow, RecipientState } from './row.ts';
+import type { StoredEntry } from './attempt-log.ts';
+import type { LedgerState, NewRow, RecipientState } from './row.ts';
 
 /** The result of an attempt, or of giving up. `retentionMs` is set for terminal states only. */
 export interface Settlement {
   readonly state: LedgerState;
   readonly recipients: readonly RecipientState[];
-  readonly entry: HistoryEntry;
+  readonly entry: StoredEntry;
   readonly retryAt: number | null;
   readonly reason: string | null;
   readonly retentionMs: number | null;

@@ -77,10 +77,23 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     policy,
     random: tools.random,
   });
-  const tried = { job, before, outcome, decision, begunAt: fence.begunAt(), endedAt: at, bytes: sizeOf(mail) };
-  tools.emit(attemptEvent(tried));
-  const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at };
-  return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
+  const [bytes, begunAt] = [sizeOf(mail), fence.begunAt()];
+  tools.emit(attemptEvent({ job, before, outcome, decision, begunAt, endedAt: at, bytes }));
+  const made = { worker, bytes, enhanced: enhancedCodes(outcome) };
+  const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at, made };
+  return follow(task, tools, {
+    decision,
+    outcome,
+    fence,
+    attempted: { ...attempted, durationMs: at - (begunAt ?? startedAt) },
+  });
+}
+
+function enhancedCodes(outcome: Outcome): ReadonlyMap<string, string> {
+  const recipients = outcome.kind === 'settled' ? outcome.recipients : [];
+  return new Map(
+    recipients.flatMap(({ address, reply }) => (reply.enhancedCode ? [[address, reply.enhancedCode]] : [])),
+  );
 }
 
 const elsewhere: Delivery = { write: null, next: { kind: 'elsewhere' } };

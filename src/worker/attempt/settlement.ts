@@ -3,7 +3,15 @@ import { printable } from '../../errors.ts';
 import { encodeWire, type LaneJob } from '../../queue/jobs.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
-import type { HistoryEntry, LedgerState, NewRow, RecipientState, Settlement } from '../../queue/ledger/ledger.ts';
+import { noteOfAttempt } from '../../queue/ledger/ledger.ts';
+import type {
+  AttemptFacts,
+  LedgerState,
+  NewRow,
+  RecipientState,
+  Settlement,
+  StoredEntry,
+} from '../../queue/ledger/ledger.ts';
 import type { WorkerEvent } from '../events.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
 import { readyAt } from '../../message/identity.ts';
@@ -18,6 +26,8 @@ export interface Attempted {
   /** Attempts made so far, including this one if it was begun. */
   readonly attempts: number;
   readonly durationMs: number;
+  /** Who made it, with how many bytes and which codes; missing where none was made. */
+  readonly made?: Omit<AttemptFacts, 'ms'>;
   /** Now, ms since the epoch. */
   readonly at: number;
 }
@@ -39,7 +49,7 @@ export function settled(
     ...unchanged,
     state,
     recipients,
-    entry: entryOf(attempted, state, attempts, reply),
+    entry: entryOf(attempted, state, attempts, reply, recipients),
     reason,
     retentionMs: state === 'held' ? null : retentionMs,
     deadLetter: reason === null ? null : letterOf(attempted, decision, reason),
@@ -67,7 +77,7 @@ export function deferred(attempted: Attempted, { recipients, at }: Decision & { 
     ...unchanged,
     state: 'deferred',
     recipients,
-    entry: entryOf(attempted, uncertain ? 'uncertain' : 'deferred', attempts, reply),
+    entry: entryOf(attempted, uncertain ? 'uncertain' : 'deferred', attempts, reply, recipients),
     retryAt: at,
     reached: reached.count,
     connectorWorks: token !== null && !uncertain,
@@ -92,7 +102,7 @@ export function setAside(
     ...unchanged,
     state: 'deferred',
     recipients,
-    entry: entryOf(attempted, 'set-aside', null, reply),
+    entry: entryOf(attempted, 'set-aside', null, reply, recipients),
     retryAt: at,
     countAttempt: false,
     connectorWorks: token !== null && fault === null && serverAnswered,
@@ -176,7 +186,18 @@ function lastReply(recipients: readonly Pick<RecipientState, 'code' | 'reply'>[]
   return { code: answered?.code ?? null, reply: answered?.reply ?? null };
 }
 
-function entryOf({ job, at }: Attempted, event: string, attempt: number | null, detail: string | null): HistoryEntry {
+/** `after`: the recipients as the attempt left them. */
+function entryOf(
+  { job, row, token, durationMs, made, at }: Attempted,
+  event: string,
+  attempt: number | null,
+  detail: string | null,
+  after?: readonly RecipientState[],
+): StoredEntry {
   const entry = { at, event, connector: job.connector };
-  return { ...entry, ...(attempt === null ? {} : { attempt }), ...(detail === null ? {} : { detail }) };
+  const tried =
+    made === undefined || token === null || after === undefined
+      ? {}
+      : { tried: noteOfAttempt({ ...made, ms: durationMs }, row.recipients, after, detail) };
+  return { ...entry, ...(attempt === null ? {} : { attempt }), ...(detail === null ? {} : { detail }), ...tried };
 }

@@ -203,6 +203,8 @@ async function perfect(): Promise<Evidence> {
       acceptedAt: startedAt,
       deadline: null,
       submittedBy: null,
+      attemptLog: [],
+      size: null,
     });
     if (refused.size === 0) continue;
     const recipients = [...refused].map((each) => ({ address: each, code: '550', reply: null }));

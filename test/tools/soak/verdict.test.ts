@@ -26,6 +26,7 @@ function rowOf(row: Partial<LedgerRow> = {}): LedgerRow {
     subject: null,
     erasedAt: null,
     submittedBy: null,
+    attemptLog: [],
   };
   return { ...about, ...times, state: 'sent', recipients: [recipient('accepted')], history: [], ...row };
 }

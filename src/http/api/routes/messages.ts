@@ -1,11 +1,12 @@
 /** One message: where it stands, what happened to it, and its cancellation. */
 import { z } from 'zod';
+import { serverOf } from '../../../admin/connector-row.ts';
 import { messageActions, type MessageAction } from '../../../admin/message-actions.ts';
 import type { MessageStatus } from '../../../producer/producer.ts';
 import { mayUse, senderOf } from '../access.ts';
 import { actorOf } from '../operator-schemas.ts';
 import { json, problem, route, type Context, type Reply } from '../route.ts';
-import { historyOf, history, message, messageId, messageOf } from '../schemas.ts';
+import { attempt, attemptsOf, historyOf, history, message, messageId, messageOf } from '../schemas.ts';
 
 const params = z.object({ id: messageId });
 const unknown = 'no message has this id; settled ones are removed after `retention.ledger`';
@@ -24,15 +25,18 @@ export const messageRoutes = [
     params,
     answers: {
       200: {
-        description: 'The message, and what may be done with it.',
-        body: message.extend({ actions: z.array(action) }),
+        description: 'The message, its attempts, and what may be done with it.',
+        body: message.extend({ attemptLog: z.array(attempt), actions: z.array(action) }),
       },
     },
     problems: ['not-found'],
     handle: ({ params: { id } }, context) =>
       withStatus(context, id, async (status) => {
         const actions = await (await context.tools.operator()).actions(id);
-        return json({ ...messageOf(status), actions: actions ?? [] });
+        const { connectors } = context.tools.config();
+        const server = (connector: string | null): string | null =>
+          serverOf(connectors.find(({ id: each }) => each === connector) ?? null);
+        return json({ ...messageOf(status), attemptLog: attemptsOf(status, server), actions: actions ?? [] });
       }),
   }),
   route({
