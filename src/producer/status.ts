@@ -87,7 +87,8 @@ function statusOf(row: LedgerRow): MessageStatus {
     from,
     rule,
     acceptedAt,
-    deadline,
+    // 0: it was cancelled before it was routed.
+    deadline: deadline || null,
     submittedBy,
   };
 }

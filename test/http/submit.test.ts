@@ -341,7 +341,7 @@ test('a message is cancelled once, and one that is settled cannot be', async () 
   const { body: one } = await post('/v1/messages', { ...mail, sendAt: '2099-01-01T00:00:00Z' }, { as: 'shop' });
   expect(one.state).toBe('scheduled');
   const cancel = (id: string) => post(`/v1/messages/${id}/cancel`, undefined, { as: 'shop' });
-  expect(await cancel(one.id)).toMatchObject({ status: 200, body: { state: 'cancelled' } });
+  expect(await cancel(one.id)).toMatchObject({ status: 200, body: { state: 'cancelled', deadline: null } });
   expect(await cancel(one.id)).toMatchObject({ status: 200, body: { state: 'cancelled' } });
   const { body: two } = await post('/v1/messages', mail, { as: 'shop' });
   const worker = await here.worker();
