@@ -11,6 +11,7 @@ describe('postlane', () => {
 
   test('exports these types and no others', () => {
     expect(exportedTypes('src/index.ts')).toEqual([
+      'AttemptEntry',
       'CallOptions',
       'EnvelopeInput',
       'ErrorCode',
@@ -38,6 +39,7 @@ describe('postlane', () => {
       'StoredAttachment',
       'StoredContent',
       'TimeInput',
+      'TriedRecipient',
       'WaitOptions',
     ]);
   });
