@@ -39,11 +39,11 @@ export interface Actions {
     id: string,
     send: (message: OutboundMessage) => Promise<Sent>,
   ): Promise<Sent | null>;
-  /** Sends a test message through a connector that its From would not choose. `came`: what the answer means, for the audit. */
+  /** Sends a test message through a chosen connector. `resultOf`: the message, or the code of why there is none. */
   sendVia<Answer>(
     connector: string,
     send: () => Promise<Answer>,
-    came: (answer: Answer) => { readonly result: string; readonly detail: string | null },
+    resultOf: (answer: Answer) => { readonly id: string; readonly duplicate: boolean } | { readonly code: string },
   ): Promise<Answer>;
   /** Something else that was done, or was refused. */
   note(note: AuditNote, result: string): Promise<void>;
@@ -165,7 +165,12 @@ export function createActions(tools: ActionTools, actor: Actor, config: AdminCon
         (sent) => (sent === null ? { result: 'refused' } : { result: 'done', detail: `as ${sent.id}` }),
       ),
 
-    sendVia: (connector, send, came) => recorded({ action: 'send-via', target: connector }, send, came),
+    sendVia: (connector, send, resultOf) =>
+      recorded({ action: 'send-via', target: connector }, send, (answer) => {
+        const sent = resultOf(answer);
+        if ('code' in sent) return { result: sent.code };
+        return { result: 'done', detail: `message ${sent.id}${sent.duplicate ? ', which was there before' : ''}` };
+      }),
 
     note: (note, result) => audit.record(actor, note, result),
   };

@@ -72,7 +72,7 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
   const parsed = parseMessage(message, config.message);
   if (parsed.ok) {
     requireSender(parsed.message, config);
-    await requireSize(parsed.message, config);
+    await requireSize(parsed.message, options.via, config);
   }
   const producer = await openProducer(config);
   try {
@@ -107,7 +107,7 @@ async function enqueue(
     return await operator.as(shellActor(), config).sendVia(
       via,
       () => producer.send(message, { via }),
-      ({ id }) => ({ result: 'done', detail: `message ${id}` }),
+      (sent) => sent,
     );
   } finally {
     operator.close();
@@ -143,10 +143,11 @@ function requireSender({ from }: Message, { unmonitoredAddress }: Config): void 
 /** The same for a message that the connector which would send it can never send. */
 async function requireSize(
   message: Message,
+  via: string | undefined,
   { connectors, systemDefaultGateway, unmonitoredAddress }: Config,
 ): Promise<void> {
   const from = (message.from ?? unmonitoredAddress)?.address ?? '';
-  const { connector } = resolveRoute(buildRouteTable(connectors, systemDefaultGateway), from);
+  const connector = via ?? resolveRoute(buildRouteTable(connectors, systemDefaultGateway), from).connector;
   const transport = connectors.find(({ id }) => id === connector)?.transport;
   if (transport?.kind !== 'graph') return;
   const { refusedByGraph } = await import('../transport/graph/large.ts');

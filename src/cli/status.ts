@@ -46,7 +46,7 @@ async function noteIfFull(config: Config, terminal: Terminal): Promise<void> {
 /** Times are ISO 8601, as everywhere in the JSON of the command line. */
 export function statusJson(status: MessageStatus): Record<string, unknown> {
   const { id, state, connector, attempts, recipients, history, retryAt, messageId, reason } = status;
-  const { from, rule, acceptedAt, deadline, submittedBy } = status;
+  const { from, rule, acceptedAt, deadline, submittedBy, attemptLog, size } = status;
   return {
     id,
     state,
@@ -54,6 +54,8 @@ export function statusJson(status: MessageStatus): Record<string, unknown> {
     attempts,
     recipients,
     history: history.map((entry) => ({ ...entry, at: iso(entry.at) })),
+    attemptLog: attemptLog.map((entry) => ({ ...entry, at: iso(entry.at) })),
+    size,
     messageId,
     reason,
     retryAt: retryAt === null ? null : iso(retryAt),

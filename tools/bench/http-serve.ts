@@ -1,29 +1,18 @@
 /** Serves the HTTP API as `postlane serve` does, for one token, with its log written to nowhere. */
 import { createHash } from 'node:crypto';
-import { loadConfig } from '../../src/config/load.ts';
 import { openOperator } from '../../src/admin/operator.ts';
 import { startHttp } from '../../src/http/http.ts';
 import { createLog } from '../../src/observability/log.ts';
 import { createProducer } from '../../src/producer/producer.ts';
+import { configurationOf } from './configuration.ts';
 import { answer, settingsOf } from './program.ts';
 
 const { redisUrl, token } = await settingsOf<{ redisUrl: string; token: string }>();
 const sha256 = createHash('sha256').update(token).digest('hex');
-const file = `
-redis: { url: "${redisUrl}" }
-hostname: bench.test
-systemDefaultGateway: relay
-connectors: { relay: { direction: outgoing, smtp: { host: 127.0.0.1, port: 1, security: none } } }
-api: { listen: 127.0.0.1:0, tokens: [{ id: bench, sha256: ${sha256}, scopes: [admin] }] }
-`;
-const loaded = await loadConfig({
-  env: {},
-  cwd: '/',
-  file: '/bench.yaml',
-  readFile: async () => ({ ok: true, bytes: Buffer.from(file) }),
-});
-if (!loaded.ok) throw new Error(JSON.stringify(loaded.issues));
-const { config } = loaded;
+const config = await configurationOf(
+  redisUrl,
+  `api: { listen: 127.0.0.1:0, tokens: [{ id: bench, sha256: ${sha256}, scopes: [admin] }] }`,
+);
 const operator = await openOperator({ redis: config.redis, timeoutMs: 5_000, limits: config.message });
 const log = createLog({ worker: 'bench', level: 'info', destination: { write: () => undefined } });
 const server = await startHttp({

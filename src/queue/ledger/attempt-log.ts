@@ -21,8 +21,8 @@ export interface TriedRecipient extends RecipientState {
 }
 
 /**
- * Recipients who were answered alike: outcome, code (`550 5.1.1`, the second one if the reply has it), reply, and their places among the recipients of the row. Reply and places may be
- * missing: then it is the reply of the entry, and all recipients.
+ * Recipients who were answered alike: outcome, code (`550 5.1.1` with an enhanced code), reply, and their indexes among the recipients
+ * of the row. A missing reply is that of the entry; missing indexes mean all recipients.
  */
 type Group = readonly [RecipientState['outcome'], string | null, (string | null)?, (readonly number[] | null)?];
 
@@ -37,7 +37,7 @@ export interface AttemptNote {
 /** An entry of the history as it is stored. */
 export type StoredEntry = HistoryEntry & { readonly tried?: AttemptNote };
 
-/** Replies beyond that are left out: each recipient of a list may have a reply of its own. */
+/** Different replies that are kept of one attempt: a server may answer every recipient differently. */
 const mostReplies = 10;
 
 /** What is known of an attempt beside its result. */
@@ -87,21 +87,24 @@ function keyOf({ outcome, code, reply }: RecipientState): string {
 export function attemptOf(stored: StoredEntry, recipients: readonly RecipientState[]): AttemptEntry | null {
   const { tried, at, connector = null, detail = null } = stored;
   if (typeof tried !== 'object' || tried === null || !Array.isArray(tried.groups)) return null;
+  // Each group has a recipient of its own.
+  if (!Array.isArray(recipients) || tried.groups.length > recipients.length) return null;
   const { worker, ms, bytes, groups } = tried;
   if (typeof worker !== 'string' || typeof ms !== 'number' || typeof bytes !== 'number') return null;
-  const found: [number, TriedRecipient][] = [];
+  const found = new Map<number, TriedRecipient>();
   for (const group of groups as readonly unknown[]) {
     if (!Array.isArray(group)) return null;
     const [outcome, code, reply, places] = group as unknown as Group;
     const said = group.length > 2 ? (reply ?? null) : detail;
     const [plain = '', enhancedCode = null] = typeof code === 'string' ? code.split(' ') : [];
-    for (const place of Array.isArray(places) ? (places as readonly number[]) : recipients.keys()) {
+    const all = Array.isArray(places) ? (places as readonly number[]) : [...recipients.keys()];
+    for (const place of all.slice(0, recipients.length)) {
       const address = recipients[place]?.address;
       if (address !== undefined)
-        found.push([place, { address, outcome, code: plain === '' ? null : plain, enhancedCode, reply: said }]);
+        found.set(place, { address, outcome, code: plain === '' ? null : plain, enhancedCode, reply: said });
     }
   }
-  const ordered = found.sort(([a], [b]) => a - b).map(([, state]) => state);
+  const ordered = [...found].sort(([a], [b]) => a - b).map(([, state]) => state);
   return { at: at - ms, connector, worker, durationMs: ms, bytes, recipients: ordered };
 }
 

@@ -7,9 +7,9 @@ import { refusedHere, type AttemptFacts } from './outcome.ts';
 import type { GraphSettings } from './settings.ts';
 import type { Outcome, OutgoingMail, Structured } from '../transport.ts';
 
-/** Finished bytes in one request. */
+/** Finished bytes. `mime`: in one request. `apart`: too large for one, so in parts, as `large`. */
 export interface MimePlan {
-  readonly kind: 'mime';
+  readonly kind: 'mime' | 'apart';
   readonly facts: AttemptFacts;
   readonly messageId: string | null;
   readonly bytes: Buffer;
@@ -23,15 +23,7 @@ export interface StructuredPlan {
   readonly structured: Structured;
 }
 
-/** Finished bytes that are too large for one request: taken apart, and sent as `large`. */
-export interface ApartPlan {
-  readonly kind: 'apart';
-  readonly facts: AttemptFacts;
-  readonly messageId: string | null;
-  readonly bytes: Buffer;
-}
-
-export type Plan = { readonly kind: 'refused'; readonly outcome: Outcome } | MimePlan | ApartPlan | StructuredPlan;
+export type Plan = { readonly kind: 'refused'; readonly outcome: Outcome } | MimePlan | StructuredPlan;
 
 /** `addresses`: of the connector, as configured; none if they are not known. `now`: ms since the epoch. */
 export function planOf(mail: OutgoingMail, settings: GraphSettings, addresses: readonly string[], now: number): Plan {

@@ -6,7 +6,7 @@ import { draftOf, fileAttachmentOf } from './draft.ts';
 import { divide, readContent, sendLarge } from './large.ts';
 import { mimeBytes } from './limits.ts';
 import { outcomeOf, refusedHere, settled, type AttemptFacts } from './outcome.ts';
-import type { ApartPlan, MimePlan, StructuredPlan } from './plan.ts';
+import type { MimePlan, StructuredPlan } from './plan.ts';
 import type { GraphTimeouts } from './settings.ts';
 import type { Outcome, Structured } from '../transport.ts';
 
@@ -21,7 +21,7 @@ export interface SubmitTools {
 }
 
 export async function submit(
-  plan: MimePlan | ApartPlan | StructuredPlan,
+  plan: MimePlan | StructuredPlan,
   signal: AbortSignal,
   tools: SubmitTools,
 ): Promise<Outcome> {
@@ -40,7 +40,7 @@ export async function submit(
 }
 
 function submitParts(
-  { facts, messageId }: ApartPlan | StructuredPlan,
+  { facts, messageId }: MimePlan | StructuredPlan,
   structured: Structured,
   signal: AbortSignal,
   { client, http, graphBaseUrl, timeouts, now, sleep }: SubmitTools,
@@ -50,7 +50,7 @@ function submitParts(
   return sendLarge({ client, facts, ...structured, messageId, graphBaseUrl, tools });
 }
 
-async function submitApart(plan: ApartPlan, signal: AbortSignal, tools: SubmitTools): Promise<Outcome> {
+async function submitApart(plan: MimePlan, signal: AbortSignal, tools: SubmitTools): Promise<Outcome> {
   const { facts, bytes } = plan;
   const apart = await divide(bytes, facts.recipients);
   if (!apart.ok) return refusedHere(facts, apart.problem, true);

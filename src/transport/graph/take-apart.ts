@@ -1,7 +1,7 @@
 /**
- * Takes a finished mail apart, into what Graph's JSON has properties for: the way of what is too large for one request.
+ * Splits a finished mail that is too large for one request into the parts that Graph's JSON can carry.
  *
- * What is not itself any more in parts is refused, not sent broken: signed and encrypted mail (RFC 1847), reports and invitations.
+ * Mail that its parts cannot replace is refused: signed and encrypted mail (RFC 1847), reports and invitations.
  */
 import { Splitter, type MimeNode, type SplitterChunk } from '@zone-eu/mailsplit';
 import { parseMailboxList } from '../../message/address.ts';
@@ -11,21 +11,22 @@ import { readHeaderBlock, type HeaderBlock } from '../../message/header-block.ts
 import type { Attachment, Mailbox, Message } from '../../message/message.ts';
 import { decodedOctets, textOfOctets } from '../../message/part-content.ts';
 import type { Structured } from '../transport.ts';
+import { jsonBytes } from './limits.ts';
 
 export type TakenApart =
   | { readonly ok: true; readonly structured: Structured }
   /** `problem` continues a sentence that begins with the mail. */
   | { readonly ok: false; readonly problem: string };
 
-/** Types that only whole mails can have → what such a mail is. */
-const indivisible: Readonly<Record<string, string>> = {
-  'multipart/signed': 'is signed, and its parts alone would break the signature',
-  'multipart/encrypted': 'is encrypted, and its parts alone cannot be read',
-  'application/pkcs7-mime': 'is signed or encrypted (S/MIME), and its parts alone cannot be read',
-  'application/x-pkcs7-mime': 'is signed or encrypted (S/MIME), and its parts alone cannot be read',
-  'multipart/report': 'is a report, and programs would not know its parts for one',
-  'text/calendar': 'is an invitation, which would arrive as a plain file',
-};
+/** Content types of mail that cannot be split → why. */
+const indivisible: ReadonlyMap<string, string> = new Map([
+  ['multipart/signed', 'is signed, and splitting it would break the signature'],
+  ['multipart/encrypted', 'is encrypted, and its parts alone cannot be read'],
+  ['application/pkcs7-mime', 'is signed or encrypted (S/MIME), and its parts alone cannot be read'],
+  ['application/x-pkcs7-mime', 'is signed or encrypted (S/MIME), and its parts alone cannot be read'],
+  ['multipart/report', 'is a report, which programs would no longer recognise'],
+  ['text/calendar', 'is an invitation, which would arrive as a plain file'],
+]);
 
 /** Encodings that mailsplit decodes, and those that need no decoding (RFC 2045 section 6). */
 const encodings = new Set(['', '7bit', '8bit', 'binary', 'base64', 'quoted-printable']);
@@ -35,7 +36,7 @@ interface Leaf {
   readonly chunks: Buffer[];
 }
 
-/** `recipients`: the envelope's. The mail has no Bcc field, as composed. */
+/** `recipients`: the envelope's, to which alone it goes; a Bcc field is not carried over. */
 export async function takeApart(mail: Buffer, recipients: readonly string[]): Promise<TakenApart> {
   const leaves = await leavesOf(mail);
   if (typeof leaves === 'string') return { ok: false, problem: leaves };
@@ -51,7 +52,17 @@ export async function takeApart(mail: Buffer, recipients: readonly string[]): Pr
       texts.push({ group: alternativeOf(node), isHtml: node.contentType === 'text/html', text });
     }
   }
-  const body = bodyOf(texts);
+  const shown = shownOf(texts);
+  // Before the work that a huge text would make.
+  const length = shown.reduce((sum, { text }) => sum + text.length, 0);
+  if (length > jsonBytes) {
+    return {
+      ok: false,
+      problem: `has a text of ${length} characters, and Graph takes ${jsonBytes} bytes beside attachments`,
+    };
+  }
+  const body = bodyOf(shown);
+  const shownIds = contentIdsIn(body.html ?? '');
   const attachments: Attachment[] = [];
   const contents = new Map<string, Buffer>();
   for (const { node, octets } of files) {
@@ -60,7 +71,7 @@ export async function takeApart(mail: Buffer, recipients: readonly string[]): Pr
     if (isAlternative && texts.some(({ group }) => group === parentNode)) continue;
     const ref = String(attachments.length);
     contents.set(ref, octets);
-    attachments.push({ ref, size: octets.length, ...describe(node, body.html ?? '') });
+    attachments.push({ ref, size: octets.length, ...describe(node, shownIds) });
   }
   const message: Message = {
     ...head,
@@ -84,9 +95,12 @@ interface Text {
 }
 
 /** Of an alternative, the richest that Graph has a property for. */
-function bodyOf(texts: readonly Text[]): { readonly html?: string; readonly text?: string } {
+function shownOf(texts: readonly Text[]): Text[] {
   const withHtml = new Set(texts.flatMap(({ group, isHtml }) => (isHtml ? [group] : [])));
-  const shown = texts.filter(({ group, isHtml }) => isHtml || group === null || !withHtml.has(group));
+  return texts.filter(({ group, isHtml }) => isHtml || group === null || !withHtml.has(group));
+}
+
+function bodyOf(shown: readonly Text[]): { readonly html?: string; readonly text?: string } {
   return shown.some(({ isHtml }) => isHtml)
     ? { html: shown.map(({ isHtml, text }) => (isHtml ? text : asHtml(text))).join('\r\n') }
     : { text: shown.map(({ text }) => text).join('\r\n') };
@@ -102,7 +116,7 @@ async function leavesOf(mail: Buffer): Promise<Leaf[] | string> {
       if (chunk.type === 'body') leaves.get(chunk.node)?.chunks.push(chunk.value);
       if (chunk.type !== 'node') continue;
       const { contentType, encoding } = chunk;
-      const why = contentType === false ? undefined : indivisible[contentType];
+      const why = contentType === false ? undefined : indivisible.get(contentType);
       // A calendar that is a file says nothing about the mail.
       if (why !== undefined && !(contentType === 'text/calendar' && isFile(chunk))) return why;
       if (chunk.multipart !== false) continue;
@@ -127,7 +141,6 @@ function readHead({ fields }: HeaderBlock): Head | string {
   for (const { name: written, value } of fields) {
     const name = written.toLowerCase();
     const text = Buffer.from(value, 'latin1').toString('utf8');
-    if (name === 'bcc' || name === 'resent-bcc') return `has a ${written} field`;
     if (name === 'from' || name === 'to' || name === 'cc' || name === 'reply-to') {
       const parsed = parseMailboxList(text);
       if (!parsed.ok) return `has a ${written} field that ${parsed.problem}`;
@@ -161,11 +174,27 @@ function alternativeOf(node: MimeNode): MimeNode | null {
   return null;
 }
 
+/** Content-IDs that HTML refers to (RFC 2392). */
+function contentIdsIn(html: string): ReadonlySet<string> {
+  return new Set([...html.matchAll(/\bcid:([^\s"'<>()]+)/gi)].map(([, id = '']) => decoded(id)));
+}
+
+function decoded(id: string): string {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
+}
+
 /** Inline is what the HTML refers to: other parts would be hidden from the reader. */
-function describe(node: MimeNode, html: string): Omit<Attachment, 'content' | 'encoding' | 'ref' | 'size'> {
+function describe(
+  node: MimeNode,
+  shownIds: ReadonlySet<string>,
+): Omit<Attachment, 'content' | 'encoding' | 'ref' | 'size'> {
   const { contentType, filename } = node;
   const cid = /<([^<>\s]+)>/.exec(node.headers === false ? '' : node.headers.getFirst('content-id'))?.[1];
-  const isInline = cid !== undefined && html.includes(`cid:${cid}`);
+  const isInline = cid !== undefined && shownIds.has(cid);
   const name = filename !== false && filename !== '' ? filename : contentType === 'message/rfc822' ? 'message.eml' : '';
   return {
     ...(name === '' ? {} : { filename: name }),

@@ -79,14 +79,9 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   });
   const [bytes, begunAt] = [sizeOf(mail), fence.begunAt()];
   tools.emit(attemptEvent({ job, before, outcome, decision, begunAt, endedAt: at, bytes }));
-  const made = { worker, bytes, enhanced: enhancedCodes(outcome) };
+  const made = { worker, bytes, ms: Math.max(0, at - (begunAt ?? at)), enhanced: enhancedCodes(outcome) };
   const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at, made };
-  return follow(task, tools, {
-    decision,
-    outcome,
-    fence,
-    attempted: { ...attempted, durationMs: at - (begunAt ?? startedAt) },
-  });
+  return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
 }
 
 function enhancedCodes(outcome: Outcome): ReadonlyMap<string, string> {

@@ -26,8 +26,8 @@ export interface Attempted {
   /** Attempts made so far, including this one if it was begun. */
   readonly attempts: number;
   readonly durationMs: number;
-  /** Who made it, with how many bytes and which codes; missing where none was made. */
-  readonly made?: Omit<AttemptFacts, 'ms'>;
+  /** For the log of attempts; missing where none was made. */
+  readonly made?: AttemptFacts;
   /** Now, ms since the epoch. */
   readonly at: number;
 }
@@ -188,7 +188,7 @@ function lastReply(recipients: readonly Pick<RecipientState, 'code' | 'reply'>[]
 
 /** `after`: the recipients as the attempt left them. */
 function entryOf(
-  { job, row, token, durationMs, made, at }: Attempted,
+  { job, row, token, made, at }: Attempted,
   event: string,
   attempt: number | null,
   detail: string | null,
@@ -198,6 +198,6 @@ function entryOf(
   const tried =
     made === undefined || token === null || after === undefined
       ? {}
-      : { tried: noteOfAttempt({ ...made, ms: durationMs }, row.recipients, after, detail) };
+      : { tried: noteOfAttempt(made, row.recipients, after, detail) };
   return { ...entry, ...(attempt === null ? {} : { attempt }), ...(detail === null ? {} : { detail }), ...tried };
 }

@@ -83,11 +83,17 @@ describe('an entry', () => {
     [{ tried: { groups: 'x' } }],
     [{ tried: { worker: 1, ms: 1, bytes: 1, groups: [] } }],
     [{ tried: { worker: 'w', ms: 1, bytes: 1, groups: [7] } }],
+    [{ tried: { worker: 'w', ms: 1, bytes: 1, groups: [['accepted'], ['accepted']] } }],
   ])('that another program wrote as %j tells of none, and breaks no reader', (more) => {
     expect(attemptOf({ at: 1, event: 'sent', ...more } as never, [pending('a')])).toBeNull();
   });
 
-  test('that names places which are not there names nobody', () => {
+  test('beside recipients that are no list tells of none', () => {
+    const entry = { at: 1, event: 'sent', tried: { ...about, groups: [['accepted', '250']] } };
+    expect(attemptOf(entry as never, {} as never)).toBeNull();
+  });
+
+  test('that has indexes without a recipient lists nobody for them', () => {
     const entry = { at: 1, event: 'sent', tried: { ...about, groups: [['accepted', '250', null, [5, -1, 'x']]] } };
     expect(attemptOf(entry as never, [pending('a')])?.recipients).toEqual([]);
   });

@@ -138,6 +138,11 @@ describe('postlane send', () => {
     expect(await here.call(['send', '--eml', large])).toMatchObject({ code: 0 });
     expect(await here.call(['send', '--eml', here.write('small.eml', raw(2_900_000))])).toMatchObject({ code: 0 });
     expect(await here.call(['send', '--eml', here.write('parts.eml', raw(3_000_001))])).toMatchObject({ code: 0 });
+    const hidden = raw(3_000_001).replace('\r\n\r\n', '\r\nBcc: hidden@example.net\r\n\r\n');
+    expect(await here.call(['send', '--eml', here.write('bcc.eml', hidden)])).toMatchObject({ code: 0 });
+    const signed = raw(3_000_001).replace('\r\n\r\n', '\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n');
+    const relayed = ['send', '--via', 'relay', '--eml', here.write('signed.eml', signed)];
+    expect(await here.call(relayed)).toMatchObject({ code: 0 });
   });
 
   test.each([

@@ -133,6 +133,12 @@ describe('in parts', () => {
     });
   });
 
+  test('a Bcc field is not carried over: the envelope alone says who gets the mail', async () => {
+    const above = 'From: sales@example.com\r\nTo: a@example.net\r\nBcc: hidden@example.net';
+    const { message } = await parts(part('text/plain', 'x'), above);
+    expect([message.bcc, message.envelope.to, JSON.stringify(message.headers)]).toEqual([[], recipients, '{}']);
+  });
+
   test('HTML is the body, its picture is inline, and the plain alternative is not there twice', async () => {
     const picture = randomBytes(300);
     const related = multipart(
@@ -261,10 +267,28 @@ describe('is refused', () => {
 
   test.each([
     ['To: <<<', 'has a To field that'],
-    ['Bcc: a@example.net', 'has a Bcc field'],
     ['Reply-To: "', 'has a Reply-To field that'],
   ])('%j, which no property can hold', async (field, why) => {
     expect(await problemOf(part('text/plain', 'x'), `From: sales@example.com\r\n${field}`)).toContain(why);
+  });
+
+  test('a text of more than Graph takes, before anything is made of it', async () => {
+    expect(await problemOf(part('text/plain', 'x'.repeat(3_900_001)))).toContain('has a text of 3900001 characters');
+  });
+
+  test.each(['constructor', '__proto__', 'toString'])(
+    'attack: a Content-Type %j is a part like any other',
+    async (type) => {
+      const { attachments } = await parts(part(type, 'x'));
+      expect(attachments).toHaveLength(1);
+    },
+  );
+
+  test('attack: 900 Content-IDs beside much HTML are looked up, not searched for', async () => {
+    const pictures = Array.from({ length: 900 }, (_, i) => part('image/png', 'x', `Content-ID: <p${i}@x>`));
+    const html = part('text/html', `<img src="cid:p1%40x">${'<p>cid:</p>'.repeat(300_000)}`);
+    const { attachments } = await parts(multipart('related', html, ...pictures));
+    expect(attachments.filter(({ disposition }) => disposition === 'inline').map(({ cid }) => cid)).toEqual(['p1@x']);
   });
 
   test('a bomb of nested multiparts costs no more than its bytes', async () => {

@@ -92,7 +92,9 @@ export const submitRoutes = [
       const send = () => submit(message.value, { idempotencyKey: keyed.value, via }, context);
       if (via === undefined) return replyOf(await send());
       const actions = (await context.tools.operator()).as(actorOf(context), context.tools.config());
-      return replyOf(await actions.sendVia(via, send, auditedAs));
+      return replyOf(
+        await actions.sendVia(via, send, (answer) => (answer.ok ? answer.submitted : { code: answer.problem.code })),
+      );
     },
   }),
   route({
@@ -164,12 +166,6 @@ function messageOf(
   }
   const read = readJson(bytes);
   return read.ok ? read : { ok: false, reply: problem('malformed-request', read.detail) };
-}
-
-function auditedAs(answer: Submission): { readonly result: string; readonly detail: string | null } {
-  if (!answer.ok) return { result: answer.problem.code, detail: null };
-  const { id, duplicate } = answer.submitted;
-  return { result: 'done', detail: duplicate ? `message ${id}, which was there before` : `message ${id}` };
 }
 
 function replyOf(answer: Submission): Reply {
