@@ -1,9 +1,8 @@
 /** The OpenAPI document is valid, and the API is what it says: asked through a client that was made from the document alone. */
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { expect, test } from 'vitest';
-import { scopes } from '../../src/config/scopes.ts';
 import { until } from '../../testkit/until.ts';
-import { createClient, openApiDocument, type Operation } from '../support/openapi-client.ts';
+import { createClient, openApiDocument } from '../support/openapi-client.ts';
 import { serveApi } from '../support/http-server.ts';
 
 const mail = { from: 'shop@example.com', to: 'zoe@example.net', subject: 'Hi', text: 'Hello' };
@@ -13,34 +12,6 @@ test('the document is valid OpenAPI 3.1, as another program judges it', async ()
   const { valid, errors } = await validator.validate(structuredClone(openApiDocument()) as Record<string, unknown>);
   expect(errors ?? []).toEqual([]);
   expect([valid, validator.version]).toEqual([true, '3.1']);
-});
-
-/** Values for what a path needs; what is refused for its token is refused before they matter. */
-const paramsOf = ({ parameters }: Operation) =>
-  Object.fromEntries(parameters.filter(({ required }) => required).map(({ name }) => [name, 'x']));
-
-test('each operation needs a token, and one with its scope', { timeout: 90_000 }, async () => {
-  // A token for each scope, with all of the others.
-  const without = scopes.map((scope) => ({
-    id: `no-${scope.replace(':', '-')}`,
-    scopes: scopes.filter((each) => each !== scope),
-  }));
-  const { port, tokens } = await serveApi({ tokens: without });
-  const { operations, call } = createClient(port, tokens.get('all')!);
-  expect(operations.length).toBeGreaterThan(10);
-  const open = operations.filter(({ scope }) => scope === null);
-  expect(open.map(({ id }) => id)).toEqual(['getOpenApi']);
-  expect((await call('getOpenApi', {}, null)).status).toBe(200);
-  for (const operation of operations) {
-    const { id, scope } = operation;
-    if (scope === null) continue;
-    const given = { params: paramsOf(operation) };
-    expect([id, (await call(id, given, null)).body.code]).toEqual([id, 'unauthenticated']);
-    if (scope === 'any') continue;
-    const refused = await call(id, given, tokens.get(`no-${scope.replace(':', '-')}`));
-    expect([id, refused.status, refused.body.code]).toEqual([id, 403, 'forbidden']);
-    expect(refused.body.detail).toContain(scope);
-  }
 });
 
 test('the way of messages through the client', { timeout: 90_000 }, async () => {

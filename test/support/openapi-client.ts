@@ -22,7 +22,7 @@ export interface Operation {
   readonly scope: string | null;
   readonly parameters: readonly Parameter[];
   readonly types: readonly string[];
-  readonly responses: Readonly<Record<string, { readonly content?: Content }>>;
+  readonly responses: Readonly<Record<string, { readonly description: string; readonly content?: Content }>>;
 }
 
 interface Document {
@@ -34,6 +34,8 @@ interface Given {
   readonly params?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** Beside those that the document names. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Client {
@@ -57,7 +59,7 @@ export function createClient(port: number, usual: string): Client {
   );
   return {
     operations,
-    async call(id, { params = {}, body, contentType } = {}, token = usual) {
+    async call(id, { params = {}, body, contentType, headers: more = {} } = {}, token = usual) {
       const operation = operations.find((each) => each.id === id);
       if (operation === undefined) throw new Error(`the document has no operation ${id}`);
       const { headers, url } = requestOf(operation, params);
@@ -68,6 +70,7 @@ export function createClient(port: number, usual: string): Client {
           ...headers,
           ...(token === null ? {} : { authorization: `Bearer ${token}` }),
           ...(body === undefined || type === undefined ? {} : { 'content-type': type }),
+          ...more,
         },
         ...(body === undefined ? {} : { body }),
       });

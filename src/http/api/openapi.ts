@@ -26,11 +26,12 @@ const problemSchema = z
 /** What every route may answer. */
 const everyRoute: readonly ProblemCode[] = [
   'unauthenticated',
-  'forbidden',
+  'misdirected',
   'rate-limited',
   'invalid-request',
   'redis-unavailable',
   'internal',
+  'timeout',
 ];
 
 export function openApiDocument(routes: readonly Route[]): Schema {
@@ -86,7 +87,13 @@ function operationOf(route: Route, components: Components): Schema {
       ...Object.fromEntries(
         Object.entries(answers).map(([status, answer]) => [status, responseOf(answer, components)]),
       ),
-      ...problemResponses([...everyRoute, ...(types === null ? [] : bodyProblems), ...problems]),
+      ...problemResponses([
+        ...everyRoute,
+        // What every token may do is refused to none.
+        ...(scope === 'any' ? [] : (['forbidden'] as const)),
+        ...(types === null ? [] : bodyProblems),
+        ...problems,
+      ]),
     },
   };
 }

@@ -134,7 +134,6 @@ export const deadLetterRoutes = [
         ]),
       },
     },
-    problems: ['conflict'],
     async handle({ query: { group: by, cursor, limit: most, connector, ...rest } }, context) {
       const { tools, token } = context;
       const operator = await tools.operator();
