@@ -25,7 +25,9 @@ export async function resolveHeld(
   const letter = await deadLetters.get(id);
   if (as === 'retry') {
     if (letter === null) return false;
-    const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via: null };
+    // A message that was sent through a chosen connector goes on through it.
+    const via = row.rule === 'via' ? row.connector : null;
+    const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via };
     if (!(await ledger.release(id, release))) return false;
     await enqueue(letter, letter.data);
     await deadLetters.drop(id, letter);

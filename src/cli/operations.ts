@@ -3,13 +3,13 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { PostlaneError, printable } from '../errors.ts';
 import type { Actions } from '../admin/actions.ts';
 import { maxRatePerSecond, minRatePerSecond } from '../admin/bulk.ts';
-import type { Operation } from '../admin/operations.ts';
+import type { Operation, OperationState } from '../admin/operations.ts';
 import type { Operator } from '../admin/operator.ts';
 import { operationJson } from '../admin/show.ts';
 import { checkedReason, shellActor } from './actor.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig } from './compose.ts';
-import type { ExitCode } from './failure.ts';
+import { Conflict, type ExitCode } from './failure.ts';
 import { table } from './table.ts';
 import { iso, type Terminal } from './terminal.ts';
 import { parseCount, parseRate } from './values.ts';
@@ -48,7 +48,7 @@ export function addOperations(program: Command, action: Action): void {
     .action(
       action<{ readonly reason?: string }>((call, { reason }, [id = '']) =>
         withOperator(call, async ({ operator, actions }) => {
-          await actions.stopOperation(id, reason === undefined ? null : checkedReason(reason));
+          changed(id, await actions.stopOperation(id, reason === undefined ? null : checkedReason(reason)));
           return show([await required(operator, id)], call.terminal);
         }),
       ),
@@ -61,7 +61,7 @@ export function addOperations(program: Command, action: Action): void {
     .action(
       action((call, _options, [id = '', rate = '']) =>
         withOperator(call, async ({ operator, actions }) => {
-          await actions.setRate(id, rateOf(rate));
+          changed(id, await actions.setRate(id, rateOf(rate)));
           return show([await required(operator, id)], call.terminal);
         }),
       ),
@@ -100,11 +100,19 @@ async function withOperator(call: Call, work: (opened: Opened) => Promise<ExitCo
 
 async function required(operator: Operator, id: string): Promise<Operation> {
   const operation = await operator.operations.get(id);
-  if (operation !== null) return operation;
-  throw new PostlaneError(
-    'not-found',
-    `No operation has the id "${printable(id, 130)}". See \`postlane operations list\`.`,
-  );
+  if (operation === null) throw unknown(id);
+  return operation;
+}
+
+/** `state` is that in which the operation was found; null: there is none. */
+function changed(id: string, state: OperationState | null): void {
+  if (state === null) throw unknown(id);
+  if (state !== 'running') throw new Conflict(`The operation ${printable(id, 130)} is over: ${state}.`);
+}
+
+function unknown(id: string): PostlaneError {
+  const message = `No operation has the id "${printable(id, 130)}". See \`postlane operations list\`.`;
+  return new PostlaneError('not-found', message);
 }
 
 /** `20/s` → 20, `none` → null. */
