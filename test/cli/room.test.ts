@@ -3,13 +3,14 @@ import { expect, test } from 'vitest';
 import { project } from '../support/cli.ts';
 import { ownRedis } from '../support/own-redis.ts';
 import { configOf, startWorker, testProducer } from '../support/postlane.ts';
+import { shardCount } from '../support/redis.ts';
 import { until } from '../../testkit/until.ts';
 
 const prefix = '{room}';
 
 const configFor = (reserve: string): string =>
   [
-    `redis: { prefix: "${prefix}", reserve: ${reserve} }`,
+    `redis: { prefix: "${prefix}", shards: ${shardCount()}, reserve: ${reserve} }`,
     'hostname: mail.example.com',
     'systemDefaultGateway: relay',
     'connectors:',

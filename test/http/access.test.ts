@@ -8,6 +8,8 @@ const day = (offset: number): string => new Date(Date.now() + offset * 86_400_00
 
 test('without a token only health, metrics and the OpenAPI document are shown, on the loopback too', async () => {
   const { ask } = await serveApi();
+  // It listens before it has reached Redis.
+  await until(async () => (await ask('/readyz', { as: null })).status === 200, { what: 'it to be ready' });
   for (const path of ['/livez', '/readyz', '/metrics', '/v1/openapi.json']) {
     expect([path, (await ask(path, { as: null })).status]).toEqual([path, 200]);
   }

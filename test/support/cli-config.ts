@@ -1,5 +1,6 @@
 /** Owns a scripted SMTP server together with a configuration whose default gateway it is. */
 import { onTestFinished } from 'vitest';
+import { shardCount } from './redis.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 export interface TestServer extends SmtpServer {
@@ -15,7 +16,7 @@ export async function startTestServer(options: SmtpServerOptions = {}): Promise<
     ...server,
     config: (prefix, others = {}, rest = []) =>
       [
-        `redis: { prefix: "${prefix}" }`,
+        `redis: { prefix: "${prefix}", shards: ${shardCount()} }`,
         'hostname: mail.example.com',
         'systemDefaultGateway: relay',
         'unmonitoredAddress: no-reply@example.com',
