@@ -55,6 +55,8 @@ export interface ServeOptions {
   readonly rest?: readonly string[];
   readonly others?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** The whole section, in flow form, where it is not the Redis of this run; `prefix` is `{postlane}`. */
+  readonly redis?: string;
 }
 
 const everything: TokenSpec = { id: 'all', scopes: ['admin'] };
@@ -66,9 +68,10 @@ export async function serveApi({
   rest = [],
   others,
   env,
+  redis,
 }: ServeOptions = {}): Promise<ServedApi> {
   const mail = await startTestServer();
-  const prefix = testPrefix();
+  const prefix = redis === undefined ? testPrefix() : '{postlane}';
   const secrets = new Map<string, string>();
   const secretOf = (id: string): string => {
     const secret = secrets.get(id) ?? `plk_${id}_${randomBytes(24).toString('base64url')}`;
@@ -80,7 +83,8 @@ export async function serveApi({
       ({ id, ...spec }) => `    - ${JSON.stringify({ id, sha256: hashOf(secretOf(id)), ...spec })}`,
     );
     const section = ['api:', '  listen: 127.0.0.1:0', ...(api === '' ? [] : [`  ${api}`]), '  tokens:', ...list];
-    return mail.config(prefix, others, [...section, ...rest, ...more]);
+    const text = mail.config(prefix, others, [...section, ...rest, ...more]);
+    return redis === undefined ? text : text.replace(/^redis: .*$/m, `redis: ${redis}`);
   };
   const here = project(config(tokens));
   const serve = await here.serve(env === undefined ? {} : { env });
