@@ -56,7 +56,8 @@ test('over five shards of a Cluster messages are sent, found, followed and repla
   expect(mail.received.transactions).toHaveLength(7);
   const sent = () => events.events.filter(({ event }) => event === 'message.sent').map(({ data }) => data['id']);
   await until(() => sent().length >= 7, { what: 'an event for each' });
-  expect(sent().toSorted()).toEqual([first.body.id, ...names.map((name) => `m-${name}`)].toSorted());
+  expect(sent()).toHaveLength(7);
+  expect(new Set(sent())).toEqual(new Set([first.body.id, ...names.map((name) => `m-${name}`)]));
   expect((await ask('/v1/audit')).body.items.map(({ action }: { action: string }) => action)).toEqual([
     'replay',
     'resume',
