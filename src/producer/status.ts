@@ -1,7 +1,7 @@
 /** The status of a message: from its row in the ledger, or from its job in the intake before a worker has routed it. */
+import { readIntakeData } from '../queue/jobs.ts';
 import { intakeJob } from '../queue/waiting.ts';
 import type { Job } from 'bullmq';
-import type { Message } from '../message/message.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import type { AttemptEntry, HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
@@ -94,17 +94,13 @@ function statusOf(row: LedgerRow): MessageStatus {
 }
 
 function waitingStatus(id: string, job: Job): MessageStatus {
-  const data = job.data as { message?: Partial<Message> | null; by?: unknown } | string | null;
-  const by = typeof data === 'object' ? data?.by : undefined;
-  const from = typeof data === 'object' ? (data?.message?.from as { address?: unknown } | null | undefined) : undefined;
-  const to = typeof data === 'object' ? data?.message?.envelope?.to : undefined;
-  const recipients = Array.isArray(to) ? (to as unknown[]).filter((each) => typeof each === 'string') : [];
+  const { from, recipients, submittedBy } = readIntakeData(job.data);
   return {
     ...queuedStatus(id, recipients, job.timestamp),
     state: job.delay > 0 ? 'scheduled' : 'queued',
     retryAt: job.delay > 0 ? job.timestamp + job.delay : null,
-    from: typeof from?.address === 'string' ? from.address : null,
-    submittedBy: typeof by === 'string' ? by : null,
+    from,
+    submittedBy,
   };
 }
 

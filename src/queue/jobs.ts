@@ -106,6 +106,36 @@ function submissionOf({ by, via }: { by?: unknown; via?: unknown }): Submission 
   };
 }
 
+/** What the data of an intake job says of its message. */
+interface WaitingMessage {
+  readonly from: string | null;
+  readonly recipients: readonly string[];
+  readonly metadata: Readonly<Record<string, string>> | null;
+  readonly submittedBy: string | null;
+}
+
+/** For those who show a message before a worker has judged it: any client may have written it. */
+export function readIntakeData(data: unknown): WaitingMessage {
+  const job = recordOf(data);
+  const message = recordOf(job['message']);
+  const to = recordOf(message['envelope'])['to'];
+  const metadata = Object.entries(recordOf(message['metadata'])).filter(([, value]) => typeof value === 'string');
+  return {
+    from: textOf(recordOf(message['from'])['address']),
+    recipients: Array.isArray(to) ? (to as unknown[]).filter((each) => typeof each === 'string') : [],
+    metadata: metadata.length === 0 ? null : (Object.fromEntries(metadata) as Record<string, string>),
+    submittedBy: textOf(job['by']),
+  };
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
 /** What the router says of a message: with the data of its producer it makes a lane job. */
 export type Routed = Pick<LaneJob, 'messageId' | 'acceptedAt' | 'connector' | 'rule' | 'known'>;
 

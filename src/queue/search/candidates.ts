@@ -14,6 +14,8 @@ import { readTimes, timesPerStep, type RowFilter } from './rows.ts';
 /** A message that may match, and the shard that named it. */
 export interface Candidate extends Position {
   readonly shard: number;
+  /** Of one that waits in the intake. */
+  readonly jobId?: string;
 }
 
 /** A part of them, in order; the parts are in order, too. */

@@ -1,6 +1,6 @@
 /**
  * Finds messages: by recipient, sender, Message-ID or metadata through the index, by connector, state and time through the sets of the
- * ledger. Over all shards, the newest first, a page at a time. A message is found once a worker has routed it, as long as its row is kept.
+ * ledger, and what waits in the intake by looking through it. Over all shards, the newest first, a page at a time.
  */
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
@@ -8,8 +8,9 @@ import { readIndexState, type IndexState } from '../journal/days.ts';
 import type { IndexField, IndexSettings } from '../journal/index-entries.ts';
 import type { Ledger, LedgerRow } from '../ledger/ledger.ts';
 import { fromSets, indexed, type Candidate, type Candidates } from './candidates.ts';
-import { encodeCursor, idIn, isAfter, matches, prepare, type MessageQuery, type Search } from './query.ts';
+import { byAge, encodeCursor, idIn, isAfter, matches, prepare, type MessageQuery, type Search } from './query.ts';
 import { readRows } from './rows.ts';
+import { findWaiting, readWaiting, type WaitingMessage } from './waiting.ts';
 
 export type { MessageQuery } from './query.ts';
 
@@ -40,7 +41,7 @@ const mostRows = 5_000;
 export type FindMessages = (query: MessageQuery) => Promise<FoundMessages>;
 
 export function createSearch({ redis, shards, ledger, salt, index }: SearchOptions): FindMessages {
-  const { all } = shards;
+  const { all, home } = shards;
 
   const pageOf = async (search: Search, parts: Candidates, complete: boolean): Promise<FoundMessages> => {
     const rows: LedgerRow[] = [];
@@ -77,6 +78,9 @@ export function createSearch({ redis, shards, ledger, salt, index }: SearchOptio
         for (const [i, row] of (await readRows(redis, keys, ids, {})).entries()) found.set(some[i]!, row);
       }),
     );
+    // What was routed in between has a row.
+    const waiting = candidates.filter((each): each is Waiting => each.jobId !== undefined && !found.get(each));
+    for (const [i, row] of (await readWaiting(redis, home, waiting)).entries()) found.set(waiting[i]!, row);
     return candidates.map((candidate) => found.get(candidate) ?? null);
   };
 
@@ -88,15 +92,19 @@ export function createSearch({ redis, shards, ledger, salt, index }: SearchOptio
       if (row !== null && matches(row, search))
         return { rows: isAfter(search, positionOf(row)) ? [row] : [], next: null, complete: true };
     }
-    const states = await Promise.all(all.map((keys) => readIndexState(redis, keys)));
+    const [states, intake] = await Promise.all([
+      Promise.all(all.map((keys) => readIndexState(redis, keys))),
+      findWaiting(redis, home, search),
+    ]);
+    const waiting = intake.waiting.map((each) => ({ ...each, shard: all.indexOf(home) }));
     const value = narrowest(search);
     if (value === null) {
       const since = states.map((state) => sinceOf(state, 'recent'));
       const { candidates, complete } = await fromSets(redis, all, since, search);
-      return pageOf(search, whole(candidates), complete);
+      return pageOf(search, merged(waiting, whole(candidates)), complete && intake.complete);
     }
-    const complete = states.every((state) => isComplete(state, value, search));
-    return pageOf(search, indexed(redis, all, states, { ...value, salt }, search), complete);
+    const complete = intake.complete && states.every((state) => isComplete(state, value, search));
+    return pageOf(search, merged(waiting, indexed(redis, all, states, { ...value, salt }, search)), complete);
   };
 }
 
@@ -134,6 +142,22 @@ function positionOf(row: LedgerRow): { readonly at: number; readonly id: string 
 
 function cursorAfter(row: LedgerRow): string {
   return encodeCursor(positionOf(row));
+}
+
+type Waiting = Candidate & WaitingMessage;
+
+/** Both are in order. */
+async function* merged(waiting: readonly Waiting[], parts: Candidates): Candidates {
+  let from = 0;
+  for await (const part of parts) {
+    const last = part.at(-1);
+    if (last === undefined) continue;
+    const before = waiting.slice(from).findIndex((each) => byAge(each, last) > 0);
+    const till = before < 0 ? waiting.length : from + before;
+    yield [...waiting.slice(from, till), ...part].toSorted(byAge);
+    from = till;
+  }
+  yield waiting.slice(from);
 }
 
 async function* whole(candidates: readonly Candidate[]): Candidates {

@@ -4,7 +4,8 @@ import type { OutboundMessage } from '../../../src/message/outbound.ts';
 import { defaultIndex } from '../../../src/queue/journal/index-entries.ts';
 import type { OutgoingMail, Outcome } from '../../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
-import { redisUrl, testPrefix } from '../../support/redis.ts';
+import { openQueues } from '../../../src/queue/open.ts';
+import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
 
 const index = { ...defaultIndex, from: true, metadata: ['orderId', 'team'], subject: true };
@@ -207,4 +208,84 @@ test('a message that died and is replayed is found once, with its new state', as
   const { items } = await operator.messages({ recipient: 'a@example.net', limit: 5 });
   expect(items.map(({ id, state }) => [id, state])).toEqual([['m', 'sent']]);
   expect((await operator.messages({ limit: 5 })).items).toHaveLength(1);
+});
+
+describe.each([1, 3])('over %i shards, what waits in the intake', (shards) => {
+  const later = '2099-01-01T00:00:00Z';
+  const waiting = async () => {
+    const prefix = testPrefix();
+    const redis = { url: redisUrl(), shards };
+    const producer = testProducer(prefix, { redis });
+    const operator = await testOperator(prefix, undefined, redis, { index });
+    const ids = async (query: Partial<Parameters<typeof operator.messages>[0]>): Promise<string[]> =>
+      (await operator.messages({ limit: 50, ...query })).items.map(({ id }) => id);
+    return { prefix, redis, producer, operator, ids };
+  };
+
+  test('is found by recipient, From, metadata, state and time, before and after a worker has routed it', async () => {
+    const { prefix, redis, producer, operator, ids } = await waiting();
+    await producer.send(mail('a-later', 'Anna@Example.net', { sendAt: later, metadata: { orderId: '7' } }));
+    await producer.send(mail('b-now', 'anna@example.net', { priority: 'high' }));
+    await producer.send(mail('c-low', 'jörg@bücher.example', { priority: 'low', from: 'sales@example.com' }));
+    expect(await ids({ recipient: 'ANNA@example.net' })).toEqual(['b-now', 'a-later']);
+    expect(await ids({ recipient: 'jörg@BÜCHER.example' })).toEqual(['c-low']);
+    expect(await ids({ recipient: 'na@example.net' })).toEqual([]);
+    expect(await ids({ from: 'sales@example.com' })).toEqual(['c-low']);
+    expect(await ids({ metadata: { orderId: '7' } })).toEqual(['a-later']);
+    expect(await ids({ state: 'scheduled' })).toEqual(['a-later']);
+    expect(await ids({ state: 'queued' })).toEqual(['c-low', 'b-now']);
+    expect(await ids({})).toEqual(['c-low', 'b-now', 'a-later']);
+    expect(await ids({ state: 'sent' })).toEqual([]);
+    expect(await ids({ connector: 'relay' })).toEqual([]);
+    const { items, complete } = await operator.messages({ recipient: 'anna@example.net', limit: 1 });
+    expect([items[0]?.id, complete]).toEqual(['b-now', true]);
+    const [shown] = (await operator.messages({ state: 'scheduled', limit: 1 })).items;
+    expect(shown).toMatchObject({ connector: null, metadata: { orderId: '7' } });
+    expect(Math.abs(shown!.retryAt! - Date.parse(later))).toBeLessThan(60_000);
+    expect(await ids({ until: shown!.at })).toContain('a-later');
+    expect(await ids({ until: shown!.at - 1 })).toEqual([]);
+    await startWorker({ prefix, config, redis });
+    await until(async () => (await producer.status('b-now'))?.state === 'sent', { what: 'it to be sent' });
+    expect(await ids({ recipient: 'anna@example.net' })).toEqual(['b-now', 'a-later']);
+  });
+
+  test('is on the pages once, in the order of acceptance, among what was sent', async () => {
+    const { prefix, redis, producer, operator } = await waiting();
+    await startWorker({ prefix, config, redis });
+    const all: string[] = [];
+    for (let i = 0; i < 9; i += 1) {
+      const id = `m${i}`;
+      all.unshift(id);
+      const change = i % 2 === 0 ? {} : { sendAt: later };
+      await producer.send(mail(id, 'b@example.net', change));
+      const state = i % 2 === 0 ? 'sent' : 'scheduled';
+      await until(async () => (await producer.status(id))?.state === state, { what: `${id} to be ${state}` });
+    }
+    for (const query of [{}, { recipient: 'b@example.net' }]) {
+      for (const limit of [1, 2, 4]) {
+        const seen: string[] = [];
+        for (let cursor: string | null | undefined; cursor !== null;) {
+          const page = await operator.messages({ ...query, limit, cursor });
+          seen.push(...page.items.map(({ id }) => id));
+          cursor = page.next;
+        }
+        expect([query, limit, seen]).toEqual([query, limit, all]);
+      }
+    }
+  });
+});
+
+test('a job of the intake that is too large to look into is named as what may be missing, and one that is no message hides none', async () => {
+  const prefix = testPrefix();
+  const producer = testProducer(prefix);
+  const operator = await testOperator(prefix, undefined, { url: redisUrl() }, { index });
+  const { intake } = openQueues(testConnection(), { prefix, shards: shardCount() });
+  await producer.send(mail('found', 'c@example.net'));
+  await intake.add('message', 'c@example.net', { jobId: 'strange' });
+  await intake.add('message', { v: 1, message: { envelope: { to: 'c@example.net' } } }, { jobId: 'shapeless' });
+  const small = await operator.messages({ recipient: 'c@example.net', limit: 10 });
+  expect([small.items.map(({ id }) => id), small.complete]).toEqual([['found'], true]);
+  await intake.add('message', { v: 1, message: { text: 'x'.repeat(1_100_000) } }, { jobId: 'large' });
+  const large = await operator.messages({ recipient: 'c@example.net', limit: 10 });
+  expect([large.items.map(({ id }) => id), large.complete]).toEqual([['found'], false]);
 });
