@@ -2,7 +2,15 @@
 import { run } from '../lua/script.ts';
 import type { Attributions } from './attribution.ts';
 import type { LaneContext } from './context.ts';
-import { endPauseScript, pauseKeysOf, readPause, writePause, type LanePause, type NewPause } from './pause.ts';
+import {
+  endPause,
+  pauseKeysOf,
+  readPause,
+  tellPausesOver,
+  writePause,
+  type LanePause,
+  type NewPause,
+} from './pause.ts';
 import { bullmqRateOf } from './rate.ts';
 import type { ReadyLanes } from './ready.ts';
 import { faultScript, limitsScript } from './scripts.ts';
@@ -51,6 +59,8 @@ export interface LaneControls {
    * back. → the pause that it has ended.
    */
   resume(connectorId: string): Promise<LanePause | null>;
+  /** Tells of pauses that are over by their time, `most` of each shard. `now` in ms since the epoch. */
+  tellPausesOver(now: number, most: number): Promise<void>;
   /** Forgets faults, their pause and open refusals, as the connector's settings have changed. */
   clearFaults(connectorId: string): Promise<void>;
   /** Holds the lane for a time, in order, without counting an attempt. A longer wait that is under way stays. */
@@ -73,7 +83,7 @@ export function differs({ limits: found }: LaneSnapshot, { concurrency, messages
 }
 
 export function createLaneControls(
-  { redis, queue, shardKeys, laneKeys }: LaneContext,
+  { redis, queue, shards, shardKeys, laneKeys }: LaneContext,
   { refresh }: Pick<ReadyLanes, 'refresh'>,
   attribution: Pick<Attributions, 'returnAll'>,
   slowed: Set<string>,
@@ -113,7 +123,7 @@ export function createLaneControls(
     },
 
     async pause(connectorId, pause = untold) {
-      const answer = await writePause(redis, pauseKeys(connectorId), pause);
+      const answer = await writePause(redis, pauseKeys(connectorId), connectorId, pause);
       // A pause with an end has a place in line for that time.
       await refresh(connectorId, 'exact', false);
       return answer;
@@ -124,10 +134,14 @@ export function createLaneControls(
     async resume(connectorId) {
       const ended = await readPause(redis, pauseKeys(connectorId));
       await queue(connectorId).resume();
-      await run(redis, endPauseScript, { keys: { pause: shardKeys(connectorId).connectorPause(connectorId) } });
+      await endPause(redis, pauseKeys(connectorId), connectorId);
       await clearFaults(connectorId);
       await refresh(connectorId, 'sooner', true);
       return ended;
+    },
+
+    async tellPausesOver(now, most) {
+      for (const { pauseEnds } of shards.all) await tellPausesOver(redis, pauseEnds, pauseKeys, { now, most });
     },
 
     async holdFor(connectorId, pauseMs, why) {

@@ -75,6 +75,8 @@ export interface ShardKeys {
   readonly connectorWait: (connectorId: string) => string;
   /** HASH who has paused a lane, why, since when and until when; it ends with a pause that has an end. */
   readonly connectorPause: (connectorId: string) => string;
+  /** ZSET connectors with a pause that has an end, by that end. */
+  readonly pauseEnds: string;
   /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
   readonly quota: (connectorId: string, kind: string) => string;
   /** STRING what a worker's last turns took, in case they reach Redis twice; it ends by itself. */
@@ -185,6 +187,7 @@ export function keysOf(prefix: string): HomeKeys {
     connectorStats: remembered((connectorId) => `${prefix}:connector:${connectorId}:stats`),
     connectorWait: remembered((connectorId) => `${prefix}:connector:${connectorId}:wait`),
     connectorPause: (connectorId) => `${prefix}:connector:${connectorId}:pause`,
+    pauseEnds: `${prefix}:pauses`,
     turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,

@@ -3,11 +3,12 @@ import { differs } from '../../queue/lanes/limits.ts';
 import type { LaneSnapshot } from '../../queue/lanes/snapshot.ts';
 import { rerouteOrphans } from './orphans.ts';
 import { deadLetterStalled } from './stalled.ts';
-import { guarded, type MaintenanceTools } from './tools.ts';
+import { guarded, page, type MaintenanceTools } from './tools.ts';
 
 /** All lanes that ever had work. Most are as they should be, and cost no more than the snapshot. */
 export async function repairLanes(tools: MaintenanceTools, signal: AbortSignal): Promise<void> {
-  const { lanes } = tools;
+  const { lanes, now } = tools;
+  await guarded('pauses', tools, () => lanes.tellPausesOver(now(), page));
   for (const lane of await lanes.snapshot(await lanes.known())) {
     if (signal.aborted) return;
     await guarded(`lane ${lane.connectorId}`, tools, () => repairLane(lane, tools));

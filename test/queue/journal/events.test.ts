@@ -166,6 +166,38 @@ test('faults and recoveries of connectors are told of and counted', async () => 
   expect(own!.counts).toMatchObject({ sent: 1, fault: 1 });
 });
 
+test('a pause that is over by its time is told of once, by whichever worker comes first; one that was replaced is not', async () => {
+  const prefix = testPrefix();
+  const { lanes, events } = openQueues(testConnection(), { prefix, shards: shardCount() });
+  const start = await events.register('hooks', { wants: 'results', leaseMs: null });
+  await lanes.pause('over', { by: 'ops', reason: 'r', forMs: 1 });
+  for (const name of ['longer', 'resumed']) await lanes.pause(name, { by: 'ops', reason: 'r', forMs: 60_000 });
+  await lanes.pause('longer', { by: 'ops', reason: 'for good', forMs: null });
+  await lanes.resume('resumed');
+  await until(async () => (await lanes.pauseOf('over')) === null, { what: 'the pause to be over' });
+  // As far as Redis' clock says; this one is only for which are looked at.
+  const at = Date.now() + 3_600_000;
+  await Promise.all([lanes.tellPausesOver(at, 10), lanes.tellPausesOver(at, 10)]);
+  await until(
+    async () => {
+      await lanes.tellPausesOver(at, 10);
+      return (await events.read(start, now)).events.some(
+        ({ type, ...rest }) => type === 'connector.resumed' && 'connector' in rest && rest.connector === 'over',
+      );
+    },
+    { what: 'it to be told' },
+  );
+  const told = (await events.read(start, now)).events.flatMap((event) =>
+    event.type === 'connector.resumed' ? [[event.connector, event.data]] : [],
+  );
+  expect(Object.fromEntries(told)).toEqual({
+    resumed: expect.objectContaining({ by: 'ops' }),
+    over: { by: '', reason: '', until: '' },
+  });
+  expect(told).toHaveLength(2);
+  expect(await lanes.queue('over').isPaused()).toBe(false);
+});
+
 test('a lane that an operator holds and releases is told of, with who and why', async () => {
   const prefix = testPrefix();
   const { lanes, events } = openQueues(testConnection(), { prefix, shards: shardCount() });
