@@ -122,7 +122,11 @@ interface VitestResult {
     readonly status: string;
     readonly startTime: number;
     readonly endTime: number;
-    readonly assertionResults: readonly { readonly status: string }[];
+    readonly assertionResults: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages?: readonly string[];
+    }[];
   }[];
 }
 
@@ -136,6 +140,18 @@ function waitedFor(runningFile: string): string {
   } catch {
     return 'The tests had not started.';
   }
+}
+
+/** Short enough that the ends of a hundred failures fit into what a CI keeps of its output. */
+function failuresOf({ testResults }: VitestResult): string[] {
+  const failures = testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages: [message = ''] = [] }) =>
+        `  ${relative(root, name)}: ${fullName}: ${message.split('\n', 1)[0]!}`.slice(0, 400),
+      ),
+  );
+  return failures.length === 0 ? [] : ['What failed:', ...failures.slice(0, 20)];
 }
 
 /** The last line is the verdict. A file that failed without a failing test (it does not load, it leaks) counts as one failure. */
@@ -156,6 +172,7 @@ function closingLines(resultFile: string, withSlowest: boolean): string {
     .map(({ name, seconds }) => `  ${seconds.toFixed(1).padStart(6)} s  ${name}`);
   return [
     ...(withSlowest ? ['The slowest test files:', ...slowest] : []),
+    ...failuresOf(result),
     `${result.numPassedTests} passed, ${result.numFailedTests + brokenFiles.length} failed`,
   ].join('\n');
 }
