@@ -220,6 +220,8 @@ describe('the hand-over to a command', () => {
     child.stdout.on('data', (text: Buffer) => (printed += text.toString()));
     const ended = once(child.stdout, 'end');
     await until(() => printed.startsWith('ready\n'), { what: 'the first line of the command' });
+    // npm begins to pass signals on when the command may be running already.
+    await until(() => catchesSigterm(child.pid!), { what: 'it to pass signals on' });
     return {
       child,
       rest: async () => {
@@ -228,6 +230,13 @@ describe('the hand-over to a command', () => {
         return printed.split('\n').slice(1, -1);
       },
     };
+  }
+
+  /** As Linux says; elsewhere it is not known. */
+  function catchesSigterm(pid: number): boolean {
+    if (process.platform !== 'linux') return true;
+    const mask = /^SigCgt:\s*([\da-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
+    return (BigInt(`0x${mask}`) & (1n << 14n)) !== 0n;
   }
 
   /** Counts `signal`, and ends with 10 + the count a moment after the first. */

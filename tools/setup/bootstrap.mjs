@@ -67,9 +67,13 @@ async function handOver(node, argv) {
   // npm changes to the root of the repository and keeps the caller's folder in INIT_CWD; the caller's paths are relative to it.
   const byNpm = resolve(process.cwd()) === resolve(root);
   const cwd = (byNpm ? process.env.INIT_CWD : undefined) ?? process.cwd();
-  const child = spawn(node, argv, { stdio: 'inherit', cwd, env: { ...process.env, PATH } });
   let asked = false;
-  passSignals(child, () => (asked = true));
+  // Before the program begins: on a busy machine it may be there, and be asked to end, before this process has its next turn.
+  passSignals(
+    (signal) => child.kill(signal),
+    () => (asked = true),
+  );
+  const child = spawn(node, argv, { stdio: 'inherit', cwd, env: { ...process.env, PATH } });
   const parentCheck = setInterval(() => {
     if (!isOrphan()) return;
     clearInterval(parentCheck);
@@ -101,10 +105,10 @@ function isOrphan() {
 }
 
 /**
- * @param {import('node:child_process').ChildProcess} child
+ * @param {(signal: NodeJS.Signals) => void} pass
  * @param {() => void} onEnd called when a signal has asked the program to end
  */
-function passSignals(child, onEnd) {
+function passSignals(pass, onEnd) {
   // A terminal sends these to the whole foreground group: the program has them already, and would take a second one as the
   // request to end at once. Without a terminal, the sender addressed this process alone.
   const terminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
@@ -119,7 +123,7 @@ function passSignals(child, onEnd) {
   for (const [signal, passOn] of passed) {
     process.on(signal, () => {
       if (signal !== 'SIGUSR2') onEnd();
-      if (passOn) child.kill(signal);
+      if (passOn) pass(signal);
     });
   }
 }

@@ -5,8 +5,9 @@ import { openQueues } from '../../../src/queue/open.ts';
 import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { toleranceMs, rateLimitOf } from '../../../src/queue/lanes/rate.ts';
 import type { OutgoingMail, Outcome, SendContext } from '../../../src/transport/transport.ts';
-import { shardCount, testConnection, testPrefix } from '../../support/redis.ts';
+import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
+import { monitorRedis } from '../../../testkit/redis-monitor.ts';
 import { until } from '../../../testkit/until.ts';
 import { startProcessClock } from '../../support/process-clock.ts';
 
@@ -57,24 +58,21 @@ describe('limits', () => {
 
   test('of rate are paced one by one, not in bursts, over two workers', async () => {
     const prefix = testPrefix();
-    const redis = testConnection();
     const shared = createRecordingTransport();
     const config = configOf({ relay: { limits: { concurrency: 5, messagesPerMinute: 600 } } });
     // When Redis gave each of them out, by its own clock: what a busy machine adds to that on the way is no pace.
-    const taken: number[] = [];
     const active = shardsOf(prefix, shardCount()).keysOf('relay').queue('lane-relay', 'active');
-    const monitor = await redis.monitor();
-    onTestFinished(() => monitor.disconnect());
-    monitor.on('monitor', (time: string, [command, key]: string[]) => {
-      if (command?.toLowerCase() === 'lpush' && key === active) taken.push(Number(time) * 1_000);
-    });
+    const isTaken = ([command, key]: readonly string[]): boolean =>
+      command?.toLowerCase() === 'lpush' && key === active;
+    const { commands: taken, stop } = await monitorRedis(redisUrl(), isTaken);
+    onTestFinished(stop);
     await startWorker({ prefix, config, transports: { relay: shared }, name: 'one' });
     await startWorker({ prefix, config, transports: { relay: shared }, name: 'two' });
     await testProducer(prefix).sendMany(from('x@example.com', 12));
     await until(() => shared.mails.length === 12, { what: 'twelve paced mails' });
     await until(() => taken.length === 12, { what: 'the monitor to have seen them' });
     // Never ahead of the schedule by more than the lateness that may be caught up, so not all at once.
-    const ahead = taken.map((time, i) => i * rateLimitOf(600).intervalMs! - (time - taken[0]!));
+    const ahead = taken.map(({ at }, i) => i * rateLimitOf(600).intervalMs! - (at - taken[0]!.at));
     expect(Math.max(...ahead)).toBeLessThanOrEqual(toleranceMs + 2);
   });
 });
