@@ -1,7 +1,7 @@
 /** What Redis executes, by its own clock: the lines of MONITOR on a plain socket, as a library takes the first of them for an answer. */
 import { connect } from 'node:net';
 
-export interface MonitoredCommand {
+interface MonitoredCommand {
   /** ms since the epoch. */
   readonly at: number;
   readonly words: readonly string[];

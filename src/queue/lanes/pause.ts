@@ -59,7 +59,7 @@ return { before, pauseNote(meta, pause) }
 `,
 );
 
-/** Forgets the note of a pause that has ended. */
+/** Forgets the note of a pause that has ended. @lua */
 export const endPauseScript = script(
   { keys: ['pause', 'ends'], args: ['connector'], allowOom: true },
   /* lua */ `${luaNow}${luaJournal}${luaJournalPause}
