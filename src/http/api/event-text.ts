@@ -46,9 +46,12 @@ export const eventSchema = z
   ])
   .meta({ id: 'Event' });
 
-/** Without the id, which is where the client stands, and differs between clients. JSON has no line ends of its own. */
+/**
+ * Without the id, which is where the client stands, and differs between clients; that of the event itself is for webhooks, whose receivers
+ * have no cursor. JSON has no line ends of its own.
+ */
 export function textOf(event: StoredEvent): string {
-  const { cursor: _cursor, at, type, ...rest } = event;
+  const { cursor: _cursor, eventId: _eventId, at, type, ...rest } = event;
   const bare = 'messageId' in rest ? { ...rest, messageId: bareMessageId(rest.messageId) } : rest;
   return `event: ${type}\ndata: ${JSON.stringify({ type, at: timeOf(at), ...bare })}\n\n`;
 }

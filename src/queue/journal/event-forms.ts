@@ -10,9 +10,17 @@ interface EventRecipient {
   readonly reply: string | null;
 }
 
+/** Where an event stands. */
+export type EventPlace = Pick<Stored, 'cursor' | 'eventId'>;
+
 interface Stored {
   /** Reading goes on after this event from here. */
   readonly cursor: EventCursor;
+  /**
+   * `SHARD-MS-SEQUENCE`, and `-gap` for a gap: the same for every reader. The cursor of one event differs with how far its reader was in
+   * the other shards.
+   */
+  readonly eventId: string;
   /** Redis' time, ms since the epoch. */
   readonly at: number;
 }
@@ -75,7 +83,7 @@ const otherEventTypes = [
 export type OtherEventType = (typeof otherEventTypes)[number];
 
 /** null for what this release does not know. */
-export function readEvent(fields: readonly string[], cursor: EventCursor): StoredEvent | null {
+export function readEvent(fields: readonly string[], { cursor, eventId }: EventPlace): StoredEvent | null {
   const found = new Map<string, string>();
   for (let i = 0; i + 1 < fields.length; i += 2) found.set(fields[i]!, fields[i + 1]!);
   const at = Number(found.get('at') ?? 0);
@@ -83,7 +91,7 @@ export function readEvent(fields: readonly string[], cursor: EventCursor): Store
   const other = otherEventTypes.find((type) => type === found.get('t'));
   if (other !== undefined) {
     const data = [...found].filter(([name]) => name.startsWith('.')).map(([name, value]) => [name.slice(1), value]);
-    return { type: other, cursor, at, connector, data: Object.fromEntries(data) as Record<string, string> };
+    return { type: other, cursor, eventId, at, connector, data: Object.fromEntries(data) as Record<string, string> };
   }
   const kind = messageEventKinds.find((each) => each === found.get('t'));
   if (kind === undefined) return null;
@@ -92,6 +100,7 @@ export function readEvent(fields: readonly string[], cursor: EventCursor): Store
   return {
     type: `message.${kind}`,
     cursor,
+    eventId,
     at,
     id: found.get('i') ?? '',
     sequence: Number(found.get('n') ?? 0),

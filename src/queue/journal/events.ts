@@ -78,11 +78,15 @@ export function createEventLog(redis: RedisClient, shards: Shards): EventLog {
     const args = { position: at, count };
     const answer = await run(redis, readScript, { keys: { events: keys.events, gaps: keys.eventGaps }, args });
     const [dropped, last, entries] = answer as [number, string, [string, string[]][]];
-    const found: { readonly id: string; readonly event: (cursor: string) => StoredEvent | null }[] = [];
+    const found: { readonly id: string; readonly event: (cursor: EventCursor) => StoredEvent | null }[] = [];
+    const eventIdOf = (id: string): string => `${shard}-${id}`;
     if (dropped > 0) {
-      found.push({ id: last, event: (cursor) => ({ type: 'gap', cursor, at: Number(last.split('-')[0]), dropped }) });
+      const gap = { type: 'gap', eventId: `${eventIdOf(last)}-gap`, at: Number(last.split('-')[0]), dropped } as const;
+      found.push({ id: last, event: (cursor) => ({ ...gap, cursor }) });
     }
-    for (const [id, fields] of entries) found.push({ id, event: (cursor) => readEvent(fields, cursor) });
+    for (const [id, fields] of entries) {
+      found.push({ id, event: (cursor) => readEvent(fields, { cursor, eventId: eventIdOf(id) }) });
+    }
     return found;
   };
 

@@ -43,6 +43,34 @@ test('a message is told of from its acceptance to its end, in order, with what w
   expect((await events.read(read.events[0]!.cursor, now)).events).toEqual(read.events.slice(1));
 });
 
+test('the id of an event is the same however far its reader was, of a gap as well, and no two have the same', async () => {
+  const { events, shards } = parts();
+  const start = await events.register('one', { wants: 'all', leaseMs: null });
+  const connectors = Array.from({ length: 20 }, (_, n) => `c${n}`);
+  for (const connector of connectors) await events.append('connector.paused', connector, {});
+  const whole = (await events.read(start, now)).events;
+  const idsOf = (read: readonly { readonly eventId: string }[]): string[] =>
+    read.map(({ eventId }) => eventId).toSorted();
+  expect(new Set(idsOf(whole)).size).toBe(20);
+  const pieces: string[] = [];
+  for (let cursor = start; ;) {
+    const piece = await events.read(cursor, { ...now, count: 1 });
+    if (piece.events.length === 0) break;
+    pieces.push(...idsOf(piece.events));
+    cursor = piece.cursor;
+  }
+  expect(pieces.toSorted()).toEqual(idsOf(whole));
+  for (const each of whole) {
+    expect(each.eventId).toMatch(/^\d+-\d+-\d+$/);
+    expect(shards.of('connector' in each ? each.connector! : '')).toBe(Number(each.eventId.split('-')[0]));
+  }
+  await events.trim(0);
+  const gaps = (await events.read(start, now)).events;
+  expect(gaps.length).toBe(new Set(whole.map(({ eventId }) => eventId.split('-')[0])).size);
+  for (const gap of gaps)
+    expect(gap).toMatchObject({ type: 'gap', eventId: expect.stringMatching(/^\d+-\d+-\d+-gap$/) });
+});
+
 test('nothing is written while nobody reads, and accepted messages only for those who want them', async () => {
   const { prefix, redis, events, shards } = parts();
   const producer = testProducer(prefix);
