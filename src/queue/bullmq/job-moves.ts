@@ -106,7 +106,7 @@ export const luaEndJob = `
 local function endJob(active, stalled, job, id, token)
   local lock = job .. '${lockName('')}'
   if memo.valueOf(lock) ~= token then return 'lost' end
-  memo.grew(active, -redis.call('LREM', active, -1, id))
+  memo.grew(active, -redis.call('LREM', active, '-1', id))
   if memo.isThere(stalled) then later('SREM', stalled, id) end
   memo.wrote(lock, false)
   later('DEL', job, lock, job .. ':logs')

@@ -83,7 +83,7 @@ if straight and redis.call('LPUSH', active, jobId) > (concurrency or math.huge) 
 end
 redis.call('HSET', laneJob, '${ownFields.routing}', routing, '${jobFields.addedAt}', acceptedAt, '${jobFields.priority}', priority,
   '${jobFields.delay}', '0', '${jobFields.starts}', straight and '1' or '0')
-memo.grew(intakeActive, -redis.call('LREM', intakeActive, -1, intakeId))
+memo.grew(intakeActive, -redis.call('LREM', intakeActive, '-1', intakeId))
 if memo.isThere(intakeStalled) then later('SREM', intakeStalled, intakeId) end
 memo.wrote(lock, false)
 later('DEL', lock)
