@@ -1,12 +1,13 @@
 /** Messages that wait in the intake or in a lane: found by their id, cancelled, and sent before their time. */
 import type { Job, Queue } from 'bullmq';
+import { acceptedAt } from '../message/identity.ts';
 import type { MessageLimits } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
 import type { JobReader } from './bullmq/job-reader.ts';
-import { idOfIntakeJob, intakeJobIdsOf, jobIdOf } from './jobs.ts';
+import { idOfIntakeJob, intakeJobIdsOf, jobIdOf, readIntakeData } from './jobs.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import { refsOf, type ContentStore } from './ledger/content.ts';
-import type { Ledger } from './ledger/ledger.ts';
+import type { Ledger, WaitingRow } from './ledger/ledger.ts';
 import type { SentNow } from './lanes/send-now.ts';
 
 export interface WaitingQueues {
@@ -42,7 +43,7 @@ export async function cancelMessage(
 ): Promise<boolean> {
   const { ledger, jobs } = queues;
   const job = await intakeJob(queues, id);
-  if (!(await ledger.cancel(id, Date.now(), retentionMs, job !== null))) return false;
+  if (!(await ledger.cancel(id, Date.now(), retentionMs, job === null ? null : waitingRowOf(id, job)))) return false;
   // From here on nothing is sent; removing the job early only saves the router and the lane the work.
   const row = await ledger.read(id);
   const connector = row?.connector ?? null;
@@ -50,6 +51,12 @@ export async function cancelMessage(
   for (const waiting of [job, lane === null ? null : await jobs.job(lane, jobIdOf(id))])
     await removeWaiting(waiting, id, queues, limits);
   return true;
+}
+
+function waitingRowOf(id: string, { data, timestamp }: Job): WaitingRow {
+  const { recipients, ...rest } = readIntakeData(data);
+  const pending = recipients.map((address) => ({ address, outcome: 'pending', code: null, reply: null }) as const);
+  return { ...rest, recipients: pending, acceptedAt: acceptedAt(id, timestamp) };
 }
 
 /** Removes a job that no worker works on, and its contents. One that is being worked on ends there: the row says so. */

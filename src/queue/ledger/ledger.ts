@@ -18,12 +18,14 @@ import {
   parseRow,
   routedEntry,
   rowFields,
+  waitingFields,
   type HistoryEntry,
   type IdStatus,
   type LedgerRow,
   type LedgerState,
   type NewRow,
   type RecipientState,
+  type WaitingRow,
 } from './row.ts';
 import { settleInput, type Settlement } from './settle-input.ts';
 import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './scripts.ts';
@@ -107,8 +109,11 @@ export interface Ledger {
   settleAddOn(row: NewRow, token: string | null, settlement: Settlement): SettleInput;
   /** Ends a message without an attempt. → false if it has ended meanwhile. */
   close(row: LedgerRow, closing: Closing): Promise<boolean>;
-  /** true if the message will not be sent: it had no attempt under way and no recipient has received it. */
-  cancel(id: string, now: number, retentionMs: number, inIntake: boolean): Promise<boolean>;
+  /**
+   * true if the message will not be sent: it had no attempt under way and no recipient has received it. `waiting`: what is known of it
+   * from its job in the intake; null if it has none.
+   */
+  cancel(id: string, now: number, retentionMs: number, waiting: WaitingRow | null): Promise<boolean>;
   /**
    * Makes a routed or dead message routable again, for re-routing and replay. A row that has expired begins anew. false if
    * the message is in none of the states `from`. `via` is the connector that an operator chose.
@@ -201,19 +206,21 @@ export function createLedger(
 
     close: async (row, closing) => (await settle(newRowOf(row), null, closingOf(row, closing))) !== 'late',
 
-    async cancel(id, now, retentionMs, inIntake) {
+    async cancel(id, now, retentionMs, waiting) {
       const entry: HistoryEntry = { at: now, event: 'cancelled' };
       const args = {
         id,
         at: now,
         retentionMs,
         entry: JSON.stringify(entry),
-        inIntake: inIntake ? 1 : 0,
+        inIntake: waiting === null ? 0 : 1,
+        recipients: JSON.stringify(waiting?.recipients ?? []),
         journal: 'cancelled 0 -',
       };
+      const moreArgs = waiting === null ? [] : waitingFields(waiting);
       for (let attempt = 1; attempt <= maxCancelAttempts; attempt += 1) {
         const before = await location.read(id);
-        const answer = await run(redis, cancelScript, { keys: rowIn(at(before.shard), id), args });
+        const answer = await run(redis, cancelScript, { keys: rowIn(at(before.shard), id), args, moreArgs });
         // A router writes the location first and the row then: if the location is the same, the row is, or will be, there.
         if ((await location.read(id)).at === before.at) return answer === 'ok';
       }

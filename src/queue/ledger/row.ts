@@ -68,6 +68,9 @@ export interface LedgerRow {
   readonly attemptLog: readonly AttemptEntry[];
 }
 
+/** What is known of a message that is not routed. */
+export type WaitingRow = Required<Pick<LedgerRow, 'recipients' | 'acceptedAt' | 'from' | 'metadata' | 'submittedBy'>>;
+
 export interface NewRow {
   readonly id: string;
   /** null where no connector was found. */
@@ -141,6 +144,16 @@ export function rowFields(row: NewRow): (string | number)[] {
     ...(row.metadata && Object.keys(row.metadata).length > 0 ? ['metadata', JSON.stringify(row.metadata)] : []),
     ...(row.subject ? ['subject', row.subject] : []),
     ...(row.submittedBy ? ['by', row.submittedBy] : []),
+  ];
+}
+
+/** But for its recipients. */
+export function waitingFields({ acceptedAt, from, metadata, submittedBy }: WaitingRow): (string | number)[] {
+  return [
+    ...['acceptedAt', acceptedAt],
+    ...(from === null ? [] : ['from', from]),
+    ...(metadata === null ? [] : ['metadata', JSON.stringify(metadata)]),
+    ...(submittedBy === null ? [] : ['by', submittedBy]),
   ];
 }
 

@@ -227,7 +227,12 @@ return settle()
 
 /** `inIntake` says whether the message's job is there (1/0). A message that reached a recipient stays. */
 export const cancelScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'at', 'retentionMs', 'entry', 'inIntake', 'journal'], allowOom: true },
+  {
+    keys: ['rowKey', 'unsettled'],
+    args: ['id', 'at', 'retentionMs', 'entry', 'inIntake', 'recipients', 'journal'],
+    moreArgs: 'fields',
+    allowOom: true,
+  },
   /* lua */ `${luaNow}${luaLater}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalResult}${luaNote}${luaTerminal}
 local row = redis.call('HMGET', rowKey, 'state', 'open', 'recipients')
 if not row[1] and inIntake ~= '1' then return 'unknown' end
@@ -238,6 +243,8 @@ if row[1] then
     if recipient.outcome == 'accepted' or recipient.outcome == 'uncertain' then return row[1] end
   end
 end
+-- It was not routed: what its job says of it is all that is known.
+if not row[1] then redis.call('HSET', rowKey, 'recipients', recipients, unpack(fields)) end
 redis.call('HSET', rowKey, 'state', 'cancelled', 'updatedAt', at, 'retryAt', '')
 redis.call('HSETNX', rowKey, 'acceptedAt', at)
 redis.call('HSETNX', rowKey, 'routed', '-')
@@ -245,7 +252,8 @@ note(entry)
 redis.call('PEXPIRE', rowKey, retentionMs)
 redis.call('ZREM', unsettled, id)
 -- A producer's user may lack the right to write there; its message is cancelled all the same.
-pcall(journalResult, unsettled, rowKey, id, journal, not row[1], redis.call('HGET', rowKey, 'n'), 'cancelled', entry, row[3] or '[]', '', '')
+pcall(journalResult, unsettled, rowKey, id, journal, not row[1], redis.call('HGET', rowKey, 'n'), 'cancelled', entry,
+  row[1] and (row[3] or '[]') or recipients, '', '')
 return 'ok'
 `,
 );

@@ -397,7 +397,7 @@ describe('a message', () => {
     await on.refuse('dead');
     await on.ledger.settle(rowOf('dead'), null, settlement('dead'));
     await on.refuse('cancelled');
-    expect(await on.ledger.cancel('cancelled', 1, 60_000, false)).toBe(true);
+    expect(await on.ledger.cancel('cancelled', 1, 60_000, null)).toBe(true);
     await on.attribution.forget(connector, 'cancelled');
     expect((await on.notes()).filter((field) => field.startsWith('m:'))).toEqual([]);
   });

@@ -1,7 +1,7 @@
 /** Several shards: ids stay taken and messages single wherever their connectors are, also while they move. */
 import { describe, expect, test } from 'vitest';
 import { openQueues, type OpenQueues } from '../../../src/queue/open.ts';
-import type { NewRow } from '../../../src/queue/ledger/ledger.ts';
+import type { NewRow, WaitingRow } from '../../../src/queue/ledger/ledger.ts';
 import type { LaneJob } from '../../../src/queue/jobs.ts';
 import { createLedger } from '../../../src/queue/ledger/ledger.ts';
 import { createLocation } from '../../../src/queue/ledger/location.ts';
@@ -64,6 +64,9 @@ async function copies({ views: all }: OpenQueues, id: string): Promise<{ rows: n
     jobs: lanes.flatMap(({ at }, i) => (jobs[i] === undefined ? [] : [at])),
   };
 }
+
+/** What its job says of a message that is cancelled in the intake. */
+const waiting: WaitingRow = { acceptedAt: 1, recipients: [], from: null, metadata: null, submittedBy: null };
 
 describe('over three shards', () => {
   test('the connectors of these tests are in three different ones', () => {
@@ -165,14 +168,14 @@ describe('a cancel', () => {
   test('before the row is written, though its place is said, keeps the message from its lane', async () => {
     const { queues, location } = parts();
     await location.claim('m', '', 1, null, Date.now() + 60_000);
-    expect(await queues.ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
+    expect(await queues.ledger.cancel('m', Date.now(), 60_000, waiting)).toBe(true);
     expect(await enter(queues, 'm', first)).toMatchObject({ kind: 'in-use', state: 'cancelled' });
     expect((await copies(queues, 'm')).jobs).toEqual([]);
   });
 
   test('before its place is said, keeps it from any', async () => {
     const { queues } = parts();
-    expect(await queues.ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
+    expect(await queues.ledger.cancel('m', Date.now(), 60_000, waiting)).toBe(true);
     for (const connector of [home, first, second]) {
       expect(await enter(queues, 'm', connector)).toMatchObject({ kind: 'in-use', state: 'cancelled' });
     }
@@ -191,7 +194,7 @@ describe('a cancel', () => {
       },
     };
     const ledger = createLedger(redis, queues.shards, overtaken);
-    expect(await ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
+    expect(await ledger.cancel('m', Date.now(), 60_000, waiting)).toBe(true);
     expect((await queues.ledger.read('m'))?.state).toBe('cancelled');
   });
 
@@ -203,7 +206,7 @@ describe('a cancel', () => {
         const connector = [home, first, second][i % 3]!;
         const [entered, cancelled] = await Promise.all([
           enter(queues, id, connector),
-          queues.ledger.cancel(id, Date.now(), 60_000, true),
+          queues.ledger.cancel(id, Date.now(), 60_000, waiting),
         ]);
         const state = (await queues.ledger.read(id))?.state;
         // Entered and cancelled after: the job is there, and its fence will say so.
@@ -245,7 +248,7 @@ describe('a message that moves from one shard to another', () => {
     const { queues, location } = parts();
     await released(queues);
     await location.claim('m', (await location.read('m')).at, 2, 1, Date.now() + 60_000);
-    expect(await queues.ledger.cancel('m', Date.now(), 60_000, true)).toBe(true);
+    expect(await queues.ledger.cancel('m', Date.now(), 60_000, waiting)).toBe(true);
     expect(await enter(queues, 'm', second, true)).toMatchObject({ kind: 'in-use', state: 'cancelled' });
     expect((await copies(queues, 'm')).jobs).toEqual([]);
   });

@@ -249,6 +249,18 @@ describe.each([1, 3])('over %i shards, what waits in the intake', (shards) => {
     expect(await ids({ recipient: 'anna@example.net' })).toEqual(['b-now', 'a-later']);
   });
 
+  test('is shown with its From and its recipients once it is cancelled', async () => {
+    const { producer, operator } = await waiting();
+    await producer.send(mail('m', 'a@example.net', { sendAt: later, metadata: { orderId: '7' } }));
+    const before = (await producer.status('m'))!;
+    expect(await producer.cancel('m')).toBe(true);
+    const row = (await producer.status('m'))!;
+    expect(row).toMatchObject({ state: 'cancelled', from: 'x@example.com', acceptedAt: before.acceptedAt });
+    expect(row.recipients.map(({ address }) => address)).toEqual(['a@example.net']);
+    const { items } = await operator.messages({ state: 'cancelled', limit: 10 });
+    expect(items.map(({ id, metadata }) => [id, metadata])).toEqual([['m', { orderId: '7' }]]);
+  });
+
   test('is on the pages once, in the order of acceptance, among what was sent', async () => {
     const { prefix, redis, producer, operator } = await waiting();
     await startWorker({ prefix, config, redis });

@@ -199,7 +199,7 @@ describe('the fence', () => {
   test('stops a message that was cancelled, settled or held', async () => {
     const { ledger, lockKey } = await setUp();
     await ledger.create(row('m'));
-    expect(await ledger.cancel('m', 1, 60_000, false)).toBe(true);
+    expect(await ledger.cancel('m', 1, 60_000, null)).toBe(true);
     expect(await ledger.fence(row('m'), { ...attempt, lockKey })).toBe('cancelled');
     await ledger.settle(row('n'), null, settlement);
     expect(await ledger.fence(row('n'), { ...attempt, lockKey })).toBe('sent');
