@@ -150,7 +150,8 @@ export function rowFields(row: NewRow): (string | number)[] {
 /** But for its recipients. */
 export function waitingFields({ acceptedAt, from, metadata, submittedBy }: WaitingRow): (string | number)[] {
   return [
-    ...['acceptedAt', acceptedAt],
+    'acceptedAt',
+    acceptedAt,
     ...(from === null ? [] : ['from', from]),
     ...(metadata === null ? [] : ['metadata', JSON.stringify(metadata)]),
     ...(submittedBy === null ? [] : ['by', submittedBy]),
