@@ -3,6 +3,7 @@ export {
   createProducer,
   type CallOptions,
   type AttemptEntry,
+  type Bounce,
   type HistoryEntry,
   type MessageState,
   type MessageStatus,

@@ -23,6 +23,11 @@ const columns: readonly (readonly [title: string, cell: (message: MessageSummary
   ['messageId', ({ messageId }) => messageId],
   ['subject', ({ subject }) => subject],
   ['metadata', ({ metadata }) => (Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata))],
+  [
+    'bounced',
+    ({ recipients }) =>
+      recipients.flatMap(({ address, bounce }) => (bounce?.action === 'failed' ? [address] : [])).join('; ') || null,
+  ],
 ];
 
 export function csvHeader(): string {

@@ -5,6 +5,7 @@ import type { DeadLetters, DeadLetterSummary } from '../queue/ledger/dead-letter
 import type { LetterPlace } from '../queue/ledger/letter-pages.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import { readFleet, type FleetQuestion, type FleetSnapshot } from './fleet.ts';
+import { bounceNotesOf, type BounceNotes } from './bounces.ts';
 import { seenOf, type Seen } from './messages.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
@@ -55,6 +56,8 @@ export interface Operator extends LetterActions, Seen {
   readonly quota: Pick<Quota, 'used'>;
   /** Counts requests of a token of the HTTP API. */
   readonly tokenRate: TokenRate;
+  /** For who reads delivery reports. */
+  readonly bounceNotes: BounceNotes;
   /** Everything at once, for metrics. */
   fleet(question: FleetQuestion): Promise<FleetSnapshot>;
   /** Whether Redis is there. */
@@ -152,6 +155,7 @@ export async function openOperator({
     quota,
     tokenRate: open.tokenRate,
     ...seenOf(open, limits),
+    bounceNotes: bounceNotesOf(open),
     reservePercent,
     room: () => open.room(reservePercent),
 

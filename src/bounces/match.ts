@@ -10,7 +10,7 @@ export interface SentMessage {
 }
 
 /** Why a report changes nothing. `stranger`: it names only recipients that the message was not sent to, so it may be forged. */
-type Unmatched = 'no-report' | 'no-clue' | 'unknown' | 'ambiguous' | 'stranger';
+export type Unmatched = 'no-report' | 'no-clue' | 'unknown' | 'ambiguous' | 'stranger';
 
 export type Match =
   | { readonly kind: 'matched'; readonly id: string; readonly recipients: readonly ReportedRecipient[] }
@@ -65,7 +65,7 @@ function unmatched(why: Unmatched): Match {
 }
 
 /** Servers change the case of letters, and write a domain as A-label or as it is read. */
-function folded(address: string): string {
+export function folded(address: string): string {
   const at = address.lastIndexOf('@');
   const domain = address.slice(at + 1);
   return `${address.slice(0, at)}@${domainToASCII(domain) || domain}`.toLowerCase();

@@ -9,6 +9,7 @@ import type { Action, Call } from './command.ts';
 import { openOperator, openProducer, requireConfig, requireConnector } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
 import { table } from './table.ts';
+import { recipientJson } from './status.ts';
 import { iso, type Terminal } from './terminal.ts';
 import { collect, parseCount, parsePast } from './values.ts';
 
@@ -17,6 +18,7 @@ interface MessagesOptions {
   readonly from?: string;
   readonly connector?: string;
   readonly state?: LedgerState;
+  readonly bounced?: true;
   readonly messageId?: string;
   readonly metadata?: readonly string[];
   readonly since?: string;
@@ -40,6 +42,7 @@ export function addMessages(program: Command, action: Action): void {
     .option('--from <address>', 'only messages of this From address (needs `index.from`)')
     .option('--connector <id>', 'only messages of this connector')
     .addOption(new Option('--state <state>', 'only messages in this state').choices(ledgerStates))
+    .option('--bounced', 'only messages of which something came back')
     .option('--message-id <id>', 'only the message with this Message-ID, or that a server took under this id')
     .option('--metadata <key=value>', 'only messages with this metadata (needs `index.metadata`); repeatable', collect)
     .option(
@@ -143,7 +146,7 @@ async function erase(
 }
 
 function queryOf(options: MessagesOptions, now: number): Omit<MessageQuery, 'limit'> & { readonly limit: number } {
-  const { recipient, from, connector, state, messageId, metadata } = options;
+  const { recipient, from, connector, state, bounced, messageId, metadata } = options;
   const since = time('--since', options.since, now);
   const until = time('--until', options.until, now);
   if (since !== undefined && until !== undefined && since > until) {
@@ -155,7 +158,7 @@ function queryOf(options: MessagesOptions, now: number): Omit<MessageQuery, 'lim
     return [pair.slice(0, at), pair.slice(at + 1)] as const;
   });
   const named = pairs.length === 0 ? undefined : Object.fromEntries(pairs);
-  return { recipient, from, connector, state, messageId, metadata: named, since, until, limit: perPage };
+  return { recipient, from, connector, state, bounced, messageId, metadata: named, since, until, limit: perPage };
 }
 
 function time(option: string, text: string | undefined, now: number): number | undefined {
@@ -167,9 +170,17 @@ function time(option: string, text: string | undefined, now: number): number | u
 }
 
 /** Times are ISO 8601, as everywhere in the JSON of the command line. */
-function messageJson({ at, updatedAt, retryAt, erasedAt, ...message }: MessageSummary): Record<string, unknown> {
+function messageJson({
+  at,
+  updatedAt,
+  retryAt,
+  erasedAt,
+  recipients,
+  ...message
+}: MessageSummary): Record<string, unknown> {
   return {
     ...message,
+    recipients: recipients.map(recipientJson),
     at: iso(at),
     updatedAt: iso(updatedAt),
     retryAt: retryAt === null ? null : iso(retryAt),

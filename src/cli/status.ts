@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { PostlaneError, printable } from '../errors.ts';
 import type { Config } from '../config/config.ts';
-import type { MessageStatus } from '../producer/producer.ts';
+import type { MessageStatus, RecipientState } from '../producer/producer.ts';
 import type { Action } from './command.ts';
 import { openOperator, openProducer, requireConfig } from './compose.ts';
 import { noteFull } from './room.ts';
@@ -52,7 +52,7 @@ export function statusJson(status: MessageStatus): Record<string, unknown> {
     state,
     connector,
     attempts,
-    recipients,
+    recipients: recipients.map(recipientJson),
     history: history.map((entry) => ({ ...entry, at: iso(entry.at) })),
     attemptLog: attemptLog.map((entry) => ({ ...entry, at: iso(entry.at) })),
     size,
@@ -65,6 +65,10 @@ export function statusJson(status: MessageStatus): Record<string, unknown> {
     deadline: deadline === null ? null : iso(deadline),
     submittedBy,
   };
+}
+
+export function recipientJson({ bounce, ...recipient }: RecipientState): Record<string, unknown> {
+  return bounce === undefined ? recipient : { ...recipient, bounce: { ...bounce, at: iso(bounce.at) } };
 }
 
 export function statusLines(status: MessageStatus, { bold }: Terminal): string[] {
@@ -81,6 +85,9 @@ export function statusLines(status: MessageStatus, { bold }: Terminal): string[]
       { title: 'OUTCOME', cell: ({ outcome }) => outcome },
       { title: 'CODE', cell: ({ code }) => code },
       { title: 'REPLY', cell: ({ reply }) => reply },
+      ...(recipients.some(({ bounce }) => bounce !== undefined)
+        ? [{ title: 'CAME BACK', cell: ({ bounce }: RecipientState) => cameBack(bounce) }]
+        : []),
     ],
     bold,
   );
@@ -96,4 +103,10 @@ export function statusLines(status: MessageStatus, { bold }: Terminal): string[]
     bold,
   );
   return [...facts, '', ...people, '', ...life];
+}
+
+function cameBack(bounce: RecipientState['bounce']): string | null {
+  if (bounce === undefined) return null;
+  const { action, smtpCode, status, diagnostic } = bounce;
+  return [action, diagnostic ?? [smtpCode, status].filter(Boolean).join(' ')].filter(Boolean).join(': ');
 }

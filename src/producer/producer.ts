@@ -21,6 +21,7 @@ export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/sett
 export type { CallOptions } from './calls.ts';
 export type {
   AttemptEntry,
+  Bounce,
   HistoryEntry,
   MessageState,
   MessageStatus,

@@ -6,7 +6,7 @@ import type { OpenQueues } from '../queue/open.ts';
 import type { AttemptEntry, HistoryEntry, LedgerRow, LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
 import { terminalStates } from '../queue/ledger/ledger.ts';
 
-export type { AttemptEntry, HistoryEntry, RecipientState, TriedRecipient } from '../queue/ledger/ledger.ts';
+export type { AttemptEntry, Bounce, HistoryEntry, RecipientState, TriedRecipient } from '../queue/ledger/ledger.ts';
 
 /**
  * Where a message stands.

@@ -40,6 +40,7 @@ import type { IndexSettings } from './journal/index-entries.ts';
 import { createNotes, plainNotes, type Notes } from './journal/notes.ts';
 import { createContentStore, type ContentStore } from './ledger/content.ts';
 import { createDeadLetters, type DeadLetters } from './ledger/dead-letters.ts';
+import { createBounces, type Bounces } from './ledger/bounces.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
 import { createLocation } from './ledger/location.ts';
 import { run, write, type RunScript } from './lua/script.ts';
@@ -72,6 +73,8 @@ export interface OpenQueues extends Callers, Seen {
   readonly lanes: Lanes;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
+  /** What delivery reports say of messages. */
+  readonly bounces: Bounces;
   readonly contents: ContentStore;
   readonly quota: Quota;
   /** The form of what is stored here, against that of this release. */
@@ -244,13 +247,14 @@ function rowsAndLanes(
   retentionMs: () => number,
   runIn: (shard: number) => RunScript,
   notes: Notes,
-): Pick<OpenQueues, 'lanes' | 'ledger' | 'deadLetters'> {
+): Pick<OpenQueues, 'lanes' | 'ledger' | 'deadLetters' | 'bounces'> {
   const location = createLocation(redis, shards, retentionMs);
   const ledger = createLedger(redis, shards, location, runIn, notes);
   return {
     ledger,
     lanes: createLanes(redis, shards, queues, { ledger, location }, runIn, notes),
     deadLetters: createDeadLetters(redis, shards),
+    bounces: createBounces(redis, shards, location),
   };
 }
 

@@ -128,7 +128,7 @@ test('--csv prints a header and a line per message, without anything that a spre
   const { stdout } = await here.call(['messages', '--csv']);
   const [header, line] = stdout.split('\n');
   expect(header).toBe(
-    'id,state,connector,from,recipients,recipientCount,at,updatedAt,attempts,reason,reply,messageId,subject,metadata',
+    'id,state,connector,from,recipients,recipientCount,at,updatedAt,attempts,reason,reply,messageId,subject,metadata,bounced',
   );
   expect(line).toMatch(/^m1,sent,relay,me@example\.com,a@example\.net,1,/);
   expect(line).toContain(`,"'=HYPERLINK(""http://x"")",`);
@@ -156,6 +156,6 @@ test('CSV injection: cells that begin a formula, also behind blanks, are text', 
   for (const start of ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '  =1']) {
     expect(row(start)).toMatch(/^"?'/);
   }
-  expect(row('plain')).toBe('plain,');
-  expect(row('a,b "c"\nd')).toBe('"a,b ""c"" d",');
+  expect(row('plain')).toBe('plain,,');
+  expect(row('a,b "c"\nd')).toBe('"a,b ""c"" d",,');
 });

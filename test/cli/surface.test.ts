@@ -12,6 +12,7 @@ describe('postlane', () => {
   test('exports these types and no others', () => {
     expect(exportedTypes('src/index.ts')).toEqual([
       'AttemptEntry',
+      'Bounce',
       'CallOptions',
       'EnvelopeInput',
       'ErrorCode',

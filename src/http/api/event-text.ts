@@ -1,7 +1,7 @@
 /** What a client of the event stream gets: an event as JSON in the form of Server-Sent Events (WHATWG HTML section 9.2). */
 import { z } from 'zod';
 import type { StoredEvent } from '../../queue/journal/events.ts';
-import { bareMessageId, time, timeOf } from './schemas.ts';
+import { bareMessageId, bounce, time, timeOf } from './schemas.ts';
 
 const recipient = z.object({
   address: z.string(),
@@ -31,6 +31,11 @@ export const eventSchema = z
         .array(recipient)
         .nullable()
         .meta({ description: 'null: too many for an event; the message has them.' }),
+      bounced: z
+        .array(z.object({ address: z.string(), bounce }))
+        .nullable()
+        .optional()
+        .meta({ description: 'Of `message.bounced`: whose mail came back, by this report.' }),
     }),
     z.object({
       type: z.string().meta({ description: '`connector.` or `config.` and what happened.' }),
@@ -52,8 +57,16 @@ export const eventSchema = z
  */
 export function textOf(event: StoredEvent): string {
   const { cursor: _cursor, eventId: _eventId, at, type, ...rest } = event;
-  const bare = 'messageId' in rest ? { ...rest, messageId: bareMessageId(rest.messageId) } : rest;
+  const bare = 'messageId' in rest ? { ...rest, messageId: bareMessageId(rest.messageId), ...bouncedOf(rest) } : rest;
   return `event: ${type}\ndata: ${JSON.stringify({ type, at: timeOf(at), ...bare })}\n\n`;
+}
+
+function bouncedOf({ bounced }: Pick<Extract<StoredEvent, { messageId: string | null }>, 'bounced'>): object {
+  if (bounced === undefined) return {};
+  return {
+    bounced:
+      bounced?.map(({ address, bounce: back }) => ({ address, bounce: { ...back, at: timeOf(back.at) } })) ?? null,
+  };
 }
 
 /** How many were dropped is not known. */

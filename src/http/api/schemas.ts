@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseMailbox } from '../../message/address.ts';
 import type { MessageSummary } from '../../admin/messages.ts';
-import type { HistoryEntry, MessageStatus } from '../../producer/producer.ts';
+import type { HistoryEntry, MessageStatus, RecipientState } from '../../producer/producer.ts';
 import { ledgerStates } from '../../queue/ledger/ledger.ts';
 
 /** RFC 3339, in UTC. */
@@ -36,14 +36,34 @@ export const address = z
     return z.NEVER;
   });
 
+/** What a delivery report said after a server had taken the mail. @public */
+export const bounce = z
+  .object({
+    at: time.meta({ description: 'When the report was read.' }),
+    action: z.enum(['failed', 'delayed']),
+    status: z.string().nullable().meta({ description: 'Enhanced status code (RFC 3463), such as `5.1.1`.' }),
+    smtpCode: z.string().nullable().meta({ description: 'Code of the reply in the report, such as `550`.' }),
+    permanent: z
+      .boolean()
+      .nullable()
+      .meta({ description: 'Whether the address will fail again; null if nothing says so.' }),
+    diagnostic: z.string().nullable().meta({ description: 'The reason, in the words of the server.' }),
+  })
+  .meta({ id: 'Bounce' });
+
 const recipient = z
   .object({
     address: z.string(),
     outcome: z.enum(['pending', 'accepted', 'deferred', 'rejected', 'uncertain']),
     code: z.string().nullable().meta({ description: 'Of the last reply, such as `250`.' }),
     reply: z.string().nullable().meta({ description: 'Text of the last reply.' }),
+    bounce: bounce.optional().meta({ description: 'Missing if nothing came back.' }),
   })
   .meta({ id: 'Recipient' });
+
+function recipientOf({ bounce: back, ...recipientState }: RecipientState): z.input<typeof recipient> {
+  return back === undefined ? recipientState : { ...recipientState, bounce: { ...back, at: timeOf(back.at) } };
+}
 
 /** One entry of a message's history. */
 export const history = z
@@ -109,7 +129,7 @@ export function messageOf(status: MessageStatus): z.input<typeof message> {
   const { connector, from, retryAt, acceptedAt, deadline } = status;
   return {
     ...rest,
-    recipients: [...recipients],
+    recipients: recipients.map(recipientOf),
     history: entries.map(historyOf),
     messageId: bareMessageId(written),
     retryAt: retryAt === null ? null : timeOf(retryAt),
@@ -171,7 +191,7 @@ export function foundOf({
 }: MessageSummary): z.input<typeof found> {
   return {
     ...rest,
-    recipients: [...recipients],
+    recipients: recipients.map(recipientOf),
     at: timeOf(at),
     updatedAt: timeOf(updatedAt),
     retryAt: retryAt === null ? null : timeOf(retryAt),

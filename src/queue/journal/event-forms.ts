@@ -13,6 +13,19 @@ interface EventRecipient {
 /** Where an event stands. */
 export type EventPlace = Pick<Stored, 'cursor' | 'eventId'>;
 
+/** A recipient whose mail came back, as the row of the message has it. `at` in ms since the epoch. */
+interface BouncedRecipient {
+  readonly address: string;
+  readonly bounce: {
+    readonly at: number;
+    readonly action: string;
+    readonly status: string | null;
+    readonly smtpCode: string | null;
+    readonly permanent: boolean | null;
+    readonly diagnostic: string | null;
+  };
+}
+
 interface Stored {
   /** Reading goes on after this event from here. */
   readonly cursor: EventCursor;
@@ -41,6 +54,8 @@ interface MessageHappened extends Stored {
   readonly metadata: Readonly<Record<string, string>>;
   /** All of the message, as they stand after it. null: they are too many for an event; the row of the message has them. */
   readonly recipients: readonly EventRecipient[] | null;
+  /** Of `message.bounced` alone: those of this report. null: they are too many for an event. */
+  readonly bounced?: readonly BouncedRecipient[] | null;
 }
 
 /** Something that happened to a connector, the configuration, or anything else that was appended. */
@@ -97,6 +112,7 @@ export function readEvent(fields: readonly string[], { cursor, eventId }: EventP
   if (kind === undefined) return null;
   const entry = recordOf(found.get('e'));
   const recipients = parsed(found.get('r'));
+  const bounced = parsed(found.get('b'));
   return {
     type: `message.${kind}`,
     cursor,
@@ -112,6 +128,7 @@ export function readEvent(fields: readonly string[], { cursor, eventId }: EventP
     messageId: found.get('m') || null,
     metadata: recordOf(found.get('d')) as Record<string, string>,
     recipients: Array.isArray(recipients) ? (recipients as EventRecipient[]) : null,
+    ...(kind === 'bounced' ? { bounced: Array.isArray(bounced) ? (bounced as BouncedRecipient[]) : null } : {}),
   };
 }
 

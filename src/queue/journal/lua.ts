@@ -13,7 +13,7 @@ const slotSeconds = 8 * 86_400;
 const connectorSlotSeconds = 25 * 3_600;
 
 /** Longer recipients are left out of an event; the row has them. */
-const maxEventRecipientsBytes = 16_384;
+export const maxEventRecipientsBytes = 16_384;
 
 /**
  * Needs `now`; what counts also `tally`, what is of messages also `later`, and nothing of a script's own inputs; the two below need this. Every key is in the shard of

@@ -5,7 +5,7 @@ import type { Shards } from '../redis/shards.ts';
 import { slotMs } from './lua.ts';
 import type { ResultKind } from './notes.ts';
 
-/** `soon`: of the sent ones, those within five minutes of acceptance (or `sendAt`). `faults`: of connectors. */
+/** `soon`: of the sent ones, those within five minutes of acceptance (or `sendAt`). `bounced`: reports of a failure. `faults`: of connectors. */
 const counterNames = [
   'accepted',
   'sent',
@@ -18,8 +18,9 @@ const counterNames = [
   'dead',
   'cancelled',
   'replayed',
+  'bounced',
   'fault',
-] as const satisfies readonly (Exclude<ResultKind, '-'> | 'accepted' | 'soon' | 'fault')[];
+] as const satisfies readonly (Exclude<ResultKind, '-'> | 'accepted' | 'soon' | 'bounced' | 'fault')[];
 type CounterName = (typeof counterNames)[number];
 
 type Counts = Readonly<Record<CounterName, number>>;

@@ -5,14 +5,15 @@ import { luaNow, run, script } from '../lua/script.ts';
 import { noteFields, removeOldDay } from './days.ts';
 import type { IndexSettings } from './index-entries.ts';
 
-/** Messages of a shard in the list of those that were routed last. */
+/** Messages of a shard in the list of those that were routed last, and in that of those that came back. */
 export const mostRecent = 10_000;
 
 /** A script, as a full Redis refuses the plain command. @lua */
 export const cutScript = script(
-  { keys: ['recent'], args: ['most'], allowOom: true },
+  { keys: ['recent', 'bounced'], args: ['most'], allowOom: true },
   /* lua */ `
 redis.call('LTRIM', recent, 0, most - 1)
+redis.call('ZREMRANGEBYRANK', bounced, 0, -most - 1)
 `,
 );
 
@@ -40,7 +41,8 @@ export function createUpkeep(redis: RedisClient, { all }: Shards): Upkeep {
     },
     async round(now) {
       for (const keys of all) {
-        await run(redis, cutScript, { keys: { recent: keys.recent }, args: { most: mostRecent } });
+        const { recent, bounced } = keys;
+        await run(redis, cutScript, { keys: { recent, bounced }, args: { most: mostRecent } });
         await run(redis, forgetKeptScript, { keys: { kept: keys.keptIds } });
         await removeOldDay(redis, keys, now);
       }

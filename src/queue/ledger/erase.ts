@@ -1,6 +1,7 @@
 /**
- * Erases what is personal of a message that has ended: content, addresses, replies, sender, subject, metadata and Message-ID. The row keeps
- * its state, its connector, its times and the codes of replies. One step per message, so that nothing is left half erased.
+ * Erases what is personal of a message that has ended: content, addresses, replies, delivery reports, sender, subject,
+ * metadata and Message-ID. The row keeps its state, its connector, its times and the codes of replies. One step per message, so that
+ * nothing is left half erased.
  */
 import { luaNow, run, script } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
@@ -15,7 +16,7 @@ const erasedAddress = 'erased';
  */
 export const eraseScript = script(
   {
-    keys: ['rowKey', 'letterKey', 'letters', 'kept', 'keptIds'],
+    keys: ['rowKey', 'letterKey', 'letters', 'kept', 'keptIds', 'bounced'],
     args: ['id', 'recipients', 'erasedWord', 'find'],
     moreArgs: 'entries',
     allowOom: true,
@@ -38,10 +39,11 @@ if not state then return 'unknown' end
 if not ({ sent = 1, partial = 1, dead = 1, cancelled = 1 })[state] then return state end
 if #history > 0 then redis.call('HSET', rowKey, unpack(history)) end
 redis.call('HSET', rowKey, 'recipients', recipients, 'erased', string.format('%.0f', now))
-redis.call('HDEL', rowKey, 'from', 'subject', 'metadata', 'messageId', 'attributed', 'again', 'aside')
+redis.call('HDEL', rowKey, 'from', 'subject', 'metadata', 'messageId', 'attributed', 'again', 'aside', 'bounces')
 redis.call('DEL', letterKey, kept)
 redis.call('ZREM', letters, id)
 redis.call('ZREM', keptIds, id)
+redis.call('ZREM', bounced, id)
 for i = 1, #entries, 2 do redis.call('ZREM', find .. entries[i], entries[i + 1]) end
 return 'erased'
 `,
@@ -71,6 +73,7 @@ export async function eraseRow(
       letters: keys.dead,
       kept: keys.kept(id),
       keptIds: keys.keptIds,
+      bounced: keys.bounced,
     },
     args: { id, recipients, erasedWord: erasedAddress, find: keys.find('') },
     moreArgs: entries,

@@ -1,11 +1,28 @@
 /** What a row says of each recipient, and of each event of a message's life. */
 
+/** What a delivery report said of a recipient. `at` is when it was read, ms since the epoch. */
+export interface Bounce {
+  readonly at: number;
+  /** `delayed`: the mail was still on its way. A later `failed` takes its place, and stays. */
+  readonly action: 'failed' | 'delayed';
+  /** Enhanced status code (RFC 3463); null if the report has none. */
+  readonly status: string | null;
+  /** Code of the reply in the report. */
+  readonly smtpCode: string | null;
+  /** Whether the address will fail again; null if nothing says so. */
+  readonly permanent: boolean | null;
+  /** The reason, in the server's words. */
+  readonly diagnostic: string | null;
+}
+
 /** Where one recipient stands. `pending` has had no attempt yet. */
 export interface RecipientState {
   readonly address: string;
   readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain';
   readonly code: string | null;
   readonly reply: string | null;
+  /** What came back after its mail was taken; missing if nothing did. */
+  readonly bounce?: Bounce;
 }
 
 /** One fact in a message's life; `at` in ms since the epoch. */

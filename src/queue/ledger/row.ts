@@ -13,10 +13,11 @@
 
 import { PostlaneError } from '../../errors.ts';
 import { attemptOf, entryOf, type AttemptEntry, type StoredEntry } from './attempt-log.ts';
+import { storedRecipients, withBounces } from './bounce.ts';
 import type { HistoryEntry, RecipientState } from './history.ts';
 import { ownForm, versionKind } from '../redis/versions.ts';
 
-export type { HistoryEntry, RecipientState } from './history.ts';
+export type { Bounce, HistoryEntry, RecipientState } from './history.ts';
 
 export const ledgerStates = [
   'queued',
@@ -139,7 +140,7 @@ export function rowFields(row: NewRow): (string | number)[] {
     'deadline',
     row.deadline,
     'recipients',
-    JSON.stringify(row.recipients),
+    storedRecipients(row.recipients),
     ...(row.from ? ['from', row.from] : []),
     ...(row.metadata && Object.keys(row.metadata).length > 0 ? ['metadata', JSON.stringify(row.metadata)] : []),
     ...(row.subject ? ['subject', row.subject] : []),
@@ -170,7 +171,8 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     .filter(([field]) => /^h\d+$/.test(field))
     .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
     .flatMap(([, text]) => (fromJson(text) as StoredEntry | null) ?? []);
-  const recipients = (fromJson(hash['recipients']) as RecipientState[] | null) ?? [];
+  const written = (fromJson(hash['recipients']) as RecipientState[] | null) ?? [];
+  const recipients = withBounces(written, fromJson(hash['bounces']));
   return {
     id,
     state,

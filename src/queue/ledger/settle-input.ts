@@ -5,6 +5,7 @@ import type { ScriptValue } from '../lua/script.ts';
 import type { ShardKeys } from '../redis/keys.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
 import type { StoredEntry } from './attempt-log.ts';
+import { storedRecipients } from './bounce.ts';
 import type { LedgerState, NewRow, RecipientState } from './row.ts';
 
 /** The result of an attempt, or of giving up. `retentionMs` is set for terminal states only. */
@@ -86,7 +87,7 @@ export function settleInput(
       state: settlement.state,
       at: entry.at,
       retentionMs: settlement.retentionMs ?? '',
-      recipients: JSON.stringify(settlement.recipients),
+      recipients: storedRecipients(settlement.recipients),
       retryAt: settlement.retryAt ?? '',
       reason: settlement.reason ?? '',
       entry: JSON.stringify(entry),

@@ -29,6 +29,8 @@ export interface ShardKeys {
   readonly dead: string;
   /** LIST of the ids that were routed last, the newest first; maintenance cuts it. */
   readonly recent: string;
+  /** ZSET message id → when its last delivery report of a failure was read; the last 10,000. */
+  readonly bounced: string;
   /** STREAM of what happened, while it is read. */
   readonly events: string;
   /** STRING which events are read: `results`, or `all`. */
@@ -163,6 +165,7 @@ export function keysOf(prefix: string): HomeKeys {
     unsettled: `${prefix}:unsettled`,
     dead: `${prefix}:dead`,
     recent: `${prefix}:recent`,
+    bounced: `${prefix}:bounced`,
     events: `${prefix}:events`,
     eventsWanted: `${prefix}:events:wanted`,
     eventConsumers: `${prefix}:events:consumers`,

@@ -1,6 +1,6 @@
 /**
  * Where a search finds messages that may match, the newest first: the index of a value, or, for a search without one, the sets of the
- * messages that were routed last, that are not settled, and that are dead.
+ * messages that were routed last, that are not settled, that are dead, and that came back last.
  */
 import { unreachable } from '../../errors.ts';
 import type { IndexDay, IndexState } from '../journal/days.ts';
@@ -125,10 +125,11 @@ export interface SetCandidates {
   readonly complete: boolean;
 }
 
-type SetName = 'recent' | 'unsettled' | 'dead';
+type SetName = 'recent' | 'unsettled' | 'dead' | 'bounced';
 
 /** The sets in which a message of this state is; of any state, if it is not given. */
-function setsOf({ query: { state, connector } }: Search): readonly SetName[] {
+function setsOf({ query: { state, connector, bounced } }: Search): readonly SetName[] {
+  if (bounced === true) return ['bounced'];
   switch (state) {
     case undefined:
       // An old message that still waits, or died, is what an operator looks for at a connector.
@@ -195,7 +196,8 @@ async function fromSet(
       if (at >= search.since && at <= search.until && isAfter(search, candidate)) candidates.push(candidate);
     }
   }
-  const whole = count <= mostOfSet && (name !== 'recent' || count < mostOfSet);
+  const isCut = name === 'recent' || name === 'bounced';
+  const whole = isCut ? count < mostOfSet : count <= mostOfSet;
   const reaches = name === 'recent' && oldest <= search.since;
   const written = name !== 'recent' || recentSince <= Math.max(0, search.since);
   return { candidates, complete: (whole || reaches) && written };

@@ -10,6 +10,8 @@ export interface MessageQuery {
   readonly from?: string | undefined;
   readonly connector?: string | undefined;
   readonly state?: LedgerState | undefined;
+  /** Only those of which something came back after it was taken. */
+  readonly bounced?: true | undefined;
   /** Of acceptance, ms since the epoch, inclusive. */
   readonly since?: number | undefined;
   readonly until?: number | undefined;
@@ -138,6 +140,7 @@ export function matches(row: LedgerRow, search: Search): boolean {
   const { query, recipient, from, messageId, metadata, since, until } = search;
   if (query.state !== undefined && row.state !== query.state) return false;
   if (query.connector !== undefined && row.connector !== query.connector) return false;
+  if (query.bounced === true && !row.recipients.some(({ bounce }) => bounce?.action === 'failed')) return false;
   if (row.acceptedAt < since || row.acceptedAt > until) return false;
   if (recipient !== null && !row.recipients.some(({ address }) => foldKnown(address) === recipient)) return false;
   if (from !== null && (row.from === null || foldKnown(row.from) !== from)) return false;

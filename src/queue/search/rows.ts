@@ -15,6 +15,7 @@ const shown = [
   'connector',
   'from',
   'recipients',
+  'bounces',
   'acceptedAt',
   'updatedAt',
   'messageId',

@@ -16,6 +16,7 @@ const query = z.looseObject({
   from: filter.optional().meta({ description: 'From address; needs `index.from`.' }),
   connector: connectorId.optional(),
   state: z.enum(ledgerStates).optional(),
+  bounced: z.literal('true').optional().meta({ description: 'Only those of which something came back.' }),
   since: timeInput.optional().meta({ description: 'Accepted at this time or later.' }),
   until: timeInput.optional().meta({ description: 'Accepted at this time or earlier.' }),
   messageId: filter.optional().meta({ description: 'Message-ID, or the id by which a server took the message.' }),
@@ -41,7 +42,7 @@ export const searchRoutes = [
     },
     problems: ['not-indexed', 'query-invalid'],
     async handle(
-      { query: { since, until, recipient, from, connector, state, messageId, cursor, limit, ...rest } },
+      { query: { since, until, recipient, from, connector, state, bounced, messageId, cursor, limit, ...rest } },
       context,
     ) {
       const { token, tools } = context;
@@ -61,6 +62,7 @@ export const searchRoutes = [
         from,
         connector,
         state,
+        bounced: bounced === undefined ? undefined : true,
         messageId,
         metadata: Object.fromEntries(metadata),
         since: since === undefined ? undefined : Date.parse(since),
