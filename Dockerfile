@@ -23,6 +23,7 @@ WORKDIR /app
 COPY package.json LICENSE* ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY assets assets
 # The base image's user; it needs to write nowhere.
 USER node
 # Asks whether the worker is alive, for supervisors that restart what is not; an outage of Redis does not count. The

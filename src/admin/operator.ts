@@ -33,6 +33,7 @@ import { again, contentOf } from './content.ts';
 import { readActions } from './read-actions.ts';
 import { createOperations, type LetterResult, type Operation, type Operations } from './operations.ts';
 import { runOperation, runOperations, type RunnerOptions } from './operation-runner.ts';
+import { readSessionKey } from './session-key.ts';
 import { createRoutes } from './routes.ts';
 import { mostWorkers, statsOf, type Stats } from './stats.ts';
 import { sends } from '../routing/connector.ts';
@@ -94,6 +95,8 @@ export interface Operator extends LetterActions, Seen {
   content(id: string): Promise<Message | null>;
   /** What may be done with a message now, and why not; null if its id is unknown. */
   actions(id: string): Promise<ActionAnswer[] | null>;
+  /** With which sessions of the dashboard are signed, in all processes. */
+  sessionKey(): Promise<Buffer>;
   /** What disagrees between ledger, queues, dead letters and contents, as it is found; repairs it if asked to. */
   diagnose(options: DiagnoseOptions): AsyncGenerator<Finding>;
   close(): void;
@@ -210,6 +213,7 @@ export async function openOperator({
 
     content: async (id) => (await contentOf(id, open, limits))?.message ?? null,
     actions: (id) => readActions(id, open),
+    sessionKey: () => readSessionKey(redis, keys),
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),
 

@@ -42,6 +42,7 @@ export function buildConfig(file: ConfigFile): Config {
     metrics: file.metrics,
     api: buildApi(file.api),
     submission: buildSubmission(file.submission),
+    ui: file.ui,
     log: file.log,
   };
 }

@@ -6,6 +6,7 @@ import type { SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { RedisConfig } from './redis.ts';
 import type { SubmissionSettings } from './submission.ts';
+import type { UiSettings } from './ui.ts';
 
 export interface IncomingSettings {
   readonly protocol: 'imap' | 'pop3';
@@ -105,5 +106,6 @@ export interface Config {
   };
   readonly api: ApiSettings;
   readonly submission: SubmissionSettings;
+  readonly ui: UiSettings;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
 }

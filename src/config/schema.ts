@@ -11,6 +11,7 @@ import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import { events, index } from './seen.ts';
 import { submission } from './submission.ts';
+import { ui } from './ui.ts';
 import * as value from './values.ts';
 
 /** The id is part of a queue's name (`lane-<id>`), in which BullMQ allows no colon. */
@@ -265,6 +266,7 @@ export const configSchema = z.strictObject({
   metrics,
   api,
   submission,
+  ui,
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),

@@ -1,4 +1,5 @@
 /** The door of this room: the HTTP server of a process, with the health checks and metrics of the process and the API. */
+import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { asError } from '../errors.ts';
 import { answerHealth, healthPaths, type HealthAnswers } from '../observability/health.ts';
@@ -11,6 +12,8 @@ import { routes } from './api/routes.ts';
 import { createBodyBudget } from './body.ts';
 import { maxBodyBytesInFlight } from './limits.ts';
 import { startServer } from './server.ts';
+import { createUi } from './ui/app.ts';
+import { readAssets } from './ui/assets.ts';
 
 export interface HttpOptions {
   readonly tools: Omit<Tools, 'live'>;
@@ -39,13 +42,16 @@ export async function startHttp({ tools: given, health, tell }: HttpOptions): Pr
     now,
   });
   const tools: Tools = { ...given, live };
+  const budget = createBodyBudget(maxBodyBytesInFlight);
+  const failed = (route: string, thrown: unknown): void =>
+    tell({ event: 'request-failed', route, detail: asError(thrown).stack ?? String(thrown) });
+  const ui = createUi({ tools, assets: await readAssets(), budget, failed });
   const api = createApi({
     routes,
     tools,
-    budget: createBodyBudget(maxBodyBytesInFlight),
+    budget,
     document: JSON.stringify(openApiDocument(routes)),
-    failed: (route, thrown) =>
-      tell({ event: 'request-failed', route, detail: asError(thrown).stack ?? String(thrown) }),
+    failed,
   });
   const server = await startServer({
     settings: tools.config().api,
@@ -54,7 +60,7 @@ export async function startHttp({ tools: given, health, tell }: HttpOptions): Pr
       void answerHealth(request, response, health);
       return true;
     },
-    api: (request, bindings) => api.fetch(request, bindings),
+    answer: (request, bindings) => (isUi(bindings.incoming) ? ui(request, bindings) : api.fetch(request, bindings)),
     answered: (request) => tell({ event: 'request', ...request }),
   });
   return {
@@ -65,4 +71,10 @@ export async function startHttp({ tools: given, health, tell }: HttpOptions): Pr
     },
     close: () => server.close(() => live.close()),
   };
+}
+
+/** The dashboard; and who opens the server by its name in a browser. */
+function isUi({ url = '', headers }: IncomingMessage): boolean {
+  if (url === '/ui' || url.startsWith('/ui/') || url.startsWith('/ui?')) return true;
+  return url === '/' && (headers.accept ?? '').includes('text/html');
 }

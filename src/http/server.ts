@@ -6,7 +6,7 @@ import { getRequestListener } from '@hono/node-server';
 import type { ApiSettings } from '../config/api.ts';
 import { settlesWithin } from '../async/timeout.ts';
 import { isOurs } from '../observability/host.ts';
-import { createClientReader } from './client.ts';
+import { createClientReader, type Client } from './client.ts';
 import * as limit from './limits.ts';
 import { problemDocument, type Problem } from './problem.ts';
 import type { Trace } from './trace.ts';
@@ -15,9 +15,15 @@ export interface ServerParts {
   readonly settings: ApiSettings;
   /** Answers what needs no token. → false if the path is none of those. */
   readonly health: (request: IncomingMessage, response: ServerResponse) => boolean;
-  readonly api: (request: Request, bindings: Exchange & { readonly trace: Trace }) => Response | Promise<Response>;
-  /** Called once per request of the API, when its answer has ended. */
+  readonly answer: (request: Request, bindings: Bindings) => Response | Promise<Response>;
+  /** Called once per request, when its answer has ended. */
   readonly answered: (request: AnsweredRequest) => void;
+}
+
+/** What an answer may need beside the request. */
+interface Bindings extends Exchange {
+  readonly trace: Trace;
+  readonly from: Client;
 }
 
 interface Exchange {
@@ -40,20 +46,20 @@ export interface ListeningServer {
 }
 
 /** Rejects if the port is in use, or the certificate and the key do not belong together. */
-export async function startServer({ settings, health, api, answered }: ServerParts): Promise<ListeningServer> {
+export async function startServer({ settings, health, answer, answered }: ServerParts): Promise<ListeningServer> {
   let { hosts } = settings;
   let clientOf = createClientReader(settings.proxies);
-  const traces = new WeakMap<IncomingMessage, Trace>();
+  const about = new WeakMap<IncomingMessage, Omit<Bindings, keyof Exchange>>();
   const toApi = getRequestListener(
     (request, env) => {
       const { incoming, outgoing } = env as unknown as Exchange;
-      return api(request, { incoming, outgoing, trace: traces.get(incoming)! });
+      return answer(request, { incoming, outgoing, ...about.get(incoming)! });
     },
     { overrideGlobalObjects: false },
   );
 
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
-    const client = clientOf(request.headers, request.socket.remoteAddress ?? '');
+    const client = clientOf(request.headers, request.socket.remoteAddress ?? '', 'encrypted' in request.socket);
     const trace: Trace = {
       startedAt: performance.now(),
       client: client.address,
@@ -62,7 +68,7 @@ export async function startServer({ settings, health, api, answered }: ServerPar
       id: null,
       code: null,
     };
-    traces.set(request, trace);
+    about.set(request, { trace, from: client });
     if (closing) response.setHeader('Connection', 'close');
     if (!isOurs(client.host, request.socket.localAddress, hosts)) {
       return refuse(response, { code: 'misdirected', detail: 'the header Host has a name that is not in api.hosts' });

@@ -212,7 +212,8 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
   // Entries beside the command line. None of them imports another, and cli alone imports them.
-  http: { imports: entry, floors: [['http.ts'], ['server.ts', 'api', 'ui'], ['*']] },
+  // The dashboard does what the API offers, by the same functions and the same checks: so `ui` stands above `api`.
+  http: { imports: entry, floors: [['http.ts'], ['server.ts', 'ui'], ['api'], ['*']] },
   submission: { imports: entry, doors: ['submission.ts', 'events.ts', 'password.ts'] },
   webhooks: { imports: entry },
   outbox: { imports: entry },

@@ -108,7 +108,16 @@ describe('the package', () => {
 
   test('has the licence and the changelog, and nothing of the repository that users do not need', () => {
     const top = globSync('*', { cwd: unpacked }).filter((name) => name !== 'node_modules');
-    expect(top.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json', 'schema']);
+    expect(top.toSorted()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'assets',
+      'dist',
+      'docs',
+      'package.json',
+      'schema',
+    ]);
   });
 
   test('passes publint without a warning or a suggestion', async () => {

@@ -31,6 +31,8 @@ export function tryNext({
     postlane('resume shop'),
     postlane('check --connect'),
     '',
+    `The dashboard is ${api.url}/ui/; sign in with the token ${api.token}`,
+    '',
     'The same over HTTP; docs/api.md has more:',
     '',
     `  export POSTLANE_URL=${api.url} POSTLANE_TOKEN=${api.token}`,

@@ -128,7 +128,7 @@ async function run(
   try {
     const input = { params: params?.value, query: query.value, body: body.value, payload: body.payload };
     const socket = { request: incoming, response: outgoing };
-    const about = { token, client: trace.client, tools, socket };
+    const about = { token, client: trace.client, through: 'api', tools, socket } as const;
     const late = (): PostlaneError => new PostlaneError('timeout', `there was no answer within ${answerMs} ms`);
     return await withTimeout(async () => route.handle(input as never, { ...about, signal: gone }), answerMs, late);
   } finally {

@@ -5,8 +5,8 @@ import { longestPauseMs } from '../../queue/lanes/pause.ts';
 import type { Context } from './route.ts';
 
 /** The token of the request, for pauses, operations and the audit. */
-export function actorOf({ token, client }: Pick<Context, 'token' | 'client'>): Actor {
-  return { by: token.id, through: 'api', client };
+export function actorOf({ token, client, through }: Pick<Context, 'token' | 'client' | 'through'>): Actor {
+  return { by: token.id, through, client };
 }
 
 export const reason = z

@@ -52,6 +52,7 @@ export interface Context {
   readonly token: ApiToken;
   /** IP address of the client, for audits. */
   readonly client: string;
+  readonly through: 'api' | 'ui';
   readonly tools: Tools;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;

@@ -115,6 +115,8 @@ export interface HomeKeys extends ShardKeys {
   readonly resolving: (id: string) => string;
   /** STRING what a preview has selected; it ends by itself. */
   readonly selection: (id: string) => string;
+  /** STRING with which sessions of the dashboard are signed; deleting it ends them all. */
+  readonly sessionKey: string;
   /** STRING number of shards that workers were last started with. */
   readonly shardCount: string;
   /** ZSET worker → until when it counts as there. */
@@ -208,6 +210,7 @@ export function keysOf(prefix: string): HomeKeys {
     operationLease: (id) => `${prefix}:operation:${id}:lease`,
     resolving: (id) => `${prefix}:resolving:${id}`,
     selection: (id) => `${prefix}:selection:${id}`,
+    sessionKey: `${prefix}:session-key`,
     shardCount: `${prefix}:shards`,
     workers: `${prefix}:workers`,
     acknowledged: `${prefix}:acknowledged`,

@@ -1,6 +1,7 @@
 /** `GET /v1/messages/{id}/content`: what a message says, where it is kept. */
 import { z } from 'zod';
 import { mayUse, senderOf } from '../access.ts';
+import { actorOf } from '../operator-schemas.ts';
 import { json, problem, route } from '../route.ts';
 import { messageId } from '../schemas.ts';
 import { outboundMessage } from './submit.ts';
@@ -17,16 +18,16 @@ export const contentRoutes = [
     params: z.object({ id: messageId }),
     answers: { 200: { description: 'The message.', body: outboundMessage } },
     problems: ['not-found'],
-    async handle({ params: { id } }, { token, client, tools }) {
+    async handle({ params: { id } }, context) {
+      const { token, tools } = context;
       const { producer, config } = tools;
       const [status, operator] = await Promise.all([producer.status(id), tools.operator()]);
       if (status === null || !mayUse(token, senderOf(status, config()))) {
         return problem('not-found', 'no message has this id', { id });
       }
       const content = await operator.content(id);
-      const actor = { by: token.id, through: 'api', client } as const;
       const note = { action: 'read-content', target: id, reason: null, detail: null } as const;
-      await operator.as(actor, config()).note(note, content === null ? 'not-found' : 'done');
+      await operator.as(actorOf(context), config()).note(note, content === null ? 'not-found' : 'done');
       if (content !== null) return json(content);
       return problem('not-found', 'its content is not kept any more', { id, more: { state: status.state } });
     },

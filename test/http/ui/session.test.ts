@@ -1,0 +1,156 @@
+/** Who gets into the dashboard, for how long, and what a page of another site can do there: nothing. */
+import { expect, test } from 'vitest';
+import { createSessions, sessionMs } from '../../../src/http/ui/session.ts';
+import { sameOrigin, signIn, visitorOf, wordsOf } from '../../support/dashboard.ts';
+import { hashOf, serveApi } from '../../support/http-server.ts';
+
+const viewer = { id: 'looker', scopes: ['viewer'] };
+
+test('a token is exchanged for a session, which the log-out ends; without one, every page leads to the log-in', async () => {
+  const api = await serveApi();
+  const visitor = visitorOf(api);
+  const before = await visitor.get('/ui/connectors?state=paused');
+  expect(before.status).toBe(303);
+  expect(before.headers['location']).toBe('/ui/login?next=%2Fui%2Fconnectors%3Fstate%3Dpaused');
+  const form = await visitor.get(String(before.headers['location']));
+  expect(form.status).toBe(200);
+  expect(form.text).toContain('action="/ui/login?next=%2Fui%2Fconnectors%3Fstate%3Dpaused"');
+  const wrong = await visitor.post('/ui/login', { token: `${api.tokens.get('all')}x`, csrf: '' });
+  expect(wrong.status).toBe(401);
+  expect(wordsOf(wrong)).toContain('This token is not valid.');
+  const right = await visitor.post('/ui/login?next=%2Fui%2Fconnectors', { token: api.tokens.get('all')!, csrf: '' });
+  expect(right.status).toBe(303);
+  expect(right.headers['location']).toBe('/ui/connectors');
+  expect(String(right.headers['set-cookie'])).toMatch(
+    /^postlane-session=[\w.-]+; Path=\/; HttpOnly; SameSite=Strict; Max-Age=28800$/,
+  );
+  expect(String(right.headers['set-cookie'])).not.toContain(api.tokens.get('all')!);
+  expect((await visitor.get('/ui/')).status).toBe(200);
+  const out = await visitor.post('/ui/sign-out');
+  expect(out.headers['location']).toBe('/ui/login');
+  expect((await visitor.get('/ui/')).status).toBe(303);
+});
+
+test('an open redirect is not possible: the log-in leads to pages of the dashboard alone', async () => {
+  const api = await serveApi();
+  for (const next of [
+    'https://evil.example/',
+    '//evil.example/',
+    '/ui/../../x\\evil',
+    '/\\evil.example',
+    '/v1/whoami',
+  ]) {
+    const answer = await visitorOf(api).post(`/ui/login?next=${encodeURIComponent(next)}`, {
+      token: api.tokens.get('all')!,
+      csrf: '',
+    });
+    expect(answer.headers['location']).toBe('/ui/');
+  }
+});
+
+test('every page forbids scripts that are no file of ours, frames and foreign forms', async () => {
+  const api = await serveApi();
+  const visitor = await signIn(api);
+  for (const path of [
+    '/ui/login',
+    '/ui/',
+    '/ui/connectors',
+    '/ui/connectors/relay',
+    '/ui/nothing',
+    '/ui/assets/live.js',
+  ]) {
+    const { headers, text } = await visitor.get(path);
+    expect(headers['content-security-policy']).toBe(
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    );
+    expect(headers['x-content-type-options']).toBe('nosniff');
+    expect(text).not.toMatch(
+      /<[^>]+\son[a-z]+=|<[^>]+\sstyle=|<style|<script(?! type="module" src="\/ui\/assets\/live.js">)/,
+    );
+  }
+});
+
+test('a form of another site changes nothing, whatever it knows of the address', async () => {
+  const api = await serveApi();
+  const visitor = await signIn(api);
+  const csrf = await visitor.csrf();
+  const fields = { reason: 'forged', csrf };
+  const foreign: Record<string, string>[] = [
+    { origin: 'https://evil.example' },
+    { origin: 'http://localhost', 'sec-fetch-site': 'cross-site' },
+    { origin: 'http://localhost', 'sec-fetch-site': 'same-site' },
+    { origin: 'null' },
+    { origin: 'https://localhost' },
+    {},
+  ];
+  for (const headers of foreign) {
+    expect((await visitor.post('/ui/connectors/relay/pause', fields, headers)).status).toBe(403);
+  }
+  const stranger = await signIn(api);
+  for (const forged of ['', 'x', await stranger.csrf()]) {
+    expect((await visitor.post('/ui/connectors/relay/pause', { ...fields, csrf: forged })).status).toBe(403);
+  }
+  expect((await api.ask('/v1/connectors/relay')).body.paused).toBe(false);
+  expect((await visitor.post('/ui/connectors/relay/pause', fields)).status).toBe(303);
+  expect((await api.ask('/v1/connectors/relay')).body.paused).toBe(true);
+});
+
+test('a log-in that another site sends is refused, so nobody is signed in as somebody else', async () => {
+  const api = await serveApi();
+  const headers = { ...sameOrigin, 'sec-fetch-site': 'cross-site' };
+  const answer = await visitorOf(api).post('/ui/login', { token: api.tokens.get('all')!, csrf: '' }, headers);
+  expect(answer.status).toBe(403);
+  expect(answer.headers['set-cookie']).toBeUndefined();
+});
+
+test('a token that is removed from the configuration ends its sessions', async () => {
+  const api = await serveApi({ tokens: [viewer] });
+  const visitor = await signIn(api, 'looker');
+  expect((await visitor.get('/ui/')).status).toBe(200);
+  api.here.write('postlane.yaml', api.config([]));
+  api.serve.child.kill('SIGHUP');
+  await api.serve.logged('config-applied');
+  expect((await visitor.get('/ui/')).status).toBe(303);
+  expect((await visitor.get('/ui/')).headers['location']).toContain('ended=1');
+});
+
+test('roles are enforced by the server: a viewer sees no button, and is refused what one would send', async () => {
+  const api = await serveApi({ tokens: [viewer, { id: 'sender', scopes: ['messages:send'] }] });
+  const visitor = await signIn(api, 'looker');
+  const page = await visitor.get('/ui/connectors/relay');
+  expect(page.status).toBe(200);
+  expect(page.text).not.toContain('Pause relay');
+  expect(wordsOf(await visitor.submit('/ui/connectors/relay/pause', { reason: 'r' }))).toContain(
+    'Not done: the token looker does not have the scope connectors:write',
+  );
+  expect((await api.ask('/v1/connectors/relay')).body.paused).toBe(false);
+  const sender = await signIn(api, 'sender');
+  expect((await sender.get('/ui/connectors')).status).toBe(403);
+});
+
+test('a session that was changed, is over, or is of another key or secret is none', () => {
+  const token = {
+    id: 'a',
+    sha256: hashOf('a'),
+    scopes: new Set<never>(),
+    from: null,
+    ratePerMinute: null,
+    expiresAt: null,
+  };
+  const sessions = createSessions(Buffer.alloc(32, 1));
+  const cookie = sessions.begin(token, 1_000);
+  expect(sessions.read(cookie, [token], 1_000 + sessionMs)?.token).toBe(token);
+  expect(sessions.read(cookie, [token], 1_001 + sessionMs)).toBeNull();
+  expect(sessions.read(cookie, [{ ...token, sha256: hashOf('b') }], 2_000)).toBeNull();
+  expect(sessions.read(cookie, [{ ...token, expiresAt: 1_500 }], 2_000)).toBeNull();
+  expect(createSessions(Buffer.alloc(32, 2)).read(cookie, [token], 2_000)).toBeNull();
+  const [body = '', mac = ''] = cookie.split('.');
+  const longer = JSON.parse(Buffer.from(body, 'base64url').toString()) as { end: number };
+  const forged = Buffer.from(JSON.stringify({ ...longer, end: longer.end * 2 })).toString('base64url');
+  expect(sessions.read(`${forged}.${mac}`, [token], 2_000)).toBeNull();
+  for (const odd of ['', '.', 'null.', `${body}.`, `${Buffer.from('"a"').toString('base64url')}.x`]) {
+    expect(sessions.read(odd, [token], 2_000)).toBeNull();
+  }
+  // What signs a session signs nothing else.
+  expect(sessions.readNotice(cookie, 2_000)).toBeNull();
+});
