@@ -3,6 +3,8 @@ import { startChild, type Child } from '../child.ts';
 import { compare, type Contender } from '../contender.ts';
 import { redisPart } from '../contenders.ts';
 import type { Disposables } from '../../../testkit/disposables.ts';
+import { harakaMissing } from '../../../testkit/mailservers/haraka.ts';
+import { harakaPackages, harakaQueue } from '../peers/haraka.ts';
 import { postfixQueue } from '../peers/postfix-queue.ts';
 import { ratioOfMedians } from '../statistics.ts';
 import { startStore } from '../store.ts';
@@ -23,7 +25,10 @@ export const submission: Row = {
     const always = await taking(disposables, 'always');
     const everysec = await taking(disposables, 'everysec');
     const peer = await postfixQueue(disposables, connections);
-    const figures = await compare([always.contender, everysec.contender, peer], {
+    const missingHaraka = harakaMissing(harakaPackages);
+    const second = missingHaraka === null ? await harakaQueue(disposables, connections) : null;
+    if (missingHaraka !== null) progress(`submission: without Haraka: ${missingHaraka}`);
+    const figures = await compare([always.contender, everysec.contender, peer, ...(second === null ? [] : [second])], {
       lapMs: sizes.lapMs / 2,
       repetitions: sizes.repetitions,
       warmUp: sizes.warmUp / 2,
@@ -32,13 +37,12 @@ export const submission: Row = {
       tune: false,
       progress,
     });
-    const base = figures.get(peer.name)!;
-    const against = (name: string, fsync: string, target: number | null): Finding => {
-      const ours = figures.get(name)!;
+    const against = (name: string, fsync: string, target: number | null, other = peer): Finding => {
+      const [ours, base] = [figures.get(name)!, figures.get(other.name)!];
       return finding(
         {
           what: `mail taken by SMTP, appendfsync ${fsync}, messages/s`,
-          against: "Postfix' smtpd with its queue",
+          against: other === peer ? "Postfix' smtpd with its queue" : other.name,
           measured: ratioOfMedians(ours.samples, base.samples),
           unit: '×',
         },
@@ -50,6 +54,7 @@ export const submission: Row = {
     return {
       findings: [
         against(always.contender.name, 'always', 1),
+        ...(second === null ? [] : [against(always.contender.name, 'always', null, second)]),
         against(everysec.contender.name, 'everysec', null),
         finding(
           {
