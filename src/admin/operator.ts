@@ -9,6 +9,7 @@ import { bounceNotesOf, type BounceNotes } from './bounces.ts';
 import { seenOf, type Seen } from './messages.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
+import type { Mailboxes } from '../queue/mailboxes.ts';
 import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
@@ -59,6 +60,7 @@ export interface Operator extends LetterActions, Seen {
   readonly tokenRate: TokenRate;
   /** For who reads delivery reports. */
   readonly bounceNotes: BounceNotes;
+  readonly mailboxes: Mailboxes;
   /** Everything at once, for metrics. */
   fleet(question: FleetQuestion): Promise<FleetSnapshot>;
   /** Whether Redis is there. */
@@ -159,6 +161,7 @@ export async function openOperator({
     tokenRate: open.tokenRate,
     ...seenOf(open, limits),
     bounceNotes: bounceNotesOf(open),
+    mailboxes: open.mailboxes,
     reservePercent,
     room: () => open.room(reservePercent),
 

@@ -1,13 +1,13 @@
-/** Takes one mail of a mailbox to its end: what it says, of which message, and what is written there. */
+/** Takes one report to its end: of which message it tells, and what is written there. */
 import { unreachable } from '../errors.ts';
 import type { BounceNotes, RecipientBounce } from '../admin/bounces.ts';
 import type { LedgerRow } from '../queue/ledger/ledger.ts';
 import { folded, matched, stepsOf, type Unmatched } from './match.ts';
 import type { ReportedRecipient } from './recipient.ts';
-import { readReport, type Report } from './report.ts';
+import type { Report } from './report.ts';
 
 /**
- * What became of a mail. `matched`: `written` recipients are new, none if it was read before, or if it tells of no failure and no delay.
+ * What became of a report. `matched`: `written` recipients are new, none if it was read before, or if it tells of no failure and no delay.
  * `again`: its message is just moving; it is to be read once more.
  */
 export type Recorded =
@@ -16,12 +16,11 @@ export type Recorded =
   | { readonly kind: 'again' };
 
 /** `connector`: whose mailbox it is. `now`: ms since the epoch. */
-export async function recordMail(
-  mail: Uint8Array,
+export async function recordReport(
+  report: Report,
   connector: string,
   { notes, now }: { readonly notes: BounceNotes; readonly now: number },
 ): Promise<Recorded> {
-  const report = await readReport(mail);
   const rows = await findRows(report, notes);
   const match = matched(report, rows === null ? null : rows.map(sentOf));
   switch (match.kind) {

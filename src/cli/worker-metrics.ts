@@ -2,10 +2,9 @@
 import { sleep } from '../async/timeout.ts';
 import { asError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
-import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { createMetrics, type Metrics, type MetricsOptions } from '../metrics/metrics.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Log } from '../observability/log.ts';
-import type { SubmissionState } from '../submission/submission.ts';
 import type { PostlaneWorker } from '../worker/worker.ts';
 import { openOperator } from './compose.ts';
 import { createFleetSource } from './fleet-source.ts';
@@ -29,7 +28,7 @@ const tryAgainMs = 10_000;
 export function createWorkerMetricsServer(
   config: () => Config,
   log: Log,
-  submission?: () => SubmissionState,
+  { submission, mailboxes }: Pick<MetricsOptions, 'submission' | 'mailboxes'>,
 ): WorkerMetricsServer | null {
   const { listen, global } = config().metrics;
   if (listen === null) return null;
@@ -44,7 +43,7 @@ export function createWorkerMetricsServer(
     }
     return kinds.get(connectorId) ?? null;
   };
-  const metrics = createMetrics({ version: version(), worker: { transportOf }, fleet, submission });
+  const metrics = createMetrics({ version: version(), worker: { transportOf }, fleet, submission, mailboxes });
   const stop = new AbortController();
   let server: HealthServer | null = null;
   let shown: (() => ReturnType<Metrics['show']>) | null = null;

@@ -15,6 +15,7 @@ import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { heedSignals } from './signals.ts';
 import { createWorkerHttp, type WorkerHttp } from './http-server.ts';
+import { openBounces, type RunningBounces } from './bounces.ts';
 import { openSubmission, submissionRestartKeys, type RunningSubmission } from './submission.ts';
 import { createWorkerMetricsServer, type WorkerMetricsServer } from './worker-metrics.ts';
 
@@ -41,12 +42,22 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
 
   let config = loaded.config;
   let submission: RunningSubmission | null = null;
-  const metrics = createWorkerMetricsServer(() => config, log, besides.smtp ? () => submission!.state() : undefined);
+  const metrics = createWorkerMetricsServer(() => config, log, {
+    submission: besides.smtp ? () => submission!.state() : undefined,
+    mailboxes: () => bounces.oldestReadAt(),
+  });
   const listeners = metrics === null ? [log] : [log, metrics.onEvent];
   const tell = (event: ProcessEvent): void => {
     log(event);
     metrics?.onEvent(event);
   };
+  const bounces = openBounces(config, {
+    emit(event) {
+      log(event);
+      metrics?.onEvent(event);
+    },
+    onError: (error) => log({ event: 'error', id: null, where: 'mailboxes', detail: error.message }),
+  });
   const http = besides.serve ? createWorkerHttp(() => config, tell) : null;
   if (besides.smtp) {
     submission = await openSubmission(config, (event) => {
@@ -65,6 +76,7 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
       log.setLevel(next.log.level);
       http?.apply(next);
       submission?.apply(next);
+      bounces.apply(next);
       const keys = restartKeys(before, next, besides);
       if (keys.length > 0) log({ event: 'restart-needed', keys });
       apply(next).catch((thrown: unknown) => {
@@ -84,6 +96,7 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
       config: loaded.config,
       worker,
       submission,
+      bounces,
       http,
       metrics,
       log,
@@ -99,6 +112,7 @@ interface RunningWorker {
   readonly worker: PostlaneWorker;
   readonly http: WorkerHttp | null;
   readonly submission: RunningSubmission | null;
+  readonly bounces: RunningBounces;
   readonly metrics: WorkerMetricsServer | null;
   readonly log: Log;
   /** Resolves when the process shall end. */
@@ -110,6 +124,7 @@ async function serveUntilStopped({
   config,
   worker,
   submission,
+  bounces,
   http,
   metrics,
   log,
@@ -130,6 +145,8 @@ async function serveUntilStopped({
     // With Redis away this waits until it is there; the log says so.
     await worker.start();
     serving = true;
+    // Reports are about mail that was sent before: nothing waits for them.
+    await bounces.start();
   };
   const started = start().then(() => stopped);
   try {
@@ -144,7 +161,7 @@ async function serveUntilStopped({
   await http?.close();
   // What is taken until the end is in Redis, where another worker finds it.
   const submitted = (await submission?.stop()) ?? true;
-  const drained = await worker.stop();
+  const [drained] = await Promise.all([worker.stop(), bounces.stop()]);
   await (health as HealthServer | null)?.close();
   await metrics?.close();
   return drained && submitted && !failed ? 0 : 1;

@@ -3,6 +3,7 @@ import { buildApi } from './api.ts';
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { credentialEndOf } from './credential-end.ts';
 import { buildGraph } from './graph.ts';
+import { buildIncoming } from './incoming.ts';
 import { buildOAuth } from './oauth.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
 import { buildRedis } from './redis.ts';
@@ -56,6 +57,7 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     direction: file.direction,
     addresses: [...new Set(written)],
     incoming,
+    bounces: file.bounces,
     transport,
     limits: buildLimits(file.limits, file.graph !== undefined),
     // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.
@@ -67,10 +69,6 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     },
     credentialEndsAt: credentialEndOf(transport, file.expires ?? null),
   };
-}
-
-function buildIncoming(file: NonNullable<ConnectorFile['incoming']>): IncomingSettings {
-  return { ...file, port: file.port ?? (file.protocol === 'imap' ? 993 : 995) };
 }
 
 function buildTransport(
@@ -89,7 +87,7 @@ function buildSmtp(
   incoming: IncomingSettings | null,
 ): Omit<SmtpSettings, 'replyRules'> {
   const security = file.security ?? securityFor(file.port ?? null);
-  const mailboxAuth = incoming === null ? null : { user: incoming.user, password: incoming.password };
+  const mailboxAuth = incoming?.auth ?? null;
   return {
     host: file.host,
     port: file.port ?? portFor(security),

@@ -2,7 +2,7 @@
 import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
-import type { SmtpSettings } from '../transport/smtp/settings.ts';
+import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { RedisConfig } from './redis.ts';
 import type { SubmissionSettings } from './submission.ts';
@@ -12,8 +12,11 @@ export interface IncomingSettings {
   readonly protocol: 'imap' | 'pop3';
   readonly host: string;
   readonly port: number;
-  readonly user: string;
-  readonly password: string;
+  readonly security: 'tls' | 'starttls';
+  /** The SMTP session of the connector uses it, too. */
+  readonly auth: SmtpAuth;
+  /** `ca`: PEM text of private CAs that replace the public ones; `servername`: the name to verify instead of `host`. */
+  readonly tls: { readonly ca: string | null; readonly servername: string | null };
 }
 
 /** A connector's limits, each of them set. */
@@ -45,6 +48,8 @@ interface ConnectorRetrySettings extends RetrySettings {
 /** `transport` is null for a connector that only receives. */
 export interface ConnectorConfig extends Connector {
   readonly incoming: IncomingSettings | null;
+  /** Delivery reports are read from its mailbox. */
+  readonly bounces: boolean;
   readonly transport: TransportSettings | null;
   readonly limits: Limits;
   readonly retry: ConnectorRetrySettings;

@@ -48,6 +48,7 @@ export const configRules = {
   'transport-missing': 'A connector that sends has a way to send.',
   'transport-both': 'A connector has one way to send.',
   'auth-beside-incoming': 'The SMTP server of a mailbox uses the credentials of the mailbox.',
+  'bounces-mailbox': 'Delivery reports are read from a mailbox with IMAP.',
   'insecure-auth': 'Credentials are not sent over an unencrypted session.',
   'retry-order': 'The first retry delay does not exceed the longest, nor the longest the lifetime.',
   'reply-rule': 'A reply rule has patterns that match quickly, and only keys that apply to its class.',

@@ -110,6 +110,9 @@ const pemPlaces: readonly Path[] = [
   ['graph', 'credential', 'certificate'],
   ['smtp', 'auth', 'oauth2', 'credential', 'certificate'],
   ['smtp', 'auth', 'oauth2', 'ca'],
+  ['incoming', 'tls', 'ca'],
+  ['incoming', 'oauth2', 'credential', 'certificate'],
+  ['incoming', 'oauth2', 'ca'],
 ];
 
 /** The same within `tls` of a listener. */

@@ -27,7 +27,12 @@ export function checkRules(
 ): { readonly errors: Problem[]; readonly warnings: Problem[] } {
   const connectors = readPartialConnectors(data);
   const all = [
-    ...connectors.flatMap((connector) => [...idRule(connector), ...transportRules(connector), ...authRules(connector)]),
+    ...connectors.flatMap((connector) => [
+      ...idRule(connector),
+      ...transportRules(connector),
+      ...authRules(connector),
+      ...bouncesRule(connector),
+    ]),
     ...connectors.flatMap(({ path, hasGraph }) => verifyRule(valueAt(data, [...path, 'onUncertain']), path, hasGraph)),
     ...duplicateAddresses(connectors, show, lineOf),
     ...gatewayRules(data, connectors, show),
@@ -37,10 +42,12 @@ export function checkRules(
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
     ...apiProblems(data['api']),
     ...submissionProblems(data),
-    ...connectors.flatMap(({ path }) => {
-      const at = [...path, 'smtp', 'auth'];
-      return authProblems(valueAt(data, at), at);
-    }),
+    ...connectors.flatMap(({ path }) =>
+      [['smtp', 'auth'], ['incoming']].flatMap((keys) => {
+        const at = [...path, ...keys];
+        return authProblems(valueAt(data, at), at);
+      }),
+    ),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'graph'];
       const graph = valueAt(data, at);
@@ -92,6 +99,15 @@ function verifyRule(onUncertain: unknown, path: Path, hasGraph: boolean): Proble
   if (onUncertain !== 'verify' || hasGraph) return [];
   const message = 'is verify, but an SMTP server cannot be asked what it has sent; write retry or hold';
   return problem([...path, 'onUncertain'], 'on-uncertain', message);
+}
+
+function bouncesRule({ path, unreadable }: PartialConnector): Problem[] {
+  if (unreadable === null) return [];
+  const message =
+    unreadable === 'pop3'
+      ? 'is true, but reports are not read by POP3; set incoming.protocol to imap'
+      : 'is true, but there is no mailbox to read; add incoming with protocol imap';
+  return problem([...path, 'bounces'], 'bounces-mailbox', message);
 }
 
 function authRules({ path, smtp, hasIncoming }: PartialConnector): Problem[] {

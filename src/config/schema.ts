@@ -5,6 +5,7 @@ import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { api } from './api.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
+import { incoming } from './incoming.ts';
 import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';
@@ -84,14 +85,6 @@ const smtp = z.strictObject({
     .describe('How long each phase of a session may take.'),
 });
 
-const incoming = z.strictObject({
-  protocol: z.enum(['imap', 'pop3']).describe('Protocol of the mailbox server.'),
-  host: value.host.describe('Mailbox server.'),
-  port: value.port.optional().describe('Port. Default: 993 for `imap`, 995 for `pop3`.'),
-  user: value.text.describe('User name. The connector’s SMTP session uses it too.'),
-  password: value.secret.describe('Password for both, normally a reference.'),
-});
-
 const limits = z.strictObject({
   preset: z.enum(presetNames).optional().describe('Limits of a provider; the other keys of `limits` override them.'),
   concurrency: z
@@ -153,6 +146,12 @@ const connector = z.strictObject({
   address: value.addressPattern.optional().describe('Address that the connector sends for, or `*@domain`.'),
   addresses: z.array(value.addressPattern).optional().describe('Several addresses or patterns.'),
   incoming: incoming.optional().describe('Mailbox that mail is read from.'),
+  bounces: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Reads delivery reports from the INBOX of `incoming` (IMAP), and notes what came back. Nothing in the mailbox is changed.',
+    ),
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
   limits: limits.prefault({}).describe('How much may be sent at once, per minute, per window and per day.'),

@@ -18,8 +18,8 @@ export const faultClasses = Object.keys(everyFault);
 
 export interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram';
-  /** `process`: every process has it. `worker`, `http`, `submission`: each such process its own. `fleet`: one process for all. */
-  readonly scope: 'process' | 'worker' | 'http' | 'submission' | 'fleet';
+  /** `process`: every process has it. `worker`, `http`, `submission`, `bounces`: each such process its own. `fleet`: one process for all. */
+  readonly scope: 'process' | 'worker' | 'http' | 'submission' | 'bounces' | 'fleet';
   readonly labels: readonly string[];
   readonly help: string;
   /** Upper bounds. */
@@ -148,6 +148,20 @@ export const submissionMetrics = {
   smtp_held_limit_bytes: { type: 'gauge', labels: none, help: 'Bytes of such messages that the process may hold.' },
 } as const satisfies Table;
 
+export const bouncesMetrics = {
+  bounces_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Delivery reports that were read from mailboxes, by what became of them.',
+  },
+  mailbox_readings_total: { type: 'counter', labels: ['outcome'], help: 'Readings of mailboxes.' },
+  mailbox_oldest_read_timestamp_seconds: {
+    type: 'gauge',
+    labels: none,
+    help: 'When the mailbox was last read, by any process, that is read longest ago; 0 if one never was.',
+  },
+} as const satisfies Table;
+
 export const fleetMetrics = {
   intake_messages: { type: 'gauge', labels: ['state'], help: 'Messages that wait to be routed.' },
   unsettled_messages: { type: 'gauge', labels: none, help: 'Messages that are routed and not at their end.' },
@@ -254,6 +268,7 @@ export function allMetrics(): readonly (Definition & { readonly name: string })[
     ...of('worker', workerMetrics),
     ...of('http', httpMetrics),
     ...of('submission', submissionMetrics),
+    ...of('bounces', bouncesMetrics),
     ...of('fleet', fleetMetrics),
   ];
 }

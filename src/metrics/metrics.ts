@@ -2,9 +2,11 @@
 import { Registry } from '@prometheus-io/client';
 import type { FleetSnapshot } from '../admin/fleet.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
+import type { BouncesEvent } from '../bounces/events.ts';
 import type { SubmissionEvent, SubmissionState } from '../submission/events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
+import { createBouncesMetrics } from './bounces-metrics.ts';
 import { processMetrics } from './catalogue.ts';
 import { createFleetMetrics, type CredentialEnd } from './fleet-metrics.ts';
 import { createHttpMetrics } from './http-metrics.ts';
@@ -22,6 +24,8 @@ export interface MetricsOptions {
   readonly fleet: FleetSource | null;
   /** Of a process that takes mail by SMTP. */
   readonly submission?: (() => SubmissionState) | undefined;
+  /** Of a process that reads mailboxes: when the one was read that is read longest ago, ms since the epoch; null while it reads none. */
+  readonly mailboxes?: (() => number | null) | undefined;
   readonly now?: () => number;
 }
 
@@ -41,19 +45,21 @@ interface Shown {
 }
 
 export interface Metrics {
-  /** A subscriber of the events of the worker, of submission, and of the process. */
-  readonly onEvent: (event: WorkerEvent | ProcessEvent | SubmissionEvent) => void;
+  /** A subscriber of the events of the worker, of submission, of mailboxes, and of the process. */
+  readonly onEvent: (event: WorkerEvent | ProcessEvent | SubmissionEvent | BouncesEvent) => void;
   /** The text for Prometheus. */
   show(shown: Shown): Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
-export function createMetrics({ version, worker, fleet, submission, now = Date.now }: MetricsOptions): Metrics {
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { version, worker, fleet, submission, mailboxes = () => null, now = Date.now } = options;
   const registry = new Registry();
   const showProcess = watchProcess(registry);
   const own = metersOf(processMetrics, registry);
   let countRequest: ReturnType<typeof createHttpMetrics> | null = null;
   const counted = worker === null ? null : createWorkerMetrics({ registry, ...worker });
   const submitted = submission === undefined ? null : createSubmissionMetrics(registry);
+  let bounces: ReturnType<typeof createBouncesMetrics> | null = null;
   const fleetMetrics = fleet === null ? null : createFleetMetrics(registry, fleet.connectors);
   own.build_info.set({ version, node: process.version }, 1);
   const reloaded = (): void => {
@@ -72,6 +78,9 @@ export function createMetrics({ version, worker, fleet, submission, now = Date.n
       else {
         counted?.onEvent(event as WorkerEvent);
         submitted?.onEvent(event as SubmissionEvent);
+        // Most workers read no mailbox.
+        if (mailboxes() !== null) bounces ??= createBouncesMetrics(registry);
+        bounces?.onEvent(event as BouncesEvent);
       }
     },
 
@@ -79,6 +88,9 @@ export function createMetrics({ version, worker, fleet, submission, now = Date.n
       showProcess();
       own.ready.set(ready ? 1 : 0);
       if (state !== null) counted?.show(state.health, state.load);
+      const oldestReadAt = mailboxes();
+      if (oldestReadAt !== null) bounces ??= createBouncesMetrics(registry);
+      bounces?.show(oldestReadAt);
       if (submission !== undefined) submitted?.show(submission());
       const snapshot = fleet === null ? null : await fleet.read();
       fleetMetrics?.show(snapshot, fleet?.credentials() ?? [], now());

@@ -2,11 +2,12 @@
  * Event → its line in the log: level, text and fields. The table is closed: an event that is missing does not compile, and a
  * field that is missing is not logged. `docs/operations.md` has the same table.
  */
+import type { BouncesEvent } from '../bounces/events.ts';
 import type { SubmissionEvent } from '../submission/events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { ProcessEvent } from './process-events.ts';
 
-export type LogEvent = WorkerEvent | ProcessEvent | SubmissionEvent;
+export type LogEvent = WorkerEvent | ProcessEvent | SubmissionEvent | BouncesEvent;
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 interface Line<Event> {
@@ -177,6 +178,23 @@ export const logTable: LogTable = {
   },
   'dead-letters-trimmed': { level: 'info', text: 'dead letters above the limits removed', fields: ['count'] },
   'contents-trimmed': { level: 'debug', text: 'unused contents removed', fields: ['count'] },
+  bounce: { level: 'info', text: 'delivery report read', fields: ['id', 'connector', 'recipients'] },
+  'bounce-unmatched': {
+    level: 'debug',
+    text: 'a mail that is no report on a message of ours',
+    fields: ['connector', 'why'],
+  },
+  'bounce-skipped': {
+    level: 'error',
+    text: 'a mail passed over at which reading the mailbox failed again and again',
+    fields: ['connector'],
+  },
+  'mailbox-read': { level: 'debug', text: 'mailbox read for delivery reports', fields: ['connector'] },
+  'mailbox-failed': {
+    level: 'warn',
+    text: 'mailbox cannot be read for delivery reports',
+    fields: ['connector', 'fault', 'failures', 'waitMs', 'detail'],
+  },
   token: { level: 'debug', text: 'access token requested', fields: ['connector', 'provider', 'outcome'] },
   'events-dropped': { level: 'warn', text: 'events dropped that a consumer had not read', fields: ['count'] },
   error: { level: 'error', text: 'unexpected error; the work will be repeated', fields: ['id', 'where', 'detail'] },

@@ -19,6 +19,7 @@ import { defaultMessageLimits, type MessageLimits } from '../message/message.ts'
 import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createArrivals, type Arrive } from './lanes/arrivals.ts';
 import { createCallers, type Callers } from './callers.ts';
+import { createMailboxes, type Mailboxes } from './mailboxes.ts';
 import { createIntakePace } from './lanes/intake-pace.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
@@ -75,6 +76,8 @@ export interface OpenQueues extends Callers, Seen {
   readonly deadLetters: DeadLetters;
   /** What delivery reports say of messages. */
   readonly bounces: Bounces;
+  /** Mailboxes that are read for delivery reports. */
+  readonly mailboxes: Mailboxes;
   readonly contents: ContentStore;
   readonly quota: Quota;
   /** The form of what is stored here, against that of this release. */
@@ -168,6 +171,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes)),
     intake,
     arrive: createArrivals(redis, home),
+    mailboxes: createMailboxes(redis, home),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     ...createCallers(redis, home),

@@ -1,6 +1,7 @@
 /** A report in the row of its message: who it names, what it changes, once and for good, and what a forged one does not change. */
 import { expect, test } from 'vitest';
-import { recordMail } from '../../src/bounces/record.ts';
+import { recordReport } from '../../src/bounces/record.ts';
+import { readReport } from '../../src/bounces/report.ts';
 import type { BounceNotes } from '../../src/admin/bounces.ts';
 import { openQueues } from '../../src/queue/open.ts';
 import type { OutgoingMail, Outcome } from '../../src/transport/transport.ts';
@@ -45,7 +46,7 @@ async function sent(to: readonly string[] = [anna], scripts: Parameters<typeof s
     return read.events.filter(({ type }) => type === 'message.bounced');
   };
   const record = async (mail: string, now = Date.now(), notes: BounceNotes = operator.bounceNotes) =>
-    recordMail(Buffer.from(mail), 'relay', { notes, now });
+    recordReport(await readReport(Buffer.from(mail)), 'relay', { notes, now });
   return { prefix, operator, producer, row, state, bounced, record };
 }
 
@@ -168,7 +169,10 @@ test('a report on a recipient to whom nothing was sent yet is forged, and change
   expect((await row()).id).toBe('m');
   const waiting = (await producer.status('w'))!;
   const mail = Buffer.from(about(waiting.messageId));
-  const recorded = await recordMail(mail, 'relay', { notes: operator.bounceNotes, now: Date.now() });
+  const recorded = await recordReport(await readReport(mail), 'relay', {
+    notes: operator.bounceNotes,
+    now: Date.now(),
+  });
   expect(recorded).toEqual({ kind: 'matched', id: 'w', written: 0 });
   expect(await producer.status('w')).toEqual(waiting);
 });

@@ -66,6 +66,11 @@ export const rooms: Readonly<Record<string, Room>> = {
       'graph/large.ts',
       'graph/settings.ts',
       'oauth/settings.ts',
+      // Logs in at mailboxes, too.
+      'oauth/login-tokens.ts',
+      'mask.ts',
+      'server-identity.ts',
+      'socket-fault.ts',
     ],
     floors: [['smtp', 'graph'], ['oauth'], ['*'], ['transport.ts']],
   },
@@ -86,6 +91,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       // Keys and rates of callers.
       'callers.ts',
       'submissions.ts',
+      // Who reads a mailbox, and how far it was read.
+      'mailboxes.ts',
       'lanes/survey.ts',
       'search/search.ts',
       'journal/events.ts',
@@ -119,7 +126,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     floors: [
       ['open.ts'],
       ['waiting.ts'],
-      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'search'],
+      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'mailboxes.ts', 'search'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
       ['bullmq', 'sessions', 'journal'],
@@ -202,13 +209,14 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/admin/fleet.ts',
       'src/observability/process-events.ts',
       'src/submission/events.ts',
+      'src/bounces/events.ts',
       'src/transport/transport.ts',
     ],
   },
   // Logs and metrics subscribe to events; they never call what emits them.
   observability: {
     imports: ['message'],
-    types: ['src/worker/events.ts', 'src/submission/events.ts'],
+    types: ['src/worker/events.ts', 'src/submission/events.ts', 'src/bounces/events.ts'],
     doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
   // Entries beside the command line. None of them imports another, and cli alone imports them.
@@ -219,7 +227,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   outbox: { imports: entry },
   nodemailer: { imports: entry },
   // What a report says is pure; only who reads mailboxes needs more.
-  bounces: { imports: entry, doors: ['report.ts'] },
+  bounces: { imports: entry, doors: ['bounces.ts', 'events.ts', 'report.ts'] },
   // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
   embed: {
     imports: ['config', 'worker', ...parts],

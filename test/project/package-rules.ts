@@ -20,6 +20,8 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   nodemailer: { values: ['src/message/', 'src/transport/smtp/', 'src/transport/graph/'], types: ['src/nodemailer/'] },
   // MIME of strangers, split within bounds; nothing else takes mail apart that is not ours.
   '@zone-eu/mailsplit': { values: ['src/bounces/', 'src/transport/graph/'], types: ['src/message/'] },
+  // IMAP, for the mailboxes that reports come to.
+  imapflow: { values: ['src/bounces/'] },
   // Tokens and Graph belong to the transport, each to its wing.
   '@azure/identity': { values: ['src/transport/oauth/'] },
   '@microsoft/microsoft-graph-client': { values: ['src/transport/graph/'] },

@@ -111,6 +111,10 @@ export interface HomeKeys extends ShardKeys {
   readonly operationIds: (id: string) => string;
   /** STRING which process works on it; it ends by itself. */
   readonly operationLease: (id: string) => string;
+  /** HASH how far the mailbox of a connector was read for delivery reports, and when it is due. */
+  readonly mailbox: (connectorId: string) => string;
+  /** STRING which process reads it now; it ends by itself. */
+  readonly mailboxLease: (connectorId: string) => string;
   /** STRING who resolves a held message right now; it ends by itself. */
   readonly resolving: (id: string) => string;
   /** STRING what a preview has selected; it ends by itself. */
@@ -208,6 +212,8 @@ export function keysOf(prefix: string): HomeKeys {
     operation: (id) => `${prefix}:operation:${id}`,
     operationIds: (id) => `${prefix}:operation:${id}:ids`,
     operationLease: (id) => `${prefix}:operation:${id}:lease`,
+    mailbox: (connectorId) => `${prefix}:mailbox:${connectorId}`,
+    mailboxLease: (connectorId) => `${prefix}:mailbox:${connectorId}:lease`,
     resolving: (id) => `${prefix}:resolving:${id}`,
     selection: (id) => `${prefix}:selection:${id}`,
     sessionKey: `${prefix}:session-key`,

@@ -1,11 +1,8 @@
 /** The credentials of an SMTP login: the password, or an access token that is requested, kept, and replaced once it is refused. */
-import type { OAuthSettings } from '../oauth/settings.ts';
 import type { SmtpAuth } from './settings.ts';
 import { SmtpFailure } from './failure.ts';
-import { requestToken, secretsOf } from '../oauth/entra.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
-import { googleSecrets, requestGoogleToken } from '../oauth/google.ts';
-import { createTokenSource, type TokenSource, type TokenSourceOptions } from '../oauth/token-source.ts';
+import { loginSecrets, loginTokens } from '../oauth/login-tokens.ts';
 import type { TokenListener } from '../transport.ts';
 
 export interface Login {
@@ -32,9 +29,8 @@ export function createLogins(auth: SmtpAuth | null, now: () => number, onToken?:
     return { next: () => Promise.resolve(login), refused: () => undefined, secrets: [auth.password] };
   }
   const { oauth2 } = auth;
-  const tokens = tokensOf(user, oauth2, now, (outcome) => onToken?.(oauth2.provider, outcome));
-  const ownSecrets =
-    oauth2.provider === 'microsoft' ? secretsOf(oauth2.identity.credential) : googleSecrets(oauth2.grant);
+  const tokens = loginTokens(user, oauth2, now, (outcome) => onToken?.(oauth2.provider, outcome));
+  const ownSecrets = loginSecrets(oauth2);
   let last: string | null = null;
   let wasRefused = false;
   return {
@@ -56,27 +52,4 @@ export function createLogins(auth: SmtpAuth | null, now: () => number, onToken?:
       return [...ownSecrets, ...tokens.secrets];
     },
   };
-}
-
-function tokensOf(
-  user: string,
-  oauth2: OAuthSettings,
-  now: () => number,
-  told: NonNullable<TokenSourceOptions['told']>,
-): TokenSource {
-  if (oauth2.provider === 'microsoft') {
-    const { identity, scope } = oauth2;
-    return createTokenSource({
-      request: (signal) => requestToken(identity, scope, signal),
-      timeoutMs: identity.tokenMs,
-      now,
-      told,
-    });
-  }
-  return createTokenSource({
-    request: (signal) => requestGoogleToken(oauth2, user, now(), signal),
-    timeoutMs: oauth2.tokenMs,
-    now,
-    told,
-  });
 }

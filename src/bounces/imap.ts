@@ -1,0 +1,189 @@
+/**
+ * Reads the INBOX of a mailbox by IMAP. It is opened read-only (EXAMINE), and its mails are peeked at, so that nothing is marked, moved or
+ * deleted. The size and the structure of a mail are asked first; only what may be a report is fetched, and of that its beginning.
+ */
+import { ImapFlow, type FetchMessageObject, type MessageStructureObject } from 'imapflow';
+import type { IncomingSettings } from '../config/config.ts';
+import { asError, printable } from '../errors.ts';
+import { createMask } from '../transport/mask.ts';
+import { loginSecrets, loginTokens } from '../transport/oauth/login-tokens.ts';
+import { checkServerIdentity } from '../transport/server-identity.ts';
+import { classifySocketFault } from '../transport/socket-fault.ts';
+import { maxParts, maxReadBytes } from './bounds.ts';
+import { candidateHeaders, mayBeReport } from './candidates.ts';
+import { linesOf } from './notice.ts';
+import { headerOf } from './returned.ts';
+import { MailboxFailure, type Found, type MailSource, type ReadingOptions } from './source.ts';
+
+/** In ms. A reading is repeated, so it is less patient than an attempt to send. */
+const timeoutMs = { connect: 30_000, greeting: 30_000, silence: 60_000 };
+/** UIDs of one search: its answer is one line. */
+const uidsPerSearch = 50_000;
+/** Mails whose size and structure are asked for together. */
+const mailsPerList = 100;
+/** What one answer may take, against a server that sends without end: a search has 11 octets for a UID, a mail its first ones. */
+const most = { line: 2 * 1024 * 1024, literal: 2 * 1024 * 1024, response: 8 * 1024 * 1024, tokens: 200_000 };
+
+/** Where a mailbox is, and how one logs in. */
+export type MailboxLogin = Omit<IncomingSettings, 'protocol'>;
+
+/** `now`: ms since the epoch. */
+export function createImapSource(settings: MailboxLogin, now: () => number): MailSource {
+  const { auth } = settings;
+  const tokens = 'oauth2' in auth ? loginTokens(auth.user, auth.oauth2, now) : null;
+  const own = 'oauth2' in auth ? loginSecrets(auth.oauth2) : [auth.password];
+  const mask = createMask(() => [...own, ...(tokens?.secrets ?? [])]);
+  const failed = (thrown: unknown, place: string | null): MailboxFailure => {
+    if (thrown instanceof MailboxFailure) return thrown;
+    const { fault, text } = readFailure(thrown);
+    return new MailboxFailure(fault, mask(printable(text, 300)), place);
+  };
+  return {
+    async *read(options) {
+      const { signal } = options;
+      let client: ImapFlow | null = null;
+      let place: string | null = null;
+      const close = (): void => client?.close();
+      signal.addEventListener('abort', close, { once: true });
+      try {
+        const login = tokens === null ? {} : { accessToken: await tokens.get(signal) };
+        client = clientOf(settings, login);
+        // Without a listener an error of the socket would end the process. What waits for an answer is told as well.
+        client.on('error', () => undefined);
+        if (signal.aborted) return;
+        await client.connect();
+        for await (const found of readFrom(client, options, (at) => (place = at))) yield found;
+      } catch (thrown) {
+        if (!signal.aborted) throw failed(thrown, place);
+      } finally {
+        signal.removeEventListener('abort', close);
+        await end(client);
+      }
+    },
+  };
+}
+
+function clientOf(
+  { host, port, security, tls, auth }: MailboxLogin,
+  login: { readonly accessToken?: string },
+): ImapFlow {
+  return new ImapFlow({
+    host,
+    port,
+    secure: security === 'tls',
+    ...(security === 'starttls' ? { doSTARTTLS: true } : {}),
+    auth: { user: auth.user, ...('oauth2' in auth ? login : { pass: auth.password }) },
+    tls: {
+      minVersion: 'TLSv1.2',
+      checkServerIdentity,
+      ...(tls.ca === null ? {} : { ca: tls.ca }),
+      ...(tls.servername === null ? {} : { servername: tls.servername }),
+    },
+    logger: false,
+    disableAutoIdle: true,
+    disableBinary: true,
+    connectionTimeout: timeoutMs.connect,
+    greetingTimeout: timeoutMs.greeting,
+    socketTimeout: timeoutMs.silence,
+    maxLineLength: most.line,
+    maxLiteralSize: most.literal,
+    maxResponseSize: most.response,
+    maxResponseTokens: most.tokens,
+  });
+}
+
+/** `at` is told of the mail that is asked for. */
+async function* readFrom(
+  client: ImapFlow,
+  { after, since, oneByOne, skip, signal }: ReadingOptions,
+  at: (place: string | null) => void,
+): AsyncGenerator<Found, void> {
+  const { uidNext, uidValidity } = await client.mailboxOpen('INBOX', { readOnly: true });
+  const placeOf = (uid: number): string => `${uidValidity}.${uid}`;
+  const [validity, uid] = after?.split('.') ?? [];
+  // Another UIDVALIDITY: the UIDs of before are worth nothing (RFC 9051 section 2.3.1.1). What is read again is written once.
+  let from = validity === String(uidValidity) ? Number(uid) + 1 : 1;
+  while (from < uidNext && !signal.aborted) {
+    const to = Math.min(from + uidsPerSearch, uidNext) - 1;
+    const uids = await client.search({ uid: `${from}:${to}`, since }, { uid: true });
+    if (!Array.isArray(uids)) throw new MailboxFailure('protocol', 'the server did not answer to a search');
+    const asked = uids.filter((each) => each >= from && each <= to).toSorted((a, b) => a - b);
+    const perList = oneByOne ? 1 : mailsPerList;
+    for (let i = 0; i < asked.length; i += perList) {
+      const some = asked.slice(i, i + perList);
+      if (signal.aborted) return;
+      at(placeOf(some[0]!));
+      if (placeOf(some[0]!) !== skip) yield* readSome(client, some, placeOf, at);
+      at(null);
+      yield { kind: 'passed', place: placeOf(some.at(-1)!) };
+    }
+    from = to + 1;
+    yield { kind: 'passed', place: placeOf(to) };
+  }
+}
+
+async function* readSome(
+  client: ImapFlow,
+  uids: readonly number[],
+  placeOf: (uid: number) => string,
+  at: (place: string | null) => void,
+): AsyncGenerator<Found, void> {
+  const candidates: number[] = [];
+  const asked = new Set(uids);
+  const query = { uid: true, size: true, bodyStructure: true, headers: [...candidateHeaders] };
+  for await (const mail of client.fetch(uids.join(','), query, { uid: true })) {
+    if (asked.has(mail.uid) && isCandidate(mail)) candidates.push(mail.uid);
+  }
+  for (const uid of candidates.toSorted((a, b) => a - b)) {
+    at(placeOf(uid));
+    const source = { start: 0, maxLength: maxReadBytes };
+    const mail = await client.fetchOne(String(uid), { source }, { uid: true });
+    // Deleted meanwhile: there is nothing to be read.
+    if (mail === false || mail.source === undefined) continue;
+    yield { kind: 'mail', place: placeOf(uid), bytes: mail.source.subarray(0, maxReadBytes) };
+  }
+}
+
+function isCandidate({ headers, bodyStructure, size }: FetchMessageObject): boolean {
+  if (size === 0) return false;
+  return mayBeReport(headerOf(linesOf(headers?.toString('latin1') ?? '')), typesOf(bodyStructure));
+}
+
+/** Not within returned mails: the reader of reports does not look there either. */
+function typesOf(structure: MessageStructureObject | undefined): string[] {
+  const types: string[] = [];
+  const open = structure === undefined ? [] : [structure];
+  for (let part = open.pop(); part !== undefined && types.length < maxParts; part = open.pop()) {
+    types.push(part.type);
+    if (part.type !== 'message/rfc822') open.push(...(part.childNodes ?? []));
+  }
+  return types;
+}
+
+/** A server that does not say goodbye is left. */
+async function end(client: ImapFlow | null): Promise<void> {
+  if (client === null) return;
+  try {
+    if (client.usable) await client.logout();
+  } catch {
+    // Nothing is lost: the place is in Redis.
+  } finally {
+    client.close();
+  }
+}
+
+function readFailure(thrown: unknown): Pick<MailboxFailure, 'fault'> & { readonly text: string } {
+  const error = asError(thrown) as Error & {
+    readonly code?: unknown;
+    readonly authenticationFailed?: boolean;
+    readonly responseText?: string;
+    readonly fault?: MailboxFailure['fault'];
+  };
+  const code = typeof error.code === 'string' ? error.code : null;
+  const text = [error.message, error.responseText].filter(Boolean).join(': ');
+  if (error.name === 'TokenFailure' && error.fault !== undefined) return { fault: error.fault, text };
+  if (error.authenticationFailed === true) return { fault: 'auth', text };
+  const isOfProtocol =
+    code !== null && /^(?:TooMany|.*TooLarge$|Parser|MAX_IMAP|Invalid|STARTTLS_|Response)/.test(code);
+  return { fault: isOfProtocol ? 'protocol' : classifySocketFault(code), text };
+}
