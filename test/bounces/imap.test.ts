@@ -295,6 +295,28 @@ describe.skipIf(missing !== null)('a mailbox at Dovecot', () => {
     expect(await bounced()).toEqual(['m']);
   });
 
+  test('a process that is killed between reading and writing loses no report', async () => {
+    const { append } = await inbox();
+    const { send, bounced, round, toolsOf, operator } = await message();
+    await append(reportOn(await send('m')));
+    const reached = Promise.withResolvers<void>();
+    const killed = toolsOf({
+      notes: {
+        ...operator.bounceNotes,
+        write() {
+          reached.resolve();
+          return new Promise(() => undefined);
+        },
+      },
+      timing: { ...defaultMailboxTiming, leaseMs: 300 },
+    });
+    void round(undefined, killed, 'dead');
+    await reached.promise;
+    expect(await bounced()).toEqual([]);
+    await until(async () => (await round(undefined, toolsOf(), 'next')).waitMs === 0, { what: 'the lease to end' });
+    expect(await bounced()).toEqual(['m']);
+  });
+
   test('two processes: one reads, the other is told to wait; and if both read after all, each report is written once', async () => {
     const { append } = await inbox();
     const { send, bounced, round, toolsOf, operator, told } = await message();
