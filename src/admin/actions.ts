@@ -10,8 +10,9 @@ import { beginBulk, type BulkAnswer, type BulkAsk, type BulkTools } from './bulk
 import type { LetterActions, Replayed } from './letter-actions.ts';
 import type { OperationState } from './operations.ts';
 import { createRoutes } from './routes.ts';
+import { createWebhookActions, type WebhookActions } from './webhook-actions.ts';
 
-export interface Actions {
+export interface Actions extends WebhookActions {
   /** Holds a connector's lane. `forMs`: null is until it is resumed. → the pause that stood before, and the new one. */
   pause(
     connector: string,
@@ -68,6 +69,8 @@ export function createActions(tools: ActionTools, actor: Actor, config: AdminCon
   const doneIf = (done: boolean) => ({ result: done ? 'done' : 'refused' });
 
   return {
+    ...createWebhookActions(open.deliveries, recorded),
+
     pause: (connector, { reason, forMs }) =>
       recorded(
         { action: 'pause', target: connector, reason },

@@ -30,6 +30,10 @@ export const auditActions = [
   'erase',
   'suppress',
   'unsuppress',
+  'webhook-test',
+  'webhook-retry',
+  'webhook-enable',
+  'webhook-drop',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 

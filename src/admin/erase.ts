@@ -1,6 +1,6 @@
 /**
- * Erases messages by their ids: what is personal in the row, the dead letter, kept contents, the search index and events that wait to be
- * read. A message that has not ended is left alone: to erase its content would be to lose it without a word.
+ * Erases messages by their ids: what is personal in the row, the dead letter, kept contents, the search index, events that wait to be
+ * read, and deliveries to webhooks. A message that has not ended is left alone: to erase its content would be to lose it without a word.
  */
 import type { MessageLimits } from '../message/message.ts';
 import { jobIdOf } from '../queue/jobs.ts';
@@ -30,7 +30,10 @@ export async function eraseMessages(
     results.push(result);
     if (result.kind === 'erased') erased.push(id);
   }
-  if (erased.length > 0) await open.erase.events(new Set(erased));
+  if (erased.length === 0) return results;
+  // First the events: what is read of them meanwhile is in a queue then, and found there.
+  await open.erase.events(new Set(erased));
+  await open.deliveries.erase(new Set(erased));
   return results;
 }
 

@@ -8,6 +8,7 @@ import { readFleet, type FleetQuestion, type FleetSnapshot } from './fleet.ts';
 import { bounceNotesOf, type BounceNotes } from './bounces.ts';
 import { seenOf, type Seen } from './messages.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
+import type { Deliveries } from '../queue/deliveries/deliveries.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Mailboxes } from '../queue/mailboxes.ts';
 import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
@@ -73,6 +74,8 @@ export interface Operator extends LetterActions, Seen {
   /** What this actor changes, each step with its entry in the audit. `config` is that in force. */
   as(actor: Actor, config: AdminConfig): Actions;
   readonly audit: Pick<Audit, 'list'>;
+  /** How it stands with webhooks. */
+  readonly webhooks: Pick<Deliveries, 'known' | 'view' | 'deadLetters'>;
   /** The whole installation on one page, with the counters since a time. */
   stats(config: AdminConfig, since: number): Promise<Stats>;
   /** Connectors, sorted by trouble or otherwise. */
@@ -178,6 +181,7 @@ export async function openOperator({
         config,
       ),
     audit,
+    webhooks: open.deliveries,
     async stats(config, since) {
       const now = Date.now();
       const senders = config.connectors.filter(({ direction }) => sends(direction));

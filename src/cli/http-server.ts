@@ -1,4 +1,4 @@
-/** The HTTP server of a process: `serve`, or a worker with `--serve`. It has a producer and an operator of its own. */
+/** The HTTP server of a process, and its webhooks: `serve`, or a worker with `--serve`. It has a producer and an operator of its own. */
 import { settlesWithin, sleep } from '../async/timeout.ts';
 import type { Config } from '../config/config.ts';
 import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
@@ -6,6 +6,7 @@ import { PostlaneError } from '../errors.ts';
 import { startHttp, type HttpOptions, type HttpServer } from '../http/http.ts';
 import type { HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
+import { startWebhooks } from '../webhooks/webhooks.ts';
 import { openOperator, openProducer } from './compose.ts';
 import { shareOperator, type SharedOperator } from './shared-operator.ts';
 
@@ -63,11 +64,13 @@ export async function serveHttp({ config, operator, health, tell }: ServeOptions
     const server = await startHttp({ tools, health, tell });
     tell({ event: 'serving', host: config().api.listen.host, port: server.port });
     const operating = operate(operator, config, tell, ended.signal);
+    const webhooks = startWebhooks({ redis: config().redis, endpoints: config().webhooks, tell });
     return {
       ...server,
       apply(next) {
         state = { appliedAt: Date.now(), rejectedAt: null, mistakes: 0 };
         server.apply(next);
+        webhooks.apply(next.webhooks);
       },
       rejected(mistakes) {
         state = { ...state, rejectedAt: Date.now(), mistakes };
@@ -75,7 +78,7 @@ export async function serveHttp({ config, operator, health, tell }: ServeOptions
       async close() {
         ended.abort();
         await server.close();
-        await settlesWithin(operating, stopMs);
+        await Promise.all([settlesWithin(operating, stopMs), webhooks.close()]);
         await producer.close();
         tell({ event: 'served' });
       },

@@ -12,6 +12,7 @@ import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
 import { buildSubmission } from './submission.ts';
 import { portFor, securityFor } from './partial-connector.ts';
+import { buildWebhooks } from './webhooks.ts';
 import { sends } from '../routing/connector.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 
@@ -44,6 +45,7 @@ export function buildConfig(file: ConfigFile): Config {
     api: buildApi(file.api),
     submission: buildSubmission(file.submission),
     ui: file.ui,
+    webhooks: buildWebhooks(file.webhooks),
     log: file.log,
   };
 }

@@ -7,6 +7,7 @@ import type { ApiSettings } from './api.ts';
 import type { RedisConfig } from './redis.ts';
 import type { SubmissionSettings } from './submission.ts';
 import type { UiSettings } from './ui.ts';
+import type { WebhookEndpoint } from './webhooks.ts';
 
 export interface IncomingSettings {
   readonly protocol: 'imap' | 'pop3';
@@ -112,5 +113,6 @@ export interface Config {
   readonly api: ApiSettings;
   readonly submission: SubmissionSettings;
   readonly ui: UiSettings;
+  readonly webhooks: readonly WebhookEndpoint[];
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
 }

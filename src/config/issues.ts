@@ -63,10 +63,16 @@ export const configRules = {
   'duplicate-user': 'A user has a name of its own.',
   'duplicate-listener': 'A listener has an address of its own.',
   'byte-budget': '`submission.maxBytesInFlight` has room for a message of the greatest size.',
+  'webhook-url': 'A webhook goes to an HTTP URL without a user or password.',
+  'webhook-secret': 'The secret of a webhook is of the form of Standard Webhooks.',
+  'webhook-secrets': 'A webhook has `secret` or `secrets`.',
+  'event-type': 'The type of an event is one that there is.',
+  'duplicate-webhook': 'A webhook has an id of its own.',
   'on-uncertain': 'Only messages sent through Graph can be verified.',
   'too-many-mistakes': 'At most 1,000 mistakes are listed.',
   'transport-unused': 'Warning: a connector that only receives has a way to send.',
   'never-chosen': 'Warning: every connector that sends can be chosen for some address.',
+  'webhook-plain': 'Warning: a webhook is encrypted on its way.',
   'security-port': 'Warning: `security` is what servers use at this port.',
 } as const;
 

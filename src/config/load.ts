@@ -11,6 +11,7 @@ import { redisPemPlaces } from './redis.ts';
 import { checkRules } from './rules.ts';
 import { showUnless, validate, valueAt } from './validate.ts';
 import { redisUrl } from './values.ts';
+import { webhookPemPlaces } from './webhooks.ts';
 
 export interface LoadOptions {
   /** The value of `--config`. Default: POSTLANE_CONFIG, otherwise `postlane.yaml`. */
@@ -133,7 +134,8 @@ async function readCertificates(
       listenerPemPlaces.map((key): Path => ['submission', 'listeners', at, 'tls', key]),
     ),
   ];
-  for (const path of [...redisPemPlaces, ...apiPemPlaces, ...places]) {
+  const hooks = webhookPemPlaces(data['webhooks']);
+  for (const path of [...redisPemPlaces, ...apiPemPlaces, ...hooks, ...places]) {
     const written = valueAt(data, path);
     if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt|key)$/.test(written)) continue;
     const file = resolve(directory, written);

@@ -15,6 +15,7 @@ import { nearest } from './suggest.ts';
 import { parseDurationMs } from './units.ts';
 import { type Show, valueAt } from './validate.ts';
 import { mailbox } from './values.ts';
+import { webhookProblems } from './webhooks.ts';
 
 /** The value of `systemDefaultGateway` that means none. */
 export const disabledGateway = 'disabled';
@@ -48,6 +49,11 @@ export function checkRules(
         return authProblems(valueAt(data, at), at);
       }),
     ),
+    ...webhookProblems(data['webhooks']),
+    ...connectors.flatMap(({ path }) => {
+      const at = [...path, 'smtp', 'auth'];
+      return authProblems(valueAt(data, at), at);
+    }),
     ...connectors.flatMap(({ path }) => {
       const at = [...path, 'graph'];
       const graph = valueAt(data, at);
@@ -66,7 +72,12 @@ export function checkRules(
 }
 
 /** The configuration works with these, but probably not as intended. */
-const warningRules: ReadonlySet<ConfigRule> = new Set(['transport-unused', 'never-chosen', 'security-port']);
+const warningRules: ReadonlySet<ConfigRule> = new Set([
+  'transport-unused',
+  'never-chosen',
+  'security-port',
+  'webhook-plain',
+]);
 
 function problem(path: Path, rule: ConfigRule, message: string, on: Problem['on'] = 'value'): Problem[] {
   return [{ path, rule, message, on }];

@@ -14,6 +14,7 @@ import { events, index } from './seen.ts';
 import { submission } from './submission.ts';
 import { ui } from './ui.ts';
 import * as value from './values.ts';
+import { webhooks } from './webhooks.ts';
 
 /** The id is part of a queue's name (`lane-<id>`), in which BullMQ allows no colon. */
 export const connectorIdPattern = '^[a-z0-9][a-z0-9_-]{0,63}$';
@@ -266,6 +267,7 @@ export const configSchema = z.strictObject({
   api,
   submission,
   ui,
+  webhooks,
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),

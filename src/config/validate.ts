@@ -19,6 +19,8 @@ export type Show = (path: Path, value: unknown) => string | null;
 const scalarKinds: ReadonlySet<string> = new Set(['string', 'number', 'int', 'boolean']);
 const secretKeys: ReadonlySet<string> = new Set([
   'password',
+  'secret',
+  'secrets',
   'clientSecret',
   'certificate',
   'certificatePassword',

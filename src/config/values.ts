@@ -8,10 +8,10 @@ import type { ConfigRule } from './issues.ts';
 import { parsePasswordHash } from './password-hash.ts';
 import { parseBytesPerWindow, parseDurationMs, parsePercent, parseSizeBytes } from './units.ts';
 
-type Reading<T> = { readonly value: T } | { readonly must: string };
+export type Reading<T> = { readonly value: T } | { readonly must: string };
 
 /** Text that `read` converts, or refuses with a sentence that begins with "must" or "has". */
-function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>, wrongType?: string) {
+export function textAs<T>(rule: ConfigRule, read: (text: string) => Reading<T>, wrongType?: string) {
   // Editors and the docs show the title as the type.
   return z
     .string(wrongType)

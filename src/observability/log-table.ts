@@ -43,6 +43,20 @@ export const logTable: LogTable = {
   'request-failed': { level: 'error', text: 'request failed within the server', fields: ['route', 'detail'] },
   served: { level: 'info', text: 'no longer serving', fields: [] },
 
+  'webhook-failed': { level: 'warn', text: 'a webhook fails; retrying', fields: ['webhook', 'reason'] },
+  'webhook-recovered': { level: 'info', text: 'a webhook works again', fields: ['webhook', 'failures'] },
+  'webhook-dead': {
+    level: 'warn',
+    text: 'an event could not be delivered: kept as a dead letter of its webhook',
+    fields: ['webhook', 'eventId', 'reason'],
+  },
+  'webhook-off': {
+    level: 'error',
+    text: 'a webhook is switched off: `postlane webhooks enable` switches it on again',
+    fields: ['webhook', 'reason'],
+  },
+  'webhook-error': { level: 'warn', text: 'webhook could not go on; trying again', fields: ['webhook', 'detail'] },
+
   'smtp-listening': { level: 'info', text: 'taking mail by SMTP', fields: ['host', 'port', 'security'] },
   submitted: {
     level: 'info',

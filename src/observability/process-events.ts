@@ -34,6 +34,15 @@ export type ProcessEvent =
   | { readonly event: 'request-failed'; readonly route: string; readonly detail: string }
   /** An operation over dead letters could not go on; it is tried again. */
   | { readonly event: 'operation-failed'; readonly detail: string }
+  /** The first failure of a webhook after a success. */
+  | { readonly event: 'webhook-failed'; readonly webhook: string; readonly reason: string }
+  /** The first success after failures. */
+  | { readonly event: 'webhook-recovered'; readonly webhook: string; readonly failures: number }
+  | { readonly event: 'webhook-dead'; readonly webhook: string; readonly eventId: string; readonly reason: string }
+  /** Nothing is sent to it until an operator enables it. */
+  | { readonly event: 'webhook-off'; readonly webhook: string; readonly reason: string }
+  /** Something within this process or Redis; it is tried again. */
+  | { readonly event: 'webhook-error'; readonly webhook: string; readonly detail: string }
   | ({ readonly event: 'config-warning' } & ConfigMistake)
   | { readonly event: 'config-rejected'; readonly mistakes: readonly ConfigMistake[] }
   | { readonly event: 'config-unchanged' }

@@ -20,6 +20,7 @@ import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createArrivals, type Arrive } from './lanes/arrivals.ts';
 import { createCallers, type Callers } from './callers.ts';
 import { createMailboxes, type Mailboxes } from './mailboxes.ts';
+import { createDeliveries, type Deliveries } from './deliveries/deliveries.ts';
 import { createIntakePace } from './lanes/intake-pace.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
@@ -80,6 +81,8 @@ export interface OpenQueues extends Callers, Seen {
   readonly mailboxes: Mailboxes;
   readonly contents: ContentStore;
   readonly quota: Quota;
+  /** What is to be delivered to webhooks. */
+  readonly deliveries: Deliveries;
   /** The form of what is stored here, against that of this release. */
   readonly form: { readonly read: () => Promise<FormAnswer>; readonly note: () => Promise<number> };
   /** How much room there is for new messages. */
@@ -174,6 +177,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     mailboxes: createMailboxes(redis, home),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
+    deliveries: createDeliveries(redis, home, shared[0]!),
     ...createCallers(redis, home),
     form: { read: () => readForm(redis, home), note: () => noteForm(redis, home) },
     room: (reservePercent = defaultReservePercent) => readRoom(redis, shards, reservePercent),

@@ -96,6 +96,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'lanes/survey.ts',
       'search/search.ts',
       'journal/events.ts',
+      // What is sent to webhooks, and how it stands with them.
+      'deliveries/deliveries.ts',
       'journal/stats.ts',
       'journal/index-entries.ts',
       'ledger/ledger.ts',
@@ -127,6 +129,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       ['open.ts'],
       ['waiting.ts'],
       ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'mailboxes.ts', 'search'],
+      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'search', 'deliveries'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
       ['bullmq', 'sessions', 'journal'],
@@ -169,6 +172,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'networks.ts',
       'password-hash.ts',
       'submission.ts',
+      'webhooks.ts',
     ],
   },
   // What an operator does stands above the queue. The doctor reads and repairs, and does not know what calls it.

@@ -97,6 +97,12 @@ const otherEventTypes = [
 ] as const;
 export type OtherEventType = (typeof otherEventTypes)[number];
 
+/** Every type but `gap`. */
+export const eventTypes: readonly string[] = [
+  ...messageEventKinds.map((kind) => `message.${kind}`),
+  ...otherEventTypes,
+];
+
 /** null for what this release does not know. */
 export function readEvent(fields: readonly string[], { cursor, eventId }: EventPlace): StoredEvent | null {
   const found = new Map<string, string>();

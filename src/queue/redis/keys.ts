@@ -8,13 +8,19 @@ export const jobName = 'message';
 export const defaultPrefix = '{postlane}';
 
 const lanePrefix = 'lane-';
+const hookPrefix = 'hook-';
 
 export function laneName(connectorId: string): string {
   return `${lanePrefix}${connectorId}`;
 }
 
+/** The queue of what is to be delivered to a webhook. */
+export function hookName(webhook: string): string {
+  return `${hookPrefix}${webhook}`;
+}
+
 /**
- * Keys of one shard beside the BullMQ queues. None can be taken for a queue's: queues are called `outbound` and `lane-…` only.
+ * Keys of one shard beside the BullMQ queues. None can be taken for a queue's: queues are called `outbound`, `lane-…` and `hook-…` only.
  * Everything that belongs to a connector is in the connector's shard.
  */
 export interface ShardKeys {
@@ -117,6 +123,16 @@ export interface HomeKeys extends ShardKeys {
   readonly mailboxLease: (connectorId: string) => string;
   /** STRING who resolves a held message right now; it ends by itself. */
   readonly resolving: (id: string) => string;
+  /** SET of the webhooks of which something is kept. */
+  readonly webhooks: string;
+  /** HASH how it stands with a webhook: counts, failures, whether it is switched off. */
+  readonly webhook: (id: string) => string;
+  /** ZSET event id → its time, of what is to be delivered. */
+  readonly webhookOpen: (id: string) => string;
+  /** ZSET message, sequence and event id by name, of what a later event of the same message waits for. */
+  readonly webhookOrder: (id: string) => string;
+  /** STRING which process reads events for it; it ends by itself. */
+  readonly webhookLease: (id: string) => string;
   /** STRING what a preview has selected; it ends by itself. */
   readonly selection: (id: string) => string;
   /** STRING with which sessions of the dashboard are signed; deleting it ends them all. */
@@ -214,6 +230,11 @@ export function keysOf(prefix: string): HomeKeys {
     operationLease: (id) => `${prefix}:operation:${id}:lease`,
     mailbox: (connectorId) => `${prefix}:mailbox:${connectorId}`,
     mailboxLease: (connectorId) => `${prefix}:mailbox:${connectorId}:lease`,
+    webhooks: `${prefix}:webhooks`,
+    webhook: (id) => `${prefix}:webhook:${id}`,
+    webhookOpen: (id) => `${prefix}:webhook:${id}:open`,
+    webhookOrder: (id) => `${prefix}:webhook:${id}:order`,
+    webhookLease: (id) => `${prefix}:webhook:${id}:lease`,
     resolving: (id) => `${prefix}:resolving:${id}`,
     selection: (id) => `${prefix}:selection:${id}`,
     sessionKey: `${prefix}:session-key`,
