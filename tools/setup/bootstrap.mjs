@@ -2,7 +2,7 @@
  * Makes a fresh clone run with one command. It runs on the installed Node (20 or later) without dependencies, installs what
  * the command needs, and then hands over to the pinned Node.
  *
- * node tools/setup/bootstrap.mjs quickstart|test|check|compat|replies|bounces|attribution|soak|bench|fake-graph|cli [ARG…]
+ * node tools/setup/bootstrap.mjs quickstart|test|check|compat|replies|bounces|screenshots|attribution|soak|bench|fake-graph|cli [ARG…]
  */
 import { spawn } from 'node:child_process';
 import { delimiter, join, resolve } from 'node:path';
@@ -19,6 +19,7 @@ const commands = {
   compat: { program: 'tools/compat.ts', redis: false, development: true },
   replies: { program: 'tools/replies.ts', redis: false, development: true },
   bounces: { program: 'tools/bounces.ts', redis: false, development: true },
+  screenshots: { program: 'tools/screenshots.ts', redis: true, development: true },
   attribution: { program: 'tools/attribution/main.ts', redis: true, development: true },
   soak: { program: 'tools/soak/main.ts', redis: true, development: true },
   bench: { program: 'tools/bench/main.ts', redis: true, postfix: true, development: true },

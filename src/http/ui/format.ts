@@ -112,6 +112,12 @@ export function clock(
   return `${when.date}${year}, ${time}`;
 }
 
+/** The same within a sentence: "at 10:43", "tomorrow 08:11", "on 30 Nov, 18:00". */
+export function atClock(at: number, now: number, zone: Zone): string {
+  const text = clock(at, now, zone);
+  return text.startsWith('tomorrow') ? text : `${/^\d\d:/.test(text) ? 'at' : 'on'} ${text}`;
+}
+
 /** The absolute time that stands behind each time: 27 Nov 2026, 09:54:10 UTC+01:00. */
 export function absolute(at: number, zone: Zone): string {
   const { date, year, hours, minutes, seconds } = fields(at, zone);

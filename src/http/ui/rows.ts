@@ -3,7 +3,7 @@ import { html } from 'hono/html';
 import type { ConnectorRow } from '../../admin/connector-row.ts';
 import type { WaitReason } from '../../queue/lanes/wait-reasons.ts';
 import { lane } from './drawings.ts';
-import { clock, number, relative, span } from './format.ts';
+import { atClock, number, relative, span } from './format.ts';
 import { hrefOfConnector } from './hrefs.ts';
 import { gateOf, markOf } from './marks.ts';
 import {
@@ -166,5 +166,5 @@ export function whyOf(row: ConnectorRow, view: Viewpoint): Content {
 }
 
 export function deadlineText(at: number, { now, zone }: Viewpoint): string {
-  return `${relative(at, now)}, at ${clock(at, now, zone)}`;
+  return `${relative(at, now)}, ${atClock(at, now, zone)}`;
 }

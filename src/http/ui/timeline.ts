@@ -137,7 +137,9 @@ function attemptEntry(
 }
 
 function replyBox(group: readonly TriedRecipient[], view: Viewpoint): Html {
-  const [{ outcome, reply: text, code }] = group as [TriedRecipient];
+  const [{ outcome, reply: text, code, enhancedCode }] = group as [TriedRecipient];
+  // A text may begin with its codes, or come without them.
+  const codes = [code, enhancedCode].filter((each) => each !== null && !(text ?? '').includes(each)).join(' ');
   const look = outcomeMarks[outcome];
   const named = group
     .slice(0, mostNamed)
@@ -145,7 +147,9 @@ function replyBox(group: readonly TriedRecipient[], view: Viewpoint): Html {
   const more = group.length > mostNamed ? ` and ${group.length - mostNamed} more` : '';
   return html`<div class="reply ${look.family}">
     <p class="to">${named}${more}</p>
-    ${mark(look)}<samp>${text === null ? (code ?? 'no reply') : reply(text, view)}</samp>
+    ${mark(look)}<samp
+      >${text === null ? codes || 'no reply' : html`${codes === '' ? '' : `${codes} `}${reply(text, view)}`}</samp
+    >
   </div>`;
 }
 

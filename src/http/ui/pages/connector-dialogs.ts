@@ -1,20 +1,18 @@
 /** What may be done with a connector: the buttons, and the question that each of them asks. */
 import { html } from 'hono/html';
 import type { ConnectorRow } from '../../../admin/connector-row.ts';
-import { clock, counted } from '../format.ts';
+import { atClock, counted } from '../format.ts';
 import { hrefOfConnector } from '../hrefs.ts';
 import { dialog, dialogLink, field, nothing, outside, reasonField, type Content, type Html } from '../parts.ts';
 import type { Visit } from '../visit.ts';
 
-export function buttons({ id, pause, faults, suspect }: ConnectorRow, { can }: Visit): Content {
+export function buttons({ pause, faults, suspect }: ConnectorRow, { can }: Visit): Content {
   const held = faults.length > 0 || suspect !== null;
   return [
-    pause === null
-      ? dialogLink('d-pause', 'Pause…', '', `Pause ${id}`)
-      : dialogLink('d-resume', 'Resume…', 'primary', `Resume ${id}`),
-    pause === null && held ? dialogLink('d-resume', 'Send again now…', '', `Let ${id} send again now`) : nothing,
-    dialogLink('d-try', 'Test login…', '', `Test the login of ${id}`),
-    can('messages:send') ? dialogLink('d-test', 'Test message…', '', `Send a test message through ${id}`) : nothing,
+    pause === null ? dialogLink('d-pause', 'Pause…', '') : dialogLink('d-resume', 'Resume…', 'primary'),
+    pause === null && held ? dialogLink('d-resume', 'Send again now…', '') : nothing,
+    dialogLink('d-try', 'Test login…', ''),
+    can('messages:send') ? dialogLink('d-test', 'Test message…', '') : nothing,
   ];
 }
 
@@ -22,7 +20,7 @@ export function dialogs(row: ConnectorRow, visit: Visit): Content {
   const { id, waiting, nextDeadlineAt: first, pause, server } = row;
   const { csrf, now, zone, can } = visit;
   const to = hrefOfConnector(id);
-  const expiry = first === null ? '' : ` They expire as usual; the first one at ${clock(first, now, zone)}.`;
+  const expiry = first === null ? '' : ` They expire as usual; the first one ${atClock(first, now, zone)}.`;
   const choice = (value: string, words: string, isChosen = false): Html =>
     html`<label class="opt"
       ><input type="radio" name="for" value="${value}" ${isChosen ? html`checked` : nothing} /> ${words}</label
@@ -42,7 +40,7 @@ export function dialogs(row: ConnectorRow, visit: Visit): Content {
         <fieldset class="f">
           <legend>Resume by itself</legend>
           ${choice('30m', 'after 30 minutes')}
-          ${choice('2h', `after 2 hours, at ${clock(now + 7_200_000, now, zone)}`, true)} ${choice('1d', 'after a day')}
+          ${choice('2h', `after 2 hours, ${atClock(now + 7_200_000, now, zone)}`, true)} ${choice('1d', 'after a day')}
           ${choice('', 'never; an operator resumes it')}
         </fieldset>`,
     }),

@@ -187,10 +187,8 @@ function previewButtons(asked: Asked, what: string, { csrf }: Visit, isSmall = f
   return html`<form class="acts" method="post" action="/ui/dead-letters/preview">
     <input type="hidden" name="csrf" value="${csrf}" />
     ${Object.entries(asked).map(([name, value]) => (value === null ? nothing : html`<input type="hidden" name="${name}" value="${value}" />`))}
-    <button class="btn ${size}" name="action" value="replay" aria-label="Preview the replay of ${what}">Replay…</button
-    ><button class="btn danger ${size}" name="action" value="drop" aria-label="Preview the drop of ${what}">
-      Drop…
-    </button>
+    <button class="btn ${size}" name="action" value="replay" aria-label="Replay… ${what}">Replay…</button
+    ><button class="btn danger ${size}" name="action" value="drop" aria-label="Drop… ${what}">Drop…</button>
   </form>`;
 }
 

@@ -5,7 +5,7 @@ import type { ActionAnswer } from '../../../admin/message-actions.ts';
 import { unreachable } from '../../../errors.ts';
 import type { MessageStatus } from '../../../producer/producer.ts';
 import { mayUse, senderOf } from '../../api/access.ts';
-import { clock, number, relative, size, span } from '../format.ts';
+import { atClock, number, relative, size, span } from '../format.ts';
 import { recipientLedger } from '../ledger.ts';
 import { messageMarks } from '../marks.ts';
 import {
@@ -104,11 +104,11 @@ function verdict({ state, recipients, retryAt, deadline, reason, connector }: Me
     case 'deferred':
       return html`<b
           >It is tried
-          again${retryAt === null ? '' : retryAt <= now ? ' now' : ` in ${span(retryAt - now)}, at ${clock(retryAt, now, zone)}`}.</b
+          again${retryAt === null ? '' : retryAt <= now ? ' now' : ` in ${span(retryAt - now)}, ${atClock(retryAt, now, zone)}`}.</b
         >${ends}`;
     case 'scheduled':
       return html`<b
-        >It is sent${retryAt === null ? ' later' : ` ${relative(retryAt, now)}, at ${clock(retryAt, now, zone)}`}.</b
+        >It is sent${retryAt === null ? ' later' : ` ${relative(retryAt, now)}, ${atClock(retryAt, now, zone)}`}.</b
       >`;
     case 'sending':
       return html`<b>It is being sent now</b>${connector === null ? '' : ` through ${connector}`}.`;

@@ -4,7 +4,7 @@ import type { MessageSummary } from '../../../admin/messages.ts';
 import { PostlaneError } from '../../../errors.ts';
 import { ledgerStates } from '../../../queue/ledger/ledger.ts';
 import { mayUse } from '../../api/access.ts';
-import { clock, counted, number, visible } from '../format.ts';
+import { atClock, clock, counted, number, visible } from '../format.ts';
 import { hrefOfMessage, shortId } from '../hrefs.ts';
 import { messageMarks } from '../marks.ts';
 import {
@@ -212,6 +212,6 @@ function lastReply({ recipients, reason, retryAt, state }: MessageSummary, visit
   const worst = recipients.find(({ outcome }) => outcome !== 'accepted' && outcome !== 'pending') ?? recipients[0];
   if (worst?.reply) return html`<span class="mid">${reply(worst.reply, visit, 160)}</span>`;
   if (state === 'scheduled' && retryAt !== null)
-    return html`<span class="mid">sent at ${clock(retryAt, visit.now, visit.zone)}</span>`;
+    return html`<span class="mid">sent ${atClock(retryAt, visit.now, visit.zone)}</span>`;
   return reason === null ? '–' : html`<span class="mid">${reason}</span>`;
 }

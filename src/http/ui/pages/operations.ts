@@ -132,7 +132,7 @@ function runningOf(operation: Operation, visit: Visit): Html {
       </p>
     </div>
     <div class="acts">
-      ${dialogLink(`d-rate-${id}`, 'Rate…', 'small', `Change the rate of the ${titleOf(operation)}`)}${dialogLink(`d-stop-${id}`, 'Stop…', 'small danger', `Stop the ${titleOf(operation)}`)}
+      ${dialogLink(`d-rate-${id}`, 'Rate…', 'small', `Rate… of the ${titleOf(operation)}`)}${dialogLink(`d-stop-${id}`, 'Stop…', 'small danger', `Stop… the ${titleOf(operation)}`)}
     </div>
   </div>`;
 }

@@ -4,7 +4,7 @@ import type { ConnectorRow } from '../../../admin/connector-row.ts';
 import type { Stats } from '../../../admin/stats.ts';
 import { flow, spark, type FlowSlot } from '../charts.ts';
 import { timeLeft, timeLeftAxis } from '../drawings.ts';
-import { clock, counted, memory, number, percent, relative, span } from '../format.ts';
+import { atClock, clock, counted, memory, number, percent, relative, span } from '../format.ts';
 import { agoTime, bar, empty, facts, nothing, section, table, time, type Content, type Html } from '../parts.ts';
 import {
   connectorLink,
@@ -110,7 +110,7 @@ function tiles(stats: Stats, visit: Visit): Html {
       'Oldest waiting',
       oldest === null ? '–' : span(now - oldest.at),
       oldest === null
-        ? 'nothing is waiting'
+        ? 'no connector that sends has one'
         : html`${connectorLink(oldest.connector)}, since ${clock(oldest.at, now, zone)}`,
     )}
     ${tile(
@@ -158,7 +158,7 @@ function deadlines(rows: readonly ConnectorRow[], visit: Visit): Html {
   return html`<ul class="hz">
       ${ends.map(({ row, at }) => {
         const resumesAt = row.waitingUntil !== null && row.waitingUntil > now ? row.waitingUntil : null;
-        const words = `${resumesAt === null ? 'is sending' : `resumes at ${clock(resumesAt, now, zone)}`}, its first message expires at ${clock(at, now, zone)}`;
+        const words = `${resumesAt === null ? 'is sending' : `resumes ${atClock(resumesAt, now, zone)}`}, its first message expires ${atClock(at, now, zone)}`;
         return html`<li>
           <span class="name">${connectorLink(row.id)}</span
           ><span class="vh">${words}</span>${timeLeft({ resumesAt, expiresAt: at, paused: row.paused }, visit)}
