@@ -58,6 +58,11 @@ export function outside(text: string): Html {
   return html`<bdi class="any">${visible(text)}</bdi>`;
 }
 
+/** Prose of ours, where names of settings stand between backticks. */
+export function withCode(text: string): Content {
+  return text.split('`').map((part, i) => (i % 2 === 0 ? html`${part}` : html`<code>${part}</code>`));
+}
+
 /** The address of a recipient, masked where that is wanted. */
 export function recipient(address: string, { mask }: Pick<Viewpoint, 'mask'>): Html {
   return outside(mask ? masked(address) : address);

@@ -6,7 +6,17 @@ import { unreachable } from '../../../errors.ts';
 import type { MessageStatus } from '../../../producer/producer.ts';
 import { sends } from '../../../routing/connector.ts';
 import { counted } from '../format.ts';
-import { dialog, dialogLink, icon, nothing, reasonField, section, type Content, type Html } from '../parts.ts';
+import {
+  dialog,
+  dialogLink,
+  icon,
+  nothing,
+  reasonField,
+  section,
+  withCode,
+  type Content,
+  type Html,
+} from '../parts.ts';
 import type { Visit } from '../visit.ts';
 
 export interface MessageView {
@@ -97,7 +107,7 @@ export function actionsSection({ actions }: MessageView, visit: Visit): Html {
               ({ action, why }) =>
                 html`<li>
                   ${icon('tick')}<b>${ways[action].name}</b>${dialogLink(`d-${action}`, `${ways[action].name}…`, 'small')}
-                  <p>${why}</p>
+                  <p>${withCode(why)}</p>
                 </li>`,
             )}
           </ul>`
@@ -111,7 +121,7 @@ export function actionsSection({ actions }: MessageView, visit: Visit): Html {
                 (each) =>
                   html`<li class="no">
                     ${icon(each.allowed ? 'lock' : 'cross')}<b>${ways[each.action].name}</b>
-                    <p>${each.allowed ? missing(each.action, visit) : each.why}</p>
+                    <p>${each.allowed ? missing(each.action, visit) : withCode(each.why)}</p>
                   </li>`,
               )}
             </ul>`
@@ -143,7 +153,7 @@ export function actionDialogs({ status, actions }: MessageView, visit: Visit): C
             : verb,
         stay,
         danger,
-        body: html`<p class="prose">${why}</p>
+        body: html`<p class="prose">${withCode(why)}</p>
           ${fieldsOf(action, visit)}`,
       });
     });
