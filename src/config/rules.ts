@@ -51,10 +51,6 @@ export function checkRules(
     ),
     ...webhookProblems(data['webhooks']),
     ...connectors.flatMap(({ path }) => {
-      const at = [...path, 'smtp', 'auth'];
-      return authProblems(valueAt(data, at), at);
-    }),
-    ...connectors.flatMap(({ path }) => {
       const at = [...path, 'graph'];
       const graph = valueAt(data, at);
       return typeof graph === 'object' && graph !== null ? identityProblems(graph as Record<string, unknown>, at) : [];
