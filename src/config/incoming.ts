@@ -21,17 +21,7 @@ export const incoming = z.strictObject({
     .optional()
     .describe('Password for both, normally a reference. Required unless `oauth2` is set.'),
   oauth2: oauth2.optional().describe('Logs in with an access token (XOAUTH2) instead of a password, also by SMTP.'),
-  tls: z
-    .strictObject({
-      ca: value.certificates
-        .optional()
-        .describe(
-          'Private CAs instead of the public ones: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
-        ),
-      servername: value.host.optional().describe('Name that the certificate must contain. Default: `host`.'),
-    })
-    .prefault({})
-    .describe('How the server’s certificate is verified. Verification cannot be turned off.'),
+  tls: value.serverTls,
 });
 
 const ports = { imap: { tls: 993, starttls: 143 }, pop3: { tls: 995, starttls: 110 } } as const;

@@ -67,7 +67,7 @@ export const configRules = {
   'webhook-secret': 'The secret of a webhook is of the form of Standard Webhooks.',
   'webhook-secrets': 'A webhook has `secret` or `secrets`.',
   'event-type': 'The type of an event is one that there is.',
-  'duplicate-webhook': 'A webhook has an id of its own.',
+  'duplicate-webhook': 'Each webhook has a different id.',
   'on-uncertain': 'Only messages sent through Graph can be verified.',
   'too-many-mistakes': 'At most 1,000 mistakes are listed.',
   'transport-unused': 'Warning: a connector that only receives has a way to send.',

@@ -54,17 +54,7 @@ const smtp = z.strictObject({
     .boolean()
     .default(false)
     .describe('Sends credentials although `security` is `none`. Anyone on the network path can read them.'),
-  tls: z
-    .strictObject({
-      ca: value.certificates
-        .optional()
-        .describe(
-          'Private CAs instead of the public ones: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
-        ),
-      servername: value.host.optional().describe('Name that the certificate must contain. Default: `host`.'),
-    })
-    .prefault({})
-    .describe('How the server’s certificate is verified. Verification cannot be turned off.'),
+  tls: value.serverTls,
   timeouts: z
     .strictObject({
       connect: timeout(smtpTimeouts.connectMs, 'Until the connection is established.'),

@@ -280,3 +280,16 @@ export const sha256 = textAs('sha256', (text): Reading<string> =>
         must: 'must be 64 lower-case hexadecimal digits, as `postlane token new` prints them, and never the token itself',
       },
 );
+
+/** How a certificate of a server is verified, of SMTP and of IMAP alike. */
+export const serverTls = z
+  .strictObject({
+    ca: certificates
+      .optional()
+      .describe(
+        'Private CAs instead of the public ones: PEM text (normally `${file:ca.pem}`), or the path of a `.pem` or `.crt` file.',
+      ),
+    servername: host.optional().describe('Name that the certificate must contain. Default: `host`.'),
+  })
+  .prefault({})
+  .describe('How the server’s certificate is verified. Verification cannot be turned off.');

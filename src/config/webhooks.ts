@@ -50,7 +50,7 @@ const eventPattern = value.textAs('event-type', (text): value.Reading<string> =>
 
 const endpoint = z.strictObject({
   id: value.tokenId.describe(
-    'Name of the endpoint in commands, metrics and the log. It keeps its place in the events by it.',
+    'Name of the endpoint in commands and in the log. It keeps its place in the events by it.',
   ),
   url: webhookUrl.describe('Where events are sent to, as `https://…`. Link-local and metadata addresses are refused.'),
   secret: webhookSecret.optional().describe('Secret that signs, as `whsec_…`; short for one in `secrets`.'),

@@ -59,7 +59,7 @@ end
 
 /** What the two below share. */
 export const luaJournalMessage = `
--- A number would cost Redis ten times as much as a text: it writes each with 17 digits (script_lua.c, "%.17g").
+-- A number costs Redis more than a text does: it writes each with 17 digits (script_lua.c, "%.17g").
 local function journalIndex(prefix, id, entries)
   -- At once: hardly two of a turn go into one set. A stranger's key in its place is no fault of the message.
   for set, member in string.gmatch(entries, ' (%S+) (%S+)') do redis.pcall('ZADD', prefix .. ':find:' .. set, '0', member .. id) end

@@ -26,7 +26,7 @@ interface FoundWaiting {
 const mostOfList = 5_000;
 /** Of one step: Redis serves no other client meanwhile. */
 const jobsPerStep = 200;
-const bytesPerStep = 4 * 1024 * 1024;
+const bytesPerStep = 1024 * 1024;
 /** Larger data is not looked into. Texts and attachments above 64 KiB are stored beside it. */
 const mostDataBytes = 1024 * 1024;
 
@@ -68,9 +68,12 @@ return found
 `,
 );
 
-/** Which of BullMQ's lists hold what has this state. What has a connector, or a Message-ID to be found by, is routed. */
-function listsOf({ query: { state, connector }, messageId }: Search): readonly ('delayed' | 'prioritized' | 'wait')[] {
-  if (connector !== undefined || messageId !== null) return [];
+/** Which of BullMQ's lists hold what has this state. What has a connector, a Message-ID to be found by, or a report is routed. */
+function listsOf({
+  query: { state, connector, bounced },
+  messageId,
+}: Search): readonly ('delayed' | 'prioritized' | 'wait')[] {
+  if (connector !== undefined || bounced === true || messageId !== null) return [];
   if (state === undefined) return ['delayed', 'prioritized', 'wait'];
   return state === 'scheduled' ? ['delayed'] : state === 'queued' ? ['prioritized', 'wait'] : [];
 }

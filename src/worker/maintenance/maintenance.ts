@@ -5,7 +5,7 @@
  * - intruders: foreign jobs that stand in the place of BullMQ's own keys are set aside
  * - stalled: jobs that failed because their workers died become dead letters
  * - strays: jobs of the intake that no worker would fetch become dead letters, and what is over goes
- * - lane repair: abandoned jobs go back to their lane, lanes with work into the ready set, limits into force
+ * - lane repair: abandoned jobs go back to their lane, lanes with work into the ready set, limits into force; pauses that are over are told
  * - orphans: messages in the lane of a connector that is gone are routed again
  * - deadlines: messages past their deadline are settled, wherever they are
  * - retention: dead letters that exceed their bounds go
