@@ -54,15 +54,16 @@ export function createBounces(options: BouncesOptions): Bounces {
   const ending = new Set<Promise<void>>();
   let started = false;
 
-  const readOnce = async ({ connector, source }: Mailbox, signal: AbortSignal): Promise<number> => {
+  const readOnce = async ({ connector, key, source }: Mailbox, signal: AbortSignal): Promise<number> => {
     const release = await slots.acquire('', signal);
     if (release === null) return 0;
     try {
       const { bounceNotes: notes, mailboxes } = await redis();
       const lookBackMs = config.retention.ledgerMs;
-      const round = { connector, source, lookBackMs, token: randomUUID(), signal };
-      const done = await readMailbox(round, { notes, mailboxes, emit, now, timing });
-      readAt.set(connector, done.readAt ?? 0);
+      const bouncePaths = [...new Set(config.connectors.flatMap(({ bouncePath }) => bouncePath ?? []))];
+      const round = { connector, key, source, lookBackMs, token: randomUUID(), signal };
+      const done = await readMailbox(round, { notes, mailboxes, bouncePaths, emit, now, timing });
+      readAt.set(key, done.readAt ?? 0);
       return done.waitMs;
     } catch (thrown) {
       onError(asError(thrown));
@@ -80,19 +81,19 @@ export function createBounces(options: BouncesOptions): Bounces {
   };
 
   const reconcile = (): void => {
-    const wanted = new Map(mailboxesOf(config, now).map((mailbox) => [mailbox.connector, mailbox]));
-    for (const [connector, { mailbox, stop, ended }] of running) {
-      if (isDeepStrictEqual(wanted.get(connector)?.settings, mailbox.settings)) continue;
+    const wanted = new Map(mailboxesOf(config, now).map((mailbox) => [mailbox.key, mailbox]));
+    for (const [key, { mailbox, stop, ended }] of running) {
+      if (isDeepStrictEqual(wanted.get(key)?.settings, mailbox.settings)) continue;
       stop.abort();
-      running.delete(connector);
-      readAt.delete(connector);
+      running.delete(key);
+      readAt.delete(key);
       const over = ended.finally(() => ending.delete(over));
       ending.add(over);
     }
-    for (const [connector, mailbox] of wanted) {
-      if (running.has(connector)) continue;
+    for (const [key, mailbox] of wanted) {
+      if (running.has(key)) continue;
       const stop = new AbortController();
-      running.set(connector, { mailbox, stop, ended: readUntil(mailbox, stop.signal) });
+      running.set(key, { mailbox, stop, ended: readUntil(mailbox, stop.signal) });
     }
   };
 
@@ -112,6 +113,6 @@ export function createBounces(options: BouncesOptions): Bounces {
       running.clear();
     },
     oldestReadAt: () =>
-      running.size === 0 ? null : Math.min(...[...running.keys()].map((connector) => readAt.get(connector) ?? 0)),
+      running.size === 0 ? null : Math.min(...[...running.keys()].map((key) => readAt.get(key) ?? 0)),
   };
 }

@@ -38,27 +38,45 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
     const { fault, text } = readFailure(thrown);
     return new MailboxFailure(fault, mask(printable(text, 300)), place);
   };
+  /** One session that is logged in, and ends with the loop over it. */
+  async function* session(signal: AbortSignal): AsyncGenerator<ImapFlow, void> {
+    let client: ImapFlow | null = null;
+    const close = (): void => client?.close();
+    signal.addEventListener('abort', close, { once: true });
+    try {
+      const login = tokens === null ? {} : { accessToken: await tokens.get(signal) };
+      client = clientOf(settings, login);
+      // Without a listener an error of the socket would end the process. What waits for an answer is told as well.
+      client.on('error', () => undefined);
+      if (signal.aborted) return;
+      await client.connect();
+      yield client;
+    } finally {
+      signal.removeEventListener('abort', close);
+      await end(client);
+    }
+  }
   return {
     async *read(options) {
-      const { signal } = options;
-      let client: ImapFlow | null = null;
       let place: string | null = null;
-      const close = (): void => client?.close();
-      signal.addEventListener('abort', close, { once: true });
       try {
-        const login = tokens === null ? {} : { accessToken: await tokens.get(signal) };
-        client = clientOf(settings, login);
-        // Without a listener an error of the socket would end the process. What waits for an answer is told as well.
-        client.on('error', () => undefined);
-        if (signal.aborted) return;
-        await client.connect();
-        for await (const found of readFrom(client, options, (at) => (place = at))) yield found;
+        for await (const client of session(options.signal)) {
+          for await (const found of readFrom(client, options, (at) => (place = at))) yield found;
+        }
       } catch (thrown) {
-        if (!signal.aborted) throw failed(thrown, place);
-      } finally {
-        signal.removeEventListener('abort', close);
-        await end(client);
+        if (!options.signal.aborted) throw failed(thrown, place);
       }
+    },
+    async check(signal) {
+      try {
+        for await (const client of session(signal)) {
+          const { exists } = await client.mailboxOpen('INBOX', { readOnly: true });
+          return `the INBOX of ${auth.user} can be read; it has ${exists} mails`;
+        }
+      } catch (thrown) {
+        throw failed(thrown, null);
+      }
+      throw new MailboxFailure('unreachable', 'stopped');
     },
   };
 }

@@ -1,11 +1,14 @@
 /** The mailboxes that a configuration wants read, each with who reads it. */
-import type { Config, ConnectorConfig } from '../config/config.ts';
-import { createImapSource, type MailboxLogin } from './imap.ts';
+import { unreachable } from '../errors.ts';
+import type { Config, ConnectorConfig, ReportMailbox } from '../config/config.ts';
 import type { MailSource } from './source.ts';
 
 export interface Mailbox {
-  /** Id of the connector that it belongs to. */
+  /** The connector that it belongs to. */
   readonly connector: string;
+  /** Names it in Redis: a connector may have several. */
+  readonly key: string;
+  readonly protocol: ReportMailbox['protocol'];
   /** Whether it is another one after a reload. */
   readonly settings: unknown;
   readonly source: MailSource;
@@ -13,15 +16,34 @@ export interface Mailbox {
 
 /** `now`: ms since the epoch. */
 export function mailboxesOf({ connectors }: Pick<Config, 'connectors'>, now: () => number): Mailbox[] {
-  return connectors.flatMap((connector) => {
-    const settings = connector.bounces ? imapOf(connector) : null;
-    if (settings === null) return [];
-    return [{ connector: connector.id, settings, source: createImapSource(settings, now) }];
-  });
+  return connectors.flatMap((connector) => connector.bounces.map((mailbox) => mailboxOf(connector, mailbox, now)));
 }
 
-function imapOf({ incoming }: ConnectorConfig): MailboxLogin | null {
-  if (incoming === null || incoming.protocol !== 'imap') return null;
-  const { host, port, security, tls, auth } = incoming;
-  return { host, port, security, tls, auth };
+function mailboxOf({ id }: ConnectorConfig, settings: ReportMailbox, now: () => number): Mailbox {
+  const { protocol } = settings;
+  const key = settings.protocol === 'imap' ? id : `${id}/${settings.address}`;
+  return { connector: id, key, protocol, settings, source: loaded(() => sourceOf(settings, now)) };
+}
+
+async function sourceOf(mailbox: ReportMailbox, now: () => number): Promise<MailSource> {
+  switch (mailbox.protocol) {
+    case 'imap':
+      return (await import('./imap.ts')).createImapSource(mailbox.login, now);
+    case 'graph':
+      return (await import('./graph.ts')).createGraphSource(mailbox.graph, mailbox.address, now);
+    default:
+      return unreachable(mailbox);
+  }
+}
+
+/** Loads the code of a protocol when the first mailbox is read by it. */
+function loaded(load: () => Promise<MailSource>): MailSource {
+  let source: Promise<MailSource> | null = null;
+  const get = (): Promise<MailSource> => (source ??= load());
+  return {
+    async *read(options) {
+      yield* (await get()).read(options);
+    },
+    check: async (signal) => (await get()).check(signal),
+  };
 }

@@ -10,6 +10,8 @@ import { MailboxFailure, type Found, type MailSource } from './source.ts';
 export interface RoundTools {
   readonly notes: BounceNotes;
   readonly mailboxes: Mailboxes;
+  /** Patterns of the return paths that connectors give single mails. */
+  readonly bouncePaths: readonly string[];
   readonly emit: (event: BouncesEvent) => void;
   /** ms since the epoch. */
   readonly now: () => number;
@@ -45,6 +47,8 @@ interface Progress {
 
 export interface RoundOptions {
   readonly connector: string;
+  /** Of the mailbox: a connector may have several. */
+  readonly key: string;
   readonly source: MailSource;
   /** Mails that came earlier are left out at the first reading: their messages are forgotten. */
   readonly lookBackMs: number;
@@ -58,27 +62,28 @@ export async function readMailbox(
   options: RoundOptions,
   tools: RoundTools,
 ): Promise<{ readonly waitMs: number; readonly readAt: number | null }> {
-  const { connector, token } = options;
+  const { connector, key, token } = options;
   const { mailboxes, emit, now, timing } = tools;
-  const taken = await mailboxes.take(connector, token, timing.leaseMs);
+  const taken = await mailboxes.take(key, token, timing.leaseMs);
   if (taken.waitMs > 0) return { waitMs: taken.waitMs, readAt: taken.readAt };
   const before = parseProgress(taken.place);
   try {
     const isWhole = await readNew(before, options, tools);
     const delayMs = isWhole ? timing.everyMs : 0;
-    await mailboxes.end(connector, token, delayMs, 0);
+    await mailboxes.end(key, token, delayMs, 0);
     emit({ event: 'mailbox-read', connector });
     return { waitMs: delayMs, readAt: now() };
   } catch (thrown) {
     if (!(thrown instanceof MailboxFailure)) {
       // Redis, or an error of ours: the lease is given back as well as it can be.
-      await mailboxes.end(connector, token, timing.everyMs, taken.failures + 1).catch(() => undefined);
+      await mailboxes.end(key, token, timing.everyMs, taken.failures + 1).catch(() => undefined);
       throw thrown;
     }
     const failures = taken.failures + 1;
-    const delayMs = Math.min(timing.everyMs * 2 ** Math.min(failures - 1, 20), timing.mostDelayMs);
-    await mailboxes.end(connector, token, delayMs, failures);
-    const { fault, message: detail } = thrown;
+    const { fault, message: detail, retryAfterMs } = thrown;
+    const backOffMs = Math.min(timing.everyMs * 2 ** Math.min(failures - 1, 20), timing.mostDelayMs);
+    const delayMs = Math.max(backOffMs, retryAfterMs ?? 0);
+    await mailboxes.end(key, token, delayMs, failures);
     emit({ event: 'mailbox-failed', connector, fault, failures, waitMs: delayMs, detail });
     return { waitMs: delayMs, readAt: taken.readAt };
   }
@@ -86,14 +91,14 @@ export async function readMailbox(
 
 /** → whether there are no more for now. */
 async function readNew(before: Progress, options: RoundOptions, tools: RoundTools): Promise<boolean> {
-  const { connector, source, lookBackMs, token, signal } = options;
+  const { connector, key, source, lookBackMs, token, signal } = options;
   const { mailboxes, emit, now, timing } = tools;
   const skip = before.failing !== null && before.failing.times >= mostTries ? before.failing.place : null;
   if (skip !== null) emit({ event: 'bounce-skipped', connector });
   let progress: Progress = skip === null ? before : { ...before, failing: null };
   const hold = async (next: Progress): Promise<boolean> => {
     progress = next;
-    return mailboxes.hold(connector, token, timing.leaseMs, JSON.stringify(next));
+    return mailboxes.hold(key, token, timing.leaseMs, JSON.stringify(next));
   };
   const reading = { after: before.after, since: new Date(now() - lookBackMs), skip, signal };
   let mails = 0;
@@ -120,7 +125,7 @@ async function readNew(before: Progress, options: RoundOptions, tools: RoundTool
 async function handle(
   { bytes, place }: Extract<Found, { kind: 'mail' }>,
   { connector }: RoundOptions,
-  { notes, emit, now }: RoundTools,
+  { notes, bouncePaths, emit, now }: RoundTools,
 ): Promise<boolean> {
   let report: Report;
   try {
@@ -129,7 +134,7 @@ async function handle(
     // A fault of ours, which would come again, and must not hold up the others for ever.
     throw new MailboxFailure('protocol', asError(thrown).message, place);
   }
-  const recorded = await recordReport(report, connector, { notes, now: now() });
+  const recorded = await recordReport(report, connector, { notes, bouncePaths, now: now() });
   if (recorded.kind === 'again') return false;
   if (recorded.kind === 'unmatched') emit({ event: 'bounce-unmatched', connector, why: recorded.why });
   else emit({ event: 'bounce', connector, id: recorded.id, recipients: recorded.written });

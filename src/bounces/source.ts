@@ -17,15 +17,25 @@ interface PassedOver {
 
 export type Found = FoundMail | PassedOver;
 
-/** The server could not be asked. `place`: of the mail at which it happened, where it was one. No secret is in `detail`. */
+/**
+ * The server could not be asked. `place`: of the mail at which it happened, where it was one. `retryAfterMs`: where the server says so.
+ * No secret is in `detail`.
+ */
 export class MailboxFailure extends Error {
   readonly fault: FaultClass | 'protocol';
   readonly place: string | null;
+  readonly retryAfterMs: number | null;
 
-  constructor(fault: FaultClass | 'protocol', detail: string, place: string | null = null) {
+  constructor(
+    fault: FaultClass | 'protocol',
+    detail: string,
+    place: string | null = null,
+    retryAfterMs: number | null = null,
+  ) {
     super(detail);
     this.fault = fault;
     this.place = place;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -47,4 +57,6 @@ export interface MailSource {
    * last one, or where the signal comes. @throws MailboxFailure
    */
   read(options: ReadingOptions): AsyncGenerator<Found, void>;
+  /** Logs in and tries to read. → what was found, for people. @throws MailboxFailure */
+  check(signal: AbortSignal): Promise<string>;
 }

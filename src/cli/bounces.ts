@@ -33,7 +33,7 @@ export function openBounces(config: Config, { emit, onError }: Options): Running
     if (!isStopped) bounces.start();
   };
   const start = async (): Promise<void> => {
-    if (isStopped || !current.connectors.some((connector) => connector.bounces)) return;
+    if (isStopped || !current.connectors.some(({ bounces: mailboxes }) => mailboxes.length > 0)) return;
     starting ??= begin();
     await starting;
   };

@@ -11,6 +11,7 @@ import type { ExitCode } from './failure.ts';
 import { table } from './table.ts';
 import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
 import { loadTransports } from '../embed/transports.ts';
+import type { MailboxCheck } from '../bounces/check.ts';
 import { durationOption } from './values.ts';
 
 interface CheckOptions {
@@ -25,7 +26,7 @@ export function addCheck(program: Command, action: Action): void {
   program
     .command('check')
     .description('validate the configuration and show every mistake with its file, line and rule')
-    .option('--connect', 'also reach Redis, and log in to every connector that sends')
+    .option('--connect', 'also reach Redis, and log in to every connector that sends and every mailbox that is read')
     .addOption(durationOption('--timeout <duration>', 'how long one connector may take', '30s'))
     .action(action<CheckOptions>((call, { connect = false, timeout }) => check(call, connect, timeout)));
 }
@@ -50,14 +51,19 @@ async function check(call: Call, connect: boolean, timeoutMs: number): Promise<E
 
   const redis = await checkRedis(loaded.config);
   const rows = await checkConnectors(loaded.config, timeoutMs, terminal.progress);
-  const ok = redis.ok && rows.every((row) => row.ok);
-  terminal.result({ ok, file, issues: [], warnings, redis, connectors: rows }, () => [
+  const mailboxes = await checkAllMailboxes(loaded.config, timeoutMs);
+  const ok = redis.ok && rows.every((row) => row.ok) && mailboxes.every((row) => row.ok);
+  terminal.result({ ok, file, issues: [], warnings, redis, connectors: rows, mailboxes }, () => [
     ...formatIssues(warnings),
     summary + warned,
     ...redis.warnings.map(({ detail }) => `Redis: ${detail}`),
     '',
     ...table(
-      [{ connector: 'redis', transport: 'redis', fault: null, code: null, ...redis }, ...rows],
+      [
+        { connector: 'redis', transport: 'redis', fault: null, code: null, ...redis },
+        ...rows,
+        ...mailboxes.map((row) => ({ ...row, transport: `mailbox by ${row.protocol}`, code: null })),
+      ],
       [
         { title: 'CONNECTOR', cell: (row) => (row.transport === 'redis' ? '(Redis)' : row.connector) },
         { title: 'BY', cell: (row) => row.transport },
@@ -112,5 +118,14 @@ async function checkConnectors(
     return row === null ? [] : [row];
   });
   progress('');
+  return rows.flat();
+}
+
+/** Loads the readers only where a mailbox is read. */
+async function checkAllMailboxes({ connectors }: Config, timeoutMs: number): Promise<MailboxCheck[]> {
+  const read = connectors.filter(({ bounces }) => bounces.length > 0);
+  if (read.length === 0) return [];
+  const { checkMailboxes } = await import('../bounces/check.ts');
+  const rows = await eachBounded(read, atOnce, (connector) => checkMailboxes(connector, timeoutMs, Date.now));
   return rows.flat();
 }

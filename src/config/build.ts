@@ -1,5 +1,6 @@
 /** Turns a valid file into the configuration: defaults filled in, durations in ms, credentials where they are used. */
 import { buildApi } from './api.ts';
+import { buildBounces, takesRequests } from './bounces.ts';
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { credentialEndOf } from './credential-end.ts';
 import { buildGraph } from './graph.ts';
@@ -53,15 +54,17 @@ export function buildConfig(file: ConfigFile): Config {
 function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): ConnectorConfig {
   const incoming = file.incoming === undefined ? null : buildIncoming(file.incoming);
   const written = [...(file.address === undefined ? [] : [file.address]), ...(file.addresses ?? [])];
+  const addresses = [...new Set(written)];
   const transport = sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null;
   return {
     id,
     direction: file.direction,
-    addresses: [...new Set(written)],
+    addresses,
     incoming,
-    bounces: file.bounces,
+    bounces: buildBounces(file, incoming, addresses),
+    bouncePath: file.bouncePath ?? null,
     transport,
-    limits: buildLimits(file.limits, file.graph !== undefined),
+    limits: buildLimits(file.limits, file.graph !== undefined, takesRequests(file) ? 1 : 0),
     // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.
     retry: {
       ...buildRetry(general.retry),
@@ -111,15 +114,16 @@ function buildAuth({ user, password = '', oauth2 }: NonNullable<NonNullable<Conn
   return oauth2 === undefined ? { user, password } : { user, oauth2: buildOAuth(oauth2) };
 }
 
-function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean): Limits {
+/** `reserved`: requests to Graph that are not for sending. */
+function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean, reserved: number): Limits {
   const preset = file.preset === undefined ? null : presets[file.preset];
   return {
     preset: file.preset ?? null,
     concurrency:
       file.concurrency ??
-      (throughGraph ? preset?.graphConcurrency : undefined) ??
-      preset?.concurrency ??
-      (throughGraph ? defaultGraphConcurrency : defaultConcurrency),
+      (throughGraph
+        ? (preset?.graphConcurrency ?? preset?.concurrency ?? defaultGraphConcurrency) - reserved
+        : (preset?.concurrency ?? defaultConcurrency)),
     messagesPerMinute: file.messagesPerMinute ?? preset?.messagesPerMinute ?? null,
     recipientsPerDay: file.recipientsPerDay ?? preset?.recipientsPerDay ?? null,
     bytesPerWindow: file.bytes ?? (throughGraph ? preset?.graphBytes : undefined) ?? null,

@@ -20,6 +20,11 @@ export interface IncomingSettings {
   readonly tls: { readonly ca: string | null; readonly servername: string | null };
 }
 
+/** A mailbox that delivery reports are read from. */
+export type ReportMailbox =
+  | { readonly protocol: 'imap'; readonly login: Omit<IncomingSettings, 'protocol'> }
+  | { readonly protocol: 'graph'; readonly graph: GraphSettings; readonly address: string };
+
 /** A connector's limits, each of them set. */
 export interface Limits extends Required<ConnectorLimits> {
   readonly preset: string | null;
@@ -49,8 +54,10 @@ interface ConnectorRetrySettings extends RetrySettings {
 /** `transport` is null for a connector that only receives. */
 export interface ConnectorConfig extends Connector {
   readonly incoming: IncomingSettings | null;
-  /** Delivery reports are read from its mailbox. */
-  readonly bounces: boolean;
+  /** Where delivery reports to it are read; empty if they are not. */
+  readonly bounces: readonly ReportMailbox[];
+  /** A return path of its own for each mail: `bounces+{id}@example.com`; null: the sender's address. */
+  readonly bouncePath: string | null;
   readonly transport: TransportSettings | null;
   readonly limits: Limits;
   readonly retry: ConnectorRetrySettings;

@@ -14,8 +14,6 @@ export interface PartialConnector {
   /** An address or the direction could not be read, so what the connector matches is unknown. */
   readonly unclear: boolean;
   readonly hasIncoming: boolean;
-  /** Reports are to be read, from a mailbox that cannot be: why not. */
-  readonly unreadable: 'missing' | 'pop3' | null;
   readonly hasGraph: boolean;
   readonly smtp: PartialSmtp | null;
 }
@@ -83,15 +81,9 @@ function readConnector(id: string, map: Record<string, unknown>): PartialConnect
     patterns,
     unclear: direction === null || !readable || patterns.length < written.length,
     hasIncoming: 'incoming' in map,
-    unreadable: map['bounces'] === true ? unreadableOf(map) : null,
     hasGraph: 'graph' in map,
     smtp: smtp === null ? null : readSmtp(smtp),
   };
-}
-
-function unreadableOf(map: Record<string, unknown>): PartialConnector['unreadable'] {
-  if (!('incoming' in map)) return 'missing';
-  return mapOf(map['incoming'])?.['protocol'] === 'pop3' ? 'pop3' : null;
 }
 
 function readSmtp(map: Record<string, unknown>): PartialSmtp {

@@ -3,6 +3,8 @@ import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { apiProblems } from './api.ts';
+import { bouncePathProblems } from './bounce-path.ts';
+import { bouncesProblems } from './bounces.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
@@ -32,7 +34,7 @@ export function checkRules(
       ...idRule(connector),
       ...transportRules(connector),
       ...authRules(connector),
-      ...bouncesRule(connector),
+      ...bouncesRules(connector, data),
     ]),
     ...connectors.flatMap(({ path, hasGraph }) => verifyRule(valueAt(data, [...path, 'onUncertain']), path, hasGraph)),
     ...duplicateAddresses(connectors, show, lineOf),
@@ -108,13 +110,10 @@ function verifyRule(onUncertain: unknown, path: Path, hasGraph: boolean): Proble
   return problem([...path, 'onUncertain'], 'on-uncertain', message);
 }
 
-function bouncesRule({ path, unreadable }: PartialConnector): Problem[] {
-  if (unreadable === null) return [];
-  const message =
-    unreadable === 'pop3'
-      ? 'is true, but reports are not read by POP3; set incoming.protocol to imap'
-      : 'is true, but there is no mailbox to read; add incoming with protocol imap';
-  return problem([...path, 'bounces'], 'bounces-mailbox', message);
+function bouncesRules({ path, patterns }: PartialConnector, data: Record<string, unknown>): Problem[] {
+  const connector = valueAt(data, path) as Readonly<Record<string, unknown>>;
+  const texts = patterns.map(({ pattern }) => pattern);
+  return [...bouncesProblems(connector, texts, path), ...bouncePathProblems(connector, path)];
 }
 
 function authRules({ path, smtp, hasIncoming }: PartialConnector): Problem[] {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { api } from './api.ts';
+import { bouncePath } from './bounce-path.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
@@ -84,7 +85,7 @@ const limits = z.strictObject({
     .max(1000)
     .optional()
     .describe(
-      'Messages of this connector that are sent at once, and connections to its SMTP server, across all workers. Default: the preset’s, otherwise 5, or 4 for `graph`.',
+      'Messages of this connector that are sent at once, and connections to its SMTP server, across all workers. Default: the preset’s, otherwise 5, or 4 for `graph` (3 if `bounces` reads by `graph`, too).',
     ),
   messagesPerMinute: z
     .int()
@@ -141,7 +142,12 @@ const connector = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      'Reads delivery reports from the INBOX of `incoming` (IMAP), and notes what came back. Nothing in the mailbox is changed.',
+      'Reads delivery reports from the INBOX of `incoming` (IMAP), or without it by `graph`, and notes what came back. Nothing in the mailbox is changed.',
+    ),
+  bouncePath: bouncePath
+    .optional()
+    .describe(
+      'Return path of its own for each mail (VERP): an address with `{id}`, such as `bounces+{id}@example.com`, in which the id of the message is signed. Only for `smtp`. Default: the sender’s address.',
     ),
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),

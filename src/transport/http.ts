@@ -33,6 +33,8 @@ interface HttpRequest {
   readonly signal: AbortSignal;
   /** Until the answer is complete, in ms. */
   readonly timeoutMs: number;
+  /** The text of the answer has a character for each octet, instead of being read as UTF-8. */
+  readonly octets?: boolean;
   /** Of a proxy. Default: the client's own connections. */
   readonly agent?: http.Agent;
   /** Asked once the connection is there, and before anything of the request is on the wire. False ends the request as if stopped. */
@@ -44,7 +46,11 @@ export interface HttpAnswer {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly text: string;
+  /** `cut`: here, as it was too long. `broken`: by the server or the network; how much is missing is not known. */
+  readonly end: AnswerEnd;
 }
+
+export type AnswerEnd = 'whole' | 'cut' | 'broken';
 
 export interface HttpClient {
   /** Rejects with HttpFailure. Follows no redirect, so that a token goes only to a configured host. */
@@ -143,24 +149,28 @@ function exchange(
       const chunks: Buffer[] = [];
       let size = 0;
       // The status is the answer. A connection that ends during the text is no failure, as the missing text changes nothing.
-      const done = (): void => {
+      const done = (end: AnswerEnd): void => {
         if (!settle()) return;
-        const text = Buffer.concat(chunks).toString('utf8');
-        resolve({ status: response.statusCode ?? 0, headers: flat(response.headers), text });
+        const text = Buffer.concat(chunks).toString(request.octets === true ? 'latin1' : 'utf8');
+        resolve({ status: response.statusCode ?? 0, headers: flat(response.headers), text, end });
       };
+      const broken = (): void => done('broken');
       response.on('data', (chunk: Buffer) => {
         size += chunk.length;
         if (size <= maxAnswerBytes) chunks.push(chunk);
         else {
-          done();
+          done('cut');
           sent.destroy();
         }
       });
-      response.on('end', done).on('error', done).on('close', done);
+      response
+        .on('end', () => done('whole'))
+        .on('error', broken)
+        .on('close', broken);
       for (const timer of timers.splice(0)) clearTimeout(timer);
       timers.push(
         setTimeout(() => {
-          done();
+          broken();
           sent.destroy();
         }, timeoutMs),
       );

@@ -3,27 +3,15 @@ import net from 'node:net';
 import { ImapFlow } from 'imapflow';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createImapSource, type MailboxLogin } from '../../src/bounces/imap.ts';
-import { MailboxFailure, type Found, type MailSource, type ReadingOptions } from '../../src/bounces/source.ts';
-import { defaultMailboxTiming, readMailbox, type RoundTools } from '../../src/bounces/round.ts';
-import type { BouncesEvent } from '../../src/bounces/events.ts';
+import { MailboxFailure } from '../../src/bounces/source.ts';
+import { defaultMailboxTiming, readMailbox } from '../../src/bounces/round.ts';
 import { maxReadBytes } from '../../src/bounces/bounds.ts';
-import { openQueues } from '../../src/queue/open.ts';
 import { dovecotMissing, dovecotUser, startDovecot, type Dovecot } from '../../testkit/dovecot.ts';
 import { until } from '../../testkit/until.ts';
-import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
-import { shardCount, testConnection, testPrefix } from '../support/redis.ts';
-import { report } from './reports/case.ts';
+import { all, dayMs, mailsOf, never, optionsOf, plain, reportOn, sentMessages } from './reading.ts';
 
 const missing = dovecotMissing();
 if (missing !== null) console.warn(`IMAP is not tested: ${missing}`);
-
-const never = new AbortController().signal;
-const dayMs = 86_400_000;
-const anna = 'anna@example.net';
-const plain = (n: number): string =>
-  `From: Ben <ben@example.net>\nSubject: Hello ${n}\n\nundeliverable mail, failure notice\n`;
-const status = `Reporting-MTA: dns; mx.test\n\nFinal-Recipient: rfc822; ${anna}\nAction: failed\nStatus: 5.1.1\n`;
-const reportOn = (messageId: string): string => report(status, `Message-ID: ${messageId}\n`);
 
 describe.skipIf(missing !== null)('a mailbox at Dovecot', () => {
   let server: Dovecot;
@@ -76,24 +64,6 @@ describe.skipIf(missing !== null)('a mailbox at Dovecot', () => {
     tls: { ca: server.ca, servername: 'localhost' },
     ...more,
   });
-
-  const optionsOf = (more: Partial<ReadingOptions> = {}): ReadingOptions => ({
-    after: null,
-    since: new Date(Date.now() - 7 * dayMs),
-    oneByOne: false,
-    skip: null,
-    signal: never,
-    ...more,
-  });
-
-  async function all(source: MailSource, options = optionsOf()): Promise<Found[]> {
-    const found: Found[] = [];
-    for await (const each of source.read(options)) found.push(each);
-    return found;
-  }
-
-  const mailsOf = (found: readonly Found[]): string[] =>
-    found.flatMap((each) => (each.kind === 'mail' ? [Buffer.from(each.bytes).toString('latin1')] : []));
 
   test.each(['tls', 'starttls'] as const)(
     'is read by %s: only what may be a report, and nothing of it is changed',
@@ -189,34 +159,12 @@ describe.skipIf(missing !== null)('a mailbox at Dovecot', () => {
   });
 
   async function message() {
-    const prefix = testPrefix();
-    const operator = await testOperator(prefix);
-    const { events } = openQueues(testConnection(), { prefix, shards: shardCount() });
-    const start = await events.register('hooks', { wants: 'results', leaseMs: null });
-    await startWorker({ prefix, config: configOf({ relay: {} }) });
-    const producer = testProducer(prefix);
-    const send = async (id: string): Promise<string> => {
-      await producer.send({ id, from: 'shop@example.com', to: anna, text: 'x' });
-      await until(async () => (await producer.status(id))?.state === 'sent', { what: `${id} to be sent` });
-      return (await producer.status(id))!.messageId!;
-    };
-    const bounced = async (): Promise<string[]> => {
-      const { events: read } = await events.read(start, { count: 1_000, waitMs: 0, signal: never });
-      return read.flatMap((each) => (each.type === 'message.bounced' ? [each.id] : []));
-    };
-    const told: BouncesEvent[] = [];
-    const toolsOf = (more: Partial<RoundTools> = {}): RoundTools => ({
-      notes: operator.bounceNotes,
-      mailboxes: operator.mailboxes,
-      emit: (event) => told.push(event),
-      now: Date.now,
-      timing: { ...defaultMailboxTiming, everyMs: 0, leaseMs: 60_000 },
-      ...more,
-    });
-    const round = (port = server.ports.tls, tools = toolsOf(), token = 't1', more: Partial<MailboxLogin> = {}) =>
+    const sent = await sentMessages();
+    const round = (port = server.ports.tls, tools = sent.toolsOf(), token = 't1', more: Partial<MailboxLogin> = {}) =>
       readMailbox(
         {
           connector: 'relay',
+          key: 'relay',
           source: createImapSource(loginOf({ port, ...more }), Date.now),
           lookBackMs: 7 * dayMs,
           token,
@@ -224,7 +172,7 @@ describe.skipIf(missing !== null)('a mailbox at Dovecot', () => {
         },
         tools,
       );
-    return { prefix, operator, producer, send, bounced, told, toolsOf, round };
+    return { ...sent, round };
   }
 
   test('a report among 10,000 other mails is found by lists of a hundred, and none of the others is fetched', async () => {

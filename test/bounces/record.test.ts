@@ -46,7 +46,7 @@ async function sent(to: readonly string[] = [anna], scripts: Parameters<typeof s
     return read.events.filter(({ type }) => type === 'message.bounced');
   };
   const record = async (mail: string, now = Date.now(), notes: BounceNotes = operator.bounceNotes) =>
-    recordReport(await readReport(Buffer.from(mail)), 'relay', { notes, now });
+    recordReport(await readReport(Buffer.from(mail)), 'relay', { notes, bouncePaths: [], now });
   return { prefix, operator, producer, row, state, bounced, record };
 }
 
@@ -171,6 +171,7 @@ test('a report on a recipient to whom nothing was sent yet is forged, and change
   const mail = Buffer.from(about(waiting.messageId));
   const recorded = await recordReport(await readReport(mail), 'relay', {
     notes: operator.bounceNotes,
+    bouncePaths: [],
     now: Date.now(),
   });
   expect(recorded).toEqual({ kind: 'matched', id: 'w', written: 0 });

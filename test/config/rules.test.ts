@@ -168,17 +168,6 @@ describe('credentials and security', () => {
     expect(await mistakes(text)).toEqual(['6 required connectors.c.incoming.password']);
   });
 
-  test('reports are read from a mailbox with IMAP only', async () => {
-    const smtpOnly = withConnector('direction: both\nbounces: true\nsmtp: { host: a.example }');
-    expect(await mistakes(smtpOnly)).toEqual(['6 bounces-mailbox connectors.c.bounces']);
-    const pop3 = `direction: both\nbounces: true\n${incoming.replace('imap', 'pop3')}\nsmtp: { host: a.example }`;
-    expect(await mistakes(withConnector(pop3))).toEqual(['6 bounces-mailbox connectors.c.bounces']);
-    const good = await goodConfig(
-      withConnector(`direction: both\nbounces: true\n${incoming}\nsmtp: { host: a.example }`),
-    );
-    expect(good.connectors[0]?.bounces).toBe(true);
-  });
-
   test('the credentials of incoming over an unencrypted session are refused', async () => {
     const text = withConnector(`direction: both\n${incoming}\nsmtp: { host: a.example, security: none }`);
     expect(await mistakes(text)).toEqual(['7 insecure-auth connectors.c.smtp.security']);

@@ -42,6 +42,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'outbound.ts',
       'part-content.ts',
       'raw.ts',
+      'return-path.ts',
       'schema.ts',
       'transfer.ts',
     ],
@@ -68,6 +69,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'oauth/settings.ts',
       // Logs in at mailboxes, too.
       'oauth/login-tokens.ts',
+      // Reads a mailbox.
+      'graph/inbox.ts',
       'mask.ts',
       'server-identity.ts',
       'socket-fault.ts',
@@ -91,6 +94,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       // Keys and rates of callers.
       'callers.ts',
       'submissions.ts',
+      // Signs sessions of the dashboard, and return paths.
+      'secret-key.ts',
       // Who reads a mailbox, and how far it was read.
       'mailboxes.ts',
       'lanes/survey.ts',
@@ -128,7 +133,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     floors: [
       ['open.ts'],
       ['waiting.ts'],
-      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'mailboxes.ts', 'search'],
+      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'mailboxes.ts', 'secret-key.ts', 'search'],
       ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'search', 'deliveries'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
@@ -231,7 +236,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   outbox: { imports: entry },
   nodemailer: { imports: entry },
   // What a report says is pure; only who reads mailboxes needs more.
-  bounces: { imports: entry, doors: ['bounces.ts', 'events.ts', 'report.ts'] },
+  bounces: { imports: entry, doors: ['bounces.ts', 'check.ts', 'events.ts', 'report.ts'] },
   // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
   embed: {
     imports: ['config', 'worker', ...parts],

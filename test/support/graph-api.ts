@@ -26,7 +26,7 @@ export interface OperationFacts {
   readonly method: string;
   /** `{…}` is one encoded segment. */
   readonly path: string;
-  /** Media type → schema of its body; `mime` is base64 of a whole message, `bytes` anything. Null: there is no body. */
+  /** Media type → schema of its body; `mime` is base64 of a whole message, `bytes` and `octets` anything. Null: there is no body. */
   readonly request: Readonly<Record<string, string>> | null;
   /** Names that the query may have. */
   readonly query?: readonly string[];
@@ -80,6 +80,13 @@ export const operations: Readonly<Record<DescribedOperation, OperationFacts>> = 
     request: null,
     query: ['$select', '$expand'],
     answers: { 200: 'message' },
+  },
+  // https://learn.microsoft.com/graph/outlook-get-mime-message
+  getContent: {
+    method: 'GET',
+    path: '/v1.0/users/{user}/messages/{message}/$value',
+    request: null,
+    answers: { 200: 'octets' },
   },
   // https://learn.microsoft.com/graph/api/message-update
   updateMessage: {

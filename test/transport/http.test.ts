@@ -1,17 +1,18 @@
 /** Answers over HTTPS that are too long, too dense, or that never end: bounded in memory and in time. */
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { createHttpClient } from '../../src/transport/http.ts';
+import { createHttpClient, type HttpAnswer } from '../../src/transport/http.ts';
 import { httpsServer, pourInto } from '../support/https-server.ts';
 import { until } from '../../testkit/until.ts';
 
 const megabyte = 1024 * 1024;
 
-async function get(origin: string, ca: string, timeoutMs = 10_000): Promise<{ status: number; text: string }> {
+async function get(origin: string, ca: string, timeoutMs = 10_000, octets = false): Promise<HttpAnswer> {
   const client = createHttpClient(ca, 1);
   try {
     const signal = new AbortController().signal;
-    return await client.request({ url: `${origin}/`, method: 'GET', headers: {}, body: null, signal, timeoutMs });
+    const request = { url: `${origin}/`, method: 'GET', headers: {}, body: null, signal, timeoutMs, octets };
+    return await client.request(request);
   } finally {
     client.close();
   }
@@ -19,8 +20,8 @@ async function get(origin: string, ca: string, timeoutMs = 10_000): Promise<{ st
 
 test('attack: an answer without an end is cut after a mebibyte, and its connection ends', async () => {
   const server = await httpsServer((_request, response) => pourInto(response, 'x'.repeat(16_384)));
-  const { status, text } = await get(server.origin, server.ca);
-  expect([status, text.length <= megabyte]).toEqual([200, true]);
+  const { status, text, end } = await get(server.origin, server.ca);
+  expect([status, text.length <= megabyte, end]).toEqual([200, true, 'cut']);
   await until(() => server.open() === 0, { what: 'the connection to end' });
   expect(server.sent()).toBeLessThan(20 * megabyte);
 });
@@ -39,9 +40,26 @@ test('attack: an answer that is compressed without being asked for is not decomp
 
 test('attack: an answer whose text trickles is cut after the time of the request', async () => {
   const server = await httpsServer((_request, response) => void response.write('{"begun":'));
-  const { status, text } = await get(server.origin, server.ca, 300);
-  expect([status, text]).toEqual([200, '{"begun":']);
+  const { status, text, end } = await get(server.origin, server.ca, 300);
+  expect([status, text, end]).toEqual([200, '{"begun":', 'broken']);
   await until(() => server.open() === 0, { what: 'the connection to end' });
+});
+
+test('an answer that breaks off is told from one that is whole', async () => {
+  const server = await httpsServer(({ url }, response) => {
+    response.writeHead(200, { 'content-length': '10' });
+    response.write('hello', () => (url === '/' ? response.destroy() : undefined));
+  });
+  const { text, end } = await get(server.origin, server.ca);
+  expect([text, end]).toEqual(['hello', 'broken']);
+  const whole = await httpsServer((_request, response) => void response.end('hello'));
+  expect((await get(whole.origin, whole.ca)).end).toBe('whole');
+});
+
+test('octets come one for one, whatever they are', async () => {
+  const all = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
+  const server = await httpsServer((_request, response) => void response.end(all));
+  expect(Buffer.from((await get(server.origin, server.ca, 10_000, true)).text, 'latin1')).toEqual(all);
 });
 
 test('attack: a header without an end is a failure', async () => {

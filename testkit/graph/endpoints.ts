@@ -13,6 +13,7 @@ import {
 } from './message-json.ts';
 import { fromBase64, readMime } from './mime.ts';
 import { findMessages } from './queries.ts';
+import { folders, type Folder } from './mailbox.ts';
 import type { Answer, Operation } from './requests.ts';
 
 const right: Partial<Record<Operation, 'send' | 'read' | 'write'>> = {
@@ -21,6 +22,7 @@ const right: Partial<Record<Operation, 'send' | 'read' | 'write'>> = {
   listMessages: 'read',
   listFolderMessages: 'read',
   getMessage: 'read',
+  getContent: 'read',
   listAttachments: 'read',
 };
 
@@ -30,7 +32,9 @@ export async function serveMail(call: MailCall, services: MailServices): Promise
   const user = parameters['user'] ?? '';
   const mailbox = services.mailboxOf(user);
   if (mailbox === null) return graphError(404, 'ErrorInvalidUser', `The requested user '${user}' is invalid.`);
-  if (!mailbox.permissions[right[operation] ?? 'write']) {
+  const { permissions } = mailbox;
+  const mayList = permissions.list && (operation === 'listMessages' || operation === 'listFolderMessages');
+  if (!mayList && !permissions[right[operation] ?? 'write']) {
     return graphError(403, 'ErrorAccessDenied', 'Access is denied. Check credentials and try again.');
   }
   const isMime = /^text\/plain\b/i.test(headers['content-type'] ?? '');
@@ -66,7 +70,7 @@ const mailboxEndpoints: Partial<Record<Operation, (context: MailContext) => Prom
   createMessage: createDraft,
   createFolderMessage: (context) => (folderOf(context) === 'drafts' ? createDraft(context) : notFound('folder')),
   listMessages({ call, mailbox, immutable, origin }) {
-    const all = [...mailbox.in('drafts'), ...mailbox.in('sentitems')];
+    const all = folders.flatMap((folder) => mailbox.in(folder));
     const url = `${origin()}/v1.0/users/${encodeURIComponent(mailbox.address)}/messages`;
     return findMessages(mailbox, all, call.query, immutable, url);
   },
@@ -104,10 +108,9 @@ async function readMimeBody({ body }: MailCall) {
 }
 
 /** By its well-known name or its id. */
-function folderOf({ call, mailbox }: MailContext): 'drafts' | 'sentitems' | null {
+function folderOf({ call, mailbox }: MailContext): Folder | null {
   const asked = call.parameters['folder'] ?? '';
-  const names = ['drafts', 'sentitems'] as const;
-  return names.find((name) => asked.toLowerCase() === name || asked === mailbox.folderId(name)) ?? null;
+  return folders.find((name) => asked.toLowerCase() === name || asked === mailbox.folderId(name)) ?? null;
 }
 
 function notFound(what: 'object' | 'folder'): Answer {

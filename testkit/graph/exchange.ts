@@ -163,7 +163,7 @@ function send(
   context: ExchangeContext,
 ): void {
   if (res.destroyed) return;
-  const body = Buffer.from(answer.body);
+  const body = answer.octets ?? Buffer.from(answer.body);
   if (fault?.kind === 'reset' && fault.at === 'mid-response') {
     // More is promised than will come, and what there is has to be on the wire before the RST.
     res.writeHead(answer.status, { ...answer.headers, 'content-length': String(body.length + 1000) });

@@ -10,6 +10,7 @@ import { listen } from './listener.ts';
 import { createMailbox, type FakeMailbox, type OpenMailbox } from './mailbox.ts';
 import { exchangeOnlineLimits, type FakeGraphOptions } from './options.ts';
 import { createOutbox, type Delivery, type SentItems } from './outbox.ts';
+import { receivedContent } from './received.ts';
 import type { Answer, FakeRequest, Operation, OpenRequest } from './requests.ts';
 import { serviceOf } from './routes.ts';
 import { createScript, type Pattern, type ScriptEntry, type Step } from './script.ts';
@@ -67,7 +68,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
   const mailboxes = new Map<string, OpenMailbox>();
   for (const given of options.mailboxes ?? ['sales@example.com']) {
     const { address, sendAs } = typeof given === 'string' ? { address: given, sendAs: [] } : given;
-    mailboxes.set(address.toLowerCase(), createMailbox(address, sendAs));
+    mailboxes.set(address.toLowerCase(), createMailbox(address, { sendAs, now, read: receivedContent }));
   }
   const find = (user: string): OpenMailbox | null => {
     const known =
@@ -75,7 +76,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     if (known !== undefined) return known;
     const domain = user.slice(user.lastIndexOf('@') + 1).toLowerCase();
     if (!/^[^@\s/?#]+@/.test(user) || !domains.some((each) => each.toLowerCase() === domain)) return null;
-    const created = createMailbox(user);
+    const created = createMailbox(user, { now, read: receivedContent });
     mailboxes.set(user.toLowerCase(), created);
     return created;
   };

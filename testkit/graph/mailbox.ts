@@ -1,4 +1,4 @@
-/** Mailboxes: what is in Drafts and in Sent Items, under which ids, and what the app may do with them. */
+/** Mailboxes: what is in Drafts, in Sent Items and in the Inbox, under which ids, and what the app may do with them. */
 import { randomBytes, randomUUID } from 'node:crypto';
 
 export interface Person {
@@ -34,16 +34,21 @@ export interface Content {
   readonly mime: Buffer | null;
 }
 
+export const folders = ['drafts', 'sentitems', 'inbox'] as const;
+export type Folder = (typeof folders)[number];
+
 export interface StoredMessage extends Content {
   /** Changes when the message moves. */
   readonly id: string;
   /** Never changes. */
   readonly immutableId: string;
   /** `submitted`: accepted, and nowhere to be seen yet. */
-  readonly folder: 'drafts' | 'sentitems' | 'submitted';
+  readonly folder: Folder | 'submitted';
   readonly isDraft: boolean;
   readonly createdAt: number;
   readonly sentAt: number | null;
+  /** Of what came from outside. */
+  readonly isRead: boolean;
 }
 
 type OpenMessage = { -readonly [K in keyof StoredMessage]: StoredMessage[K] };
@@ -52,21 +57,27 @@ export interface FakeMailbox {
   readonly address: string;
   /** Object id of its user; good in paths as well. */
   readonly id: string;
-  /** What the apps may do here. Changes at once. In Entra, Mail.ReadWrite gives `read` and `write`. */
-  readonly permissions: { send: boolean; read: boolean; write: boolean };
+  /**
+   * What the apps may do here. Changes at once. In Entra, Mail.ReadWrite gives `read` and `write`, Mail.Read gives `read`, and
+   * Mail.ReadBasic gives `list`: mails without their bodies.
+   */
+  readonly permissions: { send: boolean; read: boolean; list: boolean; write: boolean };
   /** Other addresses that it may send as. In lower case. */
   readonly sendAs: Set<string>;
   /** What is in a folder now, oldest first. */
   in(folder: StoredMessage['folder']): StoredMessage[];
+  /** A mail comes into the Inbox. `at`: ms since the epoch; default: now. */
+  receive(mime: string | Buffer, at?: number): StoredMessage;
+  /** A person moves a message out of sight. */
+  remove(message: StoredMessage): void;
 }
 
 /** The mailbox with what the endpoints do to it. */
 export interface OpenMailbox extends FakeMailbox {
-  folderId(folder: 'drafts' | 'sentitems'): string;
+  folderId(folder: Folder): string;
   find(id: string): StoredMessage | null;
   add(content: Content, folder: StoredMessage['folder'], now: number): StoredMessage;
   change(message: StoredMessage, content: Partial<Content>): StoredMessage;
-  remove(message: StoredMessage): void;
   /** Into Sent Items: a new id, unless it is asked for by its immutable one. */
   settle(message: StoredMessage, now: number): void;
   /** Out of sight until `settle`. */
@@ -78,37 +89,47 @@ export function newId(prefix: string): string {
   return `${prefix}${randomBytes(33).toString('base64')}/+${randomBytes(8).toString('base64')}`;
 }
 
-export function createMailbox(address: string, sendAs: readonly string[] = []): OpenMailbox {
+interface MailboxOptions {
+  readonly sendAs?: readonly string[] | undefined;
+  readonly now: () => number;
+  /** Of a mail that comes. */
+  readonly read: (mime: string | Buffer) => Content;
+}
+
+export function createMailbox(address: string, { sendAs = [], now, read }: MailboxOptions): OpenMailbox {
   const messages: OpenMessage[] = [];
-  const folderIds = { drafts: newId('AQMkDR'), sentitems: newId('AQMkSI') };
+  const folderIds = { drafts: newId('AQMkDR'), sentitems: newId('AQMkSI'), inbox: newId('AQMkIN') };
   const open = (message: StoredMessage): OpenMessage => {
     const found = messages.find(({ immutableId }) => immutableId === message.immutableId);
     if (found === undefined) throw new Error('The message is not in this mailbox.');
     return found;
   };
+  const add = (content: Content, folder: StoredMessage['folder'], at: number): OpenMessage => {
+    const message: OpenMessage = {
+      ...content,
+      id: newId('AAMkAG'),
+      immutableId: newId('AAkALg'),
+      folder,
+      isDraft: folder === 'drafts',
+      createdAt: at,
+      sentAt: null,
+      isRead: folder !== 'inbox',
+    };
+    messages.push(message);
+    return message;
+  };
   return {
     address,
     id: randomUUID(),
-    permissions: { send: true, read: true, write: true },
+    permissions: { send: true, read: true, list: false, write: true },
     sendAs: new Set(sendAs.map((other) => other.toLowerCase())),
     in: (folder) => messages.filter((message) => message.folder === folder),
     folderId: (folder) => folderIds[folder],
     find: (id) =>
       messages.find((message) => message.folder !== 'submitted' && (message.id === id || message.immutableId === id)) ??
       null,
-    add(content, folder, now) {
-      const message: OpenMessage = {
-        ...content,
-        id: newId('AAMkAG'),
-        immutableId: newId('AAkALg'),
-        folder,
-        isDraft: folder === 'drafts',
-        createdAt: now,
-        sentAt: null,
-      };
-      messages.push(message);
-      return message;
-    },
+    add,
+    receive: (mime, at = now()) => add(read(mime), 'inbox', at),
     change: (message, content) => Object.assign(open(message), content),
     remove(message) {
       messages.splice(messages.indexOf(open(message)), 1);

@@ -2,7 +2,7 @@
 import { empty, graphError, json } from './answers.ts';
 import type { MailContext } from './mail-context.ts';
 import type { StoredMessage } from './mailbox.ts';
-import { attachmentJson, messageJson, readAttachment, readMessage, readTyped } from './message-json.ts';
+import { attachmentJson, messageJson, readAttachment, readMessage, readTyped, selectedJson } from './message-json.ts';
 import { pick } from './queries.ts';
 import type { Answer, Operation } from './requests.ts';
 
@@ -18,8 +18,13 @@ export const messageEndpoints: Partial<Record<Operation, Endpoint>> = {
   getMessage({ call, mailbox, immutable }, message) {
     const wanted = call.query.get('$select');
     const all = messageJson(message, mailbox, immutable);
-    return json(200, wanted === undefined ? all : pick(all, wanted));
+    return json(200, wanted === undefined ? all : pick({ ...all, ...selectedJson(message) }, wanted));
   },
+  // https://learn.microsoft.com/graph/outlook-get-mime-message
+  getContent: (_, { mime }) =>
+    mime === null
+      ? graphError(500, 'ErrorContentConversionFailed', 'This fake makes no MIME of JSON.')
+      : { status: 200, headers: { 'content-type': 'text/plain' }, body: '', octets: mime },
   updateMessage: draftOnly(({ call, mailbox, immutable }, message) =>
     json(200, messageJson(mailbox.change(message, readMessage(readTyped(call))), mailbox, immutable)),
   ),

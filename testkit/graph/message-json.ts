@@ -122,6 +122,11 @@ export function newAttachment(json: Json, size: number, chunks: readonly Buffer[
   };
 }
 
+/** What an answer has only where `$select` asks for it: https://learn.microsoft.com/graph/api/resources/message. */
+export function selectedJson(message: StoredMessage): Json {
+  return message.headers.length === 0 ? {} : { internetMessageHeaders: message.headers };
+}
+
 /** The message as an answer. `immutable`: under which of its ids. */
 export function messageJson(message: StoredMessage, mailbox: OpenMailbox, immutable: boolean): Json {
   const time = (at: number): string => `${new Date(at).toISOString().slice(0, 19)}Z`;
@@ -136,9 +141,9 @@ export function messageJson(message: StoredMessage, mailbox: OpenMailbox, immuta
     subject: message.subject,
     bodyPreview: message.body.content.slice(0, 255),
     importance: message.importance,
-    parentFolderId: mailbox.folderId(message.folder === 'sentitems' ? 'sentitems' : 'drafts'),
+    parentFolderId: mailbox.folderId(message.folder === 'submitted' ? 'drafts' : message.folder),
     isDraft: message.isDraft,
-    isRead: true,
+    isRead: message.isRead,
     body: message.body,
     from: message.from === null ? recipient({ address: mailbox.address, name: '' }) : recipient(message.from),
     toRecipients: message.to.map(recipient),

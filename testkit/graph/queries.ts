@@ -1,7 +1,7 @@
-/** Lists of messages: `$filter` by internetMessageId or isDraft, `$select`, `$top`, `$skip`. Other filters are refused. */
+/** Lists of messages: `$filter` by internetMessageId, isDraft or receivedDateTime, `$orderby` that, `$select`, `$top`, `$skip`. Others are refused. */
 import { graphError, json } from './answers.ts';
 import type { OpenMailbox, StoredMessage } from './mailbox.ts';
-import { messageJson, type Json } from './message-json.ts';
+import { messageJson, selectedJson, type Json } from './message-json.ts';
 import type { Answer } from './requests.ts';
 
 /** Graph's page, if `$top` does not say otherwise. */
@@ -21,11 +21,21 @@ export function findMessages(
   if (!Number.isInteger(top) || top < 1 || top > 1000 || !Number.isInteger(skip) || skip < 0) {
     return graphError(400, 'BadRequest', 'Invalid value for $top or $skip.');
   }
-  const found = messages.filter(filter);
+  const order = query.get('$orderby');
+  if (order !== undefined && !/^receivedDateTime(?: asc| desc)?$/i.test(order)) {
+    return graphError(400, 'BadRequest', `Invalid $orderby: ${order}`);
+  }
+  // https://learn.microsoft.com/graph/api/user-list-messages: what is sorted by stands first in the filter.
+  if (order !== undefined && query.has('$filter') && !/^\s*receivedDateTime\b/i.test(query.get('$filter') ?? '')) {
+    return graphError(400, 'InefficientFilter', 'The restriction or sort order is too complex for this operation.');
+  }
+  const matching = messages.filter(filter);
+  const found = order === undefined ? matching : matching.toSorted((a, b) => receivedAt(a) - receivedAt(b));
+  if (order?.toLowerCase().endsWith(' desc') === true) found.reverse();
   const wanted = query.get('$select');
   const value = found.slice(skip, skip + top).map((message) => {
     const all = messageJson(message, mailbox, immutable);
-    return wanted === undefined ? all : pick(all, wanted);
+    return wanted === undefined ? all : pick({ ...all, ...selectedJson(message) }, wanted);
   });
   const more = skip + top < found.length;
   const asked = [...new Map(query).set('$skip', String(skip + top))];
@@ -45,17 +55,36 @@ export function pick(all: Json, names: string): Json {
 
 type Filter = (message: StoredMessage) => boolean;
 
+/** In whole seconds, as Graph shows it. */
+function receivedAt({ sentAt, createdAt }: StoredMessage): number {
+  return Math.floor((sentAt ?? createdAt) / 1_000) * 1_000;
+}
+
+const comparisons: Readonly<Record<string, (a: number, b: number) => boolean>> = {
+  ge: (a, b) => a >= b,
+  gt: (a, b) => a > b,
+  le: (a, b) => a <= b,
+  lt: (a, b) => a < b,
+};
+
 /** Conditions joined by `and`. Null: not understood. In a text, two single quotes stand for one (OData 4.01 URL conventions, 5.1.1.14.2). */
 function readFilter(text: string): Filter | null {
-  const condition = /^\s*(?:internetMessageId\s+eq\s+'((?:[^']|'')*)'|isDraft\s+eq\s+(true|false))\s*(?:and\b|$)/i;
+  const condition =
+    /^\s*(?:internetMessageId\s+eq\s+'((?:[^']|'')*)'|isDraft\s+eq\s+(true|false)|receivedDateTime\s+(g[et]|l[et])\s+(\d{4}-\d\d-\d\dT[\d:.]+Z))\s*(?:and\b|$)/i;
   const filters: Filter[] = [];
   let rest = text;
   while (rest.trim() !== '') {
     const found = condition.exec(rest);
     if (found === null) return null;
-    const [whole, id, draft] = found;
+    const [whole, id, draft, operator, time] = found;
     if (id !== undefined) filters.push(({ internetMessageId }) => internetMessageId === id.replaceAll("''", "'"));
-    else filters.push(({ isDraft }) => isDraft === (draft?.toLowerCase() === 'true'));
+    else if (draft !== undefined) filters.push(({ isDraft }) => isDraft === (draft.toLowerCase() === 'true'));
+    else {
+      const compare = comparisons[operator?.toLowerCase() ?? ''];
+      const wanted = Date.parse(time ?? '');
+      if (compare === undefined || Number.isNaN(wanted)) return null;
+      filters.push((message) => compare(receivedAt(message), wanted));
+    }
     rest = rest.slice(whole.length);
   }
   return (message) => filters.every((filter) => filter(message));

@@ -10,6 +10,7 @@ export type Operation =
   | 'listMessages'
   | 'listFolderMessages'
   | 'getMessage'
+  | 'getContent'
   | 'updateMessage'
   | 'deleteMessage'
   | 'send'
@@ -26,6 +27,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** Instead of `body`. */
+  readonly octets?: Buffer;
 }
 
 export interface FakeRequest {

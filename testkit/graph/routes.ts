@@ -18,6 +18,7 @@ const templates: readonly (readonly [Operation, string, string])[] = [
   ['createFolderMessage', 'POST', 'v1.0/users/{user}/mailFolders/{folder}/messages'],
   ['listFolderMessages', 'GET', 'v1.0/users/{user}/mailFolders/{folder}/messages'],
   ['getMessage', 'GET', 'v1.0/users/{user}/messages/{message}'],
+  ['getContent', 'GET', 'v1.0/users/{user}/messages/{message}/$value'],
   ['updateMessage', 'PATCH', 'v1.0/users/{user}/messages/{message}'],
   ['deleteMessage', 'DELETE', 'v1.0/users/{user}/messages/{message}'],
   ['send', 'POST', 'v1.0/users/{user}/messages/{message}/send'],

@@ -117,10 +117,10 @@ export interface HomeKeys extends ShardKeys {
   readonly operationIds: (id: string) => string;
   /** STRING which process works on it; it ends by itself. */
   readonly operationLease: (id: string) => string;
-  /** HASH how far the mailbox of a connector was read for delivery reports, and when it is due. */
-  readonly mailbox: (connectorId: string) => string;
+  /** HASH how far a mailbox was read for delivery reports, and when it is due: `<connector>`, or `<connector>/<address>` by Graph. */
+  readonly mailbox: (mailbox: string) => string;
   /** STRING which process reads it now; it ends by itself. */
-  readonly mailboxLease: (connectorId: string) => string;
+  readonly mailboxLease: (mailbox: string) => string;
   /** STRING who resolves a held message right now; it ends by itself. */
   readonly resolving: (id: string) => string;
   /** SET of the webhooks of which something is kept. */
@@ -137,6 +137,8 @@ export interface HomeKeys extends ShardKeys {
   readonly selection: (id: string) => string;
   /** STRING with which sessions of the dashboard are signed; deleting it ends them all. */
   readonly sessionKey: string;
+  /** STRING the key with which return paths of single mails are signed. */
+  readonly returnPathKey: string;
   /** STRING number of shards that workers were last started with. */
   readonly shardCount: string;
   /** ZSET worker → until when it counts as there. */
@@ -228,8 +230,8 @@ export function keysOf(prefix: string): HomeKeys {
     operation: (id) => `${prefix}:operation:${id}`,
     operationIds: (id) => `${prefix}:operation:${id}:ids`,
     operationLease: (id) => `${prefix}:operation:${id}:lease`,
-    mailbox: (connectorId) => `${prefix}:mailbox:${connectorId}`,
-    mailboxLease: (connectorId) => `${prefix}:mailbox:${connectorId}:lease`,
+    mailbox: (mailbox) => `${prefix}:mailbox:${mailbox}`,
+    mailboxLease: (mailbox) => `${prefix}:mailbox:${mailbox}:lease`,
     webhooks: `${prefix}:webhooks`,
     webhook: (id) => `${prefix}:webhook:${id}`,
     webhookOpen: (id) => `${prefix}:webhook:${id}:open`,
@@ -238,6 +240,7 @@ export function keysOf(prefix: string): HomeKeys {
     resolving: (id) => `${prefix}:resolving:${id}`,
     selection: (id) => `${prefix}:selection:${id}`,
     sessionKey: `${prefix}:session-key`,
+    returnPathKey: `${prefix}:return-path-key`,
     shardCount: `${prefix}:shards`,
     workers: `${prefix}:workers`,
     acknowledged: `${prefix}:acknowledged`,

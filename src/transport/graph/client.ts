@@ -14,7 +14,7 @@ import {
   type Middleware,
 } from '@microsoft/microsoft-graph-client';
 import { unreachable } from '../../errors.ts';
-import { HttpFailure, type HttpClient } from '../http.ts';
+import { HttpFailure, type AnswerEnd, type HttpClient } from '../http.ts';
 import { TokenFailure } from '../oauth/entra-errors.ts';
 import type { TokenSource } from '../oauth/token-source.ts';
 
@@ -27,10 +27,18 @@ export interface GraphCall {
   /** Text is sent as `text/plain`, anything else as JSON. Default: an empty body. */
   readonly body?: string | object;
   readonly timeoutMs: number;
+  /** The text of the answer has a character for each octet. */
+  readonly octets?: boolean;
 }
 
 export type GraphAnswer =
-  | { readonly kind: 'answer'; readonly status: number; readonly headers: Headers; readonly text: string }
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly headers: Headers;
+      readonly text: string;
+      readonly end: AnswerEnd;
+    }
   | { readonly kind: 'no-answer'; readonly failure: HttpFailure }
   | { readonly kind: 'no-token'; readonly failure: TokenFailure };
 
@@ -58,13 +66,14 @@ export function createGraphClient(baseUrl: string, tokens: TokenSource, http: Ht
     middleware: [tokenMiddleware(tokens), httpMiddleware(http)],
   });
   return {
-    async call({ method, path, query = {}, body, timeoutMs }, signal) {
+    async call({ method, path, query = {}, body, timeoutMs, octets = false }, signal) {
+      const told: { end: AnswerEnd } = { end: 'whole' };
       const questions = Object.entries(query).map(([name, value]) => `${name}=${encode(value)}`);
       const url = `/${path.map(segment).join('/')}${questions.length === 0 ? '' : `?${questions.join('&')}`}`;
       const request = client
         .api(url)
         .responseType(ResponseType.RAW)
-        .options({ signal, timeoutMs })
+        .options({ signal, timeoutMs, octets, told })
         .headers({
           'client-request-id': randomUUID(),
           // Without it the id of a draft changes when it is sent, and the draft cannot be found again.
@@ -75,7 +84,7 @@ export function createGraphClient(baseUrl: string, tokens: TokenSource, http: Ht
       try {
         const response = (await send(request, method, body)) as Response;
         const { status, headers } = response;
-        return { kind: 'answer', status, headers, text: await response.text() };
+        return { kind: 'answer', status, headers, text: await response.text(), end: told.end };
       } catch (error) {
         if (error instanceof Passing) {
           const { reason } = error;
@@ -106,6 +115,8 @@ function send(request: GraphRequest, method: GraphCall['method'], body: GraphCal
 
 /** A dot segment would climb in the path, even percent-encoded (https://url.spec.whatwg.org/#double-dot-path-segment). */
 function segment(value: string): string {
+  // The content of an item (OData 4.01, URL conventions, section 4.5); no id has a dollar.
+  if (value === '$value') return value;
   if (/^\.{0,2}$/.test(value)) throw new TypeError('a path segment that is empty or climbs');
   return encode(value);
 }
@@ -127,6 +138,9 @@ interface Options {
   body?: string | Buffer;
   signal: AbortSignal;
   timeoutMs: number;
+  octets: boolean;
+  /** How the last answer ended, which a `Response` cannot say. */
+  told: { end: AnswerEnd };
 }
 
 function tokenMiddleware(tokens: TokenSource): Middleware {
@@ -159,10 +173,12 @@ function tokenMiddleware(tokens: TokenSource): Middleware {
 function httpMiddleware(http: HttpClient): Middleware {
   return {
     async execute(context) {
-      const { method = 'GET', headers = {}, body, signal, timeoutMs } = context.options as unknown as Options;
+      const { method = 'GET', headers = {}, body, ...rest } = context.options as unknown as Options;
+      const { signal, timeoutMs, octets, told } = rest;
       try {
         const url = String(context.request);
-        const answer = await http.request({ url, method, headers, body: body ?? null, signal, timeoutMs });
+        const answer = await http.request({ url, method, headers, body: body ?? null, signal, timeoutMs, octets });
+        told.end = answer.end;
         const empty = answer.status === 204 || answer.status === 304 || answer.text === '';
         // `Response` takes a status from 200 to 599 only; no HTTP server answers with another one.
         const status = answer.status >= 200 && answer.status <= 599 ? answer.status : 599;

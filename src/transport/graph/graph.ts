@@ -2,13 +2,12 @@
 import { createKeyedSemaphore } from '../../async/semaphore.ts';
 import { sleep as defaultSleep } from '../../async/timeout.ts';
 import { askFence, createAttempts, stopped } from '../attempts.ts';
-import { createHttpClient, type HttpClient } from '../http.ts';
-import { createMask, maskCheck } from '../mask.ts';
-import { requestToken, secretsOf } from '../oauth/entra.ts';
+import type { HttpClient } from '../http.ts';
+import { maskCheck } from '../mask.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
-import { createTokenSource } from '../oauth/token-source.ts';
 import { checkGraph } from './check.ts';
 import { createGraphClient } from './client.ts';
+import { openGraph } from './connection.ts';
 import { countedBytes, mimeBytes, requestsPerMailbox } from './limits.ts';
 import { verify } from './lookup.ts';
 import { outcomeOf, settled } from './outcome.ts';
@@ -36,21 +35,10 @@ const parkedDraftTimes = 5;
 /** Requests a token and connects when the first mail comes. */
 export function createGraphTransport(options: GraphTransportOptions): Transport {
   const { settings, maxConnections, addresses = [], now = Date.now, sleep = defaultSleep, onToken } = options;
-  const { cloud, timeouts, tls, tenantId, clientId, credential } = settings;
-  const { graphBaseUrl, authorityHost } = cloud;
-  const identity = { tenantId, clientId, credential, authorityHost, ca: tls.ca, tokenMs: timeouts.tokenMs };
-  const scope = `${new URL(graphBaseUrl).origin}/.default`;
-  const tokens = createTokenSource({
-    request: (signal) => requestToken(identity, scope, signal),
-    timeoutMs: timeouts.tokenMs,
-    now,
-    told: (outcome) => onToken?.('microsoft', outcome),
-  });
-  const ownSecrets = secretsOf(credential);
-  const mask = createMask(() => [...ownSecrets, ...tokens.secrets]);
+  const { cloud, timeouts } = settings;
+  const { graphBaseUrl } = cloud;
   // A message makes one request at a time; a verification may run beside it.
-  const http = createHttpClient(tls.ca, maxConnections + 1);
-  const client = createGraphClient(graphBaseUrl, tokens, http);
+  const { tokens, mask, http, client } = openGraph(settings, maxConnections + 1, now, onToken);
   const perMailbox = createKeyedSemaphore(Math.min(maxConnections, requestsPerMailbox));
   const attempts = createAttempts(mask);
 
@@ -76,7 +64,8 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       // Without a connection the fence was not asked, and the connector is to blame. What is said of a message is said under the fence.
       const stop = fence.asked() || outcome.kind === 'settled' ? await fence.ask() : null;
       if (stop !== null) return stop;
-      return signal.aborted && nothingSent(outcome) ? stopped : outcome;
+      if (signal.aborted && nothingSent(outcome)) return stopped;
+      return mail.dsn === undefined ? outcome : withoutDsn(outcome);
     } finally {
       release();
     }
@@ -138,6 +127,17 @@ function fenceOnce(context: SendContext): FenceOnce {
 function fencedHttp(http: HttpClient, fence: FenceOnce): HttpClient {
   const mayBegin = async (): Promise<boolean> => (await fence.ask()) === null;
   return { ...http, request: (request) => http.request({ ...request, mayBegin }) };
+}
+
+/** It has no envelope that could ask for reports; Exchange sends its own in any case. */
+function withoutDsn(outcome: Outcome): Outcome {
+  if (outcome.kind !== 'settled') return outcome;
+  const noted = outcome.recipients.map((recipient) => {
+    if (recipient.outcome !== 'accepted') return recipient;
+    const text = `${recipient.reply.text ?? ''}; dsn has no effect, as Graph cannot ask for delivery reports`;
+    return { ...recipient, reply: { ...recipient.reply, text } };
+  });
+  return { ...outcome, recipients: noted };
 }
 
 /** An unknown result is never a success, and whether the mail was sent is unknown, too. */

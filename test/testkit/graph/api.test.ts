@@ -46,6 +46,11 @@ test('the fake Graph answers every call as the API description says', async () =
   await mail(`${draft}?$select=isDraft`, { headers });
   await mail(`${sales}/messages?$top=1&$filter=isDraft%20eq%20false`);
   await mail(`${sales}/mailFolders/sentitems/messages?$select=id`);
+  caller.graph.mailbox('sales@example.com').receive('From: a@example.net\nSubject: Hi\n\nHello\n');
+  const since = encodeURIComponent('receivedDateTime ge 2026-01-01T00:00:00Z');
+  const inbox = `${sales}/mailFolders/inbox/messages?$filter=${since}&$orderby=receivedDateTime&$select=internetMessageHeaders`;
+  const [came] = (await mail(inbox, { headers })).json['value'] as { id: string }[];
+  await mail(`${sales}/messages/${encodeURIComponent(came!.id)}/$value`, { headers });
   await mail(draft, { method: 'DELETE' });
 
   const { requests } = caller.graph;

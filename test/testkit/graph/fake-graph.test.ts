@@ -214,6 +214,62 @@ describe('Sent Items', () => {
   });
 });
 
+describe('the Inbox', () => {
+  const came = 'From: Ann <ann@example.net>\nX-Odd: a\n b\nSubject: Hi\n\n\u00e4\n';
+  const listed = async (caller: Caller, query: string): Promise<string[]> => {
+    const { json, status } = await caller.mail(`${sales}/mailFolders/inbox/messages?${query}`);
+    return status === 200
+      ? (json['value'] as { receivedDateTime: string }[]).map(({ receivedDateTime }) => receivedDateTime.slice(17, 19))
+      : [errorOf({ status, json, headers: {}, text: '' })];
+  };
+
+  test('the Inbox is filtered and sorted by arrival, in whole seconds; what is sorted by must stand first in the filter', async () => {
+    const caller = await callFakeGraph();
+    for (const second of [30, 10, 20])
+      caller.graph.mailbox('sales@example.com').receive(came, Date.UTC(2026, 0, 1, 0, 0, second, 900));
+    const filter = (text: string): string => `$filter=${encodeURIComponent(text)}`;
+    const order = '$orderby=receivedDateTime%20asc';
+    expect(await listed(caller, order)).toEqual(['10', '20', '30']);
+    expect(await listed(caller, `${filter('receivedDateTime ge 2026-01-01T00:00:20Z')}&${order}`)).toEqual([
+      '20',
+      '30',
+    ]);
+    expect(
+      await listed(caller, `${filter('receivedDateTime ge 2026-01-01T00:00:10Z')}&${order}&$top=1&$skip=1`),
+    ).toEqual(['20']);
+    expect(await listed(caller, `${filter('isDraft eq false')}&${order}`)).toEqual(['400 InefficientFilter']);
+    expect(await listed(caller, filter('receivedDateTime ge yesterday'))).toEqual(['400 BadRequest']);
+  });
+
+  test('the header of a mail comes where it is asked for, and its octets as they came', async () => {
+    const caller = await callFakeGraph();
+    const octets = Buffer.concat([Buffer.from(came.replaceAll('\n', '\r\n')), Buffer.from([0xff, 0])]);
+    const { id, immutableId } = caller.graph.mailbox('sales@example.com').receive(octets);
+    const at = `${sales}/messages/${encodeURIComponent(id)}`;
+    expect((await caller.mail(at)).json).not.toHaveProperty('internetMessageHeaders');
+    expect((await caller.mail(`${at}?$select=internetMessageHeaders,isRead`)).json).toMatchObject({
+      isRead: false,
+      internetMessageHeaders: [
+        { name: 'From', value: 'Ann <ann@example.net>' },
+        { name: 'X-Odd', value: 'a b' },
+        { name: 'Subject', value: 'Hi' },
+      ],
+    });
+    const value = await caller.mail(`${sales}/messages/${encodeURIComponent(immutableId)}/$value`);
+    expect([value.status, Number(value.headers['content-length'])]).toEqual([200, octets.length]);
+  });
+
+  test('an app that may read no bodies lists mails, and gets none', async () => {
+    const caller = await callFakeGraph();
+    const mailbox = caller.graph.mailbox('sales@example.com');
+    const { id } = mailbox.receive(came);
+    Object.assign(mailbox.permissions, { read: false, list: true });
+    expect((await caller.mail(`${sales}/mailFolders/inbox/messages`)).status).toBe(200);
+    const asked = await caller.mail(`${sales}/messages/${encodeURIComponent(id)}/$value`);
+    expect(errorOf(asked)).toBe('403 ErrorAccessDenied');
+  });
+});
+
 describe('mailboxes', () => {
   test.each(['send', 'read', 'write'] as const)(
     'a mailbox refuses an app without the permission to %s',

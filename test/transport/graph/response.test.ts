@@ -16,7 +16,7 @@ const facts = {
 };
 const errorText = (code: string, message = 'said so'): string => JSON.stringify({ error: { code, message } });
 const answer = (status: number, text = '', headers: Record<string, string> = {}) =>
-  ({ kind: 'answer', status, text, headers: new Headers(headers) }) as const;
+  ({ kind: 'answer', status, text, headers: new Headers(headers), end: 'whole' }) as const;
 
 /** `fault pauseMs` or the outcome of all recipients. */
 function brief(outcome: Outcome): string {
