@@ -9,12 +9,23 @@ export type { RecipientBounce } from '../queue/ledger/bounces.ts';
 export interface BounceNotes {
   /** The messages with this Message-ID, or that a server took under this id: two at most, as two are none. */
   find(name: string): Promise<readonly LedgerRow[]>;
+  /** Message with this id; null without a row. */
+  read(id: string): Promise<LedgerRow | null>;
+  /** Reads the key with which return paths of single mails are signed. */
+  returnPathKey(): Promise<Buffer>;
   /** `connector`: whose mailbox the report was in. → how many recipients are new; null if the message has no row now. */
   write(id: string, connector: string, at: number, bounces: readonly RecipientBounce[]): Promise<number | null>;
 }
 
-export function bounceNotesOf({ find, bounces }: Pick<OpenQueues, 'find' | 'bounces'>): BounceNotes {
+export function bounceNotesOf({
+  find,
+  ledger,
+  bounces,
+  returnPathKey,
+}: Pick<OpenQueues, 'find' | 'ledger' | 'bounces' | 'returnPathKey'>): BounceNotes {
   return {
+    read: (id) => ledger.read(id),
+    returnPathKey,
     async find(messageId) {
       if (messageId.trim() === '') return [];
       try {

@@ -10,6 +10,7 @@ import { seenOf, type Seen } from './messages.ts';
 import type { DiagnoseOptions, Finding } from './doctor/findings.ts';
 import type { Deliveries } from '../queue/deliveries/deliveries.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
+import { readSecretKey } from '../queue/secret-key.ts';
 import type { Mailboxes } from '../queue/mailboxes.ts';
 import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
@@ -35,7 +36,6 @@ import { again, contentOf } from './content.ts';
 import { readActions } from './read-actions.ts';
 import { createOperations, type LetterResult, type Operation, type Operations } from './operations.ts';
 import { runOperation, runOperations, type RunnerOptions } from './operation-runner.ts';
-import { readSessionKey } from './session-key.ts';
 import { createRoutes } from './routes.ts';
 import { mostWorkers, statsOf, type Stats } from './stats.ts';
 import { sends } from '../routing/connector.ts';
@@ -220,7 +220,7 @@ export async function openOperator({
 
     content: async (id) => (await contentOf(id, open, limits))?.message ?? null,
     actions: (id) => readActions(id, open),
-    sessionKey: () => readSessionKey(redis, keys),
+    sessionKey: () => readSecretKey(redis, keys.sessionKey, 'sessions'),
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),
 

@@ -23,9 +23,9 @@ export interface ClueStep {
   readonly values: readonly string[];
 }
 
-/** What to look up, the surest first. A step is asked only where the one before found nothing. `bouncePath`: `bounces+{id}@example.com`. */
-export function stepsOf({ clues }: Report, bouncePath: string | null): ClueStep[] {
-  const ids = bouncePath === null ? [] : clues.sentTo.flatMap((address) => idInPath(address, bouncePath) ?? []);
+/** What to look up, the surest first. A step is asked only where the one before found nothing. `idIn`: of a return path; null if it is none. */
+export function stepsOf({ clues }: Report, idIn: (address: string) => string | null): ClueStep[] {
+  const ids = clues.sentTo.flatMap((address) => idIn(address) ?? []);
   const steps: ClueStep[] = [
     { by: 'message', values: [...clues.messageIds, ...clues.envelopeIds] },
     { by: 'id', values: ids },
@@ -34,17 +34,6 @@ export function stepsOf({ clues }: Report, bouncePath: string | null): ClueStep[
     ...clues.threadIds.map((id): ClueStep => ({ by: 'message', values: [id] })),
   ];
   return steps.filter(({ values }) => values.length > 0);
-}
-
-/** The id in the address of a return path of its own for each mail; null if it is none of these. */
-export function idInPath(address: string, bouncePath: string): string | null {
-  const [before = '', after] = bouncePath.split('{id}');
-  const folded = address.toLowerCase();
-  if (after === undefined || !folded.startsWith(before.toLowerCase()) || !folded.endsWith(after.toLowerCase())) {
-    return null;
-  }
-  const id = address.slice(before.length, address.length - after.length);
-  return /^[A-Za-z0-9_-]{1,128}$/.test(id) ? id : null;
 }
 
 /** `found`: the messages that the first step with any found; null where there was no step. */

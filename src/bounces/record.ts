@@ -2,7 +2,8 @@
 import { unreachable } from '../errors.ts';
 import type { BounceNotes, RecipientBounce } from '../admin/bounces.ts';
 import type { LedgerRow } from '../queue/ledger/ledger.ts';
-import { folded, matched, stepsOf, type Unmatched } from './match.ts';
+import { folded, matched, stepsOf, type ClueStep, type Unmatched } from './match.ts';
+import { idInReturnPath } from '../message/return-path.ts';
 import type { ReportedRecipient } from './recipient.ts';
 import type { Report } from './report.ts';
 
@@ -15,13 +16,18 @@ export type Recorded =
   | { readonly kind: 'unmatched'; readonly why: Unmatched }
   | { readonly kind: 'again' };
 
-/** `connector`: whose mailbox it is. `now`: ms since the epoch. */
-export async function recordReport(
-  report: Report,
-  connector: string,
-  { notes, now }: { readonly notes: BounceNotes; readonly now: number },
-): Promise<Recorded> {
-  const rows = await findRows(report, notes);
+export interface RecordTools {
+  readonly notes: BounceNotes;
+  /** Patterns of the return paths that connectors give single mails. */
+  readonly bouncePaths: readonly string[];
+  /** ms since the epoch. */
+  readonly now: number;
+}
+
+/** `connector`: whose mailbox it is. */
+export async function recordReport(report: Report, connector: string, tools: RecordTools): Promise<Recorded> {
+  const { notes, now } = tools;
+  const rows = await findRows(report, tools);
   const match = matched(report, rows === null ? null : rows.map(sentOf));
   switch (match.kind) {
     case 'unmatched':
@@ -38,15 +44,26 @@ export async function recordReport(
 }
 
 /** What the first step finds that finds anything; null for a report that names nothing. */
-async function findRows(report: Report, notes: BounceNotes): Promise<readonly LedgerRow[] | null> {
-  const steps = stepsOf(report, null);
+async function findRows(report: Report, { notes, bouncePaths }: RecordTools): Promise<readonly LedgerRow[] | null> {
+  const key = bouncePaths.length === 0 ? null : await notes.returnPathKey();
+  const idIn = (address: string): string | null => {
+    if (key === null) return null;
+    return bouncePaths.map((pattern) => idInReturnPath(address, pattern, key)).find((id) => id !== null) ?? null;
+  };
+  const steps = stepsOf(report, idIn);
   if (steps.length === 0 || report.recipients.length === 0) return null;
-  for (const { values } of steps) {
+  for (const { by, values } of steps) {
     const rows: LedgerRow[] = [];
-    for (const value of values) rows.push(...(await notes.find(value)));
+    for (const value of values) rows.push(...(await findBy(by, value, notes)));
     if (rows.length > 0) return rows;
   }
   return [];
+}
+
+async function findBy(by: ClueStep['by'], value: string, notes: BounceNotes): Promise<readonly LedgerRow[]> {
+  if (by === 'message') return notes.find(value);
+  const row = await notes.read(value);
+  return row === null ? [] : [row];
 }
 
 function sentOf({ id, recipients }: LedgerRow): { id: string; recipients: string[] } {

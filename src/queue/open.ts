@@ -20,6 +20,7 @@ import { maxDataBytesOf, maxStalls } from './jobs.ts';
 import { createArrivals, type Arrive } from './lanes/arrivals.ts';
 import { createCallers, type Callers } from './callers.ts';
 import { createMailboxes, type Mailboxes } from './mailboxes.ts';
+import { readOnce, readSecretKey } from './secret-key.ts';
 import { createDeliveries, type Deliveries } from './deliveries/deliveries.ts';
 import { createIntakePace } from './lanes/intake-pace.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
@@ -77,6 +78,8 @@ export interface OpenQueues extends Callers, Seen {
   readonly deadLetters: DeadLetters;
   /** What delivery reports say of messages. */
   readonly bounces: Bounces;
+  /** Signs return paths of single mails. */
+  readonly returnPathKey: () => Promise<Buffer>;
   /** Mailboxes that are read for delivery reports. */
   readonly mailboxes: Mailboxes;
   readonly contents: ContentStore;
@@ -174,6 +177,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes)),
     intake,
     arrive: createArrivals(redis, home),
+    returnPathKey: readOnce(() => readSecretKey(redis, home.returnPathKey, 'return paths')),
     mailboxes: createMailboxes(redis, home),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),

@@ -170,6 +170,7 @@ async function deliverHere(
     transport,
     policy: connector.retry,
     limits: connector.limits,
+    bouncePath: connector.bouncePath ?? null,
     maxBytes: tools.limits().maxBytes,
     lock: { key: tools.lockKey(connector.id, message.id), token },
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,

@@ -21,6 +21,8 @@ export interface ConnectorConfig extends Connector {
   readonly transport: unknown;
   readonly limits: ConnectorLimits;
   readonly retry: SendPolicy;
+  /** A return path of its own for each mail: `bounces+{id}@example.com`. Default: the sender's address. */
+  readonly bouncePath?: string | null;
 }
 
 export interface WorkerConfig {

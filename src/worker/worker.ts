@@ -210,6 +210,7 @@ function buildParts(options: WorkerOptions) {
     worker: options.name,
     lateResultMs: timing.lateResultMs,
     verifyForMs: timing.verifyForMs,
+    returnPathKey: open.returnPathKey,
     quota: open.quota,
     attribution: lanes.attribution,
     pauseScale: timing.pauseScale,

@@ -1,6 +1,6 @@
 /** Which message a report is about: what identifies it, what does not, and what a forged report changes. */
 import { describe, expect, test } from 'vitest';
-import { idInPath, matched, stepsOf, type SentMessage } from '../../src/bounces/match.ts';
+import { matched, stepsOf, type SentMessage } from '../../src/bounces/match.ts';
 import { readReport, type Report } from '../../src/bounces/report.ts';
 import { report as mail } from './reports/case.ts';
 
@@ -20,7 +20,8 @@ describe('what is looked up', () => {
     const text = mail(status)
       .replace('To: shop@shop.test', 'To: bounces+m1@shop.test')
       .replace('Date:', 'In-Reply-To: <t2@shop.test>\nReferences: <t1@shop.test> <t2@shop.test>\nDate:');
-    expect(stepsOf(await read(text), 'bounces+{id}@shop.test')).toEqual([
+    const idIn = (address: string): string | null => /^bounces\+(\w+)@/.exec(address)?.[1] ?? null;
+    expect(stepsOf(await read(text), idIn)).toEqual([
       { by: 'message', values: ['sent-1@shop.test', 'env-7'] },
       { by: 'id', values: ['m1'] },
       { by: 'message', values: ['4abcD'] },
@@ -29,19 +30,8 @@ describe('what is looked up', () => {
     ]);
   });
 
-  test('no return path is looked for where the connector has none', async () => {
-    expect(stepsOf(await read(), null).map(({ by }) => by)).not.toContain('id');
-  });
-
-  test.each([
-    ['bounces+m1@shop.test', 'm1'],
-    ['BOUNCES+m1@Shop.Test', 'm1'],
-    ['bounces@shop.test', null],
-    ['bounces+@shop.test', null],
-    ['bounces+a:b@shop.test', null],
-    ['bounces+m1@else.test', null],
-  ])('%s has the id %s', (address, id) => {
-    expect(idInPath(address, 'bounces+{id}@shop.test')).toBe(id);
+  test('no return path is looked for where no connector has one', async () => {
+    expect(stepsOf(await read(), () => null).map(({ by }) => by)).not.toContain('id');
   });
 });
 

@@ -1,18 +1,24 @@
 /** Composes the mail of one attempt: for the recipients that are left, and as a whole only where the transport needs it whole. */
 import { PostlaneError } from '../../errors.ts';
+import { routingKey } from '../../message/address.ts';
 import { composeMail } from '../../message/compose.ts';
 import { contentSize } from '../../message/content.ts';
 import { readyAt } from '../../message/identity.ts';
 import type { Message } from '../../message/message.ts';
 import type { RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
-import type { LedgerTools } from '../ledger-write.ts';
-import type { DeliverTask } from './task.ts';
+import { returnPath } from '../../message/return-path.ts';
+import type { DeliverTask, DeliverTools } from './task.ts';
 
 /** Why there is no mail, in words. */
 export interface NoMail {
   readonly reason: 'invalid-message' | 'too-large';
   readonly why: string;
+}
+
+/** A sender who wants reports elsewhere, or none at all (the null reverse-path), has said so. */
+function mayReplace(sender: string, { from }: Message): boolean {
+  return sender !== '' && from !== undefined && routingKey(sender) === routingKey(from.address);
 }
 
 function withoutContent({ html: _html, ...message }: Message): Message {
@@ -21,15 +27,22 @@ function withoutContent({ html: _html, ...message }: Message): Message {
 
 /** → the mail, or why there is none: stored content is missing, SMTP cannot carry the message, or it is larger than `message.maxSize`. */
 export async function composeFor(
-  { job: { id, message, messageId, acceptedAt }, transport: { maxInMemoryBytes = Infinity }, maxBytes }: DeliverTask,
+  {
+    job: { id, message, messageId, acceptedAt },
+    transport: { maxInMemoryBytes = Infinity },
+    bouncePath,
+    maxBytes,
+  }: DeliverTask,
   left: readonly RecipientState[],
-  { contents }: Pick<LedgerTools, 'contents'>,
+  { contents, returnPathKey }: Pick<DeliverTools, 'contents' | 'returnPathKey'>,
 ): Promise<OutgoingMail | NoMail> {
   try {
     const { attachments, raw } = message;
     const contentOf = contents.read.bind(contents);
     const options = { messageId, date: new Date(readyAt(message, acceptedAt)), boundarySeed: id, contentOf, maxBytes };
-    const from = message.envelope.from ?? message.from?.address ?? '';
+    const sender = message.envelope.from ?? message.from?.address ?? '';
+    const isOwn = bouncePath !== null && mayReplace(sender, message);
+    const from = isOwn ? (returnPath(bouncePath, id, await returnPathKey()) ?? sender) : sender;
     const envelope = { from, to: left.map(({ address }) => address) };
     const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
     // Encoding only adds to this. A mail that is sent in parts is never in memory as a whole; its contents are verified first.

@@ -20,6 +20,8 @@ export interface DeliverTools extends LedgerTools {
   readonly lateResultMs: number;
   /** How long an attempt without a result is verified at least, in ms. */
   readonly verifyForMs: number;
+  /** Rejects as Redis does. */
+  readonly returnPathKey: () => Promise<Buffer>;
   readonly quota: Quota;
   readonly attribution: Pick<Attributions, 'accuse' | 'forget'>;
 }
@@ -29,6 +31,8 @@ export interface DeliverTask {
   readonly transport: Transport;
   readonly policy: SendPolicy;
   readonly limits: ConnectorLimits;
+  /** A pattern; null: reports go to the sender's address. */
+  readonly bouncePath: string | null;
   /** Of the composed mail (`message.maxSize`). */
   readonly maxBytes: number;
   readonly lock: { readonly key: string; readonly token: string };
