@@ -21,6 +21,7 @@ export {
   type WaitOptions,
 } from './producer/producer.ts';
 export type {
+  DsnInput,
   EnvelopeInput,
   InlineAttachment,
   InlineContent,

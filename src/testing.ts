@@ -22,6 +22,7 @@ export {
 } from './transport/transport-contract.ts';
 export type {
   CheckResult,
+  DsnRequest,
   FaultClass,
   Outcome,
   OutgoingMail,
@@ -37,4 +38,14 @@ export type {
   Verification,
   VerifyContext,
 } from './transport/transport.ts';
-export type { Attachment, Content, Envelope, Mailbox, Message, MessageLimits, Priority } from './message/message.ts';
+export type {
+  Attachment,
+  Content,
+  Dsn,
+  DsnEvent,
+  Envelope,
+  Mailbox,
+  Message,
+  MessageLimits,
+  Priority,
+} from './message/message.ts';

@@ -61,9 +61,14 @@ export function idsOfStatus(message: readonly Field[]): {
   const queueId = valueOf(message, 'x-postfix-queue-id', 'x-queue-id');
   return {
     messageIds: keptIds.flatMap((name) => idsIn(valueOf(message, name))),
-    envelopeIds: envelopeId === '' ? [] : unique([...idsIn(envelopeId), envelopeId]),
+    envelopeIds: envelopeId === '' ? [] : unique([...idsIn(envelopeId), envelopeId, decodedXtext(envelopeId)]),
     queueIds: queueId === '' ? [] : [queueId],
   };
+}
+
+/** A report has it decoded (RFC 3464 section 2.2.1), but some servers repeat what they were told (RFC 3461 section 4). */
+function decodedXtext(text: string): string {
+  return text.replaceAll(/\+([2-7][0-9A-F])/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 export function unique(values: readonly string[]): string[] {

@@ -16,6 +16,7 @@ import {
 } from './bounds.ts';
 import { attachment, contentKeys, raw } from './content-fields.ts';
 import { hasLineControl, hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
+import type { DsnEvent } from './message.ts';
 import { readMessageIds } from './message-ids.ts';
 import type { KnownKeys } from './rules.ts';
 import { check, line, list, read, text } from './schema-kit.ts';
@@ -135,6 +136,13 @@ const id = check(text, 'id', 'must be 1 to 128 characters of A-Z, a-z, 0-9, _ an
   /^[A-Za-z0-9_-]{1,128}$/.test(value),
 );
 
+const dsnEvents = ['success', 'failure', 'delay'] as const;
+
+function normalNotify(given: 'never' | DsnEvent | DsnEvent[]): 'never' | DsnEvent[] {
+  if (given === 'never') return given;
+  return [...new Set(Array.isArray(given) ? given : [given])];
+}
+
 export const messageSchema = z.strictObject({
   id: id.optional().meta({
     description: 'Id and idempotency key: a second message with the same id is not sent. A UUIDv7 by default.',
@@ -194,6 +202,25 @@ export const messageSchema = z.strictObject({
     })
     .optional()
     .meta({ description: 'What the servers are told, where it is not what the header says.' }),
+  dsn: z
+    .strictObject({
+      notify: z
+        .union([z.literal('never'), z.enum(dsnEvents), z.array(z.enum(dsnEvents)).min(1).max(dsnEvents.length)], {
+          error: 'must be "never", or any of "success", "failure" and "delay"',
+        })
+        .transform(normalNotify)
+        .optional()
+        .meta({ description: 'When a report is wanted. By default as the server decides.' }),
+      return: z
+        .enum(['headers', 'full'])
+        .optional()
+        .meta({ description: 'How much of the mail a report of a failure returns. By default as the server decides.' }),
+    })
+    .optional()
+    .meta({
+      description:
+        'What is asked of servers about delivery reports (RFC 3461), by SMTP where they offer DSN. Microsoft Graph cannot ask.',
+    }),
   priority: z
     .enum(['high', 'normal', 'low'])
     .optional()
@@ -219,4 +246,5 @@ export const nestedKeys: KnownKeys = {
   ...Object.fromEntries(['from', 'to', 'cc', 'bcc', 'replyTo'].map((field) => [field, mailboxKeys])),
   ...contentKeys,
   envelope: ['from', 'to'],
+  dsn: ['notify', 'return'],
 };

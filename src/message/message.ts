@@ -31,6 +31,16 @@ export interface Envelope {
   readonly to: readonly string[];
 }
 
+/** On what a server is to tell the sender: nothing at all, or some of these. */
+export type DsnEvent = 'success' | 'failure' | 'delay';
+
+/** What is asked of servers about delivery reports (RFC 3461). */
+export interface Dsn {
+  readonly notify?: 'never' | readonly DsnEvent[];
+  /** How much of the mail a report of a failure returns. */
+  readonly return?: 'headers' | 'full';
+}
+
 export type Priority = 'high' | 'normal' | 'low';
 
 /**
@@ -53,6 +63,7 @@ export interface Message {
   readonly references: readonly string[];
   readonly raw?: Content;
   readonly envelope: Envelope;
+  readonly dsn?: Dsn;
   readonly priority: Priority;
   readonly sendAt?: string;
   readonly expiresAt?: string;

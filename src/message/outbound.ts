@@ -63,6 +63,20 @@ export interface EnvelopeInput {
   readonly to?: string | readonly string[] | undefined;
 }
 
+/** What is asked of servers about delivery reports (RFC 3461). A server that cannot do so sends reports as it always does. */
+export interface DsnInput {
+  /** When a report is wanted: `never`, or any of the others. Default: as the server decides, mostly on failure and delay. */
+  readonly notify?:
+    | 'never'
+    | 'success'
+    | 'failure'
+    | 'delay'
+    | readonly ('success' | 'failure' | 'delay')[]
+    | undefined;
+  /** How much of the mail a report of a failure returns. Default: as the server decides. */
+  readonly return?: 'headers' | 'full' | undefined;
+}
+
 /**
  * One outbound e-mail. It needs a recipient in `to`, `cc`, `bcc`, `envelope.to` or the header of `raw`; everything else
  * is optional. A message that breaks a rule is refused with `message-invalid`, whose `issues` name each field and rule.
@@ -119,6 +133,11 @@ export interface OutboundMessage {
   readonly raw?: string | Uint8Array | InlineContent | StoredContent | undefined;
   /** What the servers are told, where it differs from the header. Rule: `address`. */
   readonly envelope?: EnvelopeInput | undefined;
+  /**
+   * What is asked of servers about delivery reports, by SMTP where they offer DSN. The Message-ID goes along as the id of the envelope,
+   * which a report repeats. Microsoft Graph cannot ask. Rule: `type`.
+   */
+  readonly dsn?: DsnInput | undefined;
   /** Place in the queue. Default: `normal`. */
   readonly priority?: Priority | undefined;
   /** Not sent before this time, which is then its Date. Default: at once. A number is in milliseconds since 1970. Rule: `date`. */

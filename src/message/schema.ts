@@ -7,7 +7,7 @@ import { estimateBytes, headerEstimate, mostHeaderBytes } from './estimate.ts';
 import { messageSchema } from './fields.ts';
 import { createIssueList, type IssueList } from './issue-list.ts';
 import { leastBytes } from './least-bytes.ts';
-import type { Attachment, Mailbox, Message, MessageLimits } from './message.ts';
+import type { Attachment, Dsn, Mailbox, Message, MessageLimits } from './message.ts';
 import { headBytes, readRawHeader } from './raw.ts';
 import { readFields, type Fields } from './read-fields.ts';
 import type { MessageIssue } from './rules.ts';
@@ -147,6 +147,7 @@ function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Mess
     references: fields.references ?? [],
     raw: fields.raw,
     envelope: withoutUndefined({ from: fields.envelope?.from ?? from?.address, to: recipients }),
+    dsn: fields.dsn === undefined ? undefined : withoutUndefined<Dsn>(fields.dsn),
     priority: fields.priority ?? 'normal',
     sendAt: fields.sendAt,
     expiresAt: fields.expiresAt,

@@ -1,5 +1,5 @@
 /** The transport contract: how a composed mail is sent, and every possible result of an attempt. */
-import type { Content, Envelope, Message } from '../message/message.ts';
+import type { Content, Dsn, Envelope, Message } from '../message/message.ts';
 
 /** Whom a failure concerns. */
 export type Scope = 'connector' | 'message' | 'recipient';
@@ -57,11 +57,18 @@ export type Outcome =
 
 export type StopReason = 'fence' | 'signal' | 'no-session';
 
+/** What the servers are asked about delivery reports, and the id that a report repeats: null for none. */
+export interface DsnRequest extends Dsn {
+  readonly envelopeId: string | null;
+}
+
 /** One mail, ready to send: envelope and RFC 5322 bytes with CRLF line ends and no Bcc. */
 export interface OutgoingMail {
   /** The id of the message, for logs; never on the wire. */
   readonly id: string;
   readonly envelope: Envelope;
+  /** By SMTP, where the server offers it. */
+  readonly dsn?: DsnRequest;
   readonly bytes: Buffer;
   /** `bytes` is the header alone: only with `structured`, and if the mail exceeds the transport's `maxInMemoryBytes`. */
   readonly headerOnly?: true;

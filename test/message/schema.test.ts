@@ -170,6 +170,11 @@ describe('refusals', () => {
       ['metadata: metadata'],
     ],
     ['notes of 4 KiB and a byte', { ...minimal, metadata: { k: 'x'.repeat(4096) } }, ['metadata: metadata']],
+    ['an unknown word for reports', { ...minimal, dsn: { notify: ['failed'] } }, ['dsn.notify[0]: type']],
+    ['never beside another word', { ...minimal, dsn: { notify: ['never', 'failure'] } }, ['dsn.notify[0]: type']],
+    ['an empty list of words for reports', { ...minimal, dsn: { notify: [] } }, ['dsn.notify: type']],
+    ['an unknown part of a mail', { ...minimal, dsn: { return: 'hdrs' } }, ['dsn.return: type']],
+    ['an unknown field of dsn', { ...minimal, dsn: { notfy: 'never' } }, ['dsn.notfy: unknown-key']],
     ['an unknown priority', { ...minimal, priority: 'urgent' }, ['priority: type']],
   ])('name field and rule of %s', (_, input, expected) => {
     expect(refusals(input)).toEqual(expected);

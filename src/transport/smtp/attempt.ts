@@ -233,11 +233,13 @@ async function transactOn(
     unfit === null ? refuseByExtensions(recipients, from, bytes.length, extensions) : refuseUnfit(recipients, unfit);
   const to = recipients.filter((address) => !refusedHere.has(address));
   if (to.length === 0) return { leg: { to: recipients, refusedHere, transaction: nothingSent }, used: [] };
-  const envelope = { from, to, size: bytes.length, use8BitMime, useSmtpUtf8 };
-  const used: Omissible[] = [...mailParameters(envelope, extensions).keys()];
-  if (extensions.pipelining) used.push('pipelining');
+  const dsn = mail.dsn ?? null;
+  const envelope = { from, to, size: bytes.length, use8BitMime, useSmtpUtf8, dsn };
+  const used = new Set<Omissible>(mailParameters(envelope, extensions).keys());
+  if (extensions.dsn && dsn !== null) used.add('dsn');
+  if (extensions.pipelining) used.add('pipelining');
   const transaction = await session.transact(envelope, bytes, extensions, signal, clock.pause);
-  return { leg: { to: recipients, refusedHere, transaction }, used };
+  return { leg: { to: recipients, refusedHere, transaction }, used: [...used] };
 }
 
 const nothingSent: Transaction = {

@@ -1,5 +1,8 @@
 /** The commands of a transaction (RFC 5321 section 4.1.1), as bytes for the wire. No address can break out of one. */
 import { parseAddress } from '../../message/address.ts';
+import type { DsnRequest } from '../transport.ts';
+import { mailDsn, rcptDsn } from './dsn.ts';
+import type { Omissible } from './transaction-limits.ts';
 import type { SmtpExtensions } from './extensions.ts';
 
 export interface SmtpEnvelope {
@@ -11,6 +14,7 @@ export interface SmtpEnvelope {
   readonly use8BitMime: boolean;
   /** A header of the message is UTF-8. */
   readonly useSmtpUtf8: boolean;
+  readonly dsn: DsnRequest | null;
 }
 
 /**
@@ -28,15 +32,17 @@ export function isAscii(text: string): boolean {
 
 /** The parameters of MAIL FROM, by the extension that each belongs to. */
 export function mailParameters(
-  { from, to, size, use8BitMime, useSmtpUtf8 }: SmtpEnvelope,
+  { from, to, size, use8BitMime, useSmtpUtf8, dsn }: SmtpEnvelope,
   extensions: SmtpExtensions,
-): ReadonlyMap<'smtpUtf8' | 'eightBitMime' | 'size', string> {
-  const parameters = new Map<'smtpUtf8' | 'eightBitMime' | 'size', string>();
+): ReadonlyMap<Exclude<Omissible, 'pipelining'>, string> {
+  const parameters = new Map<Exclude<Omissible, 'pipelining'>, string>();
   // RFC 6531 section 3.4: needed for every envelope address and every header beyond ASCII.
   if (extensions.smtpUtf8 && (useSmtpUtf8 || !isAscii(from) || !to.every(isAscii)))
     parameters.set('smtpUtf8', 'SMTPUTF8');
   if (extensions.eightBitMime && use8BitMime) parameters.set('eightBitMime', 'BODY=8BITMIME');
   if (extensions.size && size > 0) parameters.set('size', `SIZE=${size}`);
+  const asked = extensions.dsn && dsn !== null ? mailDsn(dsn) : [];
+  if (asked.length > 0) parameters.set('dsn', asked.join(' '));
   return parameters;
 }
 
@@ -44,9 +50,11 @@ export function mailCommand(envelope: SmtpEnvelope, extensions: SmtpExtensions):
   return `${[`MAIL FROM:<${path(envelope.from)}>`, ...mailParameters(envelope, extensions).values()].join(' ')}\r\n`;
 }
 
-export function rcptCommand(address: string): string {
+/** `dsn`: null where it is not asked for, or not offered. */
+export function rcptCommand(address: string, dsn: DsnRequest | null): string {
   if (address === '') throw new TypeError('a recipient without an address');
-  return `RCPT TO:<${path(address)}>\r\n`;
+  const asked = dsn === null ? [] : rcptDsn(address, dsn);
+  return `${[`RCPT TO:<${path(address)}>`, ...asked].join(' ')}\r\n`;
 }
 
 export const dataCommand = 'DATA\r\n';

@@ -5,6 +5,8 @@ export interface SmtpExtensions {
   readonly smtpUtf8: boolean;
   /** RFC 2920: the commands of a transaction may go out together. */
   readonly pipelining: boolean;
+  /** RFC 3461: MAIL and RCPT may say what is wanted of delivery reports. */
+  readonly dsn: boolean;
   /** MAIL FROM may say SIZE. */
   readonly size: boolean;
   /** Largest message in bytes; null if the server names no limit (RFC 1870 section 4). */
@@ -31,6 +33,7 @@ export function readExtensions(reply: string): SmtpExtensions {
     eightBitMime: keywords.has('8BITMIME'),
     smtpUtf8: keywords.has('SMTPUTF8'),
     pipelining: keywords.has('PIPELINING'),
+    dsn: keywords.has('DSN'),
     size: keywords.has('SIZE'),
     maxBytes: sizeOf(keywords.get('SIZE')?.[0]),
     authMechanisms: keywords.get('AUTH') ?? null,

@@ -7,7 +7,7 @@ import type { SmtpExtensions } from './extensions.ts';
 import type { Reply } from '../transport.ts';
 
 /** What a transaction can do without: the message is converted, or its commands leave out the parameter. */
-export type Omissible = keyof Pick<SmtpExtensions, 'eightBitMime' | 'smtpUtf8' | 'size' | 'pipelining'>;
+export type Omissible = keyof Pick<SmtpExtensions, 'eightBitMime' | 'smtpUtf8' | 'size' | 'pipelining' | 'dsn'>;
 
 /** Limits over a time are quotas of the account, whatever they count. */
 const timeWords =
@@ -52,6 +52,7 @@ const words: readonly (readonly [Omissible, RegExp])[] = [
   ['smtpUtf8', /smtp-?utf-?8|internationali[sz]ed/i],
   ['size', /\bsize[ =](?!.*(?:exceed|too (?:large|big)|limit))/i],
   ['pipelining', /pipelin/i],
+  ['dsn', /\b(?:notify|orcpt|envid|ret|dsn)\b/i],
 ];
 
 /**
@@ -70,8 +71,9 @@ export function refusedParameters(
     return applies && pattern.test(said) ? [name] : [];
   });
   if (named.length > 0 && refusedWords.test(said)) return named;
+  if (phase === 'rcpt') return code === '555' && used.includes('dsn') ? ['dsn'] : [];
   if (phase !== 'mail' || !(/^(?:501|504|555)$/.test(code) || /^5\.5\.4$/.test(enhancedCode ?? ''))) return [];
   // SMTPUTF8 is asked for where it is needed only: without it the message may have to be refused.
-  const harmless = used.filter((name) => name === 'eightBitMime' || name === 'size');
+  const harmless = used.filter((name) => name === 'eightBitMime' || name === 'size' || name === 'dsn');
   return harmless.length > 0 ? harmless : used.filter((name) => name === 'smtpUtf8');
 }

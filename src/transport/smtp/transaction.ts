@@ -63,7 +63,8 @@ function sendEnvelope(
   const { to } = envelope;
   const { pipelining } = extensions;
   const mail = mailCommand(envelope, extensions);
-  const recipients = to.map(rcptCommand);
+  const dsn = extensions.dsn ? envelope.dsn : null;
+  const recipients = to.map((address) => rcptCommand(address, dsn));
   const taken = new Set<string>();
   const refused = new Map<string, SmtpFailure>();
   let step: EnvelopeStep = 'mail';

@@ -16,6 +16,12 @@ export interface NoMail {
   readonly why: string;
 }
 
+/** Who reads reports finds the message by its Message-ID. */
+function dsnOf({ dsn }: Message, messageId: string | null): Pick<OutgoingMail, 'dsn'> {
+  if (dsn === undefined) return {};
+  return { dsn: { ...dsn, envelopeId: messageId?.replace(/^<(.*)>$/, '$1') ?? null } };
+}
+
 /** A sender who wants reports elsewhere, or none at all (the null reverse-path), has said so. */
 function mayReplace(sender: string, { from }: Message): boolean {
   return sender !== '' && from !== undefined && routingKey(sender) === routingKey(from.address);
@@ -55,7 +61,7 @@ export async function composeFor(
       const where = isTooLarge ? ' (message.maxSize)' : '';
       return { reason: isTooLarge ? 'too-large' : 'invalid-message', why: `the message ${composed.problem}${where}` };
     }
-    const mail = { id, envelope, bytes: composed.value };
+    const mail = { id, envelope, bytes: composed.value, ...dsnOf(message, messageId) };
     // A raw message is what its bytes say; a transport that takes large mails only in parts takes these apart.
     if (raw !== undefined) return mail;
     return isWhole ? { ...mail, structured } : { ...mail, headerOnly: true, structured };

@@ -6,9 +6,19 @@ import { parseMessage } from '../../../src/message/schema.ts';
 import { isPath, mailCommand, rcptCommand } from '../../../src/transport/smtp/commands.ts';
 import { mailOf, sendBy, smtpPair, summary } from '../../support/smtp-client.ts';
 
-const noExtensions = { eightBitMime: false, smtpUtf8: false, size: false, pipelining: false, maxBytes: null };
+const noExtensions = {
+  eightBitMime: false,
+  smtpUtf8: false,
+  size: false,
+  pipelining: false,
+  dsn: false,
+  maxBytes: null,
+};
 const mail = (from: string): string =>
-  mailCommand({ from, to: ['a@b.c'], size: 0, use8BitMime: false, useSmtpUtf8: false }, noExtensions as never);
+  mailCommand(
+    { from, to: ['a@b.c'], size: 0, use8BitMime: false, useSmtpUtf8: false, dsn: null },
+    noExtensions as never,
+  );
 
 const long = `${'v'.repeat(87)}@example.jp`;
 const addresses = ['"user name"@example.jp', '"a..b"@example.jp', long, `${'v'.repeat(240)}@example.jp`];
@@ -98,7 +108,7 @@ describe('whatever the producer accepts', () => {
           accepted += 1;
           for (const address of parsed.message.envelope.to) {
             expect(isPath(address)).toBe(true);
-            expect(rcptCommand(address)).toBe(`RCPT TO:<${address}>\r\n`);
+            expect(rcptCommand(address, null)).toBe(`RCPT TO:<${address}>\r\n`);
             expect(mail(address)).toBe(`MAIL FROM:<${address}>\r\n`);
             // oxlint-disable-next-line no-control-regex -- control characters are what must not be there
             expect(address).toMatch(/^(?:[^\u0000-\u0020"<>]+|"[^\u0000-\u001f"<>\\]+")@[a-z0-9.-]+$/);
@@ -122,7 +132,7 @@ describe('whatever the producer accepts', () => {
     'a@',
   ])('and what it refuses is never written: %j', (address) => {
     expect(isPath(address)).toBe(false);
-    expect(() => rcptCommand(address)).toThrow(TypeError);
+    expect(() => rcptCommand(address, null)).toThrow(TypeError);
     expect(() => mail(address)).toThrow(TypeError);
   });
 });

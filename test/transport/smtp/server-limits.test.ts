@@ -384,6 +384,7 @@ test('what was learned from one reply is forgotten after an hour, and what is co
     smtpUtf8: true,
     size: true,
     pipelining: true,
+    dsn: true,
     maxBytes: null,
     authMechanisms: null,
   };
