@@ -5,14 +5,15 @@ import type { OpenQueues } from '../queue/open.ts';
 import type { LanePause } from '../queue/lanes/pause.ts';
 import { cancelMessage, sendMessageNow, type SendNowResult } from '../queue/waiting.ts';
 import { lifetimeOf, resolution, type AdminConfig } from './admin-config.ts';
-import { audited, type Actor, type Audit, type AuditNote } from './audit.ts';
+import { audited, type Actor, type Audit, type AuditNote, type Recorded } from './audit.ts';
 import { beginBulk, type BulkAnswer, type BulkAsk, type BulkTools } from './bulk.ts';
 import type { LetterActions, Replayed } from './letter-actions.ts';
 import type { OperationState } from './operations.ts';
 import { createRoutes } from './routes.ts';
+import { createSuppressionActions, type SuppressionActions } from './suppressions.ts';
 import { createWebhookActions, type WebhookActions } from './webhook-actions.ts';
 
-export interface Actions extends WebhookActions {
+export interface Actions extends WebhookActions, SuppressionActions {
   /** Holds a connector's lane. `forMs`: null is until it is resumed. → the pause that stood before, and the new one. */
   pause(
     connector: string,
@@ -61,15 +62,13 @@ export interface ActionTools extends BulkTools, LetterActions {
 /** `config` is that in force. */
 export function createActions(tools: ActionTools, actor: Actor, config: AdminConfig): Actions {
   const { open, audit, operations, limits } = tools;
-  const recorded = <Answer>(
-    note: Partial<AuditNote> & Pick<AuditNote, 'action'>,
-    work: () => Promise<Answer>,
-    resultOf?: (answer: Answer) => { readonly result: string; readonly detail?: string | null },
-  ): Promise<Answer> => audited(audit, actor, { target: null, reason: null, detail: null, ...note }, work, resultOf);
+  const recorded: Recorded = (note, work, resultOf) =>
+    audited(audit, actor, { target: null, reason: null, detail: null, ...note }, work, resultOf);
   const doneIf = (done: boolean) => ({ result: done ? 'done' : 'refused' });
 
   return {
     ...createWebhookActions(open.deliveries, recorded),
+    ...createSuppressionActions(open.suppressions, actor, recorded),
 
     pause: (connector, { reason, forMs }) =>
       recorded(

@@ -76,6 +76,13 @@ export interface Audit {
   list(filter: AuditFilter, cursor: string | null, limit: number): Promise<AuditPage>;
 }
 
+/** Does something that is recorded in the audit, as `audited` does, under the name of an actor. */
+export type Recorded = <Answer>(
+  note: Partial<AuditNote> & Pick<AuditNote, 'action'>,
+  work: () => Promise<Answer>,
+  resultOf?: (answer: Answer) => { readonly result: string; readonly detail?: string | null },
+) => Promise<Answer>;
+
 /** Entries that are kept; some more may stay for a while (`MAXLEN ~`). */
 const mostEntries = 100_000;
 /** Characters of a reason that an operator gives, and of whatever else an entry has. */

@@ -35,10 +35,10 @@ export function csvHeader(): string {
 }
 
 export function csvLine(message: MessageSummary): string {
-  return columns.map(([, cell]) => quoted(cell(message))).join(',');
+  return columns.map(([, cell]) => csvCell(cell(message))).join(',');
 }
 
-function quoted(value: string | number | null): string {
+export function csvCell(value: string | number | null): string {
   if (value === null) return '';
   if (typeof value === 'number') return String(value);
   // Before control characters become blanks: a tab or a line end may begin a formula, too.

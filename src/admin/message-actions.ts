@@ -1,6 +1,6 @@
 /** What may be done with a message now, and why not: one pure function for API, dashboard and command line. */
 import type { LedgerState, RecipientState } from '../queue/ledger/ledger.ts';
-import { terminalStates } from '../queue/ledger/ledger.ts';
+import { isDelivered, terminalStates } from '../queue/ledger/ledger.ts';
 
 export const messageActions = ['cancel', 'send-now', 'resend', 'resolve', 'replay', 'drop'] as const;
 export type MessageAction = (typeof messageActions)[number];
@@ -41,7 +41,8 @@ const refusals: Readonly<Record<MessageAction, (facts: ActionFacts) => string | 
     if (state === 'cancelled') return 'It is cancelled.';
     if (terminalStates.has(state)) return `It is settled: ${state}.`;
     if (attemptOpen) return 'An attempt is under way or has no result yet.';
-    if (some(facts, 'accepted')) return 'A recipient has it; a message can be cancelled only before anyone has it.';
+    if (facts.recipients.some(isDelivered))
+      return 'A recipient has it; a message can be cancelled only before anyone has it.';
     if (some(facts, 'uncertain')) return 'A recipient may have it; its last attempt has no known result.';
     return null;
   },
@@ -75,7 +76,7 @@ const effects: Readonly<Record<MessageAction, (facts: ActionFacts) => string>> =
   'send-now': ({ state }) =>
     state === 'scheduled' ? 'It is sent now, and its Date is now.' : 'It is tried now, before its next attempt is due.',
   resend(facts) {
-    const had = facts.recipients.filter(({ outcome }) => outcome === 'accepted').length;
+    const had = facts.recipients.filter(isDelivered).length;
     const again = had === 0 ? '' : ` ${had} of its recipients would get it twice.`;
     return `It is sent once more to all its recipients, as a new message.${again}`;
   },

@@ -12,6 +12,7 @@ import type { Deliveries } from '../queue/deliveries/deliveries.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { readSecretKey } from '../queue/secret-key.ts';
 import type { Mailboxes } from '../queue/mailboxes.ts';
+import type { Suppressions } from '../queue/suppressions.ts';
 import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
@@ -76,6 +77,8 @@ export interface Operator extends LetterActions, Seen {
   readonly audit: Pick<Audit, 'list'>;
   /** How it stands with webhooks. */
   readonly webhooks: Pick<Deliveries, 'known' | 'view' | 'deadLetters'>;
+  /** Addresses that get no mail. Changes are actions. */
+  readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'count'>;
   /** The whole installation on one page, with the counters since a time. */
   stats(config: AdminConfig, since: number): Promise<Stats>;
   /** Connectors, sorted by trouble or otherwise. */
@@ -182,6 +185,7 @@ export async function openOperator({
       ),
     audit,
     webhooks: open.deliveries,
+    suppressions: open.suppressions,
     async stats(config, since) {
       const now = Date.now();
       const senders = config.connectors.filter(({ direction }) => sends(direction));

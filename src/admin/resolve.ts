@@ -1,7 +1,7 @@
 /** Settles a held message, whose last attempt has no known result, as an operator says. */
 import { decodeIntake, encodeWire } from '../queue/jobs.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
-import type { Ledger, LedgerRow } from '../queue/ledger/ledger.ts';
+import { isDelivered, isDone, type Ledger, type LedgerRow } from '../queue/ledger/ledger.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 interface ResolveTools {
@@ -36,8 +36,8 @@ export async function resolveHeld(
   const recipients = row.recipients.map((recipient) =>
     recipient.outcome === 'uncertain' && as === 'sent' ? { ...recipient, outcome: 'accepted' as const } : recipient,
   );
-  const accepted = recipients.filter(({ outcome }) => outcome === 'accepted').length;
-  const state = accepted === recipients.length ? 'sent' : accepted > 0 ? 'partial' : 'dead';
+  const delivered = recipients.some(isDelivered);
+  const state = delivered && recipients.every(isDone) ? 'sent' : delivered ? 'partial' : 'dead';
   // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
   const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits) : null;
   const closed = await ledger.close(row, {

@@ -1,6 +1,6 @@
 /** What an operator does with webhooks: tests one, delivers its dead letters again, switches it on, forgets one that is gone. */
 import type { Deliveries } from '../queue/deliveries/deliveries.ts';
-import type { AuditNote } from './audit.ts';
+import type { Recorded } from './audit.ts';
 
 export interface WebhookActions {
   /** Sends a test event. `resultOf`: null is success. */
@@ -16,12 +16,6 @@ export interface WebhookActions {
   /** All that is kept of it. */
   dropWebhook(id: string): Promise<void>;
 }
-
-type Recorded = <Answer>(
-  note: Partial<AuditNote> & Pick<AuditNote, 'action'>,
-  work: () => Promise<Answer>,
-  resultOf?: (answer: Answer) => { readonly result: string; readonly detail?: string | null },
-) => Promise<Answer>;
 
 export function createWebhookActions(deliveries: Deliveries, recorded: Recorded): WebhookActions {
   return {

@@ -74,6 +74,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   resolve: async () => (await import('./resolve.ts')).addResolve,
   cancel: async () => (await import('./message-commands.ts')).addMessages,
   operations: async () => (await import('./operations.ts')).addOperations,
+  suppressions: async () => (await import('./suppressions.ts')).addSuppressions,
   webhooks: async () => (await import('./webhooks.ts')).addWebhooks,
   audit: async () => (await import('./audit.ts')).addAudit,
   password: async () => (await import('./password.ts')).addPassword,

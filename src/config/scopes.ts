@@ -10,7 +10,7 @@ export const scopeMeanings = {
   'dead:write': 'Replay and drop dead letters, settle held messages, and watch, pace and stop such operations.',
   'connectors:read': 'List connectors, routes and statistics.',
   'connectors:write': 'Pause, resume and try a connector, and send a test message through a chosen one.',
-  'suppressions:write': 'Add and remove suppressed addresses.',
+  'suppressions:write': 'List, add and remove suppressed addresses.',
   'audit:read': 'Read who changed what.',
 } as const;
 

@@ -57,7 +57,11 @@ export const processMetrics = {
 
 export const workerMetrics = {
   attempts_total: { type: 'counter', labels: ['transport', 'outcome'], help: 'Attempts, by what they came to.' },
-  recipients_total: { type: 'counter', labels: ['outcome'], help: 'Recipients of attempts, by what the server said.' },
+  recipients_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Recipients, by what the server said of each attempt; those who were redirected or suppressed once their message ends.',
+  },
   messages_settled_total: {
     type: 'counter',
     labels: ['state'],

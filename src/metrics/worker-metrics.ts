@@ -30,9 +30,9 @@ const known = {
     'fault',
     'stopped',
   ] satisfies AttemptOutcome[],
-  recipients: ['accepted', 'deferred', 'rejected', 'uncertain'],
+  recipients: ['accepted', 'deferred', 'rejected', 'uncertain', 'redirected', 'suppressed'],
   state: ['sent', 'partial', 'dead'],
-  reason: ['rejected', 'expired', 'no-route', 'invalid-message', 'too-large', 'uncertain', 'stalled'],
+  reason: ['rejected', 'expired', 'no-route', 'invalid-message', 'too-large', 'uncertain', 'stalled', 'suppressed'],
   rule: ['exact', 'domain', 'default', 'via'],
   fault: faultClasses,
   token: ['ok', ...faultClasses],
@@ -76,6 +76,9 @@ export function createWorkerMetrics({ registry, transportOf }: WorkerMetricsOpti
           meters.dead_letters_total.inc({ reason: event.reason });
           meters.messages_settled_total.inc({ state: oneOf(known.state, event.state) });
           return;
+        case 'redirected':
+        case 'suppressed':
+          return meters.recipients_total.inc({ outcome: event.event }, event.recipients);
         case 'routed':
           return meters.messages_routed_total.inc({ rule: oneOf(known.rule, event.rule) });
         case 'invalid':

@@ -155,6 +155,16 @@ export const logTable: LogTable = {
     text: 'dead letter',
     fields: ['id', 'connector', 'reason', 'recipients', 'code', 'reply'],
   },
+  redirected: {
+    level: 'info',
+    text: 'redirected: recipients who are not in delivery.allowRecipients',
+    fields: ['id', 'connector', 'recipients'],
+  },
+  suppressed: {
+    level: 'info',
+    text: 'suppressed: recipients who get no mail',
+    fields: ['id', 'connector', 'recipients'],
+  },
   'quota-full': {
     level: 'warn',
     text: 'connector has reached a daily or window limit: its lane waits',

@@ -51,6 +51,7 @@ import { blockingOf, type RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
+import { createSuppressions, type Suppressions } from './suppressions.ts';
 import { openSeen, type Seen } from './search/seen.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 
@@ -82,6 +83,8 @@ export interface OpenQueues extends Callers, Seen {
   readonly returnPathKey: () => Promise<Buffer>;
   /** Mailboxes that are read for delivery reports. */
   readonly mailboxes: Mailboxes;
+  /** Addresses that get no mail. */
+  readonly suppressions: Suppressions;
   readonly contents: ContentStore;
   readonly quota: Quota;
   /** What is to be delivered to webhooks. */
@@ -179,6 +182,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     arrive: createArrivals(redis, home),
     returnPathKey: readOnce(() => readSecretKey(redis, home.returnPathKey, 'return paths')),
     mailboxes: createMailboxes(redis, home),
+    suppressions: createSuppressions(redis, home, shards),
     contents: createContentStore(redis, home),
     quota: createQuota(redis, shards),
     deliveries: createDeliveries(redis, home, shared[0]!),

@@ -3,7 +3,7 @@ import { printable, type Issue } from '../errors.ts';
 import type { Message } from '../message/message.ts';
 import { encodeWire } from '../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../queue/ledger/dead-letters.ts';
-import { endStateOf, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
+import { endStateOf, isDone, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import { commit, type LedgerTools, type LedgerWrite } from './ledger-write.ts';
 import { shownOf } from './shown.ts';
 
@@ -32,7 +32,7 @@ export async function deadLetterUnread(
   tools: LedgerTools,
 ): Promise<void> {
   const recipients = (row?.recipients ?? []).map((recipient): RecipientState =>
-    recipient.outcome === 'accepted' ? recipient : { ...recipient, outcome: 'rejected', reply: why },
+    isDone(recipient) ? recipient : { ...recipient, outcome: 'rejected', reply: why },
   );
   const { found, connector } = about;
   const known = { acceptedAt: row?.acceptedAt ?? about.acceptedAt, messageId: row?.messageId ?? '' };
@@ -80,7 +80,7 @@ function deadLetter(
   const at = now();
   const reply = printable(why, 1_000);
   const detail = `${reason}: ${printable(why, 300)}`;
-  const rejected = recipients.filter(({ outcome }) => outcome !== 'accepted');
+  const rejected = recipients.filter((recipient) => !isDone(recipient));
   const dead = rejected.map(({ address, code }) => ({ address, code, reply }));
   return {
     row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at, from, metadata },

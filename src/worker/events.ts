@@ -126,6 +126,10 @@ export type WorkerEvent =
       readonly quota: QuotaKind;
       readonly waitMs: number;
     }
+  /** A message has ended: copies of this many recipients went to another address. */
+  | (Diverted & { readonly event: 'redirected' })
+  /** The same of those who get no mail. */
+  | (Diverted & { readonly event: 'suppressed' })
   | (Concurrency & { readonly event: 'connector-recovered' })
   | (Concurrency & { readonly event: 'concurrency-raised' })
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }
@@ -149,6 +153,12 @@ interface Concurrency {
   readonly connector: string;
   readonly concurrency: number | null;
   readonly configured: number | null;
+}
+
+interface Diverted {
+  readonly id: string;
+  readonly connector: string;
+  readonly recipients: number;
 }
 
 /** Of the Redis master that has the least room. */

@@ -14,13 +14,15 @@ import { pauseLane } from './lane-pause.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { setInvalidAside, setUnsoundAside, type UnsoundTools } from './unsound-jobs.ts';
 import { commit, conclude, type LedgerWrite } from './ledger-write.ts';
-import type { ConnectorConfig } from './settings.ts';
+import type { ConnectorConfig, DeliveryRules } from './settings.ts';
 
 export interface LaneTools extends DeliverTools, UnsoundTools {
   /** The key of a job's lock in a connector's lane. */
   readonly lockKey: (connectorId: string, jobId: string) => string;
   readonly lanes: Lanes;
   readonly limits: () => MessageLimits;
+  /** Who may get mail; null: everyone. */
+  readonly delivery: () => DeliveryRules | null;
   readonly transport: (connectorId: string) => Transport | null;
   readonly pauseScale: number;
   readonly budget: ByteBudget;
@@ -175,6 +177,7 @@ async function deliverHere(
     lock: { key: tools.lockKey(connector.id, message.id), token },
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
     signal,
+    delivery: tools.delivery(),
     ...(direct === undefined ? {} : { direct }),
   };
   return deliver(attempt, tools);

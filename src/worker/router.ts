@@ -29,7 +29,7 @@ import { readHead } from './raw-head.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shownOf } from './shown.ts';
 import type { GoStraight } from './direct-entry.ts';
-import type { ConnectorConfig, WorkerConfig } from './settings.ts';
+import type { ConnectorConfig, DeliveryRules, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */
 export interface Routing {
@@ -37,6 +37,7 @@ export interface Routing {
   /** The connectors that send, by id. */
   readonly senders: ReadonlyMap<string, ConnectorConfig>;
   readonly table: RouteTable;
+  readonly delivery: DeliveryRules | null;
 }
 
 export function routingOf(config: WorkerConfig): Routing {
@@ -45,6 +46,7 @@ export function routingOf(config: WorkerConfig): Routing {
     config,
     senders: new Map(senders.map((connector) => [connector.id, connector])),
     table: buildRouteTable(config.connectors, config.systemDefaultGateway),
+    delivery: null,
   };
 }
 

@@ -16,6 +16,13 @@ export interface SendPolicy {
   readonly onUnverified?: 'retry' | 'hold';
 }
 
+/** Who may get mail of this installation, where not everyone may. */
+export interface DeliveryRules {
+  readonly allows: (address: string) => boolean;
+  /** Who gets the copies of the others; null: those are suppressed. */
+  readonly redirectTo: string | null;
+}
+
 export interface ConnectorConfig extends Connector {
   /** null for one that only receives; what else it holds is the transport factory's. */
   readonly transport: unknown;

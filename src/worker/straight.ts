@@ -43,9 +43,9 @@ export function createStraight(straight: StraightTools): GoStraight {
     return new Promise((resolve, reject) => {
       const work = async (lane: LaneWorker, token: string): Promise<boolean | null> => {
         const process: Entering['process'] = (taken, signal, entered) => {
-          const fence: Ledger['fence'] = async (_row, { now, worker }) => {
+          const fence: Ledger['fence'] = async (_row, { now, worker, looked = false }) => {
             try {
-              const direct = { token, lockMs: lane.lockMs, at: now, worker };
+              const direct = { token, lockMs: lane.lockMs, at: now, worker, looked };
               const { from, priority, row, announce } = candidate;
               const { messageId, acceptedAt, connector: to, rule, known } = job;
               const routing = { messageId, acceptedAt, connector: to, rule, known };

@@ -6,55 +6,22 @@
  */
 import { settlesWithin } from '../async/timeout.ts';
 import type { Intake } from '../queue/lanes/intake.ts';
-import type { MessageLimits } from '../message/message.ts';
 import { defaultIndex } from '../queue/journal/index-entries.ts';
-import { openQueues } from '../queue/open.ts';
-import { connectPatient, reasonOf, type RedisClient } from '../queue/redis/connection.ts';
+import { type RedisClient } from '../queue/redis/connection.ts';
 import { durabilityWarnings } from '../queue/redis/durability.ts';
-import type { RedisSettings } from '../queue/redis/settings.ts';
-import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
-import { createAdmission } from './admission.ts';
-import { createByteBudget } from './byte-budget.ts';
+import { type Sessions } from '../queue/sessions/leases.ts';
 import { startIntake, subscribe } from './connections.ts';
-import { emitTo, type Listener } from './events.ts';
-import { createFormatGate } from './format-gate.ts';
 import { setIntrudersAside } from './intruders.ts';
-import type { LaneTools } from './lane-processor.ts';
-import { createLaneWorkers } from './lane-workers.ts';
-import type { LedgerTools } from './ledger-write.ts';
 import { maintain, maintainUntil } from './maintenance/maintenance.ts';
-import { guarded, type MaintenanceTools } from './maintenance/tools.ts';
-import { reportRecovery } from './recovery.ts';
+import { guarded } from './maintenance/tools.ts';
 import { changesBetween } from './reload.ts';
-import { createRoomWatch } from './room-watch.ts';
-import { routingOf, type RouterTools, type Routing } from './router.ts';
-import { createScheduler } from './scheduler.ts';
-import { selfReport } from './self-report.ts';
-import { createStraight } from './straight.ts';
-import type { ConnectorConfig, WorkerConfig } from './settings.ts';
-import { defaultTiming, type Timing } from './timing.ts';
-import { createTransports, type CreateTransport } from './transports.ts';
+import type { WorkerConfig } from './settings.ts';
+import { buildParts, bytesInFlightOf, type WorkerOptions } from './parts.ts';
 import { createVitals, type Health, type Load } from './vitals.ts';
 
+export type { WorkerOptions } from './parts.ts';
 export type { Timing } from './timing.ts';
 export type { TransportContext } from './transports.ts';
-
-export interface WorkerOptions {
-  readonly redis: RedisSettings & {
-    readonly prefix: string;
-    readonly shards?: number;
-    readonly reservePercent?: number;
-  };
-  readonly config: WorkerConfig;
-  /** Called once per connector, and again after a reload that changed it. The worker closes what it made. */
-  readonly createTransport: CreateTransport;
-  readonly listeners: readonly Listener[];
-  /** Name in logs, ledger and lock tokens; must differ between processes. */
-  readonly name: string;
-  readonly now?: () => number;
-  readonly random?: () => number;
-  readonly timing?: Partial<Timing>;
-}
 
 /** How long a stop waits to leave the list of workers, for sessions at servers to end, and for transports to close, in ms. */
 const limitMs = { presence: 500, sessions: 5_000, transports: 2_000 };
@@ -174,125 +141,5 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     stop: () => (stopped ??= stop()),
     health: () => vitals.health(),
     load: () => vitals.load(),
-  };
-}
-
-const contentMsOf = (routing: () => Routing) => (): number => routing().config.retention.contentMs ?? 0;
-const bytesInFlightOf = ({ config }: Routing): number => config.worker.maxBytesInFlight ?? Infinity;
-
-/** The parts of a worker, joined. Nothing is started. */
-function buildParts(options: WorkerOptions) {
-  const timing = { ...defaultTiming, ...options.timing };
-  const now = options.now ?? Date.now;
-  const emit = emitTo(options.listeners);
-  const redis = connectPatient(options.redis, `postlane-worker:${options.name}`);
-  redis.on('error', (error) => emit({ event: 'redis-error', detail: reasonOf(error) }));
-  const stopping = new AbortController();
-  let routing: Routing = routingOf(options.config);
-  let configuredAt = now();
-  const retentionMs = (): number => routing.config.retention.ledgerMs;
-  const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
-  const limits = (): MessageLimits => routing.config.message;
-  const index = () => routing.config.index ?? defaultIndex;
-  const open = openQueues(redis, { ...options.redis, retentionMs, limits, index, worker: options.name });
-  const { keys, lanes, ledger, contents, intake } = open;
-  const gate = createFormatGate(open.form, emit);
-  const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
-  const hostname = (): string => routing.config.hostname ?? '';
-  const transports = createTransports(options.createTransport, sessions, connectorOf, hostname, emit);
-  const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs, contentMs: contentMsOf(() => routing) };
-  const laneTools: LaneTools = {
-    ...ledgerTools,
-    jobs: open.jobs,
-    lockKey: open.lockKey,
-    lanes,
-    random: options.random ?? Math.random,
-    worker: options.name,
-    lateResultMs: timing.lateResultMs,
-    verifyForMs: timing.verifyForMs,
-    returnPathKey: open.returnPathKey,
-    quota: open.quota,
-    attribution: lanes.attribution,
-    pauseScale: timing.pauseScale,
-    budget: createByteBudget(() => bytesInFlightOf(routing), stopping.signal),
-    recovered: (id, how) => reportRecovery(id, how, connectorOf(id)?.limits, lanes, emit),
-    limits,
-    transport: (id) => transports.get(id),
-  };
-  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs };
-  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane });
-  const admission = createAdmission({
-    lanes,
-    sessions,
-    transport: (id) => transports.get(id),
-    paced: (connectorId) => (connectorOf(connectorId)?.limits.messagesPerMinute ?? null) !== null,
-    signal: stopping.signal,
-    wake: () => scheduler.wake(),
-  });
-  const scheduler = createScheduler({
-    lanes,
-    suspended: gate.suspended,
-    admission,
-    laneWorker: (connectorId) => (connectorOf(connectorId) === undefined ? null : laneWorkers.of(connectorId)),
-    slots: options.config.worker.slots,
-    worker: options.name,
-    emit,
-  });
-  const routerTools: RouterTools = {
-    ...ledgerTools,
-    redis,
-    keys,
-    prefix: options.redis.prefix,
-    intake,
-    jobs: open.jobs,
-    repair: open,
-    lanes,
-    routing: () => routing,
-    movesWhole: gate.writesNew,
-    goStraight: createStraight({ lanes, scheduler, connectorOf, tools: laneTools }),
-    scheduler,
-  };
-  const maintenanceTools: MaintenanceTools = {
-    ...routerTools,
-    watchRoom: createRoomWatch(() => open.room(options.redis.reservePercent), emit),
-    ...selfReport(options.name, options.config.worker.slots, { open, scheduler, now, everyMs: timing.maintenanceMs }),
-    views: open.views,
-    shardOf: (connectorId) => open.shards.of(connectorId),
-    deadLetters: open.deadLetters,
-    journal: open,
-    lateResultMs: timing.lateResultMs,
-    laneWorker: (connectorId) => laneWorkers.of(connectorId),
-    everyMs: timing.maintenanceMs,
-    orphanGraceMs: timing.orphanGraceMs,
-    configuredAt: () => configuredAt,
-  };
-  const announcements = {
-    onReady: () => scheduler.wake(),
-    onSession(message: string) {
-      const freed = sessions.onMessage(message);
-      if (freed !== null) admission.freed(freed);
-    },
-  };
-  const configure = (config: WorkerConfig): void => {
-    routing = routingOf(config);
-    configuredAt = now();
-  };
-  return {
-    timing,
-    emit,
-    redis,
-    stopping,
-    open,
-    sessions,
-    transports,
-    laneWorkers,
-    scheduler,
-    budget: laneTools.budget,
-    gate,
-    routerTools,
-    maintenanceTools,
-    announcements,
-    configure,
-    routing: () => routing,
   };
 }

@@ -6,6 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { scopes } from '../../src/config/scopes.ts';
 import { maxBodyBytesInFlight } from '../../src/http/limits.ts';
 import { startSmtpServer } from '../../testkit/smtp/server.ts';
+import { maxSuppressions } from '../../src/queue/suppressions.ts';
 import { until } from '../../testkit/until.ts';
 import { createClient, type Client, type Operation } from '../support/openapi-client.ts';
 import { serveApi, type Answered, type ServedApi } from '../support/http-server.ts';
@@ -33,6 +34,8 @@ const bodies: Readonly<Record<string, unknown>> = {
   changeOperation: { ratePerSecond: 1 },
   pauseConnector: { reason: 'a test' },
   resumeConnector: {},
+  addSuppression: { address: 'gone@example.net' },
+  importSuppressions: { entries: [{ address: 'gone@example.net' }] },
 };
 
 interface Here {
@@ -84,6 +87,7 @@ test('every operation gives each status and each code that the document lists', 
   await messages(here);
   await letters(here);
   await connectors(here);
+  await suppressions(here);
   await full(here);
   await redis.kill();
   for (const { id, ...rest } of behindTokens(here)) {
@@ -107,7 +111,7 @@ function behindTokens({ operations }: Here): readonly Operation[] {
 
 /** Of the path and of the query, as far as they must be given: of something that is not there. */
 function paramsOf({ parameters }: Pick<Operation, 'parameters'>): Record<string, string> {
-  const usual: Readonly<Record<string, string>> = { from: 'a@b.example' };
+  const usual: Readonly<Record<string, string>> = { from: 'a@b.example', address: 'a@b.example' };
   return Object.fromEntries(
     parameters.filter(({ required }) => required).map(({ name }) => [name, usual[name] ?? 'nothing']),
   );
@@ -225,6 +229,24 @@ async function letters({ api, call, redis }: Here): Promise<void> {
   expect(await codeOf(call('changeOperation', { ...operation, body: { ratePerSecond: 1 } }))).toBe('conflict');
   expect((await call('dropDeadLetters', { body: { ids: ['dead-000000'], reason: 'a test' } })).status).toBe(202);
   expect((await call('listOperations')).body.items).toHaveLength(2);
+}
+
+async function suppressions({ api, call, redis }: Here): Promise<void> {
+  const gone = { params: { address: 'gone@example.net' } };
+  for (const id of ['getSuppression', 'removeSuppression']) expect((await call(id, gone)).status).toBe(404);
+  expect((await call('addSuppression', { body: bodies['addSuppression'] })).status).toBe(201);
+  expect((await call('addSuppression', { body: bodies['addSuppression'] })).status).toBe(200);
+  expect((await call('importSuppressions', { body: bodies['importSuppressions'] })).body.replaced).toBe(1);
+  expect((await call('getSuppression', gone)).body.origin).toBe('import');
+  expect((await call('listSuppressions')).body.count).toBe(1);
+  expect((await call('removeSuppression', gone)).status).toBe(204);
+  const filler = new Redis(redis.url);
+  const list = `${api.prefix}:suppressions`;
+  await filler.eval("for i = 1, ARGV[1] do redis.call('HSET', KEYS[1], i, '') end", 1, list, maxSuppressions);
+  expect((await call('addSuppression', { body: bodies['addSuppression'] })).body.code).toBe('conflict');
+  expect((await call('importSuppressions', { body: bodies['importSuppressions'] })).body.code).toBe('conflict');
+  await filler.del(list);
+  filler.disconnect();
 }
 
 async function connectors({ api, call, note, token }: Here): Promise<void> {

@@ -106,6 +106,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'journal/stats.ts',
       'journal/index-entries.ts',
       'ledger/ledger.ts',
+      // Who gets no mail.
+      'suppressions.ts',
       'ledger/bounces.ts',
       'ledger/dead-letters.ts',
       'ledger/letter-pages.ts',
@@ -133,7 +135,17 @@ export const rooms: Readonly<Record<string, Room>> = {
     floors: [
       ['open.ts'],
       ['waiting.ts'],
-      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'mailboxes.ts', 'secret-key.ts', 'search'],
+      [
+        'lanes',
+        'room.ts',
+        'fleet.ts',
+        'callers.ts',
+        'submissions.ts',
+        'mailboxes.ts',
+        'suppressions.ts',
+        'secret-key.ts',
+        'search',
+      ],
       ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'search', 'deliveries'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
@@ -151,6 +163,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['worker.ts', 'events.ts', 'settings.ts', 'vitals.ts'],
     floors: [
       ['worker.ts'],
+      ['parts.ts'],
       ['connections.ts', 'lane-workers.ts', 'straight.ts', 'maintenance', 'vitals.ts'],
       ['router.ts', 'lane-processor.ts'],
       ['intruders.ts', 'lane-pause.ts'],
@@ -204,6 +217,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'operations.ts',
       'routes.ts',
       'show.ts',
+      'suppressions.ts',
+      'suppression-file.ts',
       'stats.ts',
       'trouble.ts',
     ],

@@ -15,6 +15,7 @@ import { routingRoutes } from './routes/routing.ts';
 import { searchRoutes } from './routes/search.ts';
 import { statsRoutes } from './routes/stats.ts';
 import { submitRoutes } from './routes/submit.ts';
+import { suppressionRoutes } from './routes/suppressions.ts';
 import { tokenRoutes } from './routes/token.ts';
 
 export const routes: readonly Route[] = [
@@ -27,6 +28,7 @@ export const routes: readonly Route[] = [
   ...deadLetterRoutes,
   ...operationRoutes,
   ...connectorRoutes,
+  ...suppressionRoutes,
   ...routingRoutes,
   ...statsRoutes,
   ...auditRoutes,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseMailbox } from '../../message/address.ts';
 import type { MessageSummary } from '../../admin/messages.ts';
 import type { HistoryEntry, MessageStatus, RecipientState } from '../../producer/producer.ts';
-import { ledgerStates } from '../../queue/ledger/ledger.ts';
+import { ledgerStates, recipientOutcomes } from '../../queue/ledger/ledger.ts';
 
 /** RFC 3339, in UTC. */
 export const time = z.iso
@@ -54,7 +54,7 @@ export const bounce = z
 const recipient = z
   .object({
     address: z.string(),
-    outcome: z.enum(['pending', 'accepted', 'deferred', 'rejected', 'uncertain']),
+    outcome: z.enum(recipientOutcomes),
     code: z.string().nullable().meta({ description: 'Of the last reply, such as `250`.' }),
     reply: z.string().nullable().meta({ description: 'Text of the last reply.' }),
     bounce: bounce.optional().meta({ description: 'Missing if nothing came back.' }),

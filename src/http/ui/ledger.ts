@@ -41,7 +41,7 @@ export function recipientLedger(
 }
 
 function rank({ outcome }: RecipientState): number {
-  return ['rejected', 'uncertain', 'deferred', 'pending', 'accepted'].indexOf(outcome);
+  return ['rejected', 'uncertain', 'suppressed', 'deferred', 'pending', 'redirected', 'accepted'].indexOf(outcome);
 }
 
 function columnsOf(attempts: readonly AttemptEntry[]): Column[] {
@@ -80,7 +80,15 @@ function drawn(rows: readonly RecipientState[], columns: readonly Column[], view
   </table>`;
 }
 
-const families = { pending: 'new', accepted: 'ok', deferred: 'wait', rejected: 'bad', uncertain: 'doubt' } as const;
+const families = {
+  pending: 'new',
+  accepted: 'ok',
+  deferred: 'wait',
+  rejected: 'bad',
+  uncertain: 'doubt',
+  redirected: 'ok',
+  suppressed: 'new',
+} as const;
 
 function rowOf(row: RecipientState, columns: readonly Column[], view: Viewpoint): Html {
   let before: keyof typeof families = 'pending';

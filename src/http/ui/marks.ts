@@ -61,4 +61,6 @@ export const outcomeMarks: Readonly<Record<RecipientState['outcome'], Mark>> = {
   deferred: mark('wait', 'deferred', 'deferred'),
   rejected: mark('bad', 'rejected', 'rejected'),
   uncertain: mark('doubt', 'uncertain', 'uncertain'),
+  redirected: mark('ok', 'accepted', 'redirected'),
+  suppressed: mark('idle', 'cancelled', 'suppressed'),
 };

@@ -91,6 +91,8 @@ export interface DirectEntry {
   readonly lockMs: number;
   readonly at: number;
   readonly worker: string;
+  /** The recipients were looked for on the suppression list. */
+  readonly looked?: boolean;
 }
 
 /** A job of the intake that was taken under this token. */
@@ -135,6 +137,7 @@ export async function moveIntoLane(
       faults: home.connector(connector),
       attribution: home.attribution(connector),
       waitReason: home.connectorWait(connector),
+      suppressions: home.suppressions,
     },
     args: {
       id,
@@ -153,6 +156,7 @@ export async function moveIntoLane(
       open: direct === null ? '' : openEntry(direct),
       at: direct?.at ?? '',
       lockMs: direct?.lockMs ?? '',
+      looked: direct?.looked === true ? 1 : '',
     },
     moreArgs: rowFields(row),
   });

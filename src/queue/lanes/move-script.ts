@@ -31,6 +31,7 @@ export const moveScript = script(
       'faults',
       'attribution',
       'waitReason',
+      'suppressions',
     ],
     args: [
       'id',
@@ -49,10 +50,11 @@ export const moveScript = script(
       'open',
       'at',
       'lockMs',
+      'looked',
     ],
     moreArgs: 'fields',
     values: { intakeJob: lockName('') },
-    seldom: ['rowKey', 'limiter', 'intakeStalled', 'delayed', 'faults', 'attribution', 'waitReason'],
+    seldom: ['rowKey', 'limiter', 'intakeStalled', 'delayed', 'faults', 'attribution', 'waitReason', 'suppressions'],
     allowOom: true,
   },
   /* lua */ `${luaNow}${luaOnce}${luaInLine}${luaWriteRow}${luaWriteOpenRow}${luaDueAt}${luaPush}${luaWakeUp}
@@ -69,6 +71,7 @@ local function isFree()
   local paused, concurrency, max = limitsOf(meta)
   if paused or (max and max < ${unreachableMax}) then return false end
   for _, key in ipairs({ faults, attribution, waitReason, limiter }) do if memo.isThere(key) then return false end end
+  if looked == '' and memo.isThere(suppressions) then return false end
   if redis.call('EXISTS', wait, prioritized) > 0 then return false end
   if memo.isThere(delayed) and delayedUntil(delayed) <= now then return false end
   return true, concurrency

@@ -1,5 +1,5 @@
 /** What each attempt came to, for whom: stored with the entry of the history that tells of it, and read from there. Pure. */
-import type { HistoryEntry, RecipientState } from './history.ts';
+import { isDone, type HistoryEntry, type RecipientState } from './history.ts';
 
 /** An attempt as it is read. Times in ms since the epoch. */
 export interface AttemptEntry {
@@ -55,9 +55,9 @@ export function noteOfAttempt(
 ): AttemptNote {
   const groups = new Map<string, { readonly state: RecipientState; readonly places: number[] }>();
   let replies = 0;
-  for (const [place, { outcome }] of before.entries()) {
+  for (const [place, was] of before.entries()) {
     const now = after[place];
-    if (now === undefined || outcome === 'accepted' || outcome === 'rejected') continue;
+    if (now === undefined || isDone(was) || was.outcome === 'rejected') continue;
     const more = enhanced.get(now.address);
     const state = more === undefined ? now : { ...now, code: `${now.code ?? ''} ${more}` };
     const isNew = !groups.has(keyOf(state));

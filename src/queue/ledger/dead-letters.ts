@@ -14,6 +14,7 @@ export const deadReasons = [
   'too-large',
   'uncertain',
   'stalled',
+  'suppressed',
 ] as const;
 export type DeadReason = (typeof deadReasons)[number];
 

@@ -15,14 +15,38 @@ export interface Bounce {
   readonly diagnostic: string | null;
 }
 
-/** Where one recipient stands. `pending` has had no attempt yet. */
+/**
+ * `pending` has had no attempt yet. `redirected`: the copy went to another address (`delivery.redirectTo`). `suppressed`: none was sent, as
+ * the address is on the suppression list or not among those that may get mail.
+ */
+export const recipientOutcomes = [
+  'pending',
+  'accepted',
+  'deferred',
+  'rejected',
+  'uncertain',
+  'redirected',
+  'suppressed',
+] as const satisfies readonly RecipientState['outcome'][];
+
+/** Where one recipient stands. */
 export interface RecipientState {
   readonly address: string;
-  readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain';
+  readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain' | 'redirected' | 'suppressed';
   readonly code: string | null;
   readonly reply: string | null;
   /** What came back after its mail was taken; missing if nothing did. */
   readonly bounce?: Bounce;
+}
+
+/** Whether a copy for this recipient is out, and none must follow. */
+export function isDelivered({ outcome }: Pick<RecipientState, 'outcome'>): boolean {
+  return outcome === 'accepted' || outcome === 'redirected';
+}
+
+/** Whether nothing is to be done for this recipient: a copy is out, or none is to be sent. */
+export function isDone(recipient: Pick<RecipientState, 'outcome'>): boolean {
+  return isDelivered(recipient) || recipient.outcome === 'suppressed';
 }
 
 /** One fact in a message's life; `at` in ms since the epoch. */

@@ -13,6 +13,7 @@ import type { DeadLetter } from './dead-letters.ts';
 import type { Location } from './location.ts';
 import {
   idStatusOf,
+  isDelivered,
   newRowOf,
   openEntry,
   parseRow,
@@ -48,9 +49,9 @@ export type SettleAnswer = 'ok' | 'late' | 'recovered' | 'raised' | 'answered';
 
 /**
  * `go`: the attempt is open. `open`: an earlier one has no result, or is not known to the asker: look again. `lost`: the lock is not
- * ours. `paused`: the lane pauses. Else the row's state.
+ * ours. `paused`: the lane pauses. `listed`: there is a suppression list, and the asker has not looked at it. Else the row's state.
  */
-export type FenceAnswer = 'go' | 'open' | 'lost' | 'paused' | LedgerState;
+export type FenceAnswer = 'go' | 'open' | 'lost' | 'paused' | 'listed' | LedgerState;
 
 /** A result, as the scripts that write one take it. */
 export type SettleInput = ReturnType<typeof settleInput>;
@@ -81,7 +82,7 @@ function closingOf(row: Pick<NewRow, 'recipients'>, closing: Closing): Settlemen
 
 /** What a message ends as that will not be tried again: some of its recipients may have it. */
 export function endStateOf({ recipients }: Pick<NewRow, 'recipients'>): 'partial' | 'dead' {
-  return recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead';
+  return recipients.some(isDelivered) ? 'partial' : 'dead';
 }
 
 /** An attempt that is to be opened. `attempts`: how many the asker knows of. */
@@ -92,6 +93,8 @@ interface NewAttempt {
   readonly worker: string;
   readonly overOpen: boolean;
   readonly attempts: number;
+  /** The recipients were looked for on the suppression list. */
+  readonly looked?: boolean;
 }
 
 export interface Ledger {
@@ -246,7 +249,7 @@ export function settleAnswerOf(reply: unknown): SettleAnswer | null {
 }
 
 function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attempt: NewAttempt) {
-  const { lockKey, token, now, worker, overOpen, attempts } = attempt;
+  const { lockKey, token, now, worker, overOpen, attempts, looked = false } = attempt;
   const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
   return {
     keys: {
@@ -255,6 +258,7 @@ function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attemp
       lock: lockKey,
       meta: keys.queue(laneName(connector ?? ''), 'meta'),
       waitReason: keys.connectorWait(connector ?? ''),
+      suppressions: keys.suppressions,
     },
     args: {
       id,
@@ -265,6 +269,7 @@ function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attemp
       at: now,
       uncertain: JSON.stringify(uncertain),
       known: attempts,
+      looked: looked ? 1 : '',
       journal: '',
     },
   };

@@ -17,6 +17,7 @@ import { storedRecipients, withBounces } from './bounce.ts';
 import type { HistoryEntry, RecipientState } from './history.ts';
 import { ownForm, versionKind } from '../redis/versions.ts';
 
+export { isDelivered, isDone, recipientOutcomes } from './history.ts';
 export type { Bounce, HistoryEntry, RecipientState } from './history.ts';
 
 export const ledgerStates = [

@@ -68,17 +68,17 @@ return 'ok'
  * are asked for (`no-row`).
  *
  * The lane may pause since a worker took the message: by an operator, a fault, or a server's request. Then it does not begin. A quota
- * is no reason: the message has reserved its own share.
+ * is no reason: the message has reserved its own share. Where there is a suppression list, who has not looked at it (`looked`) does so first.
  *
  * `begun` is Redis' time, which orders attempts of all workers: only one that began after a refusal tells whose fault that was.
  */
 export const fenceScript = script(
   {
-    keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason'],
-    args: ['id', 'token', 'open', 'over', 'deadline', 'at', 'uncertain', 'known', 'journal'],
+    keys: ['rowKey', 'unsettled', 'lock', 'meta', 'waitReason', 'suppressions'],
+    args: ['id', 'token', 'open', 'over', 'deadline', 'at', 'uncertain', 'known', 'looked', 'journal'],
     moreArgs: 'fields',
     values: { lock: '' },
-    seldom: ['waitReason'],
+    seldom: ['waitReason', 'suppressions'],
     allowOom: true,
   },
   /* lua */ `${luaNow}${luaLater}${luaMemo}${luaTally}${luaJournal}${luaJournalCount}${luaJournalMessage}${luaJournalRow}${luaJournalResult}${luaNote}${luaTerminal}${luaLimitsOf}
@@ -94,6 +94,7 @@ if limitsOf(meta) then return 'paused' end
 local why = memo.isThere(waitReason) and redis.call('GET', waitReason)
 if why == 'fault' or why == 'slow-down' then return 'paused' end
 if row[1] and tonumber(row[3] or '0') ~= tonumber(known) then return 'open' end
+if looked == '' and memo.isThere(suppressions) then return 'listed' end
 if row[2] then
   note(uncertain)
   journalResult(unsettled, rowKey, id, 'uncertain 0 -', false, redis.call('HGET', rowKey, 'n'), 'sending', uncertain, '', '', '')
@@ -240,7 +241,8 @@ if row[1] then
   if row[1] == 'cancelled' then return 'ok' end
   if terminal[row[1]] or row[2] then return row[1] end
   for _, recipient in ipairs(cjson.decode(row[3] or '[]')) do
-    if recipient.outcome == 'accepted' or recipient.outcome == 'uncertain' then return row[1] end
+    local outcome = recipient.outcome
+    if outcome == 'accepted' or outcome == 'redirected' or outcome == 'uncertain' then return row[1] end
   end
 end
 -- It was not routed: what its job says of it is all that is known.
@@ -276,7 +278,7 @@ if row[1] and not again then
 end
 local recipients = cjson.decode(row[3] or '[]')
 for _, recipient in ipairs(recipients) do
-  if recipient.outcome ~= 'accepted' then recipient.outcome = 'pending' end
+  if recipient.outcome ~= 'accepted' and recipient.outcome ~= 'redirected' then recipient.outcome = 'pending' end
 end
 redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'updatedAt', at, 'retryAt', '', 'reason', '',
   'deadline', deadline)

@@ -6,7 +6,7 @@ import type { ShardKeys } from '../redis/keys.ts';
 import { deadLetterFields, type DeadLetter } from './dead-letters.ts';
 import type { StoredEntry } from './attempt-log.ts';
 import { storedRecipients } from './bounce.ts';
-import type { LedgerState, NewRow, RecipientState } from './row.ts';
+import { isDelivered, type LedgerState, type NewRow, type RecipientState } from './row.ts';
 
 /** The result of an attempt, or of giving up. `retentionMs` is set for terminal states only. */
 export interface Settlement {
@@ -55,8 +55,7 @@ function noteOf(keys: ShardKeys, row: NewRow, settlement: Settlement, notes: Not
   const { state, entry, recipients, reached = 0 } = settlement;
   const kind = kindOf(settlement);
   const soon = state === 'sent' && entry.at - (row.readyAt ?? row.acceptedAt) <= soonMs;
-  const replies =
-    reached === 0 ? [] : recipients.flatMap(({ outcome, reply }) => (outcome === 'accepted' ? (reply ?? []) : []));
+  const replies = reached === 0 ? [] : recipients.flatMap((each) => (isDelivered(each) ? (each.reply ?? []) : []));
   return notes.ofResult(keys, row, { kind, soon, connector: entry.connector ?? row.connector }, replies, withRow);
 }
 

@@ -59,6 +59,8 @@ export interface ShardKeys {
   readonly kept: (id: string) => string;
   /** ZSET message id → until when its content is kept. */
   readonly keptIds: string;
+  /** In the first shard: HASH address → why it gets no mail. In another: STRING that there is such a list. */
+  readonly suppressions: string;
   /** Pub/sub channel: a lane became ready. */
   readonly wake: string;
   /** ZSET worker → until when it counts as alive, of workers with sessions at servers. */
@@ -101,6 +103,10 @@ export interface HomeKeys extends ShardKeys {
   readonly contents: string;
   /** HASH the form of what is stored: `version`, `reads` (ledger/stored-form.ts). */
   readonly format: string;
+  /** ZSET suppressed addresses, by themselves. */
+  readonly suppressionNames: string;
+  /** ZSET suppressed address → when that ends, of those that have an end. */
+  readonly suppressionEnds: string;
   /** HASH worker → what it says of itself, as JSON. */
   readonly workerLoads: string;
   /** HASH five minutes → memory that Redis used then; the last day. */
@@ -201,6 +207,9 @@ export function keysOf(prefix: string): HomeKeys {
     findFields: `${prefix}:find:fields`,
     kept: (id) => `${prefix}:kept:${id}`,
     keptIds: `${prefix}:kept`,
+    suppressions: `${prefix}:suppressions`,
+    suppressionNames: `${prefix}:suppressions:names`,
+    suppressionEnds: `${prefix}:suppressions:ends`,
     wake: `${prefix}:wake`,
     sessions: `${prefix}:sessions`,
     sessionsChannel: `${prefix}:sessions:free`,

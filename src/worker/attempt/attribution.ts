@@ -1,6 +1,6 @@
 /** Open refusals of an attempt: what the lane is asked about them, and what a message does that was set aside. Pure. */
 import type { Accusation, Attribution } from '../../queue/lanes/attribution.ts';
-import type { LedgerRow, RecipientState } from '../../queue/ledger/ledger.ts';
+import { isDone, type LedgerRow, type RecipientState } from '../../queue/ledger/ledger.ts';
 import type { FaultClass, OpenRefusal, Outcome, Reply } from '../../transport/transport.ts';
 import type { SendPolicy } from '../settings.ts';
 
@@ -65,7 +65,7 @@ export function accusationOf(id: string, refusal: Refusal, policy: SendPolicy, r
 export function rejectedMeanwhile(row: LedgerRow): RecipientState[] | null {
   if (row.attributed?.startsWith('5 ') !== true || row.heardAgain || row.open !== null || row.retryAt !== null)
     return null;
-  const waiting = row.recipients.filter(({ outcome }) => outcome !== 'accepted' && outcome !== 'rejected');
+  const waiting = row.recipients.filter((each) => !isDone(each) && each.outcome !== 'rejected');
   if (waiting.length === 0 || !waiting.every((each) => each.outcome === 'deferred' && isPermanent(each))) return null;
   return row.recipients.map((each) => (waiting.includes(each) ? { ...each, outcome: 'rejected' } : each));
 }

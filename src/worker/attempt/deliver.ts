@@ -15,10 +15,11 @@ import { retryWhileRefused } from '../retry-write.ts';
 import { shownOf } from '../shown.ts';
 import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
 import { attemptEvent } from './attempt-event.ts';
+import { consult, spread } from './consult.ts';
 import { createFence, type Fence } from './fence.ts';
 import { composeFor } from './outgoing-mail.ts';
 import { reserveQuota, sizeOf, tooLargeFor } from './quota.ts';
-import { believe, decide, expire, giveUp, leaveUncertain, type Decision } from './retry-policy.ts';
+import { believe, decide, expire, giveUp, leaveUncertain, noneLeft, type Decision } from './retry-policy.ts';
 import { deferred, setAside, settled, takenBack, type Attempted } from './settlement.ts';
 import type { Delivery, DeliverTask, DeliverTools, HandBackReason } from './task.ts';
 import { verifyAttempt } from './verify.ts';
@@ -32,38 +33,48 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   if (before !== null && (terminalStates.has(before.state) || before.state === 'held')) {
     return dropped(task, tools, before);
   }
-  const row = rowOf(task, before);
+  const known = rowOf(task, before);
   const attempts = before?.attempts ?? 0;
-  const notBegun: Attempted = { job, row, token: null, attempts, durationMs: 0, at: tools.now() };
-  const early = beforeAttempt(notBegun, before, policy, tools);
+  const found: Attempted = { job, row: known, token: null, attempts, durationMs: 0, at: tools.now() };
+  const early = beforeAttempt(found, before, policy, tools);
   if (early !== null) return instead(early);
 
-  const left = row.recipients.filter((recipient) => isLeft(recipient, policy));
-  const mail = await composeFor(task, left, tools);
+  const to = await consult(known, before, task, tools);
+  const { redirected } = to;
+  const row = { ...known, recipients: to.recipients };
+  const notBegun = { ...found, row };
+  if (to.envelope.length === 0) return instead(ended(notBegun, noneLeft(row.recipients), tools));
+  const mail = await composeFor(task, to, tools);
   if ('why' in mail) return instead(ended(notBegun, giveUp(row.recipients, mail.reason, mail.why), tools));
   const tooLarge = tooLargeFor(mail, task.limits, task.maxBytes);
   if (tooLarge !== null) return instead(ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools));
 
   const overOpen = (before?.open ?? null) !== null;
-  if (before !== null && policy.onUncertain === 'verify' && (overOpen || left.some(isUncertain))) {
-    const verified = await verifyAttempt({ task, mail, before, attempted: notBegun }, tools);
+  if (before !== null && policy.onUncertain === 'verify' && (overOpen || row.recipients.some(isUncertain))) {
+    const verified = await verifyAttempt({ task, mail, before, attempted: notBegun, redirected }, tools);
     if (verified !== 'send') return verified;
   }
   const reservation = await reserveQuota(job.connector, mail, task.limits, task.transport, tools);
   if (reservation.kind === 'wait') return { write: null, next: reservation };
   const { now, worker } = tools;
-  const fence = createFence(direct ?? tools.ledger, row, { lock: task.lock, now, worker, overOpen, attempts });
+  const { lock } = task;
+  const fence = createFence(direct ?? tools.ledger, row, { lock, now, worker, overOpen, attempts, ...to });
   const startedAt = tools.now();
-  const outcome = await task.transport.send(mail, { signal: task.signal, fence: fence.ask, ...placeOf(task) });
+  const answered = await task.transport.send(mail, { signal: task.signal, fence: fence.ask, ...placeOf(task) });
   const token = fence.token();
   if (direct !== undefined && token === null && fence.error() === null) return elsewhere;
   // The server's answer must be kept even if Redis refuses this: the reservation then stays as it is.
   if (reservation.kind === 'reserved') {
-    await reservation.settle(outcome, token !== null).catch((thrown: unknown) => {
+    await reservation.settle(answered, token !== null).catch((thrown: unknown) => {
       tools.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
     });
   }
   if (fence.error() !== null) throw fence.error()!;
+  if (fence.answer() === 'listed') {
+    tools.suppressions.noticed();
+    return deliver(task, tools);
+  }
+  const outcome = spread(answered, task.delivery?.redirectTo ?? null, redirected);
   const at = tools.now();
   const refusal = token === null ? null : openRefusalOf(outcome);
   const attributed = refusal === null ? null : await attribute(task, tools, refusal);
@@ -71,6 +82,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     outcome,
     attributed,
     recipients: row.recipients,
+    redirected,
     attempt: attempts + 1,
     now: at,
     deadline: row.deadline,
@@ -78,7 +90,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     random: tools.random,
   });
   const [bytes, begunAt] = [sizeOf(mail), fence.begunAt()];
-  tools.emit(attemptEvent({ job, before, outcome, decision, begunAt, endedAt: at, bytes }));
+  tools.emit(attemptEvent({ job, before, outcome: answered, decision, begunAt, endedAt: at, bytes }));
   const made = { worker, bytes, ms: Math.max(0, at - (begunAt ?? at)), enhanced: enhancedCodes(outcome) };
   const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at, made };
   return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
@@ -215,11 +227,6 @@ async function dropped(
   tools.emit({ event: 'dropped', id, connector, state });
   if (state === 'sent' || state === 'cancelled') await tools.contents.release(id, refsOf(message));
   return { write: null, next: { kind: 'done', slowDownMs: null } };
-}
-
-/** The recipients of this attempt. Under `hold`, an uncertain recipient waits for an operator and not for a retry. */
-function isLeft({ outcome }: RecipientState, { onUncertain }: SendPolicy): boolean {
-  return outcome === 'pending' || outcome === 'deferred' || (outcome === 'uncertain' && onUncertain !== 'hold');
 }
 
 function isUncertain({ outcome }: RecipientState): boolean {

@@ -21,12 +21,19 @@ export interface FenceOptions {
   readonly overOpen: boolean;
   /** How many attempts the ledger had when it was read; 0 if it was not. */
   readonly attempts: number;
+  /** When the suppression list was looked at, ms since the epoch; null if nothing is known of one. */
+  readonly lookedAt: number | null;
+  /** Looks once more; false if a recipient is suppressed by now. */
+  readonly isClear: () => Promise<boolean>;
 }
+
+/** A look at the suppression list that is older, in ms, is repeated: the attempt may have waited for a session since. */
+const lookedWithinMs = 1_000;
 
 export function createFence(
   ledger: Pick<Ledger, 'fence'>,
   row: NewRow,
-  { lock, now, worker, overOpen, attempts }: FenceOptions,
+  { lock, now, worker, overOpen, attempts, lookedAt, isClear }: FenceOptions,
 ): Fence {
   let answer: FenceAnswer | null = null;
   let error: Error | null = null;
@@ -35,6 +42,10 @@ export function createFence(
     async ask() {
       try {
         askedAt = now();
+        if (lookedAt !== null && askedAt - lookedAt > lookedWithinMs && !(await isClear())) {
+          answer = 'listed';
+          return false;
+        }
         answer = await ledger.fence(row, {
           lockKey: lock.key,
           token: lock.token,
@@ -42,6 +53,7 @@ export function createFence(
           worker,
           overOpen,
           attempts,
+          looked: lookedAt !== null,
         });
         return answer === 'go';
       } catch (thrown) {

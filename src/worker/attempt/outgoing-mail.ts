@@ -5,9 +5,9 @@ import { composeMail } from '../../message/compose.ts';
 import { contentSize } from '../../message/content.ts';
 import { readyAt } from '../../message/identity.ts';
 import type { Message } from '../../message/message.ts';
-import type { RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
 import { returnPath } from '../../message/return-path.ts';
+import type { Addressees } from './addressees.ts';
 import type { DeliverTask, DeliverTools } from './task.ts';
 
 /** Why there is no mail, in words. */
@@ -39,7 +39,7 @@ export async function composeFor(
     bouncePath,
     maxBytes,
   }: DeliverTask,
-  left: readonly RecipientState[],
+  { envelope: to }: Pick<Addressees, 'envelope'>,
   { contents, returnPathKey }: Pick<DeliverTools, 'contents' | 'returnPathKey'>,
 ): Promise<OutgoingMail | NoMail> {
   try {
@@ -49,7 +49,7 @@ export async function composeFor(
     const sender = message.envelope.from ?? message.from?.address ?? '';
     const isOwn = bouncePath !== null && mayReplace(sender, message);
     const from = isOwn ? (returnPath(bouncePath, id, await returnPathKey()) ?? sender) : sender;
-    const envelope = { from, to: left.map(({ address }) => address) };
+    const envelope = { from, to };
     const structured = { message, contentOf, rangeOf: contents.range.bind(contents) };
     // Encoding only adds to this. A mail that is sent in parts is never in memory as a whole; its contents are verified first.
     const size = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);

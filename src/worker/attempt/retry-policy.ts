@@ -5,7 +5,7 @@
  * 40–60 min each, until the lifetime of 24 h ends: some 30 attempts.
  */
 import type { DeadReason, DeadRecipient } from '../../queue/ledger/dead-letters.ts';
-import type { LedgerState, RecipientState } from '../../queue/ledger/ledger.ts';
+import { isDelivered, isDone, type LedgerState, type RecipientState } from '../../queue/ledger/ledger.ts';
 import type { SendPolicy } from '../settings.ts';
 import type { FaultClass, Outcome, RecipientOutcome, Reply, StopReason } from '../../transport/transport.ts';
 import { unreachable } from '../../errors.ts';
@@ -46,6 +46,8 @@ export interface Attempt {
   readonly attributed: Attributed | null;
   /** All recipients that the message concerns, with their outcomes so far. */
   readonly recipients: readonly RecipientState[];
+  /** Whose copy went to another address. */
+  readonly redirected?: ReadonlySet<string>;
   /** This attempt's number, from 1. */
   readonly attempt: number;
   readonly now: number;
@@ -98,13 +100,14 @@ function asideDelayMs({ policy, random }: Attempt, { verdict, refusals, refusal 
   return Math.min(scheduled, throttledAsideMs * 2 ** Math.min(refusals - 1, 20));
 }
 
-function after({ recipients }: Attempt, outcomes: readonly RecipientOutcome[]): RecipientState[] {
+function after({ recipients, redirected }: Attempt, outcomes: readonly RecipientOutcome[]): RecipientState[] {
   const byAddress = new Map(outcomes.map((outcome) => [outcome.address, outcome]));
   return recipients.map((before): RecipientState => {
     const outcome = byAddress.get(before.address);
-    if (outcome === undefined || before.outcome === 'accepted') return before;
+    if (outcome === undefined || isDone(before)) return before;
     const { code, text } = outcome.reply;
-    return { address: before.address, outcome: outcome.outcome, code, reply: text };
+    const isElsewhere = outcome.outcome === 'accepted' && redirected?.has(before.address) === true;
+    return { address: before.address, outcome: isElsewhere ? 'redirected' : outcome.outcome, code, reply: text };
   });
 }
 
@@ -132,6 +135,11 @@ export function believe(recipients: readonly RecipientState[]): Decision & { kin
   return end(recipients, 'rejected');
 }
 
+/** The outcome of a message without a recipient who may get a copy. */
+export function noneLeft(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
+  return end(recipients, 'rejected');
+}
+
 /** The outcome of a message whose deadline passed before an attempt. */
 export function expire(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
   return end(recipients, recipients.some(isUncertain) ? 'uncertain' : 'expired');
@@ -144,7 +152,7 @@ export function giveUp(
   why: string,
 ): Decision & { kind: 'settle' } {
   const left = recipients.map((recipient): RecipientState =>
-    recipient.outcome === 'accepted' ? recipient : { ...recipient, outcome: 'rejected', reply: why },
+    isDone(recipient) ? recipient : { ...recipient, outcome: 'rejected', reply: why },
   );
   return end(left, reason);
 }
@@ -157,20 +165,23 @@ export function leaveUncertain(
   pastDeadline: boolean,
 ): Decision & { kind: 'settle' } {
   const marked = recipients.map((recipient): RecipientState =>
-    recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
+    isDone(recipient) || recipient.outcome === 'rejected'
       ? recipient
       : { ...recipient, outcome: 'uncertain', reply: why },
   );
   return uncertainEnd(marked, holds(policy) && !pastDeadline);
 }
 
-/** The outcome of a message that was found to have been sent: all remaining recipients have it. */
-export function foundSent(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
-  const found = recipients.map((recipient): RecipientState =>
-    recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
-      ? recipient
-      : { ...recipient, outcome: 'accepted', reply: 'found among the sent items' },
-  );
+/** The outcome of a message that was found to have been sent: all remaining recipients have it, or who gets their copies. */
+export function foundSent(
+  recipients: readonly RecipientState[],
+  redirected: ReadonlySet<string>,
+): Decision & { kind: 'settle' } {
+  const found = recipients.map((recipient): RecipientState => {
+    if (isDone(recipient) || recipient.outcome === 'rejected') return recipient;
+    const outcome = redirected.has(recipient.address) ? 'redirected' : 'accepted';
+    return { ...recipient, outcome, reply: 'found among the sent items' };
+  });
   return end(found, 'rejected');
 }
 
@@ -184,13 +195,16 @@ function uncertainEnd(recipients: readonly RecipientState[], hold: boolean): Dec
 }
 
 function end(recipients: readonly RecipientState[], reason: DeadReason): Decision & { kind: 'settle' } {
-  const dead = recipients.filter(({ outcome }) => outcome !== 'accepted');
-  if (dead.length === 0) return { kind: 'settle', state: 'sent', recipients, reason: null, dead: [] };
+  const failed = recipients.filter((recipient) => !isDone(recipient));
+  const isAny = recipients.some(isDelivered);
+  if (failed.length === 0 && isAny) return { kind: 'settle', state: 'sent', recipients, reason: null, dead: [] };
+  // All are suppressed.
+  const dead = failed.length === 0 ? recipients : failed;
   return {
     kind: 'settle',
-    state: dead.length === recipients.length ? 'dead' : 'partial',
+    state: isAny ? 'partial' : 'dead',
     recipients,
-    reason,
+    reason: failed.length === 0 ? 'suppressed' : reason,
     dead: dead.map(({ address, code, reply }) => ({ address, code, reply })),
   };
 }

@@ -3,7 +3,7 @@ import { printable } from '../../errors.ts';
 import { encodeWire, type LaneJob } from '../../queue/jobs.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
-import { noteOfAttempt } from '../../queue/ledger/ledger.ts';
+import { isDelivered, noteOfAttempt } from '../../queue/ledger/ledger.ts';
 import type {
   AttemptFacts,
   LedgerState,
@@ -59,6 +59,10 @@ export function settled(
   } satisfies Settlement;
   const about = { id: job.id, connector: job.connector, recipients: dead.length, reply };
   const events: WorkerEvent[] = sentEvents(attempted, reached, state);
+  for (const outcome of ['redirected', 'suppressed'] as const) {
+    const count = recipients.filter((each) => each.outcome === outcome).length;
+    if (count > 0) events.push({ event: outcome, id: job.id, connector: job.connector, recipients: count });
+  }
   if (state === 'held') events.push({ event: 'held', ...about });
   else if (reason !== null) events.push({ event: 'dead', ...about, state, reason, code });
   // A dead letter keeps its contents, because it can be replayed; so does a sent message whose content is kept.
@@ -131,7 +135,9 @@ export function takenBack(attempted: Attempted, why: string): LedgerWrite | null
   if (token === null) return null;
   const settlement: Settlement = {
     ...unchanged,
-    state: row.recipients.some(({ outcome }) => outcome !== 'pending') ? 'deferred' : 'queued',
+    state: row.recipients.some(({ outcome }) => outcome !== 'pending' && outcome !== 'suppressed')
+      ? 'deferred'
+      : 'queued',
     recipients: row.recipients,
     entry: entryOf(attempted, 'postponed', null, printable(why, 300)),
     countAttempt: false,
@@ -147,8 +153,8 @@ interface Reached {
 
 /** The recipients this attempt reached; those who had their copy before do not count. */
 function reachedBy({ recipients: before }: NewRow, after: readonly RecipientState[]): Reached {
-  const had = new Set(before.filter(({ outcome }) => outcome === 'accepted').map(({ address }) => address));
-  const reached = after.filter(({ address, outcome }) => outcome === 'accepted' && !had.has(address));
+  const had = new Set(before.filter(isDelivered).map(({ address }) => address));
+  const reached = after.filter((recipient) => isDelivered(recipient) && !had.has(recipient.address));
   return { count: reached.length, reply: lastReply(reached).reply };
 }
 
@@ -160,7 +166,7 @@ function sentEvents(
   const { count, reply } = reached;
   if (count === 0) return [];
   const { id, connector, message } = job;
-  const before = row.recipients.some(({ outcome }) => outcome === 'accepted');
+  const before = row.recipients.some(isDelivered);
   const latencyMs = before ? null : Math.max(0, at - readyAt(message, job.acceptedAt));
   const about = { id, connector, priority: message.priority, state, attempt: attempts };
   return [{ event: 'sent', ...about, recipients: count, durationMs, latencyMs, reply }];

@@ -6,7 +6,8 @@ import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
 import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { Reservation, Transport } from '../../transport/transport.ts';
 import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
-import type { SendPolicy } from '../settings.ts';
+import type { DeliveryRules, SendPolicy } from '../settings.ts';
+import type { SuppressionView } from '../suppression-view.ts';
 import type { Decision, FoundFault } from './retry-policy.ts';
 
 export interface DeliverTools extends LedgerTools {
@@ -23,6 +24,7 @@ export interface DeliverTools extends LedgerTools {
   /** Rejects as Redis does. */
   readonly returnPathKey: () => Promise<Buffer>;
   readonly quota: Quota;
+  readonly suppressions: SuppressionView;
   readonly attribution: Pick<Attributions, 'accuse' | 'forget'>;
 }
 
@@ -39,6 +41,8 @@ export interface DeliverTask {
   /** The job was started before, here or elsewhere: the ledger knows more than the job. */
   readonly rerun: boolean;
   readonly signal: AbortSignal;
+  /** Who may get mail; null: everyone. */
+  readonly delivery?: DeliveryRules | null;
   /** Absent for a message of a lane. */
   readonly direct?: DirectTask;
 }

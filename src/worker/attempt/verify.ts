@@ -3,7 +3,7 @@
  * answer. Verifications are bounded by time; if they stay inconclusive, `onUnverified` decides.
  */
 import { unreachable } from '../../errors.ts';
-import type { LedgerRow, RecipientState } from '../../queue/ledger/ledger.ts';
+import { isDone, type LedgerRow, type RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail, Verification } from '../../transport/transport.ts';
 import type { SendPolicy } from '../settings.ts';
 import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
@@ -17,6 +17,8 @@ export interface InDoubt {
   /** The row as it was read before this attempt. */
   readonly before: LedgerRow;
   readonly attempted: Attempted;
+  /** Whose copy goes to another address. */
+  readonly redirected: ReadonlySet<string>;
 }
 
 /** → `send`: nothing was sent, or policy says to make the attempt again. Otherwise, what follows. */
@@ -30,7 +32,12 @@ export async function verifyAttempt(inDoubt: InDoubt, tools: DeliverTools): Prom
   switch (result) {
     case 'sent':
       return {
-        write: settled(attempted, foundSent(row.recipients), tools.retentionMs(), tools.contentMs()),
+        write: settled(
+          attempted,
+          foundSent(row.recipients, inDoubt.redirected),
+          tools.retentionMs(),
+          tools.contentMs(),
+        ),
         next: { kind: 'done', slowDownMs: null },
       };
     case 'not-sent':
@@ -84,8 +91,6 @@ function leaveUnverified(
 
 function markUncertain(recipients: readonly RecipientState[]): RecipientState[] {
   return recipients.map((recipient) =>
-    recipient.outcome === 'accepted' || recipient.outcome === 'rejected'
-      ? recipient
-      : { ...recipient, outcome: 'uncertain' },
+    isDone(recipient) || recipient.outcome === 'rejected' ? recipient : { ...recipient, outcome: 'uncertain' },
   );
 }

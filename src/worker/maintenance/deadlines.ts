@@ -5,7 +5,7 @@
 import { verdictOf } from '../../queue/bullmq/job-reader.ts';
 import { decodeLane, jobIdOf } from '../../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
-import type { LedgerRow, NewRow, Settlement } from '../../queue/ledger/ledger.ts';
+import { endStateOf, type LedgerRow, type NewRow, type Settlement } from '../../queue/ledger/ledger.ts';
 import { expire } from '../attempt/retry-policy.ts';
 import { settled } from '../attempt/settlement.ts';
 import { commit, type LedgerWrite } from '../ledger-write.ts';
@@ -83,7 +83,7 @@ async function settle(write: LedgerWrite, tools: MaintenanceTools): Promise<true
 function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceTools): LedgerWrite {
   const at = tools.now();
   const { id, reason, connector, recipients, reply } = letter;
-  const state = endOf(row);
+  const state = endStateOf(row);
   const entry = { at, event: state, detail: 'no operator decided before the deadline' };
   return {
     ...ending(row, reason, entry, { ...letter, at }, tools),
@@ -108,7 +108,7 @@ function ending(
   { retentionMs }: MaintenanceTools,
 ): Omit<LedgerWrite, 'events'> {
   const settlement: Settlement = {
-    state: endOf(row),
+    state: endStateOf(row),
     recipients: row.recipients,
     entry,
     retryAt: null,
@@ -119,10 +119,6 @@ function ending(
     connectorWorks: false,
   };
   return { row: rowOf(row), token: null, settlement, unneeded: [] };
-}
-
-function endOf({ recipients }: LedgerRow): 'partial' | 'dead' {
-  return recipients.some(({ outcome }) => outcome === 'accepted') ? 'partial' : 'dead';
 }
 
 function rowOf(row: LedgerRow): NewRow {

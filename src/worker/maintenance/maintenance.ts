@@ -1,5 +1,5 @@
 /**
- * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its nine jobs, each in
+ * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its ten jobs, each in
  * a file of its own:
  *
  * - intruders: foreign jobs that stand in the place of BullMQ's own keys are set aside
@@ -9,6 +9,7 @@
  * - orphans: messages in the lane of a connector that is gone are routed again
  * - deadlines: messages past their deadline are settled, wherever they are
  * - retention: dead letters that exceed their bounds go
+ * - suppressions: entries that have ended go
  * - contents: stored contents that no message needs go
  * - journal: events that were read go, and days of the search index that are over
  */
@@ -44,9 +45,15 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   await moveToHomeShards(tools);
   await guarded('overdue messages', tools, () => enforceDeadlines(tools));
   await guarded('dead letters', tools, () => trimDeadLetters(tools));
+  await guarded('suppressions', tools, () => trimSuppressions(tools));
   await guarded('contents', tools, () => trimContents(tools));
   await guarded('events and the search index', tools, () => tidyJournal(tools));
   return true;
+}
+
+async function trimSuppressions({ suppressions, now }: MaintenanceTools): Promise<void> {
+  await suppressions.mark();
+  await suppressions.trim(now());
 }
 
 /** A round that fails is reported; the next one follows all the same. */

@@ -21,6 +21,7 @@ export interface MaintenanceTools extends RouterTools {
   readonly views: readonly ShardView[];
   readonly shardOf: (connectorId: string) => number;
   readonly deadLetters: DeadLetters;
+  readonly suppressions: Pick<OpenQueues['suppressions'], 'trim' | 'mark'>;
   readonly journal: Pick<OpenQueues, 'events' | 'upkeep' | 'room'>;
   readonly laneWorker: (connectorId: string) => LaneWorker;
   /** Between two rounds, over all workers, in ms. */
