@@ -7,6 +7,8 @@ export interface Sizes {
   readonly repetitions: number;
   /** Of the row `peers`. */
   readonly peerRepetitions: number;
+  /** Where some per cent are to be told apart. */
+  readonly fineRepetitions: number;
   /** Messages sent before anything is measured. V8 compiles until then, which costs as much as 2,000 messages. */
   readonly warmUp: number;
   /** Messages of a lap, at least. */
@@ -41,6 +43,7 @@ const whole: Sizes = {
   lapMs: 6_000,
   repetitions: 3,
   peerRepetitions: 5,
+  fineRepetitions: 10,
   warmUp: 10_000,
   lapMessages: 1_500,
   tune: true,
@@ -57,13 +60,14 @@ const quick: Sizes = {
   lapMs: 1_000,
   repetitions: 2,
   peerRepetitions: 2,
+  fineRepetitions: 2,
   warmUp: 1_000,
   lapMessages: 400,
   tune: false,
   backlog: 50_000,
   waiting: 10_000,
-  latencyMs: 3_000,
-  pacingMs: 12_000,
+  latencyMs: 2_000,
+  pacingMs: 10_000,
   idleMs: 5_000,
   fleetMs: 3_000,
   starts: 5,

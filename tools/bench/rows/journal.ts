@@ -62,8 +62,7 @@ export const journal: Row = {
     const before = earlier === null ? [] : [await contender(earlier.commit, {}, earlier.worker)];
     const figures = await compare([nothing, index, all, ...before], {
       lapMs: sizes.lapMs,
-      // Some per cent are to be told apart.
-      repetitions: 2 * sizes.peerRepetitions,
+      repetitions: sizes.fineRepetitions,
       warmUp: sizes.warmUp,
       lapMessages: sizes.lapMessages,
       tune: false,
