@@ -4,9 +4,9 @@ import { run, script } from '../queue/lua/script.ts';
 import type { RedisClient } from '../queue/redis/connection.ts';
 import type { HomeKeys } from '../queue/redis/keys.ts';
 
-/** Who acts: a token of the API, or a user of a machine. */
+/** Who acts: a token of the API, a user whom a proxy has signed in, or a user of a machine. */
 export interface Actor {
-  /** The id of a token, or `user@host`. */
+  /** The id of a token, `user:NAME` of a proxy, or `user@host`. */
   readonly by: string;
   readonly through: 'api' | 'ui' | 'cli';
   /** IP address; null where it is this machine. */
@@ -34,6 +34,7 @@ export const auditActions = [
   'webhook-retry',
   'webhook-enable',
   'webhook-drop',
+  'webhook-drop-dead',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 

@@ -1,4 +1,5 @@
 /** What an operator does to the queue from outside a worker: the parts of this room, over one connection. */
+import { createHash, randomUUID } from 'node:crypto';
 import { PostlaneError } from '../errors.ts';
 import { connectFailFast, whenReady } from '../queue/redis/connection.ts';
 import type { DeadLetters, DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
@@ -13,6 +14,7 @@ import type { Lanes } from '../queue/lanes/lanes.ts';
 import { readSecretKey } from '../queue/secret-key.ts';
 import type { Mailboxes } from '../queue/mailboxes.ts';
 import type { Suppressions } from '../queue/suppressions.ts';
+import { createSubmissions, type Submissions } from '../queue/submissions.ts';
 import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
@@ -75,6 +77,8 @@ export interface Operator extends LetterActions, Seen {
   /** What this actor changes, each step with its entry in the audit. `config` is that in force. */
   as(actor: Actor, config: AdminConfig): Actions;
   readonly audit: Pick<Audit, 'list'>;
+  /** What came by SMTP submission, and what was refused there. */
+  readonly submissions: Pick<Submissions, 'report' | 'failures'>;
   /** How it stands with webhooks. */
   readonly webhooks: Pick<Deliveries, 'known' | 'view' | 'deadLetters'>;
   /** Addresses that get no mail. Changes are actions. */
@@ -103,6 +107,8 @@ export interface Operator extends LetterActions, Seen {
   content(id: string): Promise<Message | null>;
   /** What may be done with a message now, and why not; null if its id is unknown. */
   actions(id: string): Promise<ActionAnswer[] | null>;
+  /** true for the first who asks for this name within that time. */
+  once(name: string, forMs: number): Promise<boolean>;
   /** With which sessions of the dashboard are signed, in all processes. */
   sessionKey(): Promise<Buffer>;
   /** What disagrees between ledger, queues, dead letters and contents, as it is found; repairs it if asked to. */
@@ -184,6 +190,7 @@ export async function openOperator({
         config,
       ),
     audit,
+    submissions: createSubmissions(redis, keys),
     webhooks: open.deliveries,
     suppressions: open.suppressions,
     async stats(config, since) {
@@ -224,6 +231,10 @@ export async function openOperator({
 
     content: async (id) => (await contentOf(id, open, limits))?.message ?? null,
     actions: (id) => readActions(id, open),
+    async once(name, forMs) {
+      const mine = randomUUID();
+      return (await open.claimKey(createHash('sha256').update(name).digest('base64url'), mine, forMs)) === mine;
+    },
     sessionKey: () => readSecretKey(redis, keys.sessionKey, 'sessions'),
 
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),

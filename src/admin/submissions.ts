@@ -51,6 +51,7 @@ export function openSubmissionStore({ redis: at, timeoutMs }: SubmissionStoreOpt
     withinRate: (name, perMinute) => bounded(async () => (await tokenRate(name, perMinute, 1)) === 0),
     note: (notes) => bounded(() => submissions.note(notes)),
     report: () => bounded(() => submissions.report()),
+    failures: (users) => bounded(() => submissions.failures(users)),
     connected: () => redis.status === 'ready',
     close: () => redis.disconnect(),
   };

@@ -11,6 +11,8 @@ export interface WebhookActions {
   ): Promise<Answer>;
   /** One dead letter, or all. → how many. */
   retryWebhook(id: string, eventId: string | null): Promise<number>;
+  /** Deletes one dead letter, or all. → how many. */
+  dropWebhookDead(id: string, eventId: string | null, reason: string): Promise<number>;
   /** → whether it was off. */
   enableWebhook(id: string): Promise<boolean>;
   /** All that is kept of it. */
@@ -28,6 +30,12 @@ export function createWebhookActions(deliveries: Deliveries, recorded: Recorded)
       recorded(
         { action: 'webhook-retry', target, detail: eventId },
         () => deliveries.retry(target, eventId),
+        (count) => ({ result: count > 0 ? 'done' : 'not-found', detail: eventId ?? `${count} events` }),
+      ),
+    dropWebhookDead: (target, eventId, reason) =>
+      recorded(
+        { action: 'webhook-drop-dead', target, detail: eventId, reason },
+        () => deliveries.dropDead(target, eventId),
         (count) => ({ result: count > 0 ? 'done' : 'not-found', detail: eventId ?? `${count} events` }),
       ),
     enableWebhook: (target) =>

@@ -1,6 +1,7 @@
 /** The mailboxes that a configuration wants read, each with who reads it. */
 import { unreachable } from '../errors.ts';
 import type { Config, ConnectorConfig, ReportMailbox } from '../config/config.ts';
+import { mailboxKey } from '../queue/mailboxes.ts';
 import type { MailSource } from './source.ts';
 
 export interface Mailbox {
@@ -21,7 +22,7 @@ export function mailboxesOf({ connectors }: Pick<Config, 'connectors'>, now: () 
 
 function mailboxOf({ id }: ConnectorConfig, settings: ReportMailbox, now: () => number): Mailbox {
   const { protocol } = settings;
-  const key = settings.protocol === 'imap' ? id : `${id}/${settings.address}`;
+  const key = mailboxKey(id, settings.protocol === 'imap' ? null : settings.address);
   return { connector: id, key, protocol, settings, source: loaded(() => sourceOf(settings, now)) };
 }
 

@@ -8,6 +8,7 @@ import type { HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import { startWebhooks } from '../webhooks/webhooks.ts';
 import { openOperator, openProducer } from './compose.ts';
+import { tryWebhook, type WebhookTry } from './webhook-test.ts';
 import { shareOperator, type SharedOperator } from './shared-operator.ts';
 
 export interface ServeOptions {
@@ -55,6 +56,7 @@ export async function serveHttp({ config, operator, health, tell }: ServeOptions
     producer,
     operator: operator.get,
     tryConnector: (id: string) => tryConnector(id, config()),
+    testWebhook: (id: string) => testWebhook(id, config()),
     config,
     configState: () => state,
     now: Date.now,
@@ -109,6 +111,12 @@ async function operate(
     if (opened === null) await sleep(tryAgainMs, signal);
     else await opened.run({ config, signal, onError });
   }
+}
+
+async function testWebhook(id: string, { webhooks }: Config): Promise<WebhookTry> {
+  const endpoint = webhooks.find((each) => each.id === id);
+  if (endpoint === undefined) throw new PostlaneError('not-found', `no webhook ${id} is in the configuration`);
+  return tryWebhook(endpoint);
 }
 
 async function tryConnector(id: string, { connectors, hostname }: Config): Promise<ConnectorCheck> {

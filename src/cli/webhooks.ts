@@ -222,12 +222,12 @@ function showDead(letters: readonly DeadDelivery[], terminal: Terminal): ExitCod
 }
 
 async function test({ actions }: Opened, endpoint: WebhookEndpoint, terminal: Terminal): Promise<ExitCode> {
-  const { reasonOf, testEndpoint } = await import('../webhooks/webhooks.ts');
-  const failureOf = (answer: Awaited<ReturnType<typeof testEndpoint>>): string | null =>
-    answer.kind === 'answered' && answer.status >= 200 && answer.status <= 299 ? null : reasonOf(answer);
-  const answer = await actions.testWebhook(endpoint.id, () => testEndpoint(endpoint, Date.now()), failureOf);
-  const failure = failureOf(answer);
-  const status = answer.kind === 'answered' ? answer.status : null;
+  const { tryWebhook } = await import('./webhook-test.ts');
+  const { status, failure } = await actions.testWebhook(
+    endpoint.id,
+    () => tryWebhook(endpoint),
+    (tried) => tried.failure,
+  );
   terminal.result({ id: endpoint.id, ok: failure === null, status, detail: failure }, () => [
     failure === null
       ? `${endpoint.id} took the event: HTTP ${status}.`

@@ -59,6 +59,8 @@ export const configRules = {
   sha256: 'A token stands in the file as its hash.',
   'duplicate-token': 'A token has an id and a hash of its own.',
   'api-open': 'The API listens beyond the loopback only with tokens.',
+  'header-name': 'The field that names a user is none that browsers send.',
+  'trusted-header': 'Roles of users whom a proxy names need proxies that are believed.',
   'user-name': 'The name of a user has no characters that must be encoded.',
   'password-hash': 'A password stands in the file as its hash.',
   listener: 'A listener has what its `security` needs, and a client without a login sends only as the file says.',

@@ -15,6 +15,7 @@ import { routable, type PartialConnector, readPartialConnectors } from './partia
 import { submissionProblems } from './submission.ts';
 import { nearest } from './suggest.ts';
 import { parseDurationMs } from './units.ts';
+import { uiProblems } from './ui.ts';
 import { type Show, valueAt } from './validate.ts';
 import { mailbox } from './values.ts';
 import { webhookProblems } from './webhooks.ts';
@@ -44,6 +45,7 @@ export function checkRules(
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
     ...apiProblems(data['api']),
+    ...uiProblems(data['ui']),
     ...submissionProblems(data),
     ...connectors.flatMap(({ path }) =>
       [['smtp', 'auth'], ['incoming']].flatMap((keys) => {

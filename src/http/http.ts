@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { asError } from '../errors.ts';
 import { answerHealth, healthPaths, type HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
+import { isValid } from './api/access.ts';
 import { createApi } from './api/app.ts';
 import { createEventHub } from './api/event-hub.ts';
 import { openApiDocument } from './api/openapi.ts';
@@ -36,9 +37,7 @@ export async function startHttp({ tools: given, health, tell }: HttpOptions): Pr
   const live = createEventHub({
     events: async () => (await operator()).events,
     fromOf: async (id) => (await producer.status(id))?.from ?? null,
-    isValid: ({ id, sha256, expiresAt }) =>
-      config().api.tokens.some((token) => token.id === id && token.sha256 === sha256) &&
-      (expiresAt === null || now() <= expiresAt),
+    isValid: (token) => isValid(token, config(), now()),
     now,
   });
   const tools: Tools = { ...given, live };

@@ -47,7 +47,20 @@ interface TakenMailbox {
   readonly failures: number;
 }
 
+/** How it stands with a mailbox. Times in ms since the epoch; null: not yet. */
+export interface MailboxView {
+  readonly readAt: number | null;
+  readonly dueAt: number | null;
+  readonly failures: number;
+}
+
+/** Names a mailbox in Redis: a connector has one with IMAP, and several by Graph, each with its address. */
+export function mailboxKey(connectorId: string, address: string | null): string {
+  return address === null ? connectorId : `${connectorId}/${address}`;
+}
+
 export interface Mailboxes {
+  view(mailbox: string): Promise<MailboxView>;
   /** Takes a mailbox that is due and that no process reads. `token` is of this reading alone. */
   take(connectorId: string, token: string, leaseMs: number): Promise<TakenMailbox>;
   /** Goes on holding it, and notes how far it was read. → false if another process has it. */
@@ -59,6 +72,10 @@ export interface Mailboxes {
 export function createMailboxes(redis: RedisClient, home: HomeKeys): Mailboxes {
   const keysOf = (id: string) => ({ state: home.mailbox(id), lease: home.mailboxLease(id) });
   return {
+    async view(id) {
+      const [readAt, dueAt, failures] = await redis.hmget(home.mailbox(id), 'readAt', 'dueAt', 'failures');
+      return { readAt: Number(readAt) || null, dueAt: Number(dueAt) || null, failures: Number(failures) || 0 };
+    },
     async take(id, token, leaseMs) {
       const answer = await run(redis, takeMailboxScript, { keys: keysOf(id), args: { token, leaseMs } });
       const [waitMs, place, readAt, failures] = answer as [number, string, string, string];

@@ -65,7 +65,15 @@ interface SubmissionTrace {
   readonly refused: { readonly at: number; readonly reply: string } | null;
 }
 
-interface SubmissionReport {
+/** `count` from `maxLoginFailures` on locks the user out, until `until`, but from addresses that are known. */
+export interface LoginFailures {
+  readonly count: number;
+  readonly isLocked: boolean;
+  /** ms since the epoch; null without failures. */
+  readonly until: number | null;
+}
+
+export interface SubmissionReport {
   readonly user: string;
   readonly counts: Readonly<Record<string, number>>;
   readonly last: SubmissionTrace | null;
@@ -78,6 +86,8 @@ export interface Submissions {
   succeeded(login: Login): Promise<void>;
   note(notes: readonly SubmissionNote[]): Promise<void>;
   report(): Promise<readonly SubmissionReport[]>;
+  /** Failed logins of these users that still count. */
+  failures(users: readonly string[]): Promise<readonly LoginFailures[]>;
 }
 
 export function createSubmissions(redis: RedisClient, keys: HomeKeys): Submissions {
@@ -126,6 +136,20 @@ export function createSubmissions(redis: RedisClient, keys: HomeKeys): Submissio
         counts: of,
         last: traceOf(last[user], last[`${user} refused`]),
       }));
+    },
+
+    async failures(users) {
+      const pipeline = redis.pipeline();
+      for (const user of users) {
+        const key = keys.loginUser(hashOf(user));
+        pipeline.get(key).pttl(key);
+      }
+      const now = Date.now();
+      const answers = (await pipeline.exec()) ?? [];
+      return users.map((_, i) => {
+        const [count = 0, leftMs = 0] = answers.slice(2 * i, 2 * i + 2).map(([, value]) => Number(value) || 0);
+        return { count, isLocked: count >= maxLoginFailures, until: count > 0 && leftMs > 0 ? now + leftMs : null };
+      });
     },
   };
 }

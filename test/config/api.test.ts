@@ -1,4 +1,5 @@
 /** The `api` section: tokens, names, proxies and certificates, and each mistake in them. */
+import { proxiedUser } from '../../src/config/ui.ts';
 import { expect, test } from 'vitest';
 import { createCertificates } from '../../testkit/certificates.ts';
 import { scopes } from '../../src/config/scopes.ts';
@@ -90,4 +91,21 @@ test('certificate and key are PEM text, or paths of files', async () => {
     ok: false,
     issues: [{ key: 'api.tls.key', rule: 'certificate' }],
   });
+});
+
+test('users of a proxy need proxies that are believed, a field that browsers do not send, and roles that there are', async () => {
+  const of = (header: string) => config(`ui: { trustedHeader: ${header} }`);
+  const good = await goodConfig(of('{ proxies: [10.0.0.7], roles: { anna@example.com: operator, "*": viewer } }'));
+  const { trustedHeader } = good.ui;
+  expect(trustedHeader).toMatchObject({ name: 'X-Forwarded-User', roles: { 'anna@example.com': 'operator' } });
+  expect(proxiedUser(trustedHeader, 'anna@example.com')?.scopes.has('dead:write')).toBe(true);
+  expect(proxiedUser(trustedHeader, 'constructor')?.scopes.has('dead:write')).toBe(false);
+  for (const name of ['a, b', 'a b', '', 'a\u0000', 'a'.repeat(129)]) {
+    expect(proxiedUser(trustedHeader, name)).toBeNull();
+  }
+  expect((await onlyIssue(of('{ roles: { anna: viewer } }'))).rule).toBe('trusted-header');
+  expect((await onlyIssue(of('{ proxies: [10.0.0.7], roles: { anna: root } }'))).rule).toBe('choice');
+  for (const name of ['Cookie', 'x-forwarded-for', 'X_User', 'Accept-Language', '"a b"']) {
+    expect((await onlyIssue(of(`{ name: ${name}, proxies: [10.0.0.7] }`))).rule).toBe('header-name');
+  }
 });

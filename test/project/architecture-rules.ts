@@ -106,7 +106,6 @@ export const rooms: Readonly<Record<string, Room>> = {
       'journal/stats.ts',
       'journal/index-entries.ts',
       'ledger/ledger.ts',
-      // Who gets no mail.
       'suppressions.ts',
       'ledger/bounces.ts',
       'ledger/dead-letters.ts',
@@ -187,6 +186,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'api.ts',
       'scopes.ts',
       'token-check.ts',
+      'ui.ts',
       'networks.ts',
       'password-hash.ts',
       'submission.ts',

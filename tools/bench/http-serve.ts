@@ -20,6 +20,7 @@ const server = await startHttp({
     producer: createProducer({ redis: config.redis }),
     operator: async () => operator,
     tryConnector: () => Promise.reject(new Error('no connector is tried here')),
+    testWebhook: () => Promise.reject(new Error('no webhook is tried here')),
     config: () => config,
     configState: () => ({ appliedAt: 0, rejectedAt: null, mistakes: 0 }),
     now: Date.now,

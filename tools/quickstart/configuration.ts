@@ -6,6 +6,9 @@ import { systemName } from './content.ts';
 import { senders } from './people.ts';
 import type { ServerPlan, Servers } from './servers.ts';
 
+/** Of the token that may do everything. */
+export const tokenId = 'quickstart';
+
 /** → the path of the file. `directory` is the quick start's own; only this user can read it. */
 export function writeConfiguration(
   directory: string,
@@ -91,7 +94,7 @@ connectors:
 api:
   listen: 127.0.0.1:${api.port}
   tokens:
-    - { id: quickstart, sha256: ${createHash('sha256').update(api.token).digest('hex')}, scopes: [admin] }
+    - { id: ${tokenId}, sha256: ${createHash('sha256').update(api.token).digest('hex')}, scopes: [admin] }
 
 # One process, a few seconds.
 worker: { drain: 5s }

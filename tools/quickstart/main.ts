@@ -10,6 +10,7 @@ import { openOperator } from '../../src/admin/operator.ts';
 import { terminalStates } from '../../src/queue/ledger/ledger.ts';
 import type { Evidence, Sent } from './evidence.ts';
 import { exampleSet, type Example } from './messages.ts';
+import { loginLink } from './link.ts';
 import { readOptions, usage, type QuickstartOptions } from './options.ts';
 import { checkLines, createScreen, deliveryTable, type Screen } from './report.ts';
 import { startAll, type Setup } from './setup.ts';
@@ -166,7 +167,7 @@ async function deadLetters({ redis }: Setup): Promise<DeadLetterSummary[]> {
 }
 
 async function keepOpen(setup: Setup, screen: Screen, signal: AbortSignal): Promise<void> {
-  for (const line of tryNext(setup)) screen.line(line);
+  for (const line of tryNext(setup, await loginLink(setup, Date.now()))) screen.line(line);
   const end = new AbortController();
   await Promise.race([setup.worker.ended, pause(2 ** 31 - 1, AbortSignal.any([signal, end.signal]))]);
   end.abort();

@@ -10,12 +10,11 @@ const curlExamples = [
   `curl -sN ${auth} $POSTLANE_URL/v1/events`,
 ];
 
-export function tryNext({
-  configFile,
-  logFile,
-  redis,
-  api,
-}: Pick<Setup, 'configFile' | 'logFile' | 'redis' | 'api'>): string[] {
+/** `link`: signs in at the dashboard, once. */
+export function tryNext(
+  { configFile, logFile, redis, api }: Pick<Setup, 'configFile' | 'logFile' | 'redis' | 'api'>,
+  link: string,
+): string[] {
   const postlane = (rest: string): string => `  npm run -s postlane -- ${rest} --config ${configFile}`;
   return [
     '',
@@ -31,7 +30,10 @@ export function tryNext({
     postlane('resume shop'),
     postlane('check --connect'),
     '',
-    `The dashboard is ${api.url}/ui/; sign in with the token ${api.token}`,
+    'The dashboard; the link signs in once, within 15 minutes, and later the token does:',
+    '',
+    `  ${link}`,
+    `  ${api.url}/ui/  token ${api.token}`,
     '',
     'The same over HTTP; docs/api.md has more:',
     '',

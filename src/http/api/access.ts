@@ -4,6 +4,7 @@ import type { ApiToken } from '../../config/api.ts';
 import type { Config } from '../../config/config.ts';
 import type { Scope } from '../../config/scopes.ts';
 import { checkToken } from '../../config/token-check.ts';
+import { isStillProxied } from '../../config/ui.ts';
 import { routingKey } from '../../message/address.ts';
 import type { MessageStatus } from '../../producer/producer.ts';
 import type { Problem } from '../problem.ts';
@@ -25,6 +26,16 @@ export function authenticate(authorization: string | undefined, { config, now }:
   if (found.kind === 'unknown') return refused('unauthenticated', 'the token is not known');
   if (found.kind === 'expired') return refused('unauthenticated', `the token ${found.token.id} has expired`);
   return { ok: true, token: found.token };
+}
+
+/** Whether who was let in with it still would be. */
+export function isValid(token: ApiToken, { api, ui }: Pick<Config, 'api' | 'ui'>, now: number): boolean {
+  const { id, sha256, expiresAt } = token;
+  const proxied = isStillProxied(ui.trustedHeader, token);
+  if (proxied !== null) return proxied;
+  return (
+    (expiresAt === null || now <= expiresAt) && api.tokens.some((each) => each.id === id && each.sha256 === sha256)
+  );
 }
 
 export function hasScope(token: ApiToken, scope: Scope | 'any'): boolean {

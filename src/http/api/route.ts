@@ -21,6 +21,8 @@ export interface Tools {
   readonly live: EventHub;
   /** Logs in to the server of a connector that sends, and sends nothing. */
   readonly tryConnector: (connector: string) => Promise<ConnectorCheck>;
+  /** Sends a test event to a webhook of the configuration, from here and now. */
+  readonly testWebhook: (webhook: string) => Promise<WebhookTry>;
   /** In force now. */
   readonly config: () => Config;
   readonly configState: () => ConfigState;
@@ -45,6 +47,14 @@ interface ConnectorCheck {
   readonly code: string | null;
   readonly detail: string;
   readonly durationMs: number;
+}
+
+/** What came of a test event. */
+interface WebhookTry {
+  /** Of HTTP; null if there was no answer. */
+  readonly status: number | null;
+  /** null: it was taken. */
+  readonly failure: string | null;
 }
 
 export interface Context {

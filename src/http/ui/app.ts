@@ -14,6 +14,7 @@ import { formFor } from './forms.ts';
 import { framed, type Framing } from './framed.ts';
 import { barePage } from './layout.ts';
 import { login, nextOf, signIn } from './log-in.ts';
+import { userOf } from './identity.ts';
 import { isSameOrigin } from './origin.ts';
 import { pageFor } from './pages.ts';
 import { problemPage } from './pages/problem.ts';
@@ -97,13 +98,18 @@ async function answer(site: Site, method: string, url: URL, bindings: Bindings):
   if (url.pathname === '/ui' || url.pathname === '/') return respond.redirect('/ui/');
   const cookies = readCookies(incoming.headers.cookie);
   const sessions = await site.sessions();
-  const { tools } = site;
-  const cookie = cookies.get(cookieName('session', from.secure)) ?? '';
-  const session = sessions.read(cookie, tools.config().api.tokens, tools.now());
+  const session = sessionOf(site, incoming, cookies.get(cookieName('session', from.secure)) ?? '', sessions);
   trace.tokenId = session?.token.id ?? null;
   const call: Call = { bindings, url, cookies, sessions };
   if (isRead) return read(site, call, session);
   return method === 'POST' ? write(site, call, session) : respond.plain('Only pages and forms are here.', 405);
+}
+
+/** Whom a proxy names is who asks, whatever cookie the browser has. */
+function sessionOf({ tools }: Site, incoming: IncomingMessage, cookie: string, sessions: Sessions): Session | null {
+  const { api, ui } = tools.config();
+  const user = userOf(incoming, ui.trustedHeader);
+  return user === null ? sessions.read(cookie, api.tokens, tools.now()) : sessions.ofUser(user, tools.now());
 }
 
 async function read(site: Site, call: Call, session: Session | null): Promise<Response> {

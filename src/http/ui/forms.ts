@@ -3,10 +3,17 @@ import { connectorForms } from './forms/connectors.ts';
 import { deadLetterForms } from './forms/dead-letters.ts';
 import { operationForms } from './forms/operations.ts';
 import { messageForms } from './forms/messages.ts';
+import { webhookForms } from './forms/webhooks.ts';
 import type { Form, FormAct } from './form.ts';
 import { paramsOf } from './paths.ts';
 
-const forms: readonly Form[] = [...connectorForms, ...messageForms, ...deadLetterForms, ...operationForms];
+const forms: readonly Form[] = [
+  ...connectorForms,
+  ...messageForms,
+  ...deadLetterForms,
+  ...operationForms,
+  ...webhookForms,
+];
 
 export interface FoundForm {
   readonly act: FormAct;

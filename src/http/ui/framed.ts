@@ -38,6 +38,7 @@ export async function framed(framing: Framing, { title, place, main, status = 20
       theme: themeOf(cookies),
       environment: tools.config().hostname,
       who: token.id,
+      signsOut: !session.byProxy,
       csrf: formToken,
       icons: assets.icons,
       place,

@@ -1,5 +1,6 @@
 /** The frame of every page: skip link, top bar, navigation, one `main`; and only the icons that the page uses. */
 import { html, raw } from 'hono/html';
+import { eventTypes } from '../../queue/journal/events.ts';
 import { clock, counted, memory, number, percent, zoneName } from './format.ts';
 import { icon, nothing, time, type Content, type Html, type Viewpoint } from './parts.ts';
 
@@ -12,6 +13,8 @@ const places = [
   'dead-letters',
   'routes',
   'events',
+  'webhooks',
+  'submission',
   'operations',
   'audit',
 ] as const;
@@ -42,6 +45,8 @@ export interface Frame extends Viewpoint {
   readonly environment: string | null;
   /** Who is signed in, and as what. */
   readonly who: string;
+  /** false: a proxy signs users in and out. */
+  readonly signsOut: boolean;
   readonly csrf: string;
   readonly icons: ReadonlyMap<string, string>;
   readonly place: Place | null;
@@ -54,6 +59,9 @@ export interface Frame extends Viewpoint {
   readonly banners: Content;
 }
 
+/** What the stream of events may tell: a browser hears of the types that it asks for alone. */
+const liveKinds = [...eventTypes, 'gap'].join(' ');
+
 const titles: Readonly<Record<Place, readonly [string, string]>> = {
   overview: ['Overview', 'overview'],
   connectors: ['Connectors', 'connectors'],
@@ -61,6 +69,8 @@ const titles: Readonly<Record<Place, readonly [string, string]>> = {
   'dead-letters': ['Dead letters', 'deadnav'],
   routes: ['Routes', 'routes'],
   events: ['Events', 'events'],
+  webhooks: ['Webhooks', 'webhooks'],
+  submission: ['Submission', 'submission'],
   operations: ['Operations', 'operations'],
   audit: ['Audit', 'audit'],
 };
@@ -117,7 +127,15 @@ function shell(frame: Frame, main: Content): Html {
     <div class="toasts" role="status" aria-live="polite"></div>`;
 }
 
-function topBar({ now, zone, mask, environment, who, csrf }: Frame): Html {
+function signOut(classes: string, button: string, { csrf, signsOut }: Frame): Html {
+  if (!signsOut) return nothing;
+  return html`<form class="${classes}" method="post" action="/ui/sign-out">
+    <input type="hidden" name="csrf" value="${csrf}" /><button class="${button}">Sign out</button>
+  </form>`;
+}
+
+function topBar(frame: Frame): Html {
+  const { now, zone, mask, environment, who } = frame;
   return html`<header class="top">
     <div class="top-start">
       <a class="brand" href="/ui/" aria-label="Postlane, overview"
@@ -141,20 +159,18 @@ function topBar({ now, zone, mask, environment, who, csrf }: Frame): Html {
       <kbd aria-hidden="true">Ctrl K</kbd>
     </form>
     <div class="top-end">
-      <p class="live" role="status" data-live="off">Not live</p>
+      <p class="live" role="status" data-live="off" data-kinds="${liveKinds}">Not live</p>
       <p class="clock">
         ${time(now, clock(now, now, zone, 'seconds'), { now, zone, mask })} <span>${zoneName(zone)}</span>
       </p>
       <p class="who">${who}</p>
-      <form class="out" method="post" action="/ui/sign-out">
-        <input type="hidden" name="csrf" value="${csrf}" /><button class="btn quiet small">Sign out</button>
-      </form>
+      ${signOut('out', 'btn quiet small', frame)}
     </div>
   </header>`;
 }
 
 function navigation(frame: Frame): Html {
-  const { place, places: open, counts, fleet, csrf } = frame;
+  const { place, places: open, counts, fleet } = frame;
   const link = (to: Place, count: number | null, unit: string): Html => {
     if (!open.has(to)) return nothing;
     const [title, name] = titles[to];
@@ -175,16 +191,13 @@ function navigation(frame: Frame): Html {
     </ul>
     <div class="rest" id="rest">
       <ul>
-        ${link('routes', null, '')} ${link('events', null, '')} ${link('operations', counts.operations, 'running')}
-        ${link('audit', null, '')}
+        ${link('routes', null, '')} ${link('events', null, '')} ${link('webhooks', null, '')}
+        ${link('submission', null, '')} ${link('operations', counts.operations, 'running')} ${link('audit', null, '')}
         <li class="shut">
           <a href="#main">${icon('close')}<span>Close menu</span></a>
         </li>
       </ul>
-      ${fleet === null ? nothing : fleetList(fleet, frame)} ${themes(frame)}
-      <form class="signout" method="post" action="/ui/sign-out">
-        <input type="hidden" name="csrf" value="${csrf}" /><button class="btn quiet">Sign out</button>
-      </form>
+      ${fleet === null ? nothing : fleetList(fleet, frame)} ${themes(frame)} ${signOut('signout', 'btn quiet', frame)}
     </div>
   </nav>`;
 }

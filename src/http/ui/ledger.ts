@@ -1,9 +1,9 @@
 /** The recipient ledger, drawn: one row per recipient, one column per attempt. A line turns green where a server took the message. */
 import { html } from 'hono/html';
-import type { AttemptEntry, RecipientState } from '../../producer/producer.ts';
+import type { AttemptEntry, Bounce, RecipientState } from '../../producer/producer.ts';
 import { clock, counted } from './format.ts';
-import { outcomeMarks } from './marks.ts';
-import { icon, mark, nothing, recipient, type Html, type Viewpoint } from './parts.ts';
+import { bounceMarks, outcomeMarks } from './marks.ts';
+import { icon, mark, nothing, recipient, reply, sub, type Html, type Viewpoint } from './parts.ts';
 
 /** With more attempts, the first ones share a column. */
 const mostColumns = 6;
@@ -40,7 +40,8 @@ export function recipientLedger(
   }`;
 }
 
-function rank({ outcome }: RecipientState): number {
+function rank({ outcome, bounce }: RecipientState): number {
+  if (bounce?.action === 'failed') return -1;
   return ['rejected', 'uncertain', 'suppressed', 'deferred', 'pending', 'redirected', 'accepted'].indexOf(outcome);
 }
 
@@ -78,6 +79,11 @@ function drawn(rows: readonly RecipientState[], columns: readonly Column[], view
       ${rows.map((row) => rowOf(row, columns, view))}
     </tbody>
   </table>`;
+}
+
+/** The reason of a delivery report: its words, or else its codes. */
+export function bounceText({ diagnostic, status, smtpCode }: Bounce): string {
+  return diagnostic ?? ([smtpCode, status].filter((each) => each !== null).join(' ') || 'without a reason');
 }
 
 const families = {
@@ -118,9 +124,13 @@ function rowOf(row: RecipientState, columns: readonly Column[], view: Viewpoint)
       : row.outcome === 'rejected'
         ? 'refused'
         : outcomeMarks[row.outcome].word;
+  const { bounce } = row;
+  const now = bounce === undefined ? { ...outcomeMarks[row.outcome], word } : bounceMarks[bounce.action];
   return html`<tr role="row">
-    <th role="rowheader" scope="row">${recipient(row.address, view)}</th>
+    <th role="rowheader" scope="row">
+      ${recipient(row.address, view)}${bounce === undefined ? nothing : sub(reply(bounceText(bounce), view, 200))}
+    </th>
     ${cells}
-    <td role="cell" class="now">${mark({ ...outcomeMarks[row.outcome], word })}</td>
+    <td role="cell" class="now">${mark(now)}</td>
   </tr>`;
 }

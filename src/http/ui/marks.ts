@@ -1,7 +1,7 @@
 /** The words, shapes and colours of states: of connectors, messages and recipients. */
 import type { ConnectorRow } from '../../admin/connector-row.ts';
 import type { ConnectorState } from '../../admin/trouble.ts';
-import type { LedgerState, RecipientState } from '../../queue/ledger/ledger.ts';
+import type { Bounce, LedgerState, RecipientState } from '../../queue/ledger/ledger.ts';
 import type { Gate } from './drawings.ts';
 import type { Mark } from './parts.ts';
 
@@ -53,6 +53,12 @@ export const messageMarks: Readonly<Record<LedgerState, Mark>> = {
   held: mark('doubt', 'held', 'held'),
   dead: mark('bad', 'dead', 'dead'),
   cancelled: mark('idle', 'cancelled', 'cancelled'),
+};
+
+/** What came back after a server had taken the mail. */
+export const bounceMarks: Readonly<Record<Bounce['action'], Mark>> = {
+  failed: mark('bad', 'rejected', 'came back'),
+  delayed: mark('wait', 'deferred', 'delayed on its way'),
 };
 
 export const outcomeMarks: Readonly<Record<RecipientState['outcome'], Mark>> = {

@@ -11,6 +11,9 @@ import { routesPage } from './pages/routes.ts';
 import { messagePage } from './pages/message.ts';
 import { messagesPage } from './pages/messages.ts';
 import { overviewPage } from './pages/overview.ts';
+import { submissionPage } from './pages/submission.ts';
+import { webhookPage } from './pages/webhook.ts';
+import { webhooksPage } from './pages/webhooks.ts';
 import { paramsOf } from './paths.ts';
 import { scopeOf, type Page } from './visit.ts';
 
@@ -24,6 +27,9 @@ const pages: readonly (readonly [string, Place, Page])[] = [
   ['/ui/operations', 'operations', operationsPage],
   ['/ui/routes', 'routes', routesPage],
   ['/ui/events', 'events', eventsPage],
+  ['/ui/webhooks', 'webhooks', webhooksPage],
+  ['/ui/webhooks/*', 'webhooks', webhookPage],
+  ['/ui/submission', 'submission', submissionPage],
   ['/ui/audit', 'audit', auditPage],
 ];
 

@@ -89,13 +89,19 @@ const looks: Readonly<Record<string, readonly [string, string, string]>> = {
   replayed: ['idle', 'replay', 'Replayed'],
   resolved: ['idle', 'tick', 'Resolved'],
   verified: ['ok', 'accepted', 'Found in the mailbox'],
-  bounced: ['bad', 'rejected', 'Bounced'],
+  bounced: ['bad', 'rejected', 'Came back'],
+  delayed: ['wait', 'deferred', 'Delayed on its way'],
   dropped: ['idle', 'cross', 'Dropped'],
   'send-now': ['idle', 'go', 'Sent before its time, by an operator'],
 };
 
 function historyEntry({ at, event, connector, detail }: HistoryEntry, view: Viewpoint): Entry {
   const [family, name, words] = looks[event] ?? ['idle', 'note', event];
+  if (event === 'bounced' || event === 'delayed') {
+    const where = html` <span class="soft">a report in the mailbox of ${outside(connector ?? 'a connector')}</span>`;
+    const said = html`<div class="reply ${family}"><samp>${reply(detail ?? 'without a reason', view)}</samp></div>`;
+    return entry(at, family, name, html`${words}${where}`, view, said);
+  }
   const to =
     connector === undefined
       ? nothing

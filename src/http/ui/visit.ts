@@ -50,6 +50,8 @@ const placeScopes: Readonly<Record<Place, Scope>> = {
   'dead-letters': 'dead:read',
   routes: 'connectors:read',
   events: 'messages:read',
+  webhooks: 'connectors:read',
+  submission: 'connectors:read',
   operations: 'dead:write',
   audit: 'audit:read',
 };

@@ -19,6 +19,8 @@ export interface DeliveryJobs {
   deadLetters(id: string, most: number): Promise<DeadDelivery[]>;
   /** One of them, or all. → how many. */
   retry(id: string, eventId: string | null): Promise<number>;
+  /** Deletes one dead letter, or all. → how many. */
+  dropDead(id: string, eventId: string | null): Promise<number>;
   /** All that is kept of it. */
   forget(id: string): Promise<void>;
   /** Forgets what is open without a job, as a crash may leave it. */
@@ -70,6 +72,24 @@ export function jobsOf(redis: RedisClient, keys: HomeKeys, { queueOf, known }: J
         if (done) retried += 1;
       }
       return retried;
+    },
+
+    async dropDead(id, eventId) {
+      const queue = queueOf(id);
+      if (eventId === null) {
+        for (let dropped = 0; ;) {
+          const { length } = await queue.clean(0, pageSize, 'failed');
+          dropped += length;
+          if (length < pageSize) return dropped;
+        }
+      }
+      const job = await queue.getJob(eventId);
+      if (job === undefined || !(await job.isFailed())) return 0;
+      // Another operator may have been quicker.
+      return job.remove().then(
+        () => 1,
+        () => 0,
+      );
     },
 
     async forget(id) {

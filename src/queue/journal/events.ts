@@ -49,6 +49,8 @@ export interface EventLog {
     cursor: EventCursor,
     how: { readonly count: number; readonly waitMs: number; readonly signal: AbortSignal },
   ): Promise<{ readonly events: readonly StoredEvent[]; readonly cursor: EventCursor }>;
+  /** The last ones that are still there, the newest first. They are there as long as a consumer may need them. */
+  recent(count: number): Promise<readonly StoredEvent[]>;
   /** Writes an event about no message, while events are read. */
   append(type: OtherEventType, connector: string | null, data: Readonly<Record<string, string>>): Promise<void>;
   /** For maintenance: drops what is read, and what is too much. → what is there, and how much was dropped now. */
@@ -137,6 +139,8 @@ export function createEventLog(redis: RedisClient, shards: Shards): EventLog {
       }
     },
 
+    recent: (count) => recentEvents(redis, all, count),
+
     async append(type, connector, data) {
       const keys = connector === null ? shards.home : shards.keysOf(connector);
       const fields = Object.entries(data).flatMap(([name, value]) => [`.${name}`, value]);
@@ -176,6 +180,19 @@ export function createEventLog(redis: RedisClient, shards: Shards): EventLog {
       return sumOf(found);
     },
   };
+}
+
+async function recentEvents(redis: RedisClient, all: readonly ShardKeys[], count: number): Promise<StoredEvent[]> {
+  const found = await Promise.all(
+    all.map(async ({ events }, shard) => {
+      const entries = await redis.xrevrange(events, '+', '-', 'COUNT', count);
+      return entries.flatMap(([id, fields]) => readEvent(fields, { cursor: id, eventId: `${shard}-${id}` }) ?? []);
+    }),
+  );
+  return found
+    .flat()
+    .sort((a, b) => b.at - a.at)
+    .slice(0, count);
 }
 
 function sumOf(totals: readonly EventTotals[]): EventTotals {

@@ -1,9 +1,12 @@
 /** Dead letters, operations, routes, events and the audit: what they show, and what can be done there. */
 import { expect, test } from 'vitest';
+import { eventTypes } from '../../../src/queue/journal/events.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { until } from '../../../testkit/until.ts';
 import { signIn, wordsOf, type Visitor } from '../../support/dashboard.ts';
 import { serveApi } from '../../support/http-server.ts';
 import { plantDead } from '../../support/operators.ts';
+import { shardCount, testConnection } from '../../support/redis.ts';
 
 const selectionOf = (text: string): string => /name="selection" value="([^"]+)"/.exec(text)?.[1] ?? '';
 
@@ -172,11 +175,45 @@ test('what an operator or a server wrote stays text in the audit, in groups and 
 test('events reach a page that is open, of messages and of connectors', async () => {
   const api = await serveApi();
   const visitor = await signIn(api);
-  expect(wordsOf(await visitor.get('/ui/events'))).toContain('Nothing has happened since you opened this page.');
+  expect(wordsOf(await visitor.get('/ui/events'))).toContain('No event is kept.');
   const got = await firstEvent(api.port, visitor, async () => {
-    await visitor.submit('/ui/connectors/relay/pause', { reason: 'r' });
+    await visitor.submit('/ui/connectors/relay/pause', { reason: '<script>alert(1)</script><img src=x>' });
   });
   expect(got).toContain('event: connector.paused');
+  // Who opens the page later sees what was there before, as text.
+  await visitor.submit('/ui/connectors/relay/resume');
+  const page = await visitor.get('/ui/events');
+  expect(wordsOf(page)).toMatch(/resumed relay .*paused relay/);
+  expect(page.text).not.toMatch(/<script>alert|<img/);
+  expect(wordsOf(await visitor.get('/ui/events?type=message.'))).toContain('No event is kept.');
+  expect(wordsOf(await visitor.get('/ui/events?connector=other'))).toContain('No event is kept.');
+});
+
+test('a page listens for every type of event that there is', async () => {
+  const api = await serveApi();
+  const { text } = await (await signIn(api)).get('/ui/events');
+  const kinds = /data-kinds="([^"]*)"/.exec(text)?.[1]?.split(' ');
+  expect(kinds).toEqual([...eventTypes, 'gap']);
+});
+
+test('a token of some senders sees the events of their messages alone', async () => {
+  const api = await serveApi({ tokens: [{ id: 'shop', scopes: ['operator'], from: ['shop@example.com'] }] });
+  const { events } = openQueues(testConnection(), { prefix: api.prefix, shards: shardCount() });
+  await events.register('test', { wants: 'all', leaseMs: null });
+  await api.here.worker();
+  for (const [id, from] of [
+    ['mine', 'shop@example.com'],
+    ['foreign', 'a@example.com'],
+  ] as const) {
+    await api.post('/v1/messages', { id, from, to: 'zoe@example.net', text: 'x' });
+    await until(async () => (await api.ask(`/v1/messages/${id}`)).body.state === 'sent', { what: 'the mail' });
+  }
+  await api.post('/v1/connectors/relay/pause', { reason: 'r' });
+  const all = await (await signIn(api)).get('/ui/events');
+  expect(all.text).toMatch(/paused<[^]*foreign[^]*mine/);
+  const own = await (await signIn(api, 'shop')).get('/ui/events');
+  expect(own.text).toContain('/ui/messages/mine');
+  expect(own.text).not.toMatch(/foreign|paused</);
 });
 
 /** Opens the stream, does something, and reads until an event is there. */

@@ -1,8 +1,12 @@
 /** Who gets into the dashboard, for how long, and what a page of another site can do there: nothing. */
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { createSessions, sessionMs } from '../../../src/http/ui/session.ts';
+import { createSessions, linkMs, sessionMs } from '../../../src/http/ui/session.ts';
 import { sameOrigin, signIn, visitorOf, wordsOf } from '../../support/dashboard.ts';
 import { hashOf, serveApi } from '../../support/http-server.ts';
+import { testOperator } from '../../support/postlane.ts';
+import { redisUrl } from '../../support/redis.ts';
 
 const viewer = { id: 'looker', scopes: ['viewer'] };
 
@@ -113,6 +117,143 @@ test('a token that is removed from the configuration ends its sessions', async (
   expect((await visitor.get('/ui/')).status).toBe(303);
   expect((await visitor.get('/ui/')).headers['location']).toContain('ended=1');
 });
+
+const proxied =
+  'ui: { trustedHeader: { name: X-Forwarded-User, proxies: [127.0.0.1], roles: { anna@example.com: operator, ben: viewer } } }';
+const anna = { 'x-forwarded-user': 'anna@example.com' };
+
+test('a user whom a trusted proxy names is signed in without a token, with the role of the configuration, and acts under that name', async () => {
+  const api = await serveApi({ rest: [proxied] });
+  const visitor = visitorOf(api);
+  const page = await visitor.get('/ui/connectors/relay', anna);
+  expect(page.status).toBe(200);
+  expect(wordsOf(page)).toContain('user:anna@example.com');
+  expect(page.text).not.toContain('/ui/sign-out');
+  expect((await visitor.get('/ui/login', anna)).headers['location']).toBe('/ui/');
+  const csrf = /name="csrf" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
+  const paused = await visitor.post('/ui/connectors/relay/pause', { reason: 'r', csrf }, { ...sameOrigin, ...anna });
+  expect(paused.status).toBe(303);
+  expect((await api.ask('/v1/audit')).body.items).toMatchObject([
+    { by: 'user:anna@example.com', through: 'ui', action: 'pause' },
+  ]);
+  // The form of one user is none of another's, and a page of another site sends none.
+  const ben = { 'x-forwarded-user': 'ben' };
+  expect((await visitor.post('/ui/connectors/relay/resume', { csrf }, { ...sameOrigin, ...ben })).status).toBe(403);
+  const foreign = { origin: 'https://evil.example', ...anna };
+  expect((await visitor.post('/ui/connectors/relay/resume', { csrf }, foreign)).status).toBe(403);
+  expect((await visitor.get('/ui/audit', anna)).status).toBe(403);
+  // The header is for the dashboard alone.
+  expect((await api.ask('/v1/whoami', { as: null, headers: anna })).status).toBe(401);
+  expect((await visitor.get('/ui/', { 'x-forwarded-user': 'carl' })).headers['location']).toContain('/ui/login');
+});
+
+test('a forged user header from an address that is no trusted proxy signs nobody in, whatever it says of its way', async () => {
+  const api = await serveApi({ rest: [proxied.replace('127.0.0.1', '192.0.2.1')], api: 'proxies: [127.0.0.1]' });
+  const visitor = visitorOf(api);
+  for (const forged of [
+    anna,
+    { ...anna, 'x-forwarded-for': '192.0.2.1' },
+    { ...anna, forwarded: 'for=192.0.2.1' },
+    { 'X-FORWARDED-USER': 'anna@example.com' },
+  ] as Record<string, string>[]) {
+    const answer = await visitor.get('/ui/connectors', forged);
+    expect(answer.status).toBe(303);
+    expect(answer.headers['location']).toBe('/ui/login?next=%2Fui%2Fconnectors');
+    const sent = await visitor.post(
+      '/ui/connectors/relay/pause',
+      { reason: 'r', csrf: 'x' },
+      { ...sameOrigin, ...forged },
+    );
+    expect(sent.headers['location']).toBe('/ui/login?ended=1');
+  }
+  expect((await api.ask('/v1/connectors/relay')).body.paused).toBe(false);
+});
+
+test('a user header that a client smuggles past the proxy beside its own names nobody', async () => {
+  const any = proxied.replace('ben: viewer', '"*": viewer');
+  const api = await serveApi({ rest: [any] });
+  const visitor = visitorOf(api);
+  const twice = [
+    'anna@example.com, ben',
+    'anna@example.com,anna@example.com',
+    'ben\tanna@example.com',
+    '',
+    'anna@example.com ;x',
+    '__proto__ x',
+  ];
+  for (const written of twice) {
+    expect((await visitor.get('/ui/', { 'x-forwarded-user': written })).status).toBe(303);
+  }
+  const raw = await rawGet(api.port, '/ui/', ['X-Forwarded-User: ben', 'X-Forwarded-User: anna@example.com']);
+  expect(raw).toContain('303');
+  expect((await visitor.get('/ui/', { 'x-forwarded-user': '__proto__' })).status).toBe(200);
+  expect(wordsOf(await visitor.get('/ui/', { 'x-forwarded-user': 'carl' }))).toContain('user:carl');
+});
+
+test('a user who loses the role is out with the next request, and so is an open stream', async () => {
+  const api = await serveApi({ rest: [proxied] });
+  const visitor = visitorOf(api);
+  expect((await visitor.get('/ui/', anna)).status).toBe(200);
+  const stream = await fetch(`http://127.0.0.1:${api.port}/ui/stream`, { headers: anna });
+  expect(stream.status).toBe(200);
+  api.here.write('postlane.yaml', api.config([]).replace(proxied, ''));
+  api.serve.child.kill('SIGHUP');
+  await api.serve.logged('config-applied');
+  expect((await visitor.get('/ui/', anna)).status).toBe(303);
+  // It ends by itself.
+  await stream.text();
+});
+
+test('a link signs in once, after a click, and within its time; the log does not have it', async () => {
+  const api = await serveApi({ tokens: [viewer] });
+  const operator = await testOperator(api.prefix, redisUrl());
+  const sessions = createSessions(await operator.sessionKey());
+  const token = {
+    id: 'looker',
+    sha256: hashOf(api.tokens.get('looker')!),
+    scopes: new Set<never>(),
+    from: null,
+    ratePerMinute: null,
+    expiresAt: null,
+  };
+  const link = sessions.link(token, Date.now());
+  const visitor = visitorOf(api);
+  const page = await visitor.get(`/ui/login?link=${link}`);
+  expect(page.status).toBe(200);
+  expect(page.headers['set-cookie']).toBeUndefined();
+  expect(wordsOf(page)).toContain('Sign in as looker');
+  const cross = { ...sameOrigin, 'sec-fetch-site': 'cross-site' };
+  expect((await visitor.post('/ui/login', { link, csrf: '' }, cross)).status).toBe(403);
+  const entered = await visitor.post('/ui/login', { link, csrf: '' });
+  expect(entered.headers['location']).toBe('/ui/');
+  expect(wordsOf(await visitor.get('/ui/'))).toContain('looker');
+  const again = await visitorOf(api).post('/ui/login', { link, csrf: '' });
+  expect(again.status).toBe(401);
+  expect(wordsOf(again)).toContain('This link is over');
+  for (const wrong of [
+    sessions.link(token, Date.now() - linkMs - 1),
+    sessions.begin(token, Date.now()),
+    sessions.link({ ...token, sha256: hashOf('other') }, Date.now()),
+    `${link}x`,
+    'x.y',
+  ]) {
+    const answer = await visitorOf(api).post('/ui/login', { link: wrong, csrf: '' });
+    expect(answer.status).toBe(401);
+    expect(wordsOf(await visitorOf(api).get(`/ui/login?link=${encodeURIComponent(wrong)}`))).toContain(
+      'This link is over',
+    );
+  }
+  // Neither is a link a session.
+  expect(sessions.read(sessions.link(token, 1_000), [token], 1_000)).toBeNull();
+  await api.serve.end();
+  expect(api.serve.output()).not.toContain(link.split('.')[1]);
+});
+
+async function rawGet(port: number, path: string, headers: readonly string[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.end([`GET ${path} HTTP/1.1`, 'Host: localhost', 'Connection: close', ...headers, '', ''].join('\r\n'));
+  return text(socket);
+}
 
 test('roles are enforced by the server: a viewer sees no button, and is refused what one would send', async () => {
   const api = await serveApi({ tokens: [viewer, { id: 'sender', scopes: ['messages:send'] }] });

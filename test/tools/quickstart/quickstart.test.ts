@@ -80,6 +80,11 @@ describe('npm run quickstart', () => {
     const config = configOf(run);
     expect(run.output()).toContain(`npm run -s postlane -- explain archive@example.com --config ${config}\n`);
     expect(existsSync(config)).toBe(true);
+    const [, link = ''] = /^ +(http:\S+\/ui\/login\?link=\S+)$/m.exec(run.output()) ?? [];
+    const page = await fetch(link);
+    expect(page.status).toBe(200);
+    expect(await page.text()).toContain('Sign in as quickstart');
+    expect(readFileSync(join(dirname(config), 'worker.log'), 'utf8')).not.toContain(link.split('link=')[1]);
     run.signal('SIGINT');
     await succeeded(run);
     expect(existsSync(config)).toBe(false);

@@ -2,15 +2,18 @@
 import { html } from 'hono/html';
 import type { ConnectorRow } from '../../../admin/connector-row.ts';
 import { sends } from '../../../routing/connector.ts';
+import { mailboxKey, type MailboxView } from '../../../queue/mailboxes.ts';
 import { clock, counted, memory, number, percent, relative, span } from '../format.ts';
 import { markOf } from '../marks.ts';
 import {
+  agoTime,
   bar,
   chip,
   clockTime,
   empty,
   facts,
   icon,
+  mark,
   nothing,
   outside,
   reply,
@@ -28,6 +31,7 @@ export const connectorPage: Page = async (visit, [id = '']) => {
   const row = await operator.connector(tools.config(), id);
   if (row === null) return notFound(`No connector has the id ${id}.`);
   const activity = can('audit:read') ? await operator.audit.list({ target: id }, null, 6) : null;
+  const reports = await readReports(id, visit);
   const acts = row.direction !== null && sends(row.direction) && can('connectors:write');
   return {
     title: id,
@@ -64,6 +68,7 @@ export const connectorPage: Page = async (visit, [id = '']) => {
         <div>
           ${section({ id: 'lim', title: 'Limits', note: 'over all workers' }, limits(row))}
           ${section({ id: 'set', title: 'Settings', note: 'from the configuration' }, settings(row, visit))}
+          ${reports.length === 0 ? nothing : section({ id: 'mbox', title: 'Delivery reports' }, html`${reports.map((each) => mailboxOf(each, visit))}`)}
           ${activity === null ? nothing : section({ id: 'act', title: 'Activity', end: html`<a href="/ui/audit?target=${id}">Audit</a>` }, activityOf(activity.items, visit))}
         </div>
       </div>
@@ -206,6 +211,38 @@ function settings(row: ConnectorRow, visit: Visit): Html {
     ['Server', server === null ? '–' : html`<span class="mono">${outside(server)}</span>`],
     ['Credential ends', ends],
     ['Default gateway', isDefault ? 'yes, for every From that no other connector has' : 'no'],
+  ]);
+}
+
+interface ReportSource extends MailboxView {
+  readonly name: string;
+}
+
+/** The mailboxes where reports to this connector are read. */
+async function readReports(id: string, { operator, tools }: Visit): Promise<ReportSource[]> {
+  const { bounces = [] } = tools.config().connectors.find((each) => each.id === id) ?? {};
+  return Promise.all(
+    bounces.map(async (mailbox) => {
+      const address = mailbox.protocol === 'imap' ? null : mailbox.address;
+      const name = mailbox.protocol === 'imap' ? `IMAP, ${mailbox.login.host}` : `Graph, ${mailbox.address}`;
+      return { name, ...(await operator.mailboxes.view(mailboxKey(id, address))) };
+    }),
+  );
+}
+
+function mailboxOf({ name, readAt, dueAt, failures }: ReportSource, visit: Visit): Html {
+  const state =
+    failures > 0
+      ? mark({ family: 'bad', icon: 'fault', word: `${counted(failures, 'failure')} in a row` })
+      : readAt === null
+        ? mark({ family: 'idle', icon: 'idle', word: 'not read yet' })
+        : mark({ family: 'ok', icon: 'accepted', word: 'read' });
+  return facts([
+    ['Mailbox', outside(name)],
+    ['State', state, failures > 0 ? 'the log of the worker says why' : ''],
+    ['Last read', readAt === null ? 'never' : agoTime(readAt, visit)],
+    ['Next', dueAt === null ? 'once a worker runs' : dueAt <= visit.now ? 'now' : clockTime(dueAt, visit)],
+    ['Came back', html`<a href="/ui/messages?bounced=1">Messages that came back</a>`],
   ]);
 }
 

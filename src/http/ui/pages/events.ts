@@ -1,15 +1,32 @@
-/** Events, as they happen: the script fills the table from the stream of the server. */
+/** Events: the last ones that are kept, and then as they happen; the script adds rows from the stream of the server. */
 import { html } from 'hono/html';
-import { empty, icon, nothing } from '../parts.ts';
+import type { StoredEvent } from '../../../queue/journal/events.ts';
+import { mayUse } from '../../api/access.ts';
+import { clock, number } from '../format.ts';
+import { hrefOfMessage, shortId } from '../hrefs.ts';
+import { empty, icon, nothing, outside, reply, time, type Content, type Html } from '../parts.ts';
 import { picked, select } from '../query.ts';
-import type { Page } from '../visit.ts';
+import { connectorLink } from '../rows.ts';
+import type { Page, Visit } from '../visit.ts';
 
-export const eventsPage: Page = ({ url }) => {
-  const asked = url.searchParams;
+/** Of the journal; and how many of them are looked at where a filter or a token leaves some out. */
+const mostShown = 100;
+const mostLooked = 500;
+
+interface Filter {
+  readonly type: string | null;
+  readonly connector: string;
+  readonly isQuiet: boolean;
+}
+
+export const eventsPage: Page = async (visit) => {
+  const asked = visit.url.searchParams;
   const type = picked(['message.', 'connector.', 'config.'] as const, asked.get('type'));
   const connector = (asked.get('connector') ?? '').trim().slice(0, 64);
   const isQuiet = asked.get('level') === 'quiet';
-  return Promise.resolve({
+  const events = await recent({ type, connector, isQuiet }, visit);
+  const none = events.length === 0;
+  return {
     title: 'Events',
     place: 'events' as const,
     main: html`<header class="head">
@@ -43,7 +60,7 @@ export const eventsPage: Page = ({ url }) => {
       </form>
       <p class="vh" role="status">Live feed. Events are not announced.</p>
       <div class="tbl-wrap" id="stream">
-        <table class="tbl stack" role="table" hidden>
+        <table class="tbl stack" role="table" ${none ? html`hidden` : nothing}>
           <caption class="vh">
             Events, newest first
           </caption>
@@ -60,8 +77,11 @@ export const eventsPage: Page = ({ url }) => {
             role="rowgroup"
             data-type="${type ?? ''}"
             data-connector="${connector}"
+            ${visit.mask ? html`data-mask="1"` : nothing}
             ${isQuiet ? html`data-quiet="1"` : nothing}
-          ></tbody>
+          >
+            ${events.map((event) => rowOf(event, visit))}
+          </tbody>
         </table>
         <template id="stream-row"
           ><tr role="row" class="new">
@@ -72,8 +92,69 @@ export const eventsPage: Page = ({ url }) => {
             <td role="cell" class="full any" data-label="Message"><a class="mono" data-of="message"></a></td></tr
         ></template>
       </div>
-      <div id="stream-none">
-        ${empty({ what: 'Nothing has happened since you opened this page.', next: 'Events appear here without a reload. Without JavaScript, follow them with the API.' })}
+      <div id="stream-none" ${none ? nothing : html`hidden`}>
+        ${empty({ what: 'No event is kept.', next: 'Events appear here without a reload. They are written while a client listens, or a webhook is configured, and the last minutes of them are kept.' })}
       </div>`,
-  });
+  };
 };
+
+async function recent(filter: Filter, { operator, tools, token, can }: Visit): Promise<StoredEvent[]> {
+  const found = (await operator.events.recent(mostLooked)).filter((event) => fits(event, filter));
+  if (token.from === null) {
+    const seesConnectors = can('connectors:read');
+    return found.filter((event) => 'sequence' in event || seesConnectors).slice(0, mostShown);
+  }
+  // A token of some senders sees their messages alone.
+  const own: StoredEvent[] = [];
+  for (const event of found.slice(0, mostShown)) {
+    if (!('sequence' in event)) continue;
+    if (mayUse(token, (await tools.producer.status(event.id))?.from ?? null)) own.push(event);
+  }
+  return own;
+}
+
+function fits(event: StoredEvent, { type, connector, isQuiet }: Filter): boolean {
+  if (type !== null && !event.type.startsWith(type)) return false;
+  if (connector !== '' && (!('connector' in event) || event.connector !== connector)) return false;
+  return !(isQuiet && /\.(?:sent|accepted)$/.test(event.type));
+}
+
+const families: Readonly<Record<string, string>> = {
+  sent: 'ok',
+  recovered: 'ok',
+  deferred: 'wait',
+  'set-aside': 'wait',
+  uncertain: 'doubt',
+  held: 'doubt',
+  dead: 'bad',
+  partial: 'bad',
+  bounced: 'bad',
+  fault: 'bad',
+  rejected: 'bad',
+  gap: 'bad',
+};
+
+function rowOf(event: StoredEvent, visit: Visit): Html {
+  const kind = event.type.replace(/^(?:message|connector|config)\./, '');
+  const connector = 'connector' in event ? event.connector : null;
+  return html`<tr role="row">
+    <td role="cell" class="mid second bare" data-label="Time">
+      ${time(event.at, clock(event.at, visit.now, visit.zone, 'seconds'), visit)}
+    </td>
+    <th role="rowheader" scope="row" class="first"><span class="st ${families[kind] ?? 'idle'}">${kind}</span></th>
+    <td role="cell" class="full inl${connector === null ? ' gone' : ''}" data-label="Connector">
+      ${connector === null ? '–' : connectorLink(connector)}
+    </td>
+    <td role="cell" class="full bare any" data-label="What">${whatOf(event, visit)}</td>
+    <td role="cell" class="full any${'sequence' in event ? '' : ' gone'}" data-label="Message">
+      ${'sequence' in event ? html`<a class="mono" href="${hrefOfMessage(event.id)}">${outside(shortId(event.id))}</a>` : '–'}
+    </td>
+  </tr>`;
+}
+
+function whatOf(event: StoredEvent, visit: Visit): Content {
+  if (event.type === 'gap') return `${number(event.dropped)} events at most are missing here`;
+  if ('sequence' in event) return reply(event.detail ?? event.reason ?? event.state, visit, 400);
+  const { detail, reason, reply: said } = event.data;
+  return reply(detail ?? reason ?? said ?? '', visit, 400);
+}

@@ -10,11 +10,12 @@ export interface LoginForm {
   /** A session has ended. */
   readonly ended: boolean;
   readonly mistake: string | null;
+  /** A link that signs in, and whom. */
+  readonly by: { readonly link: string; readonly id: string } | null;
 }
 
-export function loginForm({ host, next, ended, mistake }: LoginForm): Html {
+export function loginForm({ host, next, ended, mistake, by }: LoginForm): Html {
   const action = next === null ? '/ui/login' : `/ui/login?next=${encodeURIComponent(next)}`;
-  const invalid = mistake === null ? nothing : html`aria-invalid="true"`;
   return html`<div class="login">
       <header class="bar1">
         <span class="brand"
@@ -36,28 +37,7 @@ export function loginForm({ host, next, ended, mistake }: LoginForm): Html {
                 </div>`
               : nothing
           }
-          <form class="kit" method="post" action="${action}">
-            <div class="f">
-              <label for="token">Token</label
-              ><input
-                id="token"
-                name="token"
-                type="password"
-                autocomplete="current-password"
-                required
-                maxlength="300"
-                spellcheck="false"
-                aria-describedby="token-h ${mistake === null ? '' : 'token-e'}"
-                ${invalid}
-              />
-              ${mistake === null ? nothing : html`<p class="err" id="token-e">${icon('fault')}${mistake}</p>`}
-              <span class="hint" id="token-h"
-                >It usually starts with plk_. Its scopes decide what you may see and do. The browser keeps a session
-                cookie, not the token.</span
-              >
-            </div>
-            <button class="btn primary">Sign in</button>
-          </form>
+          ${by === null ? tokenForm(action, mistake) : linkForm(action, by)}
           <details>
             <summary>I don’t have a token</summary>
             <p class="prose">
@@ -72,6 +52,40 @@ export function loginForm({ host, next, ended, mistake }: LoginForm): Html {
       </main>
     </div>
     <div class="toasts" role="status" aria-live="polite"></div>`;
+}
+
+function linkForm(action: string, { link, id }: NonNullable<LoginForm['by']>): Html {
+  return html`<form class="kit" method="post" action="${action}">
+    <input type="hidden" name="link" value="${link}" />
+    <p class="prose">This link signs you in as <b>${id}</b>, once.</p>
+    <button class="btn primary">Sign in as ${id}</button>
+  </form>`;
+}
+
+function tokenForm(action: string, mistake: string | null): Html {
+  const invalid = mistake === null ? nothing : html`aria-invalid="true"`;
+  return html`<form class="kit" method="post" action="${action}">
+    <div class="f">
+      <label for="token">Token</label
+      ><input
+        id="token"
+        name="token"
+        type="password"
+        autocomplete="current-password"
+        required
+        maxlength="300"
+        spellcheck="false"
+        aria-describedby="token-h ${mistake === null ? '' : 'token-e'}"
+        ${invalid}
+      />
+      ${mistake === null ? nothing : html`<p class="err" id="token-e">${icon('fault')}${mistake}</p>`}
+      <span class="hint" id="token-h"
+        >It usually starts with plk_. Its scopes decide what you may see and do. The browser keeps a session cookie, not
+        the token.</span
+      >
+    </div>
+    <button class="btn primary">Sign in</button>
+  </form>`;
 }
 
 /** Lanes, larger than life: three that flow and one that is shut. */

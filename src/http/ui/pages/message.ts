@@ -85,11 +85,15 @@ function verdict({ state, recipients, retryAt, deadline, reason, connector }: Me
   const { now, zone } = visit;
   const count = (outcome: string): number => recipients.filter((each) => each.outcome === outcome).length;
   const all = recipients.length;
+  const back = recipients.filter(({ bounce }) => bounce?.action === 'failed').length;
   const who = all === 1 ? 'The recipient has it.' : `All ${number(all)} have it.`;
   const ends = deadline === null ? '' : ` It expires ${relative(deadline, now)}.`;
   switch (state) {
     case 'sent':
-      return html`<b>${who}</b> A server took it; what happens to it after that, the server knows.`;
+      return back > 0
+        ? html`<b>${all === 1 ? 'It came back.' : `It came back from ${number(back)} of ${number(all)}.`}</b> A server
+            took it, and a report said later that it could not be delivered.`
+        : html`<b>${who}</b> A server took it; what happens to it after that, the server knows.`;
     case 'partial':
       return html`<b
           >${number(count('accepted'))} of ${number(all)} have it; ${number(all - count('accepted'))} do not.</b

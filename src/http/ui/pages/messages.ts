@@ -6,7 +6,8 @@ import { ledgerStates } from '../../../queue/ledger/ledger.ts';
 import { mayUse } from '../../api/access.ts';
 import { atClock, clock, counted, number, visible } from '../format.ts';
 import { hrefOfMessage, shortId } from '../hrefs.ts';
-import { messageMarks } from '../marks.ts';
+import { bounceText } from '../ledger.ts';
+import { bounceMarks, messageMarks } from '../marks.ts';
 import {
   empty,
   mark,
@@ -14,6 +15,7 @@ import {
   outside,
   recipient,
   reply,
+  sub,
   table,
   time,
   type Column,
@@ -46,9 +48,10 @@ export const messagesPage: Page = async (visit) => {
   const state = picked(ledgerStates, asked.get('state'));
   const connector = (asked.get('connector') ?? '').trim().slice(0, 64);
   const range = picked(Object.keys(ranges) as (keyof typeof ranges)[], asked.get('since'));
+  const bounced = asked.get('bounced') === '1';
   const metadata = (asked.get('metadata') ?? '').trim().slice(0, 1_000);
   const at = metadata.indexOf('=');
-  const keep = { q: text, state, connector, since: range, metadata };
+  const keep = { q: text, state, connector, since: range, metadata, bounced: bounced ? '1' : null };
   // An id is the shortest way to a message, whatever is indexed.
   const byId = text !== '' && /^[\w-]{1,128}$/.test(text) ? await tools.producer.status(text) : null;
   const found =
@@ -56,6 +59,7 @@ export const messagesPage: Page = async (visit) => {
       ? await search(visit, {
           ...queryOf(text),
           ...(state === null ? {} : { state }),
+          ...(bounced ? { bounced } : {}),
           ...(connector === '' ? {} : { connector }),
           ...(range === null ? {} : { since: visit.now - ranges[range] }),
           ...(at < 1 ? {} : { metadata: { [metadata.slice(0, at)]: metadata.slice(at + 1) } }),
@@ -64,7 +68,7 @@ export const messagesPage: Page = async (visit) => {
         })
       : null;
   const what = text === '' ? 'messages' : `messages for ${text}`;
-  const where = `${what}${state === null ? '' : `, ${state}`}${connector === '' ? '' : `, through ${connector}`}${range === null ? '' : `, ${rangeWords[range]}`}`;
+  const where = `${what}${state === null ? '' : `, ${state}`}${bounced ? ', that came back' : ''}${connector === '' ? '' : `, through ${connector}`}${range === null ? '' : `, ${rangeWords[range]}`}`;
   return {
     title: 'Messages',
     place: 'messages',
@@ -81,6 +85,10 @@ export const messagesPage: Page = async (visit) => {
           ><input id="q" name="q" type="search" value="${text}" maxlength="1000" spellcheck="false" />
         </div>
         ${select('state', 'State', state, [['', 'Any'], ...ledgerStates.map((each) => [each, each] as const)])}
+        ${select('bounced', 'Came back', bounced ? '1' : null, [
+          ['', 'Or not'],
+          ['1', 'Yes'],
+        ])}
         <div class="f">
           <label for="connector">Connector</label
           ><input id="connector" name="connector" value="${connector}" maxlength="64" />
@@ -180,7 +188,7 @@ function messageTable(caption: string, items: readonly MessageSummary[], visit: 
       bare: true,
       cell: ({ at }) => time(at, clock(at, visit.now, visit.zone), visit, true),
     },
-    { head: 'State', classes: 'first', bare: true, cell: ({ state }) => mark(messageMarks[state]) },
+    { head: 'State', classes: 'first', bare: true, cell: stateCell },
     {
       head: 'To',
       classes: 'any',
@@ -202,6 +210,11 @@ function messageTable(caption: string, items: readonly MessageSummary[], visit: 
   return table(caption, columns, items);
 }
 
+function stateCell({ state, recipients }: MessageSummary): Html {
+  const back = recipients.some(({ bounce }) => bounce?.action === 'failed');
+  return html`${mark(messageMarks[state])}${back ? sub(mark(bounceMarks.failed)) : nothing}`;
+}
+
 function toOf({ recipients, erasedAt }: MessageSummary, visit: Visit): Content {
   if (erasedAt !== null) return 'erased';
   const [first] = recipients;
@@ -209,6 +222,8 @@ function toOf({ recipients, erasedAt }: MessageSummary, visit: Visit): Content {
 }
 
 function lastReply({ recipients, reason, retryAt, state }: MessageSummary, visit: Visit): Content {
+  const back = recipients.find(({ bounce }) => bounce?.action === 'failed')?.bounce;
+  if (back !== undefined) return html`<span class="mid">${reply(bounceText(back), visit, 160)}</span>`;
   const worst = recipients.find(({ outcome }) => outcome !== 'accepted' && outcome !== 'pending') ?? recipients[0];
   if (worst?.reply) return html`<span class="mid">${reply(worst.reply, visit, 160)}</span>`;
   if (state === 'scheduled' && retryAt !== null)
