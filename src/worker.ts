@@ -3,9 +3,12 @@ export { createWorker, type EmbeddedWorker, type EmbeddedWorkerOptions } from '.
 export { type CreateTransport } from './embed/compose.ts';
 export { type TransportContext } from './worker/worker.ts';
 export { type WorkerEvent } from './worker/events.ts';
+export type { TraceIds } from './tracing/tracing.ts';
 export type { Config, ConnectorConfig } from './config/config.ts';
 export type { LeaseProvider, SessionLease } from './transport/smtp/lease-provider.ts';
 export type {
+  AttemptSpan,
+  AttemptTrace,
   CheckResult,
   FaultClass,
   Outcome,

@@ -32,12 +32,12 @@ export function countMistakes(file: string, count: number): string {
 }
 
 export async function openProducer(
-  { redis, message, retention }: Config,
+  { redis, message, retention, tracing }: Config,
   { timeoutMs = redisTimeoutMs, replicas = 0 }: { readonly timeoutMs?: number; readonly replicas?: number } = {},
 ): Promise<Producer> {
   const { createProducer } = await import('../producer/producer.ts');
   const acknowledge = replicas === 0 ? {} : { acknowledge: { replicas } };
-  return createProducer({ redis, message, timeoutMs, retentionMs: retention.ledgerMs, ...acknowledge });
+  return createProducer({ redis, message, timeoutMs, retentionMs: retention.ledgerMs, tracing, ...acknowledge });
 }
 
 export async function openOperator({ redis, message, index }: Config): Promise<Operator> {

@@ -6,6 +6,7 @@ import { PostlaneError } from '../errors.ts';
 import { startHttp, type HttpOptions, type HttpServer } from '../http/http.ts';
 import type { HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import { startWebhooks } from '../webhooks/webhooks.ts';
 import { openOperator, openProducer } from './compose.ts';
 import { tryWebhook, type WebhookTry } from './webhook-test.ts';
@@ -16,7 +17,7 @@ export interface ServeOptions {
   readonly config: () => Config;
   readonly operator: SharedOperator;
   readonly health: HealthAnswers;
-  readonly tell: (event: ProcessEvent) => void;
+  readonly tell: (event: ProcessEvent, trace?: TraceIds | null) => void;
 }
 
 /** The same beside a worker, which starts and stops it. */
@@ -32,7 +33,7 @@ export interface ServedHttp extends HttpServer {
   rejected(mistakes: number): void;
 }
 
-export function createWorkerHttp(config: () => Config, tell: (event: ProcessEvent) => void): WorkerHttp {
+export function createWorkerHttp(config: () => Config, tell: ServeOptions['tell']): WorkerHttp {
   const operator = shareOperator(() => openOperator(config()));
   let server: ServedHttp | null = null;
   return {

@@ -90,6 +90,7 @@ async function send(call: Call, options: SendOptions): Promise<ExitCode> {
     return 1;
   } finally {
     await producer.close();
+    await (await import('../tracing/tracing.ts')).flushTraces();
   }
 }
 

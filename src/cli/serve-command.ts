@@ -9,7 +9,10 @@ export function addServe(program: Command, action: Action): void {
     .action(
       action(async (call) => {
         const { runServe } = await import('./serve.ts');
-        return runServe(call);
+        const { flushTraces } = await import('../tracing/tracing.ts');
+        const exit = await runServe(call);
+        await flushTraces();
+        return exit;
       }),
     );
 }

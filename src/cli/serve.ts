@@ -11,6 +11,7 @@ import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import type { HealthAnswers } from '../observability/health.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import type { Call } from './command.ts';
 import { load, openOperator, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
@@ -38,8 +39,8 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
   const operator = shareOperator(() => openOperator(config));
   const fleet = createFleetSource({ operator: operator.get, config: () => config });
   const metrics = createMetrics({ version: version(), worker: null, fleet });
-  const tell = (event: ProcessEvent): void => {
-    log(event);
+  const tell = (event: ProcessEvent, trace: TraceIds | null = null): void => {
+    log(event, trace);
     metrics.onEvent(event);
   };
   tell({ event: 'starting', config: loaded.file, connectors: config.connectors.length, node: process.version });

@@ -11,7 +11,10 @@ export function addSmtp(program: Command, action: Action): void {
     .action(
       action(async (call) => {
         const { runSmtp } = await import('./smtp.ts');
-        return runSmtp(call);
+        const { flushTraces } = await import('../tracing/tracing.ts');
+        const exit = await runSmtp(call);
+        await flushTraces();
+        return exit;
       }),
     );
 }

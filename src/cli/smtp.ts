@@ -9,6 +9,7 @@ import { workerName } from '../embed/compose.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import type { HealthServer } from '../observability/health.ts';
 import { createLog, type Log, type LogEvent } from '../observability/log.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
@@ -33,8 +34,8 @@ async function serve(call: Call, loaded: Loaded, name: string, log: Log): Promis
   const idle = { ready: false, clients: 0, maxClients: 0, bytesHeld: 0, maxBytes: 0 };
   const state = () => running?.state() ?? idle;
   const metrics = createMetrics({ version: version(), worker: null, fleet: null, submission: state });
-  const tell = (event: LogEvent): void => {
-    log(event);
+  const tell = (event: LogEvent, trace: TraceIds | null = null): void => {
+    log(event, trace);
     metrics.onEvent(event);
   };
   const submission = await openSubmission(config, tell);

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
 import type { SubmissionEvent, SubmissionState } from '../submission/submission.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import { openProducer } from './compose.ts';
 import { UsageError } from './failure.ts';
 
@@ -21,7 +22,7 @@ const storeMs = 20_000;
 /** A UsageError if there is nothing to listen on. Opens connections to Redis, and waits for none. */
 export async function openSubmission(
   config: Config,
-  onEvent: (event: SubmissionEvent) => void,
+  onEvent: (event: SubmissionEvent, trace?: TraceIds | null) => void,
 ): Promise<RunningSubmission> {
   const { submission: settings, redis } = config;
   if (settings.listeners.length === 0) {

@@ -11,7 +11,10 @@ export function addWorker(program: Command, action: Action): void {
     .action(
       action<{ readonly serve?: boolean; readonly smtp?: boolean }>(async (call, { serve = false, smtp = false }) => {
         const { runWorker } = await import('./worker.ts');
-        return runWorker(call, { serve, smtp });
+        const { flushTraces } = await import('../tracing/tracing.ts');
+        const exit = await runWorker(call, { serve, smtp });
+        await flushTraces();
+        return exit;
       }),
     );
 }

@@ -9,6 +9,7 @@ import type { ProcessEvent } from '../observability/process-events.ts';
 import { watchConfig } from '../config/watch.ts';
 import { createLog, type Log } from '../observability/log.ts';
 import { composeWorker, workerName } from '../embed/compose.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import type { PostlaneWorker } from '../worker/worker.ts';
 import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
@@ -47,8 +48,8 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
     mailboxes: () => bounces.oldestReadAt(),
   });
   const listeners = metrics === null ? [log] : [log, metrics.onEvent];
-  const tell = (event: ProcessEvent): void => {
-    log(event);
+  const tell = (event: ProcessEvent, trace: TraceIds | null = null): void => {
+    log(event, trace);
     metrics?.onEvent(event);
   };
   const bounces = openBounces(config, {
@@ -60,8 +61,8 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
   });
   const http = besides.serve ? createWorkerHttp(() => config, tell) : null;
   if (besides.smtp) {
-    submission = await openSubmission(config, (event) => {
-      log(event);
+    submission = await openSubmission(config, (event, trace) => {
+      log(event, trace);
       metrics?.onEvent(event);
     });
   }

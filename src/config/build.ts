@@ -43,6 +43,7 @@ export function buildConfig(file: ConfigFile): Config {
     index: file.index,
     events: file.events,
     metrics: file.metrics,
+    tracing: { propagate: file.tracing.propagate, parentWithinMs: file.tracing.parentWithin },
     api: buildApi(file.api),
     submission: buildSubmission(file.submission),
     ui: file.ui,

@@ -6,6 +6,7 @@ import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { RedisConfig } from './redis.ts';
 import type { SubmissionSettings } from './submission.ts';
+import type { TracingSettings } from './tracing.ts';
 import type { UiSettings } from './ui.ts';
 import type { WebhookEndpoint } from './webhooks.ts';
 
@@ -117,6 +118,7 @@ export interface Config {
     /** A worker shows the gauges of the fleet, too. */
     readonly global: boolean;
   };
+  readonly tracing: TracingSettings;
   readonly api: ApiSettings;
   readonly submission: SubmissionSettings;
   readonly ui: UiSettings;

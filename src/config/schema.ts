@@ -13,6 +13,7 @@ import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import { events, index } from './seen.ts';
 import { submission } from './submission.ts';
+import { tracing } from './tracing.ts';
 import { ui } from './ui.ts';
 import * as value from './values.ts';
 import { webhooks } from './webhooks.ts';
@@ -260,6 +261,7 @@ export const configSchema = z.strictObject({
   events,
   worker,
   metrics,
+  tracing,
   api,
   submission,
   ui,

@@ -38,7 +38,7 @@ export function duration(maxDays: 1 | 20 | 3650) {
 }
 
 /** The same, or 0 for nothing: `0s`. */
-export function durationOrNone(maxDays: 3650) {
+export function durationOrNone(maxDays: 1 | 3650) {
   const must = 'must be 0s, or a whole number above 0 and a unit: 500ms, 30s, 15m, 24h or 7d';
   const read = (text: string): Reading<number> => {
     const value = /^0(?:ms|s|m|h|d)$/.test(text) ? 0 : parseDurationMs(text);

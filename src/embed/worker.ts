@@ -2,6 +2,7 @@
 import { PostlaneError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig, type LoadResult } from '../config/load.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import { composeWorker, workerName, type ComposedWorker, type CreateTransport } from './compose.ts';
 
@@ -13,8 +14,8 @@ export interface EmbeddedWorkerOptions {
    * built-in transports.
    */
   readonly createTransport?: CreateTransport;
-  /** Called with each event of the worker, such as `sent`, `deferred`, `dead`. It must not throw. */
-  readonly onEvent?: (event: WorkerEvent) => void;
+  /** Called with each event of the worker, such as `sent`, `deferred`, `dead`, and the span in which it happened, if it is traced. It must not throw. */
+  readonly onEvent?: (event: WorkerEvent, trace?: TraceIds) => void;
   /** Name in the ledger and in events; must differ between processes. Default: host, process id and a random part. */
   readonly name?: string;
 }

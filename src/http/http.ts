@@ -5,6 +5,7 @@ import { asError } from '../errors.ts';
 import { answerHealth, healthPaths, type HealthAnswers } from '../observability/health.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import { isValid } from './api/access.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import { createApi } from './api/app.ts';
 import { createEventHub } from './api/event-hub.ts';
 import { openApiDocument } from './api/openapi.ts';
@@ -20,7 +21,7 @@ export interface HttpOptions {
   readonly tools: Omit<Tools, 'live'>;
   readonly health: HealthAnswers;
   /** A subscriber of what happens here: the log, and metrics. */
-  readonly tell: (event: ProcessEvent) => void;
+  readonly tell: (event: ProcessEvent, trace?: TraceIds | null) => void;
 }
 
 export interface HttpServer {
@@ -60,7 +61,7 @@ export async function startHttp({ tools: given, health, tell }: HttpOptions): Pr
       return true;
     },
     answer: (request, bindings) => (isUi(bindings.incoming) ? ui(request, bindings) : api.fetch(request, bindings)),
-    answered: (request) => tell({ event: 'request', ...request }),
+    answered: ({ span, ...request }) => tell({ event: 'request', ...request }, span),
   });
   return {
     port: server.port,

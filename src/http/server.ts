@@ -67,6 +67,7 @@ export async function startServer({ settings, health, answer, answered }: Server
       tokenId: null,
       id: null,
       code: null,
+      span: null,
     };
     about.set(request, { trace, from: client });
     if (closing) response.setHeader('Connection', 'close');

@@ -1,4 +1,6 @@
 /** What is noted of a request while it is answered, for its line in the log and its metrics: never a body, a query or a token. */
+import type { TraceIds } from '../tracing/tracing.ts';
+
 export interface Trace {
   readonly startedAt: number;
   /** IP address of the client. */
@@ -11,4 +13,6 @@ export interface Trace {
   id: string | null;
   /** Code of the problem that was answered. */
   code: string | null;
+  /** The span of the request, where there is one. */
+  span: TraceIds | null;
 }

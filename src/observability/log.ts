@@ -1,6 +1,7 @@
 /** The log: one JSON line per event, for people and for machines. */
 import { pino, type DestinationStream } from 'pino';
 import { harmlessJson, type Issue } from '../errors.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import { logTable, type LogEvent, type LogLevel } from './log-table.ts';
 
 export type { LogEvent } from './log-table.ts';
@@ -14,7 +15,8 @@ export interface LogOptions {
 }
 
 export interface Log {
-  (event: LogEvent): void;
+  /** `trace`: the span in which it happened, where there is one. */
+  (event: LogEvent, trace?: TraceIds | null): void;
   setLevel(level: LogLevel): void;
 }
 
@@ -45,7 +47,7 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
   );
   let awayAt = -Infinity;
 
-  const log = (event: LogEvent): void => {
+  const log = (event: LogEvent, trace: TraceIds | null = null): void => {
     if (event.event === 'redis-error') {
       if (now() - awayAt < repeatAfterMs) return;
       awayAt = now();
@@ -55,6 +57,7 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
     const values = event as Readonly<Record<string, unknown>>;
     const line: Record<string, unknown> = { event: event.event };
     for (const field of fields) line[field] = field === 'issues' ? issueWords(values[field]) : values[field];
+    if (trace !== null) Object.assign(line, traceFields(trace));
     logger[level](line, text);
   };
   return Object.assign(log, {
@@ -62,6 +65,11 @@ export function createLog({ worker, level, destination, now = Date.now }: LogOpt
       logger.level = next;
     },
   });
+}
+
+/** Named as the data model of OpenTelemetry's logs has them in other formats. */
+function traceFields({ traceId, spanId, flags }: TraceIds): Record<string, string> {
+  return { trace_id: traceId, span_id: spanId, trace_flags: flags.toString(16).padStart(2, '0') };
 }
 
 /** Field and rule only: the text of an issue may quote the message. */

@@ -8,8 +8,12 @@ import { wireText, type AcceptedMessage } from './accept.ts';
 import type { Admission } from './admission.ts';
 import { storeLargeContent } from './large-content.ts';
 
-/** → whether the id was in use: then nothing was stored. */
-export type Enqueue = (accepted: AcceptedMessage, submission: Submission) => Promise<'new' | 'duplicate'>;
+/** `carrier`: the trace context that travels with it, '' for none. → whether the id was in use: then nothing was stored. */
+export type Enqueue = (
+  accepted: AcceptedMessage,
+  submission: Submission,
+  carrier: string,
+) => Promise<'new' | 'duplicate'>;
 
 export function createEnqueue(
   redis: RedisClient,
@@ -20,7 +24,7 @@ export function createEnqueue(
   const isInUse = async (id: string): Promise<boolean> =>
     (await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id))) > 0;
 
-  const enqueue: Enqueue = async ({ id, message, broughtId }, submission) => {
+  const enqueue: Enqueue = async ({ id, message, broughtId }, submission, carrier) => {
     const { attachments, raw, sendAt } = message;
     const hasContents = attachments.length > 0 || raw !== undefined;
     // Before contents are stored for it. The step that adds a message looks for itself.
@@ -31,14 +35,15 @@ export function createEnqueue(
     const data = wireText(job, limits);
     const priority = jobPriorities[message.priority];
     const delay = sendAt === undefined ? 0 : Math.max(0, Date.parse(sendAt) - Date.now());
-    if (delay === 0) return arrive({ id, data, priority, broughtId });
-    await intake.add(jobName, job, { jobId: jobIdOf(id), priority, delay, removeOnComplete: true });
+    if (delay === 0) return arrive({ id, data, priority, broughtId, carrier });
+    const telemetry = carrier === '' ? {} : { telemetry: { metadata: carrier } };
+    await intake.add(jobName, job, { jobId: jobIdOf(id), priority, delay, removeOnComplete: true, ...telemetry });
     return 'new';
   };
 
-  return async (accepted, submission) => {
+  return async (accepted, submission, carrier) => {
     try {
-      return await enqueue(accepted, submission);
+      return await enqueue(accepted, submission, carrier);
     } catch (error) {
       // What is there already needs no room.
       const { id, broughtId } = accepted;

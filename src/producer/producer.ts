@@ -9,11 +9,13 @@ import { defaultPrefix } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { defaultReservePercent, maxReservePercent } from '../queue/room.ts';
+import { tracing } from '../tracing/tracing.ts';
 import { acceptMessage } from './accept.ts';
 import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
 import { createEnqueue } from './enqueue.ts';
 import { checkOptions, claimKey } from './idempotency.ts';
+import { sendTraced } from './send-traced.ts';
 import { readStatus, type MessageStatus } from './status.ts';
 import { createWaitFor, type WaitOptions } from './wait.ts';
 
@@ -56,6 +58,11 @@ export interface ProducerOptions {
   readonly acknowledge?: { readonly replicas: number; readonly timeoutMs?: number };
   /** How long the row of a cancelled message is kept, in ms. Default 7 days. */
   readonly retentionMs?: number;
+  /**
+   * Where the process has an SDK of OpenTelemetry, `send` is a span. `propagate`: its context travels with the message, so that workers go on
+   * with the trace. Default true.
+   */
+  readonly tracing?: { readonly propagate?: boolean };
 }
 
 /** What may be said of a message beside it. */
@@ -149,7 +156,7 @@ export function createProducer(options: ProducerOptions): Producer {
 
   const enqueue = createEnqueue(redis, queues, admit, limits);
 
-  const send = async (input: OutboundMessage, options: SendOptions = {}): Promise<SendResult> => {
+  const sendAs = async (input: OutboundMessage, options: SendOptions, carrier: string): Promise<SendResult> => {
     const { signal, idempotencyKey: key, submittedBy, via } = options;
     checkOptions(key, submittedBy, via);
     const given = acceptMessage(input, limits);
@@ -157,13 +164,21 @@ export function createProducer(options: ProducerOptions): Producer {
     const store = async (): Promise<SendResult> => {
       const accepted = keyed === null ? given : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now());
       const { id } = accepted;
-      const answer = await enqueue(accepted, { by: submittedBy, via });
+      const answer = await enqueue(accepted, { by: submittedBy, via }, carrier);
       // A duplicate too: it may be one because an earlier call was not acknowledged.
       if (acknowledged !== null) await acknowledged(id);
       return { id, duplicate: answer === 'duplicate' };
     };
     // With a key, the id may be one that an earlier call got: it is the key that makes calling again safe.
     return step(store, keyed === null ? { id: given.id, signal } : { signal });
+  };
+
+  const { propagate = true } = options.tracing ?? {};
+  const send = (input: OutboundMessage, options: SendOptions = {}): Promise<SendResult> => {
+    // All that tracing costs a message without an SDK.
+    const found = tracing();
+    if (found === null) return sendAs(input, options, '');
+    return sendTraced(found, propagate, sendAs, input, options);
   };
 
   const read = (id: string, signal?: AbortSignal): Promise<MessageStatus | null> =>

@@ -3,6 +3,7 @@ import { printable, type Issue } from '../errors.ts';
 import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
+import { readText, textOf as contextText } from '../tracing/context.ts';
 import { ownForm, versionKind } from './redis/versions.ts';
 import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
 
@@ -49,6 +50,8 @@ export interface LaneJob {
   readonly rule: string;
   /** The message has been in a lane before (replay): its ledger row knows more than this job. */
   readonly known: boolean;
+  /** The trace context in which it was sent; missing without one. */
+  readonly trace?: string | undefined;
 }
 
 export type Decoded<T> =
@@ -137,7 +140,7 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 /** What the router says of a message: with the data of its producer it makes a lane job. */
-export type Routed = Pick<LaneJob, 'messageId' | 'acceptedAt' | 'connector' | 'rule' | 'known'>;
+export type Routed = Pick<LaneJob, 'messageId' | 'acceptedAt' | 'connector' | 'rule' | 'known' | 'trace'>;
 
 /** A routed message with its data. */
 export function laneJobOf(id: string, message: Message, routed: Routed): LaneJob {
@@ -182,6 +185,7 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
       connector,
       rule,
       known: record['known'] === true,
+      trace: record['trace'] === undefined ? undefined : contextText(readText(record['trace'])) || undefined,
     },
   };
 }

@@ -9,6 +9,7 @@ import type { SubmissionStore } from '../admin/submissions.ts';
 import type { Producer } from '../producer/producer.ts';
 import { countHops, maxHops, readMail, receivedField, valueOf, writeMail, type Hop } from './mail.ts';
 import { readOptions, type MessageOptions } from './options.ts';
+import { tracing, type TraceIds, type Tracing } from '../tracing/tracing.ts';
 import { refusal, refusalOf, type Refusal } from './replies.ts';
 import { checkHeaderSenders, headerText, type Sender } from './sender.ts';
 
@@ -25,7 +26,8 @@ interface Submission {
 }
 
 export type Verdict =
-  | { readonly ok: true; readonly id: string; readonly duplicate: boolean }
+  /** `trace`: of the span of the submission, where there is one. */
+  | { readonly ok: true; readonly id: string; readonly duplicate: boolean; readonly trace?: TraceIds }
   | { readonly ok: false; readonly refusal: Refusal };
 
 export interface AcceptOptions {
@@ -97,13 +99,27 @@ export function createAccept({ producer, store, dedupeForMs, retentionMs, now }:
     return claimed === 'new' && result.duplicate ? refused('id-taken') : { ok: true, ...result };
   };
 
-  return async (submission) => {
+  const acceptOrRefuse: Accept = async (submission) => {
     try {
       return await accept(submission);
     } catch (error) {
       return { ok: false, refusal: refusalOf(error) };
     }
   };
+
+  return (submission) => {
+    const found = tracing();
+    return found === null ? acceptOrRefuse(submission) : acceptTraced(found, acceptOrRefuse, submission);
+  };
+}
+
+/** SMTP names no trace, so one begins here. Nothing of the client or of the mail is in it. */
+async function acceptTraced(found: Tracing, accept: Accept, submission: Submission): Promise<Verdict> {
+  const span = found.begin('smtp submit', { kind: 'server', parent: '' });
+  const verdict = await span.run(() => accept(submission));
+  if (verdict.ok) span.set({ 'messaging.message.id': verdict.id, 'postlane.duplicate': verdict.duplicate });
+  span.end(verdict.ok ? null : verdict.refusal.reason);
+  return verdict.ok ? { ...verdict, trace: span.ids } : verdict;
 }
 
 function refused(...of: Parameters<typeof refusal>): Verdict {

@@ -8,6 +8,7 @@ import type { Client, Clients } from './clients.ts';
 import { createCollector, type ByteBudget, type Collector } from './collector.ts';
 import type { SubmissionEvent } from './events.ts';
 import { asReplyError, refusal, type Refusal } from './replies.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import type { Sender } from './sender.ts';
 
 export interface DataOptions {
@@ -17,7 +18,7 @@ export interface DataOptions {
   readonly budget: ByteBudget;
   readonly accept: Accept;
   readonly draining: () => boolean;
-  readonly onEvent: (event: SubmissionEvent) => void;
+  readonly onEvent: (event: SubmissionEvent, trace?: TraceIds | null) => void;
   /** In ms. */
   readonly monotonic: () => number;
   readonly senderOf: (client: Client) => Sender | null;
@@ -65,10 +66,10 @@ export function createData(options: DataOptions): NonNullable<SMTPServerOptions[
       try {
         const verdict = await judge(collector, hash.digest('hex'), client, sender, session);
         if (!verdict.ok) return settle(refuse(client, verdict.refusal));
-        const { id, duplicate } = verdict;
+        const { id, duplicate, trace = null } = verdict;
         client.commands = 0;
         const durationMs = Math.round(monotonic() - from);
-        onEvent({ event: 'submitted', id, ...about, bytes, recipients, duplicate, durationMs });
+        onEvent({ event: 'submitted', id, ...about, bytes, recipients, duplicate, durationMs }, trace);
         settle(null, `2.0.0 queued as ${id}`);
       } finally {
         collector.drop();

@@ -2,6 +2,7 @@
 import type { Config } from '../config/config.ts';
 import type { SubmissionListener } from '../config/submission.ts';
 import type { SubmissionStore } from '../admin/submissions.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 import type { Producer } from '../producer/producer.ts';
 import { createAccept } from './accept.ts';
 import { createByteBudget } from './collector.ts';
@@ -18,7 +19,7 @@ export interface SubmissionOptions {
   readonly config: Config;
   readonly producer: Pick<Producer, 'send'>;
   readonly store: SubmissionStore;
-  readonly onEvent: (event: SubmissionEvent) => void;
+  readonly onEvent: (event: SubmissionEvent, trace?: TraceIds | null) => void;
   /** ms since the epoch. */
   readonly now?: () => number;
   /** In ms. */
@@ -49,9 +50,9 @@ export function createSubmission({
   let started = false;
   const listeners = new Map<string, Listener>();
   const notes = createNotes(store, now);
-  const onEvent = (event: SubmissionEvent): void => {
+  const onEvent = (event: SubmissionEvent, trace: TraceIds | null = null): void => {
     notes.onEvent(event);
-    tell(event);
+    tell(event, trace);
   };
   const dismissed = (client: Client, reason: ReplyName): void => {
     const { code } = replies[reason];

@@ -94,6 +94,22 @@ export interface SendContext {
   readonly fence: () => Promise<boolean>;
   /** The place that `warm` gave: it is this mail's. */
   readonly place?: Reservation;
+  /** Takes the spans of what is asked of servers. Absent without an SDK. */
+  readonly trace?: AttemptTrace;
+}
+
+/** Spans below that of the attempt, as OpenTelemetry has them. Attributes and errors are words of few: never an address, a subject or a reply. */
+export interface AttemptTrace {
+  /** Begins one. `startedAt` in ms since the epoch; default: now. */
+  child(name: string, attributes: Readonly<Record<string, string | number | boolean>>, startedAt?: number): AttemptSpan;
+  /** Something that has happened within the attempt. */
+  event(name: string): void;
+}
+
+export interface AttemptSpan extends AttemptTrace {
+  set(attributes: Readonly<Record<string, string | number | boolean>>): void;
+  /** `error`: the class of a failure, if there was one. `endedAt` in ms since the epoch; default: now. */
+  end(error?: string | null, endedAt?: number): void;
 }
 
 export type CheckResult =

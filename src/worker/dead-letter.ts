@@ -43,7 +43,12 @@ export async function deadLetterUnread(
 /** Dead-letters a readable message that was not sent. */
 export async function deadLetterMessage(
   message: Message & { readonly id: string },
-  about: { readonly acceptedAt: number; readonly messageId: string; readonly connector: string | null },
+  about: {
+    readonly acceptedAt: number;
+    readonly messageId: string;
+    readonly connector: string | null;
+    readonly trace?: string;
+  },
   reason: DeadReason,
   why: string,
   tools: LedgerTools,
@@ -68,10 +73,11 @@ interface Body {
   readonly messageId: string;
   readonly from?: string | null;
   readonly metadata?: Readonly<Record<string, string>> | null;
+  readonly trace?: string;
 }
 
 function deadLetter(
-  { id, found, recipients, acceptedAt, messageId, from = null, metadata = null }: Body,
+  { id, found, recipients, acceptedAt, messageId, from = null, metadata = null, trace }: Body,
   reason: DeadReason,
   connector: string | null,
   why: string,
@@ -83,7 +89,7 @@ function deadLetter(
   const rejected = recipients.filter((recipient) => !isDone(recipient));
   const dead = rejected.map(({ address, code }) => ({ address, code, reply }));
   return {
-    row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at, from, metadata },
+    row: { id, connector, rule: 'none', messageId, recipients, acceptedAt, deadline: at, from, metadata, trace },
     token: null,
     settlement: {
       state: endStateOf({ recipients }),

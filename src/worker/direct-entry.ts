@@ -1,6 +1,7 @@
 /** What the router hands over of a message that may go straight through (straight.ts). */
 import type { LaneJob } from '../queue/jobs.ts';
 import type { NewRow } from '../queue/ledger/ledger.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Moved, MovedJob } from '../queue/lanes/lanes.ts';
 
 /** A message that was fetched from the intake, and routed. */
@@ -11,6 +12,8 @@ interface Candidate {
   readonly row: NewRow;
   /** Whether idle processes hear of it where it has to wait. */
   readonly announce: boolean;
+  /** null without an SDK. */
+  readonly tracing: Tracing | null;
   /** Called when its attempt is open. */
   readonly going: () => void;
 }

@@ -8,6 +8,7 @@ import type { Priority } from '../message/message.ts';
 import type { DeadReason } from '../queue/ledger/dead-letters.ts';
 import type { LedgerState } from '../queue/ledger/ledger.ts';
 import type { QuotaKind } from '../queue/lanes/quota.ts';
+import type { TraceIds } from '../tracing/tracing.ts';
 
 /** `set-aside`: refused, and it is open whose fault that is. `fault`: the connector's. `stopped`: nothing was sent, and nothing failed. */
 export type AttemptOutcome =
@@ -19,6 +20,8 @@ export type AttemptOutcome =
   | 'set-aside'
   | 'fault'
   | 'stopped';
+
+export type AttemptEvent = Extract<WorkerEvent, { readonly event: 'attempt' }>;
 
 export type WorkerEvent =
   | { readonly event: 'ready'; readonly worker: string; readonly connectors: number; readonly slots: number }
@@ -169,15 +172,15 @@ interface Memory {
   readonly reservedBytes: number;
 }
 
-/** A subscriber. It must not throw; `emitTo` guards the worker if it does. */
-export type Listener = (event: WorkerEvent) => void;
+/** A subscriber. It must not throw; `emitTo` guards the worker if it does. `trace`: the span in which it happened, where there is one. */
+export type Listener = (event: WorkerEvent, trace?: TraceIds) => void;
 
 /** One function that tells all listeners; a listener that throws cannot break a delivery. */
 export function emitTo(listeners: readonly Listener[]): Listener {
-  return (event) => {
+  return (event, trace) => {
     for (const listener of listeners) {
       try {
-        listener(event);
+        listener(event, trace);
       } catch {
         // A full disk under a log file must not stop mail.
       }

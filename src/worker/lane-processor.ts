@@ -7,10 +7,12 @@ import { decodeLane, idOfJob, versionOf, type LaneJob } from '../queue/jobs.ts';
 import type { Completion, TakenJob } from '../queue/lanes/lane-worker.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import { settleAnswerOf, type SettleAnswer } from '../queue/ledger/ledger.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Transport } from '../transport/transport.ts';
 import { deliver } from './attempt/deliver.ts';
 import type { Delivery, DeliverTools, DirectTask, Next } from './attempt/task.ts';
 import { pauseLane } from './lane-pause.ts';
+import { telling } from './message-trace.ts';
 import { bytesHeld, type ByteBudget } from './byte-budget.ts';
 import { setInvalidAside, setUnsoundAside, type UnsoundTools } from './unsound-jobs.ts';
 import { commit, conclude, type LedgerWrite } from './ledger-write.ts';
@@ -37,6 +39,8 @@ export interface LaneTask {
   readonly token: string;
   readonly signal: AbortSignal;
   readonly connector: ConnectorConfig;
+  /** null without an SDK. */
+  readonly tracing: Tracing | null;
 }
 
 /** After an error of our own or of Redis that no rule foresees: long enough not to spin, short enough not to be noticed. */
@@ -79,7 +83,7 @@ function reporter({ job, connector }: LaneTask, { emit }: LaneTools): (thrown: u
 /** What follows from a delivery. */
 async function concluded(
   task: LaneTask,
-  tools: LaneTools,
+  given: LaneTools,
   report: (thrown: unknown) => string,
   deliverIt: () => Promise<Delivery | 'newer' | null>,
 ): Promise<Completion | null> {
@@ -93,7 +97,8 @@ async function concluded(
   }
   if (delivery === 'newer') throw await moveToDelayed(job, token, Date.now() + newerMs);
   if (delivery === null) return null;
-  const { write, next } = delivery;
+  const { write, next, trace } = delivery;
+  const tools = trace === undefined ? given : telling(given, trace);
   // An attempt that ended the message: its result goes with the end of the job. Before that there is only the pause.
   const atEnd = next.kind === 'done' && write !== null && write.token !== null ? write : null;
   if (atEnd !== null && next.kind === 'done' && next.slowDownMs === null) {
@@ -159,7 +164,7 @@ async function deliverJob(task: LaneTask, tools: LaneTools): Promise<Delivery | 
 
 /** `direct`: absent for a job of the lane. */
 async function deliverHere(
-  { job, token, signal, connector }: LaneTask,
+  { job, token, signal, connector, tracing }: LaneTask,
   message: LaneJob,
   tools: LaneTools,
   direct?: DirectTask,
@@ -178,6 +183,7 @@ async function deliverHere(
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,
     signal,
     delivery: tools.delivery(),
+    tracing,
     ...(direct === undefined ? {} : { direct }),
   };
   return deliver(attempt, tools);

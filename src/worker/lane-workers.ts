@@ -2,6 +2,7 @@
 import { WaitingError } from 'bullmq';
 import type { LaneProcessor, LaneWorker } from '../queue/lanes/lane-worker.ts';
 import type { OpenQueues } from '../queue/open.ts';
+import { tracing } from '../tracing/tracing.ts';
 import { processLaneJob, type LaneTools } from './lane-processor.ts';
 import type { ConnectorConfig } from './settings.ts';
 
@@ -32,7 +33,8 @@ export function createLaneWorkers({ open, connectorOf, tools, lane }: LaneWorker
       }
       // If this fails, BullMQ's own interval holds.
       tools.lanes.pace(connectorId, connector.limits.messagesPerMinute).catch(() => undefined);
-      return processLaneJob({ job, token, signal, connector }, tools);
+      // All that tracing costs a message without an SDK.
+      return processLaneJob({ job, token, signal, connector, tracing: tracing() }, tools);
     };
   return {
     of(connectorId) {

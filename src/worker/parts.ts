@@ -11,11 +11,11 @@ import { emitTo, type Listener } from './events.ts';
 import { createFormatGate } from './format-gate.ts';
 import type { LaneTools } from './lane-processor.ts';
 import { createLaneWorkers } from './lane-workers.ts';
-import type { LedgerTools } from './ledger-write.ts';
 import { type MaintenanceTools } from './maintenance/tools.ts';
 import { reportRecovery } from './recovery.ts';
 import { createRoomWatch } from './room-watch.ts';
-import { routingOf, type RouterTools, type Routing } from './router.ts';
+import type { RouterTools } from './router.ts';
+import { routingOf, type Routing } from './routes.ts';
 import { createScheduler } from './scheduler.ts';
 import { selfReport } from './self-report.ts';
 import { createStraight } from './straight.ts';
@@ -42,6 +42,7 @@ export interface WorkerOptions {
 }
 
 const contentMsOf = (routing: () => Routing) => (): number => routing().config.retention.contentMs ?? 0;
+const parentWithinMsOf = (routing: () => Routing) => (): number => routing().config.tracing?.parentWithinMs ?? 60_000;
 export const bytesInFlightOf = ({ config }: Routing): number => config.worker.maxBytesInFlight ?? Infinity;
 
 export function buildParts(options: WorkerOptions) {
@@ -63,7 +64,9 @@ export function buildParts(options: WorkerOptions) {
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
   const hostname = (): string => routing.config.hostname ?? '';
   const transports = createTransports(options.createTransport, sessions, connectorOf, hostname, emit);
-  const ledgerTools: LedgerTools = { ledger, contents, emit, now, retentionMs, contentMs: contentMsOf(() => routing) };
+  const contentMs = contentMsOf(() => routing);
+  const parentWithinMs = parentWithinMsOf(() => routing);
+  const ledgerTools = { ledger, contents, emit, now, retentionMs, contentMs, parentWithinMs };
   const laneTools: LaneTools = {
     ...ledgerTools,
     jobs: open.jobs,

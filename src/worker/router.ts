@@ -17,9 +17,8 @@ import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf, vers
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { IntakeJob } from '../queue/lanes/intake.ts';
 import type { Lanes, MovedJob } from '../queue/lanes/lanes.ts';
-import { sends, type Route } from '../routing/connector.ts';
-import { resolve } from '../routing/resolve.ts';
-import { buildRouteTable, type RouteTable } from '../routing/table.ts';
+import { carrierOf } from '../tracing/context.ts';
+import { routeTraced, type RouteTrace } from './message-trace.ts';
 import { contentIssues } from './content-issues.ts';
 import { deadLetterMessage } from './dead-letter.ts';
 import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
@@ -29,26 +28,7 @@ import { readHead } from './raw-head.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shownOf } from './shown.ts';
 import type { GoStraight } from './direct-entry.ts';
-import type { ConnectorConfig, DeliveryRules, WorkerConfig } from './settings.ts';
-
-/** The configuration with its table; swapped as one when it is reloaded. */
-export interface Routing {
-  readonly config: WorkerConfig;
-  /** The connectors that send, by id. */
-  readonly senders: ReadonlyMap<string, ConnectorConfig>;
-  readonly table: RouteTable;
-  readonly delivery: DeliveryRules | null;
-}
-
-export function routingOf(config: WorkerConfig): Routing {
-  const senders = config.connectors.filter(({ direction }) => sends(direction));
-  return {
-    config,
-    senders: new Map(senders.map((connector) => [connector.id, connector])),
-    table: buildRouteTable(config.connectors, config.systemDefaultGateway),
-    delivery: null,
-  };
-}
+import { connectorFor, type Routing } from './routes.ts';
 
 export interface RouterTools extends IntruderTools {
   readonly intake: Queue;
@@ -62,6 +42,10 @@ export interface RouterTools extends IntruderTools {
   readonly goStraight: GoStraight;
   /** Of a message that enters a lane it hears at once; while it has room, other processes need not be told. */
   readonly scheduler: Pick<Scheduler, 'hasRoom' | 'wake'>;
+  /** An attempt that begins within so many ms belongs to the trace in which its message was sent. */
+  readonly parentWithinMs: () => number;
+  /** Of the message that is routed; absent without an SDK. */
+  readonly trace?: RouteTrace;
 }
 
 const tryAgainMs = 5_000;
@@ -87,7 +71,7 @@ export async function routeJob(job: IntakeJob, token: string, tools: RouterTools
   if (verdict !== null) return aside(setUnrouted(job, verdict, token, tools));
   let routed: 'end' | 'left' | { readonly notBefore: number };
   try {
-    routed = await route(job, token, tools);
+    routed = await routeTraced(job, token, tools, route);
   } catch (thrown) {
     report(thrown);
     // Every message ends, also one at which we err each time. The time of a replayed one is that of its first acceptance.
@@ -134,6 +118,7 @@ async function route(
     const issues = [{ field: 'raw', rule: 'raw-header', message: head.problem }];
     return done(refuse({ id, issues }, message, job, tools));
   }
+  const trace = tools.trace?.origin ?? job.trace;
   const identity = { acceptedAt, messageId: messageIdOf(message, head?.value ?? null, acceptedAt, tools.prefix) };
 
   // As it is, it lacks a sender that only this configuration names.
@@ -151,13 +136,13 @@ async function route(
       const before: IdStatus = status.kind === 'new' ? await tools.ledger.idStatus(id) : status;
       if (before.kind === 'in-use') return done(reportDuplicate(id, message, before.state, tools));
       if (before.kind === 'new' || status.kind === 'requeued') {
-        const about = { acceptedAt, messageId: '', connector: null };
+        const about = { acceptedAt, messageId: '', connector: null, trace };
         return done(deadLetterMessage(message, about, 'no-route', found.why, tools));
       }
       status = before;
       continue;
     }
-    const entered = await enterLane(message, { ...identity, by }, found, status, tools, from);
+    const entered = await enterLane(message, { ...identity, by, trace }, found, status, tools, from);
     if (entered.kind === 'new') return entered.moved ? 'left' : 'end';
     if (entered.kind === 'lost') return 'left';
     if (entered.kind === 'in-use') return done(reportDuplicate(id, message, entered.state, tools));
@@ -221,7 +206,13 @@ export async function enterLane(
     acceptedAt,
     messageId,
     by,
-  }: { readonly acceptedAt: number; readonly messageId: string; readonly by?: string | undefined },
+    trace = '',
+  }: {
+    readonly acceptedAt: number;
+    readonly messageId: string;
+    readonly by?: string | undefined;
+    readonly trace?: string;
+  },
   { connector, rule }: { readonly connector: string; readonly rule: string },
   expected: IdStatus,
   tools: RouterTools,
@@ -230,8 +221,10 @@ export async function enterLane(
   const { id } = message;
   const known = expected.kind === 'requeued';
   // What has been sent before keeps its Message-ID, however it was made.
-  const before = known ? ((await tools.ledger.read(id))?.messageId ?? null) : null;
-  const routing = { acceptedAt, messageId: before ?? messageId, connector, rule, known };
+  const before = known ? await tools.ledger.read(id) : null;
+  if (before?.trace) tools.trace?.replayed(before.trace);
+  const origin = (before?.trace ?? trace) || undefined;
+  const routing = { acceptedAt, messageId: before?.messageId ?? messageId, connector, rule, known, trace: origin };
   const { config, senders } = tools.routing();
   const { lifetimeMs } = senders.get(connector)?.retry ?? config.retry;
   const priority = jobPriorities[message.priority];
@@ -245,6 +238,7 @@ export async function enterLane(
     deadline: known ? expected.deadline : deadlineOf({ message, acceptedAt }, lifetimeMs),
     ...shownOf(message, config.index),
     submittedBy: by ?? null,
+    trace: origin,
   };
   const entered = (status: IdStatus, moved: boolean): Entered => {
     if (status.kind !== 'new') return status;
@@ -255,7 +249,9 @@ export async function enterLane(
     const announce = !tools.scheduler.hasRoom();
     const going = (): void => tools.emit({ event: 'routed', id, connector, rule });
     const job = laneJobOf(id, message, routing);
-    const direct = from.straight ? await tools.goStraight({ from, job, priority, row, announce, going }) : null;
+    const direct = from.straight
+      ? await tools.goStraight({ from, job, priority, row, announce, tracing: tools.trace?.tracing ?? null, going })
+      : null;
     const status = direct ?? (await tools.lanes.move(from, routing, priority, row, announce));
     if (status.kind === 'going') return { kind: 'new', moved: true };
     // Also where the answer to a first call was lost with the connection: then the message is in its lane.
@@ -264,7 +260,9 @@ export async function enterLane(
     if (status.kind !== 'kept') return entered(status, true);
   }
   const data = laneJobOf(id, message, routing);
-  const opts = { timestamp: acceptedAt, priority, removeOnComplete: true, removeOnFail: false };
+  const carrier = carrierOf(origin ?? '');
+  const telemetry = carrier === '' ? {} : { telemetry: { metadata: carrier } };
+  const opts = { timestamp: acceptedAt, priority, removeOnComplete: true, removeOnFail: false, ...telemetry };
   return entered(await tools.lanes.enter(connector, { data, opts }, row, known), false);
 }
 
@@ -275,26 +273,4 @@ function withSender(message: Message, unmonitored: Mailbox | null): Message {
   const envelope = { ...message.envelope, from: message.envelope.from ?? from.address };
   // A raw message's header is not ours to write; there the sender is only the envelope's.
   return { ...message, from, envelope };
-}
-
-/** The connector that an operator named, then or with the message (`via`), else the one of the From address, else why there is none. */
-export function connectorFor(
-  message: Message,
-  status: IdStatus,
-  { config, senders, table }: Routing,
-  via?: string,
-): { readonly connector: string; readonly rule: string } | { readonly why: string } {
-  const named = (status.kind === 'requeued' ? status.via : null) ?? via ?? null;
-  if (named !== null) {
-    if (senders.has(named)) return { connector: named, rule: 'via' };
-    const known = config.connectors.some(({ id }) => id === named);
-    return { why: `the connector ${named} that was asked for ${known ? 'never sends' : 'is not configured'}` };
-  }
-  if (message.from === undefined) {
-    return { why: 'the message has no From, and unmonitoredAddress is not configured' };
-  }
-  const route: Route = resolve(table, message.from.address);
-  if (route.connector !== null) return { connector: route.connector, rule: route.rule };
-  const over = route.passedOver.map(({ connector, why }) => `; ${connector} was passed over: ${why}`).join('');
-  return { why: `no connector sends for ${message.from.address}, and systemDefaultGateway is disabled${over}` };
 }

@@ -51,6 +51,8 @@ export interface WorkerConfig {
   readonly index?: IndexSettings;
   /** Bytes of events that wait for their readers, over all shards. Default: 64 MiB. */
   readonly events?: { readonly maxBytes: number };
+  /** Default: 60 s. */
+  readonly tracing?: { readonly parentWithinMs: number };
   readonly worker: {
     readonly slots: number;
     readonly drainMs: number;

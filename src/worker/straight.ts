@@ -43,12 +43,12 @@ export function createStraight(straight: StraightTools): GoStraight {
     return new Promise((resolve, reject) => {
       const work = async (lane: LaneWorker, token: string): Promise<boolean | null> => {
         const process: Entering['process'] = (taken, signal, entered) => {
-          const fence: Ledger['fence'] = async (_row, { now, worker, looked = false }) => {
+          const fence: Ledger['fence'] = async (_row, { now, worker, looked = false, trace }) => {
             try {
-              const direct = { token, lockMs: lane.lockMs, at: now, worker, looked };
+              const direct = { token, lockMs: lane.lockMs, at: now, worker, looked, trace };
               const { from, priority, row, announce } = candidate;
-              const { messageId, acceptedAt, connector: to, rule, known } = job;
-              const routing = { messageId, acceptedAt, connector: to, rule, known };
+              const { messageId, acceptedAt, connector: to, rule, known, trace: origin } = job;
+              const routing = { messageId, acceptedAt, connector: to, rule, known, trace: origin };
               const moved = await lanes.move(from, routing, priority, row, announce, direct);
               if (moved.kind === 'going') {
                 entered();
@@ -62,7 +62,8 @@ export function createStraight(straight: StraightTools): GoStraight {
               throw thrown;
             }
           };
-          return processDirect({ job: taken, token, signal, connector }, job, { fence, place }, tools);
+          const { tracing } = candidate;
+          return processDirect({ job: taken, token, signal, connector, tracing }, job, { fence, place }, tools);
         };
         try {
           return await lane.runDirect({ id: jobIdOf(job.id), timestamp: job.acceptedAt, token, process });

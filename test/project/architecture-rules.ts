@@ -14,10 +14,13 @@ export interface Room {
   readonly floors?: readonly (readonly string[])[];
 }
 
-const foundation = ['message', 'async'];
+const foundation = ['message', 'async', 'tracing'];
 const parts = ['queue', 'routing', 'transport', ...foundation];
 /** What the rooms of an entry to Postlane (HTTP, SMTP submission, webhooks) stand on. */
 const entry = ['producer', 'admin', 'observability', 'config', ...parts];
+
+/** The rooms that are one. */
+const entries = ['http', 'submission', 'webhooks', 'outbox', 'nodemailer', 'bounces'];
 
 /** Every room of src. Imports go one way, so that a room can be understood, and tested, with what is below it alone. */
 export const rooms: Readonly<Record<string, Room>> = {
@@ -25,6 +28,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   'errors.ts': { imports: [] },
   // Races, waits and limits of promises: used everywhere, so it knows nothing. All of it is a door.
   async: { imports: [], doors: ['*'] },
+  // Spans and contexts of OpenTelemetry: a message has them in every room that it passes, and the package is known here alone.
+  tracing: { imports: [], doors: ['*'] },
   // What a mail is does not depend on what moves it. Encodings and header lines are its own business.
   message: {
     imports: [],
@@ -71,6 +76,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'oauth/login-tokens.ts',
       // Reads a mailbox.
       'graph/inbox.ts',
+      'error-type.ts',
       'mask.ts',
       'server-identity.ts',
       'socket-fault.ts',
@@ -239,7 +245,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   // Logs and metrics subscribe to events; they never call what emits them.
   observability: {
-    imports: ['message'],
+    imports: ['message', 'tracing'],
     types: ['src/worker/events.ts', 'src/submission/events.ts', 'src/bounces/events.ts'],
     doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
@@ -258,25 +264,11 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['check-connector.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
   },
   // The composition root: the one room that knows all.
-  cli: {
-    imports: [
-      'worker',
-      'embed',
-      'metrics',
-      'http',
-      'submission',
-      'webhooks',
-      'outbox',
-      'nodemailer',
-      'bounces',
-      ...entry,
-    ],
-    doors: [],
-  },
+  cli: { imports: ['worker', 'embed', 'metrics', ...entries, ...entry], doors: [] },
   // The public surface: what an application needs, nothing of the worker.
   'index.ts': { imports: ['producer', 'message'] },
   // Workers inside an application, with transports of its own.
-  'worker.ts': { imports: ['embed', 'worker', 'config', 'transport'] },
+  'worker.ts': { imports: ['embed', 'worker', 'config', 'transport', 'tracing'] },
   // Doubles and the contract suite, for tests of applications and of transports.
   'testing.ts': { imports: ['producer', 'message', 'transport'] },
 };

@@ -6,6 +6,8 @@ import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { project, type WorkerProcess } from '../support/cli.ts';
 import { startTestServer, type TestServer } from '../support/cli-config.ts';
+import { startCollector } from '../support/collector.ts';
+import { serveApi } from '../support/http-server.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import { root, textOf } from '../support/source.ts';
 
@@ -78,4 +80,39 @@ test('the example postlane.yaml is valid', async () => {
     connector: 'finance',
     rule: 'domain',
   });
+});
+
+test('the example otel.mjs: one trace from a request over HTTP to the reply of the mail server, through two processes, and in their logs', async () => {
+  const collector = await startCollector();
+  const env = {
+    NODE_OPTIONS: `--import ${join(root, 'examples/otel.mjs')}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_SERVICE_NAME: 'postlane-test',
+  };
+  const api = await serveApi({ env });
+  const worker = await api.here.worker({ env });
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+  const message = { id: 'm', from: 'sales@example.com', to: 'you@example.net', text: 'x' };
+  const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+  expect(await api.post('/v1/messages', message, { headers })).toMatchObject({ status: 202 });
+  expect(await worker.logged('sent')).toMatchObject({ id: 'm', trace_id: traceId, trace_flags: '01' });
+  expect(await worker.logged('routed')).toMatchObject({ trace_id: traceId });
+  expect(await api.serve.logged('request')).toMatchObject({ route: 'submitMessage', trace_id: traceId });
+  expect(await api.serve.logged('serving')).not.toHaveProperty('trace_id');
+  // What an SDK has gathered is handed over at the end.
+  expect(await Promise.all([worker.end(), api.serve.end()])).toEqual([0, 0]);
+  const spans = collector.spans().filter((span) => span.traceId === traceId);
+  const nameOf = (id: string | undefined): string => spans.find(({ spanId }) => spanId === id)?.name ?? 'the client';
+  expect(new Map(spans.map((span) => [span.name, nameOf(span.parentSpanId)]))).toEqual(
+    new Map([
+      ['POST /v1/messages', 'the client'],
+      ['send outbound', 'POST /v1/messages'],
+      ['route outbound', 'send outbound'],
+      ['deliver lane', 'send outbound'],
+      ['smtp connect', 'deliver lane'],
+      ['smtp send', 'deliver lane'],
+    ]),
+  );
+  expect(new Set(collector.spans().map(({ service }) => service))).toEqual(new Set(['postlane-test']));
+  expect(collector.text()).not.toMatch(/you@|sales@/);
 });

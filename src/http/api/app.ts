@@ -9,9 +9,11 @@ import { readBody, type BodyBudget } from '../body.ts';
 import { readJson } from '../json.ts';
 import { answerMs, maxSmallBodyBytes } from '../limits.ts';
 import { problemDocument, problemOf, type Problem } from '../problem.ts';
+import type { TracedSpan } from '../../tracing/tracing.ts';
 import type { Trace } from '../trace.ts';
 import { authenticate, hasScope, missingScope, takeRate } from './access.ts';
 import { check, checkQuery, noQuery } from './input.ts';
+import { answerTraced, beginRequest } from './request-span.ts';
 import type { Payload, Reply, Route, Tools } from './route.ts';
 
 /** What the listener hands over beside the request. */
@@ -81,7 +83,17 @@ function refuseStranger(call: Call, tools: Tools): Response | null {
   return null;
 }
 
-async function answer(call: Call, route: Route, options: ApiOptions): Promise<Response> {
+function answer(call: Call, route: Route, options: ApiOptions): Promise<Response> {
+  const span = beginRequest(route, call.env.incoming.headers);
+  return span === null ? answerHere(call, route, options) : answerWithin(span, call, route, options);
+}
+
+function answerWithin(span: TracedSpan, call: Call, route: Route, options: ApiOptions): Promise<Response> {
+  call.env.trace.span = span.ids;
+  return answerTraced(span, () => answerHere(call, route, options));
+}
+
+async function answerHere(call: Call, route: Route, options: ApiOptions): Promise<Response> {
   const { tools, failed } = options;
   const { trace } = call.env;
   trace.route = route.name;

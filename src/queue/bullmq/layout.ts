@@ -99,6 +99,9 @@ export const jobFields = {
   priority: 'priority',
 } as const;
 
+/** The option of a job that has a trace context, in `opts`: what BullMQ's API calls `telemetry.metadata`. Source: classes/redis-queue-backend.js, `optsAsJSON`. */
+export const traceOption = 'tm';
+
 /** Fields of a job's hash that are ours. */
 export const ownFields = {
   /** What the router says of a message whose data is as its producer wrote it, as JSON. */

@@ -156,7 +156,7 @@ end
 /**
  * Needs `luaReadRow`. `readLean(key, name, maxDataBytes, maxStalls)` → what a worker needs of a job that it takes: the verdict if it is unsound, then without
  * its data; false in place of data that is read apart; `added`, `stalls`, and `starts`, nil where the hash is none or has another value there; `plain` if nothing but its hash
- * and its place in the queue belongs to it, as far as the hash says.
+ * and its place in the queue belongs to it, as far as the hash says; `opts` as it is, false where there is none or the job is unsound.
  */
 export const luaReadLean = `
 local function readLean(key, jobName, maxDataBytes, maxStalls)
@@ -167,6 +167,6 @@ local function readLean(key, jobName, maxDataBytes, maxStalls)
   local counts = size and isCount(starts)
   return { verdict = verdict, added = number(${at(jobFields.addedAt)}), starts = counts and tonumber(starts or '0') or nil,
     stalls = number(${at(jobFields.stalls)}), size = verdict and 0 or size, data = verdict and '' or row[${read.length + 1}] or false,
-    routing = not verdict and ${at(ownFields.routing)} or '', plain = not verdict and not ${at(ownFields.returned)} and not ${at(deduplicationField)} }
+    opts = not verdict and ${at(jobFields.opts)}, routing = not verdict and ${at(ownFields.routing)} or '', plain = not verdict and not ${at(ownFields.returned)} and not ${at(deduplicationField)} }
 end
 `;

@@ -7,6 +7,7 @@
  * Redis answers no other client while a script runs, so a portion is bounded by number and by bytes.
  */
 import { asError } from '../../errors.ts';
+import { traceOption } from '../bullmq/layout.ts';
 import { maxTurnBytes } from '../lua/exchange.ts';
 import { run } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
@@ -22,6 +23,8 @@ export interface Arrival {
   readonly priority: number;
   /** The id may be in use already: its row and its place are looked at, too. */
   readonly broughtId: boolean;
+  /** The trace context of its sender, as BullMQ's option has it; '' without one. */
+  readonly carrier: string;
 }
 
 /** → whether the id was in use: then nothing was stored. Rejects with the error of Redis. */
@@ -56,7 +59,11 @@ export function createArrivals(redis: RedisClient, home: HomeKeys): Arrive {
       moreArgs.push(jobIdOf(id), data, priority, broughtId ? id : '');
     }
     try {
-      const answers = await run(redis, arriveScript, { keys, args: { ...names, at: Date.now() }, moreArgs });
+      const answers = await run(redis, arriveScript, {
+        keys,
+        args: { ...names, at: Date.now(), traces: tracesOf(asked) },
+        moreArgs,
+      });
       for (const [i, { resolve, reject }] of asked.entries()) {
         const answer = (answers as unknown[])[i];
         if (answer === 1 || answer === 0) resolve(answer === 1 ? 'new' : 'duplicate');
@@ -82,6 +89,14 @@ export function createArrivals(redis: RedisClient, home: HomeKeys): Arrive {
     new Promise((resolve, reject) => {
       if (gathered.push({ arrival, resolve, reject }) === 1) setImmediate(flush);
     });
+}
+
+/** Of each message, what its trace context adds to its options; '' if none has one. */
+function tracesOf(asked: readonly Asked[]): string {
+  if (asked.every(({ arrival }) => arrival.carrier === '')) return '';
+  const added = ({ arrival: { carrier } }: Asked): string =>
+    carrier === '' ? '' : `,"${traceOption}":${JSON.stringify(carrier)}`;
+  return JSON.stringify(asked.map(added));
 }
 
 /** Text counts by its length, as in a turn. A message that is larger by itself goes alone. */

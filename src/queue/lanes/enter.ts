@@ -93,6 +93,8 @@ export interface DirectEntry {
   readonly worker: string;
   /** The recipients were looked for on the suppression list. */
   readonly looked?: boolean;
+  /** The trace context of the attempt. */
+  readonly trace?: string | undefined;
 }
 
 /** A job of the intake that was taken under this token. */

@@ -17,15 +17,17 @@ import {
   luaLimitsOf,
   metaFields,
   priorityScoreFactor,
+  traceOption,
 } from '../bullmq/layout.ts';
 import { luaReadLean, luaReadRow } from '../bullmq/soundness.ts';
+import { maxCarrierChars } from '../../tracing/context.ts';
 import { luaNow, script } from '../lua/script.ts';
 import { luaMemo, luaLater, luaOnce } from '../lua/turn.ts';
 
 /**
  * Takes jobs of the intake, up to a number and a size, all under one token; one that was found abandoned before, alone. → ms until the next one is due if none was taken (-1: none
- * is there), 0 otherwise; then of each job id, verdict, time, starts, stalls, data, what the router said, and 1 if it is plain:
- * nothing but its hash and its place in the queue belongs to it.
+ * is there), 0 otherwise; then of each job id, verdict, time, starts, stalls, data, the trace context of its options (`tm`), and 1 if it is
+ * plain: nothing but its hash and its place in the queue belongs to it.
  */
 export const fetchScript = script(
   {
@@ -38,6 +40,13 @@ export const fetchScript = script(
 local paused, concurrency, max, duration = limitsOf(meta)
 -- A job that a worker may have died of goes alone: what was taken with it would be found abandoned with it, until it is given up, too.
 local ids, answer, bytes, alone = {}, { 0 }, 0, false
+-- Nearly no job has one, and any client may have written it: what is too long stays here.
+local function traceOf(opts)
+  if not opts or not string.find(opts, '"${traceOption}"', 1, true) then return '' end
+  local found = cjson.decode(opts)
+  local trace = type(found) == 'table' and found.${traceOption}
+  return type(trace) == 'string' and #trace <= ${maxCarrierChars} and trace or ''
+end
 local function give(id)
   local key = prefix .. id
   local job = readLean(key, jobName, maxDataBytes, maxStalls)
@@ -50,7 +59,7 @@ local function give(id)
     redis.call('HSET', key, '${jobFields.takenAt}', at, '${jobFields.starts}', job.starts)
   end
   ids[#ids + 1] = id
-  for _, value in ipairs({ id, job.verdict or '', job.added, job.starts or 1, job.stalls, job.data, '', job.plain and 1 or 0 }) do
+  for _, value in ipairs({ id, job.verdict or '', job.added, job.starts or 1, job.stalls, job.data, traceOf(job.opts), job.plain and 1 or 0 }) do
     answer[#answer + 1] = value
   end
   bytes = bytes + job.size
@@ -124,14 +133,15 @@ return { next and math.max(0, next - tonumber(at)) or -1 }
 
 /**
  * Adds new messages to the intake, as BullMQ's `add` with an id and a priority does it (addPrioritizedJob-9.lua, addStandardJob-9.lua), without
- * its events. `given` has of each message the id of its job, its data, its priority, and, if its caller brought it, its id. Jobs, rows and places
+ * its events. `given` has of each message the id of its job, its data, its priority, and, if its caller brought it, its id; `traces`, where one has a
+ * trace context, what is added to the options of each (JSON). Jobs, rows and places
  * are no declared keys: of the latter two a producer's user may read alone. The place in the queue comes first, as a stranger's key may stand where
  * the list belongs, and no job is to be on none. → of each message 1, 0 if its id is in use, or what went wrong.
  */
 export const arriveScript = script(
   {
     keys: ['wait', 'prioritized', 'active', 'meta', 'pc', 'marker'],
-    args: ['prefix', 'rows', 'places', 'jobName', 'at'],
+    args: ['prefix', 'rows', 'places', 'jobName', 'at', 'traces'],
     moreArgs: 'given',
   },
   /* lua */ `${luaLater}${luaWakeUp}
@@ -150,6 +160,7 @@ local function inUse(job, id)
   return redis.call('EXISTS', job, rows .. id, places .. id) > 0
 end
 local answers, seen, first, ranked = {}, {}, {}, {}
+local traced = traces ~= '' and cjson.decode(traces) or {}
 for i = 1, #given, 4 do
   local nth = #answers + 1
   answers[nth] = 1
@@ -168,7 +179,7 @@ local function store(nths, placed)
   for _, nth in ipairs(nths) do
     local i = 4 * nth - 3
     redis.call('HSET', prefix .. given[i], '${jobFields.name}', jobName, '${jobFields.data}', given[i + 1],
-      '${jobFields.opts}', '{"removeOnComplete":true,"priority":' .. given[i + 2] .. ',"attempts":0}',
+      '${jobFields.opts}', '{"removeOnComplete":true,"priority":' .. given[i + 2] .. ',"attempts":0' .. (traced[nth] or '') .. '}',
       '${jobFields.addedAt}', at, '${jobFields.delay}', 0, '${jobFields.priority}', given[i + 2])
   end
 end

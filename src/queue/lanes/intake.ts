@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError } from '../../errors.ts';
 import { createWakeup } from '../../async/wakeup.ts';
+import { textOfCarrier } from '../../tracing/context.ts';
 import { withData, type ReadField } from '../bullmq/apart-data.ts';
 import type { Locks } from '../bullmq/locks.ts';
 import type { JobBounds } from '../bullmq/soundness.ts';
@@ -24,6 +25,8 @@ import { fetchScript, leaveScript } from './intake-scripts.ts';
 /** A job of the intake. `plain`: nothing but its hash and its place in the queue belongs to it, so it can be moved as it is. */
 export interface IntakeJob extends TakenJob {
   readonly plain: boolean;
+  /** The context in which it was sent (src/tracing/context.ts), '' if none is known. */
+  readonly trace: string;
 }
 
 /** Routes a job. → `end` if it is still in the intake and is to be removed; `left` if it is not there, or stays. */
@@ -95,7 +98,7 @@ export function createIntake(tools: IntakeTools): Intake {
     try {
       const values = await withData(tools.readField, key, found, tools.bounds().maxDataBytes);
       if (values === null) return;
-      const job = { ...takenJob(values, steps), plain: Number(values[fetchedFields - 1]) === 1 };
+      const job = intakeJob(values, steps);
       if ((await tools.process(job, token)) === 'left') return;
       if (!job.plain) await steps.complete(job.id, token);
       else {
@@ -194,6 +197,15 @@ export function createIntake(tools: IntakeTools): Intake {
   };
 }
 
+function intakeJob(values: string[], steps: JobSteps): IntakeJob {
+  // In the place of what a router says, which has not seen it yet.
+  const carrier = values[traceAt] ?? '';
+  values[traceAt] = '';
+  const trace = carrier === '' ? '' : textOfCarrier(carrier);
+  return { ...takenJob(values, steps), plain: Number(values[fetchedFields - 1]) === 1, trace };
+}
+
 /** Values of each job in the answer of `fetchScript`. */
 const fetchedFields = 8;
 const stallsAt = 4;
+const traceAt = 6;

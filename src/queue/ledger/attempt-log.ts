@@ -35,7 +35,11 @@ export interface AttemptNote {
 }
 
 /** An entry of the history as it is stored. */
-export type StoredEntry = HistoryEntry & { readonly tried?: AttemptNote };
+export type StoredEntry = HistoryEntry & {
+  readonly tried?: AttemptNote;
+  /** The trace context of the attempt. */
+  readonly trace?: string;
+};
 
 /** Different replies that are kept of one attempt: a server may answer every recipient differently. */
 const mostReplies = 10;
@@ -109,6 +113,6 @@ export function attemptOf(stored: StoredEntry, recipients: readonly RecipientSta
 }
 
 /** The entry as the history shows it. */
-export function entryOf({ tried: _tried, ...entry }: StoredEntry): HistoryEntry {
+export function entryOf({ tried: _tried, trace: _trace, ...entry }: StoredEntry): HistoryEntry {
   return entry;
 }

@@ -95,6 +95,7 @@ interface NewAttempt {
   readonly attempts: number;
   /** The recipients were looked for on the suppression list. */
   readonly looked?: boolean;
+  readonly trace?: string | undefined;
 }
 
 export interface Ledger {
@@ -249,7 +250,7 @@ export function settleAnswerOf(reply: unknown): SettleAnswer | null {
 }
 
 function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attempt: NewAttempt) {
-  const { lockKey, token, now, worker, overOpen, attempts, looked = false } = attempt;
+  const { lockKey, token, now, worker, overOpen, attempts, looked = false, trace } = attempt;
   const uncertain: HistoryEntry = { at: now, event: 'uncertain', detail: 'an attempt ended without a result' };
   return {
     keys: {
@@ -263,7 +264,7 @@ function fenceInput(keys: ShardKeys, { id, connector, deadline }: NewRow, attemp
     args: {
       id,
       token,
-      open: openEntry({ token, at: now, worker }),
+      open: openEntry({ token, at: now, worker, trace }),
       over: overOpen ? 1 : 0,
       deadline,
       at: now,

@@ -65,6 +65,9 @@ export interface LedgerRow {
   readonly erasedAt: number | null;
   /** Who submitted it, where that is known. */
   readonly submittedBy: string | null;
+  /** The trace context in which it was sent, and that of its last attempt; null where none is known. */
+  readonly trace: string | null;
+  readonly lastTrace: string | null;
   readonly history: readonly HistoryEntry[];
   /** Of the attempts that the history tells of, oldest first; those of earlier releases are missing. */
   readonly attemptLog: readonly AttemptEntry[];
@@ -88,6 +91,8 @@ export interface NewRow {
   /** Not stored: from when it was ready to be sent. Default: `acceptedAt`. */
   readonly readyAt?: number;
   readonly submittedBy?: string | null;
+  /** The trace context in which it was sent. */
+  readonly trace?: string | null | undefined;
 }
 
 /** What an id stands for. `in-use`: a message that is routed or settled. `requeued`: an operator had it replayed. */
@@ -120,9 +125,16 @@ export function routedEntry({ connector, rule }: NewRow): string {
   return JSON.stringify(entry);
 }
 
+interface OpenAttempt {
+  readonly token: string;
+  readonly at: number;
+  readonly worker: string;
+  readonly trace?: string | undefined;
+}
+
 /** The open attempt of a row. */
-export function openEntry({ token, at, worker }: { token: string; at: number; worker: string }): string {
-  return JSON.stringify({ token, at, worker });
+export function openEntry({ token, at, worker, trace }: OpenAttempt): string {
+  return JSON.stringify({ token, at, worker, trace });
 }
 
 /** A new row as a list of fields and values. */
@@ -146,6 +158,7 @@ export function rowFields(row: NewRow): (string | number)[] {
     ...(row.metadata && Object.keys(row.metadata).length > 0 ? ['metadata', JSON.stringify(row.metadata)] : []),
     ...(row.subject ? ['subject', row.subject] : []),
     ...(row.submittedBy ? ['by', row.submittedBy] : []),
+    ...(row.trace ? ['trace', row.trace] : []),
   ];
 }
 
@@ -174,6 +187,7 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     .flatMap(([, text]) => (fromJson(text) as StoredEntry | null) ?? []);
   const written = (fromJson(hash['recipients']) as RecipientState[] | null) ?? [];
   const recipients = withBounces(written, fromJson(hash['bounces']));
+  const open = fromJson(hash['open']) as (LedgerRow['open'] & { readonly trace?: unknown }) | null;
   return {
     id,
     state,
@@ -187,7 +201,7 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     deadline: Number(hash['deadline'] ?? 0),
     retryAt: hash['retryAt'] ? Number(hash['retryAt']) : null,
     reason: hash['reason'] || null,
-    open: fromJson(hash['open']) as LedgerRow['open'],
+    open,
     setAside: hash['aside'] !== undefined,
     attributed: hash['attributed'] ?? null,
     heardAgain: hash['again'] !== undefined,
@@ -196,9 +210,16 @@ export function parseRow(id: string, hash: Record<string, string>): LedgerRow | 
     subject: hash['subject'] || null,
     erasedAt: hash['erased'] ? Number(hash['erased']) : null,
     submittedBy: hash['by'] || null,
+    trace: hash['trace'] || null,
+    lastTrace: lastTraceOf(open, entries),
     history: entries.map(entryOf),
     attemptLog: entries.flatMap((entry) => attemptOf(entry, recipients) ?? []),
   };
+}
+
+function lastTraceOf(open: { readonly trace?: unknown } | null, entries: readonly StoredEntry[]): string | null {
+  const found: unknown = open?.trace ?? entries.findLast(({ trace }) => trace !== undefined)?.trace;
+  return typeof found === 'string' ? found : null;
 }
 
 function metadataOf(text: string | undefined): Readonly<Record<string, string>> | null {

@@ -172,5 +172,7 @@ function rowOf({ id, at }: WaitingMessage, values: readonly (string | null)[] | 
     submittedBy,
     history: [],
     attemptLog: [],
+    trace: null,
+    lastTrace: null,
   };
 }

@@ -2,6 +2,7 @@
 import { createKeyedSemaphore } from '../../async/semaphore.ts';
 import { sleep as defaultSleep } from '../../async/timeout.ts';
 import { askFence, createAttempts, stopped } from '../attempts.ts';
+import { errorTypeOf } from '../error-type.ts';
 import type { HttpClient } from '../http.ts';
 import { maskCheck } from '../mask.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
@@ -41,6 +42,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
   const { tokens, mask, http, client } = openGraph(settings, maxConnections + 1, now, onToken);
   const perMailbox = createKeyedSemaphore(Math.min(maxConnections, requestsPerMailbox));
   const attempts = createAttempts(mask);
+  const [server, login] = [serverOf(graphBaseUrl), serverOf(cloud.authorityHost)];
 
   const attempt = async (mail: OutgoingMail, context: SendContext): Promise<Outcome> => {
     const { signal } = context;
@@ -50,12 +52,19 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
     const release = await perMailbox.acquire(facts.mailbox.toLowerCase(), signal);
     if (release === null) return stopped;
     try {
+      const { trace } = context;
+      const [known] = tokens.secrets;
+      const askedAt = Date.now();
       try {
-        await tokens.get(signal);
+        // Tells of a request that this message waited for.
+        if ((await tokens.get(signal)) !== known) trace?.child('token', login, askedAt).end();
       } catch (error) {
         if (signal.aborted) return stopped;
-        return outcomeOf({ kind: 'no-token', failure: readTokenError(error) }, 'prepare', facts);
+        const failure = readTokenError(error);
+        trace?.child('token', login, askedAt).end(failure.fault);
+        return outcomeOf({ kind: 'no-token', failure }, 'prepare', facts);
       }
+      const span = trace?.child('graph send', server);
       const fence = fenceOnce(context);
       const gated = fencedHttp(http, fence);
       const gatedClient = createGraphClient(graphBaseUrl, tokens, gated);
@@ -64,8 +73,9 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       // Without a connection the fence was not asked, and the connector is to blame. What is said of a message is said under the fence.
       const stop = fence.asked() || outcome.kind === 'settled' ? await fence.ask() : null;
       if (stop !== null) return stop;
-      if (signal.aborted && nothingSent(outcome)) return stopped;
-      return mail.dsn === undefined ? outcome : withoutDsn(outcome);
+      const end = signal.aborted && nothingSent(outcome) ? stopped : outcome;
+      span?.end(errorTypeOf('graph', end));
+      return mail.dsn === undefined ? end : withoutDsn(end);
     } finally {
       release();
     }
@@ -110,6 +120,13 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       http.close();
     },
   };
+}
+
+/** As OpenTelemetry names it. */
+function serverOf(url: string) {
+  const { hostname, port, protocol } = new URL(url);
+  const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
+  return { 'server.address': hostname, 'server.port': number, 'network.transport': 'tcp' } as const;
 }
 
 interface FenceOnce {

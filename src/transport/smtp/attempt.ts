@@ -1,6 +1,7 @@
 /** One attempt to send a mail over SMTP: checks, slot, session, fence, a transaction or several, outcome. */
 import { askFence, stopped } from '../attempts.ts';
 import { asError, unreachable } from '../../errors.ts';
+import { errorTypeOf } from '../error-type.ts';
 import { fitForTransfer, type FittedMail } from '../../message/transfer.ts';
 import { mailParameters } from './commands.ts';
 import type { SmtpExtensions } from './extensions.ts';
@@ -12,6 +13,7 @@ import type { SmtpPool, SmtpSlot } from './pool.ts';
 import { allRefused, refuseBadPaths, refuseByExtensions, refuseUnfit, type Refusals } from './refusals.ts';
 import type { ReplyRule } from './reply-table.ts';
 import { without, type ServerLimits } from './server-limits.ts';
+import { takeSession, tellingClock, tlsAttributes, type ServerAttributes } from './spans.ts';
 import type { SmtpSession } from './session.ts';
 import type { Omissible } from './transaction-limits.ts';
 import type { Transaction } from './transaction.ts';
@@ -26,6 +28,7 @@ export interface AttemptTools {
   readonly account: string | null;
   readonly rules: readonly ReplyRule[];
   readonly limits: ServerLimits;
+  readonly server: ServerAttributes;
 }
 
 interface Task {
@@ -38,6 +41,7 @@ interface Task {
   readonly refused: Refusals;
   /** Paused when a body has been sent: to cut its reply short would leave the message uncertain. */
   readonly clock: Clock;
+  readonly server: ServerAttributes;
 }
 
 /** Names the session to give back with the slot, whatever happens in between. */
@@ -61,7 +65,7 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
   const clock = startClock(totalMs, () => limit.abort(tooLong(totalMs)));
   const held: Held = { session: null };
   try {
-    const task: Task = { mail, context, signal: limit.signal, slot, recipients, refused, clock };
+    const task: Task = { mail, context, signal: limit.signal, slot, recipients, refused, clock, server: tools.server };
     return await sendOnSlot(task, held, tools);
   } catch (error) {
     if (error instanceof NoLease) return context.signal.aborted ? stopped : { kind: 'stopped', why: 'no-session' };
@@ -77,15 +81,24 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
 
 async function sendOnSlot(task: Task, held: Held, { account, rules, limits }: AttemptTools): Promise<Outcome> {
   const { mail, context, signal, slot, recipients, refused } = task;
-  const first = await slot.session(signal);
+  const first = await takeSession(slot, signal, task.server, context.trace);
   held.session = first.session;
   const stop = await askFence(context);
   if (stop !== null) return stop;
-  const done = await sendLegs(task, held, first.reused, limits);
+  const span = context.trace?.child('smtp send', { ...task.server, ...tlsAttributes(first) });
+  const done = await sendLegs(
+    span === undefined ? task : { ...task, clock: tellingClock(span, task.clock) },
+    held,
+    first.reused,
+    limits,
+  );
   if (done === 'stopped') return stopped;
   const badPaths: Leg = { to: [...refused.keys()], refusedHere: refused, transaction: nothingSent };
   const legs = [badPaths, ...done.legs];
-  return outcomeOf({ recipients, legs, untried: done.untried, account, sender: mail.envelope.from ?? '', rules });
+  const sender = mail.envelope.from ?? '';
+  const outcome = outcomeOf({ recipients, legs, untried: done.untried, account, sender, rules });
+  span?.end(errorTypeOf('smtp', outcome));
+  return outcome;
 }
 
 interface Sent {
@@ -195,11 +208,15 @@ function goesOn({ answered, phase, reply }: SmtpFailure): boolean {
 }
 
 /** Null once a new session is there. If a recipient already has an outcome, the failure is returned, otherwise thrown. */
-async function openFresh({ signal, slot }: Task, held: Held, mayNotThrow: boolean): Promise<Reply | null> {
+async function openFresh(
+  { context, signal, slot, server }: Task,
+  held: Held,
+  mayNotThrow: boolean,
+): Promise<Reply | null> {
   held.session?.quit();
   held.session = null;
   try {
-    held.session = (await slot.session(signal, { fresh: true })).session;
+    held.session = (await takeSession(slot, signal, server, context.trace, { fresh: true })).session;
     return null;
   } catch (error) {
     if (!mayNotThrow) throw error;

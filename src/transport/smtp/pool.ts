@@ -23,7 +23,7 @@ export interface PoolOptions {
   readonly maxMessagesPerSession?: () => number;
 }
 
-interface HeldSession {
+export interface HeldSession {
   readonly session: SmtpSession;
   /** It carried a message before, so the server may have closed it meanwhile. */
   readonly reused: boolean;

@@ -24,6 +24,8 @@ export interface SmtpSession {
   readonly usable: boolean;
   /** The next transaction needs nothing before it. */
   readonly isClear: boolean;
+  /** When it was begun, encrypted as configured, and ready, ms since the epoch; and whether there was a login. */
+  readonly opened?: SessionTimes;
   /**
    * Never rejects. The signal ends the connection; the result has what is known by then. `onBodySent` is called when the end
    * of data may have left: to abort after that would leave the message uncertain.
@@ -42,6 +44,13 @@ export interface SmtpSession {
   quit(): void;
 }
 
+interface SessionTimes {
+  readonly startedAt: number;
+  readonly securedAt: number;
+  readonly readyAt: number;
+  readonly login: boolean;
+}
+
 /** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. `onSocket` gets the connection itself. */
 export async function openSession(
   settings: SmtpSettings,
@@ -51,12 +60,14 @@ export async function openSession(
   onSocket?: (socket: net.Socket) => void,
 ): Promise<SmtpSession> {
   const { timeouts } = settings;
+  const startedAt = Date.now();
   const connected = await dial(settings, signal);
   onSocket?.(connected);
   const { socket, extensions: before } = await handshake(connected, settings, hostname, signal, () =>
     abortError(signal),
   );
   const channel = createChannel(socket, timeouts.commandMs);
+  const securedAt = Date.now();
   let extensions = before;
   if (login !== null) {
     try {
@@ -70,7 +81,8 @@ export async function openSession(
     }
   }
   const protocol = socket instanceof TLSSocket ? socket.getProtocol() : null;
-  return createSession(channel, protocol, extensions, timeouts);
+  const opened = { startedAt, securedAt, readyAt: Date.now(), login: login !== null };
+  return createSession(channel, protocol, extensions, timeouts, opened);
 }
 
 /**
@@ -89,6 +101,7 @@ function createSession(
   protocol: string | null,
   extensions: SmtpExtensions,
   timeouts: SmtpTimeouts,
+  opened: SessionTimes,
 ): SmtpSession {
   let messages = 0;
   let mustClear = false;
@@ -101,6 +114,7 @@ function createSession(
   return {
     extensions,
     protocol,
+    opened,
     get messages() {
       return messages;
     },

@@ -12,6 +12,7 @@ import { compileRules } from './reply-rules.ts';
 import { createServerLimits, type ConfiguredServerLimits } from './server-limits.ts';
 import { openSession, type SmtpSession } from './session.ts';
 import type { SmtpSettings } from './settings.ts';
+import { serverAttributes } from './spans.ts';
 import type { Outcome, Transport, TokenListener } from '../transport.ts';
 
 export interface SmtpTransportOptions {
@@ -58,7 +59,14 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   const pool = createSmtpPool({ open, maxConnections, leases, maxMessagesPerSession });
   const mask = createMask(() => logins.secrets);
   const attempts = createAttempts(mask);
-  const tools = { pool, totalMs, account: settings.auth?.user ?? null, rules, limits };
+  const tools = {
+    pool,
+    totalMs,
+    account: settings.auth?.user ?? null,
+    rules,
+    limits,
+    server: serverAttributes(settings),
+  };
 
   return {
     kind: 'smtp',

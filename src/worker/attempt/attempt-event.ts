@@ -3,7 +3,7 @@ import { readyAt } from '../../message/identity.ts';
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { LedgerRow } from '../../queue/ledger/ledger.ts';
 import type { Outcome } from '../../transport/transport.ts';
-import type { AttemptOutcome, WorkerEvent } from '../events.ts';
+import type { AttemptEvent, AttemptOutcome } from '../events.ts';
 import type { Decision } from './retry-policy.ts';
 
 export interface Tried {
@@ -19,7 +19,7 @@ export interface Tried {
   readonly bytes: number;
 }
 
-export function attemptEvent({ job, before, outcome, decision, begunAt, endedAt, bytes }: Tried): WorkerEvent {
+export function attemptEvent({ job, before, outcome, decision, begunAt, endedAt, bytes }: Tried): AttemptEvent {
   let [accepted, deferred, rejected, uncertain] = [0, 0, 0, 0];
   for (const each of outcome.kind === 'settled' ? outcome.recipients : []) {
     if (each.outcome === 'accepted') accepted += 1;

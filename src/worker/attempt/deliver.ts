@@ -8,13 +8,16 @@ import type { LaneJob } from '../../queue/jobs.ts';
 import type { Attribution } from '../../queue/lanes/attribution.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
+import { errorTypeOf } from '../../transport/error-type.ts';
 import type { Outcome, SendContext } from '../../transport/transport.ts';
+import { telling } from '../message-trace.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
 import { retryWhileRefused } from '../retry-write.ts';
 import { shownOf } from '../shown.ts';
 import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
 import { attemptEvent } from './attempt-event.ts';
+import { beginAttempt, endAttempt, sendTraced } from './attempt-trace.ts';
 import { consult, spread } from './consult.ts';
 import { createFence, type Fence } from './fence.ts';
 import { composeFor } from './outgoing-mail.ts';
@@ -56,20 +59,27 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   }
   const reservation = await reserveQuota(job.connector, mail, task.limits, task.transport, tools);
   if (reservation.kind === 'wait') return { write: null, next: reservation };
+  const span = task.tracing === null ? null : beginAttempt(task.tracing, job, before, attempts + 1, tools);
+  const traced = span === null ? tools : telling(tools, span.ids);
   const { now, worker } = tools;
   const { lock } = task;
-  const fence = createFence(direct ?? tools.ledger, row, { lock, now, worker, overOpen, attempts, ...to });
+  const trace = span?.traceparent;
+  const fence = createFence(direct ?? tools.ledger, row, { lock, now, worker, overOpen, attempts, trace, ...to });
   const startedAt = tools.now();
-  const answered = await task.transport.send(mail, { signal: task.signal, fence: fence.ask, ...placeOf(task) });
+  const context = { signal: task.signal, fence: fence.ask, ...placeOf(task) };
+  const answered = await (span === null ? task.transport.send(mail, context) : sendTraced(span, task, mail, context));
   const token = fence.token();
   if (direct !== undefined && token === null && fence.error() === null) return elsewhere;
   // The server's answer must be kept even if Redis refuses this: the reservation then stays as it is.
   if (reservation.kind === 'reserved') {
     await reservation.settle(answered, token !== null).catch((thrown: unknown) => {
-      tools.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
+      traced.emit({ event: 'error', id: job.id, where: 'quota', detail: printable(asError(thrown).message, 500) });
     });
   }
-  if (fence.error() !== null) throw fence.error()!;
+  if (fence.error() !== null) {
+    span?.end('fence');
+    throw fence.error()!;
+  }
   if (fence.answer() === 'listed') {
     tools.suppressions.noticed();
     return deliver(task, tools);
@@ -77,7 +87,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const outcome = spread(answered, task.delivery?.redirectTo ?? null, redirected);
   const at = tools.now();
   const refusal = token === null ? null : openRefusalOf(outcome);
-  const attributed = refusal === null ? null : await attribute(task, tools, refusal);
+  const attributed = refusal === null ? null : await attribute(task, traced, refusal);
   const decision = decide({
     outcome,
     attributed,
@@ -90,10 +100,15 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     random: tools.random,
   });
   const [bytes, begunAt] = [sizeOf(mail), fence.begunAt()];
-  tools.emit(attemptEvent({ job, before, outcome: answered, decision, begunAt, endedAt: at, bytes }));
+  const event = attemptEvent({ job, before, outcome: answered, decision, begunAt, endedAt: at, bytes });
+  traced.emit(event);
+  if (span !== null) endAttempt(span, event, errorTypeOf(task.transport.kind, answered));
   const made = { worker, bytes, ms: Math.max(0, at - (begunAt ?? at)), enhanced: enhancedCodes(outcome) };
-  const attempted = { ...notBegun, token, attempts: token === null ? attempts : attempts + 1, at, made };
-  return follow(task, tools, { decision, outcome, fence, attempted: { ...attempted, durationMs: at - startedAt } });
+  const counted = token === null ? attempts : attempts + 1;
+  const attempted = { ...notBegun, token, attempts: counted, at, made, durationMs: at - startedAt };
+  if (span === null) return follow(task, tools, { decision, outcome, fence, attempted });
+  const followed = { decision, outcome, fence, attempted: { ...attempted, trace: span.traceparent } };
+  return { ...(await follow(task, traced, followed)), trace: span.ids };
 }
 
 function enhancedCodes(outcome: Outcome): ReadonlyMap<string, string> {
@@ -254,6 +269,7 @@ function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
     deadline,
     ...shown,
     readyAt: readyAt(message, acceptedAt),
+    trace: job.trace ?? before?.trace,
   };
 }
 

@@ -25,6 +25,8 @@ export interface FenceOptions {
   readonly lookedAt: number | null;
   /** Looks once more; false if a recipient is suppressed by now. */
   readonly isClear: () => Promise<boolean>;
+  /** The trace context of the attempt. */
+  readonly trace?: string | undefined;
 }
 
 /** A look at the suppression list that is older, in ms, is repeated: the attempt may have waited for a session since. */
@@ -33,7 +35,7 @@ const lookedWithinMs = 1_000;
 export function createFence(
   ledger: Pick<Ledger, 'fence'>,
   row: NewRow,
-  { lock, now, worker, overOpen, attempts, lookedAt, isClear }: FenceOptions,
+  { lock, now, worker, overOpen, attempts, lookedAt, isClear, trace }: FenceOptions,
 ): Fence {
   let answer: FenceAnswer | null = null;
   let error: Error | null = null;
@@ -54,6 +56,7 @@ export function createFence(
           overOpen,
           attempts,
           looked: lookedAt !== null,
+          trace,
         });
         return answer === 'go';
       } catch (thrown) {

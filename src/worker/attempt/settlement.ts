@@ -30,6 +30,8 @@ export interface Attempted {
   readonly made?: AttemptFacts;
   /** Now, ms since the epoch. */
   readonly at: number;
+  /** The trace context of the attempt; missing without one. */
+  readonly trace?: string;
 }
 
 const unchanged = { retryAt: null, reason: null, retentionMs: null, deadLetter: null, countAttempt: true } as const;
@@ -194,7 +196,7 @@ function lastReply(recipients: readonly Pick<RecipientState, 'code' | 'reply'>[]
 
 /** `after`: the recipients as the attempt left them. */
 function entryOf(
-  { job, row, token, made, at }: Attempted,
+  { job, row, token, made, at, trace }: Attempted,
   event: string,
   attempt: number | null,
   detail: string | null,
@@ -205,5 +207,12 @@ function entryOf(
     made === undefined || token === null || after === undefined
       ? {}
       : { tried: noteOfAttempt(made, row.recipients, after, detail) };
-  return { ...entry, ...(attempt === null ? {} : { attempt }), ...(detail === null ? {} : { detail }), ...tried };
+  const traced = trace === undefined || token === null ? {} : { trace };
+  return {
+    ...entry,
+    ...(attempt === null ? {} : { attempt }),
+    ...(detail === null ? {} : { detail }),
+    ...tried,
+    ...traced,
+  };
 }

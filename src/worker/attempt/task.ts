@@ -6,6 +6,7 @@ import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
 import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { Reservation, Transport } from '../../transport/transport.ts';
 import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
+import type { TraceIds, Tracing } from '../../tracing/tracing.ts';
 import type { DeliveryRules, SendPolicy } from '../settings.ts';
 import type { SuppressionView } from '../suppression-view.ts';
 import type { Decision, FoundFault } from './retry-policy.ts';
@@ -26,6 +27,8 @@ export interface DeliverTools extends LedgerTools {
   readonly quota: Quota;
   readonly suppressions: SuppressionView;
   readonly attribution: Pick<Attributions, 'accuse' | 'forget'>;
+  /** An attempt that begins within so many ms belongs to the trace in which its message was sent. */
+  readonly parentWithinMs: () => number;
 }
 
 export interface DeliverTask {
@@ -43,6 +46,8 @@ export interface DeliverTask {
   readonly signal: AbortSignal;
   /** Who may get mail; null: everyone. */
   readonly delivery?: DeliveryRules | null;
+  /** null without an SDK. */
+  readonly tracing: Tracing | null;
   /** Absent for a message of a lane. */
   readonly direct?: DirectTask;
 }
@@ -57,6 +62,8 @@ export interface DirectTask {
 export interface Delivery {
   readonly write: LedgerWrite | null;
   readonly next: Next;
+  /** The span of the attempt, where there is one. */
+  readonly trace?: TraceIds;
 }
 
 export type Next =

@@ -4,7 +4,8 @@ import { verdictOf } from '../../queue/bullmq/job-reader.ts';
 import { decodeLane, idOfJob } from '../../queue/jobs.ts';
 import type { ShardView } from '../../queue/open.ts';
 import { deadLetterMessage } from '../dead-letter.ts';
-import { connectorFor, enterLane, type Routing } from '../router.ts';
+import { enterLane } from '../router.ts';
+import { connectorFor, type Routing } from '../routes.ts';
 import { setInvalidAside, setUnsoundAside } from '../unsound-jobs.ts';
 import { guarded, page, type MaintenanceTools } from './tools.ts';
 

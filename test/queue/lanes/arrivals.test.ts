@@ -12,7 +12,7 @@ import { redisUrl, testConnection, testPrefix } from '../../support/redis.ts';
 const data = { v: 1, message: { from: 'a@example.com', to: 'b@example.net', text: 'ü' } };
 
 function arrivalOf(id: string, about: Partial<Arrival> = {}): Arrival {
-  return { id, data: JSON.stringify(data), priority: jobPriorities.normal, broughtId: false, ...about };
+  return { id, data: JSON.stringify(data), priority: jobPriorities.normal, broughtId: false, carrier: '', ...about };
 }
 
 function setUp() {
@@ -40,6 +40,17 @@ describe('a message that arrives', () => {
     );
     expect(ours).toEqual(theirs);
     expect(ours).toMatchObject({ state: name === 'high' ? 'waiting' : 'prioritized' });
+  });
+
+  test('with a trace context is what `add` of BullMQ makes with it, also among others without one', async () => {
+    const { redis, keys, arrive, queue } = setUp();
+    const carrier = JSON.stringify({ traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' });
+    await Promise.all([arrive(arrivalOf('plain')), arrive(arrivalOf('ours', { carrier }))]);
+    await queue.add('message', data, { jobId: 'theirs', telemetry: { metadata: carrier }, removeOnComplete: true });
+    const tmOf = async (id: string): Promise<unknown> =>
+      (JSON.parse((await redis.hget(keys.queue('outbound', id), 'opts')) ?? '') as { tm?: unknown }).tm;
+    expect(await Promise.all(['ours', 'theirs', 'plain'].map(tmOf))).toEqual([carrier, carrier, undefined]);
+    expect((await queue.getJob('ours'))?.opts.telemetry).toEqual({ metadata: carrier });
   });
 
   test('is taken by a worker of BullMQ’s that waits for it, those of a priority in their order', async () => {

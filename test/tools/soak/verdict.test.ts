@@ -26,6 +26,8 @@ function rowOf(row: Partial<LedgerRow> = {}): LedgerRow {
     subject: null,
     erasedAt: null,
     submittedBy: null,
+    trace: null,
+    lastTrace: null,
     attemptLog: [],
   };
   return { ...about, ...times, state: 'sent', recipients: [recipient('accepted')], history: [], ...row };
