@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import type { DurabilityWarning } from '../queue/redis/durability.ts';
 import { eachBounded } from '../async/bounded.ts';
 import type { Action, Call } from './command.ts';
+import { noteDelivery } from './delivery.ts';
 import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { table } from './table.ts';
@@ -44,6 +45,7 @@ async function check(call: Call, connect: boolean, timeoutMs: number): Promise<E
   const { connectors } = loaded.config;
   const summary = `${file}: valid, ${connectors.length} ${connectors.length === 1 ? 'connector' : 'connectors'}`;
   const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
+  noteDelivery(loaded.config, terminal);
   if (!connect) {
     terminal.result({ ok: true, file, issues: [], warnings }, () => [...formatIssues(warnings), summary + warned]);
     return 0;

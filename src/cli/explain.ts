@@ -7,6 +7,7 @@ import { buildRouteTable } from '../routing/table.ts';
 import { printable } from '../errors.ts';
 import type { Action } from './command.ts';
 import { requireConfig } from './compose.ts';
+import { noteDelivery } from './delivery.ts';
 import { UsageError } from './failure.ts';
 
 const because: Readonly<Record<RouteRule, string>> = {
@@ -34,6 +35,7 @@ export function addExplain(program: Command, action: Action): void {
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),
         ]);
+        noteDelivery(config, call.terminal);
         return 0;
       }),
     );

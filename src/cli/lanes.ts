@@ -10,6 +10,7 @@ import { checkedReason, shellActor } from './actor.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig, requireConnector } from './compose.ts';
 import { UsageError, type ExitCode } from './failure.ts';
+import { noteDelivery } from './delivery.ts';
 import { noteFull } from './room.ts';
 import { table } from './table.ts';
 import { ago, iso, type Terminal } from './terminal.ts';
@@ -55,6 +56,7 @@ async function connectors(call: Call): Promise<ExitCode> {
     const shown = items.toSorted((a, b) => (place.get(a.id) ?? Infinity) - (place.get(b.id) ?? Infinity) || 0);
     call.terminal.results(shown.map(connectorJson), () => connectorLines(shown, call.terminal));
     await noteFull(operator, call.terminal);
+    noteDelivery(config, call.terminal);
     return 0;
   } finally {
     operator.close();

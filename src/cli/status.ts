@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import type { MessageStatus, RecipientState } from '../producer/producer.ts';
 import type { Action } from './command.ts';
 import { openOperator, openProducer, requireConfig } from './compose.ts';
+import { noteDelivery } from './delivery.ts';
 import { noteFull } from './room.ts';
 import { table } from './table.ts';
 import { iso, type Terminal } from './terminal.ts';
@@ -25,6 +26,7 @@ export function addStatus(program: Command, action: Action): void {
             throw new PostlaneError('not-found', `No message has the id "${printable(id, 130)}". ${next}`);
           }
           call.terminal.result(statusJson(status), () => statusLines(status, call.terminal));
+          noteDelivery(config, call.terminal);
           if (!call.terminal.json) await noteIfFull(config, call.terminal);
           return 0;
         } finally {

@@ -3,6 +3,7 @@ import { buildApi } from './api.ts';
 import { buildBounces, takesRequests } from './bounces.ts';
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { credentialEndOf } from './credential-end.ts';
+import { buildDelivery } from './delivery.ts';
 import { buildGraph } from './graph.ts';
 import { buildIncoming } from './incoming.ts';
 import { buildOAuth } from './oauth.ts';
@@ -40,6 +41,7 @@ export function buildConfig(file: ConfigFile): Config {
       healthPort: worker.health.port ?? null,
       healthHost: worker.health.host,
     },
+    delivery: buildDelivery(file.delivery),
     index: file.index,
     events: file.events,
     metrics: file.metrics,

@@ -4,6 +4,7 @@ import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
+import type { DeliverySettings } from './delivery-words.ts';
 import type { RedisConfig } from './redis.ts';
 import type { SubmissionSettings } from './submission.ts';
 import type { TracingSettings } from './tracing.ts';
@@ -88,6 +89,8 @@ export interface Config {
     readonly deadLetterMs: number;
     readonly deadLetterCount: number;
   };
+  /** Who may get mail. */
+  readonly delivery: DeliverySettings;
   /** What messages can be found by. */
   readonly index: {
     readonly recipients: boolean;

@@ -5,6 +5,7 @@ import { buildRouteTable } from '../routing/table.ts';
 import { apiProblems } from './api.ts';
 import { bouncePathProblems } from './bounce-path.ts';
 import { bouncesProblems } from './bounces.ts';
+import { deliveryProblems } from './delivery.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
@@ -43,6 +44,7 @@ export function checkRules(
     ...neverChosen(data['systemDefaultGateway'], connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
+    ...deliveryProblems(data['delivery'], show),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
     ...apiProblems(data['api']),
     ...uiProblems(data['ui']),
@@ -77,6 +79,7 @@ const warningRules: ReadonlySet<ConfigRule> = new Set([
   'never-chosen',
   'security-port',
   'webhook-plain',
+  'delivery-restricted',
 ]);
 
 function problem(path: Path, rule: ConfigRule, message: string, on: Problem['on'] = 'value'): Problem[] {

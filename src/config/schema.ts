@@ -4,6 +4,7 @@ import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { api } from './api.ts';
 import { bouncePath } from './bounce-path.ts';
+import { delivery } from './delivery.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
@@ -229,6 +230,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('When deferred messages are retried.'),
+  delivery,
   replyRules: z
     .array(replyRule)
     .default([])

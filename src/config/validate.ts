@@ -36,7 +36,15 @@ const secretKeys: ReadonlySet<string> = new Set([
 ]);
 
 /** Keys whose values are addresses; anywhere else an @ may be what separates a password from a host. */
-const addressKeys: ReadonlySet<string> = new Set(['address', 'addresses', 'unmonitoredAddress', 'mailbox', 'from']);
+const addressKeys: ReadonlySet<string> = new Set([
+  'address',
+  'addresses',
+  'unmonitoredAddress',
+  'mailbox',
+  'from',
+  'redirectTo',
+  'allowRecipients',
+]);
 
 /** The text of a reference is never shown, whatever its key: an operator may keep anything in the environment. */
 export function showUnless(referring: ReadonlySet<string>): Show {

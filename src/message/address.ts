@@ -182,6 +182,12 @@ export function parseAddressPattern(text: string): Parsed<string> {
   return address.ok ? { ok: true, value: routingKey(address.value) } : address;
 }
 
+/** Whether an address fits one of the patterns, which are in their compare form. */
+export function matchesPattern(patterns: Pick<ReadonlySet<string>, 'has'>, address: string): boolean {
+  const key = routingKey(address);
+  return patterns.has(key) || patterns.has(`*@${domainOf(key)}`);
+}
+
 /** How often each of `@`, `<` and `>` stands outside of quoted strings and comments. */
 function countSigns(text: string): { readonly at: number; readonly open: number; readonly close: number } {
   const count = { at: 0, open: 0, close: 0 };

@@ -4,6 +4,7 @@ import type { IdStatus } from '../queue/ledger/ledger.ts';
 import { sends, type Route } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable, type RouteTable } from '../routing/table.ts';
+import { deliveryRulesOf } from './delivery-rules.ts';
 import type { ConnectorConfig, DeliveryRules, WorkerConfig } from './settings.ts';
 
 /** The configuration with its table; swapped as one when it is reloaded. */
@@ -21,7 +22,7 @@ export function routingOf(config: WorkerConfig): Routing {
     config,
     senders: new Map(senders.map((connector) => [connector.id, connector])),
     table: buildRouteTable(config.connectors, config.systemDefaultGateway),
-    delivery: null,
+    delivery: config.delivery === undefined ? null : deliveryRulesOf(config.delivery),
   };
 }
 

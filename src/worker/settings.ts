@@ -16,6 +16,12 @@ export interface SendPolicy {
   readonly onUnverified?: 'retry' | 'hold';
 }
 
+/** Who may get mail, as it is configured: patterns in their compare form; null is everyone, or none where mail is redirected. */
+export interface DeliverySettings {
+  readonly redirectTo: string | null;
+  readonly allowRecipients: readonly string[] | null;
+}
+
 /** Who may get mail of this installation, where not everyone may. */
 export interface DeliveryRules {
   readonly allows: (address: string) => boolean;
@@ -40,6 +46,8 @@ export interface WorkerConfig {
   readonly connectors: readonly ConnectorConfig[];
   readonly message: MessageLimits;
   readonly retry: { readonly lifetimeMs: number };
+  /** Default: everyone gets their mail. */
+  readonly delivery?: DeliverySettings;
   readonly retention: {
     readonly ledgerMs: number;
     readonly deadLetterMs: number;

@@ -44,6 +44,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'header-block.ts',
       'identity.ts',
       'message.ts',
+      'original-to.ts',
       'outbound.ts',
       'part-content.ts',
       'raw.ts',
@@ -140,18 +141,8 @@ export const rooms: Readonly<Record<string, Room>> = {
     floors: [
       ['open.ts'],
       ['waiting.ts'],
-      [
-        'lanes',
-        'room.ts',
-        'fleet.ts',
-        'callers.ts',
-        'submissions.ts',
-        'mailboxes.ts',
-        'suppressions.ts',
-        'secret-key.ts',
-        'search',
-      ],
-      ['lanes', 'room.ts', 'fleet.ts', 'callers.ts', 'submissions.ts', 'search', 'deliveries'],
+      // With what callers, mailboxes and others share, each in a file of its own.
+      ['lanes', 'search', 'deliveries', '*'],
       ['ledger'],
       // What the scripts write beside a message's state: index, events and counters.
       ['bullmq', 'sessions', 'journal'],
@@ -183,6 +174,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     imports: ['routing', 'transport', 'message'],
     doors: [
       'config.ts',
+      'delivery-words.ts',
       'files.ts',
       'issues.ts',
       'load.ts',

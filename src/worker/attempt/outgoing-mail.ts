@@ -6,6 +6,7 @@ import { contentSize } from '../../message/content.ts';
 import { readyAt } from '../../message/identity.ts';
 import type { Message } from '../../message/message.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
+import { originalToLine, withOriginalTo } from '../../message/original-to.ts';
 import { returnPath } from '../../message/return-path.ts';
 import type { Addressees } from './addressees.ts';
 import type { DeliverTask, DeliverTools } from './task.ts';
@@ -34,15 +35,16 @@ function withoutContent({ html: _html, ...message }: Message): Message {
 /** → the mail, or why there is none: stored content is missing, SMTP cannot carry the message, or it is larger than `message.maxSize`. */
 export async function composeFor(
   {
-    job: { id, message, messageId, acceptedAt },
+    job: { id, message: asItCame, messageId, acceptedAt },
     transport: { maxInMemoryBytes = Infinity },
     bouncePath,
     maxBytes,
   }: DeliverTask,
-  { envelope: to }: Pick<Addressees, 'envelope'>,
+  { envelope: to, redirected }: Pick<Addressees, 'envelope' | 'redirected'>,
   { contents, returnPathKey }: Pick<DeliverTools, 'contents' | 'returnPathKey'>,
 ): Promise<OutgoingMail | NoMail> {
   try {
+    const message = withOriginalTo(asItCame, redirected);
     const { attachments, raw } = message;
     const contentOf = contents.read.bind(contents);
     const options = { messageId, date: new Date(readyAt(message, acceptedAt)), boundarySeed: id, contentOf, maxBytes };
@@ -61,7 +63,9 @@ export async function composeFor(
       const where = isTooLarge ? ' (message.maxSize)' : '';
       return { reason: isTooLarge ? 'too-large' : 'invalid-message', why: `the message ${composed.problem}${where}` };
     }
-    const mail = { id, envelope, bytes: composed.value, ...dsnOf(message, messageId) };
+    const isMarked = raw !== undefined && redirected.size > 0;
+    const bytes = isMarked ? Buffer.concat([Buffer.from(originalToLine(redirected)), composed.value]) : composed.value;
+    const mail = { id, envelope, bytes, ...dsnOf(message, messageId) };
     // A raw message is what its bytes say; a transport that takes large mails only in parts takes these apart.
     if (raw !== undefined) return mail;
     return isWhole ? { ...mail, structured } : { ...mail, headerOnly: true, structured };

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Stats } from '../../../admin/stats.ts';
 import { connectorStates } from '../../../admin/trouble.ts';
+import { deliveryWords, type DeliverySettings } from '../../../config/delivery-words.ts';
 import { instant } from '../operator-schemas.ts';
 import { json, route, type ConfigState } from '../route.ts';
 import { time, timeOf } from '../schemas.ts';
@@ -56,7 +57,10 @@ const stats = z
       rejectedAt: time.nullable(),
       mistakes: z.int(),
     }),
-    redirectTo: z.string().nullable().meta({ description: 'Where all mail goes instead of to its recipients.' }),
+    redirectTo: z.string().nullable().meta({
+      description: 'Where the mail goes of recipients who may not get it (`delivery.redirectTo`), or all mail.',
+    }),
+    delivery: z.string().nullable().meta({ description: 'How mail is restricted, in words; null if it is not.' }),
   })
   .meta({ id: 'Stats' });
 
@@ -78,7 +82,7 @@ export const statsRoutes = [
       const now = tools.now();
       const from = Math.max(now - mostMs, since ?? now - dayMs);
       const read = await (await tools.operator()).stats(tools.config(), from);
-      return json(statsJson(read, tools.configState(), now));
+      return json(statsJson(read, tools.configState(), tools.config().delivery, now));
     },
   }),
 ];
@@ -86,6 +90,7 @@ export const statsRoutes = [
 function statsJson(
   { sentSoon, workers, series, oldest, firstDeadline, redis, ...rest }: Stats,
   config: ConfigState,
+  delivery: DeliverySettings,
   now: number,
 ) {
   return {
@@ -108,6 +113,7 @@ function statsJson(
       rejectedAt: config.rejectedAt === null ? null : timeOf(config.rejectedAt),
       mistakes: config.mistakes,
     },
-    redirectTo: null,
+    redirectTo: delivery.redirectTo,
+    delivery: deliveryWords(delivery),
   };
 }
