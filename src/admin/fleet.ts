@@ -1,6 +1,7 @@
 /** The state of the whole fleet as one value, for metrics: read from Redis at once, in bounded steps, by one process for all. */
 import type { OpenQueues } from '../queue/open.ts';
 import type { LedgerTotals, ServerCondition } from '../queue/fleet.ts';
+import type { WebhookView } from '../queue/deliveries/deliveries.ts';
 import type { EventTotals } from '../queue/journal/events.ts';
 import type { QuotaKind } from '../queue/lanes/quota.ts';
 import type { LaneSurvey } from '../queue/lanes/survey.ts';
@@ -32,6 +33,8 @@ export interface FleetSnapshot extends LedgerTotals {
   readonly omitted: number;
   /** Of events: memory, how many wait to be read, and how many were dropped since ever. */
   readonly events: EventTotals;
+  /** By id, the first ones. */
+  readonly webhooks: readonly WebhookView[];
   /** null if this user may not ask. */
   readonly servers: ServerCondition | null;
 }
@@ -51,8 +54,10 @@ export interface FleetQuestion {
 }
 
 const dayMs = 86_400_000;
-/** Ids that a lane of ours can have; whatever else stands in Redis is not shown. */
-const connectorId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+/** Ids that a lane or a webhook of ours can have; whatever else stands in Redis is not shown. */
+const plainId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+/** Webhooks with series of their own: more than anyone has, unless a stranger wrote their names. */
+const mostWebhooks = 100;
 
 export async function readFleet(
   open: OpenQueues,
@@ -60,14 +65,15 @@ export async function readFleet(
   { senders, most, quotas = true }: FleetQuestion,
 ): Promise<FleetSnapshot> {
   const limits = new Map(senders.map(({ id, limits }) => [id, limits]));
-  const known = (await open.lanes.known()).filter((id) => connectorId.test(id));
-  const [intake, totals, workers, servers, found, events] = await Promise.all([
+  const known = (await open.lanes.known()).filter((id) => plainId.test(id));
+  const [intake, totals, workers, servers, found, events, webhooks] = await Promise.all([
     intakeCounts().catch(() => null),
     open.totals(),
     open.presence.count(),
     open.condition(),
     open.lanes.survey(known),
     open.events.totals(),
+    readWebhooks(open),
   ]);
   const lanes = found.filter((lane) => lane !== null);
   // A lane outlives its connector; without messages it does not matter.
@@ -80,6 +86,7 @@ export async function readFleet(
     workers,
     servers,
     events,
+    webhooks,
     due: (intake?.waiting ?? 0) + shown.reduce((sum, { due }) => sum + due, 0),
     setAside: shown.reduce((sum, { setAside }) => sum + setAside, 0),
     oldestWaitingAt: Number.isFinite(oldest) ? oldest : null,
@@ -95,6 +102,11 @@ export async function readFleet(
     ),
     omitted: Math.max(0, shown.length - most) + found.length - lanes.length,
   };
+}
+
+async function readWebhooks({ deliveries }: Pick<OpenQueues, 'deliveries'>): Promise<WebhookView[]> {
+  const ids = (await deliveries.known()).filter((id) => plainId.test(id)).toSorted();
+  return Promise.all(ids.slice(0, mostWebhooks).map((id) => deliveries.view(id)));
 }
 
 async function withQuota(

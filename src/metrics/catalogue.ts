@@ -254,6 +254,27 @@ export const fleetMetrics = {
     labels: none,
     help: 'Events that were dropped before every consumer had read them, since ever.',
   },
+  webhook_deliveries_total: {
+    type: 'counter',
+    labels: ['webhook', 'outcome'],
+    help: 'Attempts to deliver an event to a webhook, by what they came to, since ever.',
+  },
+  webhook_open_deliveries: {
+    type: 'gauge',
+    labels: ['webhook'],
+    help: 'Events that are to be delivered to a webhook.',
+  },
+  webhook_oldest_seconds: {
+    type: 'gauge',
+    labels: ['webhook'],
+    help: 'Age of the oldest of them; 0 if there is none.',
+  },
+  webhook_dead_letters: { type: 'gauge', labels: ['webhook'], help: 'Events that were given up, and are kept.' },
+  webhook_off: {
+    type: 'gauge',
+    labels: ['webhook', 'reason'],
+    help: '1 while a webhook is switched off.',
+  },
   redis_memory_used_bytes: { type: 'gauge', labels: none, help: 'Memory of the fullest Redis master.' },
   redis_memory_max_bytes: { type: 'gauge', labels: none, help: 'Its maxmemory; 0 is none.' },
   redis_aof_ok: { type: 'gauge', labels: none, help: '1 if every master writes an append-only file, without errors.' },

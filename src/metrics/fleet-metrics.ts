@@ -68,6 +68,7 @@ function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
   meters.events_bytes.set(bytes);
   meters.events_unread.set(entries);
   meters.events_dropped_total.inc(dropped);
+  showWebhooks(meters, snapshot, now);
   if (snapshot.servers === null) return;
   const { usedBytes, maxBytes, aofOk, replicas } = snapshot.servers;
   meters.redis_memory_used_bytes.set(usedBytes);
@@ -77,6 +78,18 @@ function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
 }
 
 /** In order of their trouble, until the bound of connectors or that of series is reached. */
+function showWebhooks(meters: Fleet, { webhooks }: FleetSnapshot, now: number): void {
+  for (const { id: webhook, delivered, failed, dead, open, oldestAt, deadLetters, off } of webhooks) {
+    for (const [outcome, count] of Object.entries({ delivered, failed, dead })) {
+      meters.webhook_deliveries_total.inc({ webhook, outcome }, Math.max(0, count));
+    }
+    meters.webhook_open_deliveries.set({ webhook }, open);
+    meters.webhook_oldest_seconds.set({ webhook }, secondsSince(oldestAt ?? now, now));
+    meters.webhook_dead_letters.set({ webhook }, deadLetters);
+    if (off !== null) meters.webhook_off.set({ webhook, reason: off }, 1);
+  }
+}
+
 function showLanes(meters: Fleet, { lanes, omitted }: FleetSnapshot, connectors: number, now: number): void {
   let left = connectors * seriesPerConnector;
   let shown = 0;

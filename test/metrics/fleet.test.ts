@@ -253,8 +253,44 @@ const nothing: FleetSnapshot = {
   lanes: [],
   omitted: 0,
   events: { bytes: 0, entries: 0, dropped: 0 },
+  webhooks: [],
   servers: null,
 };
+
+test('webhooks are shown with what was delivered, what waits, what was given up, and which are off; names that are none are not', async () => {
+  const prefix = testPrefix();
+  const { deliveries } = openQueues(testConnection(), { prefix, shards: shardCount() });
+  const operator = await operatorOf(prefix);
+  const now = Date.now();
+  const delivery = (n: number) => {
+    return { eventId: `0-${n}-0`, at: now - 90_000, type: 'message.sent', message: 'm', sequence: n, body: '{}' };
+  };
+  const [first, second, third] = [delivery(1), delivery(2), delivery(3)];
+  await deliveries.add('crm', [first, second, third], false);
+  await deliveries.note('crm', first, 'delivered', '');
+  await deliveries.note('crm', second, 'failed', 'HTTP 500');
+  await deliveries.note('crm', second, 'dead', 'HTTP 500');
+  await deliveries.switchOff('erp', 'gone', 'HTTP 410');
+  await deliveries.remember('no"id{');
+  const read = () => operator.fleet({ senders: [], most: 500 });
+  const samples = await shown(metricsOf(read, 500, () => now));
+  const of = Object.fromEntries([...samples].filter(([name]) => name.startsWith('postlane_webhook_')));
+  expect(of).toEqual({
+    'postlane_webhook_deliveries_total{webhook="crm",outcome="delivered"}': 1,
+    'postlane_webhook_deliveries_total{webhook="crm",outcome="failed"}': 1,
+    'postlane_webhook_deliveries_total{webhook="crm",outcome="dead"}': 1,
+    'postlane_webhook_open_deliveries{webhook="crm"}': 1,
+    'postlane_webhook_oldest_seconds{webhook="crm"}': 90,
+    'postlane_webhook_dead_letters{webhook="crm"}': 0,
+    'postlane_webhook_deliveries_total{webhook="erp",outcome="delivered"}': 0,
+    'postlane_webhook_deliveries_total{webhook="erp",outcome="failed"}': 0,
+    'postlane_webhook_deliveries_total{webhook="erp",outcome="dead"}': 0,
+    'postlane_webhook_open_deliveries{webhook="erp"}': 0,
+    'postlane_webhook_oldest_seconds{webhook="erp"}': 0,
+    'postlane_webhook_dead_letters{webhook="erp"}': 0,
+    'postlane_webhook_off{webhook="erp",reason="gone"}': 1,
+  });
+});
 
 test('a connector that is left out is one in less trouble', async () => {
   const lane = (connectorId: string, fault: string | null): LaneState => ({ ...idle, connectorId, fault });

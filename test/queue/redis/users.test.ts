@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { startPrivateRedis } from '../../../testkit/redis.ts';
@@ -10,6 +11,9 @@ import { until } from '../../../testkit/until.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { journey, untroubled } from '../../support/redis-journey.ts';
 import { ownCluster } from '../../support/own-redis.ts';
+import { adminConfig, opsDesk } from '../../support/operators.ts';
+import { startReceiver } from '../../support/receiver.ts';
+import { startWebhooks } from '../../../src/webhooks/webhooks.ts';
 import { textOf } from '../../support/source.ts';
 
 /** The deployed file, with an administrator besides, who stays away until the server is up. */
@@ -147,6 +151,46 @@ test('a Cluster with these users carries everything, and refuses nothing', async
   expect(await journey({ prefix, shards: 12, acknowledge, ...roles })).toEqual(untroubled);
   await send(redis, 12, acknowledge);
   for (const { admin } of nodes) expect(await refused(admin)).toEqual([]);
+});
+
+test('webhooks are served by the operator of the file: delivered, refused, given up and replayed, and Redis refuses nothing', async () => {
+  const { admin, redis } = await serverWithUsers();
+  const receiver = await startReceiver();
+  let status = 500;
+  receiver.react = () => status;
+  const settings = { ...as('operator', redis), prefix };
+  const endpoints = [receiver.endpoint({ ordered: true })];
+  const told: string[] = [];
+  const webhooks = startWebhooks({ redis: settings, endpoints, tell: ({ event }) => told.push(event), leaseMs: 1_000 });
+  onTestFinished(() => webhooks.close());
+  const operator = await testOperator(prefix, undefined, as('operator', redis));
+  const actions = operator.as(opsDesk, adminConfig({ relay: {} }));
+  await until(async () => (await admin.hlen(`${prefix}:events:consumers`)) === 1, { what: 'it to be registered' });
+  await startWorker({ prefix, config: configOf({ relay: {} }), redis: as('worker', redis) });
+  const producer = testProducer(prefix, { redis: as('producer', redis) });
+  await producer.send({ id: 'm', from: 'a@example.com', to: 'b@example.net', text: 'x' });
+  await until(() => told.includes('webhook-failed'), { what: 'a failure' });
+  status = 429;
+  const queue = new Queue('hook-crm', { connection: admin, prefix });
+  onTestFinished(() => queue.close());
+  await until(
+    async () => {
+      await queue.promoteJobs();
+      return told.includes('webhook-dead');
+    },
+    { what: 'a dead letter' },
+  );
+  status = 204;
+  expect(await actions.retryWebhook('crm', null)).toBe(1);
+  await until(() => told.includes('webhook-recovered'), { what: 'the delivery' });
+  status = 410;
+  await producer.send({ id: 'n', from: 'a@example.com', to: 'b@example.net', text: 'x' });
+  await until(() => told.includes('webhook-off'), { what: 'the end' });
+  expect(await actions.enableWebhook('crm')).toBe(true);
+  status = 204;
+  await until(() => receiver.received.at(-1)?.body.data['id'] === 'n', { what: 'what was open' });
+  await webhooks.close();
+  expect([await refused(admin), receiver.refused]).toEqual([[], []]);
 });
 
 test('an application that only sends needs nobody before it: the first command on an empty Redis is its own', async () => {
