@@ -24,8 +24,8 @@ COPY package.json LICENSE* ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY assets assets
-# The base image's user; it needs to write nowhere.
-USER node
+# The user `node` of the base image, which needs to write nowhere; as numbers, so that a kubelet can tell that it is not root.
+USER 1000:1000
 # Asks whether the worker is alive, for supervisors that restart what is not; an outage of Redis does not count. The
 # configuration has to switch it on (worker.health.port: 8080); for `serve` set HEALTH_URL to port 8025.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=4 \

@@ -35,7 +35,7 @@ export const configRules = {
   origin: 'The endpoint of a cloud is https:// and a host.',
   'service-account': 'The key of a service account is the JSON text that Google issues.',
   credential: 'An application or account authenticates in exactly one way.',
-  'bad-reference': 'A reference is ${NAME} or ${file:PATH}.',
+  'bad-reference': 'A reference is ${NAME}, ${file:PATH} or ${credential:NAME}.',
   'missing-variable': 'A referenced environment variable is set.',
   'missing-file': 'A referenced file can be read.',
   'connector-id': 'A connector id can be part of a queue name.',

@@ -1,5 +1,8 @@
-/** Resolves references in text values: `${NAME}` from the environment, `${file:PATH}` from a file; `$${` is a plain `${`. */
-import { resolve } from 'node:path';
+/**
+ * Resolves references in text values: `${NAME}` from the environment, `${file:PATH}` from a file, `${credential:NAME}` from a credential that
+ * systemd hands to the unit; `$${` is a plain `${`.
+ */
+import { join, resolve } from 'node:path';
 import type { TextRead } from './files.ts';
 import type { Path, Problem } from './issues.ts';
 
@@ -22,6 +25,10 @@ export interface Expansion {
 
 export const pathId = (path: Path): string => path.join('\u0000');
 
+type Referred = { value: string } | Pick<Problem, 'rule' | 'message'>;
+
+/** https://systemd.io/CREDENTIALS/ */
+const credential = 'credential:';
 const reference = /\$\$\{|\$\{([^}]*)(\}?)/g;
 
 /** Resolves the references in `data`, in place. A value with a reference that fails becomes null. */
@@ -36,19 +43,34 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
     files.set(path, read);
     return read;
   };
-  const valueOf = async (
-    name: string,
-    closed: boolean,
-  ): Promise<{ value: string } | Pick<Problem, 'rule' | 'message'>> => {
+  const textOf = async (path: string): Promise<Referred> => {
+    const read = await readOnce(path);
+    if (read.ok) return { value: withoutLastLineEnds(read.text) };
+    return { rule: 'missing-file', message: `refers to the file ${path}, which cannot be read (${read.problem})` };
+  };
+  const valueOf = async (name: string, closed: boolean): Promise<Referred> => {
     if (!closed) return { rule: 'bad-reference', message: 'has a ${ without a closing }; write $${ for a plain ${' };
     if (name.startsWith('file:') && name.length > 'file:'.length) {
-      const path = resolve(sources.directory, name.slice('file:'.length));
-      const read = await readOnce(path);
-      if (read.ok) return { value: withoutLastLineEnds(read.text) };
-      return { rule: 'missing-file', message: `refers to the file ${path}, which cannot be read (${read.problem})` };
+      return textOf(resolve(sources.directory, name.slice('file:'.length)));
+    }
+    if (name.startsWith(credential)) {
+      const id = name.slice(credential.length);
+      if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$/.test(id)) {
+        return {
+          rule: 'bad-reference',
+          message: 'refers to a credential by what is no name: letters, digits, dots, _ and -',
+        };
+      }
+      const folder = sources.env['CREDENTIALS_DIRECTORY'];
+      if (folder !== undefined && folder !== '') return textOf(join(folder, id));
+      const message = `refers to the credential ${id}, but CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit with LoadCredential=`;
+      return { rule: 'missing-variable', message };
     }
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      return { rule: 'bad-reference', message: 'has a reference that is neither ${NAME} nor ${file:PATH}' };
+      return {
+        rule: 'bad-reference',
+        message: 'has a reference that is none of ${NAME}, ${file:PATH} and ${credential:NAME}',
+      };
     }
     const value = sources.env[name];
     return value === undefined

@@ -24,6 +24,26 @@ describe('references', () => {
     expect(await passwordOf(auth('${file:near}'), { files })).toBe(' p ');
   });
 
+  test('read a credential of the unit that systemd has started', async () => {
+    const files = { '/run/credentials/postlane-worker.service/relay': 'secret\n' };
+    const env = { CREDENTIALS_DIRECTORY: '/run/credentials/postlane-worker.service' };
+    expect(await passwordOf(auth('${credential:relay}'), { env, files })).toBe('secret');
+    expect(await onlyIssue(auth('${credential:other}'), { env, files })).toMatchObject({ rule: 'missing-file' });
+    const outside = await onlyIssue(auth('${credential:relay}'), { files });
+    expect(outside).toMatchObject({ rule: 'missing-variable' });
+    expect(outside.message).toContain('CREDENTIALS_DIRECTORY');
+  });
+
+  test.each(['../../etc/shadow', '/etc/shadow', '..', '.', '', 'a/b', 'x'.repeat(256)])(
+    'to a credential outside of the folder of credentials are refused: %s',
+    async (name) => {
+      const env = { CREDENTIALS_DIRECTORY: '/run/credentials/postlane-worker.service' };
+      const files = { '/etc/shadow': 'secret' };
+      const issue = await onlyIssue(auth(`\${credential:${name}}`), { env, files });
+      expect(issue).toMatchObject({ rule: 'bad-reference' });
+    },
+  );
+
   test('are written as text with $${', async () => {
     expect(await passwordOf(auth('$${A}${A}'), { env: { A: 'x' } })).toBe('${A}x');
   });

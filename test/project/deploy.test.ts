@@ -69,7 +69,7 @@ test('the image runs the command of the package, not as root, without packages f
   const image = dockerfile.slice(dockerfile.lastIndexOf('FROM '));
   expect(image).toContain(`ENTRYPOINT ["node", "${manifest.bin.postlane}"]`);
   expect(image).toContain('CMD ["worker"]');
-  expect(image).toMatch(/^USER node$/m);
+  expect(image).toMatch(/^USER 1000:1000$/m);
   expect(image).toContain('COPY --from=packages /app/node_modules');
   expect(dockerfile).toMatch(/AS packages[\s\S]*npm ci [^\n]*--omit=dev/);
 });
