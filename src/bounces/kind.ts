@@ -3,7 +3,7 @@ import { valueOf, type Field } from './fields.ts';
 
 /** The address and the name of programs that send reports, in From. */
 const systemMailbox =
-  /(?:^|[<\s"])(?:mailer[-_.]?daemon|post-?master|mdaemon|mail-?daemon|mail-?system|mmdf|uucp|daemon|smtpd?)(?:@|>|\s|$)|^\s*(?:<>)?\s*$/i;
+  /(?:^|[<\s"])(?:mailer[-_.]?daemon|post[-_]?master|mdaemon|mail-?daemon|mail-?system|system[-_. ]?administrator|mmdf|uucp|daemon|(?:[a-z\d]{1,30}[-_.]){0,5}smtpd?(?:[-_.][a-z\d]{1,30}){0,5})(?:"?@|>|\s|$)|^\s*(?:<>)?\s*$/i;
 const systemName =
   /mail(?:er)?[ -]?(?:delivery|daemon)|delivery (?:sub)?(?:-?system|status|notification)|system administrator|mail (?:system|administrator)|postmaster|internet mail/i;
 

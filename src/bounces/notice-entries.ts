@@ -1,7 +1,7 @@
 /** Finds the recipients in the text of a report, each with the reason beside it: by the form of lists and sentences that mail systems write, not by system. */
 import { addressesIn } from './addresses.ts';
 import { maxLineChars, maxRecipients } from './bounds.ts';
-import { smtpCodeIn, statusIn } from './codes.ts';
+import { permanenceOf, smtpCodeIn, statusIn } from './codes.ts';
 import { collapsed } from './fields.ts';
 
 interface NoticeEntry {
@@ -21,7 +21,7 @@ export interface Known {
 
 /** The sentence before the list of recipients. Addresses above it are those of senders and postmasters. */
 const introduction =
-  /(?:following|these|those|below) (?:\w+ )?(?:e-?mail )?(?:recipient|address|user|destination)|address(?:es|\(es\))? (?:had|failed)|(?:not|n't|cannot|unable to|could not) (?:yet )?(?:be(?:en)? )?(?:deliver|reach|sen[dt])\w*(?: \w+)? (?:to|is|are)\b|undeliverable to|failed (?:permanently|to deliver)|(?:has|have) (?:not yet |been )(?:been )?(?:delivered|delayed)|did not reach|recipients? (?:or groups?|of this)|unsent recipient/i;
+  /(?:following|these|those|below) (?:\w+ )?(?:e-?mail )?(?:recipient|address|user|destination)|address(?:es|\(es\))? (?:had|failed)|(?:not|n't|cannot|unable to|could not|error) (?:yet )?(?:be(?:en)? )?(?:deliver|reach|sen[dt])\w*(?: \w+){0,2} (?:to|is|are)\b|undeliverable to|failed (?:permanently|to deliver)|(?:has|have) (?:not yet |been )(?:been )?(?:delivered|delayed)|did not reach|recipients? (?:or groups?|of this)|unsent recipient/i;
 /** The end of a line above an address that is no recipient. */
 const senderAbove = /(?:sent by|sender|message from|mail from|\bfrom|contact|postmaster|assistance)\W*$/i;
 /** Lines of further text that concern every recipient and name none. */
@@ -41,10 +41,18 @@ export interface NoticeReading {
   readonly common: string;
 }
 
+/** Whether the text says that a mail did not reach its recipients. */
+export function isIntroduced(lines: readonly string[]): boolean {
+  return lines.some((line) => introduction.test(line));
+}
+
 export function readEntries(lines: readonly string[], known: Known): NoticeReading {
   const start = lines.findIndex((line) => introduction.test(line));
   const heads = headsFrom(lines, Math.max(start, 0), known);
-  const found = heads.length === 0 && start > 0 ? headsFrom(lines, 0, known) : heads;
+  const others = heads.length === 0 && start > 0 ? headsFrom(lines, 0, known) : heads;
+  // Who wrote to himself: where no other address is named, it is his.
+  const anyone = { own: new Set<string>(), recipients: known.recipients };
+  const found = others.length === 0 && start >= 0 ? headsFrom(lines, start, anyone) : others;
   const reply = transcript(lines);
   const entries =
     found.length > 0 ? found.map((head, i) => entryOf(head, lines, found[i + 1]?.at, reply)) : inTranscript(lines);
@@ -91,11 +99,11 @@ function isRecipient(address: string, above: string, { own, recipients }: Known)
 
 /** What may stand before an address that begins a line: a bullet, brackets, a label. */
 const beforeAddress =
-  /^[\s*•\-–[|>]*(?:<|\[|"|'|\(?mailto:|(?:[a-z]+: [a-z]+, )?(?:to|recipient(?: address)?|(?:final|failed)[- ]recipients?|addressed to|rcpt to|e-?mail|address)\s*:\s*['"<]?)?$/i;
+  /^[\s*•\-–[|>]*(?:<|\[|"|'|\(?mailto:|(?:[a-z]+: [a-z]+, )?(?:to|recipient(?: address)?|(?:final|failed)[- ]recipients?|addressed to|rcpt to|e-?mail|address|intended recipient|error-for)\s*:\s*['"<]?)?$/i;
 /** In a line that says the reason first and the address last. */
 const beforeLast =
-  /unknown|mailbox|user|undeliver|fail|reject|refus|recipient|address|deliver|exceed|quota|full|message to/i;
-const goesOn = /^:|^(?:was|because|could|couldn|has|wasn|is)\b/;
+  /(?:generated|expanded) from|addressed to|unknown|mailbox|user|undeliver|fail|reject|refus|recipient|address|deliver|exceed|quota|full|message to/i;
+const goesOn = /^:|^\(and other\b|^(?:was|because|could|couldn|has|wasn|is)\b/;
 
 function headOf(line: string, at: number, { recipients }: Known): Head | null {
   const first = addressesIn(line)[0];
@@ -105,7 +113,7 @@ function headOf(line: string, at: number, { recipients }: Known): Head | null {
   const after = line.slice(end).replace(/^['"`\]>]+/, '');
   if (beforeAddress.test(before)) return { at, address, rest: afterAddress(after) };
   if (before.length > 300 || !/[:\s'"<(]$/.test(before) || !beforeLast.test(before)) return null;
-  const tail = after.replace(/^[)\].\s]+/, '');
+  const tail = after.replace(/^[)\].,\s]+/, '');
   if (tail !== '' && !goesOn.test(tail) && !recipients.has(address.toLowerCase())) return null;
   return { at, address, rest: goesOn.test(tail) && tail.startsWith(':') ? tail.slice(1) : line };
 }
@@ -137,13 +145,20 @@ function entryOf(
     .replaceAll(/\([^()]{0,40}(?:expanded|generated|forwarded|redirected) (?:from|by)[^()]{0,400}\)/gi, ' ')
     .replace(/^[\s:)]+/, '');
   const reason = bracketed(collapsed(plain));
-  if (reason !== '') return { address, original, reason: quoted(reason) };
-  const elsewhere = reply ?? apart(end < 0 ? [] : below.slice(end, end + 40));
+  const paragraph = apart(end < 0 ? [] : below.slice(end, end + 40));
+  // A sentence that names the recipient says less than the reply of the server below it.
+  const isSentence = rest === lines[at] && smtpCodeIn(reason) === null && saysWhy(paragraph);
+  if (reason !== '' && !isSentence) return { address, original, reason: quoted(reason) };
+  const elsewhere = reply ?? paragraph;
   return {
     address,
     original,
     reason: quoted(elsewhere === '' ? above(lines.slice(Math.max(at - 20, 0), at)) : elsewhere),
   };
+}
+
+function saysWhy(text: string): boolean {
+  return smtpCodeIn(text) !== null || permanenceOf(text) !== null;
 }
 
 /** `(reason: 550 …)` of Sendmail, `(user not found)` of GroupWise. */

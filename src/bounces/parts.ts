@@ -23,13 +23,13 @@ interface OpenPart {
 }
 
 /** Types whose content says something; of others (images, archives), nothing is kept. */
-const readable = /^(?:text|message)\//;
+const readable = /^(?:text|message|multipart)\//;
 
 export async function readParts(mail: Uint8Array): Promise<Part> {
   const open = new Map<MimeNode, OpenPart>();
   let root: OpenPart | null = null;
   const splitter = new Splitter({ ignoreEmbedded: true, maxHeadSize: maxHeadBytes, maxChildNodes: maxParts });
-  splitter.end(Buffer.from(mail.buffer, mail.byteOffset, Math.min(mail.byteLength, maxReadBytes)));
+  splitter.end(withoutBlankStart(Buffer.from(mail.buffer, mail.byteOffset, Math.min(mail.byteLength, maxReadBytes))));
   try {
     for await (const chunk of splitter as AsyncIterable<SplitterChunk>) {
       if (chunk.type === 'node') {
@@ -37,12 +37,18 @@ export async function readParts(mail: Uint8Array): Promise<Part> {
         open.set(chunk, part);
         root ??= part;
         if (chunk.parentNode !== false) open.get(chunk.parentNode)?.parts.push(part);
-      } else if (chunk.type === 'body') keep(open.get(chunk.node), chunk.value);
+      } else keep(open.get(chunk.node), chunk.value);
     }
   } catch {
     // Too many parts, or too large a header: what was read until then is all that is judged.
   }
   return root === null ? { fields: [], type: 'text/plain', contentType: '', parts: [], text: '' } : closed(root);
+}
+
+/** Some programs leave an empty line where a mailbox file had its line `From …`: without it the header would be empty. */
+function withoutBlankStart(mail: Buffer): Buffer {
+  const start = mail.findIndex((octet) => octet !== 0x0d && octet !== 0x0a);
+  return start > 0 ? mail.subarray(start) : mail;
 }
 
 function keep(part: OpenPart | undefined, value: Buffer): void {
@@ -55,7 +61,8 @@ function keep(part: OpenPart | undefined, value: Buffer): void {
 }
 
 function typeOf(node: MimeNode): string {
-  return node.contentType === false ? 'text/plain' : node.contentType.toLowerCase();
+  // Some programs leave out the semicolon before a parameter.
+  return node.contentType === false ? 'text/plain' : (node.contentType.toLowerCase().split(/[\s;]/)[0] ?? '');
 }
 
 async function closed(part: OpenPart): Promise<Part> {
@@ -64,9 +71,11 @@ async function closed(part: OpenPart): Promise<Part> {
   const fields = fieldsOf(lines);
   const parts: Part[] = [];
   for (const child of part.parts) parts.push(await closed(child));
+  // Whose boundary does not occur: the whole is one text.
+  const isText = parts.length === 0 && typeOf(node).startsWith('multipart/');
   return {
     fields,
-    type: typeOf(node),
+    type: isText ? 'text/plain' : typeOf(node),
     contentType: fields.find(({ name }) => name === 'content-type')?.value ?? '',
     parts,
     text:

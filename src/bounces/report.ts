@@ -13,7 +13,7 @@ import {
   isListPost,
 } from './kind.ts';
 import { divided, linesOf, plainText, type Notice } from './notice.ts';
-import { readEntries } from './notice-entries.ts';
+import { isIntroduced, readEntries } from './notice-entries.ts';
 import { readParts, type Part } from './parts.ts';
 import { judged, type Action, type ReportedRecipient } from './recipient.ts';
 import { headerOf, idsIn, idsOfHeader, idsOfStatus, unique, type Clues } from './returned.ts';
@@ -58,6 +58,8 @@ export async function readReport(mail: Uint8Array): Promise<Report> {
   const feedback = leaves.find(({ type }) => type === 'message/feedback-report');
   const reading = readingOf(root, leaves);
   if (feedback !== undefined) return complaint(feedback, reading);
+  const reporter = reading.returned[0]?.find(({ name }) => name === 'x-hmxmroriginalrecipient');
+  if (reporter !== undefined && /^complaint about/i.test(reading.subject)) return complainedBy(reporter.value, reading);
   if (leaves.some(({ type }) => /^message\/(?:global-)?disposition-notification$|tlsrpt/.test(type))) {
     return nothing('other');
   }
@@ -105,8 +107,13 @@ function complaint(feedback: Part, reading: Reading): Report {
   if (!isComplaint(valueOf(fields, 'feedback-type'))) return nothing('other');
   const named = firstAddress(valueOf(fields, 'original-rcpt-to', 'removal-recipient'));
   const to = reading.returned[0]?.find(({ name }) => name === 'to')?.value ?? '';
+  return complainedBy(named ?? to, reading);
+}
+
+/** Outlook.com names the reader who complained in a field of the returned mail. */
+function complainedBy(address: string, reading: Reading): Report {
   const { messageId, clues } = identify(reading, [], []);
-  const recipient = named ?? firstAddress(to);
+  const recipient = firstAddress(address);
   const row = { recipient, action: null, status: null, smtpCode: null, permanent: null, diagnostic: null };
   return { kind: 'complaint', messageId, recipients: [row], clues };
 }
@@ -146,15 +153,18 @@ function reasonOf({ diagnostic, smtpCode, statusText }: StatusRecipient, text: s
 
 /** A report without a status part that can be read: the text has all. */
 function fromText(reading: Reading, message: readonly Field[]): Report {
-  const { header, notice, subject, failedRecipients, isDsn, own } = reading;
+  const { header, notice, returned, subject, failedRecipients, isDsn, own } = reading;
   const isSystem = isFromMailSystem(header) && !isByAutoresponder(header, subject);
-  if (!(isDsn || failedRecipients.length > 0 || (isSystem && isAboutDelivery(subject)))) {
+  const isAbout = isAboutDelivery(subject);
+  const hasCopy = returned.length > 0 || notice.copy.length > 0;
+  const isFailure = hasCopy || isIntroduced(notice.lines);
+  if (!(isDsn || failedRecipients.length > 0 || (isSystem && (isAbout || isFailure)))) {
     return nothing(isAutoReply(header, subject) ? 'auto-reply' : 'other');
   }
   const action: Action = isDelay(subject, textOf(notice)) ? 'delayed' : 'failed';
   const named = new Set(failedRecipients.map((address) => address.toLowerCase()));
   const { entries, common } = readEntries(notice.lines, { own, recipients: named });
-  const embedded = entries.length === 0 ? statusInText(reading) : null;
+  const embedded = isDsn || entries.length === 0 ? statusInText(reading) : null;
   if (embedded !== null) return embedded;
   const all =
     entries.length > 0 ? entries : failedRecipients.map((address) => ({ address, original: null, reason: '' }));
@@ -167,7 +177,8 @@ function fromText(reading: Reading, message: readonly Field[]): Report {
     }),
   );
   // A mail system that says nothing of a failure and names no recipient may write about anything.
-  if (recipients.length === 0 && !isDsn) return nothing(isAutoReply(header, subject) ? 'auto-reply' : 'other');
+  if (recipients.length === 0 && !isDsn && !(isAbout && isFailure))
+    return nothing(isAutoReply(header, subject) ? 'auto-reply' : 'other');
   return { kind: kindOf(recipients, action), recipients, ...identify(reading, message, notice.copy) };
 }
 
@@ -180,7 +191,8 @@ function statusInText(reading: Reading): Report | null {
   const to = length < 0 ? lines.length : from + length;
   const status = readStatus(lines.slice(from, to));
   if (status.recipients.length === 0) return null;
-  const copy = divided(['', ...lines.slice(to)]).copy;
+  const below = divided(['', ...lines.slice(to)]).copy;
+  const copy = below.length > 0 ? below : reading.notice.copy;
   return fromStatus(status.message, status.recipients, { ...reading, notice: { lines: lines.slice(0, from), copy } });
 }
 

@@ -5,6 +5,7 @@ import { asText } from './reports/as-text.ts';
 import { asTextToo } from './reports/as-text-too.ts';
 import type { Case } from './reports/case.ts';
 import { noReports } from './reports/no-reports.ts';
+import { odd } from './reports/odd.ts';
 import { whichMail } from './reports/which-mail.ts';
 import { withStatus } from './reports/with-status.ts';
 
@@ -46,6 +47,11 @@ describe.each([
   });
   describe('a report that is text', () => {
     test.each([...asText, ...asTextToo])('$title', async (each) => {
+      expect(await said(each, lineEnd)).toEqual(meaning(each));
+    });
+  });
+  describe('a report that is damaged, or of a program that few use', () => {
+    test.each(odd)('$title', async (each) => {
       expect(await said(each, lineEnd)).toEqual(meaning(each));
     });
   });
