@@ -2,6 +2,7 @@
 import { PostlaneError } from '../errors.ts';
 import type { LedgerRow } from '../queue/ledger/ledger.ts';
 import type { RecipientBounce } from '../queue/ledger/bounces.ts';
+import type { AddedSuppression, NewSuppression } from '../queue/suppressions.ts';
 import type { OpenQueues } from '../queue/open.ts';
 
 export type { RecipientBounce } from '../queue/ledger/bounces.ts';
@@ -11,6 +12,8 @@ export interface BounceNotes {
   find(name: string): Promise<readonly LedgerRow[]>;
   /** Message with this id; null without a row. */
   read(id: string): Promise<LedgerRow | null>;
+  /** Adds an address to the suppression list, unless it is there for longer. `by`: the connector whose mailbox had the report. */
+  suppress(entry: Omit<NewSuppression, 'origin'>): Promise<AddedSuppression>;
   /** Reads the key with which return paths of single mails are signed. */
   returnPathKey(): Promise<Buffer>;
   /** `connector`: whose mailbox the report was in. → how many recipients are new; null if the message has no row now. */
@@ -21,11 +24,13 @@ export function bounceNotesOf({
   find,
   ledger,
   bounces,
+  suppressions,
   returnPathKey,
-}: Pick<OpenQueues, 'find' | 'ledger' | 'bounces' | 'returnPathKey'>): BounceNotes {
+}: Pick<OpenQueues, 'find' | 'ledger' | 'bounces' | 'suppressions' | 'returnPathKey'>): BounceNotes {
   return {
     read: (id) => ledger.read(id),
     returnPathKey,
+    suppress: (entry) => suppressions.add({ ...entry, origin: 'bounce' }, 'longer'),
     async find(messageId) {
       if (messageId.trim() === '') return [];
       try {

@@ -11,8 +11,10 @@ import type { BouncesEvent } from './events.ts';
 import { mailboxesOf, type Mailbox } from './mailboxes.ts';
 import { defaultMailboxTiming, readMailbox, type MailboxTiming } from './round.ts';
 
+type BouncesConfig = Pick<Config, 'connectors' | 'retention' | 'suppressions'>;
+
 export interface BouncesOptions {
-  readonly config: Pick<Config, 'connectors' | 'retention'>;
+  readonly config: BouncesConfig;
   /** Rejects while Redis is away. */
   readonly redis: () => Promise<{ readonly bounceNotes: BounceNotes; readonly mailboxes: Mailboxes }>;
   readonly emit: (event: BouncesEvent) => void;
@@ -25,7 +27,7 @@ export interface BouncesOptions {
 export interface Bounces {
   start(): void;
   /** Puts another configuration in force: mailboxes that are new, changed or gone. */
-  apply(config: Pick<Config, 'connectors' | 'retention'>): void;
+  apply(config: BouncesConfig): void;
   /** Ends what is under way; it is read again by the next process. */
   stop(): Promise<void>;
   /** When the mailbox that is read longest ago was read, by any process: ms since the epoch, 0 if one never was; null without mailboxes. */
@@ -62,7 +64,10 @@ export function createBounces(options: BouncesOptions): Bounces {
       const lookBackMs = config.retention.ledgerMs;
       const bouncePaths = [...new Set(config.connectors.flatMap(({ bouncePath }) => bouncePath ?? []))];
       const round = { connector, key, source, lookBackMs, token: randomUUID(), signal };
-      const done = await readMailbox(round, { notes, mailboxes, bouncePaths, emit, now, timing });
+      const { fromBounces, forMs } = config.suppressions;
+      const suppressForMs = fromBounces ? forMs : null;
+      const tools = { notes, mailboxes, bouncePaths, suppressForMs, emit, now, timing };
+      const done = await readMailbox(round, tools);
       readAt.set(key, done.readAt ?? 0);
       return done.waitMs;
     } catch (thrown) {

@@ -12,12 +12,20 @@ import type { Report } from './report.ts';
  * `again`: its message is just moving; it is to be read once more.
  */
 export type Recorded =
-  | { readonly kind: 'matched'; readonly id: string; readonly written: number }
+  | { readonly kind: 'matched'; readonly id: string; readonly written: number; readonly suppressed: Suppressed }
   | { readonly kind: 'unmatched'; readonly why: Unmatched }
   | { readonly kind: 'again' };
 
+/** Recipients that the report put on the suppression list, and that it could not, as the list is full. */
+interface Suppressed {
+  readonly added: number;
+  readonly refused: number;
+}
+
 export interface RecordTools {
   readonly notes: BounceNotes;
+  /** How long an address that fails for good gets no mail, in ms; null: it goes on getting it. */
+  readonly suppressForMs: number | null;
   /** Patterns of the return paths that connectors give single mails. */
   readonly bouncePaths: readonly string[];
   /** ms since the epoch. */
@@ -35,12 +43,49 @@ export async function recordReport(report: Report, connector: string, tools: Rec
     case 'matched': {
       const row = rows?.find(({ id }) => id === match.id);
       const bounces = row === undefined ? [] : bouncesOf(row, match.recipients, now);
+      // Before the row: once that has it, the report is never looked at again.
+      const suppressed = row === undefined ? none : await suppress(newIn(row, bounces), connector, tools);
       const written = await notes.write(match.id, connector, now, bounces);
-      return written === null ? { kind: 'again' } : { kind: 'matched', id: match.id, written };
+      return written === null ? { kind: 'again' } : { kind: 'matched', id: match.id, written, suppressed };
     }
     default:
       return unreachable(match);
   }
+}
+
+const none: Suppressed = { added: 0, refused: 0 };
+
+/** What the row does not have yet. An address that an operator has taken off the list does not come back by an old report. */
+function newIn({ recipients }: LedgerRow, bounces: readonly RecipientBounce[]): RecipientBounce[] {
+  return bounces.filter(({ place }) => {
+    const recipient = recipients[place];
+    return recipient !== undefined && recipient.outcome !== 'pending' && recipient.bounce?.action !== 'failed';
+  });
+}
+
+async function suppress(
+  bounces: readonly RecipientBounce[],
+  connector: string,
+  { notes, suppressForMs, now }: RecordTools,
+): Promise<Suppressed> {
+  if (suppressForMs === null) return none;
+  let [added, refused] = [0, 0];
+  for (const { address, bounce } of bounces) {
+    if (!isOfAddress(bounce)) continue;
+    const reason = bounce.diagnostic ?? bounce.status;
+    const answer = await notes.suppress({ address, reason, by: connector, until: now + suppressForMs });
+    if (answer === 'full') refused += 1;
+    else if (answer !== 'kept') added += 1;
+  }
+  return { added, refused };
+}
+
+/**
+ * The address fails for good, and not this mail alone. RFC 3463 section 3: x.6 and x.7 are about the content and about policy, x.2.3 and
+ * x.3.4 about the size of one mail.
+ */
+function isOfAddress({ action, permanent, status }: RecipientBounce['bounce']): boolean {
+  return action === 'failed' && permanent === true && !/^\d\.(?:[67]\.|2\.3$|3\.4$)/.test(status ?? '');
 }
 
 /** What the first step finds that finds anything; null for a report that names nothing. */

@@ -12,6 +12,8 @@ export interface RoundTools {
   readonly mailboxes: Mailboxes;
   /** Patterns of the return paths that connectors give single mails. */
   readonly bouncePaths: readonly string[];
+  /** How long an address that fails for good gets no mail, in ms; null: it goes on getting it. */
+  readonly suppressForMs: number | null;
   readonly emit: (event: BouncesEvent) => void;
   /** ms since the epoch. */
   readonly now: () => number;
@@ -125,7 +127,7 @@ async function readNew(before: Progress, options: RoundOptions, tools: RoundTool
 async function handle(
   { bytes, place }: Extract<Found, { kind: 'mail' }>,
   { connector }: RoundOptions,
-  { notes, bouncePaths, emit, now }: RoundTools,
+  { notes, bouncePaths, suppressForMs, emit, now }: RoundTools,
 ): Promise<boolean> {
   let report: Report;
   try {
@@ -134,10 +136,15 @@ async function handle(
     // A fault of ours, which would come again, and must not hold up the others for ever.
     throw new MailboxFailure('protocol', asError(thrown).message, place);
   }
-  const recorded = await recordReport(report, connector, { notes, bouncePaths, now: now() });
+  const recorded = await recordReport(report, connector, { notes, bouncePaths, suppressForMs, now: now() });
   if (recorded.kind === 'again') return false;
   if (recorded.kind === 'unmatched') emit({ event: 'bounce-unmatched', connector, why: recorded.why });
-  else emit({ event: 'bounce', connector, id: recorded.id, recipients: recorded.written });
+  else {
+    const { id, written, suppressed } = recorded;
+    emit({ event: 'bounce', connector, id, recipients: written });
+    if (suppressed.added > 0) emit({ event: 'bounce-suppressed', connector, id, recipients: suppressed.added });
+    if (suppressed.refused > 0) emit({ event: 'suppressions-full', connector, id, recipients: suppressed.refused });
+  }
   return true;
 }
 

@@ -13,6 +13,7 @@ import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
 import { buildSubmission } from './submission.ts';
+import { buildSuppressions } from './suppressions.ts';
 import { portFor, securityFor } from './partial-connector.ts';
 import { buildWebhooks } from './webhooks.ts';
 import { sends } from '../routing/connector.ts';
@@ -44,6 +45,7 @@ export function buildConfig(file: ConfigFile): Config {
     delivery: buildDelivery(file.delivery),
     index: file.index,
     events: file.events,
+    suppressions: buildSuppressions(file.suppressions),
     metrics: file.metrics,
     tracing: { propagate: file.tracing.propagate, parentWithinMs: file.tracing.parentWithin },
     api: buildApi(file.api),

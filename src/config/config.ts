@@ -102,6 +102,8 @@ export interface Config {
     readonly recipientsPerMessage: number;
   };
   readonly events: { readonly maxBytes: number };
+  /** `fromBounces`: reports of addresses that fail for good add entries, which count for `forMs`. */
+  readonly suppressions: { readonly fromBounces: boolean; readonly forMs: number };
   readonly worker: {
     /** Messages that one process sends at once. */
     readonly slots: number;

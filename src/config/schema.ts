@@ -15,6 +15,7 @@ import { replyRule } from './reply-rules.ts';
 import { events, index } from './seen.ts';
 import { submission } from './submission.ts';
 import { tracing } from './tracing.ts';
+import { suppressions } from './suppressions.ts';
 import { ui } from './ui.ts';
 import * as value from './values.ts';
 import { webhooks } from './webhooks.ts';
@@ -237,6 +238,7 @@ export const configSchema = z.strictObject({
     .describe(
       'What replies of SMTP servers mean. Rules are tried in order, before the built-in table; the first match decides.',
     ),
+  suppressions,
   retention: z
     .strictObject({
       ledger: value

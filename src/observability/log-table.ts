@@ -203,6 +203,16 @@ export const logTable: LogTable = {
   'dead-letters-trimmed': { level: 'info', text: 'dead letters above the limits removed', fields: ['count'] },
   'contents-trimmed': { level: 'debug', text: 'unused contents removed', fields: ['count'] },
   bounce: { level: 'info', text: 'delivery report read', fields: ['id', 'connector', 'recipients'] },
+  'bounce-suppressed': {
+    level: 'info',
+    text: 'recipients that fail for good get no more mail',
+    fields: ['id', 'connector', 'recipients'],
+  },
+  'suppressions-full': {
+    level: 'error',
+    text: 'the suppression list is full: recipients that fail for good go on getting mail',
+    fields: ['id', 'connector', 'recipients'],
+  },
   'bounce-unmatched': {
     level: 'debug',
     text: 'a mail that is no report on a message of ours',

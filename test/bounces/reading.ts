@@ -66,6 +66,7 @@ export async function sentMessages() {
     notes: operator.bounceNotes,
     mailboxes: operator.mailboxes,
     bouncePaths: [],
+    suppressForMs: null,
     emit: (event) => told.push(event),
     now: Date.now,
     timing: { ...defaultMailboxTiming, everyMs: 0, leaseMs: 60_000 },

@@ -11,6 +11,7 @@ import { until } from '../../testkit/until.ts';
 import { report } from './reports/case.ts';
 
 const never = new AbortController().signal;
+const suppressed = { added: 0, refused: 0 };
 const anna = 'anna@example.net';
 const ben = 'ben@example.net';
 
@@ -46,7 +47,7 @@ async function sent(to: readonly string[] = [anna], scripts: Parameters<typeof s
     return read.events.filter(({ type }) => type === 'message.bounced');
   };
   const record = async (mail: string, now = Date.now(), notes: BounceNotes = operator.bounceNotes) =>
-    recordReport(await readReport(Buffer.from(mail)), 'relay', { notes, bouncePaths: [], now });
+    recordReport(await readReport(Buffer.from(mail)), 'relay', { notes, bouncePaths: [], suppressForMs: null, now });
   return { prefix, operator, producer, row, state, bounced, record };
 }
 
@@ -57,7 +58,12 @@ test('a failure is told in the row, its history, an event, a counter and a searc
   const { operator, row, state, bounced, record } = await sent([anna, ben]);
   await state('sent');
   const before = await row();
-  expect(await record(about(before.messageId), 1_700_000_000_000)).toEqual({ kind: 'matched', id: 'm', written: 1 });
+  expect(await record(about(before.messageId), 1_700_000_000_000)).toEqual({
+    kind: 'matched',
+    id: 'm',
+    written: 1,
+    suppressed,
+  });
   const after = await row();
   const bounce = {
     at: 1_700_000_000_000,
@@ -107,7 +113,7 @@ test('a report a second time, or one that contradicts it, changes nothing and is
   const { messageId } = await row();
   await record(about(messageId));
   const after = await row();
-  const again = { kind: 'matched', id: 'm', written: 0 };
+  const again = { kind: 'matched', id: 'm', written: 0, suppressed };
   expect(await record(about(messageId))).toEqual(again);
   expect(await record(about(messageId, anna, 'failed', '4.2.2'))).toEqual(again);
   expect(await record(about(messageId, anna, 'delayed', '4.2.2'))).toEqual(again);
@@ -172,16 +178,17 @@ test('a report on a recipient to whom nothing was sent yet is forged, and change
   const recorded = await recordReport(await readReport(mail), 'relay', {
     notes: operator.bounceNotes,
     bouncePaths: [],
+    suppressForMs: null,
     now: Date.now(),
   });
-  expect(recorded).toEqual({ kind: 'matched', id: 'w', written: 0 });
+  expect(recorded).toEqual({ kind: 'matched', id: 'w', written: 0, suppressed });
   expect(await producer.status('w')).toEqual(waiting);
 });
 
 test('a server that gives the mail an id of its own is matched by its answer to the final dot', async () => {
   const { state, row, record } = await sent([anna], { relay: [answer({})] });
   await state('sent');
-  expect(await record(about('<4XyZ12abcD>'))).toEqual({ kind: 'matched', id: 'm', written: 1 });
+  expect(await record(about('<4XyZ12abcD>'))).toEqual({ kind: 'matched', id: 'm', written: 1, suppressed });
   expect((await row()).recipients[0]?.bounce?.status).toBe('5.1.1');
 });
 
@@ -190,7 +197,7 @@ test('a report that names no mail is matched by the thread that it answers to', 
   await state('sent');
   const { messageId } = await row();
   const mail = report(statusOf(anna)).replace('Date:', `References: <other@shop.test> ${messageId}\nDate:`);
-  expect(await record(mail)).toEqual({ kind: 'matched', id: 'm', written: 1 });
+  expect(await record(mail)).toEqual({ kind: 'matched', id: 'm', written: 1, suppressed });
 });
 
 test('a report that comes while another recipient is retried is not lost by the next result', async () => {

@@ -1,0 +1,91 @@
+/** `suppressions.fromBounces`: which reports put an address on the suppression list, which do not, and what a crash leaves. */
+import { expect, test } from 'vitest';
+import { recordReport } from '../../src/bounces/record.ts';
+import { readReport } from '../../src/bounces/report.ts';
+import type { BounceNotes } from '../../src/admin/bounces.ts';
+import { openQueues } from '../../src/queue/open.ts';
+import { shardCount, testConnection } from '../support/redis.ts';
+import { until } from '../../testkit/until.ts';
+import { report } from './reports/case.ts';
+import { dayMs, sentMessages } from './reading.ts';
+
+const anna = 'anna@example.net';
+const forMs = 30 * dayMs;
+
+async function sent() {
+  const all = await sentMessages();
+  const { bounceNotes } = all.operator;
+  const { suppressions } = openQueues(testConnection(), { prefix: all.prefix, shards: shardCount() });
+  const messageId = await all.send('m');
+  const record = async (
+    status: string,
+    more: { recipient?: string; action?: string; suppressForMs?: number | null; notes?: BounceNotes } = {},
+  ) => {
+    const { recipient = anna, action = 'failed', suppressForMs = forMs, notes = bounceNotes } = more;
+    const fields = `Final-Recipient: rfc822; ${recipient}\nAction: ${action}\nStatus: ${status}\nDiagnostic-Code: smtp; 550 ${status} said so`;
+    const read = await readReport(Buffer.from(report(fields, `Message-ID: ${messageId}\n`)));
+    return recordReport(read, 'mailbox', { notes, bouncePaths: [], suppressForMs, now: Date.now() });
+  };
+  return { ...all, suppressions, record };
+}
+
+test('a report of an address that fails for good adds it, with reason, origin, mailbox and end', async () => {
+  const { record, suppressions, producer } = await sent();
+  expect(await record('5.1.1')).toEqual({ kind: 'matched', id: 'm', written: 1, suppressed: { added: 1, refused: 0 } });
+  const entry = (await suppressions.get(anna))!;
+  expect(entry).toMatchObject({ address: anna, origin: 'bounce', by: 'mailbox', reason: '550 5.1.1 said so' });
+  expect(Math.abs(entry.until! - Date.now() - forMs)).toBeLessThan(60_000);
+  await producer.send({ id: 'next', from: 'shop@example.com', to: anna, text: 'x' });
+  await until(async () => (await producer.status('next'))?.state === 'dead', { what: 'it to be dead' });
+  expect((await producer.status('next'))!.recipients).toMatchObject([
+    { outcome: 'suppressed', reply: expect.stringContaining('550 5.1.1 said so') },
+  ]);
+});
+
+test.each([
+  ['a server that gave up, though the address may be fine', '4.4.7', {}],
+  ['a delay', '5.1.1', { action: 'delayed' }],
+  ['a success', '2.0.0', { action: 'delivered' }],
+  ['a refusal of the content', '5.6.0', {}],
+  ['a refusal by policy', '5.7.1', {}],
+  ['a mail that is too large for the mailbox', '5.2.3', {}],
+  ['a mail that is too large for the system', '5.3.4', {}],
+  ['the setting that is off', '5.1.1', { suppressForMs: null }],
+  ['attack: a recipient to whom the mail never went', '5.1.1', { recipient: 'boss@victim.test' }],
+])('%s adds nothing', async (_what, status, more) => {
+  const { record, suppressions } = await sent();
+  await record(status, more);
+  expect(await suppressions.count()).toBe(0);
+});
+
+test('a process that is killed between the list and the row adds the address once, and the row is written by the next', async () => {
+  const { record, suppressions, operator, bounced } = await sent();
+  const reached = Promise.withResolvers<void>();
+  const dying: BounceNotes = {
+    ...operator.bounceNotes,
+    write() {
+      reached.resolve();
+      return new Promise(() => undefined);
+    },
+  };
+  void record('5.1.1', { notes: dying });
+  await reached.promise;
+  expect(await record('5.1.1')).toMatchObject({ written: 1 });
+  expect(await suppressions.count()).toBe(1);
+  expect(await bounced()).toEqual(['m']);
+});
+
+test('an address that was taken off the list does not come back when the same report is read again', async () => {
+  const { record, suppressions } = await sent();
+  await record('5.1.1');
+  await suppressions.remove(anna);
+  expect(await record('5.1.1')).toMatchObject({ written: 0, suppressed: { added: 0, refused: 0 } });
+  expect(await suppressions.count()).toBe(0);
+});
+
+test('an entry that ends later stays as it is', async () => {
+  const { record, suppressions } = await sent();
+  await suppressions.add({ address: anna, reason: 'asked us', origin: 'operator', by: 'me', until: null });
+  expect(await record('5.1.1')).toMatchObject({ written: 1, suppressed: { added: 0, refused: 0 } });
+  expect(await suppressions.get(anna)).toMatchObject({ origin: 'operator', reason: 'asked us', until: null });
+});
