@@ -21,6 +21,8 @@ export {
   type ContractSetup,
 } from './transport/transport-contract.ts';
 export type {
+  AttemptSpan,
+  AttemptTrace,
   CheckResult,
   DsnRequest,
   FaultClass,

@@ -3,7 +3,7 @@ import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { apiProblems } from './api.ts';
-import { bouncePathProblems } from './bounce-path.ts';
+import { bouncePathProblems } from './report-keys.ts';
 import { bouncesProblems } from './bounces.ts';
 import { deliveryProblems } from './delivery.ts';
 import { identityProblems } from './identity.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
 import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { api } from './api.ts';
-import { bouncePath } from './bounce-path.ts';
+import { reportKeys } from './report-keys.ts';
 import { delivery } from './delivery.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
@@ -141,17 +141,7 @@ const connector = z.strictObject({
   address: value.addressPattern.optional().describe('Address that the connector sends for, or `*@domain`.'),
   addresses: z.array(value.addressPattern).optional().describe('Several addresses or patterns.'),
   incoming: incoming.optional().describe('Mailbox that mail is read from.'),
-  bounces: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Reads delivery reports from the INBOX of `incoming` (IMAP), or without it by `graph`, and notes what came back. Nothing in the mailbox is changed.',
-    ),
-  bouncePath: bouncePath
-    .optional()
-    .describe(
-      'Return path of its own for each mail (VERP): an address with `{id}`, such as `bounces+{id}@example.com`, in which the id of the message is signed. Only for `smtp`. Default: the sender’s address.',
-    ),
+  ...reportKeys,
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
   limits: limits.prefault({}).describe('How much may be sent at once, per minute, per window and per day.'),

@@ -64,6 +64,8 @@ describe('postlane/testing', () => {
   test('exports these types and no others', () => {
     expect(exportedTypes('src/testing.ts')).toEqual([
       'Attachment',
+      'AttemptSpan',
+      'AttemptTrace',
       'CheckResult',
       'Content',
       'ContractHarness',

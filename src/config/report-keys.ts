@@ -1,4 +1,5 @@
-/** The `bouncePath` of a connector, a return path of its own for each mail: its form, and what it may not be combined with. */
+/** The keys of a connector that are about delivery reports, and of these `bouncePath`: its form, and what it may not be combined with. */
+import { z } from 'zod';
 import { parseAddress } from '../message/address.ts';
 import { idPlace, maxLocalPartChars, signatureChars } from '../message/return-path.ts';
 import type { Path, Problem } from './issues.ts';
@@ -7,7 +8,7 @@ import { textAs, type Reading } from './values.ts';
 /** What the id of a message, a UUID, and its signature leave of a local part. */
 const pathChars = maxLocalPartChars - signatureChars - 36;
 
-export const bouncePath = textAs('bounce-path', (text): Reading<string> => {
+const bouncePath = textAs('bounce-path', (text): Reading<string> => {
   const [before = '', after = '', ...more] = text.split(idPlace);
   const parsed = parseAddress(`${before}x${after}`);
   if (!text.includes(idPlace) || more.length > 0 || !parsed.ok || !/^[^@"]*$/.test(before)) {
@@ -20,6 +21,20 @@ export const bouncePath = textAs('bounce-path', (text): Reading<string> => {
   }
   return { value: `${before}${idPlace}${address.slice(before.length + 1)}` };
 });
+
+export const reportKeys = {
+  bounces: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Reads delivery reports from the INBOX of `incoming` (IMAP), or without it by `graph`, and notes what came back. Nothing in the mailbox is changed.',
+    ),
+  bouncePath: bouncePath
+    .optional()
+    .describe(
+      'Return path of its own for each mail (VERP): an address with `{id}`, such as `bounces+{id}@example.com`, in which the id of the message is signed. Only for `smtp`. Default: the sender’s address.',
+    ),
+};
 
 /** Of a connector with `bouncePath`. */
 export function bouncePathProblems(connector: Readonly<Record<string, unknown>>, path: Path): Problem[] {
