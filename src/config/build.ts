@@ -12,6 +12,7 @@ import { buildRedis } from './redis.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
 import { buildReplyRule } from './reply-rules.ts';
+import { buildDkim } from './smtp.ts';
 import { buildSubmission } from './submission.ts';
 import { buildSuppressions } from './suppressions.ts';
 import { portFor, securityFor } from './partial-connector.ts';
@@ -68,6 +69,7 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     incoming,
     bounces: buildBounces(file, incoming, addresses),
     bouncePath: file.bouncePath ?? null,
+    dkim: sends(file.direction) ? buildDkim(file.smtp?.dkim) : null,
     transport,
     limits: buildLimits(file.limits, file.graph !== undefined, takesRequests(file) ? 1 : 0),
     // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.

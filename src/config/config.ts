@@ -1,4 +1,5 @@
 /** The validated configuration, with every default filled in and every secret resolved. */
+import type { DkimSettings } from '../message/dkim.ts';
 import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
@@ -60,6 +61,8 @@ export interface ConnectorConfig extends Connector {
   readonly bounces: readonly ReportMailbox[];
   /** A return path of its own for each mail: `bounces+{id}@example.com`; null: the sender's address. */
   readonly bouncePath: string | null;
+  /** Signs its mail; null: it does not. */
+  readonly dkim: DkimSettings | null;
   readonly transport: TransportSettings | null;
   readonly limits: Limits;
   readonly retry: ConnectorRetrySettings;

@@ -77,6 +77,8 @@ export const configRules = {
   'transport-unused': 'Warning: a connector that only receives has a way to send.',
   'never-chosen': 'Warning: every connector that sends can be chosen for some address.',
   'webhook-plain': 'Warning: a webhook is encrypted on its way.',
+  'dkim-selector': 'A selector is a name in DNS.',
+  'dkim-key': 'Mail is signed with an RSA key.',
   'delivery-redirect': 'Who gets redirected mail may get mail.',
   'delivery-restricted': 'Warning: everyone gets their mail.',
   'security-port': 'Warning: `security` is what servers use at this port.',

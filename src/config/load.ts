@@ -107,6 +107,7 @@ function readBounded(path: string): Promise<FileRead> {
 /** Places within a connector where a path may stand for PEM text. */
 const pemPlaces: readonly Path[] = [
   ['smtp', 'tls', 'ca'],
+  ['smtp', 'dkim', 'key'],
   ['graph', 'tls', 'ca'],
   ['graph', 'credential', 'certificate'],
   ['smtp', 'auth', 'oauth2', 'credential', 'certificate'],

@@ -1,18 +1,17 @@
 /** The schema of `postlane.yaml`: the single source of validation, defaults, JSON Schema and the table in the docs. */
 import { z } from 'zod';
 import { defaultMessageLimits } from '../message/message.ts';
-import { smtpTimeouts } from '../transport/smtp/settings.ts';
 import { api } from './api.ts';
 import { reportKeys } from './report-keys.ts';
 import { delivery } from './delivery.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
-import { oauth2 } from './oauth.ts';
 import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import { events, index } from './seen.ts';
+import { smtp } from './smtp.ts';
 import { submission } from './submission.ts';
 import { tracing } from './tracing.ts';
 import { suppressions } from './suppressions.ts';
@@ -23,62 +22,12 @@ import { webhooks } from './webhooks.ts';
 /** The id is part of a queue's name (`lane-<id>`), in which BullMQ allows no colon. */
 export const connectorIdPattern = '^[a-z0-9][a-z0-9_-]{0,63}$';
 
-/** The default with the unit that a person would choose in the file. */
-const written = (ms: number): string => (ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`);
-
 const retry = {
   firstDelay: value.duration(20),
   maxDelay: value.duration(20),
   lifetime: value.duration(3650),
   attributeWithin: value.duration(20),
 };
-
-const timeout = (ms: number, description: string) => value.duration(1).prefault(written(ms)).describe(description);
-
-const smtp = z.strictObject({
-  host: value.host.describe('Name or IP address of the SMTP server.'),
-  port: value.port.optional().describe('Port. Default: 465 for `security: tls`, 25 for `none`, otherwise 587.'),
-  security: z
-    .enum(['tls', 'starttls', 'none'])
-    .optional()
-    .describe(
-      '`tls`: TLS from the first byte (default at port 465). `starttls`: STARTTLS, required (default at every other port). `none`: plain text.',
-    ),
-  auth: z
-    .strictObject({
-      user: value.text.describe('User name.'),
-      password: value.secret.optional().describe('Password, normally a reference. Required unless `oauth2` is set.'),
-      oauth2: oauth2.optional().describe('Logs in with an access token (XOAUTH2) instead of a password.'),
-    })
-    .optional()
-    .describe(
-      'Credentials for the server. Default: those of `incoming`, otherwise none (an open relay inside a network).',
-    ),
-  allowInsecureAuth: z
-    .boolean()
-    .default(false)
-    .describe('Sends credentials although `security` is `none`. Anyone on the network path can read them.'),
-  tls: value.serverTls,
-  timeouts: z
-    .strictObject({
-      connect: timeout(smtpTimeouts.connectMs, 'Until the connection is established.'),
-      greeting: timeout(
-        smtpTimeouts.greetingMs,
-        'Until the server’s greeting. RFC 5321 section 4.5.3.2 asks for 5 minutes.',
-      ),
-      command: timeout(
-        smtpTimeouts.commandMs,
-        'Longest silence of the server in any later phase. RFC 5321 section 4.5.3.2 asks for 5 minutes.',
-      ),
-      dataTermination: timeout(
-        smtpTimeouts.dataTerminationMs,
-        'From the end of the message to the server’s reply. A shorter time makes more messages uncertain.',
-      ),
-      total: timeout(smtpTimeouts.totalMs, 'One attempt, up to the end of the message.'),
-    })
-    .prefault({})
-    .describe('How long each phase of a session may take.'),
-});
 
 const limits = z.strictObject({
   preset: z.enum(presetNames).optional().describe('Limits of a provider; the other keys of `limits` override them.'),

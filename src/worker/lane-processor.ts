@@ -178,6 +178,7 @@ async function deliverHere(
     policy: connector.retry,
     limits: connector.limits,
     bouncePath: connector.bouncePath ?? null,
+    dkim: connector.dkim ?? null,
     maxBytes: tools.limits().maxBytes,
     lock: { key: tools.lockKey(connector.id, message.id), token },
     rerun: job.attemptsStarted > 1 || job.stalledCounter > 0,

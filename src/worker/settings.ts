@@ -1,4 +1,5 @@
 /** What a worker needs to know of the configuration. The configuration's own type satisfies it; no room imports `config`. */
+import type { DkimSettings } from '../message/dkim.ts';
 import type { Mailbox, MessageLimits } from '../message/message.ts';
 import type { IndexSettings } from '../queue/journal/index-entries.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
@@ -36,6 +37,8 @@ export interface ConnectorConfig extends Connector {
   readonly retry: SendPolicy;
   /** A return path of its own for each mail: `bounces+{id}@example.com`. Default: the sender's address. */
   readonly bouncePath?: string | null;
+  /** Signs its mail. Default: it does not. */
+  readonly dkim?: DkimSettings | null;
 }
 
 export interface WorkerConfig {

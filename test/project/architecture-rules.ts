@@ -39,6 +39,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'compose.ts',
       'content.ts',
       'control-bytes.ts',
+      'dkim.ts',
       'encoded-words.ts',
       'estimate.ts',
       'header-block.ts',

@@ -6,6 +6,7 @@ import { contentSize } from '../../message/content.ts';
 import { readyAt } from '../../message/identity.ts';
 import type { Message } from '../../message/message.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
+import { signMail } from '../../message/dkim.ts';
 import { originalToLine, withOriginalTo } from '../../message/original-to.ts';
 import { returnPath } from '../../message/return-path.ts';
 import type { Addressees } from './addressees.ts';
@@ -38,6 +39,7 @@ export async function composeFor(
     job: { id, message: asItCame, messageId, acceptedAt },
     transport: { maxInMemoryBytes = Infinity },
     bouncePath,
+    dkim,
     maxBytes,
   }: DeliverTask,
   { envelope: to, redirected }: Pick<Addressees, 'envelope' | 'redirected'>,
@@ -64,7 +66,11 @@ export async function composeFor(
       return { reason: isTooLarge ? 'too-large' : 'invalid-message', why: `the message ${composed.problem}${where}` };
     }
     const isMarked = raw !== undefined && redirected.size > 0;
-    const bytes = isMarked ? Buffer.concat([Buffer.from(originalToLine(redirected)), composed.value]) : composed.value;
+    const unsigned = isMarked
+      ? Buffer.concat([Buffer.from(originalToLine(redirected)), composed.value])
+      : composed.value;
+    // Last, as nothing may be changed after it.
+    const bytes = dkim === null ? unsigned : await signMail(unsigned, dkim);
     const mail = { id, envelope, bytes, ...dsnOf(message, messageId) };
     // A raw message is what its bytes say; a transport that takes large mails only in parts takes these apart.
     if (raw !== undefined) return mail;

@@ -1,4 +1,5 @@
 /** The types of one delivery attempt: what it is given, what it works with, and what follows from it. */
+import type { DkimSettings } from '../../message/dkim.ts';
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { Ledger } from '../../queue/ledger/ledger.ts';
 import type { Attributions } from '../../queue/lanes/attribution.ts';
@@ -38,6 +39,8 @@ export interface DeliverTask {
   readonly limits: ConnectorLimits;
   /** A pattern; null: reports go to the sender's address. */
   readonly bouncePath: string | null;
+  /** Signs the mail; null: it stays unsigned. */
+  readonly dkim: DkimSettings | null;
   /** Of the composed mail (`message.maxSize`). */
   readonly maxBytes: number;
   readonly lock: { readonly key: string; readonly token: string };
