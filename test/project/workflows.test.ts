@@ -50,6 +50,7 @@ describe('every workflow', () => {
       Object.entries(job.permissions ?? {}).flatMap(([what, right]) => (right === 'read' ? [] : `${place}: ${what}`)),
     );
     expect(writing.toSorted()).toEqual([
+      '.github/workflows/release.yml image: packages',
       '.github/workflows/release.yml notes: contents',
       '.github/workflows/release.yml publish: id-token',
     ]);
@@ -122,10 +123,24 @@ test('the contract with BullMQ is tested every week against its newest version',
 });
 
 test('a release is published only after its changelog and all checks, and with provenance', () => {
-  const { verify, publish, notes } = workflow('release').jobs;
+  const { verify, publish, image, notes } = workflow('release').jobs;
   const commands = (job: Job | undefined) => job?.steps.flatMap(({ run }) => run ?? []) ?? [];
   expect(commands(verify)).toEqual(['node tools/release-notes.mjs "$GITHUB_REF_NAME"', '.ci/run']);
   expect(publish).toMatchObject({ needs: 'verify', environment: 'npm' });
   expect(commands(publish).at(-1)).toBe('npm publish --provenance --access public --ignore-scripts');
-  expect(notes?.needs).toBe('publish');
+  expect(image?.needs).toBe('publish');
+  expect(notes?.needs).toEqual(['publish', 'image']);
+});
+
+test('an image is published for both processors, with what is in it and how it was made', () => {
+  const build =
+    workflow('release')
+      .jobs['image']?.steps.map(({ run = '' }) => run)
+      .at(-1) ?? '';
+  for (const option of ['--platform linux/amd64,linux/arm64', '--sbom=true', '--provenance=mode=max', '--push']) {
+    expect(build).toContain(option);
+  }
+  // What the manifests of Kubernetes run.
+  const [image] = /ghcr\.io[\w/]+/.exec(build) ?? [];
+  expect(textOf('deploy/kubernetes/base/worker.yaml')).toContain(`image: ${image}\n`);
 });
