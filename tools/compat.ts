@@ -1,6 +1,6 @@
 /**
  * npm run compat [-- FILE…]: the suite with real mail servers of other makers: Exim, OpenSMTPD and Dovecot from Debian's packages,
- * Haraka from npm. What cannot run on this machine is skipped, and said. Arguments are vitest's.
+ * Haraka from npm; and the transport for nodemailer with its releases and the frameworks that send by it. What cannot run on this machine is skipped, and said. Arguments are vitest's.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,16 +9,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const haraka = join(root, 'test/compat/haraka');
+/** What is installed from npm, each with a lock file of its own: folder → a package that shows that it is there. */
+const folders = { haraka: 'Haraka', mailers: 'nodemailer-6' };
 
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
-  if (!existsSync(join(haraka, 'node_modules/Haraka'))) {
-    process.stderr.write('Installing Haraka.\n');
-    // Without install scripts: they build native parts that a test of SMTP does not need.
-    const code = await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], haraka);
-    if (code !== 0) process.stderr.write('Haraka could not be installed, and is not tested.\n');
+  for (const [name, shown] of Object.entries(folders)) {
+    const folder = join(root, 'test/compat', name);
+    if (existsSync(join(folder, 'node_modules', shown))) continue;
+    process.stderr.write(`Installing the packages of test/compat/${name}.\n`);
+    // Without install scripts: they build native parts that the tests do not need.
+    const code = await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], folder);
+    if (code !== 0) process.stderr.write('They could not be installed; what needs them is not tested.\n');
   }
   return run(join(root, 'node_modules/.bin/vitest'), ['run', '--config', 'vitest.compat.config.ts', ...args], root);
 }

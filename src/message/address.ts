@@ -217,11 +217,21 @@ function requoted(address: string, list: string): string {
   return list.includes(quoted) ? quoted : address;
 }
 
+/** A name to be shown. Well-formed last: the cut may go through a surrogate pair. */
+function shownName(name: string): string {
+  return printable(name, 80).toWellFormed();
+}
+
+/** A name to be sent. The message's schema judges it. */
+export function fullName(name: string): string {
+  return name.trim();
+}
+
 /**
  * Reads an address list of a header or of the command line: commas, groups, comments, encoded words (RFC 5322 section
- * 3.4). Every address is judged as strictly as by `parseMailbox`; names are only made printable, as nothing is sent from them.
+ * 3.4). Every address is judged as strictly as by `parseMailbox`; names are by default only made printable, as nothing is sent from them.
  */
-export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
+export function parseMailboxList(text: string, nameOf = shownName): Parsed<readonly Mailbox[]> {
   // The splitter passes over control characters, so `a@b\r\nRCPT TO:<c@d>` would be an address of a group.
   if (controlCharacter.test(text.replaceAll('\t', ' '))) return fail('has a line break or another control character');
   const mailboxes: Mailbox[] = [];
@@ -231,8 +241,7 @@ export function parseMailboxList(text: string): Parsed<readonly Mailbox[]> {
       const split = member.address ?? '';
       const address = split === '' ? fail('is no address') : parseAddress(requoted(split, text));
       if (!address.ok) return fail(`holds "${printable(split || member.name, 80)}", which ${address.problem}`);
-      // Well-formed last: the cut may go through a surrogate pair.
-      const name = printable(decodeEncodedWords(member.name), 80).toWellFormed();
+      const name = nameOf(decodeEncodedWords(member.name));
       mailboxes.push(name === '' ? { address: address.value } : { name, address: address.value });
     }
   }

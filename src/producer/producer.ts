@@ -21,6 +21,7 @@ import { createWaitFor, type WaitOptions } from './wait.ts';
 
 export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/settings.ts';
 export type { CallOptions } from './calls.ts';
+export { defaultPrefix } from '../queue/redis/keys.ts';
 export type {
   AttemptEntry,
   Bounce,

@@ -248,7 +248,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   submission: { imports: entry, doors: ['submission.ts', 'events.ts', 'password.ts'] },
   webhooks: { imports: entry },
   outbox: { imports: entry },
-  nodemailer: { imports: entry },
+  // Applications embed it as they embed the producer, so it stands on no more than that.
+  nodemailer: { imports: ['producer', ...foundation], doors: ['transport.ts'] },
   // What a report says is pure; only who reads mailboxes needs more.
   bounces: { imports: entry, doors: ['bounces.ts', 'check.ts', 'events.ts', 'report.ts'] },
   // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
@@ -257,9 +258,18 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['check-connector.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
   },
   // The composition root: the one room that knows all.
+<<<<<<< HEAD
   cli: { imports: ['worker', 'embed', 'metrics', ...entries, ...entry], doors: [] },
+=======
+  cli: {
+    imports: ['worker', 'embed', 'metrics', 'http', 'submission', 'webhooks', 'outbox', 'bounces', ...entry],
+    doors: [],
+  },
+>>>>>>> 620df99 (nodemailer: an application moves to Postlane by one line)
   // The public surface: what an application needs, nothing of the worker.
   'index.ts': { imports: ['producer', 'message'] },
+  // The same for an application that sends by nodemailer.
+  'nodemailer.ts': { imports: ['nodemailer'] },
   // Workers inside an application, with transports of its own.
   'worker.ts': { imports: ['embed', 'worker', 'config', 'transport', 'tracing'] },
   // Doubles and the contract suite, for tests of applications and of transports.
@@ -272,7 +282,7 @@ export const folders: Readonly<Record<string, readonly string[]>> = {
   testkit: ['src'],
   tools: ['testkit', 'src'],
   // An example shows what a user can do, who has the package alone.
-  examples: ['src/index.ts', 'src/testing.ts', 'src/worker.ts'],
+  examples: ['src/index.ts', 'src/nodemailer.ts', 'src/testing.ts', 'src/worker.ts'],
   test: ['testkit', 'tools', 'src', 'examples', 'vitest.config.ts'],
 };
 

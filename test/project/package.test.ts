@@ -161,8 +161,8 @@ describe('the package', () => {
     await expect(tsc([...flags, 'consumer.ts'], unpacked)).resolves.toBe('');
   });
 
-  test('is used correctly by the examples of README.md and docs/embedding.md', async () => {
-    const examples = ['README.md', 'docs/embedding.md'].flatMap((path) =>
+  test('is used correctly by the examples of README.md, docs/embedding.md and docs/nodemailer.md', async () => {
+    const examples = ['README.md', 'docs/embedding.md', 'docs/nodemailer.md'].flatMap((path) =>
       [...textOf(path).matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, text = '']) => text),
     );
     expect(examples.length).toBeGreaterThan(4);

@@ -1,9 +1,11 @@
 /** Runs every example as its reader would: as a program, against a real worker. */
 import { spawn } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { expect, test } from 'vitest';
+import { simpleParser } from 'mailparser';
+import { expect, onTestFinished, test } from 'vitest';
 import { project, type WorkerProcess } from '../support/cli.ts';
 import { startTestServer, type TestServer } from '../support/cli-config.ts';
 import { startCollector } from '../support/collector.ts';
@@ -41,6 +43,30 @@ test('the example enqueue.ts sends a message and reports it', async () => {
   expect(ended).toMatchObject({ code: 0, stderr: '' });
   expect(ended.stdout).toMatch(/^enqueued (welcome-\d+)\n\1 is sent\n$/);
   expect(server.received.transactions).toMatchObject([{ from: 'sales@example.com', to: ['you@example.net'] }]);
+});
+
+test('the example nodemailer.ts sends by Postlane what it sent by SMTP before one line changed', async () => {
+  const { server, worker, prefix } = await setUp();
+  const ours = /createTransport\(postlaneTransport\(\{ redis \}\)\)/;
+  const source = textOf('examples/nodemailer.ts');
+  expect(source).toMatch(ours);
+  const before = join(root, 'examples', `before-${process.pid}.ts`);
+  writeFileSync(before, source.replace(ours, `createTransport({ host: '127.0.0.1', port: ${server.port} })`));
+  onTestFinished(() => rmSync(before));
+  expect(await runExample(`before-${process.pid}.ts`, [], {})).toMatchObject({ code: 0, stderr: '' });
+  const ended = await runExample('nodemailer.ts', [], { POSTLANE_PREFIX: prefix });
+  expect(ended).toMatchObject({ code: 0, stderr: '' });
+  expect(ended.stdout).toMatch(/^250 2\.0\.0 queued as [0-9a-f-]{36}\n$/);
+  await worker.logged('sent');
+  const [alone, queued] = await Promise.all(
+    server.received.transactions.map(async ({ from, to, bytes }) => {
+      const { subject, text, html, attachments, from: author, to: reader } = await simpleParser(bytes);
+      const files = attachments.map((each) => [each.contentType, each.content.toString()]);
+      return { from, to, subject, text, html, files, author: author?.text, reader };
+    }),
+  );
+  expect(server.received.transactions).toHaveLength(2);
+  expect(queued).toEqual(alone);
 });
 
 test('the example enqueue.ts names the field of a bad address and ends with exit code 1', async () => {
