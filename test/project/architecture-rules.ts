@@ -20,7 +20,7 @@ const parts = ['queue', 'routing', 'transport', ...foundation];
 const entry = ['producer', 'admin', 'observability', 'config', ...parts];
 
 /** The rooms that are one. */
-const entries = ['http', 'submission', 'webhooks', 'outbox', 'nodemailer', 'bounces'];
+const entries = ['http', 'submission', 'webhooks', 'outbox', 'bounces'];
 
 /** Every room of src. Imports go one way, so that a room can be understood, and tested, with what is below it alone. */
 export const rooms: Readonly<Record<string, Room>> = {
@@ -258,14 +258,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: ['check-connector.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
   },
   // The composition root: the one room that knows all.
-<<<<<<< HEAD
   cli: { imports: ['worker', 'embed', 'metrics', ...entries, ...entry], doors: [] },
-=======
-  cli: {
-    imports: ['worker', 'embed', 'metrics', 'http', 'submission', 'webhooks', 'outbox', 'bounces', ...entry],
-    doors: [],
-  },
->>>>>>> 620df99 (nodemailer: an application moves to Postlane by one line)
   // The public surface: what an application needs, nothing of the worker.
   'index.ts': { imports: ['producer', 'message'] },
   // The same for an application that sends by nodemailer.
