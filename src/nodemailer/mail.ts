@@ -101,7 +101,8 @@ export interface PostlaneTransport {
   readonly supportsAbortSignal: boolean;
   send(mail: NodemailerMail, callback: (error: PostlaneMailError | null, info: PostlaneMailInfo) => void): void;
   /** Whether Redis answers. */
-  verify(callback?: (error: PostlaneMailError | null, ready?: true) => void): Promise<true> | undefined;
+  verify(): Promise<true>;
+  verify(callback: (error: PostlaneMailError | null, ready: true) => void): void;
   close(): Promise<void>;
   isIdle(): boolean;
 }

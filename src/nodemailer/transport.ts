@@ -34,6 +34,18 @@ export type {
 /** `nodemailer.createTransport(postlaneTransport({ redis: { url } }))`: `sendMail` resolves when the message is in Redis. */
 export function postlaneTransport(options: PostlaneTransportOptions): PostlaneTransport {
   const lease = leaseOf(options);
+  // Any read will do: no message has an id with this purpose, and null is an answer.
+  const ask = async (): Promise<true> => {
+    await inMailTerms(lease.use((producer) => producer.status('postlane-verify')));
+    return true;
+  };
+  function verify(): Promise<true>;
+  function verify(callback: (error: PostlaneMailError | null, ready: true) => void): void;
+  function verify(callback?: (error: PostlaneMailError | null, ready: true) => void): Promise<true> | undefined {
+    if (callback === undefined) return ask();
+    callbackify(ask)((error, ready) => callback(error as PostlaneMailError | null, ready));
+    return undefined;
+  }
   return {
     name: 'postlane',
     version: version(),
@@ -43,16 +55,7 @@ export function postlaneTransport(options: PostlaneTransportOptions): PostlaneTr
         callback(error as PostlaneMailError | null, info),
       );
     },
-    verify(callback) {
-      // Any read will do: no message has an id with this purpose, and null is an answer.
-      const ask = async (): Promise<true> => {
-        await inMailTerms(lease.use((producer) => producer.status('postlane-verify')));
-        return true;
-      };
-      if (callback === undefined) return ask();
-      callbackify(ask)((error, ready) => callback(error as PostlaneMailError | null, ready));
-      return undefined;
-    },
+    verify,
     close: () => lease.close(),
     isIdle: () => !lease.closed,
   };
