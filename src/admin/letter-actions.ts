@@ -1,5 +1,6 @@
 /** What an operator does to one dead letter or held message: replays it, drops it, or says what became of it. */
 import { randomUUID } from 'node:crypto';
+import { sleep } from '../async/timeout.ts';
 import type { MessageLimits } from '../message/message.ts';
 import { decodeIntake, jobIdOf } from '../queue/jobs.ts';
 import { refsOf } from '../queue/ledger/content.ts';
@@ -50,6 +51,9 @@ export interface LetterActions {
 
 /** A step of it may wait for Redis; after this time another operator may decide, in ms. */
 const resolvingMs = 30_000;
+/** A replay or a drop takes some milliseconds; what a crash leaves holds the next one up for so long, in ms. */
+const actingMs = 5_000;
+const lookAgainMs = 20;
 
 export function letterActions(
   redis: RedisClient,
@@ -72,48 +76,63 @@ export function letterActions(
   };
   const enqueue = ({ id, acceptedAt: timestamp }: DeadLetter, data: unknown): Promise<unknown> =>
     intake.add(jobName, data, { jobId: jobIdOf(id), timestamp, removeOnComplete: true });
+  /**
+   * Of two operators one acts at a time: a drop between the steps of a replay would free the contents that the replayed message needs,
+   * and tell its operator that nothing is sent. `waitMs`: how long to wait for the other; → null if that was not enough.
+   */
+  const never = new AbortController().signal;
+  const alone = async <T>(id: string, forMs: number, waitMs: number, work: () => Promise<T>): Promise<T | null> => {
+    const [key, token] = [keys.resolving(id), randomUUID()];
+    const ends = performance.now() + waitMs;
+    while ((await write(redis, 'SET', key, token, 'PX', forMs, 'NX')) === null) {
+      if (performance.now() >= ends) return null;
+      await sleep(lookAgainMs, never);
+    }
+    try {
+      return await work();
+    } finally {
+      if ((await redis.get(key).catch(() => null)) === token) await redis.del(key).catch(() => 0);
+    }
+  };
+  const replayAlone = async (id: string, { via, now, lifetimeMs, diedUntil }: ReplayHow): Promise<Replayed> => {
+    const letter = await deadLetters.get(id);
+    if (letter === null) return 'not-found';
+    if (diedUntil !== undefined && letter.at > diedUntil) return 'changed';
+    const data = wireOf(letter, limits);
+    if (data === null) return 'unreadable';
+    const entry = { at: now, event: 'replayed', ...(via === null ? {} : { detail: `via ${via}` }) };
+    const deadline = now + lifetimeMs;
+    // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
+    const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
+    if (released) {
+      await clearRemains(id);
+      await enqueue(letter, data);
+    } else if ((await ledger.read(id))?.state === 'held') {
+      // What is held may have arrived, so to send it again is a decision of its own; and this letter has its only copy.
+      return 'held';
+    }
+    // By now the message may have died again, and its new letter is the only copy.
+    await deadLetters.drop(id, letter);
+    return released ? 'replayed' : 'already';
+  };
+  const dropAlone = async (id: string): Promise<boolean> => {
+    const letter = await deadLetters.get(id);
+    if (letter === null) return false;
+    // In this order: a letter that another has replaced meanwhile still needs the contents.
+    const dropped = await deadLetters.drop(id, letter);
+    if (dropped) await releaseContents(letter);
+    return dropped;
+  };
   return {
-    async replay(id, { via, now, lifetimeMs, diedUntil }) {
-      const letter = await deadLetters.get(id);
-      if (letter === null) return 'not-found';
-      if (diedUntil !== undefined && letter.at > diedUntil) return 'changed';
-      const data = wireOf(letter, limits);
-      if (data === null) return 'unreadable';
-      const entry = { at: now, event: 'replayed', ...(via === null ? {} : { detail: `via ${via}` }) };
-      const deadline = now + lifetimeMs;
-      // The row first, the job second, the dead letter last: a crash leaves the message where it was, or in both places.
-      const released = await ledger.release(id, { from: ['dead', 'partial'], entry, deadline, via });
-      if (released) {
-        await clearRemains(id);
-        await enqueue(letter, data);
-      } else if ((await ledger.read(id))?.state === 'held') {
-        // What is held may have arrived, so to send it again is a decision of its own; and this letter has its only copy.
-        return 'held';
-      }
-      // By now the message may have died again, and its new letter is the only copy.
-      await deadLetters.drop(id, letter);
-      return released ? 'replayed' : 'already';
-    },
+    replay: async (id, how) => (await alone(id, actingMs, resolvingMs, () => replayAlone(id, how))) ?? 'changed',
 
     async resolve(id, as, how) {
-      // Of two operators one decides: `sent` and `retry` at once would leave a message that is neither.
-      const [key, token] = [keys.resolving(id), randomUUID()];
-      if ((await write(redis, 'SET', key, token, 'PX', resolvingMs, 'NX')) === null) return false;
-      try {
-        return await resolveHeld(id, as, how, { ledger, deadLetters, limits, enqueue, releaseContents });
-      } finally {
-        if ((await redis.get(key).catch(() => null)) === token) await redis.del(key).catch(() => 0);
-      }
+      // `sent` and `retry` at once would leave a message that is neither.
+      const tools = { ledger, deadLetters, limits, enqueue, releaseContents };
+      return (await alone(id, resolvingMs, 0, () => resolveHeld(id, as, how, tools))) ?? false;
     },
 
-    async drop(id) {
-      const letter = await deadLetters.get(id);
-      if (letter === null) return false;
-      // In this order: a letter that another has replaced meanwhile still needs the contents.
-      const dropped = await deadLetters.drop(id, letter);
-      if (dropped) await releaseContents(letter);
-      return dropped;
-    },
+    drop: async (id) => (await alone(id, actingMs, resolvingMs, () => dropAlone(id))) ?? false,
   };
 }
 

@@ -19,7 +19,7 @@ const commands = {
   compat: { program: 'tools/compat.ts', redis: false, development: true },
   replies: { program: 'tools/replies.ts', redis: false, development: true },
   bounces: { program: 'tools/bounces.ts', redis: false, development: true },
-  screenshots: { program: 'tools/screenshots.ts', redis: true, development: true },
+  screenshots: { program: 'tools/screenshots/main.ts', redis: true, development: true },
   attribution: { program: 'tools/attribution/main.ts', redis: true, development: true },
   soak: { program: 'tools/soak/main.ts', redis: true, development: true },
   bench: { program: 'tools/bench/main.ts', redis: true, postfix: true, development: true },

@@ -141,7 +141,7 @@ function topBar(frame: Frame): Html {
       <a class="brand" href="/ui/" aria-label="Postlane, overview"
         ><svg viewBox="0 0 22 22" aria-hidden="true"><use href="#i-brand" /></svg><span>Postlane</span></a
       >
-      ${environment === null ? nothing : html`<span class="envtag">${environment}</span>`}
+      ${environment === null ? nothing : html`<span class="envtag" title="${environment}">${environment}</span>`}
     </div>
     <form class="find" role="search" action="/ui/messages" method="get">
       <label class="vh" for="find">Find a message by recipient, id, Message-ID or From</label>

@@ -194,7 +194,7 @@ export interface Empty {
 }
 
 export function empty({ what, next }: Empty): Html {
-  return html`<div class="none">
+  return html`<div class="empty">
     <p><b>${what}</b></p>
     <p>${next}</p>
   </div>`;

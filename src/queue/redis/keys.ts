@@ -127,7 +127,7 @@ export interface HomeKeys extends ShardKeys {
   readonly mailbox: (mailbox: string) => string;
   /** STRING which process reads it now; it ends by itself. */
   readonly mailboxLease: (mailbox: string) => string;
-  /** STRING who resolves a held message right now; it ends by itself. */
+  /** STRING who resolves, replays or drops a message right now; it ends by itself. */
   readonly resolving: (id: string) => string;
   /** SET of the webhooks of which something is kept. */
   readonly webhooks: string;

@@ -1,129 +1,103 @@
-/** The dashboard in a browser, where there is one: every page for everyone, what is live, what is hostile, and a session that ends. */
-import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
+/** The dashboard in a browser, where there is one: what is live, a second tab, a session that ends, Redis away. */
+import { expect, test } from 'vitest';
 import type { Page } from 'playwright-core';
-import { expect, onTestFinished, test } from 'vitest';
-import { findChromium, openDashboard, startBrowser, type Look } from '../../../testkit/browser.ts';
 import { until } from '../../../testkit/until.ts';
+import { chromium, openAs, urlOf } from '../../support/browser.ts';
 import { serveApi, type ServedApi } from '../../support/http-server.ts';
-import { plantDead } from '../../support/operators.ts';
+import { ownRedis } from '../../support/own-redis.ts';
 
-const chromium = findChromium();
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const evil = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
+const timeout = 60_000;
 
-async function open(api: ServedApi, look: Partial<Look> = {}, as = 'all'): Promise<Page> {
-  const browser = await startBrowser(chromium!);
-  onTestFinished(() => browser.close());
-  const whole = { width: 1_600, height: 1_000, scheme: 'light', ...look } as const;
-  const { page } = await openDashboard(browser, urlOf(api), api.tokens.get(as)!, whole);
-  return page;
+async function live(page: Page): Promise<void> {
+  await until(async () => (await page.textContent('.live')) === 'Live', { what: 'a live page' });
 }
 
-function urlOf({ port }: ServedApi): string {
-  return `http://localhost:${port}`;
+/** Whether the page is still the one that was loaded. */
+async function mark(page: Page): Promise<() => Promise<boolean>> {
+  await page.evaluate('window.same = true');
+  return async () => (await page.evaluate('window.same')) === true;
 }
 
-interface Violation {
-  readonly id: string;
-  readonly nodes: readonly { readonly html: string }[];
-}
-
-/** The policy of the page lets no other script in; the debugger puts it there. */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const found = await page.evaluate<readonly Violation[]>('axe.run().then(({ violations }) => violations)');
-  return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)}`);
-}
-
-async function filled(): Promise<ServedApi> {
-  const broken = '{ direction: outgoing, smtp: { host: 127.0.0.1, port: 1, security: none } }';
-  const api = await serveApi({ others: { broken } });
-  await plantDead(api.prefix, [{}, {}, { reply: `550 ${evil}`, id: 'hostile' }]);
-  await api.post('/v1/messages', {
-    id: 'later',
-    from: 'a@example.com',
-    to: ['zoe@example.net', 'b@example.net'],
-    subject: evil,
-    text: evil,
-    html: evil,
-    metadata: { order: evil },
-    sendAt: new Date(Date.now() + 3_600_000).toISOString(),
-  });
-  await api.post('/v1/connectors/relay/pause', { reason: evil, for: '2h' });
-  return api;
-}
-
-const paths = [
-  '/ui/',
-  '/ui/connectors',
-  '/ui/connectors/relay',
-  '/ui/messages',
-  '/ui/messages?q=none%40example.net',
-  '/ui/messages/later',
-  '/ui/messages/hostile',
-  '/ui/dead-letters',
-  '/ui/dead-letters?view=list',
-  '/ui/operations',
-  '/ui/routes?from=a%40example.com',
-  '/ui/events',
-  '/ui/audit',
-  '/ui/nothing',
-];
-
-for (const look of [
-  { width: 1_600, height: 1_000, scheme: 'light' },
-  { width: 400, height: 860, scheme: 'dark' },
-] as const) {
-  test.skipIf(chromium === null)(
-    `axe finds nothing on any page at ${look.width} pixels, ${look.scheme}, none is wider than the window, and no script of a stranger runs`,
-    { timeout: 90_000 },
-    async () => {
-      const api = await filled();
-      const page = await open(api, look);
-      const complaints: string[] = [];
-      const found: unknown[] = [];
-      page.on('console', (message) => void (message.type() === 'error' && complaints.push(message.text())));
-      page.on('pageerror', (error) => complaints.push(error.message));
-      for (const path of paths) {
-        await page.goto(urlOf(api) + path);
-        found.push(...(await violations(page)).map((each) => `${path}: ${each}`));
-        const width = await page.evaluate<number>('document.documentElement.scrollWidth');
-        if (width !== look.width) found.push(`${path} is ${width} pixels wide`);
-        expect(await page.title()).toContain('· Postlane');
-      }
-      expect(found).toEqual([]);
-      // The page that is not there says so with its status.
-      expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
-    },
-  );
+async function pause(page: Page, api: ServedApi, reason: string): Promise<void> {
+  await page.goto(`${urlOf(api)}/ui/connectors/relay`);
+  await page.click('[data-dialog="d-pause"]');
+  await page.fill('#p-why', reason);
+  await page.click('#d-pause button.primary');
+  await page.waitForSelector('text=relay is paused for 2 hours.');
 }
 
 test.skipIf(chromium === null)(
-  'a connector is paused in a dialog, and another window shows it without a reload',
-  { timeout: 60_000 },
+  'a connector is paused in a dialog, and a second tab and another window show it without a reload',
+  { timeout },
   async () => {
     const api = await serveApi();
-    const [one, two] = [await open(api), await open(api)];
-    await two.goto(`${urlOf(api)}/ui/connectors/relay`);
-    await until(async () => (await two.textContent('.live')) === 'Live', { what: 'a live page' });
-    await two.evaluate('window.same = true');
-    await one.goto(`${urlOf(api)}/ui/connectors/relay`);
-    await one.click('[data-dialog="d-pause"]');
-    await one.fill('#p-why', 'a test in a browser');
-    await one.click('#d-pause button.primary');
-    await one.waitForSelector('text=relay is paused for 2 hours.');
-    await two.waitForSelector('text=a test in a browser', { timeout: 20_000 });
-    expect(await two.evaluate('window.same')).toBe(true);
+    const [one, two] = [await openAs(api), await openAs(api)];
+    const tab = await one.context.newPage();
+    const others = [tab, two.page];
+    for (const page of others) await page.goto(`${urlOf(api)}/ui/connectors/relay`);
+    await Promise.all(others.map(live));
+    const same = await Promise.all(others.map(mark));
+    await pause(one.page, api, 'a test in a browser');
+    for (const page of others) await page.waitForSelector('text=a test in a browser', { timeout: 30_000 });
+    expect(await Promise.all(same.map((each) => each()))).toEqual([true, true]);
   },
 );
 
-test.skipIf(chromium === null)('an event appears on the page of events as text', { timeout: 60_000 }, async () => {
+test.skipIf(chromium === null)(
+  'what is typed in one tab is not lost while the other acts, and its form still counts',
+  { timeout },
+  async () => {
+    const api = await serveApi();
+    const { page, context } = await openAs(api);
+    const tab = await context.newPage();
+    await tab.goto(`${urlOf(api)}/ui/connectors/relay`);
+    await live(tab);
+    await tab.click('[data-dialog="d-test"]');
+    await tab.fill('#t-to', 'half-typed@example.net');
+    const same = await mark(tab);
+    await pause(page, api, 'from the first tab');
+    await until(async () => (await tab.textContent('.side'))?.includes('1') === true, {
+      what: 'the count of what is held up',
+    });
+    expect(await tab.inputValue('#t-to')).toBe('half-typed@example.net');
+    expect(await same()).toBe(true);
+    await tab.fill('#t-from', 'a@example.com');
+    await tab.click('#d-test button.primary');
+    await tab.waitForSelector('text=The test message is on its way');
+  },
+);
+
+test.skipIf(chromium === null)(
+  'who signs out in one tab is signed out in the other, whose open form is refused after the next sign-in',
+  { timeout },
+  async () => {
+    const api = await serveApi({ tokens: [{ id: 'second', scopes: ['admin'] }] });
+    const { page, context } = await openAs(api);
+    const tab = await context.newPage();
+    await tab.goto(`${urlOf(api)}/ui/connectors/relay`);
+    await tab.click('[data-dialog="d-pause"]');
+    await tab.fill('#p-why', 'from the session before');
+    await page.click('text=Sign out >> visible=true');
+    await page.waitForURL(/\/ui\/login/);
+    await page.fill('#token', api.tokens.get('second')!);
+    await page.click('button.primary');
+    await page.waitForSelector('#main');
+    await tab.click('#d-pause button.primary');
+    await tab.waitForSelector('text=The form is of another session');
+    expect((await api.ask('/v1/connectors/relay')).body.paused).toBe(false);
+  },
+);
+
+test.skipIf(chromium === null)('an event appears on the page of events as text', { timeout }, async () => {
   const api = await serveApi();
-  const page = await open(api);
+  const { page } = await openAs(api);
   await page.goto(`${urlOf(api)}/ui/events`);
-  await until(async () => (await page.textContent('.live')) === 'Live', { what: 'a live page' });
+  await live(page);
   await api.post('/v1/connectors/relay/pause', { reason: evil });
+  await page.waitForSelector('#stream tbody tr');
+  expect(await page.textContent('#stream tbody tr')).toContain('paused');
+  await page.reload();
   await page.waitForSelector('#stream tbody tr');
   expect(await page.textContent('#stream tbody tr')).toContain('paused');
   expect(await page.locator('#stream tbody img').count()).toBe(0);
@@ -131,10 +105,10 @@ test.skipIf(chromium === null)('an event appears on the page of events as text',
 
 test.skipIf(chromium === null)(
   'a session that ends while a page is open leads to the log-in, and from there back',
-  { timeout: 60_000 },
+  { timeout },
   async () => {
     const api = await serveApi({ tokens: [{ id: 'short', scopes: ['viewer'] }] });
-    const page = await open(api, {}, 'short');
+    const { page } = await openAs(api, {}, 'short');
     await page.goto(`${urlOf(api)}/ui/connectors`);
     api.here.write('postlane.yaml', api.config([]));
     api.serve.child.kill('SIGHUP');
@@ -147,15 +121,32 @@ test.skipIf(chromium === null)(
 );
 
 test.skipIf(chromium === null)(
-  'the HTML of a message is shown in a frame that runs nothing and loads nothing',
-  { timeout: 60_000 },
+  'Redis away while a page is open: it says so, keeps what it shows, and comes back by itself',
+  { timeout: 120_000 },
   async () => {
-    const api = await filled();
-    const page = await open(api);
-    await page.goto(`${urlOf(api)}/ui/messages/later`);
-    await page.click('text=Show content');
-    await page.waitForSelector('iframe.mail');
-    expect(await page.title()).toBe('Content · Postlane');
-    expect(await page.getAttribute('iframe.mail', 'sandbox')).toBe('');
+    const redis = await ownRedis();
+    const api = await serveApi({ env: { REDIS_URL: redis.url } });
+    const { page, context } = await openAs(api);
+    await page.goto(`${urlOf(api)}/ui/connectors`);
+    await live(page);
+    const same = await mark(page);
+    await redis.kill();
+    // A page that is opened meanwhile says it in words.
+    const tab = await context.newPage();
+    await tab.goto(`${urlOf(api)}/ui/messages`);
+    await tab.waitForSelector('text=Redis cannot be reached');
+    expect(await tab.textContent('body')).toContain('Nothing is lost');
+    await until(async () => (await page.textContent('.live')) === 'Redis is unreachable', {
+      what: 'the page to say so',
+      timeoutMs: 40_000,
+    });
+    expect(await page.textContent('#main')).toContain('relay');
+    await redis.restart();
+    await until(async () => (await page.textContent('.live')) === 'Live', {
+      what: 'the page to be back',
+      timeoutMs: 40_000,
+    });
+    expect(await same()).toBe(true);
+    await tab.waitForSelector('text=There are no messages yet.', { timeout: 40_000 });
   },
 );

@@ -40,7 +40,10 @@ export const auditPage: Page = async (visit) => {
         </div>
         <div class="f"><label for="by">Who</label><input id="by" name="by" value="${by}" maxlength="300" /></div>
         ${select('action', 'What', action, [['', 'Everything'], ...auditActions.map((each) => [each, each] as const)])}
-        <div class="acts"><button class="btn">Filter</button><a class="btn quiet" href="/ui/audit">Clear</a></div>
+        <div class="acts">
+          <button class="btn">Filter</button><a class="btn quiet" href="/ui/audit">Clear</a
+          ><a class="btn quiet morefilters" href="#filters">More filters</a>
+        </div>
       </form>
       ${
         items.length === 0

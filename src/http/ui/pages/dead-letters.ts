@@ -107,6 +107,7 @@ export const deadLettersPage: Page = async (visit) => {
         <div class="acts">
           <button class="btn">Filter</button
           >${token.from === null ? html`<a class="btn quiet" href="/ui/dead-letters${query({ ...asked, view: other === 'list' ? 'list' : null })}">Show as ${other}</a>` : nothing}
+          <a class="btn quiet morefilters" href="#filters">More filters</a>
         </div>
       </form>
       ${body}`,

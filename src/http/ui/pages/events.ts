@@ -54,8 +54,8 @@ export const eventsPage: Page = async (visit) => {
         <div class="acts">
           <button class="btn">Filter</button
           ><button class="btn js-only" type="button" data-feed aria-pressed="false">
-            ${icon('pause')}Pause the feed
-          </button>
+            ${icon('pause')}Pause the feed</button
+          ><a class="btn quiet morefilters" href="#filters">More filters</a>
         </div>
       </form>
       <p class="vh" role="status">Live feed. Events are not announced.</p>

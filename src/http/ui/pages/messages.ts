@@ -68,7 +68,7 @@ export const messagesPage: Page = async (visit) => {
         })
       : null;
   const what = text === '' ? 'messages' : `messages for ${text}`;
-  const where = `${what}${state === null ? '' : `, ${state}`}${bounced ? ', that came back' : ''}${connector === '' ? '' : `, through ${connector}`}${range === null ? '' : `, ${rangeWords[range]}`}`;
+  const where = `${what}${state === null ? '' : `, ${state}`}${bounced ? ' that came back' : ''}${connector === '' ? '' : `, through ${connector}`}${range === null ? '' : `, ${rangeWords[range]}`}`;
   return {
     title: 'Messages',
     place: 'messages',
@@ -169,7 +169,7 @@ function results(found: Found, keep: Readonly<Record<string, string | null>>, vi
         });
   }
   return html`<p class="vh" role="status">${counted(items.length, 'message')} found</p>
-    ${messageTable('Messages, newest first', items, visit)}
+    ${messageTable('Messages, newest first', items, keep['q'] ?? '', visit)}
     <div class="pager">
       <span
         >${counted(items.length, 'message')}${complete ? '' : '; some that match may be missing, as not all of them are indexed'}</span
@@ -180,7 +180,7 @@ function results(found: Found, keep: Readonly<Record<string, string | null>>, vi
     </div>`;
 }
 
-function messageTable(caption: string, items: readonly MessageSummary[], visit: Visit): Html {
+function messageTable(caption: string, items: readonly MessageSummary[], asked: string, visit: Visit): Html {
   const columns: Column<MessageSummary>[] = [
     {
       head: 'Accepted',
@@ -194,7 +194,7 @@ function messageTable(caption: string, items: readonly MessageSummary[], visit: 
       classes: 'any',
       names: true,
       cell: (item) =>
-        html`<a href="${hrefOfMessage(item.id)}">${toOf(item, visit)}</a
+        html`<a href="${hrefOfMessage(item.id)}">${toOf(item, asked, visit)}</a
           >${item.recipientCount > 1 ? html` <span class="soft">and ${number(item.recipientCount - 1)} more</span>` : nothing}`,
     },
     { head: 'From', classes: 'any inl', cell: ({ from }) => (from === null ? '–' : outside(from)) },
@@ -215,9 +215,11 @@ function stateCell({ state, recipients }: MessageSummary): Html {
   return html`${mark(messageMarks[state])}${back ? sub(mark(bounceMarks.failed)) : nothing}`;
 }
 
-function toOf({ recipients, erasedAt }: MessageSummary, visit: Visit): Content {
+/** The recipient that was asked for, or else the first. */
+function toOf({ recipients, erasedAt }: MessageSummary, asked: string, visit: Visit): Content {
   if (erasedAt !== null) return 'erased';
-  const [first] = recipients;
+  const wanted = asked.toLowerCase();
+  const first = recipients.find(({ address }) => address.toLowerCase() === wanted) ?? recipients[0];
   return first === undefined ? 'no recipient' : recipient(first.address, visit);
 }
 

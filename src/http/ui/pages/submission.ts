@@ -73,6 +73,7 @@ export const submissionPage: Page = async (visit) => {
         <h1>Submission</h1>
         <p class="lede">${verdict(rows, submission)}</p>
       </header>
+      ${rows.length === 0 ? nothing : filter(text)}
       <div class="cols">
         <div>
           ${section(
@@ -83,7 +84,7 @@ export const submissionPage: Page = async (visit) => {
                   next: html`Add <code>submission.users</code>, made by <code>postlane password</code>, or a listener
                     with <code>networks</code>. A token with <code>messages:send</code> may log in as well.`,
                 })
-              : html`${filter(text)}${
+              : html`${
                   shown.length === 0
                     ? empty({
                         what: 'No user fits the filter.',
@@ -140,7 +141,7 @@ function verdict(rows: readonly Row[], { listeners: all }: SubmissionSettings): 
       : 'Mail that devices and programs submit by SMTP, where postlane smtp runs.';
   const what = accepted === 0 ? 'Nothing was submitted yet.' : `${counted(accepted, 'message')} were accepted.`;
   const shut =
-    locked === 0 ? '' : ` The log-in of ${counted(locked, 'user')} is locked, but from addresses that are known.`;
+    locked === 0 ? '' : ` The log-in of ${counted(locked, 'user')} is locked, except from addresses that are known.`;
   return `${where} ${what}${shut}`;
 }
 

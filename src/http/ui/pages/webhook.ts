@@ -82,7 +82,6 @@ function verdict(row: WebhookRow, { now }: Visit): Html {
 
 function standing(row: WebhookRow, visit: Visit): Html {
   const { endpoint, open, oldestAt, delivered, failed, dead, deliveredAt, failedAt, lastReason } = row;
-  const at = (time: number | null): Content => (time === null ? 'never' : agoTime(time, visit));
   return facts([
     [
       'Endpoint',
@@ -98,9 +97,13 @@ function standing(row: WebhookRow, visit: Visit): Html {
           ['In order', endpoint.ordered ? 'yes, for each message' : 'no'],
         ] as const)),
     ['Waiting', oldestAt === null ? number(open) : html`${number(open)}, the oldest of ${agoTime(oldestAt, visit)}`],
-    ['Delivered', number(delivered), html`last ${at(deliveredAt)}`],
-    ['Failed tries', number(failed + dead), html`last ${at(failedAt)}`],
-    ['Last failure', lastReason === null ? 'none' : reply(lastReason, visit, 400)],
+    ['Delivered', number(delivered), deliveredAt === null ? '' : html`last ${agoTime(deliveredAt, visit)}`],
+    ['Failed tries', number(failed + dead)],
+    [
+      'Last failure',
+      lastReason === null ? 'none' : reply(lastReason, visit, 400),
+      failedAt === null ? '' : agoTime(failedAt, visit),
+    ],
   ]);
 }
 
