@@ -86,7 +86,9 @@ test('a failure is retried with the same id and body, and told once; so is the f
     await until(async () => (await redis.zcard(`${prefix}:hook-crm:delayed`)) === 1, { what: 'it to wait' });
     await hurry(redis, prefix);
   }
-  await until(async () => (await deliveries.view('crm')).delivered === 1, { what: 'it to be delivered' });
+  // It is told after it is noted.
+  await until(() => told.length === 2, { what: 'the success to be told' });
+  expect((await deliveries.view('crm')).delivered).toBe(1);
   expect(new Set(receiver.received.map(({ id, text }) => id + text)).size).toBe(1);
   expect(told).toMatchObject([
     { event: 'webhook-failed', webhook: 'crm', reason: 'HTTP 500' },
