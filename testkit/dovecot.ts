@@ -35,7 +35,8 @@ export function dovecotMissing(): string | null {
   return process.getuid?.() === 0 ? null : 'Dovecot must be started as root';
 }
 
-export async function startDovecot(): Promise<Dovecot> {
+/** `introspectionUrl`: where it asks about access tokens (RFC 7662), which it then takes for a login (XOAUTH2). Default: passwords alone. */
+export async function startDovecot(introspectionUrl: string | null = null): Promise<Dovecot> {
   const folder = await mkdtemp(join(tmpdir(), 'postlane-imap-'));
   await chmod(folder, 0o755);
   for (const name of ['run', 'state', 'home']) await mkdir(join(folder, name));
@@ -45,7 +46,8 @@ export async function startDovecot(): Promise<Dovecot> {
   await writeFile(join(folder, 'key.pem'), server.key, { mode: 0o600 });
   const ports = { tls: await freePort(), starttls: await freePort() };
   const config = join(folder, 'dovecot.conf');
-  await writeFile(config, configuration(folder, ports));
+  await writeFile(config, configuration(folder, ports) + (introspectionUrl === null ? '' : oauth2(folder)));
+  if (introspectionUrl !== null) await writeFile(join(folder, 'oauth2.conf'), introspection(introspectionUrl));
   const guarded = await startGuarded([program, '-F', '-c', config], { folder });
   const stop = async (): Promise<void> => {
     await guarded.end();
@@ -113,5 +115,25 @@ service imap-login {
 service anvil {
   chroot =
 }
+`;
+}
+
+/** Settings that come later replace those before. */
+function oauth2(folder: string): string {
+  return `auth_mechanisms = xoauth2
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2
+  args = ${folder}/oauth2.conf
+}
+`;
+}
+
+function introspection(url: string): string {
+  return `introspection_url = ${url}
+introspection_mode = post
+active_attribute = active
+active_value = true
+username_attribute = username
 `;
 }

@@ -32,6 +32,12 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
   const { auth } = settings;
   const tokens = 'oauth2' in auth ? loginTokens(auth.user, auth.oauth2, now) : null;
   const own = 'oauth2' in auth ? loginSecrets(auth.oauth2) : [auth.password];
+  /** A token that the server did not take: it may have been revoked, so another one is requested. */
+  let refused: string | null = null;
+  const accessToken = async (signal: AbortSignal): Promise<string | null> => {
+    if (tokens === null) return null;
+    return refused === null ? tokens.get(signal) : tokens.renew(refused, signal);
+  };
   const mask = createMask(() => [...own, ...(tokens?.secrets ?? [])]);
   const failed = (thrown: unknown, place: string | null): MailboxFailure => {
     if (thrown instanceof MailboxFailure) return thrown;
@@ -44,12 +50,16 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
     const close = (): void => client?.close();
     signal.addEventListener('abort', close, { once: true });
     try {
-      const login = tokens === null ? {} : { accessToken: await tokens.get(signal) };
-      client = clientOf(settings, login);
+      const token = await accessToken(signal);
+      client = clientOf(settings, token === null ? {} : { accessToken: token });
       // Without a listener an error of the socket would end the process. What waits for an answer is told as well.
       client.on('error', () => undefined);
       if (signal.aborted) return;
-      await client.connect();
+      await client.connect().catch((thrown: unknown) => {
+        if (isRefusedLogin(thrown)) refused = token;
+        throw thrown;
+      });
+      refused = null;
       yield client;
     } finally {
       signal.removeEventListener('abort', close);
@@ -79,6 +89,10 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
       throw new MailboxFailure('unreachable', 'stopped');
     },
   };
+}
+
+function isRefusedLogin(thrown: unknown): boolean {
+  return (thrown as { readonly authenticationFailed?: unknown } | null)?.authenticationFailed === true;
 }
 
 function clientOf(
@@ -193,14 +207,13 @@ async function end(client: ImapFlow | null): Promise<void> {
 function readFailure(thrown: unknown): Pick<MailboxFailure, 'fault'> & { readonly text: string } {
   const error = asError(thrown) as Error & {
     readonly code?: unknown;
-    readonly authenticationFailed?: boolean;
     readonly responseText?: string;
     readonly fault?: MailboxFailure['fault'];
   };
   const code = typeof error.code === 'string' ? error.code : null;
   const text = [error.message, error.responseText].filter(Boolean).join(': ');
   if (error.name === 'TokenFailure' && error.fault !== undefined) return { fault: error.fault, text };
-  if (error.authenticationFailed === true) return { fault: 'auth', text };
+  if (isRefusedLogin(error)) return { fault: 'auth', text };
   const isOfProtocol =
     code !== null && /^(?:TooMany|.*TooLarge$|Parser|MAX_IMAP|Invalid|STARTTLS_|Response)/.test(code);
   return { fault: isOfProtocol ? 'protocol' : classifySocketFault(code), text };
