@@ -17,6 +17,7 @@ import { load, openOperator, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { createFleetSource } from './fleet-source.ts';
 import { serveHttp, type ServedHttp } from './http-server.ts';
+import { watchEndings } from './endings.ts';
 import { shareOperator, type SharedOperator } from './shared-operator.ts';
 import { heedSignals } from './signals.ts';
 import { version } from './version.ts';
@@ -66,6 +67,7 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
     },
   });
   const signals = heedSignals(watch, log);
+  const endEndings = watchEndings(() => config, tell);
   const ended = new AbortController();
   try {
     server = await serveHttp({
@@ -84,6 +86,7 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
     ended.abort();
     await server?.close();
     operator.close();
+    endEndings();
     signals.close();
   }
 }

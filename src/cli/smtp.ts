@@ -12,6 +12,7 @@ import { createLog, type Log, type LogEvent } from '../observability/log.ts';
 import type { TraceIds } from '../tracing/tracing.ts';
 import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
+import { watchEndings } from './endings.ts';
 import type { ExitCode } from './failure.ts';
 import { heedSignals } from './signals.ts';
 import { openSubmission, submissionRestartKeys, type RunningSubmission } from './submission.ts';
@@ -57,6 +58,7 @@ async function serve(call: Call, loaded: Loaded, name: string, log: Log): Promis
     onError: (mistakes) => tell({ event: 'config-rejected', mistakes }),
   });
   const signals = heedSignals(watch, log);
+  const endEndings = watchEndings(() => config, tell);
   const ended = new AbortController();
   let failed = false;
   const watching = watchOver({ config, submission, metrics, log, signal: ended.signal });
@@ -70,6 +72,7 @@ async function serve(call: Call, loaded: Loaded, name: string, log: Log): Promis
   ended.abort();
   const drained = await submission.stop();
   await (await watching)?.close();
+  endEndings();
   signals.close();
   return drained && !failed ? 0 : 1;
 }

@@ -14,6 +14,7 @@ import type { PostlaneWorker } from '../worker/worker.ts';
 import type { Call } from './command.ts';
 import { load, requireConfig } from './compose.ts';
 import type { ExitCode } from './failure.ts';
+import { watchEndings } from './endings.ts';
 import { heedSignals } from './signals.ts';
 import { createWorkerHttp, type WorkerHttp } from './http-server.ts';
 import { openBounces, type RunningBounces } from './bounces.ts';
@@ -92,6 +93,7 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
   });
 
   const signals = heedSignals(watch, log);
+  const endEndings = watchEndings(() => config, tell);
   try {
     return await serveUntilStopped({
       config: loaded.config,
@@ -104,6 +106,7 @@ async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<Exit
       stopped: signals.stopped,
     });
   } finally {
+    endEndings();
     signals.close();
   }
 }

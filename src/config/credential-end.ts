@@ -5,10 +5,14 @@ import type { CredentialSettings } from '../transport/oauth/settings.ts';
 
 /** The earlier of the two, in ms since the epoch; null if neither is known. */
 export function credentialEndOf(transport: TransportSettings | null, expiresAt: number | null): number | null {
-  const credential = transport === null ? null : credentialOf(transport);
-  const certificateEnd = credential?.kind === 'clientCertificate' ? endOf(credential.certificate) : null;
-  const ends = [certificateEnd, expiresAt].filter((end) => end !== null);
+  const ends = [certificateEndOf(transport), expiresAt].filter((end) => end !== null);
   return ends.length === 0 ? null : Math.min(...ends);
+}
+
+/** The end of the certificate that a connector logs in with; null if it has none. */
+export function certificateEndOf(transport: TransportSettings | null): number | null {
+  const credential = transport === null ? null : credentialOf(transport);
+  return credential?.kind === 'clientCertificate' ? endOfCertificate(credential.certificate) : null;
 }
 
 function credentialOf(transport: TransportSettings): CredentialSettings | null {
@@ -20,7 +24,7 @@ function credentialOf(transport: TransportSettings): CredentialSettings | null {
 }
 
 /** Of the first certificate in the text; those after it are of the authorities. */
-function endOf(pem: string): number | null {
+export function endOfCertificate(pem: string): number | null {
   const block = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/.exec(pem)?.[0];
   try {
     const end = Date.parse(new X509Certificate(block ?? '').validTo);

@@ -4,6 +4,7 @@ import { apiPemPlaces } from './api.ts';
 import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
 import { parseFile, type Place } from './document.ts';
+import { endingProblems } from './ends.ts';
 import { type ConfigIssue, keyOf, type Path, type Problem } from './issues.ts';
 import { decodeText, maxConfigFileBytes, readRegularFile, type FileRead, type TextRead } from './files.ts';
 import { expandReferences, pathId, type ReferenceSources } from './references.ts';
@@ -21,6 +22,8 @@ export interface LoadOptions {
   readonly cwd: string;
   /** Reads the file at an absolute path. Default: regular files of at most 1 MiB. */
   readonly readFile?: (path: string) => Promise<FileRead>;
+  /** ms since the epoch, for what ends soon. Default: the time. */
+  readonly now?: number;
 }
 
 /** `files`: absolute paths of the configuration and of every file that it references, missing ones included. */
@@ -41,7 +44,8 @@ export type LoadResult =
     };
 
 /** Never rejects. `file` is the path as given; issues are in the order of the file. */
-export async function loadConfig({ file: given, env, cwd, readFile = readBounded }: LoadOptions): Promise<LoadResult> {
+export async function loadConfig(options: LoadOptions): Promise<LoadResult> {
+  const { file: given, env, cwd, readFile = readBounded, now = Date.now() } = options;
   // `POSTLANE_CONFIG=` in an env file gives an empty variable, which names no file.
   const file = given ?? (env['POSTLANE_CONFIG'] || 'postlane.yaml');
   const path = resolve(cwd, file);
@@ -95,9 +99,13 @@ export async function loadConfig({ file: given, env, cwd, readFile = readBounded
   const known = new Set(sure.filter(({ on }) => on === 'value').map((problem) => pathId(problem.path)));
   const rest = [...validation.problems, ...rules.errors].filter((problem) => !known.has(pathId(problem.path)));
   const issues = [...redis.issues, ...listed([...sure, ...rest].map(locate))];
-  const warnings = listed(rules.warnings.map(locate));
-  if (issues.length > 0 || validation.file === undefined) return { ok: false, issues, warnings, file, files };
-  return { ok: true, config: buildConfig(validation.file), warnings, file, files };
+  const warned = rules.warnings.map(locate);
+  if (issues.length > 0 || validation.file === undefined) {
+    return { ok: false, issues, warnings: listed(warned), file, files };
+  }
+  const config = buildConfig(validation.file);
+  const warnings = listed([...warned, ...endingProblems(config, now).map(locate)]);
+  return { ok: true, config, warnings, file, files };
 }
 
 function readBounded(path: string): Promise<FileRead> {

@@ -97,7 +97,7 @@ const connector = z.strictObject({
   expires: value.date
     .optional()
     .describe(
-      'Last day (UTC) of the client secret or password, for the metrics. The end of a certificate is read from it.',
+      'Last day (UTC) of the client secret or password, for warnings and metrics. The end of a certificate is read from it.',
     ),
   replyRules: z
     .array(replyRule)

@@ -85,6 +85,11 @@ export const logTable: LogTable = {
     text: 'configuration: probably not intended',
     fields: ['key', 'rule', 'message', 'file', 'line'],
   },
+  'ends-soon': {
+    level: 'warn',
+    text: 'a credential or certificate ends soon',
+    fields: ['key', 'endsAt', 'days'],
+  },
   'config-rejected': {
     level: 'error',
     text: 'configuration rejected; the previous one stays in use',

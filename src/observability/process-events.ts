@@ -45,6 +45,8 @@ export type ProcessEvent =
   | { readonly event: 'webhook-error'; readonly webhook: string; readonly detail: string }
   | ({ readonly event: 'config-warning' } & ConfigMistake)
   | { readonly event: 'config-rejected'; readonly mistakes: readonly ConfigMistake[] }
+  /** A credential or certificate ends soon, or has ended: said once a day. `key` is its place in the configuration. */
+  | { readonly event: 'ends-soon'; readonly key: string; readonly endsAt: string; readonly days: number }
   | { readonly event: 'config-unchanged' }
   | { readonly event: 'restart-needed'; readonly keys: readonly string[] }
   | { readonly event: 'signal'; readonly signal: string };

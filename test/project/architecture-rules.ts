@@ -176,6 +176,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     doors: [
       'config.ts',
       'delivery-words.ts',
+      'ends.ts',
       'files.ts',
       'issues.ts',
       'load.ts',
