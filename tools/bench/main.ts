@@ -18,6 +18,7 @@ import { fleet } from './rows/fleet.ts';
 import { hostile } from './rows/hostile.ts';
 import { http } from './rows/http.ts';
 import { idle } from './rows/idle.ts';
+import { install } from './rows/install.ts';
 import { large } from './rows/large.ts';
 import { journal } from './rows/journal.ts';
 import { latency } from './rows/latency.ts';
@@ -48,6 +49,7 @@ const rows: readonly Row[] = [
   processes,
   hostile,
   start,
+  install,
 ];
 const missing = 'smtp-sink is missing; it comes with Postfix (Debian: apt-get install postfix)';
 

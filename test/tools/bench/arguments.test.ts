@@ -78,6 +78,7 @@ describe('the program', () => {
       'processes',
       'hostile',
       'start',
+      'install',
     ]);
   });
 
