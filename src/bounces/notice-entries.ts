@@ -103,7 +103,7 @@ const beforeAddress =
 /** In a line that says the reason first and the address last. */
 const beforeLast =
   /(?:generated|expanded) from|addressed to|unknown|mailbox|user|undeliver|fail|reject|refus|recipient|address|deliver|exceed|quota|full|message to/i;
-const goesOn = /^:|^\(and other\b|^(?:was|because|could|couldn|has|wasn|is)\b/;
+const goesOn = /^:|^\(and other\b|^reason\b|^(?:was|because|could|couldn|has|wasn|is)\b/i;
 
 function headOf(line: string, at: number, { recipients }: Known): Head | null {
   const first = addressesIn(line)[0];

@@ -29,7 +29,7 @@ export async function readParts(mail: Uint8Array): Promise<Part> {
   const open = new Map<MimeNode, OpenPart>();
   let root: OpenPart | null = null;
   const splitter = new Splitter({ ignoreEmbedded: true, maxHeadSize: maxHeadBytes, maxChildNodes: maxParts });
-  splitter.end(withoutBlankStart(Buffer.from(mail.buffer, mail.byteOffset, Math.min(mail.byteLength, maxReadBytes))));
+  splitter.end(tidied(Buffer.from(mail.buffer, mail.byteOffset, Math.min(mail.byteLength, maxReadBytes))));
   try {
     for await (const chunk of splitter as AsyncIterable<SplitterChunk>) {
       if (chunk.type === 'node') {
@@ -45,10 +45,16 @@ export async function readParts(mail: Uint8Array): Promise<Part> {
   return root === null ? { fields: [], type: 'text/plain', contentType: '', parts: [], text: '' } : closed(root);
 }
 
-/** Some programs leave an empty line where a mailbox file had its line `From …`: without it the header would be empty. */
-function withoutBlankStart(mail: Buffer): Buffer {
-  const start = mail.findIndex((octet) => octet !== 0x0d && octet !== 0x0a);
-  return start > 0 ? mail.subarray(start) : mail;
+const [cr, lf] = [0x0d, 0x0a];
+
+/**
+ * Some programs leave an empty line where a mailbox file had its line `From …`: without it the header would be empty. Files of old
+ * Macintoshes end their lines with CR alone.
+ */
+function tidied(mail: Buffer): Buffer {
+  const start = mail.findIndex((octet) => octet !== cr && octet !== lf);
+  const rest = start > 0 ? mail.subarray(start) : mail;
+  return rest.includes(lf) ? rest : Buffer.from(rest.map((octet) => (octet === cr ? lf : octet)));
 }
 
 function keep(part: OpenPart | undefined, value: Buffer): void {

@@ -87,10 +87,9 @@ submission:
   users:
 ${users}`,
   );
-  await until(
-    async () => (await call(api, 'GET', '/v1/connectors')).items.some(({ id }) => id === 'branch'),
-    { what: 'the configuration' },
-  );
+  await until(async () => (await call(api, 'GET', '/v1/connectors')).items.some(({ id }) => id === 'branch'), {
+    what: 'the configuration',
+  });
 }
 
 async function receiver(status: number, started: Disposables): Promise<string> {
@@ -148,7 +147,8 @@ async function comeBack({ redis }: Setup): Promise<string> {
           status: place === 0 ? '5.1.1' : '4.4.1',
           smtpCode: place === 0 ? '550' : null,
           permanent: place === 0,
-          diagnostic: place === 0 ? `550 5.1.1 <${address}>: user unknown in virtual mailbox table` : 'connection timed out',
+          diagnostic:
+            place === 0 ? `550 5.1.1 <${address}>: user unknown in virtual mailbox table` : 'connection timed out',
         },
       })),
     );
@@ -163,11 +163,27 @@ async function submissions({ redis }: Setup): Promise<void> {
   const at = Date.now() - 240_000;
   const refused = { at, reply: '553 5.7.1 You may not send as this address: ceo@example.com' };
   await store.note([
-    { user: 'erp', counts: { accepted: 4_120, duplicate: 3, rate: 18 }, last: { at, address: '10.0.0.21', refused: null } },
+    {
+      user: 'erp',
+      counts: { accepted: 4_120, duplicate: 3, rate: 18 },
+      last: { at, address: '10.0.0.21', refused: null },
+    },
     { user: 'website', counts: { accepted: 911, 'envelope-sender': 4 }, last: { at, address: '10.0.0.30', refused } },
-    { user: 'scanner-2nd-floor', counts: { accepted: 12, 'wrong-login': 10 }, last: { at, address: '10.0.0.8', refused: null } },
-    { user: '127.0.0.1:2525', counts: { accepted: 77, 'too-large': 2 }, last: { at, address: '10.0.0.9', refused: null } },
-    { user: 'old-printer', counts: { accepted: 3 }, last: { at: at - 80 * hourMs, address: '10.0.0.4', refused: null } },
+    {
+      user: 'scanner-2nd-floor',
+      counts: { accepted: 12, 'wrong-login': 10 },
+      last: { at, address: '10.0.0.8', refused: null },
+    },
+    {
+      user: '127.0.0.1:2525',
+      counts: { accepted: 77, 'too-large': 2 },
+      last: { at, address: '10.0.0.9', refused: null },
+    },
+    {
+      user: 'old-printer',
+      counts: { accepted: 3 },
+      last: { at: at - 80 * hourMs, address: '10.0.0.4', refused: null },
+    },
   ]);
   for (let i = 0; i < 10; i += 1) await store.attempt({ user: 'scanner-2nd-floor', address: `10.0.0.${i}` });
   store.close();

@@ -37,6 +37,25 @@ ${sent}`,
     rows: [failed],
   },
   {
+    title: 'lines that end with CR alone',
+    mail: Buffer.from(whole.replaceAll('\n', '\r')),
+    kind: 'report',
+    messageId: 'sent-1@shop.test',
+    rows: [failed],
+  },
+  text(
+    'a reason in a sentence of its own, behind the recipient',
+    'mailer-daemon',
+    'There was an error sending your mail',
+    `1 error(s):
+
+The following recipients returned permanent errors: anna@example.net. Reason: 550 5.1.1 unknown.
+
+${sent}`,
+    [['anna@example.net', 'failed', '5.1.1', '550', true, '550 5.1.1 unknown']],
+    { header: 'Auto-Submitted: auto-replied\n' },
+  ),
+  {
     title: 'a type without a semicolon before its parameter',
     mail: `${head('"Mail System" <MAILER-DAEMON>', 'Returned Mail: User unknown')}Content-Type: multipart/mixed; boundary="b"
 
