@@ -106,6 +106,7 @@ function buildSmtp(
     security,
     auth: file.auth === undefined ? mailboxAuth : buildAuth(file.auth),
     allowInsecureAuth: file.allowInsecureAuth,
+    localAddress: file.localAddress,
     tls: { ca: file.tls.ca ?? null, servername: file.tls.servername ?? null },
     timeouts: {
       connectMs: file.timeouts.connect,

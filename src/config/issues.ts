@@ -77,6 +77,7 @@ export const configRules = {
   'transport-unused': 'Warning: a connector that only receives has a way to send.',
   'never-chosen': 'Warning: every connector that sends can be chosen for some address.',
   'webhook-plain': 'Warning: a webhook is encrypted on its way.',
+  'ip-address': 'The address that connections come from is an IP address.',
   'dkim-selector': 'A selector is a name in DNS.',
   'dkim-key': 'Mail is signed with an RSA key.',
   'delivery-redirect': 'Who gets redirected mail may get mail.',

@@ -1,5 +1,6 @@
 /** The section `smtp` of a connector: its server, login and time limits, and the signature of its mail. */
 import { createPrivateKey } from 'node:crypto';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { asciiDomain } from '../message/address.ts';
 import type { DkimSettings } from '../message/dkim.ts';
@@ -41,6 +42,10 @@ const signingKey = value.textAs('dkim-key', (text): value.Reading<string> => {
   }
 });
 
+const localAddress = value.textAs('ip-address', (text): value.Reading<string> =>
+  isIP(text) === 0 || text.includes('%') ? { must: 'must be an IP address of this machine' } : { value: text },
+);
+
 const dkim = z.strictObject({
   domain: signingDomain.describe(
     'Domain that signs (`d=`). DMARC counts the signature where the From domain is this domain or below it.',
@@ -72,6 +77,12 @@ export const smtp = z.strictObject({
     .boolean()
     .default(false)
     .describe('Sends credentials although `security` is `none`. Anyone on the network path can read them.'),
+  localAddress: localAddress
+    .nullable()
+    .default(null)
+    .describe(
+      'IP address of this machine that connections come from, where it has several. Only addresses of the server of the same family are tried.',
+    ),
   tls: value.serverTls,
   dkim: dkim.optional().describe('Signs each mail, for a server that does not. Receivers find the public key in DNS.'),
   timeouts: z

@@ -18,7 +18,10 @@ const perAddressMs = 2_000;
 /** The socket, connected (and secured, with `security: tls`); rejects with SmtpFailure. */
 export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
+    const from = settings.localAddress ?? null;
     const target = {
+      // An address of the other family cannot be reached from it.
+      ...(from === null ? {} : { localAddress: from, family: net.isIP(from) }),
       host: settings.host,
       port: settings.port,
       noDelay: true,
@@ -45,7 +48,13 @@ export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.S
       const words = isCutOff(code) ? tlsCutOffText(settings) : tlsFailureText(code, text, settings);
       done(new SmtpFailure('tls', { code, text: words }));
     };
-    const onError = (error: NodeJS.ErrnoException): void => fail(error.code ?? null, describe(error));
+    const onError = (error: NodeJS.ErrnoException): void => {
+      const isNotOurs = error.code === 'EADDRNOTAVAIL' && from !== null;
+      fail(
+        error.code ?? null,
+        isNotOurs ? `${from} is no address of this machine (smtp.localAddress)` : describe(error),
+      );
+    };
     const onClose = (): void => fail('ECONNRESET', 'the connection was closed before it was secure');
     const onAbort = (): void => fail(null, 'stopped while connecting');
     const timer = setTimeout(

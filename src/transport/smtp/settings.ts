@@ -40,6 +40,8 @@ export interface SmtpSettings {
   readonly host: string;
   readonly port: number;
   readonly security: SmtpSecurity;
+  /** Where connections come from. Default: what the system chooses. */
+  readonly localAddress?: string | null;
   readonly auth: SmtpAuth | null;
   /** Credentials may be sent over an unencrypted session. */
   readonly allowInsecureAuth: boolean;

@@ -106,10 +106,14 @@ function unexpected(error: Error): Outcome {
 }
 
 /** "smtp.example.com:587, STARTTLS (TLSv1.3), authenticated as relay, SIZE 35 MB". */
-function describe({ host, port, security, auth }: SmtpSettings, { protocol, extensions }: SmtpSession): string {
+function describe(
+  { host, port, security, auth, localAddress = null }: SmtpSettings,
+  { protocol, extensions }: SmtpSession,
+): string {
   const kind = { tls: 'TLS', starttls: 'STARTTLS', none: 'not encrypted' }[security];
   const parts = [`${host}:${port}`, protocol === null ? kind : `${kind} (${protocol})`];
   parts.push(auth === null ? 'without authentication' : `authenticated as ${auth.user}`);
+  if (localAddress !== null) parts.push(`from ${localAddress}`);
   if (extensions.maxBytes !== null) parts.push(`SIZE ${Math.floor(extensions.maxBytes / 1024 / 1024)} MB`);
   return parts.join(', ');
 }
