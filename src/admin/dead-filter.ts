@@ -1,6 +1,6 @@
 /** Which dead letters are meant: the filter of listings, groups and previews, and the letters that fit it, a page at a time. */
 import { deadReasons, type DeadLetters, type DeadReason } from '../queue/ledger/dead-letters.ts';
-import type { LetterDigest, LetterPlace } from '../queue/ledger/letter-pages.ts';
+import type { LetterDigest, LetterPage, LetterPlace } from '../queue/ledger/letter-pages.ts';
 import { shapeOfReply } from './reply-shape.ts';
 
 export interface LetterFilter {
@@ -22,17 +22,41 @@ export function fits(digest: LetterDigest, { reason, connector, reply }: LetterF
   return reply === undefined || shapeOfReply(digest.reply) === reply;
 }
 
-/** Oldest first. Those that die meanwhile are among them unless `until` says otherwise. */
+interface FittingPage {
+  readonly digests: readonly LetterDigest[];
+  /** How many letters Redis has looked at for it, about. */
+  readonly looked: number;
+  readonly isLast: boolean;
+}
+
+/** Of one page of Redis: with a filter by recipient, it may give none and has looked at as many all the same. */
+const lookedAtOnce = 500;
+
+/** Those that die meanwhile are among the oldest first unless `until` says otherwise. */
+export async function* letterPages(
+  letters: Pick<DeadLetters, 'page'>,
+  filter: LetterFilter,
+  order: 'oldest' | 'newest',
+): AsyncGenerator<FittingPage> {
+  // The next page is on its way while one is worked on.
+  const read = (after: LetterPlace | null): Promise<LetterPage> => letters.page({ ...boundsOf(filter), order, after });
+  let coming: Promise<LetterPage> | null = read(null);
+  while (coming !== null) {
+    const { digests, next }: LetterPage = await coming;
+    coming = next === null ? null : read(next);
+    // It is awaited later, or not at all where the caller has enough.
+    coming?.catch(() => undefined);
+    const looked = Math.max(digests.length, lookedAtOnce);
+    yield { digests: digests.filter((digest) => fits(digest, filter)), looked, isLast: coming === null };
+  }
+}
+
+/** Oldest first. */
 export async function* letterDigests(
   letters: Pick<DeadLetters, 'page'>,
   filter: LetterFilter,
 ): AsyncGenerator<LetterDigest> {
-  let after: LetterPlace | null = null;
-  do {
-    const page = await letters.page({ ...boundsOf(filter), order: 'oldest', after });
-    for (const digest of page.digests) if (fits(digest, filter)) yield digest;
-    after = page.next;
-  } while (after !== null);
+  for await (const { digests } of letterPages(letters, filter, 'oldest')) yield* digests;
 }
 
 /** What Redis itself sorts out. */

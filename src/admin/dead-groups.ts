@@ -1,6 +1,7 @@
 /** Dead letters in groups: by reason, connector and the shape of the reply, with how many, since when, and where they would go now. */
 import type { DeadLetters } from '../queue/ledger/dead-letters.ts';
-import { letterDigests, type LetterFilter } from './dead-filter.ts';
+import type { LetterDigest } from '../queue/ledger/letter-pages.ts';
+import { letterPages, type LetterFilter } from './dead-filter.ts';
 import { shapeOfReply } from './reply-shape.ts';
 import type { Routes } from './routes.ts';
 
@@ -32,6 +33,8 @@ export interface DeadGroups {
   readonly recipients: number;
   /** Groups that were left out, and the letters in them. */
   readonly omitted: { readonly groups: number; readonly count: number };
+  /** false: only the newest letters were looked at. */
+  readonly complete: boolean;
 }
 
 /** Servers that put a name into each reply make many; what comes later counts only into the sums. */
@@ -43,16 +46,19 @@ type Growing = { -readonly [Name in keyof Omit<DeadGroup, 'wouldRouteTo'>]: Dead
   sentBy: string | null;
 };
 
+/** `most`: how many of the newest letters are looked at, where a page must not wait for all. */
 export async function groupDeadLetters(
   letters: Pick<DeadLetters, 'page'>,
   filter: LetterFilter,
   by: readonly GroupKey[],
   routes: Routes,
+  most = Infinity,
 ): Promise<DeadGroups> {
   const groups = new Map<string, Growing>();
   const shapes = new Map<string, string | null>();
   let [count, recipients, left] = [0, 0, 0];
-  for await (const digest of letterDigests(letters, filter)) {
+  let [looked, complete] = [0, true];
+  const add = (digest: LetterDigest): void => {
     count += 1;
     recipients += digest.recipients;
     const reason = by.includes('reason') ? digest.reason : null;
@@ -64,12 +70,19 @@ export async function groupDeadLetters(
     if (group !== undefined) {
       group.count += 1;
       group.recipients += digest.recipients;
-      // They come oldest first.
-      Object.assign(group, { lastAt: at, lastId: id, from, sentBy: digest.connector });
+      if (at >= group.lastAt) Object.assign(group, { lastAt: at, lastId: id, from, sentBy: digest.connector });
+      else group.firstAt = Math.min(group.firstAt, at);
     } else if (groups.size < mostGroups) {
       const about = { reason, connector, reply, count: 1, recipients: digest.recipients, firstAt: at, lastAt: at };
       groups.set(key, { ...about, lastId: id, from, sentBy: digest.connector });
     } else left += 1;
+  };
+  for await (const page of letterPages(letters, filter, most === Infinity ? 'oldest' : 'newest')) {
+    for (const digest of page.digests) add(digest);
+    looked += page.looked;
+    if (looked < most || page.isLast) continue;
+    complete = false;
+    break;
   }
   const sorted = [...groups.values()].sort((a, b) => b.count - a.count || b.lastAt - a.lastAt);
   const shown = sorted.slice(0, mostGroupsShown);
@@ -81,6 +94,7 @@ export async function groupDeadLetters(
     })),
     count,
     recipients,
+    complete,
     omitted: { groups: hidden.length, count: hidden.reduce((sum, group) => sum + group.count, left) },
   };
 }

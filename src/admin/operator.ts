@@ -96,8 +96,8 @@ export interface Operator extends LetterActions, Seen {
     limit: number,
     isVisible: (letter: Pick<DeadLetterSummary, 'from'>) => boolean,
   ): ReturnType<typeof pageOfDead>;
-  /** Dead letters by reason, connector and reply. */
-  deadGroups(config: AdminConfig, filter: LetterFilter, by: readonly GroupKey[]): Promise<DeadGroups>;
+  /** Dead letters by reason, connector and reply. `most`: how many are looked at, the newest ones. */
+  deadGroups(config: AdminConfig, filter: LetterFilter, by: readonly GroupKey[], most?: number): Promise<DeadGroups>;
   /** Counts what a replay or a drop would do, and keeps what it has selected for a while. */
   preview(config: AdminConfig, asked: BulkAsked): Promise<KeptPreview>;
   readonly operations: Pick<Operations, 'get' | 'list' | 'open'>;
@@ -211,7 +211,7 @@ export async function openOperator({
     connectors: (config, asked) => listConnectors(connectorTools, config, asked, Date.now()),
     connector: (config, id) => readConnector(connectorTools, config, id, Date.now()),
     deadPage: (filter, after, limit, isVisible) => pageOfDead(deadLetters, filter, after, limit, isVisible),
-    deadGroups: (config, filter, by) => groupDeadLetters(deadLetters, filter, by, createRoutes(config)),
+    deadGroups: (config, filter, by, most) => groupDeadLetters(deadLetters, filter, by, createRoutes(config), most),
 
     async preview(config, asked) {
       const selection = { ...asked, until: Date.now() };

@@ -20,7 +20,7 @@ import { pageFor } from './pages.ts';
 import { problemPage } from './pages/problem.ts';
 import * as respond from './responses.ts';
 import { createSessions, isEqual, type Session, type Sessions } from './session.ts';
-import { createGlance, firstPlace, type Visit } from './visit.ts';
+import { createGlance, createWorst, firstPlace, type Visit } from './visit.ts';
 
 /** What the listener hands over beside the request. */
 interface Bindings {
@@ -41,6 +41,7 @@ export interface UiOptions {
 
 interface Site extends UiOptions {
   readonly glance: Visit['glance'];
+  readonly worst: Visit['worst'];
   /** Rejects while Redis is away and the key of sessions was never read. */
   readonly sessions: () => Promise<Sessions>;
 }
@@ -54,7 +55,12 @@ interface Call {
 }
 
 export function createUi(options: UiOptions): (request: Request, bindings: Bindings) => Promise<Response> {
-  const site: Site = { ...options, glance: createGlance(options.tools), sessions: sessionsOf(options.tools) };
+  const site: Site = {
+    ...options,
+    glance: createGlance(options.tools),
+    worst: createWorst(options.tools),
+    sessions: sessionsOf(options.tools),
+  };
   return async (request, bindings) => {
     const { trace } = bindings;
     const isRead = request.method === 'GET' || request.method === 'HEAD';
@@ -194,7 +200,11 @@ function framing({ tools, assets, glance }: Site, { bindings, cookies, sessions 
   return { tools, assets, glance, cookies, sessions, session, secure: bindings.from.secure };
 }
 
-async function visitOf({ tools, glance }: Site, { bindings, url, cookies }: Call, session: Session): Promise<Visit> {
+async function visitOf(
+  { tools, glance, worst }: Site,
+  { bindings, url, cookies }: Call,
+  session: Session,
+): Promise<Visit> {
   const { incoming, outgoing, from } = bindings;
   const { token, formToken } = session;
   const gone = new AbortController();
@@ -212,6 +222,7 @@ async function visitOf({ tools, glance }: Site, { bindings, url, cookies }: Call
     url,
     can: (scope) => hasScope(token, scope),
     glance,
+    worst,
   };
 }
 

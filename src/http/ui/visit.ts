@@ -1,4 +1,5 @@
 /** What a page is made of and for: who looks, what they may do, and the state of the installation that every page shows in its frame. */
+import type { ConnectorPage } from '../../admin/connectors.ts';
 import type { ConnectorState } from '../../admin/trouble.ts';
 import type { Operator } from '../../admin/operator.ts';
 import type { Stats } from '../../admin/stats.ts';
@@ -7,6 +8,7 @@ import type { Scope } from '../../config/scopes.ts';
 import type { Tools } from '../api/route.ts';
 import { hasScope } from '../api/access.ts';
 import type { Asker } from './perform.ts';
+import { remembered } from './remembered.ts';
 import { hrefOf, type Counts, type FleetLine, type Place } from './layout.ts';
 import type { Content, Viewpoint } from './parts.ts';
 
@@ -20,6 +22,7 @@ export interface Visit extends Viewpoint {
   readonly url: URL;
   readonly can: (scope: Scope) => boolean;
   readonly glance: () => Promise<Stats>;
+  readonly worst: () => Promise<ConnectorPage>;
 }
 
 export interface Shown {
@@ -72,21 +75,18 @@ export function placesFor(token: ApiToken): ReadonlySet<Place> {
 }
 
 const dayMs = 86_400_000;
-/** Statistics are at most so old, in ms: many tabs ask for them, and reading them looks at every lane. */
-const glanceMs = 2_000;
-
 /** The state of the installation, read once for all pages of this process. Rejects while Redis is away. */
-export function createGlance({ operator, config, now }: Tools): () => Promise<Stats> {
-  let read: { readonly at: number; readonly stats: Promise<Stats> } | null = null;
-  return () => {
-    const at = now();
-    if (read !== null && at - read.at < glanceMs) return read.stats;
-    const stats = operator().then((opened) => opened.stats(config(), at - dayMs));
-    read = { at, stats };
-    stats.catch(() => (read = null));
-    return stats;
-  };
+export function createGlance({ operator, config, now }: Tools): Visit['glance'] {
+  return remembered(async (at) => (await operator()).stats(config(), at - dayMs), now);
 }
+
+/** The connectors in the worst trouble, for the overview. */
+export function createWorst({ operator, config, now }: Tools): Visit['worst'] {
+  const asked = { sort: 'trouble', after: null, limit: mostWorst } as const;
+  return remembered(async () => (await operator()).connectors(config(), asked), now);
+}
+
+const mostWorst = 40;
 
 export function countsOf(stats: Stats | null, can: Visit['can']): Counts {
   if (stats === null) return { heldUp: null, deadLetters: null, operations: null };

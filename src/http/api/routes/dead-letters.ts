@@ -144,7 +144,7 @@ export const deadLetterRoutes = [
       if (by !== undefined) {
         if (token.from !== null) return limited();
         const keys = groupKeys.filter((key) => by.split(',').includes(key));
-        const { groups, ...sums } = await operator.deadGroups(tools.config(), wanted, keys);
+        const { groups, complete: _complete, ...sums } = await operator.deadGroups(tools.config(), wanted, keys);
         return json({ ...sums, groups: groups.map(groupJson) });
       }
       const page = await operator.deadPage(wanted, cursor ?? null, most, ({ from }) => mayUse(token, from ?? null));

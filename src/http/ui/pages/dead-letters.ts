@@ -26,6 +26,8 @@ import { connectorLink } from '../rows.ts';
 import type { Page, Visit } from '../visit.ts';
 
 const pageSize = 50;
+/** Letters that are grouped at once, a third of a second: those of an incident are the newest ones. The rest is counted on request. */
+const mostGrouped = 10_000;
 
 /** What a preview is of, as fields of a form and as the address of the page. */
 export interface Asked {
@@ -68,7 +70,16 @@ export const deadLettersPage: Page = async (visit) => {
   const filter = filterOf(asked);
   const body = isList
     ? await list(visit, filter, asked)
-    : groups(visit, await operator.deadGroups(tools.config(), filter, ['reason', 'connector', 'reply']), asked);
+    : groups(
+        visit,
+        await operator.deadGroups(
+          tools.config(),
+          filter,
+          ['reason', 'connector', 'reply'],
+          url.searchParams.has('all') ? undefined : mostGrouped,
+        ),
+        asked,
+      );
   const total =
     stats === null ? '' : `${counted(stats.deadLetters, 'message')} that Postlane will not try again by itself. `;
   const other = isList ? 'groups' : 'list';
@@ -115,8 +126,8 @@ export const deadLettersPage: Page = async (visit) => {
 };
 
 function groups(visit: Visit, found: DeadGroups, asked: Asked): Html {
-  const { groups: all, count, recipients, omitted } = found;
-  if (all.length === 0) return none(asked);
+  const { groups: all, count, recipients, omitted, complete } = found;
+  if (all.length === 0) return complete ? none(asked) : noneYet(asked);
   const acts = visit.can('dead:read') && visit.can('dead:write');
   const columns: Column<DeadGroup>[] = [
     {
@@ -141,15 +152,22 @@ function groups(visit: Visit, found: DeadGroups, asked: Asked): Html {
       classes: 'lo3',
       cell: ({ lastAt, lastId }) => html`<a href="${hrefOfMessage(lastId)}">${agoTime(lastAt, visit)}</a>`,
     },
-    { head: 'Actions', classes: 'act', hideHead: true, cell: (group) => groupActions(group, asked, acts, visit) },
+    {
+      head: 'Actions',
+      classes: 'act',
+      hideHead: true,
+      cell: (group) => groupActions(group, asked, { acts, complete }, visit),
+    },
   ];
   return html`${table('Dead letters, grouped by reason, connector and reply; the largest group first', columns, all)}
     <div class="pager">
       <span role="status"
-        >${counted(count, 'message')} to ${counted(recipients, 'recipient')} in
-        ${counted(all.length + omitted.groups, 'group')}${omitted.groups > 0 ? `; ${counted(omitted.groups, 'small group')} with ${counted(omitted.count, 'message')} are not shown` : ''}</span
+        >${complete ? nothing : `Among the newest ${number(mostGrouped)}: `}${counted(count, 'message')} to
+        ${counted(recipients, 'recipient')} in
+        ${counted(all.length + omitted.groups, 'group')}${omitted.groups > 0 ? `; ${counted(omitted.groups, 'small group')} with ${counted(omitted.count, 'message')} are not shown` : ''}.
+        ${complete ? nothing : html`<a href="/ui/dead-letters${query({ ...asked, all: 1 })}">Group all of them</a>`}</span
       >
-      ${acts ? previewButtons(asked, `all ${number(count)}`, visit) : nothing}
+      ${acts ? previewButtons(asked, complete ? `all ${number(count)}` : 'all of them', visit) : nothing}
     </div>`;
 }
 
@@ -172,13 +190,13 @@ function iconOf(reason: string | null): string {
 function groupActions(
   { reason, connector, reply: shape, count }: DeadGroup,
   { recipient: who }: Asked,
-  acts: boolean,
+  { acts, complete }: { readonly acts: boolean; readonly complete: boolean },
   visit: Visit,
 ): Content {
   const asked: Asked = { reason, connector: connector ?? 'none', reply: shape ?? noReply, recipient: who };
   return html`<div class="acts">
     <a class="btn small quiet" href="/ui/dead-letters${query({ ...asked, view: 'list' })}">List</a
-    >${acts ? previewButtons(asked, counted(count, 'message'), visit, true) : nothing}
+    >${acts ? previewButtons(asked, `${complete ? '' : 'at least '}${counted(count, 'message')}`, visit, true) : nothing}
   </div>`;
 }
 
@@ -238,6 +256,14 @@ async function list(visit: Visit, filter: LetterFilter, asked: Asked): Promise<H
         ${next === null ? nothing : html`<a class="btn small" href="/ui/dead-letters${query({ ...asked, view: 'list', cursor: writePlace(next) })}">Older</a>`}
       </div>
     </div>`;
+}
+
+function noneYet(asked: Asked): Html {
+  return empty({
+    what: `None of the newest ${number(mostGrouped)} dead letters fits the filter.`,
+    next: html`<a href="/ui/dead-letters${query({ ...asked, all: 1 })}">Look through all of them</a>, which may take
+      some seconds.`,
+  });
 }
 
 function none(asked: Asked): Html {

@@ -20,16 +20,16 @@ import { heldUpIn, isHeldUp, type Page, type Visit } from '../visit.ts';
 /** Connectors that are shown; the rest is a click away. */
 const mostHeldUp = 8;
 const mostDeadlines = 6;
-/** More dead letters are not read for a page that is opened all the time. */
-const mostGrouped = 5_000;
+/** More are not read for a page that is opened all the time. */
+const mostGrouped = 2_000;
 
 export const overviewPage: Page = async (visit) => {
   const { operator, tools, can } = visit;
   const stats = await visit.glance();
   const [worst, groups] = await Promise.all([
-    operator.connectors(tools.config(), { sort: 'trouble', after: null, limit: 40 }),
-    can('dead:read') && visit.token.from === null && stats.deadLetters > 0 && stats.deadLetters <= mostGrouped
-      ? operator.deadGroups(tools.config(), {}, ['reason'])
+    visit.worst(),
+    can('dead:read') && visit.token.from === null && stats.deadLetters > 0
+      ? operator.deadGroups(tools.config(), {}, ['reason'], mostGrouped)
       : null,
   ]);
   const heldUp = worst.items.filter(({ state }) => isHeldUp(state));
@@ -195,7 +195,7 @@ function deadSection({ deadLetters }: Stats, groups: Groups | null, visit: Visit
     );
   }
   return section(
-    { id: 'dead', title: 'Dead letters', end },
+    { id: 'dead', title: 'Dead letters', note: groups.complete ? '' : `the newest ${number(groups.count)}`, end },
     html`<div class="tbl-wrap">
       <table class="tbl">
         <caption class="vh">
