@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { jobName } from '../../src/queue/redis/keys.ts';
 import { openQueues } from '../../src/queue/open.ts';
-import type { RecordingStep } from '../../src/transport/recording.ts';
+import { createRecordingTransport, type RecordingStep } from '../../src/transport/recording.ts';
+import type { Transport } from '../../src/transport/transport.ts';
 import { until } from '../../testkit/until.ts';
 import { settled } from '../support/accounting.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
@@ -92,6 +93,36 @@ test('a recipient who is suppressed while the message waits for its next attempt
   expect(row).toMatchObject({ state: 'sent' });
   expect(row!.recipients.map(({ outcome }) => outcome)).toEqual(['suppressed', 'accepted']);
   expect(sentTo().filter((address) => address === gone)).toHaveLength(1);
+});
+
+test('a recipient who is suppressed while the attempt waits for a session is left out of it', async () => {
+  const prefix = testPrefix();
+  const { suppressions } = openQueues(testConnection(), { prefix, shards: shardCount() });
+  const suppress = (address: string) =>
+    suppressions.add({ address, reason: null, origin: 'operator', by: null, until: null });
+  await suppress('other@example.net');
+  let waitedMs = 0;
+  const recording = createRecordingTransport();
+  const slow: Transport = {
+    ...recording,
+    async send(sending, context) {
+      if (sending.envelope.to.includes(gone)) {
+        await suppress(gone);
+        waitedMs += 2_000;
+      }
+      return recording.send(sending, context);
+    },
+  };
+  const config = configOf({ relay: {} });
+  await startWorker({ prefix, config, transports: { relay: slow }, now: () => Date.now() + waitedMs });
+  const producer = testProducer(prefix);
+  // From now on the worker knows of the list, and looks before it sends.
+  await producer.send(mail('first', 'first@example.net'));
+  await settled(producer, ['first']);
+  await producer.send(mail('m', gone, 'zoe@example.net'));
+  const [row] = await settled(producer, ['m']);
+  expect(row!.recipients.map(({ outcome }) => outcome)).toEqual(['suppressed', 'accepted']);
+  expect(recording.mails.slice(1).map(({ envelope }) => envelope.to)).toEqual([['zoe@example.net']]);
 });
 
 test('an entry that has ended suppresses nobody', async () => {
