@@ -1,4 +1,4 @@
-/** What of a configuration ends by itself: credentials of connectors, and certificates of listeners. It is warned of before. */
+/** What of a configuration ends by itself: credentials of connectors, certificates of listeners, tokens of the API. It is warned of before. */
 import type { Config } from './config.ts';
 import { certificateEndOf, endOfCertificate } from './credential-end.ts';
 import { keyOf, type Path, type Problem } from './issues.ts';
@@ -37,7 +37,10 @@ function endingsOf({ connectors, api, submission }: Config): Ending[] {
     const endsAt = endOfCertificate(pem);
     return endsAt === null ? [] : [{ path, endsAt }];
   });
-  return [...ofConnectors, ...ofListeners];
+  const ofTokens = api.tokens.flatMap(({ expiresAt }, at): Ending[] =>
+    expiresAt === null ? [] : [{ path: ['api', 'tokens', at, 'expires'], endsAt: expiresAt }],
+  );
+  return [...ofConnectors, ...ofListeners, ...ofTokens];
 }
 
 function apiCertificate(pem: string): [Path, string] {

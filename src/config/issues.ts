@@ -81,7 +81,7 @@ export const configRules = {
   'dkim-selector': 'A selector is a name in DNS.',
   'dkim-key': 'Mail is signed with an RSA key.',
   'delivery-redirect': 'Who gets redirected mail may get mail.',
-  'ends-soon': 'Warning: credentials and certificates are good for four weeks and more.',
+  'ends-soon': 'Warning: credentials, certificates and tokens are good for four weeks and more.',
   'delivery-restricted': 'Warning: everyone gets their mail.',
   'security-port': 'Warning: `security` is what servers use at this port.',
 } as const;

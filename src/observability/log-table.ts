@@ -87,7 +87,7 @@ export const logTable: LogTable = {
   },
   'ends-soon': {
     level: 'warn',
-    text: 'a credential or certificate ends soon',
+    text: 'a credential, certificate or token ends soon',
     fields: ['key', 'endsAt', 'days'],
   },
   'config-rejected': {

@@ -44,7 +44,14 @@ async function certificate(days: number) {
   return authority.sign({ commonName: 'localhost', names: localNames, notBefore: new Date(now - dayMs), notAfter });
 }
 
-test('certificates: that of a Graph connector, of the API and of a listener, the first end first', async () => {
+const token = (nth: number, expires: string) => ({
+  id: `t${nth}`,
+  sha256: String(nth).repeat(64),
+  scopes: ['messages:send'],
+  expires,
+});
+
+test('certificates: that of a Graph connector, of the API and of a listener, and tokens, the first end first', async () => {
   const [soon, later, good] = [await certificate(3.5), await certificate(10.5), await certificate(40)];
   const text = JSON.stringify({
     hostname: 'a.example',
@@ -56,7 +63,7 @@ test('certificates: that of a Graph connector, of the API and of a listener, the
         graph: { tenantId: 't.example', clientId: 'c', credential: { certificate: later.cert + later.key } },
       },
     },
-    api: { tls: good },
+    api: { tls: good, tokens: [token(1, '2027-01-06'), token(2, '2027-03-01')] },
     submission: { listeners: [{ listen: '127.0.0.1:465', security: 'tls', tls: soon }], users: [] },
   });
   const { warnings, config } = await load(text);
@@ -65,9 +72,10 @@ test('certificates: that of a Graph connector, of the API and of a listener, the
     expect.arrayContaining([
       ['submission.listeners[0].tls.cert', 'ends in 3 days'],
       ['connectors.c.graph.credential.certificate', 'ends in 10 days'],
+      ['api.tokens[0].expires', 'ends in 5 days'],
     ]),
   );
-  expect(warnings.filter(({ rule }) => rule === 'ends-soon')).toHaveLength(2);
+  expect(warnings.filter(({ rule }) => rule === 'ends-soon')).toHaveLength(3);
   const told: ProcessEvent[] = [];
   onTestFinished(
     watchEndings(
@@ -76,9 +84,10 @@ test('certificates: that of a Graph connector, of the API and of a listener, the
       { now: () => now, everyMs: 5 },
     ),
   );
-  await until(() => told.length >= 4, { what: 'it to be said twice' });
-  expect(told.slice(0, 2)).toMatchObject([
+  await until(() => told.length >= 6, { what: 'it to be said twice' });
+  expect(told.slice(0, 3)).toMatchObject([
     { event: 'ends-soon', key: 'submission.listeners[0].tls.cert', days: 3 },
+    { event: 'ends-soon', key: 'api.tokens[0].expires', days: 5 },
     { event: 'ends-soon', key: 'connectors.c.graph.credential.certificate', days: 10 },
   ]);
 });
