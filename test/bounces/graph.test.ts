@@ -190,7 +190,7 @@ test.each([
   ['a mailbox that does not exist', () => faults.mailboxMissing(), 'config', null, ''],
   ['502 of a gateway', () => faults.badGateway(), 'unreachable', null, '502'],
   ['a list that is no JSON', () => faults.answer(200, 'hello'), 'protocol', null, 'no list'],
-  ['a list that breaks off', () => faults.reset('mid-response'), 'unreachable', null, ''],
+  ['a list that breaks off', () => faults.cut(), 'unreachable', null, 'broke off'],
   ['a connection that is reset', () => faults.reset('after-body'), 'unreachable', null, ''],
 ] as const)('%s is a fault with a name, and no secret is in it', async (_what, fault, named, retryAfterMs, said) => {
   const { graph, inbox, sourceOf } = await mailbox();
@@ -209,7 +209,7 @@ test.each([
 test('a mail of which only a part comes is not taken for the whole', async () => {
   const { graph, inbox, sourceOf } = await mailbox();
   inbox.receive(reportOn('<a@x.test>'));
-  graph.script('getContent', faults.reset('mid-response'));
+  graph.script('getContent', faults.cut());
   await expect(all(sourceOf())).rejects.toMatchObject({ fault: 'unreachable', place: expect.stringMatching(/^#/) });
 });
 
@@ -305,6 +305,7 @@ test('each request fails once, one after the other: each report is written once,
     faults.reset('after-body'),
     faults.reset('after-work'),
     faults.reset('mid-response'),
+    faults.cut(),
     faults.badGateway(),
     faults.throttled(0),
     faults.internal(),

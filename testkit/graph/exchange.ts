@@ -170,6 +170,11 @@ function send(
     res.write(body.length > 0 ? body : ' ', () => context.reset(req));
     return;
   }
+  if (fault?.kind === 'cut') {
+    res.writeHead(answer.status, { ...answer.headers, 'content-length': String(body.length) });
+    res.write(body.subarray(0, Math.ceil(body.length / 2)), () => res.destroy());
+    return;
+  }
   res.writeHead(answer.status, {
     ...answer.headers,
     ...(answer.status === 204 ? {} : { 'content-length': String(body.length) }),

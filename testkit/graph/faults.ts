@@ -6,12 +6,14 @@ import type { Answer } from './requests.ts';
  * - `instead`: this answer; the work is not done.
  * - `after-work`: the work is done, and this answer hides it.
  * - `reset`, `hang`: how far the request gets. `after-work` has done it; `mid-response` resets within the answer.
+ * - `cut`: the connection ends in the middle of the answer.
  * - `add-headers`: all goes well, and the answer says more.
  */
 export type Fault =
   | { readonly name: string; readonly kind: 'instead' | 'after-work'; readonly answer: (now: number) => Answer }
   | { readonly name: string; readonly kind: 'reset'; readonly at: ResetPoint }
   | { readonly name: string; readonly kind: 'hang'; readonly at: 'before-body' | 'after-body' | 'after-work' }
+  | { readonly name: string; readonly kind: 'cut' }
   | { readonly name: string; readonly kind: 'add-headers'; readonly headers: Readonly<Record<string, string>> };
 
 export type ResetPoint = 'before-body' | 'mid-body' | 'after-body' | 'after-work' | 'mid-response';
@@ -59,6 +61,8 @@ export const faults = {
     answer: () => graphError(status, 'UnknownError', ''),
   }),
   reset: (at: ResetPoint): Fault => ({ name: `reset ${at}`, kind: 'reset', at }),
+  /** Ends the connection after half of the answer, which the client has then. */
+  cut: (): Fault => ({ name: 'cut', kind: 'cut' }),
   hang: (at: 'before-body' | 'after-body' | 'after-work'): Fault => ({ name: `hang ${at}`, kind: 'hang', at }),
   /** Says 200 and has done nothing, as Graph was seen to do with too large a MIME body. */
   silent: (): Fault => instead('200 and nothing sent', { status: 200, headers: {}, body: '' }),

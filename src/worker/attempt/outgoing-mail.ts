@@ -26,7 +26,7 @@ function dsnOf({ dsn }: Message, messageId: string | null): Pick<OutgoingMail, '
 
 /** A sender who wants reports elsewhere, or none at all (the null reverse-path), has said so. */
 function mayReplace(sender: string, { from }: Message): boolean {
-  return sender !== '' && from !== undefined && routingKey(sender) === routingKey(from.address);
+  return from !== undefined && routingKey(sender) === routingKey(from.address);
 }
 
 function withoutContent({ html: _html, ...message }: Message): Message {
