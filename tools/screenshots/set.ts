@@ -30,6 +30,8 @@ export async function fill(setup: Setup, started: Disposables): Promise<[string,
   await call(api, 'POST', '/v1/connectors/shop/pause', { reason: 'the shop moves to another server', for: '2h' });
   const [letter] = (await call(api, 'GET', '/v1/dead-letters')).items as [{ id: string }];
   const [sent] = (await call(api, 'GET', '/v1/messages?state=sent&connector=relay')).items as [{ id: string }];
+  for (const address of ['gone-7@example.net', 'complained@example.org'])
+    await call(api, 'POST', '/v1/suppressions', { address, reason: 'asked for it by telephone', for: '30d' });
   const back = await comeBack(setup);
   await submissions(setup);
   await call(api, 'POST', '/v1/dead-letters/replay', {
@@ -56,6 +58,7 @@ export async function fill(setup: Setup, started: Disposables): Promise<[string,
     ['webhooks', '/ui/webhooks'],
     ['webhook', '/ui/webhooks/billing'],
     ['submission', '/ui/submission'],
+    ['suppressions', '/ui/suppressions'],
     ['operations', '/ui/operations'],
     ['audit', '/ui/audit'],
     ['not-found', '/ui/messages/no-such-id'],

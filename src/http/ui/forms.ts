@@ -3,6 +3,7 @@ import { connectorForms } from './forms/connectors.ts';
 import { deadLetterForms } from './forms/dead-letters.ts';
 import { operationForms } from './forms/operations.ts';
 import { messageForms } from './forms/messages.ts';
+import { suppressionForms } from './forms/suppressions.ts';
 import { webhookForms } from './forms/webhooks.ts';
 import type { Form, FormAct } from './form.ts';
 import { paramsOf } from './paths.ts';
@@ -12,6 +13,7 @@ const forms: readonly Form[] = [
   ...messageForms,
   ...deadLetterForms,
   ...operationForms,
+  ...suppressionForms,
   ...webhookForms,
 ];
 

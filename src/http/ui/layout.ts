@@ -15,6 +15,7 @@ const places = [
   'events',
   'webhooks',
   'submission',
+  'suppressions',
   'operations',
   'audit',
 ] as const;
@@ -71,6 +72,7 @@ const titles: Readonly<Record<Place, readonly [string, string]>> = {
   events: ['Events', 'events'],
   webhooks: ['Webhooks', 'webhooks'],
   submission: ['Submission', 'submission'],
+  suppressions: ['Suppressions', 'cancelled'],
   operations: ['Operations', 'operations'],
   audit: ['Audit', 'audit'],
 };
@@ -192,7 +194,8 @@ function navigation(frame: Frame): Html {
     <div class="rest" id="rest">
       <ul>
         ${link('routes', null, '')} ${link('events', null, '')} ${link('webhooks', null, '')}
-        ${link('submission', null, '')} ${link('operations', counts.operations, 'running')} ${link('audit', null, '')}
+        ${link('submission', null, '')} ${link('suppressions', null, '')}
+        ${link('operations', counts.operations, 'running')} ${link('audit', null, '')}
         <li class="shut">
           <a href="#main">${icon('close')}<span>Close menu</span></a>
         </li>

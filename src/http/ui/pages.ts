@@ -12,6 +12,7 @@ import { messagePage } from './pages/message.ts';
 import { messagesPage } from './pages/messages.ts';
 import { overviewPage } from './pages/overview.ts';
 import { submissionPage } from './pages/submission.ts';
+import { suppressionsPage } from './pages/suppressions.ts';
 import { webhookPage } from './pages/webhook.ts';
 import { webhooksPage } from './pages/webhooks.ts';
 import { paramsOf } from './paths.ts';
@@ -30,6 +31,7 @@ const pages: readonly (readonly [string, Place, Page])[] = [
   ['/ui/webhooks', 'webhooks', webhooksPage],
   ['/ui/webhooks/*', 'webhooks', webhookPage],
   ['/ui/submission', 'submission', submissionPage],
+  ['/ui/suppressions', 'suppressions', suppressionsPage],
   ['/ui/audit', 'audit', auditPage],
 ];
 

@@ -55,6 +55,7 @@ const placeScopes: Readonly<Record<Place, Scope>> = {
   events: 'messages:read',
   webhooks: 'connectors:read',
   submission: 'connectors:read',
+  suppressions: 'suppressions:write',
   operations: 'dead:write',
   audit: 'audit:read',
 };

@@ -62,6 +62,7 @@ async function filled(): Promise<ServedApi> {
   ]);
   store.close();
   await api.post('/v1/connectors/relay/pause', { reason: evil, for: '2h' });
+  await api.post('/v1/suppressions', { address: 'gone@example.net', reason: evil });
   await api.post('/v1/messages', { from: 'c@example.com', to: 'zoe@example.net', text: 'x' }, { as: 'all' });
   return api;
 }
@@ -88,6 +89,8 @@ const paths = [
   '/ui/webhooks/crm',
   '/ui/webhooks/gone',
   '/ui/submission',
+  '/ui/suppressions',
+  '/ui/suppressions#d-add',
   '/ui/audit',
   '/ui/nothing',
 ];
