@@ -25,6 +25,7 @@ export type {
   EnvelopeInput,
   InlineAttachment,
   InlineContent,
+  ListUnsubscribeInput,
   MailboxInput,
   MessageIdList,
   OutboundMessage,
@@ -32,5 +33,5 @@ export type {
   StoredContent,
   TimeInput,
 } from './message/outbound.ts';
-export type { MessageLimits, Priority } from './message/message.ts';
+export type { Importance, MessageLimits, Priority } from './message/message.ts';
 export { errorCodes, PostlaneError, type ErrorCode, type Issue } from './errors.ts';

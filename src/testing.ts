@@ -49,5 +49,7 @@ export type {
   Mailbox,
   Message,
   MessageLimits,
+  Importance,
+  ListUnsubscribe,
   Priority,
 } from './message/message.ts';

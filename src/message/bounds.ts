@@ -22,6 +22,8 @@ export const maxNameBytes = 256;
  * no limits ... should be used" (section 4.5.3.1). Longer ones exist (VERP, gateways), and the server of the recipient is the judge.
  */
 export const maxAddressBytes = 254;
+/** Of each way to unsubscribe: it stands on one line of the header (RFC 5322 section 2.1.1). */
+export const maxUnsubscribeChars = 900;
 /** All fields of the composed header together, encoded. The same bound holds for the header of a finished message (`raw`). */
 export const maxHeaderBytes = 256 * 1024;
 export const maxReferences = 1_000;

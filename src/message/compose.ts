@@ -13,6 +13,7 @@ import {
   singleSpaces,
   textField,
 } from './header-lines.ts';
+import { headersOf } from './field-headers.ts';
 import { hasLongLine } from './line-ends.ts';
 import type { Attachment, Content, Mailbox, Message } from './message.ts';
 import { piecesOf } from './mime-tree.ts';
@@ -79,7 +80,7 @@ interface Parts {
 /** The fields of a mail but for those that say of what kind its content is. */
 function fieldsOf(message: Parts['message'], options: ComposeOptions): string[] {
   return [
-    ownFields(message.headers),
+    ownFields(headersOf(message)),
     addressField('From', addressObjects([message.from])),
     addressField('To', addressObjects(message.to)),
     addressField('Cc', addressObjects(message.cc)),
@@ -153,7 +154,7 @@ function withAttachments(
     text: placeOf('text', text),
     html: placeOf('html', html),
     attachments,
-    headers: headerList(message.headers),
+    headers: headerList(headersOf(message)),
     inReplyTo,
     references: references.length === 0 ? undefined : '<x@x>',
     messageId: options.messageId,

@@ -17,6 +17,8 @@ export interface Estimated {
   readonly html?: string | undefined;
   readonly attachments?: readonly Content[] | undefined;
   readonly headers?: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly importance?: string | undefined;
+  readonly listUnsubscribe?: { readonly url?: string; readonly mailto?: string } | undefined;
   readonly to?: readonly Mailbox[] | undefined;
   readonly cc?: readonly Mailbox[] | undefined;
   readonly bcc?: readonly Mailbox[] | undefined;
@@ -105,6 +107,10 @@ function headerBytes(message: Estimated, bytesOf: BytesOf): number {
   for (const [name, values] of Object.entries(message.headers ?? {})) {
     for (const value of values) bytes += name.length + bytesOf(value, true) + 4;
   }
+  const { url = '', mailto = '' } = message.listUnsubscribe ?? {};
+  // The names of the fields, and what says that one click is enough.
+  if (message.importance !== undefined) bytes += 40;
+  bytes += url === '' && mailto === '' ? 0 : url.length + mailto.length + 80;
   for (const list of [message.to, message.cc, message.replyTo]) bytes += mailboxBytes(list, bytesOf);
   for (const id of [message.inReplyTo ?? '', ...(message.references ?? [])]) bytes += id.length + 3;
   return bytes;

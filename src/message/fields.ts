@@ -18,6 +18,7 @@ import { attachment, contentKeys, raw } from './content-fields.ts';
 import { hasLineControl, hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
 import type { DsnEvent } from './message.ts';
 import { readMessageIds } from './message-ids.ts';
+import { listUnsubscribe } from './list-unsubscribe.ts';
 import type { KnownKeys } from './rules.ts';
 import { check, line, list, read, text } from './schema-kit.ts';
 
@@ -177,6 +178,14 @@ export const messageSchema = z.strictObject({
     maxProperties: maxHeaderFields,
     examples: [{ 'List-Unsubscribe': '<https://example.com/u>' }],
   }),
+  importance: z
+    .enum(['high', 'normal', 'low'])
+    .optional()
+    .meta({ description: 'How the program of the reader is to show the mail. The place in the queue is `priority`.' }),
+  listUnsubscribe: listUnsubscribe.optional().meta({
+    description: 'How the recipient unsubscribes (RFC 8058). Through Microsoft Graph only in mails that go as MIME.',
+    examples: [{ url: 'https://example.com/u/4711', mailto: 'unsubscribe@example.com' }],
+  }),
   inReplyTo: inReplyTo.optional().meta({
     description: 'Message-ID of the message that this one answers. What cannot stand in a header is left out.',
     examples: ['<id@example.com>'],
@@ -247,4 +256,5 @@ export const nestedKeys: KnownKeys = {
   ...contentKeys,
   envelope: ['from', 'to'],
   dsn: ['notify', 'return'],
+  listUnsubscribe: ['url', 'mailto', 'oneClick'],
 };

@@ -41,6 +41,16 @@ export interface Dsn {
   readonly return?: 'headers' | 'full';
 }
 
+/** How the reader's program is to show the mail. */
+export type Importance = 'high' | 'normal' | 'low';
+
+/** How the recipient unsubscribes (RFC 2369 section 3.2, RFC 8058). `mailto` is a URL. */
+export interface ListUnsubscribe {
+  readonly url?: string;
+  readonly mailto?: string;
+  readonly oneClick: boolean;
+}
+
 export type Priority = 'high' | 'normal' | 'low';
 
 /**
@@ -59,6 +69,8 @@ export interface Message {
   readonly html?: string;
   readonly attachments: readonly Attachment[];
   readonly headers: Readonly<Record<string, readonly string[]>>;
+  readonly importance?: Importance;
+  readonly listUnsubscribe?: ListUnsubscribe;
   readonly inReplyTo?: string;
   readonly references: readonly string[];
   readonly raw?: Content;

@@ -4,7 +4,7 @@
  * `fields.ts` holds the schema that validates it; a type test proves that the two are equal. Arrays may be readonly and
  * bytes may be any `Uint8Array`, such as a `Buffer`: nothing that a caller passes is ever written to.
  */
-import type { Priority } from './message.ts';
+import type { Importance, Priority } from './message.ts';
 
 /** One mailbox: `"Name <user@example.com>"`, `"user@example.com"`, or its two parts. An address has at most 254 bytes. */
 export type MailboxInput =
@@ -61,6 +61,16 @@ export interface EnvelopeInput {
   readonly from?: string | undefined;
   /** Who receives the message, instead of `to`, `cc` and `bcc`. */
   readonly to?: string | readonly string[] | undefined;
+}
+
+/** How the recipient unsubscribes: by a URL, by a mail, or both (RFC 2369 section 3.2, RFC 8058). */
+export interface ListUnsubscribeInput {
+  /** An https URL, at most 900 characters. */
+  readonly url?: string | undefined;
+  /** An address, or a mailto URL with an address and perhaps a subject and a body. */
+  readonly mailto?: string | undefined;
+  /** A POST to the URL unsubscribes at once. Default: true where there is a URL. */
+  readonly oneClick?: boolean | undefined;
 }
 
 /** What is asked of servers about delivery reports (RFC 3461). A server that cannot do so sends reports as it always does. */
@@ -120,6 +130,16 @@ export interface OutboundMessage {
    * mail has at most 256 KiB. Rules: `header-name`, `header-value`, `header-owned`, `control-character`, `line-length`, `too-many`, `too-long`.
    */
   readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  /**
+   * How the program of the reader is to show the mail; the place in the queue is `priority`. Default: no field. Rules: `type`, `header-owned`
+   * (the same header in `headers`).
+   */
+  readonly importance?: Importance | undefined;
+  /**
+   * How the recipient unsubscribes: the fields List-Unsubscribe and List-Unsubscribe-Post. Through Microsoft Graph only in mails that go as
+   * MIME. Rules: `list-unsubscribe`, `header-owned`.
+   */
+  readonly listUnsubscribe?: ListUnsubscribeInput | undefined;
   /** Message-ID of the message that this one answers, however odd: what cannot stand in a header is left out. Rules: `control-character`, `too-long`. */
   readonly inReplyTo?: string | undefined;
   /** Message-IDs of the conversation, oldest first, at most 1,000; read as `inReplyTo` is. Rules: `control-character`, `too-many`, `too-long`. */

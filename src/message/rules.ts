@@ -17,6 +17,7 @@ export const messageRules = {
   'line-length': 'A word without spaces that makes a header line longer than 998 octets.',
   'header-name': 'A header name is printable ASCII without space and colon.',
   'header-value': 'The value of a header is empty.',
+  'list-unsubscribe': 'An https URL, an address or mailto URL, or both; one click needs the URL.',
   'header-owned': 'The header is written by the system or by the mail servers, or has a field of its own.',
   'attachment-by-path': 'Attachments bring their content; no file and no URL is opened for a message.',
   base64: 'The content is not valid base64.',

@@ -4,6 +4,7 @@ import { maxHeaderBytes } from './bounds.ts';
 import { inlineHead } from './content.ts';
 import { isBytes, isRecord, maxListedIn } from './counts.ts';
 import { estimateBytes, headerEstimate, mostHeaderBytes } from './estimate.ts';
+import { doubledHeaders } from './field-headers.ts';
 import { messageSchema } from './fields.ts';
 import { createIssueList, type IssueList } from './issue-list.ts';
 import { leastBytes } from './least-bytes.ts';
@@ -22,6 +23,8 @@ const contentFields = [
   'html',
   'attachments',
   'headers',
+  'importance',
+  'listUnsubscribe',
   'replyTo',
   'inReplyTo',
   'references',
@@ -85,6 +88,9 @@ function readTogether(
       if (isGiven(input[name])) issues.say(name, 'raw-excludes', '`raw` is the whole message; leave this field out');
     }
   }
+  for (const { name, property } of doubledHeaders(fields, fields.headers ?? {})) {
+    issues.say(`headers.${name}`, 'header-owned', `\`${property}\` writes this header; leave one of them out`);
+  }
   const parties = readParties(fields, input, limits, issues);
   const count = parties.recipients.length;
   const where = fields.envelope?.to === undefined ? 'to' : 'envelope.to';
@@ -143,6 +149,8 @@ function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Mess
     html: fields.html,
     attachments: (fields.attachments ?? []).map(normalAttachment),
     headers: fields.headers ?? {},
+    importance: fields.importance,
+    listUnsubscribe: fields.listUnsubscribe,
     inReplyTo: fields.inReplyTo,
     references: fields.references ?? [],
     raw: fields.raw,

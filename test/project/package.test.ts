@@ -86,7 +86,8 @@ describe('the package', () => {
     folder = mkdtempSync(join(tmpdir(), 'postlane-package-'));
     await tsc(['-p', 'tsconfig.build.json', '--outDir', join(folder, 'dist')], root);
     for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files]) {
-      if (name !== 'dist') cpSync(join(root, name), join(folder, name), { recursive: true });
+      // What begins with a mark is left out by npm itself.
+      if (name !== 'dist' && !name.startsWith('!')) cpSync(join(root, name), join(folder, name), { recursive: true });
     }
     await run('npm', ['pack', '--ignore-scripts', '--silent'], { cwd: folder });
     await run('tar', ['-xzf', tarball()], { cwd: folder });

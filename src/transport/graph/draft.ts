@@ -11,7 +11,7 @@ const maxHeaders = 5;
 
 /**
  * Addressed to exactly the recipients of the envelope: those that To and Cc name stay there, the others get a blind copy. What
- * Graph has no property for is left out: header fields that do not begin with X-, In-Reply-To and References. Of text beside
+ * Graph has no property for is left out: header fields that do not begin with X-, List-Unsubscribe, In-Reply-To and References. Of text beside
  * HTML only the HTML is used, from which Exchange generates the text.
  */
 export function draftOf(
@@ -39,6 +39,7 @@ export function draftOf(
     ccRecipients: cc,
     bccRecipients: bcc,
     replyTo: message.replyTo.map(recipientOf),
+    ...(message.importance === undefined ? {} : { importance: message.importance }),
     ...(messageId === null ? {} : { internetMessageId: messageId }),
     ...(headers.length === 0 ? {} : { internetMessageHeaders: headers }),
   };
