@@ -110,6 +110,7 @@ function columns(visit: Visit): Column<Suppression>[] {
     {
       head: 'Actions',
       classes: 'act',
+      bare: true,
       hideHead: true,
       // Where recipients are masked, the page has no address that a form could name.
       cell: ({ address }) =>

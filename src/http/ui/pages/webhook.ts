@@ -168,6 +168,7 @@ function deadLetters(
     columns.push({
       head: 'Actions',
       classes: 'act',
+      bare: true,
       hideHead: true,
       cell: ({ eventId, type }) =>
         html`<div class="acts">
