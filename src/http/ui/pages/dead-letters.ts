@@ -155,6 +155,7 @@ function groups(visit: Visit, found: DeadGroups, asked: Asked): Html {
     {
       head: 'Actions',
       classes: 'act',
+      bare: true,
       hideHead: true,
       cell: (group) => groupActions(group, asked, { acts, complete }, visit),
     },
