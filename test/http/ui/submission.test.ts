@@ -52,7 +52,7 @@ test('each user is shown with what was accepted and refused, failed log-ins lock
   const page = await visitor.get('/ui/submission');
   const words = wordsOf(page);
   expect(page.text).not.toMatch(/<script>alert|<img/);
-  expect(words).toContain('22 messages were accepted. The log-in of 1 user is locked');
+  expect(words).toContain('22 messages were accepted. 1 user is locked out, except from known addresses.');
   expect(words).toMatch(/printer user locked 10 failed log-ins; forgotten in 1[45] min 1 3 rate 10/);
   expect(words).toMatch(/erp user log-ins fail 1 failed log-in; forgotten in 1[45] min/);
   expect(words).toContain('127.0.0.1:0 clients of a network, without a log-in submits 5');

@@ -46,7 +46,7 @@ test('a webhook that answers 410 is shown as switched off, with why and what wai
     { what: 'the webhook to be off', timeoutMs: 20_000 },
   );
   const page = await visitor.get('/ui/webhooks/crm');
-  expect(wordsOf(page)).toMatch(/It is switched off, \d+ s ago: it answered 410, which says that it is gone\./);
+  expect(wordsOf(page)).toMatch(/It was switched off \d+ s ago: it answered 410, which means that it is gone\./);
   expect(wordsOf(page)).toMatch(/\d+ events? waits?\./);
   expect(page.text).not.toContain('unseen-secret');
   receiver.react = () => 204;

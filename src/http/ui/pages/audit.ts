@@ -29,8 +29,8 @@ export const auditPage: Page = async (visit) => {
     main: html`<header class="head">
         <h1>Audit</h1>
         <p class="lede">
-          Who did what, through the dashboard, the API or the command line, with what was refused. The last 100,000
-          entries are kept, and cannot be changed.
+          Who did what through the dashboard, the API or the command line, and what was refused. The last 100,000
+          entries are kept and cannot be changed.
         </p>
       </header>
       <form class="filters" id="filters" method="get" action="/ui/audit" role="search" aria-label="Filter the audit">

@@ -21,7 +21,7 @@ export function contentPage(id: string, content: Readonly<Record<string, unknown
     main: html`<header class="head">
         <p class="crumb"><a href="${hrefOfMessage(id)}">Message</a></p>
         <h1>${typeof subject === 'string' && subject !== '' ? outside(subject) : 'Without a subject'}</h1>
-        <p class="lede">That you have looked at it is recorded in the audit.</p>
+        <p class="lede">The audit records that you opened this page.</p>
       </header>
       ${section({ id: 'head', title: 'Header' }, facts(headOf(content)))}
       ${typeof text === 'string' ? section({ id: 'text', title: 'Text' }, textBlock(text)) : nothing}

@@ -101,7 +101,7 @@ export function actionsSection({ actions }: MessageView, visit: Visit): Html {
     { id: 'can', title: 'What you can do now' },
     html`${
       open.length === 0
-        ? html`<p class="prose">Nothing; the reasons are below.</p>`
+        ? html`<p class="prose">Nothing. The reasons are below.</p>`
         : html`<ul class="can">
             ${open.map(
               ({ action, why }) =>

@@ -2,6 +2,7 @@
 import { html } from 'hono/html';
 import { kindOf, type Problem, type ProblemCode } from '../../problem.ts';
 import { visible } from '../format.ts';
+import { withCode } from '../parts.ts';
 import type { Shown } from '../visit.ts';
 
 export function problemPage({ code, detail }: Problem): Shown & { readonly status: number } {
@@ -13,7 +14,7 @@ export function problemPage({ code, detail }: Problem): Shown & { readonly statu
     status,
     main: html`<header class="head" ${status === 503 ? html`data-away=""` : ''}>
       <h1>${title}</h1>
-      <p class="lede"><bdi>${visible(detail)}</bdi></p>
+      <p class="lede"><bdi>${withCode(visible(detail))}</bdi></p>
       <p class="prose">${next}</p>
     </header>`,
   };
@@ -32,7 +33,7 @@ const away: Words = {
 const words: Readonly<Partial<Record<ProblemCode, Words>>> = {
   'redis-unavailable': away,
   timeout: away,
-  'not-found': { title: 'Not found', next: 'It may have been removed after its time, or the address may be mistyped.' },
+  'not-found': { title: 'Not found', next: 'It may have been removed, or the address may be mistyped.' },
   forbidden: {
     title: 'Not allowed',
     next: 'An administrator can give the token a scope or a role in the configuration.',

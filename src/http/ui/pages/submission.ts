@@ -138,10 +138,12 @@ function verdict(rows: readonly Row[], { listeners: all }: SubmissionSettings): 
   const where =
     all.length === 0
       ? 'Nothing listens: the configuration has no submission.listeners.'
-      : 'Mail that devices and programs submit by SMTP, where postlane smtp runs.';
+      : 'Mail that devices and programs submit by SMTP to postlane smtp.';
   const what = accepted === 0 ? 'Nothing was submitted yet.' : `${counted(accepted, 'message')} were accepted.`;
   const shut =
-    locked === 0 ? '' : ` The log-in of ${counted(locked, 'user')} is locked, except from addresses that are known.`;
+    locked === 0
+      ? ''
+      : ` ${counted(locked, 'user')} ${locked === 1 ? 'is' : 'are'} locked out, except from known addresses.`;
   return `${where} ${what}${shut}`;
 }
 

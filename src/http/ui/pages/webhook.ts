@@ -67,11 +67,11 @@ export const webhookPage: Page = async (visit, [id = '']) => {
 function verdict(row: WebhookRow, { now }: Visit): Html {
   const { endpoint, off, offAt, open, oldestAt, failures, failingSince } = row;
   const waits = open === 0 ? 'No event waits.' : `${counted(open, 'event')} ${open === 1 ? 'waits' : 'wait'}.`;
-  const oldest = oldestAt === null ? '' : ` The oldest is of ${relative(oldestAt, now)}.`;
+  const oldest = oldestAt === null ? '' : ` The oldest is from ${relative(oldestAt, now)}.`;
   if (endpoint === null) return html`<b>It is not in the configuration.</b> What is kept of it can be forgotten.`;
   if (off !== null) {
-    const since = offAt === null ? '' : `, ${relative(offAt, now)}`;
-    return html`<b>It is switched off${since}: ${whyOfWebhook(row)}.</b> Events are not kept for it meanwhile. ${waits}`;
+    const since = offAt === null ? '' : ` ${relative(offAt, now)}`;
+    return html`<b>It was switched off${since}: ${whyOfWebhook(row)}.</b> New events are not kept for it. ${waits}`;
   }
   if (failures > 0) {
     const since = failingSince === null ? '' : ` since ${span(now - failingSince)}`;
@@ -96,7 +96,7 @@ function standing(row: WebhookRow, visit: Visit): Html {
           ['Recipients', endpoint.recipients],
           ['In order', endpoint.ordered ? 'yes, for each message' : 'no'],
         ] as const)),
-    ['Waiting', oldestAt === null ? number(open) : html`${number(open)}, the oldest of ${agoTime(oldestAt, visit)}`],
+    ['Waiting', oldestAt === null ? number(open) : html`${number(open)}, the oldest from ${agoTime(oldestAt, visit)}`],
     ['Delivered', number(delivered), deliveredAt === null ? '' : html`last ${agoTime(deliveredAt, visit)}`],
     ['Failed tries', number(failed + dead)],
     [

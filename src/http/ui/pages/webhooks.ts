@@ -42,7 +42,7 @@ export function markOfWebhook({ endpoint, off, failures, delivered }: WebhookRow
 
 /** Why it is off or fails; null where it is neither. */
 export function whyOfWebhook({ off, failures }: WebhookRow): string | null {
-  if (off === 'gone') return 'it answered 410, which says that it is gone';
+  if (off === 'gone') return 'it answered 410, which means that it is gone';
   if (off === 'failing') return 'nothing could be delivered to it for three days';
   return failures === 0 ? null : `${counted(failures, 'failure')} in a row`;
 }
