@@ -160,8 +160,8 @@ function results(found: Found, keep: Readonly<Record<string, string | null>>, vi
     return isAsked
       ? empty({
           what: 'No message was found.',
-          next: html`Check the spelling, or <a href="/ui/messages">show the newest messages</a>. By its
-            Message-ID, a message is found once a worker has routed it.`,
+          next: html`Check the spelling, or <a href="/ui/messages">show the newest messages</a>. By its Message-ID, a
+            message is found once a worker has routed it.`,
         })
       : empty({
           what: 'There are no messages yet.',
