@@ -57,10 +57,10 @@ const whole: Sizes = {
 };
 
 const quick: Sizes = {
-  lapMs: 1_000,
-  repetitions: 2,
-  peerRepetitions: 2,
-  fineRepetitions: 2,
+  lapMs: 700,
+  repetitions: 1,
+  peerRepetitions: 1,
+  fineRepetitions: 1,
   warmUp: 1_000,
   lapMessages: 400,
   tune: false,
@@ -70,7 +70,7 @@ const quick: Sizes = {
   pacingMs: 10_000,
   idleMs: 5_000,
   fleetMs: 3_000,
-  starts: 5,
+  starts: 3,
 };
 
 /** `rows`: id → what it measures. */
