@@ -12,7 +12,7 @@ const statuses = [
  */
 const smtpCodes = [
   /^\s*['"(]?([245]\d\d)(?:[ \-:#;,]|$)/,
-  /(?:said|says|returned|response(?: was)?|reason|error|reply|deferred|to me|<<<|command|code)\s*[:;]?\s*['"(]?([245]\d\d)(?:[ \-:#,;\]]|$)/i,
+  /(?:said|says|returned|response(?: was)?|reason|error|reply|deferred|to me|<<<|command|code)\s{0,8}[:;]?\s{0,8}['"(]?([245]\d\d)(?:[ \-:#,;\]]|$)/i,
   /(?<![\d.])([245]\d\d)[ -]#?[245]\.\d{1,3}\.\d{1,3}(?![.\d])/,
   /[:'",]\s?([245]\d\d)(?:[ \-#](?=[^\d\s])|\s*$)/,
 ];
@@ -35,11 +35,15 @@ function first(patterns: readonly RegExp[], text: string): string | null {
 
 /** The words of servers that give no code. A full mailbox, or a host that did not answer, is neither. */
 const permanentWords =
-  /permanent(?:ly)?\b|fatal error|(?:user|recipient|mailbox|account|address|name|alias)\b.{0,60}\b(?:unknown|(?:not|n't|never)\b.{0,20}\b(?:found|exist|known|recogni[sz]ed|listed|valid)|does not exist|doesn't (?:exist|have)|invalid|disabled|locked|closed|inactive|suspended|deactivated)|(?:no such|unknown|invalid|unrecogni[sz]ed|nonexist\w*|non-existent|bad)\b.{0,20}\b(?:user|recipient|mailbox|account|address|person|local|host|domain)|not (?:a known|our customer|a valid)|unrouteable|domain does not exist|no mx record|host (?:or domain name |[\w.-]{1,255} )?not found/i;
+  /permanent(?:ly)?\b|fatal error|(?:user|recipient|mailbox|account|address|name|alias)\b.{0,60}\b(?:unknown|(?:not|n't|never)\b.{0,20}\b(?:found|exist|known|recogni[sz]ed|listed|valid)|does not exist|doesn't (?:exist|have)|invalid|disabled|locked|closed|inactive|suspended|deactivated)|(?:no such|unknown|invalid|unrecogni[sz]ed|nonexist\w{0,12}|non-existent|bad)\b.{0,20}\b(?:user|recipient|mailbox|account|address|person|local|host|domain)|not (?:a known|our customer|a valid)|unrouteable|domain does not exist|no mx record|host (?:or domain name |[\w.-]{1,255} )?not found/i;
 const temporaryWords = /temporar(?:y|ily)|try(?:ing)? again later|will (?:be |keep )?retr|transient|deferred|greylist/i;
 
+/** Strangers write a reason, and it is judged for each recipient of a report. Servers say why at the beginning. */
+const judgedChars = 1_000;
+
 /** `null`: the wording does not say. */
-export function permanenceOf(reason: string): boolean | null {
+export function permanenceOf(text: string): boolean | null {
+  const reason = text.slice(0, judgedChars);
   if (temporaryWords.test(reason)) return false;
   return permanentWords.test(reason) ? true : null;
 }

@@ -68,7 +68,7 @@ async function* readFrom(
     const last = mails.at(-1)?.receivedAt ?? page.from;
     place = goneOn(place, null, Math.min(last, now()));
     yield { kind: 'passed', place: placeText(place) };
-    if (list.length < page.count) return;
+    if (list.length === 0 || (list.length < page.count && !list.hasMore)) return;
     page = following(page, last, list.length);
   }
 }

@@ -2,6 +2,7 @@
 import { unreachable } from '../errors.ts';
 import type { BounceNotes, RecipientBounce } from '../admin/bounces.ts';
 import type { LedgerRow } from '../queue/ledger/ledger.ts';
+import { statusIn } from './codes.ts';
 import { folded, matched, stepsOf, type ClueStep, type Unmatched } from './match.ts';
 import { idInReturnPath } from '../message/return-path.ts';
 import type { ReportedRecipient } from './recipient.ts';
@@ -81,11 +82,23 @@ async function suppress(
 }
 
 /**
- * The address fails for good, and not this mail alone. RFC 3463 section 3: x.6 and x.7 are about the content and about policy, x.2.3 and
- * x.3.4 about the size of one mail.
+ * The statuses of RFC 3463 section 3 by which an address fails for good, and not this mail, this sender (5.1.7, 5.1.8), or a host that was away
+ * (5.4). Of a mailbox, only that it is disabled: one that is full gets mail again.
  */
-function isOfAddress({ action, permanent, status }: RecipientBounce['bounce']): boolean {
-  return action === 'failed' && permanent === true && !/^\d\.(?:[67]\.|2\.3$|3\.4$)/.test(status ?? '');
+const addressStatus = /^5\.(?:1\.(?:[0-36]|10)|2\.1)$/;
+/** Exim writes 5.0.0 for everything, and some servers 5.5.0: their reply says more. */
+const genericStatus = /^5\.[05]\.0$/;
+/** Exchange Online's for a recipient that does not exist is 5.4.1. */
+const addressWords =
+  /(?:user|recipient|mailbox|account|address)\b.{0,60}\b(?:unknown|not found|does not exist|doesn't exist|disabled|unavailable)|(?:no such|unknown|invalid) (?:user|recipient|mailbox|account|address)|recipient address rejected: access denied/i;
+
+/** The address fails for good, and not this mail alone. */
+function isOfAddress({ action, permanent, status, diagnostic }: RecipientBounce['bounce']): boolean {
+  if (action !== 'failed' || permanent !== true) return false;
+  const reply = (diagnostic ?? '').slice(0, 1_000);
+  const known = status !== null && genericStatus.test(status) ? (statusIn(reply) ?? status) : status;
+  if (known !== null && addressStatus.test(known)) return true;
+  return (known === null || genericStatus.test(known) || known === '5.4.1') && addressWords.test(reply);
 }
 
 /** What the first step finds that finds anything; null for a report that names nothing. */

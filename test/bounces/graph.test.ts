@@ -43,6 +43,15 @@ test('only what may be a report is fetched, and nothing of it is changed', async
   nothingChanged();
 });
 
+test('a page that is shorter than was asked for is not taken for the last one', async () => {
+  const { inbox, sourceOf, nothingChanged } = await mailbox();
+  inbox.pages.most = 2;
+  for (let n = 1; n <= 5; n += 1) inbox.receive(plain(n));
+  inbox.receive(reportOn('<a@x.test>'));
+  expect(mailsOf(await all(sourceOf())).map(idIn)).toEqual(['a']);
+  nothingChanged();
+});
+
 test('each way to know a report by its header: no return path, Auto-Submitted, failed recipients, Exchange itself without a header', async () => {
   const { inbox, sourceOf } = await mailbox();
   const wrapped = (n: string, more: string): string =>

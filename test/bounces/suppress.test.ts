@@ -19,10 +19,22 @@ async function sent() {
   const messageId = await all.send('m');
   const record = async (
     status: string,
-    more: { recipient?: string; action?: string; suppressForMs?: number | null; notes?: BounceNotes } = {},
+    more: {
+      recipient?: string;
+      action?: string;
+      reply?: string;
+      suppressForMs?: number | null;
+      notes?: BounceNotes;
+    } = {},
   ) => {
-    const { recipient = anna, action = 'failed', suppressForMs = forMs, notes = bounceNotes } = more;
-    const fields = `Final-Recipient: rfc822; ${recipient}\nAction: ${action}\nStatus: ${status}\nDiagnostic-Code: smtp; 550 ${status} said so`;
+    const {
+      recipient = anna,
+      action = 'failed',
+      reply = `550 ${status} said so`,
+      suppressForMs = forMs,
+      notes = bounceNotes,
+    } = more;
+    const fields = `Final-Recipient: rfc822; ${recipient}\nAction: ${action}\nStatus: ${status}\nDiagnostic-Code: smtp; ${reply}`;
     const read = await readReport(Buffer.from(report(fields, `Message-ID: ${messageId}\n`)));
     return recordReport(read, 'mailbox', { notes, bouncePaths: [], suppressForMs, now: Date.now() });
   };
@@ -50,12 +62,32 @@ test.each([
   ['a refusal by policy', '5.7.1', {}],
   ['a mail that is too large for the mailbox', '5.2.3', {}],
   ['a mail that is too large for the system', '5.3.4', {}],
+  ['a sender whose mail is not taken any more', '5.1.8', { reply: '550 5.1.8 Access denied, bad outbound sender' }],
+  ['a host that was away until the mail expired', '5.4.7', { reply: '550 5.4.7 delivery expired' }],
+  ['a loop', '5.4.6', { reply: '554 5.4.6 too many hops' }],
+  ['a full mailbox', '5.2.2', { reply: '552 5.2.2 mailbox full' }],
+  ['policy behind a status that says nothing (Exim)', '5.0.0', { reply: '550 5.7.1 blocked as spam' }],
+  ['a reply that gives no reason', '5.0.0', { reply: '554 transaction failed' }],
   ['the setting that is off', '5.1.1', { suppressForMs: null }],
   ['attack: a recipient to whom the mail never went', '5.1.1', { recipient: 'boss@victim.test' }],
 ])('%s adds nothing', async (_what, status, more) => {
   const { record, suppressions } = await sent();
   await record(status, more);
   expect(await suppressions.count()).toBe(0);
+});
+
+test.each([
+  ['an unknown user', '5.1.1', '550 5.1.1 said so'],
+  ['a domain that takes no mail', '5.1.10', '556 5.1.10 null MX'],
+  ['a mailbox that is disabled', '5.2.1', '550 5.2.1 account disabled'],
+  ['an unknown user behind a status that says nothing', '5.0.0', '550 5.1.1 no such user here'],
+  ['an unknown user in words alone', '5.0.0', '550 No such user here'],
+  ['an unavailable mailbox', '5.5.0', '550 Requested action not taken: mailbox unavailable'],
+  ['an unknown user at Exchange Online', '5.4.1', '550 5.4.1 Recipient address rejected: Access denied'],
+])('%s adds the address', async (_what, status, reply) => {
+  const { record, suppressions } = await sent();
+  await record(status, { reply });
+  expect(await suppressions.count()).toBe(1);
 });
 
 test('a process that is killed between the list and the row adds the address once, and the row is written by the next', async () => {

@@ -95,6 +95,19 @@ test('a client chooses types and a connector', async () => {
   expect(other.events).toEqual([]);
 });
 
+test('a stream ends when its token may see less than when it began', async () => {
+  const { here, serve, port, config, tokens: secrets } = await serveApi({ tokens });
+  const [shop, crm] = [secrets.get('shop')!, secrets.get('crm')!];
+  const [ending, staying] = [await openEvents({ port, token: shop }), await openEvents({ port, token: crm })];
+  here.write(
+    'postlane.yaml',
+    config(tokens.map((each) => (each.id === 'shop' ? { ...each, from: ['a@example.com'] } : each))),
+  );
+  serve.child.kill('SIGHUP');
+  await until(() => ending.closed(), { what: 'the end of the stream of the token that was narrowed' });
+  expect(staying.closed()).toBe(false);
+});
+
 test('a stream ends with its token, with the server, and does not begin with a wrong id', async () => {
   const { here, serve, port, ask, config, tokens: secrets } = await serveApi({ tokens });
   const [crm, all] = [secrets.get('crm')!, secrets.get('all')!];

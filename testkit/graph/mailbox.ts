@@ -64,6 +64,8 @@ export interface FakeMailbox {
   readonly permissions: { send: boolean; read: boolean; list: boolean; write: boolean };
   /** Other addresses that it may send as. In lower case. */
   readonly sendAs: Set<string>;
+  /** Messages of a page at most, whatever `$top` says: https://learn.microsoft.com/graph/paging. */
+  readonly pages: { most: number };
   /** What is in a folder now, oldest first. */
   in(folder: StoredMessage['folder']): StoredMessage[];
   /** A mail comes into the Inbox. `at`: ms since the epoch; default: now. */
@@ -122,6 +124,7 @@ export function createMailbox(address: string, { sendAs = [], now, read }: Mailb
     address,
     id: randomUUID(),
     permissions: { send: true, read: true, list: false, write: true },
+    pages: { most: 1_000 },
     sendAs: new Set(sendAs.map((other) => other.toLowerCase())),
     in: (folder) => messages.filter((message) => message.folder === folder),
     folderId: (folder) => folderIds[folder],

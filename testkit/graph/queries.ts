@@ -17,8 +17,8 @@ export function findMessages(
 ): Answer {
   const filter = readFilter(query.get('$filter') ?? '');
   if (filter === null) return graphError(400, 'BadRequest', `Invalid filter clause: ${query.get('$filter')}`);
-  const [top, skip] = [Number(query.get('$top') ?? pageSize), Number(query.get('$skip') ?? 0)];
-  if (!Number.isInteger(top) || top < 1 || top > 1000 || !Number.isInteger(skip) || skip < 0) {
+  const [asked, skip] = [Number(query.get('$top') ?? pageSize), Number(query.get('$skip') ?? 0)];
+  if (!Number.isInteger(asked) || asked < 1 || asked > 1000 || !Number.isInteger(skip) || skip < 0) {
     return graphError(400, 'BadRequest', 'Invalid value for $top or $skip.');
   }
   const order = query.get('$orderby');
@@ -29,6 +29,7 @@ export function findMessages(
   if (order !== undefined && query.has('$filter') && !/^\s*receivedDateTime\b/i.test(query.get('$filter') ?? '')) {
     return graphError(400, 'InefficientFilter', 'The restriction or sort order is too complex for this operation.');
   }
+  const top = Math.min(asked, mailbox.pages.most);
   const matching = messages.filter(filter);
   const found = order === undefined ? matching : matching.toSorted((a, b) => receivedAt(a) - receivedAt(b));
   if (order?.toLowerCase().endsWith(' desc') === true) found.reverse();
@@ -38,8 +39,8 @@ export function findMessages(
     return wanted === undefined ? all : pick({ ...all, ...selectedJson(message) }, wanted);
   });
   const more = skip + top < found.length;
-  const asked = [...new Map(query).set('$skip', String(skip + top))];
-  const next = `${url}?${asked.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`;
+  const following = [...new Map(query).set('$skip', String(skip + top))];
+  const next = `${url}?${following.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`;
   return json(200, {
     '@odata.context': `${new URL(url).origin}/v1.0/$metadata#users/messages`,
     ...(more ? { '@odata.nextLink': next } : {}),

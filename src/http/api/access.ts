@@ -1,4 +1,5 @@
 /** Who asks, and what they may do: token, scope, rate, and the From addresses that a token is limited to. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Operator } from '../../admin/operator.ts';
 import type { ApiToken } from '../../config/api.ts';
 import type { Config } from '../../config/config.ts';
@@ -30,12 +31,13 @@ export function authenticate(authorization: string | undefined, { config, now }:
 
 /** Whether who was let in with it still would be. */
 export function isValid(token: ApiToken, { api, ui }: Pick<Config, 'api' | 'ui'>, now: number): boolean {
-  const { id, sha256, expiresAt } = token;
+  const { id, sha256, scopes, from } = token;
   const proxied = isStillProxied(ui.trustedHeader, token);
   if (proxied !== null) return proxied;
-  return (
-    (expiresAt === null || now <= expiresAt) && api.tokens.some((each) => each.id === id && each.sha256 === sha256)
-  );
+  const today = api.tokens.find((each) => each.id === id && each.sha256 === sha256);
+  if (today === undefined || (today.expiresAt !== null && now > today.expiresAt)) return false;
+  // What has begun with other rights ends, and comes back with those of today.
+  return isDeepStrictEqual(today.scopes, scopes) && isDeepStrictEqual(today.from, from);
 }
 
 export function hasScope(token: ApiToken, scope: Scope | 'any'): boolean {

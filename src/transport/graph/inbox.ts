@@ -37,7 +37,7 @@ export interface InboxFailure {
 
 /** `length`: with those that could not be read. `too-long`: fewer mails may fit into an answer. */
 type InboxList =
-  | { readonly kind: 'mails'; readonly mails: readonly InboxMail[]; readonly length: number }
+  | { readonly kind: 'mails'; readonly mails: readonly InboxMail[]; readonly length: number; readonly hasMore: boolean }
   | { readonly kind: 'too-long' }
   | InboxFailure;
 
@@ -76,9 +76,13 @@ export function openInbox(settings: GraphSettings, mailbox: string, now: () => n
       const answer = await client.call({ method: 'GET', path, query, timeoutMs }, signal);
       if (answer.kind !== 'answer' || answer.status !== 200 || answer.end === 'broken') return failed(answer);
       if (answer.end === 'cut') return { kind: 'too-long' };
-      const value = objectOf(answer.text)?.['value'];
+      const body = objectOf(answer.text);
+      const value = body?.['value'];
       if (!Array.isArray(value)) return failed(answer);
-      return { kind: 'mails', mails: value.slice(0, count).flatMap(readMail), length: Math.min(value.length, count) };
+      // A page may be shorter than `$top`: https://learn.microsoft.com/graph/paging. The link itself is not followed, so the token stays here.
+      const hasMore = typeof body?.['@odata.nextLink'] === 'string';
+      const mails = value.slice(0, count).flatMap(readMail);
+      return { kind: 'mails', mails, length: Math.min(value.length, count), hasMore };
     },
     async content(id, signal) {
       const path = ['users', mailbox, 'messages', id, '$value'];

@@ -67,7 +67,7 @@ export const suppressionsPage: Page = async (visit) => {
       <div class="pager">
         <span role="status">${counted(items.length, 'address', 'addresses')}</span>
         <div class="acts">
-          ${next === null ? nothing : html`<a class="btn small" href="/ui/suppressions${query({ q: prefix, origin, cursor: next })}">Next</a>`}
+          ${next === null ? nothing : visit.mask ? html`<span>There are more. Filter by how the address begins.</span>` : html`<a class="btn small" href="/ui/suppressions${query({ q: prefix, origin, cursor: next })}">Next</a>`}
         </div>
       </div>
       ${dialogs(items, visit)}`,
