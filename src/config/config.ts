@@ -59,7 +59,7 @@ export interface ConnectorConfig extends Connector {
   readonly incoming: IncomingSettings | null;
   /** Where delivery reports to it are read; empty if they are not. */
   readonly bounces: readonly ReportMailbox[];
-  /** A return path of its own for each mail: `bounces+{id}@example.com`; null: the sender's address. */
+  /** A unique return path for each mail: `bounces+{id}@example.com`; null: the sender's address. */
   readonly bouncePath: string | null;
   /** Signs its mail; null: it does not. */
   readonly dkim: DkimSettings | null;

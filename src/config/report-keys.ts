@@ -32,7 +32,7 @@ export const reportKeys = {
   bouncePath: bouncePath
     .optional()
     .describe(
-      'Return path of its own for each mail (VERP): an address with `{id}`, such as `bounces+{id}@example.com`, in which the id of the message is signed. Only for `smtp`. Default: the sender’s address.',
+      'A unique return path for each mail (VERP): an address with `{id}`, such as `bounces+{id}@example.com`, in which the id of the message is signed. Only for `smtp`. Default: the sender’s address.',
     ),
 };
 

@@ -14,7 +14,7 @@ export const tracing = z
       .durationOrNone(1)
       .prefault('60s')
       .describe(
-        'A first attempt that begins within this time belongs to the trace in which the message was sent; a later one has a trace of its own, with a link.',
+        'A first attempt that begins within this time belongs to the trace in which the message was sent; a later one starts a new trace, with a link.',
       ),
   })
   .prefault({})

@@ -1,4 +1,4 @@
-/** A return path of its own for each mail (VERP): the pattern of a connector with the id of the message, signed so that a stranger cannot make one up. Pure. */
+/** A unique return path for each mail (VERP): the pattern of a connector with the id of the message, signed so that a stranger cannot make one up. Pure. */
 import { createHmac } from 'node:crypto';
 
 /** Stands for the id in a pattern such as `bounces+{id}@example.com`. */

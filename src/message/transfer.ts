@@ -91,6 +91,12 @@ export function fitForTransfer(
   return fitted(bytes, extensions, turns);
 }
 
+/** The same in a form that every server takes, where there is one: 7-bit, without SMTPUTF8. Otherwise as `extensions` say. */
+export async function fitWithoutEightBit(bytes: Buffer, extensions: TransferExtensions): Promise<FittedMail> {
+  const seven = await fitForTransfer(bytes, { eightBitMime: false, smtpUtf8: false });
+  return seven.unfit === null ? seven : fitForTransfer(bytes, extensions);
+}
+
 async function fitted(bytes: Buffer, extensions: TransferExtensions, turns: Turns): Promise<FittedMail> {
   const { smtpUtf8 } = extensions;
   const eightBitOk = extensions.eightBitMime || smtpUtf8;

@@ -77,7 +77,6 @@ function showTotals(meters: Fleet, snapshot: FleetSnapshot, now: number): void {
   meters.redis_replicas.set(replicas);
 }
 
-/** In order of their trouble, until the bound of connectors or that of series is reached. */
 function showWebhooks(meters: Fleet, { webhooks }: FleetSnapshot, now: number): void {
   for (const { id: webhook, delivered, failed, dead, open, oldestAt, deadLetters, off } of webhooks) {
     for (const [outcome, count] of Object.entries({ delivered, failed, dead })) {
@@ -90,6 +89,7 @@ function showWebhooks(meters: Fleet, { webhooks }: FleetSnapshot, now: number): 
   }
 }
 
+/** In order of their trouble, until the bound of connectors or that of series is reached. */
 function showLanes(meters: Fleet, { lanes, omitted }: FleetSnapshot, connectors: number, now: number): void {
   let left = connectors * seriesPerConnector;
   let shown = 0;

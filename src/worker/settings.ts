@@ -35,7 +35,7 @@ export interface ConnectorConfig extends Connector {
   readonly transport: unknown;
   readonly limits: ConnectorLimits;
   readonly retry: SendPolicy;
-  /** A return path of its own for each mail: `bounces+{id}@example.com`. Default: the sender's address. */
+  /** A unique return path for each mail: `bounces+{id}@example.com`. Default: the sender's address. */
   readonly bouncePath?: string | null;
   /** Signs its mail. Default: it does not. */
   readonly dkim?: DkimSettings | null;

@@ -87,3 +87,34 @@ test.skipIf(!hasVerifier)(
     for (const bytes of got) expect(await verifies(bytes, key)).toBe(true);
   },
 );
+
+test.skipIf(!hasVerifier).each([
+  ['a line of 1,200 characters', '8BITMIME', 'x'.repeat(1_200)],
+  ['8-bit text, to a server without 8BITMIME', 'SIZE', 'Grüße'],
+  ['both, in HTML of an application', 'SIZE', `<p>${'ü'.repeat(1_200)}</p>`],
+])('what a server gets verifies: a finished mail with %s', async (_title, extension, line) => {
+  const server = await sink({ extensions: ['PIPELINING', extension] });
+  const transport = createSmtpTransport({
+    settings: smtpSettings(server.port),
+    hostname: 'test.example',
+    maxConnections: 2,
+  });
+  onTestFinished(() => transport.close());
+  const prefix = testPrefix();
+  await startWorker({ prefix, config: configOf({ relay: { dkim: key } }), transports: { relay: transport } });
+  const producer = testProducer(prefix);
+  await producer.send({
+    id: 'raw',
+    raw: `From: shop@example.com\nTo: z@example.net\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n${line}\n`,
+    envelope: { from: 'shop@example.com', to: ['z@example.net'] },
+  });
+  expect((await settled(producer, ['raw']))[0]).toMatchObject({ state: 'sent' });
+  expect(await verifies(server.received.transactions[0]!.bytes, key)).toBe(true);
+});
+
+test('both fields of one-click unsubscribing are signed (RFC 8058 section 4)', async () => {
+  const fields = 'List-Unsubscribe: <https://x.test/u>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n';
+  const signed = (await signMail(Buffer.from(`${head}${fields}\r\nt\r\n`), key)).toString();
+  const names = /;h=([^;]+);/.exec(signed.replace(/\s/g, ''))?.[1]?.toLowerCase().split(':');
+  expect(names).toEqual(expect.arrayContaining(['from', 'list-unsubscribe', 'list-unsubscribe-post']));
+});

@@ -6,7 +6,7 @@ import { createRecordingTransport, type RecordingStep } from '../../src/transpor
 import type { Transport } from '../../src/transport/transport.ts';
 import { until } from '../../testkit/until.ts';
 import { settled } from '../support/accounting.ts';
-import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
+import { configOf, startWorker, testOperator, testProducer, testRetry } from '../support/postlane.ts';
 import { adminConfig } from '../support/operators.ts';
 import { shardCount, testConnection, testPrefix } from '../support/redis.ts';
 import { messageFor, startStraight } from '../support/straight.ts';
@@ -14,10 +14,10 @@ import { messageFor, startStraight } from '../support/straight.ts';
 const gone = 'gone@example.net';
 const actor = { by: 'someone@here', through: 'cli', client: null } as const;
 
-async function start(script: readonly RecordingStep[] = []) {
+async function start(script: readonly RecordingStep[] = [], retry: object = {}) {
   const prefix = testPrefix();
   const open = openQueues(testConnection(), { prefix, shards: shardCount() });
-  const config = configOf({ relay: {} });
+  const config = configOf({ relay: { retry: { ...testRetry, ...retry } } });
   const worker = await startWorker({ prefix, config, scripts: { relay: script } });
   const producer = testProducer(prefix);
   const suppress = (address: string, until: number | null = null) =>
@@ -45,6 +45,35 @@ test('a suppressed recipient is left out, the others get the message, and it is 
   expect(attemptLog[0]!.recipients.map(({ address }) => address)).toEqual(['zoe@example.net']);
   expect(sentTo()).toEqual(['zoe@example.net']);
   expect(worker.of('suppressed')).toMatchObject([{ id: 'm', connector: 'relay', recipients: 1 }]);
+});
+
+test('under `hold`, a recipient who may have a copy is for an operator, also where all others are suppressed before the retry', async () => {
+  const answer = { enhancedCode: null, text: 'said so' };
+  const { producer, suppress, sentTo } = await start(
+    [
+      async () => {
+        await suppress(gone);
+        const [zoe, other] = ['uncertain', 'deferred'] as const;
+        return {
+          kind: 'settled',
+          recipients: [
+            { address: 'zoe@example.net', outcome: zoe, scope: 'recipient', reply: { code: null, ...answer } },
+            { address: gone, outcome: other, scope: 'recipient', reply: { code: '450', ...answer } },
+          ],
+        };
+      },
+    ],
+    { onUncertain: 'hold' },
+  );
+  await producer.send(mail('m', gone, 'zoe@example.net'));
+  expect((await settled(producer, ['m']))[0]).toMatchObject({
+    state: 'held',
+    recipients: [
+      { address: gone, outcome: 'suppressed' },
+      { address: 'zoe@example.net', outcome: 'uncertain' },
+    ],
+  });
+  expect(sentTo()).toHaveLength(2);
 });
 
 test('a message of which nobody is left becomes a dead letter `suppressed`, without an attempt; replayed after the removal it is sent', async () => {

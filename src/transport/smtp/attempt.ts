@@ -2,7 +2,7 @@
 import { askFence, stopped } from '../attempts.ts';
 import { asError, unreachable } from '../../errors.ts';
 import { errorTypeOf } from '../error-type.ts';
-import { fitForTransfer, type FittedMail } from '../../message/transfer.ts';
+import { fitForTransfer, fitWithoutEightBit, type FittedMail } from '../../message/transfer.ts';
 import { mailParameters } from './commands.ts';
 import type { SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
@@ -230,11 +230,6 @@ async function openFresh(
 /** SMTPUTF8 would let 8-bit content through (RFC 6531 section 3.1 item 8): a server that refused 8BITMIME gets neither where possible. */
 function fit(bytes: Buffer, offered: SmtpExtensions, used: SmtpExtensions): FittedMail | Promise<FittedMail> {
   return offered.eightBitMime && !used.eightBitMime ? fitWithoutEightBit(bytes, used) : fitForTransfer(bytes, used);
-}
-
-async function fitWithoutEightBit(bytes: Buffer, used: SmtpExtensions): Promise<FittedMail> {
-  const fitted = await fitForTransfer(bytes, { eightBitMime: false, smtpUtf8: false });
-  return fitted.unfit === null ? fitted : fitForTransfer(bytes, used);
 }
 
 async function transactOn(

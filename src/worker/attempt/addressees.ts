@@ -28,6 +28,17 @@ export interface Consulted {
   readonly inDoubt: boolean;
 }
 
+const doubt = '; an earlier attempt may have reached it';
+
+/** Of a row with an open attempt: a recipient who was suppressed before it began may have been on no list by then. */
+export function withDoubt(recipients: readonly RecipientState[]): RecipientState[] {
+  return recipients.map((recipient) => {
+    const reply = recipient.reply ?? '';
+    if (recipient.outcome !== 'suppressed' || reply.endsWith(doubt)) return recipient;
+    return { ...recipient, reply: `${reply}${doubt}` };
+  });
+}
+
 export function addresseesOf({ recipients, left, listed, rules, inDoubt }: Consulted): Addressees {
   const redirectTo = rules?.redirectTo ?? null;
   const envelope = new Set<string>();
@@ -36,8 +47,8 @@ export function addresseesOf({ recipients, left, listed, rules, inDoubt }: Consu
     if (!left.has(recipient)) return recipient;
     const { address } = recipient;
     const refuse = (why: string): RecipientState => {
-      const doubt = inDoubt || recipient.outcome === 'uncertain' ? '; an earlier attempt may have reached it' : '';
-      return { address, outcome: 'suppressed', code: null, reply: `${why}${doubt}` };
+      const suffix = inDoubt || recipient.outcome === 'uncertain' ? doubt : '';
+      return { address, outcome: 'suppressed', code: null, reply: `${why}${suffix}` };
     };
     const entry = listed.get(address);
     if (entry !== undefined) return refuse(wordsOf(entry));

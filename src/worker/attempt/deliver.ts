@@ -15,6 +15,7 @@ import type { LedgerWrite } from '../ledger-write.ts';
 import type { SendPolicy } from '../settings.ts';
 import { retryWhileRefused } from '../retry-write.ts';
 import { shownOf } from '../shown.ts';
+import { withDoubt } from './addressees.ts';
 import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
 import { attemptEvent } from './attempt-event.ts';
 import { beginAttempt, endAttempt, sendTraced } from './attempt-trace.ts';
@@ -46,7 +47,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const { redirected } = to;
   const row = { ...known, recipients: to.recipients };
   const notBegun = { ...found, row };
-  if (to.envelope.length === 0) return instead(ended(notBegun, noneLeft(row.recipients), tools));
+  if (to.envelope.length === 0) return instead(ended(notBegun, noneLeft(row.recipients, policy), tools));
   const mail = await composeFor(task, to, tools);
   if ('why' in mail) return instead(ended(notBegun, giveUp(row.recipients, mail.reason, mail.why), tools));
   const tooLarge = tooLargeFor(mail, task.limits, task.maxBytes);
@@ -139,7 +140,7 @@ function beforeAttempt(
     const detail = `the attempt of ${open.worker} ended without a result`;
     tools.emit({ event: 'uncertain', id: row.id, connector: job.connector, detail });
     if (policy.onUncertain === 'hold' || now >= row.deadline) {
-      return ended(notBegun, leaveUncertain(row.recipients, detail, policy, now >= row.deadline), tools);
+      return ended(notBegun, leaveUncertain(withDoubt(row.recipients), detail, policy, now >= row.deadline), tools);
     }
   }
   if (now >= row.deadline) return ended(notBegun, expire(row.recipients), tools);

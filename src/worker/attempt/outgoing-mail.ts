@@ -6,9 +6,10 @@ import { contentSize } from '../../message/content.ts';
 import { readyAt } from '../../message/identity.ts';
 import type { Message } from '../../message/message.ts';
 import type { OutgoingMail } from '../../transport/transport.ts';
-import { signMail } from '../../message/dkim.ts';
+import { signMail, type DkimSettings } from '../../message/dkim.ts';
 import { originalToLine, withOriginalTo } from '../../message/original-to.ts';
 import { returnPath } from '../../message/return-path.ts';
+import { fitWithoutEightBit } from '../../message/transfer.ts';
 import type { Addressees } from './addressees.ts';
 import type { DeliverTask, DeliverTools } from './task.ts';
 
@@ -27,6 +28,15 @@ function dsnOf({ dsn }: Message, messageId: string | null): Pick<OutgoingMail, '
 /** A sender who wants reports elsewhere, or none at all (the null reverse-path), has said so. */
 function mayReplace(sender: string, { from }: Message): boolean {
   return from !== undefined && routingKey(sender) === routingKey(from.address);
+}
+
+/**
+ * Last, as nothing may be changed after it: so in the form that every server takes (RFC 6376 section 5.3), which the transport leaves as it is.
+ * Its price: a recipient in To or Cc whose address is not ASCII is not named there, also at servers with SMTPUTF8.
+ */
+async function signed(bytes: Buffer, dkim: DkimSettings): Promise<Buffer> {
+  const fitted = await fitWithoutEightBit(bytes, { eightBitMime: false, smtpUtf8: true });
+  return signMail(fitted.bytes, dkim);
 }
 
 function withoutContent({ html: _html, ...message }: Message): Message {
@@ -69,8 +79,7 @@ export async function composeFor(
     const unsigned = isMarked
       ? Buffer.concat([Buffer.from(originalToLine(redirected)), composed.value])
       : composed.value;
-    // Last, as nothing may be changed after it.
-    const bytes = dkim === null ? unsigned : await signMail(unsigned, dkim);
+    const bytes = dkim === null ? unsigned : await signed(unsigned, dkim);
     const mail = { id, envelope, bytes, ...dsnOf(message, messageId) };
     // A raw message is what its bytes say; a transport that takes large mails only in parts takes these apart.
     if (raw !== undefined) return mail;

@@ -135,9 +135,9 @@ export function believe(recipients: readonly RecipientState[]): Decision & { kin
   return end(recipients, 'rejected');
 }
 
-/** The outcome of a message without a recipient who may get a copy. */
-export function noneLeft(recipients: readonly RecipientState[]): Decision & { kind: 'settle' } {
-  return end(recipients, 'rejected');
+/** The outcome of a message without a recipient who may get a copy. One that an attempt may have reached is for an operator. */
+export function noneLeft(recipients: readonly RecipientState[], policy: SendPolicy): Decision & { kind: 'settle' } {
+  return recipients.some(isUncertain) ? uncertainEnd(recipients, holds(policy)) : end(recipients, 'rejected');
 }
 
 /** The outcome of a message whose deadline passed before an attempt. */

@@ -97,8 +97,11 @@ test.skipIf(chromium === null)('an event appears on the page of events as text',
   await api.post('/v1/connectors/relay/pause', { reason: evil });
   await page.waitForSelector('#stream tbody tr');
   expect(await page.textContent('#stream tbody tr')).toContain('paused');
+  const mark = (): Promise<string | null> => page.getAttribute('#stream tbody tr .st', 'class');
+  const marked = await mark();
   await page.reload();
   await page.waitForSelector('#stream tbody tr');
+  expect(await mark()).toBe(marked);
   expect(await page.textContent('#stream tbody tr')).toContain('paused');
   expect(await page.locator('#stream tbody img').count()).toBe(0);
 });

@@ -77,6 +77,7 @@ export const eventsPage: Page = async (visit) => {
             role="rowgroup"
             data-type="${type ?? ''}"
             data-connector="${connector}"
+            data-families="${JSON.stringify(families)}"
             ${visit.mask ? html`data-mask="1"` : nothing}
             ${isQuiet ? html`data-quiet="1"` : nothing}
           >
@@ -119,6 +120,7 @@ function fits(event: StoredEvent, { type, connector, isQuiet }: Filter): boolean
   return !(isQuiet && /\.(?:sent|accepted)$/.test(event.type));
 }
 
+/** How an event is marked, by its name without its object; live.js has them from the page. */
 const families: Readonly<Record<string, string>> = {
   sent: 'ok',
   recovered: 'ok',
