@@ -79,11 +79,16 @@ describe.skipIf(shardCount() > 1)('a message', () => {
     const { producer, servers, straight, warm } = await startStraight({ x: { limits, server } });
     await warm('x');
     const ids = Array.from({ length: 60 }, (_, i) => `m${i}`);
-    for (const id of ids) await producer.send(messageFor('x', id));
-    await settled(producer, ids);
+    // The first of each round has none before it; how many of the others find one waiting depends on how busy the machine is.
+    for (let at = 0; at < ids.length; at += 4) {
+      const round = ids.slice(at, at + 4);
+      await producer.send(messageFor('x', round[0]!));
+      await until(() => straight.includes(round[0]!), { what: 'the first one, straight through' });
+      for (const id of round.slice(1)) await producer.send(messageFor('x', id));
+      await settled(producer, round);
+    }
     expect(servers['x']!.received.highWater).toBeLessThanOrEqual(2);
     expect(ids.every((id) => copiesOf(id, [servers['x']!]) === 1)).toBe(true);
-    expect(straight.length).toBeGreaterThan(0);
   });
 
   test('that is on its way when the worker stops is waited for, and sent once', async () => {
