@@ -12,6 +12,7 @@ import type { OperationState } from './operations.ts';
 import { createRoutes } from './routes.ts';
 import { createSuppressionActions, type SuppressionActions } from './suppressions.ts';
 import { createWebhookActions, type WebhookActions } from './webhook-actions.ts';
+import { timeText } from './time-text.ts';
 
 export interface Actions extends WebhookActions, SuppressionActions {
   /** Holds a connector's lane. `forMs`: null is until it is resumed. → the pause that stood before, and the new one. */
@@ -74,7 +75,7 @@ export function createActions(tools: ActionTools, actor: Actor, config: AdminCon
       recorded(
         { action: 'pause', target: connector, reason },
         () => open.lanes.pause(connector, { by: actor.by, reason, forMs }),
-        ({ now: { until } }) => ({ result: 'done', detail: until === null ? null : `until ${iso(until)}` }),
+        ({ now: { until } }) => ({ result: 'done', detail: until === null ? null : `until ${timeText(until)}` }),
       ),
 
     resume: (connector, reason) =>
@@ -114,7 +115,7 @@ export function createActions(tools: ActionTools, actor: Actor, config: AdminCon
           answer.ok
             ? {
                 result: 'done',
-                detail: `${answer.operation.id}: ${answer.operation.total} dead letters: ${answer.operation.what}${ask.via === null ? '' : `, via ${ask.via}`}`,
+                detail: `${answer.operation.id}: ${answer.operation.total} dead ${answer.operation.total === 1 ? 'letter' : 'letters'}: ${answer.operation.what}${ask.via === null ? '' : `, via ${ask.via}`}`,
               }
             : { result: 'refused', detail: answer.why },
       ),
@@ -176,8 +177,4 @@ export function createActions(tools: ActionTools, actor: Actor, config: AdminCon
 
     note: (note, result) => audit.record(actor, note, result),
   };
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

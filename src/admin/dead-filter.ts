@@ -2,6 +2,7 @@
 import { deadReasons, type DeadLetters, type DeadReason } from '../queue/ledger/dead-letters.ts';
 import type { LetterDigest, LetterPage, LetterPlace } from '../queue/ledger/letter-pages.ts';
 import { shapeOfReply } from './reply-shape.ts';
+import { timeText } from './time-text.ts';
 
 export interface LetterFilter {
   readonly reason?: DeadReason;
@@ -79,8 +80,8 @@ export function filterText({ reason, connector, reply, recipient, since, until }
     connector === undefined ? null : `connector ${connector ?? 'none'}`,
     reply === undefined ? null : `reply ${reply ?? 'none'}`,
     recipient === undefined ? null : 'one recipient',
-    since === undefined ? null : `since ${new Date(since).toISOString()}`,
-    until === undefined ? null : `until ${new Date(until).toISOString()}`,
+    since === undefined ? null : `since ${timeText(since)}`,
+    until === undefined ? null : `until ${timeText(until)}`,
   ].filter((part) => part !== null && part !== undefined);
   return parts.length === 0 ? 'all' : parts.join(', ');
 }

@@ -30,12 +30,17 @@ type Joined = 'joined' | 'full' | 'full-for-token';
 
 export interface EventHub {
   /**
-   * Begins the stream on the socket. `lastEventId`: where the client stood; null is now. Rejects while Redis is away, when nothing was
-   * written yet.
+   * Begins the stream on the socket. `lastEventId`: where the client stood; null is now. `endsAt`: when its session ends, ms since the epoch;
+   * null is never. Rejects while Redis is away, when nothing was written yet.
    */
   join(
     response: ServerResponse,
-    about: { readonly token: ApiToken; readonly filter: EventFilter; readonly lastEventId: EventCursor | null },
+    about: {
+      readonly token: ApiToken;
+      readonly filter: EventFilter;
+      readonly lastEventId: EventCursor | null;
+      readonly endsAt: number | null;
+    },
   ): Promise<Joined>;
   /** Ends the streams of tokens that are no longer valid. */
   recheck(): void;
@@ -145,7 +150,7 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
   };
 
   return {
-    async join(response, { token, filter, lastEventId }) {
+    async join(response, { token, filter, lastEventId, endsAt }) {
       if (streams.size + joining >= maxStreams) return 'full';
       const own = [...streams].filter((each) => each.token.id === token.id).length;
       if (own >= maxStreamsPerToken) return 'full-for-token';
@@ -156,7 +161,11 @@ export function createEventHub({ events, fromOf, isValid, now }: EventHubOptions
         const { from, isGap } = await placeOf(log, running, lastEventId);
         const stream = createEventStream(response, token, filter, from);
         streams.add(stream);
-        response.once('close', () => leave(stream));
+        const over = endsAt === null ? undefined : setTimeout(() => stream.end(), endsAt - now()).unref();
+        response.once('close', () => {
+          clearTimeout(over);
+          leave(stream);
+        });
         response.writeHead(200, {
           'Content-Type': 'text/event-stream',
           'Cache-Control': 'no-store',

@@ -227,9 +227,9 @@ async function visitOf(
 }
 
 /** What happens, for the script: it shows it, or reads the page again. */
-async function follow({ tools }: Site, { bindings }: Call, { token }: Session): Promise<Response> {
+async function follow({ tools }: Site, { bindings }: Call, { token, expiresAt }: Session): Promise<Response> {
   if (!hasScope(token, 'messages:read')) return respond.plain('The token may not follow events.', 403);
   const filter = { types: [], connector: null };
-  const joined = await tools.live.join(bindings.outgoing, { token, filter, lastEventId: null });
+  const joined = await tools.live.join(bindings.outgoing, { token, filter, lastEventId: null, endsAt: expiresAt });
   return joined === 'joined' ? RESPONSE_ALREADY_SENT : respond.plain('There are as many streams as may be.', 503);
 }

@@ -41,8 +41,8 @@ export function flow(slots: readonly FlowSlot[], { zone }: Viewpoint): Html {
   const bars = slots.map((slot, i) => bar(slot, i * width, width, top.most, bottom.most)).join('');
   const labels = slots
     .map((slot, i) => ({ at: slot.at, x: (i + 0.5) * width }))
-    .filter(({ at }) => new Date(at + zone.offsetMinutes * 60_000).getUTCHours() % 3 === 0)
-    .filter(({ at }) => new Date(at).getUTCMinutes() === 0);
+    // Where a zone is a quarter of an hour off, none begins at the hour.
+    .filter(({ at }) => minuteOfDay(at, zone) % 180 < 30);
   const sum = (of: (slot: FlowSlot) => number): string => number(slots.reduce((all, slot) => all + of(slot), 0));
   const words = `Messages in each half hour of the last 24 hours. Sent: ${sum(({ sent }) => sent)}. Deferred ${sum(({ deferred }) => deferred)}, uncertain ${sum(({ uncertain }) => uncertain)}, dead or partial ${sum(({ dead }) => dead)}.`;
   const axis = [...grid, { y: zero, text: '0' }, { y: zero + 0.5 + below, text: number(bottom.most) }];
@@ -64,6 +64,11 @@ export function flow(slots: readonly FlowSlot[], { zone }: Viewpoint): Html {
       ><span class="unc"><i></i><b>${sum(({ uncertain }) => uncertain)}</b> uncertain</span
       ><span class="dead"><i></i><b>${sum(({ dead }) => dead)}</b> dead or partial</span>
     </p>`;
+}
+
+function minuteOfDay(at: number, { offsetMinutes }: Viewpoint['zone']): number {
+  const local = new Date(at + offsetMinutes * 60_000);
+  return local.getUTCHours() * 60 + local.getUTCMinutes();
 }
 
 function bar(slot: FlowSlot, x: number, width: number, most: number, worst: number): string {

@@ -3,9 +3,10 @@ import { html } from 'hono/html';
 import { hasScope } from '../api/access.ts';
 import type { Tools } from '../api/route.ts';
 import type { Stats } from '../../admin/stats.ts';
+import { deliveryWords, type DeliverySettings } from '../../config/delivery-words.ts';
 import type { Assets } from './assets.ts';
 import { cookieName, setCookie, themeOf, zoneOf, type Cookies } from './cookies.ts';
-import { clock, counted } from './format.ts';
+import { clock, counted, masked } from './format.ts';
 import { page } from './layout.ts';
 import { banner, nothing, type Content, type Viewpoint } from './parts.ts';
 import * as respond from './responses.ts';
@@ -46,11 +47,23 @@ export async function framed(framing: Framing, { title, place, main, status = 20
       title,
       counts: countsOf(stats, can),
       fleet: seesFleet ? fleetOf(stats, tools.configState()) : null,
-      banners: banners(notice, seesFleet ? { stats, state: tools.configState() } : null, view),
+      banners: [
+        delivery(tools.config().delivery, view),
+        banners(notice, seesFleet ? { stats, state: tools.configState() } : null, view),
+      ],
     },
     main,
   );
   return respond.page(text, status, noticed === undefined ? [] : [setCookie('notice', '', 0, secure)]);
+}
+
+/** Everyone sees it: who looks for a mail that did not arrive finds why. */
+function delivery(settings: DeliverySettings, { mask }: Viewpoint): Content {
+  const { redirectTo } = settings;
+  const words = deliveryWords(mask && redirectTo !== null ? { ...settings, redirectTo: masked(redirectTo) } : settings);
+  if (words === null) return nothing;
+  const strong = `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+  return banner('wait staging', 'fault', strong, html`The section <code>delivery</code> of the configuration says so.`);
 }
 
 interface Fleet {

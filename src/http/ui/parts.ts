@@ -178,7 +178,13 @@ export function bar(share: number, family: Family | '' = ''): Html {
   </svg>`;
 }
 
-export function banner(family: Family, name: string, strong: string, rest: Content, acts?: Content): Html {
+export function banner(
+  family: Family | 'wait staging',
+  name: string,
+  strong: string,
+  rest: Content,
+  acts?: Content,
+): Html {
   return html`<div class="ban ${family}">
     ${icon(name)}
     <p><b>${strong}</b> ${rest}</p>

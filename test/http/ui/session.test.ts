@@ -204,6 +204,22 @@ test('a user who loses the role is out with the next request, and so is an open 
   await stream.text();
 });
 
+test('a session that is over ends its stream of events', async () => {
+  const api = await serveApi({ tokens: [viewer] });
+  const operator = await testOperator(api.prefix, redisUrl());
+  const token = { id: 'looker', sha256: hashOf(api.tokens.get('looker')!) };
+  const left = 5_000;
+  const session = createSessions(await operator.sessionKey()).begin(token, Date.now() - sessionMs + left);
+  const headers = { cookie: `postlane-session=${session}` };
+  const begun = Date.now();
+  const stream = await fetch(`http://127.0.0.1:${api.port}/ui/stream`, { headers });
+  expect(stream.status).toBe(200);
+  // It ends by itself, and before the tokens are looked at again.
+  await stream.text();
+  expect(Date.now() - begun).toBeLessThan(15_000);
+  expect((await fetch(`http://127.0.0.1:${api.port}/ui/`, { headers, redirect: 'manual' })).status).toBe(303);
+});
+
 test('a link signs in once, after a click, and within its time; the log does not have it', async () => {
   const api = await serveApi({ tokens: [viewer] });
   const operator = await testOperator(api.prefix, redisUrl());

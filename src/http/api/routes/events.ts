@@ -36,7 +36,7 @@ export const eventRoutes = [
       }
       if (request.method === 'HEAD') return json(null);
       const filter = { types: [type].flat(), connector };
-      const joined = await tools.live.join(response, { token, filter, lastEventId });
+      const joined = await tools.live.join(response, { token, filter, lastEventId, endsAt: null });
       if (joined === 'joined') return { kind: 'streamed' };
       const whose = joined === 'full' ? 'the server' : `the token ${token.id}`;
       return problem('unavailable', `${whose} has as many streams as it may`, { retryAfterSeconds: 30 });

@@ -31,7 +31,7 @@ export const searchRoutes = [
     name: 'findMessages',
     summary: 'Finds messages, the newest first',
     description:
-      'All filters that are given must match; letter case does not matter. `metadata.KEY=VALUE` finds by a key of the metadata. A filter without an index is refused with `not-indexed`; docs/search.md says what is indexed. A message is found once a worker has routed it.',
+      'All filters that are given must match; letter case does not matter. `metadata.KEY=VALUE` finds by a key of the metadata. A filter without an index is refused with `not-indexed`; docs/search.md says what is indexed. A message that waits in the intake is looked for among at most 5,000 jobs of each of its lists; `complete` is false where there are more.',
     scope: 'messages:read',
     query,
     answers: {

@@ -94,7 +94,7 @@ export const eventsPage: Page = async (visit) => {
         ></template>
       </div>
       <div id="stream-none" ${none ? nothing : html`hidden`}>
-        ${empty({ what: 'No event is kept.', next: 'Events appear here without a reload. They are written while a client listens, or a webhook is configured, and the last minutes of them are kept.' })}
+        ${empty({ what: 'No event is kept.', next: 'New events appear here without a reload. Events are written while a client listens or a webhook is configured, and are removed once every reader has read them.' })}
       </div>`,
   };
 };

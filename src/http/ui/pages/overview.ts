@@ -272,22 +272,22 @@ function fleetSection({ redis, workers }: Stats, visit: Visit): Html {
   );
 }
 
-/** Six five minutes make a half hour. The last one may be shorter. */
+const halfHourMs = 30 * 60_000;
+
+/** Half hours of the clock, so that the times below the chart are round. The first and the last one may be shorter. */
 function slotsOf(series: Stats['series']): FlowSlot[] {
-  const slots: FlowSlot[] = [];
-  for (let from = 0; from < series.length; from += 6) {
-    const some = series.slice(from, from + 6);
+  const halves = Map.groupBy(series, ({ at }) => Math.floor(at / halfHourMs) * halfHourMs);
+  return [...halves].map(([at, some]) => {
     const sum = (of: (counts: Stats['series'][number]['counts']) => number): number =>
       some.reduce((total, { counts }) => total + of(counts), 0);
-    slots.push({
-      at: some[0]!.at,
+    return {
+      at,
       sent: sum(({ sent }) => sent),
       deferred: sum(({ deferred }) => deferred),
       uncertain: sum(({ uncertain, held }) => uncertain + held),
       dead: sum(({ dead, partial }) => dead + partial),
-    });
-  }
-  return slots;
+    };
+  });
 }
 
 function halfHours(values: readonly number[]): number[] {
