@@ -1,4 +1,4 @@
-/** `check`: validates the configuration, and with --connect reaches Redis and every connector. Sends nothing. */
+/** `check`: validates the configuration, and with --connect reaches Redis and every connector and asks for its senders. Sends nothing. */
 import type { Command } from 'commander';
 import { asError } from '../errors.ts';
 import { formatIssues } from '../config/issues.ts';
@@ -13,10 +13,13 @@ import { table } from './table.ts';
 import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
 import { loadTransports } from '../embed/transports.ts';
 import type { MailboxCheck } from '../bounces/check.ts';
-import { durationOption } from './values.ts';
+import { senderLines } from './check-senders.ts';
+import { sendersOf } from '../embed/senders.ts';
+import { collectAddress, durationOption } from './values.ts';
 
 interface CheckOptions {
   readonly connect?: boolean;
+  readonly from?: readonly string[];
   readonly timeout: number;
 }
 
@@ -27,12 +30,19 @@ export function addCheck(program: Command, action: Action): void {
   program
     .command('check')
     .description('validate the configuration and show every mistake with its file, line and rule')
-    .option('--connect', 'also reach Redis, and log in to every connector that sends and every mailbox that is read')
-    .addOption(durationOption('--timeout <duration>', 'how long one connector may take', '30s'))
-    .action(action<CheckOptions>((call, { connect = false, timeout }) => check(call, connect, timeout)));
+    .option('--connect', 'also reach Redis, log in to every connector and mailbox, and ask whether each From may send')
+    .option(
+      '--from <address>',
+      'with --connect: also ask for this From, at the connector that sends for it (repeatable)',
+      collectAddress,
+    )
+    .addOption(
+      durationOption('--timeout <duration>', 'how long a login may take, and all senders of a connector', '30s'),
+    )
+    .action(action<CheckOptions>((call, options) => check(call, options)));
 }
 
-async function check(call: Call, connect: boolean, timeoutMs: number): Promise<ExitCode> {
+async function check(call: Call, { connect = false, from = [], timeout: timeoutMs }: CheckOptions): Promise<ExitCode> {
   const { terminal } = call;
   const loaded = await load(call, call.configFile);
   const { file, warnings } = loaded;
@@ -52,7 +62,7 @@ async function check(call: Call, connect: boolean, timeoutMs: number): Promise<E
   }
 
   const redis = await checkRedis(loaded.config);
-  const rows = await checkConnectors(loaded.config, timeoutMs, terminal.progress);
+  const rows = await checkConnectors(loaded.config, from, timeoutMs, terminal.progress);
   const mailboxes = await checkAllMailboxes(loaded.config, timeoutMs);
   const ok = redis.ok && rows.every((row) => row.ok) && mailboxes.every((row) => row.ok);
   terminal.result({ ok, file, issues: [], warnings, redis, connectors: rows, mailboxes }, () => [
@@ -76,6 +86,7 @@ async function check(call: Call, connect: boolean, timeoutMs: number): Promise<E
       ],
       terminal.bold,
     ),
+    ...senderLines(rows, terminal),
   ]);
   return ok ? 0 : 1;
 }
@@ -107,16 +118,24 @@ async function checkRedis({ redis: settings }: Config): Promise<RedisCheck> {
 }
 
 async function checkConnectors(
-  { connectors, hostname }: Config,
+  config: Config,
+  further: readonly string[],
   timeoutMs: number,
   progress: (text: string) => void,
 ): Promise<ConnectorCheck[]> {
+  const { connectors, hostname } = config;
   const build = await loadTransports(connectors);
-  let done = 0;
+  const wanted = sendersOf(config, further);
+  let [done, senders] = [0, 0];
+  const show = (): void => progress(`checked ${done} of ${connectors.length} connectors, ${senders} senders`);
   const rows = await eachBounded(connectors, atOnce, async (connector) => {
-    const row = await checkConnector(connector, build, hostname, timeoutMs);
+    const told = (): void => {
+      senders += 1;
+      show();
+    };
+    const row = await checkConnector(connector, { build, hostname, timeoutMs, senders: wanted(connector), told });
     done += 1;
-    progress(`checked ${done} of ${connectors.length}`);
+    show();
     return row === null ? [] : [row];
   });
   progress('');

@@ -2,6 +2,7 @@
 import { settlesWithin, sleep } from '../async/timeout.ts';
 import type { Config } from '../config/config.ts';
 import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
+import { sendersOf } from '../embed/senders.ts';
 import { PostlaneError } from '../errors.ts';
 import { startHttp, type HttpOptions, type HttpServer } from '../http/http.ts';
 import type { HealthAnswers } from '../observability/health.ts';
@@ -96,7 +97,7 @@ export async function serveHttp({ config, operator, health, tell }: ServeOptions
 const stopMs = 5_000;
 /** Between two tries to reach Redis, in ms. */
 const tryAgainMs = 2_000;
-/** How long a log-in may take, in ms: less than the time of a request. */
+/** How long a login and the question for its senders may take, in ms: less than the time of a request. */
 const tryMs = 20_000;
 
 /** Works on operations over dead letters, as every process that serves does. */
@@ -120,11 +121,20 @@ async function testWebhook(id: string, { webhooks }: Config): Promise<WebhookTry
   return tryWebhook(endpoint);
 }
 
-async function tryConnector(id: string, { connectors, hostname }: Config): Promise<ConnectorCheck> {
+async function tryConnector(id: string, config: Config): Promise<ConnectorCheck> {
+  const { connectors, hostname } = config;
   const connector = connectors.find((each) => each.id === id);
   const { loadTransports } = await import('../embed/transports.ts');
   const build = await loadTransports(connector === undefined ? [] : [connector]);
-  const checked = connector === undefined ? null : await checkConnector(connector, build, hostname, tryMs);
+  const checked =
+    connector === undefined
+      ? null
+      : await checkConnector(connector, {
+          build,
+          hostname,
+          timeoutMs: tryMs / 2,
+          senders: sendersOf(config)(connector),
+        });
   if (checked === null) throw new PostlaneError('not-found', `the connector ${id} never sends`);
   return checked;
 }

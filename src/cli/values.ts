@@ -1,6 +1,9 @@
 /** Parses values of command-line options: times, durations, rates, counts, header fields. */
 import { InvalidArgumentError, Option } from 'commander';
 import { printable } from '../errors.ts';
+import { parseAddress } from '../message/address.ts';
+
+const maxAddresses = 100;
 
 const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -43,6 +46,14 @@ export function parseCount(text: string): number {
 /** For a repeatable option. */
 export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), value];
+}
+
+/** The same, for a repeatable option that takes bare addresses. */
+export function collectAddress(value: string, before: readonly string[] | undefined): readonly string[] {
+  const parsed = parseAddress(value);
+  if (!parsed.ok) throw new InvalidArgumentError(`"${printable(value, 80)}" is not an address such as a@example.com.`);
+  if ((before?.length ?? 0) >= maxAddresses) throw new InvalidArgumentError(`At most ${maxAddresses} addresses.`);
+  return collect(parsed.value, before);
 }
 
 /** `Name: value` → its two parts. The message schema decides whether they may be sent. */

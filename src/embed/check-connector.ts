@@ -1,7 +1,8 @@
-/** Logs in to the server of a connector, and sends nothing. */
+/** Logs in to the server of a connector, asks it for each sender, and sends nothing. */
 import { abortable } from '../async/abort.ts';
 import type { ConnectorConfig } from '../config/config.ts';
 import type { CheckResult } from '../transport/transport.ts';
+import { trySenders, type Senders, type SendersReport } from './senders.ts';
 import type { BuildTransport } from './transports.ts';
 
 export interface ConnectorCheck {
@@ -12,14 +13,24 @@ export interface ConnectorCheck {
   readonly code: string | null;
   readonly detail: string;
   readonly durationMs: number;
+  /** null: the login failed, or senders were not asked for. */
+  readonly senders: SendersReport | null;
 }
 
-/** null: it only receives. */
+export interface CheckTask {
+  readonly build: BuildTransport;
+  readonly hostname: string;
+  /** For the login, and once more for all senders. */
+  readonly timeoutMs: number;
+  readonly senders: Senders;
+  /** Called for each sender that is done. */
+  readonly told?: () => void;
+}
+
+/** null: it only receives. `ok`: the login works, and no sender is refused or without an answer. */
 export async function checkConnector(
   connector: ConnectorConfig,
-  build: BuildTransport,
-  hostname: string,
-  timeoutMs: number,
+  { build, hostname, timeoutMs, senders: wanted, told = () => undefined }: CheckTask,
 ): Promise<ConnectorCheck | null> {
   const transport = build(connector, hostname);
   if (transport === null) return null;
@@ -30,9 +41,22 @@ export async function checkConnector(
     return { ok: false, fault: 'unreachable', reply: { code: 'ETIMEDOUT', enhancedCode: null, text } };
   });
   const durationMs = Math.round(performance.now() - startedAt);
+  // A login that Graph refused for one mailbox may have been refused for this one only: the others show it.
+  const asks = result.ok || (transport.kind === 'graph' && result.fault === 'config');
+  const senders = asks ? await trySenders(transport, wanted, timeoutMs, told) : null;
   await transport.close();
-  const about = { connector: connector.id, transport: transport.kind, durationMs };
-  if (result.ok) return { ...about, ok: true, fault: null, code: null, detail: result.detail };
+  const about = { connector: connector.id, transport: transport.kind, durationMs, senders };
+  if (result.ok) {
+    const bad = senders?.tested.find(({ result: each }) => each === 'refused' || each === 'unknown') ?? null;
+    return bad === null
+      ? { ...about, ok: true, fault: null, code: null, detail: result.detail }
+      : { ...about, ok: false, fault: 'sender', code: bad.code, detail: sendersLine(senders) };
+  }
   const { code, text } = result.reply;
   return { ...about, ok: false, fault: result.fault, code, detail: text ?? 'no answer' };
+}
+
+function sendersLine(report: SendersReport | null): string {
+  const count = (wanted: string): number => report?.tested.filter(({ result }) => result === wanted).length ?? 0;
+  return `the login works; of ${report?.tested.length ?? 0} senders, ${count('refused')} refused and ${count('unknown')} without an answer`;
 }

@@ -5,7 +5,7 @@
  * A secret is found as it is, in base64 (at any offset), in quoted-printable and in percent-encoding, in any letter case, and
  * across spaces and line ends: as a whole, or any eight characters of it in a row (of a short one, two thirds).
  */
-import type { CheckResult, Outcome, Reply } from './transport.ts';
+import type { CheckResult, Outcome, Reply, SenderCheck } from './transport.ts';
 
 export type Mask = (text: string) => string;
 
@@ -55,6 +55,10 @@ export function maskOutcome(outcome: Outcome, mask: Mask): Outcome {
 
 export function maskCheck(result: CheckResult, mask: Mask): CheckResult {
   return result.ok ? { ...result, detail: mask(result.detail) } : { ...result, reply: maskReply(result.reply, mask) };
+}
+
+export function maskSender(check: SenderCheck, mask: Mask): SenderCheck {
+  return { ...check, reply: maskReply(check.reply, mask) };
 }
 
 /** `code` is a number, or a name that Node gives to a fault. */

@@ -116,6 +116,23 @@ export type CheckResult =
   | { readonly ok: true; readonly detail: string }
   | { readonly ok: false; readonly fault: FaultClass; readonly reply: Reply };
 
+/** What is missing, if a server refuses a sender. `relay`: it takes no mail of this connector for others. */
+export type MissingRight = 'Mail.Send' | 'Send As' | 'login' | 'relay';
+
+/**
+ * What a server shows of a sender without a mail.
+ * - `ok`: it refused nothing, and would have. `unproven`: it refused nothing, and may yet refuse a mail.
+ * - `refused`: it refuses the sender. `unknown`: nothing was learned.
+ */
+export interface SenderCheck {
+  readonly address: string;
+  readonly result: 'ok' | 'unproven' | 'refused' | 'unknown';
+  readonly right: MissingRight | null;
+  readonly reply: Reply;
+  /** What follows from it, or what to do. */
+  readonly advice: string;
+}
+
 /**
  * What verification found about an attempt without a result.
  * - `sent`: a copy exists. `not-sent`: there is none, enough time has passed for one to appear, and none can come any more.
@@ -164,6 +181,11 @@ export interface Transport {
   warm?(): Reservation | null;
   /** Reaches and authenticates, sends nothing. */
   check(signal: AbortSignal): Promise<CheckResult>;
+  /**
+   * Asks the server whether it would take mail from each of these senders, sends nothing, and tells of each as soon as it is known. After
+   * the signal, the rest is not told of. Absent: the server cannot be asked.
+   */
+  trySenders?(senders: readonly string[], signal: AbortSignal, told: (check: SenderCheck) => void): Promise<void>;
   /**
    * Looks once whether an attempt without a result has sent the mail, and removes what it left unfinished. Absent if the
    * server cannot be asked. While a copy may still appear, a missing one is `unknown`.

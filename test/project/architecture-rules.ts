@@ -256,7 +256,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   // A configuration, its protocols and a worker, joined: what `postlane worker` runs and what an application embeds.
   embed: {
     imports: ['config', 'worker', ...parts],
-    doors: ['check-connector.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
+    doors: ['check-connector.ts', 'senders.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
   },
   // The composition root: the one room that knows all.
   cli: { imports: ['worker', 'embed', 'metrics', ...entries, ...entry], doors: [] },

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { SmtpSettings } from '../../src/transport/smtp/settings.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
-import type { Transport } from '../../src/transport/transport.ts';
+import type { SenderCheck, Transport } from '../../src/transport/transport.ts';
 import { createCertificates } from '../../testkit/certificates.ts';
 import { login, postfixRelayMissing, startPostfixRelay, type PostfixRelay } from '../../testkit/postfix-relay.ts';
 import { mailOf, sendBy, summary } from '../support/smtp-client.ts';
@@ -71,6 +71,30 @@ describe.skipIf(missing !== null)('Postfix', () => {
     const check = await transportTo(listener).check(new AbortController().signal);
     expect(check).toMatchObject({ ok: true, detail: expect.stringMatching(expected) });
     expect(check).toMatchObject({ detail: expect.stringContaining('SIZE 4 MB') });
+  });
+
+  test('a sender that the login does not own is found out without a message, and so is one that it owns', async () => {
+    const told: SenderCheck[] = [];
+    const senders = ['sales@example.com', 'ceo@example.com', 'sales@example.com'];
+    await transportTo('submission').trySenders?.(senders, new AbortController().signal, (check) => told.push(check));
+    expect(told.map(({ address, result, right }) => [address, result, right])).toEqual([
+      ['sales@example.com', 'ok', null],
+      ['ceo@example.com', 'refused', 'Send As'],
+      ['sales@example.com', 'ok', null],
+    ]);
+    expect(told[1]?.reply).toMatchObject({ code: '553', text: expect.stringContaining('not owned by user relay') });
+    expect(told[1]?.advice).toContain('let the account relay send as ceo@example.com');
+  });
+
+  test('many refused senders are found out before Postfix delays its replies or ends the session', async () => {
+    const startedAt = performance.now();
+    const told: SenderCheck[] = [];
+    const senders = [...Array.from({ length: 24 }, () => 'ceo@example.com'), 'sales@example.com'];
+    await transportTo('submission').trySenders?.(senders, new AbortController().signal, (check) => told.push(check));
+    expect(new Set(told.slice(0, 24).map(({ result }) => result))).toEqual(new Set(['refused']));
+    expect(told.at(-1)).toMatchObject({ address: 'sales@example.com', result: 'ok' });
+    // With the delays it takes half a minute.
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
   });
 
   test('one recipient is delivered, one is rejected and one is deferred in the same transaction', async () => {

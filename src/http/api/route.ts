@@ -47,6 +47,15 @@ interface ConnectorCheck {
   readonly code: string | null;
   readonly detail: string;
   readonly durationMs: number;
+  /** null: the login failed. */
+  readonly senders: { readonly tested: readonly TestedSender[] } | null;
+}
+
+/** What the server of a connector says about one of its senders, and what to do about it. */
+export interface TestedSender {
+  readonly address: string;
+  readonly result: 'ok' | 'unproven' | 'refused' | 'unknown';
+  readonly advice: string;
 }
 
 /** What came of a test event. */

@@ -4,7 +4,7 @@ import { sleep as defaultSleep } from '../../async/timeout.ts';
 import { askFence, createAttempts, stopped } from '../attempts.ts';
 import { errorTypeOf } from '../error-type.ts';
 import type { HttpClient } from '../http.ts';
-import { maskCheck } from '../mask.ts';
+import { maskCheck, maskSender } from '../mask.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
 import { checkGraph } from './check.ts';
 import { createGraphClient } from './client.ts';
@@ -14,6 +14,7 @@ import { verify } from './lookup.ts';
 import { outcomeOf, settled } from './outcome.ts';
 import { planOf } from './plan.ts';
 import type { GraphSettings } from './settings.ts';
+import { tryGraphSenders } from './senders.ts';
 import { submit } from './submit.ts';
 import type { Outcome, OutgoingMail, SendContext, TokenListener, Transport } from '../transport.ts';
 
@@ -96,6 +97,10 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       const mailbox = settings.mailbox ?? addresses.find((address) => !address.startsWith('*')) ?? null;
       const task = { client, tokens, mailbox, requestMs: timeouts.requestMs, now: now(), signal };
       return maskCheck(await checkGraph(task), mask);
+    },
+    trySenders(senders, signal, told) {
+      const task = { client, mailbox: settings.mailbox, requestMs: timeouts.requestMs, now, signal };
+      return tryGraphSenders(senders, task, (check) => told(maskSender(check, mask)));
     },
     async verify(mail, { signal, attemptedAt }) {
       const plan = planOf(mail, settings, addresses, now());

@@ -4,7 +4,7 @@ import { TLSSocket } from 'node:tls';
 import { interruptible } from '../../async/abort.ts';
 import { authenticate } from './auth.ts';
 import { ask, createChannel, type SmtpChannel } from './channel.ts';
-import type { SmtpEnvelope } from './commands.ts';
+import { isAscii, mailCommand, rcptCommand, type SmtpEnvelope } from './commands.ts';
 import { dial } from './dial.ts';
 import { readExtensions, type SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
@@ -12,6 +12,7 @@ import { handshake } from './handshake.ts';
 import type { Login } from './login.ts';
 import { codeOf } from './reader.ts';
 import type { SmtpSettings, SmtpTimeouts } from './settings.ts';
+import type { Reply } from '../transport.ts';
 import { transact, type Transaction } from './transaction.ts';
 
 export interface SmtpSession {
@@ -38,10 +39,21 @@ export interface SmtpSession {
     signal: AbortSignal,
     onBodySent: () => void,
   ): Promise<Transaction>;
+  /**
+   * Never rejects. Names a sender, and the same address as a recipient, and takes both back; null if the connection ended before the
+   * server had answered.
+   */
+  trySender(address: string, signal: AbortSignal): Promise<SenderAnswer | null>;
   /** Ends a transaction that a refusal has left open, if there is one; false if the session cannot be used any more. */
   clear(signal: AbortSignal): boolean | Promise<boolean>;
   /** Says QUIT and closes. */
   quit(): void;
+}
+
+/** The reply that tells most: the first refusal, or the last yes. */
+export interface SenderAnswer {
+  readonly phase: 'mail' | 'rcpt';
+  readonly reply: Reply;
 }
 
 interface SessionTimes {
@@ -130,6 +142,12 @@ function createSession(
       mustClear = false;
       return reset(signal);
     },
+    trySender: (address, signal) =>
+      unlessAborted(channel, signal, async () => {
+        const answer = await senderAnswer(channel, address, extensions);
+        if (channel.usable && !(await reset(signal))) channel.quit();
+        return answer;
+      }),
     async transact(envelope, bytes, used, signal, onBodySent) {
       messages += 1;
       const { dataTerminationMs, commandMs } = timeouts;
@@ -145,6 +163,26 @@ function createSession(
       return transaction;
     },
   };
+}
+
+async function senderAnswer(
+  channel: SmtpChannel,
+  address: string,
+  extensions: SmtpExtensions,
+): Promise<SenderAnswer | null> {
+  const needsUtf8 = !isAscii(address);
+  if (needsUtf8 && !extensions.smtpUtf8) {
+    const text = 'the server does not offer SMTPUTF8, which this address needs';
+    return { phase: 'mail', reply: { code: '550', enhancedCode: '5.6.7', text } };
+  }
+  const envelope = { from: address, to: [], size: 0, use8BitMime: false, useSmtpUtf8: needsUtf8, dsn: null };
+  const taken = await ask(channel, mailCommand(envelope, extensions));
+  if (typeof taken !== 'string') return null;
+  const mail = new SmtpFailure('mail', { server: taken });
+  if (mail.reply.code?.startsWith('2') !== true) return { phase: 'mail', reply: mail.reply };
+  const named = await ask(channel, rcptCommand(address, null));
+  if (typeof named !== 'string') return null;
+  return { phase: 'rcpt', reply: new SmtpFailure('rcpt', { server: named }).reply };
 }
 
 /** Runs one exchange; the signal ends it, and the connection. */

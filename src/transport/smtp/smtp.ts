@@ -1,7 +1,7 @@
 /** The SMTP transport of one connector: joins login, sessions, pool and attempts. */
 import type net from 'node:net';
 import { createAttempts } from '../attempts.ts';
-import { createMask, maskCheck } from '../mask.ts';
+import { createMask, maskCheck, maskSender } from '../mask.ts';
 import { attemptSmtp } from './attempt.ts';
 import { SmtpFailure } from './failure.ts';
 import type { LeaseProvider } from './lease-provider.ts';
@@ -10,6 +10,7 @@ import { faultOf } from './outcome.ts';
 import { createSmtpPool } from './pool.ts';
 import { compileRules } from './reply-rules.ts';
 import { createServerLimits, type ConfiguredServerLimits } from './server-limits.ts';
+import { trySmtpSenders } from './senders.ts';
 import { openSession, type SmtpSession } from './session.ts';
 import type { SmtpSettings } from './settings.ts';
 import { serverAttributes } from './spans.ts';
@@ -91,6 +92,10 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
         const { fault, reply } = faultOf(failure, rules);
         return maskCheck({ ok: false, fault, reply }, mask);
       }
+    },
+    trySenders(senders, signal, told) {
+      const task = { open, host: settings.host, account: settings.auth?.user ?? null, rules, signal };
+      return trySmtpSenders(senders, task, (check) => told(maskSender(check, mask)));
     },
     async close() {
       await attempts.close();

@@ -62,6 +62,24 @@ const connector = z
   })
   .meta({ id: 'Connector' });
 
+const senders = z
+  .object({
+    tested: z.array(
+      z.object({
+        address: z.string(),
+        result: z.enum(['ok', 'unproven', 'refused', 'unknown']),
+        right: z.enum(['Mail.Send', 'Send As', 'login', 'relay']).nullable().meta({ description: 'What is missing.' }),
+        code: z.string().nullable(),
+        enhancedCode: z.string().nullable(),
+        reply: z.string().nullable(),
+        advice: z.string(),
+      }),
+    ),
+    untested: z.int().meta({ description: 'Addresses beyond the first hundred.' }),
+    patterns: z.array(z.string()).meta({ description: 'Of these no address is known to be tested.' }),
+  })
+  .meta({ id: 'Senders' });
+
 const params = z.object({ id: connectorId });
 const place = z.strictObject({ key: z.number(), second: z.number(), id: z.string().max(100) });
 const counts = z.partialRecord(state, z.int());
@@ -168,7 +186,7 @@ export const connectorRoutes = [
     method: 'POST',
     path: '/v1/connectors/{id}/try',
     name: 'tryConnector',
-    summary: 'Logs in to the server of a connector, and sends nothing',
+    summary: 'Logs in to the server of a connector, asks it for each sender, and sends nothing',
     scope: 'connectors:write',
     params,
     answers: {
@@ -183,6 +201,7 @@ export const connectorRoutes = [
             code: z.string().nullable(),
             detail: z.string(),
             durationMs: z.int(),
+            senders: senders.nullable().meta({ description: 'null: the login failed.' }),
           })
           .meta({ id: 'ConnectorTry' }),
       },

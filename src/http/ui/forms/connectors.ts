@@ -1,4 +1,6 @@
 /** What is done with a connector: pause, resume, a log-in, a test message. */
+import type { TestedSender } from '../../api/route.ts';
+import { counted } from '../format.ts';
 import { filled, given, told, type Form } from '../form.ts';
 import { hrefOfConnector, hrefOfMessage } from '../hrefs.ts';
 
@@ -34,11 +36,24 @@ export const connectorForms: readonly Form[] = [
   {
     path: '/ui/connectors/*/try',
     act: (visit, _form, [id = '']) =>
-      told(visit, 'tryConnector', { params: { id } }, hrefOfConnector(id), ({ ok, detail, durationMs }) => {
-        const said = String(detail);
-        if (ok === true) return `The login of ${id} works (${String(durationMs)} ms).`;
-        return { good: false, text: `The login of ${id} failed: ${said}` };
-      }),
+      told(
+        visit,
+        'tryConnector',
+        { params: { id } },
+        hrefOfConnector(id),
+        ({ ok, fault, detail, durationMs, senders }) => {
+          const said = String(detail);
+          const { tested = [] } = (senders ?? {}) as { readonly tested?: readonly TestedSender[] };
+          const asked =
+            tested.length === 0 ? '' : `, and its server refuses none of ${counted(tested.length, 'sender')}`;
+          if (ok === true) return `The login of ${id} works (${String(durationMs)} ms)${asked}.`;
+          if (fault !== 'sender') return { good: false, text: `The login of ${id} failed: ${said}` };
+          const bad = tested.filter(({ result }) => result === 'refused' || result === 'unknown');
+          const first = bad.slice(0, 3).map(({ address, advice }) => `${address}: ${advice}`);
+          const more = bad.length > first.length ? ` And ${bad.length - first.length} more.` : '';
+          return { good: false, text: `${id}: ${said}. ${first.join('. ')}.${more}` };
+        },
+      ),
   },
   {
     path: '/ui/connectors/*/test',
