@@ -3,119 +3,42 @@ import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parse, parseAllDocuments } from 'yaml';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
+import { readManifests, schemaProblems, typeProblems } from '../support/manifests.ts';
 import { filesUnder, root, textOf } from '../support/source.ts';
-
-interface Container {
-  readonly name: string;
-  readonly args: readonly string[];
-  readonly livenessProbe: { readonly httpGet?: { readonly path: string; readonly port: string } };
-  readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
-  readonly securityContext: object;
-}
-interface Manifest {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: { readonly name: string };
-  readonly spec?: {
-    readonly replicas?: number;
-    readonly selector?: Readonly<Record<string, unknown>>;
-    readonly template?: {
-      readonly spec: {
-        readonly terminationGracePeriodSeconds: number;
-        readonly securityContext: Readonly<Record<string, unknown>>;
-        readonly containers: readonly Container[];
-      };
-    };
-  };
-}
 
 const folder = 'deploy/kubernetes';
 const resources = filesUnder(folder).filter(
   (file) => file.endsWith('.yaml') && !/kustomization|postlane\.yaml$/.test(file),
 );
-// As kubectl reads it: YAML 1.1, where 0440 is octal.
-const read = (text: string): Manifest[] =>
-  parseAllDocuments(text, { version: '1.1' }).map((document) => document.toJS() as Manifest);
-const written = resources.flatMap((file) => read(textOf(file)));
+const written = resources.flatMap((file) => readManifests(textOf(file)));
 const runs = written.filter(({ spec }) => spec?.template !== undefined);
 const ours = runs.filter(({ kind }) => kind === 'Deployment');
 
-/** The package that has the types and the schema of a manifest, and its name there. */
-function moduleOf({ apiVersion }: Manifest): string {
-  return apiVersion.startsWith('keda.sh/')
-    ? `@kubernetes-models/keda/${apiVersion}`
-    : `kubernetes-models/${apiVersion}`;
-}
-
-async function problemOf(manifest: Manifest): Promise<string | null> {
-  const kinds = (await import(moduleOf(manifest))) as Record<string, new (data: object) => { validate(): void }>;
-  const Kind = kinds[manifest.kind];
-  if (Kind === undefined) return `${manifest.apiVersion} has no ${manifest.kind}`;
-  try {
-    new Kind(manifest).validate();
-    return null;
-  } catch (thrown) {
-    return `${manifest.kind} ${manifest.metadata.name}: ${String(thrown)}`;
-  }
-}
-
-const problemsOf = async (manifests: readonly Manifest[]): Promise<(string | null)[]> =>
-  (await Promise.all(manifests.map(problemOf))).filter((problem) => problem !== null);
-
 test('the manifests fit the schemas of Kubernetes and KEDA', async () => {
   expect(resources.length).toBeGreaterThan(5);
-  expect(await problemsOf(written)).toEqual([]);
+  expect(await schemaProblems(written)).toEqual([]);
 });
 
 test('a value of the wrong type does not fit', async () => {
   const worker = structuredClone(written.find(({ kind }) => kind === 'Deployment')!) as { spec: { replicas: unknown } };
   worker.spec.replicas = 'two';
-  expect(await problemOf(worker as never)).toContain('replicas');
+  expect(await schemaProblems([worker as never])).toEqual([expect.stringContaining('replicas')]);
 });
 
-describe('keys', () => {
-  let directory: string;
-  beforeAll(async () => {
-    directory = await mkdtemp(join(root, 'node_modules/.kubernetes-'));
-  });
-  afterAll(() => rm(directory, { recursive: true }));
+// The schemas let unknown keys pass; the types of the same packages do not.
+test('the keys in the manifests are those that Kubernetes knows', async () => {
+  expect(await typeProblems(written)).toBe('');
+}, 60_000);
 
-  // The schemas let unknown keys pass; the types of the same package do not.
-  const check = async (name: string, manifests: readonly object[]): Promise<string> => {
-    const lines = (manifests as readonly Manifest[]).map((manifest, i) => {
-      return `import type { I${manifest.kind} as T${i} } from '${moduleOf(manifest)}';\nexport const m${i}: T${i} = ${JSON.stringify(manifest)};`;
-    });
-    await writeFile(join(directory, `${name}.ts`), lines.join('\n'));
-    const options = [
-      '--noEmit',
-      '--ignoreConfig',
-      '--strict',
-      '--skipLibCheck',
-      '--module',
-      'nodenext',
-      '--target',
-      'esnext',
-    ];
-    return spawnSync('npx', ['--no-install', 'tsc', ...options, join(directory, `${name}.ts`)], {
-      cwd: root,
-      encoding: 'utf8',
-    }).stdout;
-  };
-
-  test('are those that Kubernetes knows', async () => {
-    expect(await check('written', written)).toBe('');
-  }, 60_000);
-
-  test('that are misspelt are found', async () => {
-    const [worker] = ours as unknown as { spec: { template: { spec: object } } }[];
-    const spec = { ...worker!.spec.template.spec, terminationGracePeriod: 330 };
-    const misspelt = { ...worker, spec: { ...worker!.spec, template: { ...worker!.spec.template, spec } } };
-    expect(await check('misspelt', [misspelt])).toContain('terminationGracePeriod');
-  }, 60_000);
-});
+test('a misspelt key is found', async () => {
+  const [worker] = ours as unknown as { spec: { template: { spec: object } } }[];
+  const spec = { ...worker!.spec.template.spec, terminationGracePeriod: 330 };
+  const misspelt = { ...worker, spec: { ...worker!.spec, template: { ...worker!.spec.template, spec } } };
+  expect(await typeProblems([misspelt as never])).toContain('terminationGracePeriod');
+}, 60_000);
 
 const kubectl = spawnSync('kubectl', ['kustomize', '--help'], { encoding: 'utf8' }).status === 0;
 
@@ -130,8 +53,8 @@ test.runIf(kubectl)('kustomize renders them with every component, each resource 
     );
     const { stdout, stderr, status } = spawnSync('kubectl', ['kustomize', join(copy, 'example')], { encoding: 'utf8' });
     expect({ status, stderr: stderr.replace(/^.*deprecated.*$/gm, '').trim() }).toEqual({ status: 0, stderr: '' });
-    const rendered = read(stdout);
-    expect(await problemsOf(rendered)).toEqual([]);
+    const rendered = readManifests(stdout);
+    expect(await schemaProblems(rendered)).toEqual([]);
     expect(rendered.length).toBe(written.length + 1);
     const worker = rendered.find(({ metadata, kind }) => metadata.name === 'postlane-worker' && kind === 'Deployment');
     // KEDA decides.

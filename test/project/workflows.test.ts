@@ -50,6 +50,7 @@ describe('every workflow', () => {
       Object.entries(job.permissions ?? {}).flatMap(([what, right]) => (right === 'read' ? [] : `${place}: ${what}`)),
     );
     expect(writing.toSorted()).toEqual([
+      '.github/workflows/release.yml chart: packages',
       '.github/workflows/release.yml image: packages',
       '.github/workflows/release.yml notes: contents',
       '.github/workflows/release.yml publish: id-token',
@@ -123,7 +124,7 @@ test('the contract with BullMQ is tested every week against its newest version',
 });
 
 test('a release is published only after its changelog and all checks, and with provenance', () => {
-  const { verify, publish, image, notes } = workflow('release').jobs;
+  const { verify, publish, image, chart, notes } = workflow('release').jobs;
   const commands = (job: Job | undefined) => job?.steps.flatMap(({ run }) => run ?? []) ?? [];
   expect(commands(verify)).toEqual(['node tools/release-notes.mjs "$GITHUB_REF_NAME"', '.ci/run']);
   expect(publish).toMatchObject({ needs: 'verify', environment: 'npm' });
@@ -134,7 +135,8 @@ test('a release is published only after its changelog and all checks, and with p
     'npm publish "$RUNNER_TEMP/client" --provenance --access public --ignore-scripts',
   ]);
   expect(image?.needs).toBe('publish');
-  expect(notes?.needs).toEqual(['publish', 'image']);
+  expect(chart?.needs).toBe('image');
+  expect(notes?.needs).toEqual(['publish', 'image', 'chart']);
 });
 
 test('an image is published for both processors, with what is in it and how it was made', () => {
@@ -148,4 +150,11 @@ test('an image is published for both processors, with what is in it and how it w
   // What the manifests of Kubernetes run.
   const [image] = /ghcr\.io[\w/]+/.exec(build) ?? [];
   expect(textOf('deploy/kubernetes/base/worker.yaml')).toContain(`image: ${image}\n`);
+});
+
+test('the chart is rendered by Helm before it is merged, and published as it is installed', () => {
+  const commands = (job: Job | undefined) => job?.steps.map(({ run = '' }) => run) ?? [];
+  expect(commands(workflow('ci').jobs['chart'])).toContain('npx vitest run test/project/helm.test.ts');
+  const [place] = /oci:\S+/.exec(commands(workflow('release').jobs['chart']).at(-1) ?? '') ?? [];
+  expect(textOf('docs/install.md')).toContain(`${place}/postlane `);
 });
