@@ -124,6 +124,8 @@ async function read(site: Site, call: Call, session: Session | null): Promise<Re
   if (pathname === '/ui/login') {
     return session === null ? login(site, call, 200, null) : respond.redirect(firstPlace(session.token));
   }
+  // A script asks for the stream, and has no use for a form.
+  if (session === null && pathname === '/ui/stream') return respond.plain('The session has ended.', 401);
   if (session === null) {
     const ended = cookies.has(cookieName('session', bindings.from.secure)) ? '&ended=1' : '';
     return respond.redirect(`/ui/login?next=${encodeURIComponent(pathname + search)}${ended}`);

@@ -218,6 +218,7 @@ test('a session that is over ends its stream of events', async () => {
   await stream.text();
   expect(Date.now() - begun).toBeLessThan(15_000);
   expect((await fetch(`http://127.0.0.1:${api.port}/ui/`, { headers, redirect: 'manual' })).status).toBe(303);
+  expect((await fetch(`http://127.0.0.1:${api.port}/ui/stream`, { headers })).status).toBe(401);
 });
 
 test('a link signs in once, after a click, and within its time; the log does not have it', async () => {
