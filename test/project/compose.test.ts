@@ -117,7 +117,7 @@ describe.each(files)('%s', (path) => {
   });
 });
 
-describe(all, () => {
+describe('the installation on one machine', () => {
   const compose = read(all);
   const { worker, serve, grafana, prometheus } = compose.services as Record<string, Service>;
 
