@@ -1,6 +1,13 @@
 /** One connector as an operator sees it: what it waits for and until when, its faults, its limits and their use. */
 import type { LanePause } from '../queue/lanes/pause.ts';
-import type { Quota } from '../queue/lanes/quota.ts';
+import {
+  groupQuotasOf,
+  ownerOfGroup,
+  quotasOf,
+  type Quota,
+  type QuotaKind,
+  type QuotaWindow,
+} from '../queue/lanes/quota.ts';
 import type { LaneStatus } from '../queue/lanes/status.ts';
 import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { ConnectorLimits } from '../routing/connector.ts';
@@ -52,6 +59,13 @@ export interface ConnectorRow {
 export interface Used {
   readonly recipientsPerDay: number | null;
   readonly bytesPerWindow: number | null;
+  /** Of its group, by all of the group's connectors; null without one. */
+  readonly group: {
+    readonly id: string;
+    readonly messagesPerMinute: number | null;
+    readonly recipientsPerDay: number | null;
+    readonly bytesPerWindow: number | null;
+  } | null;
 }
 
 /** `open`: the lane waits because of the fault, for another `untilMs`. `closed` with faults: it is being retried. @public */
@@ -72,20 +86,31 @@ interface ConnectorFault {
   readonly until: number;
 }
 
-const dayMs = 86_400_000;
-
 export async function usedOf(id: string, limits: ConnectorLimits | null, quota: Pick<Quota, 'used'>): Promise<Used> {
-  const day = limits?.recipientsPerDay ?? null;
-  const window = limits?.bytesPerWindow ?? null;
-  if (day === null && window === null) return { recipientsPerDay: null, bytesPerWindow: null };
-  const used = await quota.used(id, [
-    ...(day === null ? [] : [{ kind: 'recipients-per-day', windowMs: dayMs } as const]),
-    ...(window === null ? [] : [{ kind: 'bytes', windowMs: window.windowMs } as const]),
+  const group = limits?.group ?? null;
+  const [own, shared] = await Promise.all([
+    usedWithin(id, limits === null ? [] : quotasOf(limits), quota),
+    group === null ? null : usedWithin(ownerOfGroup(group.id), groupQuotasOf(group), quota),
   ]);
-  return {
-    recipientsPerDay: day === null ? null : (used[0] ?? null),
-    bytesPerWindow: window === null ? null : (used.at(-1) ?? null),
+  const day = own.get('recipients-per-day') ?? null;
+  const window = own.get('bytes') ?? null;
+  if (group === null || shared === null) return { recipientsPerDay: day, bytesPerWindow: window, group: null };
+  const ofGroup = {
+    id: group.id,
+    messagesPerMinute: shared.get('messages-per-minute') ?? null,
+    recipientsPerDay: shared.get('recipients-per-day') ?? null,
+    bytesPerWindow: shared.get('bytes') ?? null,
   };
+  return { recipientsPerDay: day, bytesPerWindow: window, group: ofGroup };
+}
+
+async function usedWithin(
+  owner: string,
+  windows: readonly QuotaWindow[],
+  quota: Pick<Quota, 'used'>,
+): Promise<ReadonlyMap<QuotaKind, number>> {
+  const used = windows.length === 0 ? [] : await quota.used(owner, windows);
+  return new Map(windows.map(({ kind }, i) => [kind, used[i] ?? 0]));
 }
 
 export function rowOf(

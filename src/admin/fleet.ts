@@ -3,7 +3,7 @@ import type { OpenQueues } from '../queue/open.ts';
 import type { LedgerTotals, ServerCondition } from '../queue/fleet.ts';
 import type { WebhookView } from '../queue/deliveries/deliveries.ts';
 import type { EventTotals } from '../queue/journal/events.ts';
-import type { QuotaKind } from '../queue/lanes/quota.ts';
+import { quotasOf, type OwnQuotaKind } from '../queue/lanes/quota.ts';
 import type { LaneSurvey } from '../queue/lanes/survey.ts';
 import { waitReasons, type WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { ConnectorLimits } from '../routing/connector.ts';
@@ -41,7 +41,7 @@ export interface FleetSnapshot extends LedgerTotals {
 
 export interface LaneState extends LaneSurvey {
   /** Used part of each limit of a day or window that is configured. */
-  readonly used: readonly { readonly quota: QuotaKind; readonly ratio: number }[];
+  readonly used: readonly { readonly quota: OwnQuotaKind; readonly ratio: number }[];
 }
 
 export interface FleetQuestion {
@@ -53,7 +53,6 @@ export interface FleetQuestion {
   readonly quotas?: boolean;
 }
 
-const dayMs = 86_400_000;
 /** Ids that a lane or a webhook of ours can have; whatever else stands in Redis is not shown. */
 const plainId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** Webhooks with series of their own: more than anyone has, unless a stranger wrote their names. */
@@ -114,12 +113,7 @@ async function withQuota(
   limits: ConnectorLimits | undefined,
   { quota }: Pick<OpenQueues, 'quota'>,
 ): Promise<LaneState> {
-  const { recipientsPerDay = null, bytesPerWindow = null } = limits ?? {};
-  const windows: { readonly kind: QuotaKind; readonly windowMs: number; readonly limit: number }[] = [];
-  if (recipientsPerDay !== null) windows.push({ kind: 'recipients-per-day', windowMs: dayMs, limit: recipientsPerDay });
-  if (bytesPerWindow !== null) {
-    windows.push({ kind: 'bytes', windowMs: bytesPerWindow.windowMs, limit: bytesPerWindow.bytes });
-  }
+  const windows = limits === undefined ? [] : quotasOf(limits);
   if (windows.length === 0) return { ...lane, used: [] };
   const used = await quota.used(lane.connectorId, windows);
   return { ...lane, used: windows.map(({ kind, limit }, i) => ({ quota: kind, ratio: (used[i] ?? 0) / limit })) };

@@ -5,7 +5,7 @@ import { sends, type Direction } from '../routing/connector.ts';
 
 /**
  * The worst first. `fault`: no success has followed a fault yet. `suspect`: messages wait aside until it is known whose fault refusals are.
- * `quota`: a limit of a day or a window is used up. `paused`: by an operator. `slowed`: the server asked for a pause. `retrying`: all
+ * `quota`: a limit of a day or a window, or one of the group, is used up. `paused`: by an operator. `slowed`: the server asked for a pause. `retrying`: all
  * that is there was deferred. `limited`: at its rate or concurrency. `incoming`: it never sends. */
 export const connectorStates = [
   'fault',
@@ -37,6 +37,7 @@ export function stateOf(lane: Looked | null, direction: Direction | null): Conne
       return 'fault';
     case 'recipients-per-day':
     case 'bytes':
+    case 'group':
       return 'quota';
     case 'slow-down':
       return 'slowed';

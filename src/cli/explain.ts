@@ -1,7 +1,7 @@
 /** `explain FROM`: which connector would send for a From address, by which rule, and why not the others. */
 import type { Command } from 'commander';
 import { parseMailbox } from '../message/address.ts';
-import type { RouteRule } from '../routing/connector.ts';
+import type { ConnectorLimits, RouteRule } from '../routing/connector.ts';
 import { explain } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { printable } from '../errors.ts';
@@ -9,6 +9,7 @@ import type { Action } from './command.ts';
 import { requireConfig } from './compose.ts';
 import { noteDelivery } from './delivery.ts';
 import { UsageError } from './failure.ts';
+import { ago } from './terminal.ts';
 
 const because: Readonly<Record<RouteRule, string>> = {
   exact: 'it has this address',
@@ -16,6 +17,27 @@ const because: Readonly<Record<RouteRule, string>> = {
   default: 'no other connector matches, and it is the system default gateway',
   none: '',
 };
+
+function limitsWords(limits: ConnectorLimits): string {
+  const { concurrency, messagesPerMinute: pace, group = null } = limits;
+  const words = [`${concurrency} at once`, ...(pace === null ? [] : [`${pace}/min`]), ...countedWords(limits)];
+  if (group === null) return words.join(', ');
+  const ofGroup = [
+    ...(group.messagesPerMinute === null ? [] : [`${group.messagesPerMinute}/min`]),
+    ...countedWords(group),
+  ];
+  return `${words.join(', ')}; with all of the group ${group.id}: ${ofGroup.join(', ')}`;
+}
+
+function countedWords({
+  recipientsPerDay: day = null,
+  bytesPerWindow: window = null,
+}: Pick<ConnectorLimits, 'recipientsPerDay' | 'bytesPerWindow'>): string[] {
+  return [
+    ...(day === null ? [] : [`${day} recipients/day`]),
+    ...(window === null ? [] : [`${window.bytes} bytes/${ago(window.windowMs)}`]),
+  ];
+}
 
 export function addExplain(program: Command, action: Action): void {
   program
@@ -29,11 +51,13 @@ export function addExplain(program: Command, action: Action): void {
         if (!parsed.ok) throw new UsageError(`"${printable(from, 80)}" ${parsed.problem}`);
         const route = explain(buildRouteTable(config.connectors, config.systemDefaultGateway), parsed.value.address);
         const { connector, rule, passedOver } = route;
-        call.terminal.result(route, () => [
+        const limits = config.connectors.find(({ id }) => id === connector)?.limits ?? null;
+        call.terminal.result({ ...route, limits }, () => [
           connector === null
             ? `No connector sends for ${route.from}: none matches, and systemDefaultGateway is disabled. A message would become a dead letter (no-route).`
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),
+          ...(limits === null ? [] : [`  limits: ${limitsWords(limits)}`]),
         ]);
         noteDelivery(config, call.terminal);
         return 0;

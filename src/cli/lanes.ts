@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import type { ConnectorRow } from '../admin/connector-row.ts';
 import { connectorJson, pauseJson } from '../admin/show.ts';
 import { longestPauseMs } from '../queue/lanes/pause.ts';
-import { sends } from '../routing/connector.ts';
+import { sends, type GroupLimits } from '../routing/connector.ts';
 import { checkedReason, shellActor } from './actor.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig, requireConnector } from './compose.ts';
@@ -99,7 +99,21 @@ function limitsText({ limits, concurrency, used }: ConnectorRow): string | null 
     const { bytes, windowMs } = limits.bytesPerWindow;
     parts.push(`${megabytes(used.bytesPerWindow ?? 0)} of ${megabytes(bytes)} MB/${ago(windowMs)}`);
   }
+  const { group = null } = limits;
+  if (group !== null) parts.push(groupText(group, used.group));
   return parts.join(', ');
+}
+
+function groupText(group: GroupLimits, used: ConnectorRow['used']['group']): string {
+  const { messagesPerMinute: pace, recipientsPerDay: day, bytesPerWindow: window } = group;
+  const parts = [
+    ...(pace === null ? [] : [`${used?.messagesPerMinute ?? 0} of ${pace}/min`]),
+    ...(day === null ? [] : [`${used?.recipientsPerDay ?? 0} of ${day} recipients/day`]),
+    ...(window === null
+      ? []
+      : [`${megabytes(used?.bytesPerWindow ?? 0)} of ${megabytes(window.bytes)} MB/${ago(window.windowMs)}`]),
+  ];
+  return `group ${group.id}: ${parts.join(', ')}`;
 }
 
 function pauseText(pause: ConnectorRow['pause']): string {
@@ -126,6 +140,9 @@ function stateText(row: ConnectorRow): string {
       break;
     case 'bytes':
       parts.push(`byte limit reached${until}`);
+      break;
+    case 'group':
+      parts.push(`limit of the group ${row.limits?.group?.id ?? ''} reached${until}`);
       break;
     case 'slow-down':
       parts.push(`slowed down by the server${until}`);

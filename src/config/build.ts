@@ -6,6 +6,7 @@ import { credentialEndOf } from './credential-end.ts';
 import { buildDelivery } from './delivery.ts';
 import { buildGraph } from './graph.ts';
 import { buildIncoming } from './incoming.ts';
+import { buildGroup } from './limit-groups.ts';
 import { buildOAuth } from './oauth.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
 import { buildRedis } from './redis.ts';
@@ -71,7 +72,10 @@ function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): C
     bouncePath: file.bouncePath ?? null,
     dkim: sends(file.direction) ? buildDkim(file.smtp?.dkim) : null,
     transport,
-    limits: buildLimits(file.limits, file.graph !== undefined, takesRequests(file) ? 1 : 0),
+    limits: {
+      ...buildLimits(file.limits, file.graph !== undefined, takesRequests(file) ? 1 : 0),
+      group: buildGroup(general.limitGroups, file.limits.group),
+    },
     // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.
     retry: {
       ...buildRetry(general.retry),
@@ -123,7 +127,7 @@ function buildAuth({ user, password = '', oauth2 }: NonNullable<NonNullable<Conn
 }
 
 /** `reserved`: requests to Graph that are not for sending. */
-function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean, reserved: number): Limits {
+function buildLimits(file: ConnectorFile['limits'], throughGraph: boolean, reserved: number): Omit<Limits, 'group'> {
   const preset = file.preset === undefined ? null : presets[file.preset];
   return {
     preset: file.preset ?? null,

@@ -10,6 +10,7 @@ import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
 import { redisProblems } from './redis.ts';
+import { limitGroupProblems } from './limit-groups.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
 import { routable, type PartialConnector, readPartialConnectors } from './partial-connector.ts';
@@ -42,6 +43,7 @@ export function checkRules(
     ...duplicateAddresses(connectors, show, lineOf),
     ...gatewayRules(data, connectors, show),
     ...neverChosen(data['systemDefaultGateway'], connectors),
+    ...limitGroupProblems(data, connectors, show),
     ...retryOrder(data, ['retry'], [['retry']]),
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...deliveryProblems(data['delivery'], show),
@@ -76,6 +78,7 @@ export function checkRules(
 /** The configuration works with these, but probably not as intended. */
 const warningRules: ReadonlySet<ConfigRule> = new Set([
   'transport-unused',
+  'limit-group-unused',
   'never-chosen',
   'security-port',
   'webhook-plain',

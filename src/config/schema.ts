@@ -7,6 +7,7 @@ import { delivery } from './delivery.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
+import { groupOfConnector, limitGroups } from './limit-groups.ts';
 import { presetNames } from './presets.ts';
 import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
@@ -81,6 +82,7 @@ const limits = z.strictObject({
     .describe(
       'Messages of one SMTP session; the next is sent on a new one. Default: what the server is found to accept, 100 at most.',
     ),
+  group: groupOfConnector,
 });
 
 const connector = z.strictObject({
@@ -171,6 +173,7 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe('When deferred messages are retried.'),
   delivery,
+  limitGroups,
   replyRules: z
     .array(replyRule)
     .default([])

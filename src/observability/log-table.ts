@@ -173,7 +173,7 @@ export const logTable: LogTable = {
   'quota-full': {
     level: 'warn',
     text: 'connector has reached a daily or window limit: its lane waits',
-    fields: ['connector', 'id', 'quota', 'waitMs'],
+    fields: ['connector', 'id', 'quota', 'group', 'waitMs'],
   },
   verified: { level: 'info', text: 'looked up in the sent items', fields: ['id', 'connector', 'result'] },
   uncertain: { level: 'warn', text: 'may have been sent: no reply', fields: ['id', 'connector', 'detail'] },

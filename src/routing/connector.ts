@@ -25,6 +25,19 @@ export interface ConnectorLimits {
   readonly recipientsPerMessage?: number | null;
   /** Messages of one SMTP session; the next goes on a new one. Null is what the server accepts, and 100 at most. */
   readonly messagesPerSession?: number | null;
+  /** The group whose limits hold beside these; null is none. */
+  readonly group?: GroupLimits | null;
+}
+
+/** What several connectors may send together, over all workers. null is unlimited; one of them is set. */
+export interface GroupLimits {
+  readonly id: string;
+  /** Within any 60 seconds. */
+  readonly messagesPerMinute: number | null;
+  /** Within any 24 hours. */
+  readonly recipientsPerDay: number | null;
+  /** Bytes of mail within any window of that length. */
+  readonly bytesPerWindow: { readonly bytes: number; readonly windowMs: number } | null;
 }
 
 /** Only these directions ever send. */

@@ -127,6 +127,8 @@ export type WorkerEvent =
       readonly connector: string;
       readonly id: string;
       readonly quota: QuotaKind;
+      /** Whose limit it is; null: the connector's own. */
+      readonly group: string | null;
       readonly waitMs: number;
     }
   /** A message has ended: copies of this many recipients went to another address. */

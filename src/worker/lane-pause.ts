@@ -33,8 +33,8 @@ export async function pauseLane(
     case 'postpone':
       return countFault(next.decision, false, about, connector, tools);
     case 'wait':
-      emit({ event: 'quota-full', ...about, quota: next.quota, waitMs: next.waitMs });
-      return lanes.holdFor(connector.id, next.waitMs, next.quota);
+      emit({ event: 'quota-full', ...about, quota: next.quota, group: next.group, waitMs: next.waitMs });
+      return lanes.holdFor(connector.id, next.waitMs, next.hold);
     case 'elsewhere':
     case 'hand-back':
       return;

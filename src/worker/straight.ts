@@ -81,6 +81,6 @@ export function createStraight(straight: StraightTools): GoStraight {
 
 /** What is counted or paced waits in its lane, where it is counted. */
 function isLimited({ limits }: ConnectorConfig): boolean {
-  const { messagesPerMinute, recipientsPerDay = null, bytesPerWindow = null } = limits;
-  return messagesPerMinute !== null || recipientsPerDay !== null || bytesPerWindow !== null;
+  const { messagesPerMinute, recipientsPerDay = null, bytesPerWindow = null, group = null } = limits;
+  return messagesPerMinute !== null || recipientsPerDay !== null || bytesPerWindow !== null || group !== null;
 }

@@ -153,6 +153,38 @@ describe('connectors, pause, resume', () => {
     expect(stdout).toMatch(/paced .* 1\/min +paced, continues in \d+ s\n/);
   });
 
+  test('connectors and explain show the group of a connector, what all of it has used, and that it waits for it', async () => {
+    const server = await startTestServer();
+    const limited = (address: string): string =>
+      `{ direction: outgoing, address: ${address}, smtp: { host: 127.0.0.1, port: ${server.port}, security: none }, limits: { group: tenant } }`;
+    const connectors = { sales: limited('sales@example.com'), shop: limited('shop@example.com') };
+    const here = project(server.config(testPrefix(), connectors, ['limitGroups: { tenant: { recipientsPerDay: 1 } }']));
+    await here.worker();
+    const message = (from: string): string[] => ['send', '--from', from, '--to', 'a@example.net', '--text', 'x'];
+    await here.call([...message('sales@example.com'), '--wait']);
+    await here.call(message('shop@example.com'));
+    const shop = async () => (await here.callJson(['connectors'])).values.find(({ id }) => id === 'shop');
+    const row = await until(async () => (await shop())?.['waitingFor'] === 'group' && shop(), {
+      what: 'shop to wait for its group',
+    });
+    expect(row).toMatchObject({
+      waiting: 1,
+      limits: { group: { id: 'tenant', recipientsPerDay: 1 } },
+      used: { recipientsPerDay: null, group: { id: 'tenant', recipientsPerDay: 1 } },
+    });
+    const { stdout } = await here.call(['connectors']);
+    expect(stdout).toContain('group tenant: 1 of 1 recipients/day');
+    expect(stdout).toContain('limit of the group tenant reached, continues in');
+    const explained = await here.callJson(['explain', 'shop@example.com']);
+    expect(explained.values[0]).toMatchObject({
+      connector: 'shop',
+      limits: { concurrency: 5, group: { id: 'tenant' } },
+    });
+    expect((await here.call(['explain', 'shop@example.com'])).stdout).toContain(
+      'limits: 5 at once; with all of the group tenant: 1 recipients/day',
+    );
+  });
+
   test('connectors shows a lane without a connector for as long as it has messages', async () => {
     const [server, old] = [await startTestServer(), await startTestServer()];
     const prefix = testPrefix();

@@ -25,6 +25,11 @@ const samples = {
   maxBytes: { key: 'maxSize', written: '7KiB', held: 7 * 1024 },
   recipientsPerMessage: { key: 'recipientsPerMessage', written: '7', held: 7 },
   messagesPerSession: { key: 'messagesPerSession', written: '7', held: 7 },
+  group: {
+    key: 'group',
+    written: 'tenant',
+    held: { id: 'tenant', messagesPerMinute: null, recipientsPerDay: 7, bytesPerWindow: null },
+  },
 } as const satisfies Record<keyof ConnectorLimits, { key: string; written: string; held: unknown }>;
 
 describe('docs/limits.md', () => {
@@ -41,6 +46,7 @@ describe('docs/limits.md', () => {
       [
         'hostname: a.example',
         'systemDefaultGateway: relay',
+        'limitGroups: { tenant: { recipientsPerDay: 7 } }',
         'connectors:',
         `  relay: { direction: outgoing, smtp: { host: smtp.example }, limits: { ${key}: ${written} } }`,
       ].join('\n'),

@@ -220,6 +220,37 @@ describe('credentials and security', () => {
   });
 });
 
+describe('groups of limits', () => {
+  const grouped = (groups: string, group: string) =>
+    `${withConnector(`direction: outgoing\nsmtp: { host: a.example }\nlimits: { group: ${group} }`)}\nlimitGroups: ${groups}\n`;
+
+  test('a connector has the limits of its group', async () => {
+    const config = await goodConfig(grouped('{ tenant: { recipientsPerDay: 10000, bytes: 5MB/1h } }', 'tenant'));
+    expect(config.connectors[0]?.limits.group).toEqual({
+      id: 'tenant',
+      messagesPerMinute: null,
+      recipientsPerDay: 10_000,
+      bytesPerWindow: { bytes: 5_000_000, windowMs: 3_600_000 },
+    });
+  });
+
+  test.each([
+    ['{ tenant: { recipientsPerDay: 1 } }', 'tenat', 'limit-group-unknown connectors.c.limits.group'],
+    ['{ "Ten ant": { recipientsPerDay: 1 } }', '"Ten ant"', 'limit-group-id limitGroups.Ten ant'],
+    ['{ tenant: {} }', 'tenant', 'limit-group-empty limitGroups.tenant'],
+    ['{ tenant: { concurrency: 1 } }', 'tenant', 'unknown-key limitGroups.tenant.concurrency'],
+  ])('%s with a connector in %s is refused', async (groups, group, expected) => {
+    const found = await mistakes(grouped(groups, group));
+    expect(found.map((text) => text.replace(/^\d+ /, ''))).toEqual([expected]);
+  });
+
+  test('a group that no connector names is reported', async () => {
+    const text = grouped('{ tenant: { recipientsPerDay: 1 }, other: { recipientsPerDay: 1 } }', 'tenant');
+    expect(await mistakes(text)).toEqual([]);
+    expect((await warningsOf(text)).join()).toContain('limit-group-unused limitGroups.other');
+  });
+});
+
 describe('limits and retries', () => {
   const limits = async (block: string) =>
     (await goodConfig(withConnector(`direction: outgoing\nsmtp: { host: a.example }\nlimits: ${block}`))).connectors[0]
@@ -235,6 +266,7 @@ describe('limits and retries', () => {
       maxBytes: null,
       recipientsPerMessage: null,
       messagesPerSession: null,
+      group: null,
     });
   });
 
@@ -248,6 +280,7 @@ describe('limits and retries', () => {
       maxBytes: 35 * 1024 * 1024,
       recipientsPerMessage: 500,
       messagesPerSession: null,
+      group: null,
     });
     expect(await limits('{ preset: ses, messagesPerMinute: 840, recipientsPerDay: 50000, maxSize: 1MiB }')).toEqual({
       preset: 'ses',
@@ -258,6 +291,7 @@ describe('limits and retries', () => {
       maxBytes: 1024 * 1024,
       recipientsPerMessage: 50,
       messagesPerSession: null,
+      group: null,
     });
   });
 

@@ -120,6 +120,12 @@ export const limitsColumn: Column<ConnectorRow> = {
         used.recipientsPerDay >= day,
       );
     }
+    const { group = null } = limits;
+    if (group !== null && group.recipientsPerDay !== null) {
+      const count = used.group?.recipientsPerDay ?? 0;
+      const text = `Group ${group.id}: ${number(count)} of ${number(group.recipientsPerDay)}`;
+      return use(text, count / group.recipientsPerDay, count >= group.recipientsPerDay);
+    }
     return html`<span class="soft">no quota</span>`;
   },
 };
@@ -139,6 +145,7 @@ const waits: Readonly<Record<WaitReason, string | null>> = {
   concurrency: 'at its concurrency',
   'recipients-per-day': 'the recipients of the day are used',
   bytes: 'the bytes of the window are used',
+  group: 'a limit of its group is used up',
 };
 
 /** Why it is as it is, and until when. null where there is nothing to say. */

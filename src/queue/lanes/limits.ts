@@ -152,7 +152,7 @@ export function createLaneControls(
     },
 
     async endQuotaHold(connectorId) {
-      const moreArgs = ['recipients-per-day', 'bytes'] satisfies HoldReason[];
+      const moreArgs = ['recipients-per-day', 'bytes', 'group'] satisfies HoldReason[];
       const waitReason = shardKeys(connectorId).connectorWait(connectorId);
       await run(redis, endHoldScript, { keys: { waitReason }, moreArgs });
     },

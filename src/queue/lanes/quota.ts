@@ -1,5 +1,6 @@
 /**
- * How much a connector may still send within a window, shared by all workers: recipients of a day, bytes of some minutes.
+ * How much a connector, or a group of them, may still send within a window, shared by all workers: recipients of a day, bytes of some
+ * minutes, messages of a minute.
  *
  * Amounts are counted in buckets of Redis' clock, each under the time of its end, and leave the window only when all of a
  * bucket is older than it. So no window of that length, wherever it begins, ever holds more than the limit; the price is up
@@ -11,14 +12,55 @@ import type { Shards } from '../redis/shards.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
 /** A closed list: also why a lane waits. */
-export type QuotaKind = 'recipients-per-day' | 'bytes';
+export type OwnQuotaKind = 'recipients-per-day' | 'bytes';
+/** `messages-per-minute` is of groups: a lane has its own pace, which BullMQ keeps. */
+export type QuotaKind = OwnQuotaKind | 'messages-per-minute';
 
-/** So much of a kind, within a window that may hold `limit` of it. */
-export interface Demand {
-  readonly kind: QuotaKind;
-  readonly amount: number;
+/** A limit that is counted, in the window that it has. */
+export interface QuotaWindow<Kind extends QuotaKind = QuotaKind> {
+  readonly kind: Kind;
   readonly limit: number;
   readonly windowMs: number;
+}
+
+interface CountedLimits {
+  readonly recipientsPerDay?: number | null;
+  readonly bytesPerWindow?: { readonly bytes: number; readonly windowMs: number } | null;
+}
+
+const dayMs = 86_400_000;
+const minuteMs = 60_000;
+
+/** Those of a connector's own limits that are counted. */
+export function quotasOf({
+  recipientsPerDay = null,
+  bytesPerWindow = null,
+}: CountedLimits): QuotaWindow<OwnQuotaKind>[] {
+  return [
+    ...(recipientsPerDay === null
+      ? []
+      : [{ kind: 'recipients-per-day', limit: recipientsPerDay, windowMs: dayMs } as const]),
+    ...(bytesPerWindow === null
+      ? []
+      : [{ kind: 'bytes', limit: bytesPerWindow.bytes, windowMs: bytesPerWindow.windowMs } as const]),
+  ];
+}
+
+/** The same of a group. */
+export function groupQuotasOf(group: CountedLimits & { readonly messagesPerMinute: number | null }): QuotaWindow[] {
+  const { messagesPerMinute } = group;
+  const pace = { kind: 'messages-per-minute', limit: messagesPerMinute ?? 0, windowMs: minuteMs } as const;
+  return [...(messagesPerMinute === null ? [] : [pace]), ...quotasOf(group)];
+}
+
+/** Under which a group counts: no id of a connector has an @. Its shard is its own, which may be none of its connectors'. */
+export function ownerOfGroup(id: string): string {
+  return `@${id}`;
+}
+
+/** So much of a kind, within a window that may hold `limit` of it. */
+export interface Demand extends QuotaWindow {
+  readonly amount: number;
 }
 
 /** The sum of what was booked within the window, in all buckets that are not wholly older than it, and when each leaves. */
@@ -105,22 +147,17 @@ export interface Booking {
   readonly parts: readonly { readonly demand: Demand; readonly bucket: string }[];
 }
 
+/** `owner`: a connector's id, or `ownerOfGroup`. */
 export interface Quota {
   /** Books all demands of an attempt, or none: then how long to wait, in ms, and for which. Nothing demanded costs nothing. */
-  take(
-    connectorId: string,
-    demands: readonly Demand[],
-  ): Promise<{ waitMs: number; kind: QuotaKind } | { booking: Booking }>;
+  take(owner: string, demands: readonly Demand[]): Promise<{ waitMs: number; kind: QuotaKind } | { booking: Booking }>;
   /**
    * After the attempt: keeps what was really used of each kind and gives back the rest. An attempt that took longer than a
    * bucket is counted from its end, as the server may count it. No round trip where the booking stands as it is.
    */
-  settle(connectorId: string, booking: Booking, used: (kind: QuotaKind) => number, elapsedMs: number): Promise<void>;
+  settle(owner: string, booking: Booking, used: (kind: QuotaKind) => number, elapsedMs: number): Promise<void>;
   /** How much is booked within each window now. */
-  used(
-    connectorId: string,
-    windows: readonly { readonly kind: QuotaKind; readonly windowMs: number }[],
-  ): Promise<number[]>;
+  used(owner: string, windows: readonly { readonly kind: QuotaKind; readonly windowMs: number }[]): Promise<number[]>;
 }
 
 function bucketMsOf(windowMs: number): number {
@@ -138,15 +175,15 @@ function bookedOf({ amount, limit }: Demand): number {
 }
 
 export function createQuota(redis: RedisClient, shards: Shards): Quota {
-  const keyOf = (connectorId: string, kind: QuotaKind): string => shards.keysOf(connectorId).quota(connectorId, kind);
+  const keyOf = (owner: string, kind: QuotaKind): string => shards.keysOf(owner).quota(owner, kind);
   return {
-    async take(connectorId, demands) {
+    async take(owner, demands) {
       if (demands.length === 0) return { booking: { parts: [] } };
       const args = demands.flatMap((demand) => {
         const { limit, windowMs } = demand;
         return [bookedOf(demand), limit, enforcedMs(windowMs), bucketMsOf(windowMs)];
       });
-      const hashes = demands.map(({ kind }) => keyOf(connectorId, kind));
+      const hashes = demands.map(({ kind }) => keyOf(owner, kind));
       const [waitMs, which, ...buckets] = (await run(redis, takeScript, {
         keys: {},
         moreKeys: hashes,
@@ -156,7 +193,7 @@ export function createQuota(redis: RedisClient, shards: Shards): Quota {
       return { booking: { parts: demands.map((demand, i) => ({ demand, bucket: String(buckets[i]) })) } };
     },
 
-    async settle(connectorId, { parts }, used, elapsedMs) {
+    async settle(owner, { parts }, used, elapsedMs) {
       const changed = parts.flatMap(({ demand, bucket }) => {
         const booked = bookedOf(demand);
         const keep = Math.min(booked, Math.max(0, used(demand.kind)));
@@ -164,16 +201,16 @@ export function createQuota(redis: RedisClient, shards: Shards): Quota {
         const moves = elapsedMs >= bucketMs;
         const less = moves ? booked : booked - keep;
         if (less === 0) return [];
-        return [{ key: keyOf(connectorId, demand.kind), args: [bucket, less, bucketMs, moves ? keep : 0] }];
+        return [{ key: keyOf(owner, demand.kind), args: [bucket, less, bucketMs, moves ? keep : 0] }];
       });
       if (changed.length === 0) return;
       const moreKeys = changed.map(({ key }) => key);
       await run(redis, correctScript, { keys: {}, moreKeys, moreArgs: changed.flatMap(({ args }) => args) });
     },
 
-    async used(connectorId, windows) {
+    async used(owner, windows) {
       if (windows.length === 0) return [];
-      const hashes = windows.map(({ kind }) => keyOf(connectorId, kind));
+      const hashes = windows.map(({ kind }) => keyOf(owner, kind));
       const spans = windows.map(({ windowMs }) => enforcedMs(windowMs));
       return ((await run(redis, usedScript, { keys: {}, moreKeys: hashes, moreArgs: spans })) as unknown[]).map(Number);
     },

@@ -1,16 +1,16 @@
 /** What a lane waits for, and until when: the reason is written beside BullMQ's limiter, with the same end. */
-import type { QuotaKind } from './quota.ts';
+import type { OwnQuotaKind } from './quota.ts';
 import { luaCloseLimiter, luaDelayedUntil, luaLimitedFor, luaLimitsOf, luaWaiting } from '../bullmq/layout.ts';
 import { luaLearnedRate } from '../lua/learned-rate.ts';
 import { luaNow, script } from '../lua/script.ts';
 
 /** Why a lane was made to wait for a time. */
-export type HoldReason = Extract<WaitReason, 'fault' | 'slow-down' | QuotaKind>;
+export type HoldReason = Extract<WaitReason, 'fault' | 'slow-down' | 'group' | OwnQuotaKind>;
 
 /**
  * Closed list. `nothing`: it has messages and may send. `work`: no message is there. `retry`: all that is there waits for the time
  * of its next attempt. `pause`: an operator holds it. `fault`, `slow-down`: as the connector's fault, or the server, asked for.
- * `rate`, `concurrency`, `recipients-per-day`, `bytes`: that limit.
+ * `rate`, `concurrency`, `recipients-per-day`, `bytes`: that limit. `group`: one of the group that the connector is in.
  */
 export const waitReasons = [
   'nothing',
@@ -23,6 +23,7 @@ export const waitReasons = [
   'concurrency',
   'recipients-per-day',
   'bytes',
+  'group',
 ] as const;
 export type WaitReason = (typeof waitReasons)[number];
 

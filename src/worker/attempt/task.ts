@@ -3,7 +3,7 @@ import type { DkimSettings } from '../../message/dkim.ts';
 import type { LaneJob } from '../../queue/jobs.ts';
 import type { Ledger } from '../../queue/ledger/ledger.ts';
 import type { Attributions } from '../../queue/lanes/attribution.ts';
-import type { Quota, QuotaKind } from '../../queue/lanes/quota.ts';
+import type { OwnQuotaKind, Quota, QuotaKind } from '../../queue/lanes/quota.ts';
 import type { ConnectorLimits } from '../../routing/connector.ts';
 import type { Reservation, Transport } from '../../transport/transport.ts';
 import type { LedgerTools, LedgerWrite } from '../ledger-write.ts';
@@ -69,6 +69,17 @@ export interface Delivery {
   readonly trace?: TraceIds;
 }
 
+/** A limit that is counted is used up: nothing was begun. */
+export interface QuotaWait {
+  readonly kind: 'wait';
+  readonly waitMs: number;
+  readonly quota: QuotaKind;
+  /** Whose limit it is; null: the connector's own. */
+  readonly group: string | null;
+  /** What the lane waits for. */
+  readonly hold: OwnQuotaKind | 'group';
+}
+
 export type Next =
   /** The job ends. `slowDownMs`: the server took the message, and asked for a pause. */
   | { readonly kind: 'done'; readonly slowDownMs: number | null }
@@ -78,7 +89,7 @@ export type Next =
   /** The connector has a fault: the lane pauses, and the job goes back to its front. */
   | { readonly kind: 'postpone'; readonly decision: Decision & { kind: 'postpone' } }
   /** The connector's day or window is full: the lane waits, and the job goes back to its front. */
-  | { readonly kind: 'wait'; readonly waitMs: number; readonly quota: QuotaKind }
+  | QuotaWait
   /** The message did not enter its lane here: nothing was done, and nothing follows. */
   | { readonly kind: 'elsewhere' }
   /** The job goes back untouched to the front of its lane. */

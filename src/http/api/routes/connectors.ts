@@ -43,7 +43,19 @@ const connector = z
     untilMs: z.number().nullable(),
     concurrency: z.int().nullable().meta({ description: 'Messages that may be sent at once now.' }),
     learnedMessagesPerMinute: z.number().nullable(),
-    used: z.object({ recipientsPerDay: z.number().nullable(), bytesPerWindow: z.number().nullable() }),
+    used: z.object({
+      recipientsPerDay: z.number().nullable(),
+      bytesPerWindow: z.number().nullable(),
+      group: z
+        .object({
+          id: z.string(),
+          messagesPerMinute: z.number().nullable(),
+          recipientsPerDay: z.number().nullable(),
+          bytesPerWindow: z.number().nullable(),
+        })
+        .nullable()
+        .meta({ description: 'By all connectors of `limits.group`.' }),
+    }),
     breaker: z.looseObject({ state: z.enum(['closed', 'open']) }),
     faults: z.array(
       z.object({

@@ -10,6 +10,7 @@ const explanation = z
     connector: z.string().nullable(),
     rule: z.enum(['exact', 'domain', 'default', 'none']),
     passedOver: z.array(z.object({ connector: z.string(), why: z.string() })),
+    limits: z.looseObject({ concurrency: z.int() }).nullable().meta({ description: 'Of the connector.' }),
   })
   .meta({ id: 'RouteExplanation' });
 
@@ -58,7 +59,10 @@ export const routingRoutes = [
       200: { description: 'The connector, the rule that chose it, and who was passed over.', body: explanation },
     },
     handle({ query }, { tools }) {
-      return json(createRoutes(tools.config()).explain(query.from));
+      const config = tools.config();
+      const route = createRoutes(config).explain(query.from);
+      const limits = config.connectors.find(({ id }) => id === route.connector)?.limits ?? null;
+      return json({ ...route, limits });
     },
   }),
 ];

@@ -160,6 +160,27 @@ function said(row: ConnectorRow, visit: Visit): Html {
   </ol>`;
 }
 
+type UsedOf = (count: number | null, most: number, show: (value: number) => string) => Content;
+
+/** Of the group that it is in, used by all connectors of the group. */
+function groupFacts({ limits: set, used }: ConnectorRow, usedOf: UsedOf): (readonly [string, Content])[] {
+  const group = set?.group ?? null;
+  if (group === null) return [];
+  const { id, messagesPerMinute: pace, recipientsPerDay: day, bytesPerWindow: window } = group;
+  const all = used.group;
+  return [
+    ...(pace === null
+      ? []
+      : [[`Group ${id}: messages per minute`, usedOf(all?.messagesPerMinute ?? null, pace, number)] as const]),
+    ...(day === null
+      ? []
+      : [[`Group ${id}: recipients per day`, usedOf(all?.recipientsPerDay ?? null, day, number)] as const]),
+    ...(window === null
+      ? []
+      : [[`Group ${id}: bytes per window`, usedOf(all?.bytesPerWindow ?? null, window.bytes, memory)] as const]),
+  ];
+}
+
 function limits(row: ConnectorRow): Html {
   const { limits: set, used, learnedMessagesPerMinute: learned } = row;
   if (set === null) return html`<p class="prose">It is not configured any more.</p>`;
@@ -182,6 +203,7 @@ function limits(row: ConnectorRow): Html {
     ...(learned === null ? [] : [['Rate that the server bears', `${number(learned)} messages a minute`] as const]),
     ['Recipients per day', day === null ? 'no limit' : usedOf(used.recipientsPerDay, day, number)],
     ['Bytes per window', window === null ? 'no limit' : usedOf(used.bytesPerWindow, window.bytes, memory)],
+    ...groupFacts(row, usedOf),
     [
       'Largest message',
       set.maxBytes === null || set.maxBytes === undefined ? 'what the server takes' : memory(set.maxBytes),
