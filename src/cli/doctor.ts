@@ -4,6 +4,7 @@ import { findingKinds, type Finding } from '../admin/doctor/findings.ts';
 import { sends } from '../routing/connector.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig } from './compose.ts';
+import { noteDrain } from './drain.ts';
 import type { ExitCode } from './failure.ts';
 import { noteRoom } from './room.ts';
 
@@ -51,6 +52,7 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
     const rest = found === 0 ? 'no inconsistency' : `${found} found, ${fixed} repaired`;
     terminal.note(`Checked ${looked} rows, jobs, dead letters, contents and lanes: ${rest}.`);
     await noteRoom(operator, terminal);
+    noteDrain(config, terminal);
     return fixed === found ? 0 : 1;
   } finally {
     operator.close();

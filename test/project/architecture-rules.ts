@@ -180,6 +180,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'files.ts',
       'issues.ts',
       'load.ts',
+      'longest-send.ts',
       'suggest.ts',
       'watch.ts',
       // Who may use the HTTP API, or submit mail, for what, and how a token is found.

@@ -1,16 +1,16 @@
 /** Holds the deployment files to each other and to the program: image, compose file and its configuration. */
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseDurationMs } from '../../src/config/units.ts';
+import { drainMs as httpDrainMs } from '../../src/http/limits.ts';
 import { root, textOf } from '../support/source.ts';
 
 interface Compose {
   readonly services: {
     readonly redis: { readonly command: readonly string[]; readonly volumes: readonly string[] };
     readonly worker: {
-      readonly stop_grace_period: string;
       readonly container_name?: string;
       readonly ports?: readonly string[];
     };
@@ -43,9 +43,52 @@ test('Redis persists what it has accepted, and evicts nothing when it is full', 
   expect(volumes).toContain('redis:/data');
 });
 
-test('a container is not killed before its worker had the time to drain', async () => {
-  const graceMs = parseDurationMs(compose.services.worker.stop_grace_period) ?? 0;
-  expect(graceMs).toBeGreaterThan((await deployedConfig()).worker.drainMs);
+describe('what drains is killed 30 seconds after worker.drain at the earliest', () => {
+  const drainMsOf = (path: string): number => {
+    const { worker } = parse(textOf(path)) as { worker: { drain: string } };
+    return parseDurationMs(worker.drain) ?? Infinity;
+  };
+  // The units come without a configuration; the page says what it has to say.
+  const drainOfUnits = /^Set `worker\.drain: (\w+)`: the units/m.exec(textOf('docs/install.md'))?.[1] ?? '';
+  const seconds = (path: string, pattern: RegExp): number => Number(pattern.exec(textOf(path))?.[1]) * 1_000;
+  const composeGrace = (path: string, service: string): number => {
+    const { services } = parse(textOf(path), { merge: true }) as {
+      services: Record<string, { stop_grace_period: string }>;
+    };
+    return parseDurationMs(services[service]?.stop_grace_period ?? '') ?? 0;
+  };
+  const grace = /^ +terminationGracePeriodSeconds: (\d+)$/m;
+  const stopSec = /^TimeoutStopSec=(\d+)$/m;
+  const kubernetes = drainMsOf('deploy/kubernetes/base/postlane.yaml');
+  const everything = drainMsOf('deploy/compose/config/postlane.yaml');
+  const units = parseDurationMs(drainOfUnits) ?? Infinity;
+
+  test.each([
+    ['docker-compose.yml', composeGrace('docker-compose.yml', 'worker'), drainMsOf('deploy/postlane.yaml')],
+    ['compose.yaml', composeGrace('deploy/compose/compose.yaml', 'worker'), everything],
+    ['worker.yaml', seconds('deploy/kubernetes/base/worker.yaml', grace), kubernetes],
+    ['smtp.yaml', seconds('deploy/kubernetes/smtp/smtp.yaml', grace), kubernetes],
+    ['postlane-worker.service', seconds('deploy/systemd/postlane-worker.service', stopSec), units],
+    ['postlane-smtp.service', seconds('deploy/systemd/postlane-smtp.service', stopSec), units],
+  ])('%s', (_, graceMs, drainMs) => {
+    expect(graceMs).toBeGreaterThanOrEqual(drainMs + 30_000);
+  });
+
+  // Rendered where there is Helm (helm.test.ts).
+  test.each(['worker', 'smtp'])('%s of the chart, by construction', (component) => {
+    expect(textOf(`deploy/helm/postlane/templates/${component}.yaml`)).toContain(
+      '"grace" (add .Values.worker.drainSeconds 30)',
+    );
+    expect(textOf('deploy/helm/postlane/templates/_config.tpl')).toContain(
+      '"drain" (printf "%ds" (int .Values.worker.drainSeconds))',
+    );
+  });
+
+  test('requests to serve take less than it has', () => {
+    const preStop = seconds('deploy/kubernetes/base/serve.yaml', /preStop: \{ sleep: \{ seconds: (\d+)/);
+    expect(seconds('deploy/kubernetes/base/serve.yaml', grace)).toBeGreaterThan(preStop + httpDrainMs);
+    expect(seconds('deploy/systemd/postlane-serve.service', stopSec)).toBeGreaterThan(httpDrainMs);
+  });
 });
 
 test('several workers can run on one host', () => {

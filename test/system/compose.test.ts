@@ -1,5 +1,6 @@
 /** The processes of deploy/compose/compose.yaml, started here with the same commands, configuration, secrets and users of Redis. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -98,4 +99,25 @@ test('a message that the API takes is sent by a worker, and Redis refuses none o
   expect(healthy(secrets)).toBe(hasClient);
   await admin.acl('SETUSER', 'postlane-worker', 'off');
   expect(healthy(secrets)).toBe(false);
+
+  // Redis goes: both say that they are not ready, and what the image asks restarts neither.
+  admin.disconnect();
+  await redis.kill();
+  for (const at of [`http://127.0.0.1:${httpPort}`, `http://127.0.0.1:${healthPort}`]) {
+    await until(async () => (await fetch(`${at}/readyz`)).status === 503, {
+      what: 'it not to be ready',
+      timeoutMs: 30_000,
+    });
+    expect(await imageCheck(`${at}/livez`)).toBe(0);
+    expect(await imageCheck(`${at}/readyz`)).toBe(1);
+  }
 });
+
+/** The HEALTHCHECK of the image. → its exit code. */
+async function imageCheck(url: string): Promise<number | null> {
+  const [, command = '[]'] = /^HEALTHCHECK [\s\S]*?CMD (\[.*\])$/m.exec(textOf('Dockerfile')) ?? [];
+  const [, ...args] = JSON.parse(command) as string[];
+  const child = spawn(process.execPath, args, { env: { ...process.env, HEALTH_URL: url }, stdio: 'ignore' });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code;
+}
