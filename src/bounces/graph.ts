@@ -133,7 +133,7 @@ function isCandidate({ from, header }: InboxMail): boolean {
   if (!fields.some(({ name }) => name === 'from')) fields.push({ name: 'from', value: from ?? '' });
   const submitted = valueOf(fields, 'auto-submitted').toLowerCase();
   return (
-    mayBeReport(fields, []) ||
+    mayBeReport(fields, null) ||
     valueOf(fields, 'return-path') === '<>' ||
     (submitted !== '' && !submitted.startsWith('no'))
   );

@@ -5,12 +5,17 @@ import { valueOf, type Field } from './fields.ts';
 const systemMailbox =
   /(?:^|[<\s"])(?:mailer[-_.]?daemon|post[-_]?master|mdaemon|mail-?daemon|mail-?system|system[-_. ]?administrator|mmdf|uucp|daemon|(?:[a-z\d]{1,30}[-_.]){0,5}smtpd?(?:[-_.][a-z\d]{1,30}){0,5})(?:"?@|>|\s|$)|^\s*(?:<>)?\s*$/i;
 const systemName =
-  /mail(?:er)?[ -]?(?:delivery|daemon)|delivery (?:sub)?(?:-?system|status|notification)|system administrator|mail (?:system|administrator)|postmaster|internet mail/i;
+  /mail(?:er)?[ -]?(?:delivery|daemon)|delivery (?:sub)?(?:-?system|status|notification)|system administrator|\bndr administrator|mail (?:system|administrator)|postmaster|internet mail/i;
 
 /** The sender is a mail system, and not a person. */
 export function isFromMailSystem(fields: readonly Field[]): boolean {
   const from = fields.find(({ name }) => name === 'from')?.value ?? 'none';
   return systemMailbox.test(from) || systemName.test(from.replace(/<[^<>]*>/g, ''));
+}
+
+/** Sent by a program from an address that nobody reads. Newsletters are, too. */
+export function isFromNobody(fields: readonly Field[]): boolean {
+  return /(?:^|[<\s])(?:no[-_.]?|do[-_.]?not[-_.]?)reply@/i.test(valueOf(fields, 'from'));
 }
 
 /** Sent to the readers of a list (RFC 2369, RFC 2919). Reports are sent to one address. */
@@ -67,4 +72,9 @@ export function isByAutoresponder(fields: readonly Field[], subject: string): bo
 /** RFC 5965 section 3.1 and the registry of feedback types: who complains, or opts out. `auth-failure` and `dmarc` are about records, not about readers. */
 export function isComplaint(feedbackType: string): boolean {
   return /^(?:abuse|opt-out(?:-list)?|fraud|virus|other|miscategorized|)$/i.test(feedbackType.trim());
+}
+
+/** Of Outlook.com's complaints, which have the form of a forwarded mail. */
+export function isComplaintSubject(subject: string): boolean {
+  return /^complaint about/i.test(subject);
 }

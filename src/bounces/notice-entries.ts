@@ -21,7 +21,7 @@ export interface Known {
 
 /** The sentence before the list of recipients. Addresses above it are those of senders and postmasters. */
 const introduction =
-  /(?:following|these|those|below) (?:\w+ )?(?:e-?mail )?(?:recipient|address|user|destination)|address(?:es|\(es\))? (?:had|failed)|(?:not|n't|cannot|unable to|could not|error) (?:yet )?(?:be(?:en)? )?(?:deliver|reach|sen[dt])\w*(?: \w+){0,2} (?:to|is|are)\b|undeliverable to|failed (?:permanently|to deliver)|(?:has|have) (?:not yet |been )(?:been )?(?:delivered|delayed)|did not reach|recipients? (?:or groups?|of this)|unsent recipient/i;
+  /(?:following|these|those|below) (?:\w+ )?(?:e-?mail )?(?:recipient|address|user|destination)|address(?:es|\(es\))? (?:had|failed)|(?:not|n't|cannot|unable to|could not|error) (?:yet )?(?:be(?:en)? )?(?:deliver|reach|sen[dt])\w*(?: \w+){0,2} (?:to|is|are)\b|undeliverable to|failed (?:permanently|to deliver)|(?:has|have) (?:not yet |been )(?:been )?(?:delivered|delayed)|did not reach|recipients? (?:or groups?|of this)|unsent recipient|^error message below/i;
 /** The end of a line above an address that is no recipient. */
 const senderAbove = /(?:sent by|sender|message from|mail from|\bfrom|contact|postmaster|assistance)\W*$/i;
 /** Lines of further text that concern every recipient and name none. */
@@ -137,7 +137,10 @@ function entryOf(
   const below = lines.slice(at + 1, next);
   // The reason is what follows without an empty line; only where there is nothing, the text after it.
   const end = below.findIndex((line) => line.trim() === '' || heading.test(line));
-  const near = collapsed(cut([rest, ...below.slice(0, end < 0 ? 40 : Math.min(end, 40))].join(' ')));
+  // In a list of fields the next ones say nothing of it.
+  const isField = rest === '' && /^\s*RCPT TO:/i.test(lines[at] ?? '') && fieldLine.test(below[0] ?? '');
+  const beside = isField ? [] : below.slice(0, end < 0 ? 40 : Math.min(end, 40));
+  const near = collapsed(cut([rest, ...beside].join(' ')));
   const found = origin.exec(near);
   const original =
     found === null ? null : (addressesIn(near.slice(found.index, found.index + 400))[0]?.address ?? null);
@@ -156,6 +159,8 @@ function entryOf(
     reason: quoted(elsewhere === '' ? above(lines.slice(Math.max(at - 20, 0), at)) : elsewhere),
   };
 }
+
+const fieldLine = /^\s*(?:from|to|cc|subject|date|sent date|size)\b[^:]{0,20}:/i;
 
 function saysWhy(text: string): boolean {
   return smtpCodeIn(text) !== null || permanenceOf(text) !== null;
@@ -199,18 +204,25 @@ function transcript(lines: readonly string[]): string | null {
   return reply === undefined ? null : reply.replace(/^<<< /, '');
 }
 
-/** Old Sendmail has no list: the addresses stand in the transcript, as `550 <a@b>... User unknown` or `>>> RCPT To:<a@b>`. */
+/**
+ * Old Sendmail has no list: the addresses stand in the transcript, as `550 <a@b>... User unknown` or `>>> RCPT To:<a@b>`; InterScan
+ * writes `Sent <<< RCPT TO:<a@b>`, without a heading.
+ */
 function inTranscript(lines: readonly string[]): NoticeEntry[] {
   const at = lines.findIndex((line) => transcriptHeading.test(line));
-  if (at < 0) return [];
   const below = lines.slice(at + 1);
   return below.flatMap((line, i) => {
     const address = addressesIn(line)[0]?.address;
     if (address === undefined) return [];
-    if (/^[45]\d\d /.test(line)) return [{ address, original: null, reason: line }];
-    const reply = below.slice(i + 1, i + 4).find((each) => each.startsWith('<<< '));
-    const isRefused = /^>>> RCPT TO:/i.test(line) && /^<<< [45]/.test(reply ?? '');
-    return isRefused ? [{ address, original: null, reason: (reply ?? '').slice(4) }] : [];
+    if (at >= 0 && /^[45]\d\d /.test(line)) return [{ address, original: null, reason: line }];
+    if (!(at < 0 ? /^Sent <<< RCPT TO:/i : /^>>> RCPT TO:/i).test(line)) return [];
+    const mark = at < 0 ? 'Received >>> ' : '<<< ';
+    const reply =
+      below
+        .slice(i + 1, i + 4)
+        .find((each) => each.startsWith(mark))
+        ?.slice(mark.length) ?? '';
+    return /^[45]/.test(reply) ? [{ address, original: null, reason: reply }] : [];
   });
 }
 

@@ -8,8 +8,10 @@ import {
   isAutoReply,
   isByAutoresponder,
   isComplaint,
+  isComplaintSubject,
   isDelay,
   isFromMailSystem,
+  isFromNobody,
   isListPost,
 } from './kind.ts';
 import { divided, linesOf, plainText, type Notice } from './notice.ts';
@@ -17,6 +19,7 @@ import { isIntroduced, readEntries } from './notice-entries.ts';
 import { readParts, type Part } from './parts.ts';
 import { judged, type Action, type ReportedRecipient } from './recipient.ts';
 import { headerOf, idsIn, idsOfHeader, idsOfStatus, unique, type Clues } from './returned.ts';
+import { sesNotification, type SesNotification } from './ses-notification.ts';
 import { readStatus, type StatusRecipient } from './status-fields.ts';
 
 export { maxReadBytes } from './bounds.ts';
@@ -57,9 +60,11 @@ export async function readReport(mail: Uint8Array): Promise<Report> {
   if (isListPost(header) && !isFromMailSystem(header)) return nothing('other');
   const feedback = leaves.find(({ type }) => type === 'message/feedback-report');
   const reading = readingOf(root, leaves);
+  const notification = sesNotification(valueOf(header, 'from'), leaves.length === 1 ? (leaves[0]?.text ?? '') : '');
+  if (notification !== null) return notified(notification, reading);
   if (feedback !== undefined) return complaint(feedback, reading);
   const reporter = reading.returned[0]?.find(({ name }) => name === 'x-hmxmroriginalrecipient');
-  if (reporter !== undefined && /^complaint about/i.test(reading.subject)) return complainedBy(reporter.value, reading);
+  if (reporter !== undefined && isComplaintSubject(reading.subject)) return complainedBy(reporter.value, reading);
   if (leaves.some(({ type }) => /^message\/(?:global-)?disposition-notification$|tlsrpt/.test(type))) {
     return nothing('other');
   }
@@ -110,12 +115,25 @@ function complaint(feedback: Part, reading: Reading): Report {
   return complainedBy(named ?? to, reading);
 }
 
+function notified({ kind, message, recipients, feedbackType }: SesNotification, reading: Reading): Report {
+  if (kind !== 'complaint') {
+    return recipients.length === 0 ? nothing('other') : fromStatus(message, recipients, { ...reading, notice: silent });
+  }
+  if (!isComplaint(feedbackType)) return nothing('other');
+  const rows = recipients.map(({ final }) => complainant(firstAddress(final)));
+  return { kind, recipients: rows, ...identify({ ...reading, notice: silent }, message, []) };
+}
+
+const silent: Notice = { lines: [], copy: [] };
+
 /** Outlook.com names the reader who complained in a field of the returned mail. */
 function complainedBy(address: string, reading: Reading): Report {
   const { messageId, clues } = identify(reading, [], []);
-  const recipient = firstAddress(address);
-  const row = { recipient, action: null, status: null, smtpCode: null, permanent: null, diagnostic: null };
-  return { kind: 'complaint', messageId, recipients: [row], clues };
+  return { kind: 'complaint', messageId, recipients: [complainant(firstAddress(address))], clues };
+}
+
+function complainant(recipient: string | null): ReportedRecipient {
+  return { recipient, action: null, status: null, smtpCode: null, permanent: null, diagnostic: null };
 }
 
 function fromStatus(message: readonly Field[], all: readonly StatusRecipient[], reading: Reading): Report {
@@ -154,7 +172,8 @@ function reasonOf({ diagnostic, smtpCode, statusText }: StatusRecipient, text: s
 /** A report without a status part that can be read: the text has all. */
 function fromText(reading: Reading, message: readonly Field[]): Report {
   const { header, notice, returned, subject, failedRecipients, isDsn, own } = reading;
-  const isSystem = isFromMailSystem(header) && !isByAutoresponder(header, subject);
+  const isSystem =
+    (isFromMailSystem(header) || isReturnedBySomeProgram(reading)) && !isByAutoresponder(header, subject);
   const isAbout = isAboutDelivery(subject);
   const hasCopy = returned.length > 0 || notice.copy.length > 0;
   const isFailure = hasCopy || isIntroduced(notice.lines);
@@ -180,6 +199,15 @@ function fromText(reading: Reading, message: readonly Field[]): Report {
   if (recipients.length === 0 && !isDsn && !(isAbout && isFailure))
     return nothing(isAutoReply(header, subject) ? 'auto-reply' : 'other');
   return { kind: kindOf(recipients, action), recipients, ...identify(reading, message, notice.copy) };
+}
+
+/** From an address that nobody reads, to the sender of the mail that it returns, with a sentence that names the recipient (KDDI). */
+function isReturnedBySomeProgram({ header, returned, notice, own }: Reading): boolean {
+  if (!isFromNobody(header)) return false;
+  const senders = returned
+    .flatMap((fields) => fields.filter(({ name }) => name === 'from' || name === 'return-path'))
+    .flatMap(({ value }) => addressesIn(value).map(({ address }) => address.toLowerCase()));
+  return senders.some((address) => own.has(address)) && isIntroduced(notice.lines);
 }
 
 /** The fields of a status as text: WorkMail writes them so, and some servers put a whole report into the text of another. */
