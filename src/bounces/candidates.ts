@@ -1,6 +1,6 @@
 /** Whether a mail may be a report, by its header and the types of its parts: only these are read whole. Leaves out none that the reader takes for one. */
 import { valueOf, type Field } from './fields.ts';
-import { isComplaintSubject, isFromMailSystem, isFromNobody } from './kind.ts';
+import { isComplaintSubject, isFromMailSystem, isFromNoReply } from './kind.ts';
 import { isFromSns } from './ses-notification.ts';
 
 /** What a server can say of a mail without its text. */
@@ -19,6 +19,6 @@ export function mayBeReport(header: readonly Field[], types: readonly string[] |
     isFromSns(valueOf(header, 'from')) ||
     (isComplaintSubject(valueOf(header, 'subject')) && hasMail !== false) ||
     // Where the types are unknown, newsletters would all be read.
-    (isFromNobody(header) && hasMail === true)
+    (isFromNoReply(header) && hasMail === true)
   );
 }

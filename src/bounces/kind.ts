@@ -13,8 +13,8 @@ export function isFromMailSystem(fields: readonly Field[]): boolean {
   return systemMailbox.test(from) || systemName.test(from.replace(/<[^<>]*>/g, ''));
 }
 
-/** Sent by a program from an address that nobody reads. Newsletters are, too. */
-export function isFromNobody(fields: readonly Field[]): boolean {
+/** Sent by a program from an address that is not read. Newsletters are, too. */
+export function isFromNoReply(fields: readonly Field[]): boolean {
   return /(?:^|[<\s])(?:no[-_.]?|do[-_.]?not[-_.]?)reply@/i.test(valueOf(fields, 'from'));
 }
 

@@ -11,7 +11,7 @@ import {
   isComplaintSubject,
   isDelay,
   isFromMailSystem,
-  isFromNobody,
+  isFromNoReply,
   isListPost,
 } from './kind.ts';
 import { divided, linesOf, plainText, type Notice } from './notice.ts';
@@ -201,9 +201,9 @@ function fromText(reading: Reading, message: readonly Field[]): Report {
   return { kind: kindOf(recipients, action), recipients, ...identify(reading, message, notice.copy) };
 }
 
-/** From an address that nobody reads, to the sender of the mail that it returns, with a sentence that names the recipient (KDDI). */
+/** From an address that is not read, to the sender of the mail that it returns, with a sentence that names the recipient (KDDI). */
 function isReturnedBySomeProgram({ header, returned, notice, own }: Reading): boolean {
-  if (!isFromNobody(header)) return false;
+  if (!isFromNoReply(header)) return false;
   const senders = returned
     .flatMap((fields) => fields.filter(({ name }) => name === 'from' || name === 'return-path'))
     .flatMap(({ value }) => addressesIn(value).map(({ address }) => address.toLowerCase()));

@@ -98,7 +98,7 @@ export const notifications: readonly Case[] = [
   none('JSON of SNS that ends too early', sns, JSON.stringify(bounce).slice(0, -9)),
   none('JSON that is nested deep', sns, `{"mail":${'['.repeat(100_000)}`),
   {
-    title: 'the mail is returned from an address that nobody reads, with a sentence (KDDI)',
+    title: 'the mail is returned from an address that is not read, with a sentence (KDDI)',
     mail: returnedTo('no-reply@isp.test', sent),
     kind: 'report',
     messageId: 'sent-1@shop.test',
