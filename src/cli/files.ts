@@ -8,7 +8,7 @@ import { UsageError } from './failure.ts';
 
 export interface FileReader {
   /** The bytes of the file, or of stdin for `-` with `--eml`. Rejects with a UsageError that names the option. */
-  read(option: '--attach' | '--eml', file: string): Promise<Buffer>;
+  read(option: '--attach' | '--calendar' | '--eml', file: string): Promise<Buffer>;
 }
 
 /** `maxBytes`: for all files together. What is left of it bounds each further file, so that none is read in vain. */

@@ -18,6 +18,7 @@ import { collect, durationOption, parseFuture, parseHeader } from './values.ts';
 
 interface SendOptions {
   readonly from?: string;
+  readonly sender?: string;
   readonly to?: readonly string[];
   readonly cc?: readonly string[];
   readonly bcc?: readonly string[];
@@ -25,6 +26,7 @@ interface SendOptions {
   readonly subject?: string;
   readonly text?: string;
   readonly html?: string;
+  readonly calendar?: string;
   readonly attach?: readonly string[];
   readonly header?: readonly string[];
   readonly eml?: string;
@@ -43,6 +45,7 @@ export function addSend(program: Command, action: Action): void {
     .command('send')
     .description('enqueue a message for the workers to send')
     .option('--from <address>', 'From address (default: the unmonitored address of the configuration)')
+    .option('--sender <address>', 'who sends it in the name of the From address')
     .option('--to <address>', `recipient ${many}`, collect)
     .option('--cc <address>', `recipient of a copy ${many}`, collect)
     .option('--bcc <address>', `recipient of a blind copy ${many}`, collect)
@@ -50,6 +53,7 @@ export function addSend(program: Command, action: Action): void {
     .option('--subject <text>', 'subject')
     .option('--text <text>', 'body as plain text')
     .option('--html <html>', 'body as HTML')
+    .option('--calendar <file>', 'invitation to show with buttons: one iCalendar object with a METHOD')
     .option('--attach <file>', 'file to attach (repeatable)', collect)
     .option('--header <field>', 'additional header field, as "Name: value" (repeatable)', collect)
     .option('--eml <file>', 'complete RFC 5322 message instead of subject, bodies and files; - reads stdin')
@@ -151,10 +155,10 @@ async function requireSize(
   const connector = via ?? resolveRoute(buildRouteTable(connectors, systemDefaultGateway), from).connector;
   const transport = connectors.find(({ id }) => id === connector)?.transport;
   if (transport?.kind !== 'graph') return;
-  const { refusedByGraph } = await import('../transport/graph/large.ts');
+  const { onlyWhole, refusedByGraph } = await import('../transport/graph/large.ts');
   const problem = await refusedByGraph(message);
   if (problem === null) return;
-  const field = message.raw === undefined ? 'attachments' : 'raw';
+  const field = message.raw === undefined ? (onlyWhole(message) ?? 'attachments') : 'raw';
   const text = `${problem} (connector ${connector})`;
   throw new PostlaneError('message-invalid', text, { issues: [{ field, rule: 'too-large', message: text }] });
 }
@@ -162,6 +166,7 @@ async function requireSize(
 async function messageOf(call: Call, options: SendOptions, maxBytes: number): Promise<OutboundMessage> {
   const {
     from,
+    sender,
     to,
     cc,
     bcc,
@@ -169,6 +174,7 @@ async function messageOf(call: Call, options: SendOptions, maxBytes: number): Pr
     subject,
     text,
     html,
+    calendar,
     attach = [],
     header = [],
     eml,
@@ -183,6 +189,7 @@ async function messageOf(call: Call, options: SendOptions, maxBytes: number): Pr
   return {
     ...given('id', id),
     ...given('from', from),
+    ...given('sender', sender),
     ...given('to', addresses(to)),
     ...given('cc', addresses(cc)),
     ...given('bcc', addresses(bcc)),
@@ -191,6 +198,9 @@ async function messageOf(call: Call, options: SendOptions, maxBytes: number): Pr
     ...given('text', text),
     ...given('html', html),
     ...given('priority', priority),
+    ...(calendar === undefined
+      ? {}
+      : { calendarEvent: { content: await files.read('--calendar', calendar), filename: basename(calendar) } }),
     ...(attachments.length === 0 ? {} : { attachments }),
     ...(header.length === 0 ? {} : { headers: headersOf(header) }),
     ...(eml === undefined ? {} : { raw: withoutMboxLine(await files.read('--eml', eml)) }),

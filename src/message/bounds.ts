@@ -8,8 +8,13 @@
 export const maxListedMailboxes = 1_000;
 export const maxReplyTo = 100;
 export const maxAttachments = 1_000;
+export const maxAlternatives = 10;
+/** Of each alternative, and of an invitation. Gmail takes 200,000 bytes of AMP; an invitation names some 100 bytes for each guest. */
+export const maxAlternativeBytes = 256 * 1024;
 /** Values of all names together. */
 export const maxHeaderFields = 1_000;
+/** Components within each other: an alarm within an event is the third. */
+export const maxCalendarDepth = 10;
 /** In UTF-8. Outlook writes at most 255 characters. */
 export const maxSubjectBytes = 10_000;
 /** In UTF-8. Four times the longest field that Exchange Online writes. */

@@ -1,7 +1,9 @@
 /** Composes the RFC 5322 bytes of a message: CRLF line ends, no Bcc, the same input giving the same bytes in every process. */
 import { isAscii } from 'node:buffer';
 import MailComposer, { type MailComposerAttachment, type MailComposerOptions } from 'nodemailer/lib/mail-composer';
+import { routingKey } from './address.ts';
 import { composeAttachedMail, composeRaw, tooLarge, type Composed } from './compose-raw.ts';
+import { bodyForms, calendarFile, hasForms, placesOf, type BodyForm } from './body-forms.ts';
 import { boundaryOf } from './boundary.ts';
 import {
   addressField,
@@ -72,9 +74,15 @@ interface Parts {
   readonly message: Message & { readonly from: Mailbox };
   readonly text: TextPart | null;
   readonly html: TextPart | null;
+  readonly forms: readonly BodyForm[];
   /** '' where there is one part only. */
   readonly boundary: string;
   readonly options: ComposeOptions;
+}
+
+/** RFC 5322 section 3.6.2: where it is the author as well, the field should not be there. */
+function senderOf({ from, sender }: Parts['message']): readonly Mailbox[] {
+  return sender === undefined || routingKey(sender.address) === routingKey(from.address) ? [] : [sender];
 }
 
 /** The fields of a mail but for those that say of what kind its content is. */
@@ -82,6 +90,7 @@ function fieldsOf(message: Parts['message'], options: ComposeOptions): string[] 
   return [
     ownFields(headersOf(message)),
     addressField('From', addressObjects([message.from])),
+    addressField('Sender', addressObjects(senderOf(message))),
     addressField('To', addressObjects(message.to)),
     addressField('Cc', addressObjects(message.cc)),
     addressField('Reply-To', addressObjects(message.replyTo)),
@@ -99,8 +108,8 @@ function fieldsOfText(subtype: 'plain' | 'html', encoding: TextEncoding): string
   return [`Content-Transfer-Encoding: ${encoding}`, version, `Content-Type: text/${subtype}; charset=utf-8`];
 }
 
-/** Text, HTML or both: the shape of most mails, written at once. The same bytes as `withAttachments` gives, at a fifth of the cost. */
-function withoutAttachments({ message, text, html, boundary: seed, options }: Parts): Piece[] {
+/** Text, HTML or both: the shape of most mails, written at once. The same bytes as `asTree` gives, at a fifth of the cost. */
+function atOnce({ message, text, html, boundary: seed, options }: Parts): Piece[] {
   const header = fieldsOf(message, options);
   if (text !== null && html !== null) {
     const boundary = `--_NmP-${seed}-Part_1`;
@@ -135,8 +144,8 @@ function leafOf(subtype: 'plain' | 'html', { encoding, pieces }: TextPart): read
 const referencesPlace = /^References: <x@x>$/m;
 
 /** nodemailer makes the tree; nothing of it is a path, a URL or a stream, and it sees a word in place of a text. */
-function withAttachments(
-  { message, text, html, boundary, options }: Parts,
+function asTree(
+  { message, text, html, forms, boundary, options }: Parts,
   attachments: MailComposerAttachment[],
 ): Piece[] {
   const { subject, inReplyTo, references } = message;
@@ -145,14 +154,17 @@ function withAttachments(
     // It finds out by itself that the word needs no encoding.
     return part.encoding === '7bit' ? word : { content: word, contentTransferEncoding: part.encoding };
   };
+  const { alternatives, words } = placesOf(forms);
   const mail: MailComposerOptions = {
     from: addressObjects([message.from]),
+    sender: addressObjects(senderOf(message))[0],
     to: addressObjects(message.to),
     cc: addressObjects(message.cc),
     replyTo: addressObjects(message.replyTo),
     subject: subject === undefined ? undefined : singleSpaces(subject),
     text: placeOf('text', text),
     html: placeOf('html', html),
+    alternatives,
     attachments,
     headers: headerList(headersOf(message)),
     inReplyTo,
@@ -166,6 +178,7 @@ function withAttachments(
   const prepared = new Map([
     ['text', text?.pieces ?? []],
     ['html', html?.pieces ?? []],
+    ...words.map((word, index): [string, readonly Piece[]] => [word, forms[index]?.pieces ?? []]),
   ]);
   const [header, ...rest] = piecesOf(new MailComposer(mail).compile(), prepared);
   if (typeof header !== 'string') throw new TypeError('the tree begins with its header');
@@ -186,7 +199,8 @@ export async function composeMail(
   const { from } = message;
   if (from === undefined) throw new TypeError('composeMail needs a message with a from');
   const { text = '', html = '' } = message;
-  if (text !== '' && html === '' && message.attachments.length === 0) {
+  const isAtOnce = message.attachments.length === 0 && !hasForms(message);
+  if (text !== '' && html === '' && isAtOnce) {
     const header = headerText([...fieldsOf({ ...message, from }, options), ...fieldsOfText('plain', '7bit')]);
     const mail = plainMail(header, text, maxBytes);
     if (mail !== null) return { ok: true, value: mail };
@@ -195,20 +209,24 @@ export async function composeMail(
   for (const attachment of message.attachments) {
     attachments.push(await attachmentOf(attachment, options.contentOf, turns));
   }
+  const forms = await bodyForms(message, turns);
+  const inParts = [...attachments.flatMap(asItIs), ...forms.map(({ bytes }) => bytes)];
+  if (message.calendarEvent !== undefined) attachments.push(calendarFile(message.calendarEvent));
   const parts: Parts = {
     message: { ...message, from },
     text: text === '' ? null : await textPart(text, turns),
     html: html === '' ? null : await textPart(html, turns),
+    forms,
     boundary:
-      attachments.length > 0 || (text !== '' && html !== '')
+      !isAtOnce || (text !== '' && html !== '')
         ? await boundaryOf(
-            { seed: options.boundarySeed, text: message.text, html: message.html, parts: attachments.flatMap(asItIs) },
+            { seed: options.boundarySeed, text: message.text, html: message.html, parts: inParts },
             turns,
           )
         : '',
     options,
   };
-  const pieces = attachments.length === 0 ? withoutAttachments(parts) : withAttachments(parts, attachments);
+  const pieces = isAtOnce ? atOnce(parts) : asTree(parts, attachments);
   const measured = await measurePieces(pieces, turns);
   if (measured.size > maxBytes) return tooLarge(measured.size, maxBytes);
   return { ok: true, value: await joinLines(measured, turns) };

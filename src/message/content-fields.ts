@@ -8,14 +8,14 @@ import { check, line, read, text } from './schema-kit.ts';
 // RFC 2045 section 5.1; each alternative begins with another character, so matching is linear.
 const mediaType =
   /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:[ \t]*;[ \t]*[\w!#$%&'*+.^`|~-]+=(?:[\w!#$%&'*+.^`|~-]+|"(?:[^"\\\p{Cc}\u0080-\u{10FFFF}]|\\[ -~])*"))*[ \t]*;?$/u;
-const contentType = check(
+export const contentType = check(
   line,
   'content-type',
   'is not a content type such as "application/pdf"',
   (value) => value.length <= maxFileNameChars && mediaType.test(value) && !/^multipart\//i.test(value),
 );
 // The bidirectional overrides make "exe.pdf" of "fdp.exe".
-const filename = check(
+export const filename = check(
   text,
   'control-character',
   `has control characters, or is longer than ${maxFileNameChars}`,
@@ -29,7 +29,7 @@ const cid = read(text, 'cid', (value): Parsed<string> => {
 });
 
 const bytes = z.instanceof(Uint8Array, { error: 'must be text or bytes (Uint8Array)' });
-const inline = {
+export const inline = {
   content: z.union([z.string(), bytes], { error: 'must be text or bytes (Uint8Array)' }).meta({
     description: 'The content: text, or base64 beside `encoding: "base64"`. In TypeScript also a Uint8Array.',
   }),
@@ -80,8 +80,10 @@ export const raw = z.union(
   { error: 'must be a finished message: text, bytes (Uint8Array), { content, encoding } or { ref, size }' },
 );
 
-/** Keys that an attachment and a raw message may have, for suggestions. */
+/** Keys that contents may have, for suggestions. */
 export const contentKeys = {
   attachments: [...Object.keys(attachmentFields), 'content', 'encoding', 'ref', 'size'],
   raw: ['content', 'encoding', 'ref', 'size'],
+  alternatives: ['contentType', 'content', 'encoding'],
+  calendarEvent: ['method', 'filename', 'content', 'encoding'],
 };

@@ -11,7 +11,7 @@ export interface ContentInput {
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /** Bytes become base64; base64 loses its white space (it is often wrapped at 76 characters) and is checked. */
-export function normaliseContent(input: ContentInput): Parsed<Content> {
+export function normaliseContent(input: ContentInput): Parsed<Exclude<Content, { readonly ref: string }>> {
   if (typeof input.content !== 'string') {
     const { buffer, byteOffset, byteLength } = input.content;
     return {

@@ -4,6 +4,7 @@
  * What is counted here costs a length or a look at the names of an object; nothing is converted and no text is searched.
  */
 import {
+  maxAlternatives,
   maxAttachments,
   maxHeaderFields,
   maxHeaderValueBytes,
@@ -39,6 +40,8 @@ export function fieldFits(name: string, value: unknown, counting: Counting): boo
       return listFits(path, value, recipientsAt(limits), counting) && objectFits(path, value, counting);
     case 'replyTo':
       return listFits(path, value, { max: maxReplyTo }, counting) && objectFits(path, value, counting);
+    case 'alternatives':
+      return listFits(path, value, { max: maxAlternatives }, counting);
     case 'attachments':
       return listFits(path, value, { max: maxAttachments }, counting);
     case 'references':

@@ -6,7 +6,7 @@
  */
 import { contentSize, inlineBytes } from './content.ts';
 import { bareLineEnds } from './line-ends.ts';
-import type { Content, Mailbox } from './message.ts';
+import type { Alternative, CalendarEvent, Content, Mailbox } from './message.ts';
 import { base64Bytes, composedTextBytes, countText, crlfLength, emptyTextCount } from './text-encoding.ts';
 import { sliceBytes } from './turns.ts';
 
@@ -15,10 +15,13 @@ export interface Estimated {
   readonly subject?: string | undefined;
   readonly text?: string | undefined;
   readonly html?: string | undefined;
+  readonly alternatives?: readonly Alternative[] | undefined;
+  readonly calendarEvent?: Pick<CalendarEvent, 'content'> | undefined;
   readonly attachments?: readonly Content[] | undefined;
   readonly headers?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly importance?: string | undefined;
   readonly listUnsubscribe?: { readonly url?: string; readonly mailto?: string } | undefined;
+  readonly sender?: Mailbox | undefined;
   readonly to?: readonly Mailbox[] | undefined;
   readonly cc?: readonly Mailbox[] | undefined;
   readonly bcc?: readonly Mailbox[] | undefined;
@@ -48,6 +51,7 @@ function mostBytes(message: Estimated): number {
   const { text = '', html = '', bcc, attachments = [] } = message;
   let most = structureBytes + mostHeaderBytes(message) + mailboxBytes(bcc, mostEncodedBytes);
   for (const attachment of attachments) most += structureBytes + base64Bytes(contentSize(attachment));
+  most += formBytes(message, (text) => text.length * 3 * mostBytesOfText);
   return most + (text.length + html.length) * 3 * mostBytesOfText;
 }
 
@@ -60,10 +64,25 @@ export function estimateBytes(message: Estimated, maxBytes: number): number {
   // Bcc is in no header, but what the message takes in Redis and in memory.
   let fixed = structureBytes + headerEstimate(message, maxBytes) + mailboxBytes(message.bcc, encodedBytes);
   for (const attachment of message.attachments ?? []) fixed += structureBytes + base64Bytes(contentSize(attachment));
+  fixed += formBytes(message);
   const texts = [text ?? '', html ?? ''];
   const most = texts.reduce((sum, each) => sum + Buffer.byteLength(each) * mostBytesOfText, fixed);
   if (most <= maxBytes) return most;
   return texts.reduce((sum, each) => (sum > maxBytes ? sum : sum + textBytes(each, maxBytes - sum)), fixed);
+}
+
+/** Bytes of the further forms of the body; an invitation is in the mail twice. By default their texts are read, which are short by their bound. */
+export function formBytes(
+  { alternatives = [], calendarEvent }: Pick<Estimated, 'alternatives' | 'calendarEvent'>,
+  asText: (content: string) => number = (content) => composedTexts(content),
+): number {
+  let bytes = 0;
+  for (const form of alternatives) {
+    bytes += structureBytes + (form.encoding === 'utf8' ? asText(form.content) : base64Bytes(contentSize(form)));
+  }
+  if (calendarEvent === undefined) return bytes;
+  const { content } = calendarEvent;
+  return bytes + 2 * structureBytes + asText(content) + base64Bytes(Buffer.byteLength(content));
 }
 
 /** About how many bytes the texts of a message have once they are composed; each is read. */
@@ -111,6 +130,7 @@ function headerBytes(message: Estimated, bytesOf: BytesOf): number {
   // The names of the fields, and what says that one click is enough.
   if (message.importance !== undefined) bytes += 40;
   bytes += url === '' && mailto === '' ? 0 : url.length + mailto.length + 80;
+  if (message.sender !== undefined) bytes += mailboxBytes([message.sender], bytesOf) + 10;
   for (const list of [message.to, message.cc, message.replyTo]) bytes += mailboxBytes(list, bytesOf);
   for (const id of [message.inReplyTo ?? '', ...(message.references ?? [])]) bytes += id.length + 3;
   return bytes;

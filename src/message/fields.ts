@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { printable } from '../errors.ts';
 import { parseAddress, parseMailbox, type Parsed } from './address.ts';
 import {
+  maxAlternativeBytes,
+  maxAlternatives,
   maxAttachments,
   maxHeaderBytes,
   maxHeaderFields,
@@ -14,6 +16,8 @@ import {
   maxReplyTo,
   maxSubjectBytes,
 } from './bounds.ts';
+import { alternative } from './alternatives.ts';
+import { calendarEvent } from './calendar.ts';
 import { attachment, contentKeys, raw } from './content-fields.ts';
 import { hasLineControl, hasOverlongWord, headerNameProblem, headerValueProblem } from './header-rules.ts';
 import type { DsnEvent } from './message.ts';
@@ -153,6 +157,10 @@ export const messageSchema = z.strictObject({
     description:
       'Decides which connector sends. Without it the unmonitored address of the configuration is the sender.',
   }),
+  sender: mailbox.optional().meta({
+    description:
+      'Who sends the message in the name of `from`: the Sender field. It chooses no connector, and no mailbox of Microsoft Graph.',
+  }),
   to: mailboxes.optional().meta({ description: 'Recipients: one mailbox or an array.' }),
   cc: mailboxes.optional().meta({ description: 'Recipients of a copy.' }),
   bcc: mailboxes
@@ -166,6 +174,16 @@ export const messageSchema = z.strictObject({
     .meta({ description: `One line of text, at most ${maxSubjectBytes} bytes.`, maxLength: maxSubjectBytes }),
   text: body.optional().meta({ description: 'The body as plain text.' }),
   html: body.optional().meta({ description: 'The body as HTML.' }),
+  alternatives: z
+    .array(alternative)
+    .max(maxAlternatives)
+    .optional()
+    .meta({
+      description: `Further forms of the body, such as AMP, the best one last: at most ${maxAlternatives}, of ${maxAlternativeBytes} bytes each.`,
+    }),
+  calendarEvent: calendarEvent.optional().meta({
+    description: `An invitation as iCalendar, at most ${maxAlternativeBytes} bytes: readers see buttons to accept or decline, and a file.`,
+  }),
   attachments: z
     .array(attachment)
     .max(maxAttachments)
@@ -198,7 +216,7 @@ export const messageSchema = z.strictObject({
   }),
   raw: raw.optional().meta({
     description:
-      'A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references.',
+      'A finished RFC 5322 message instead of sender, subject, bodies, attachments, headers, replyTo, inReplyTo and references.',
   }),
   envelope: z
     .strictObject({
@@ -252,7 +270,7 @@ export const messageSchema = z.strictObject({
 /** Keys of the objects below each field, for suggestions. */
 const mailboxKeys = ['name', 'address'];
 export const nestedKeys: KnownKeys = {
-  ...Object.fromEntries(['from', 'to', 'cc', 'bcc', 'replyTo'].map((field) => [field, mailboxKeys])),
+  ...Object.fromEntries(['from', 'sender', 'to', 'cc', 'bcc', 'replyTo'].map((field) => [field, mailboxKeys])),
   ...contentKeys,
   envelope: ['from', 'to'],
   dsn: ['notify', 'return'],

@@ -1,9 +1,13 @@
 /** How many bytes a message has at least, read off the lengths of what a caller gave: what is too large is not read at all. */
-import { maxAttachments } from './bounds.ts';
+import { maxAlternatives, maxAttachments } from './bounds.ts';
 import { isBytes, isRecord } from './counts.ts';
 
 export function leastBytes(input: Readonly<Record<string, unknown>>): number {
-  let bytes = leastOf(input['text']) + leastOf(input['html']) + leastOf(input['raw']);
+  let bytes = leastOf(input['text']) + leastOf(input['html']) + leastOf(input['raw']) + leastOf(input['calendarEvent']);
+  const alternatives = input['alternatives'];
+  if (Array.isArray(alternatives) && alternatives.length <= maxAlternatives) {
+    for (const alternative of alternatives as readonly unknown[]) bytes += leastOf(alternative);
+  }
   const attachments = input['attachments'];
   if (!Array.isArray(attachments) || attachments.length > maxAttachments) return bytes;
   for (const attachment of attachments as readonly unknown[]) bytes += leastOf(attachment);

@@ -25,6 +25,22 @@ export type Attachment = Content & {
   readonly disposition: 'attachment' | 'inline';
 };
 
+/** A further form of the body. Text has `encoding: 'utf8'` and names its charset in the type. */
+export interface Alternative {
+  readonly contentType: string;
+  readonly content: string;
+  readonly encoding: 'utf8' | 'base64';
+}
+
+/** An invitation, or what is said of one (RFC 6047): an alternative of the body, and the same as a file. */
+export interface CalendarEvent {
+  /** That of `content` (RFC 5546 section 1.4). */
+  readonly method: 'PUBLISH' | 'REQUEST' | 'REPLY' | 'ADD' | 'CANCEL' | 'REFRESH' | 'COUNTER' | 'DECLINECOUNTER';
+  readonly filename: string;
+  /** With CRLF line ends. */
+  readonly content: string;
+}
+
 /** `from` is undefined until the router knows the unmonitored address; '' is the null reverse-path (RFC 5321 section 4.5.5). */
 export interface Envelope {
   readonly from?: string;
@@ -60,6 +76,8 @@ export type Priority = 'high' | 'normal' | 'low';
 export interface Message {
   readonly id?: string;
   readonly from?: Mailbox;
+  /** Who sends it in the name of `from` (RFC 5322 section 3.6.2). */
+  readonly sender?: Mailbox;
   readonly to: readonly Mailbox[];
   readonly cc: readonly Mailbox[];
   readonly bcc: readonly Mailbox[];
@@ -67,6 +85,8 @@ export interface Message {
   readonly subject?: string;
   readonly text?: string;
   readonly html?: string;
+  readonly alternatives?: readonly Alternative[];
+  readonly calendarEvent?: CalendarEvent;
   readonly attachments: readonly Attachment[];
   readonly headers: Readonly<Record<string, readonly string[]>>;
   readonly importance?: Importance;

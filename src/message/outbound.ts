@@ -55,6 +55,20 @@ export interface InlineAttachment extends AttachmentFields, InlineContent {}
 /** A file to send along whose content is in Redis already. */
 export interface StoredAttachment extends AttachmentFields, StoredContent {}
 
+/** A form of the body beside text and HTML. */
+export interface AlternativeInput extends InlineContent {
+  /** Media type such as `text/x-amp-html`, at most 255 characters. Of text, the only charset is utf-8; of a calendar, it names the method. */
+  readonly contentType: string;
+}
+
+/** One iCalendar object (RFC 5545), at most 256 KiB, with a METHOD. */
+export interface CalendarEventInput extends InlineContent {
+  /** `REQUEST`, `CANCEL`, …: what the recipient is asked. Default, and the only value that is accepted: the METHOD of the content. */
+  readonly method?: string | undefined;
+  /** Name of the file that carries the object once more. Default: `invite.ics`. */
+  readonly filename?: string | undefined;
+}
+
 /** What the servers are told (RFC 5321 section 3.3) where it differs from the header. */
 export interface EnvelopeInput {
   /** Reverse-path: where bounces go. `''` is the null reverse-path. Default: the From address. */
@@ -103,6 +117,11 @@ export interface OutboundMessage {
    */
   readonly from?: MailboxInput | undefined;
   /**
+   * Who sends the message in the name of `from`: the Sender field, which is left out where it is the same address. It chooses no connector and
+   * no mailbox, and a token or user that is limited to some addresses is limited here, too. Rule: `address`.
+   */
+  readonly sender?: MailboxInput | undefined;
+  /**
    * Recipients. `to`, `cc` and `bcc` together have at most 500, or what `message.maxRecipients` says. Rules: `address`,
    * `no-recipient`, `too-many-recipients`.
    */
@@ -119,6 +138,16 @@ export interface OutboundMessage {
   readonly text?: string | undefined;
   /** Body as HTML. Rule: `control-character` (NUL). */
   readonly html?: string | undefined;
+  /**
+   * Further forms of the body, such as AMP, the best one last: at most 10, of 256 KiB each. Through Microsoft Graph only in mails of up to
+   * 3 MB. Rules: `content-type`, `base64`, `calendar` (for `text/calendar`), `too-many`, `too-long`.
+   */
+  readonly alternatives?: readonly AlternativeInput[] | undefined;
+  /**
+   * An invitation, or what is said of one: a form of the body that programs show with buttons to accept or decline, and the same as a file.
+   * Through Microsoft Graph only in mails of up to 3 MB. Rules: `calendar`, `base64`, `control-character` (filename), `too-long`.
+   */
+  readonly calendarEvent?: CalendarEventInput | undefined;
   /**
    * Files with their content, at most 1,000. Content of more than 64 KiB is stored in Redis once and referenced. Rules: `base64`,
    * `content-type`, `cid`, `content-ref`, `control-character` (filename), `too-many`.
@@ -145,7 +174,7 @@ export interface OutboundMessage {
   /** Message-IDs of the conversation, oldest first, at most 1,000; read as `inReplyTo` is. Rules: `control-character`, `too-many`, `too-long`. */
   readonly references?: MessageIdList | undefined;
   /**
-   * A finished RFC 5322 message instead of subject, bodies, attachments, headers, replyTo, inReplyTo and references. Its
+   * A finished RFC 5322 message instead of sender, subject, bodies, attachments, headers, replyTo, inReplyTo and references. Its
    * Bcc fields are removed, and so is a line `From …` of a mailbox file before its header; it gets a Message-ID and a Date if it has
    * none. What SMTP cannot carry as lines, such as a NUL, is sent as base64. From and recipients are read from its header unless they
    * are given beside it; those of `{ ref, size }` have to be given. Rules: `raw-excludes`, `raw-header`, `base64`, `content-ref`.

@@ -133,7 +133,7 @@ function token(value: string): string {
 /** `; name=value` or `; name="value"`, one behind the other: a boundary within another parameter's quotes is none. */
 const nextParameter = /[^;]*;\s*([^\s=;"]*)\s*=?\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))/y;
 
-function parameter(contentType: string, wanted: string): string {
+export function parameter(contentType: string, wanted: string): string {
   nextParameter.lastIndex = 0;
   for (let found = nextParameter.exec(contentType); found !== null; found = nextParameter.exec(contentType)) {
     const [, name = '', quoted, bare = ''] = found;

@@ -14,6 +14,7 @@ type Recognise = (value: unknown) => unknown;
 const recognisers: Readonly<Record<string, Recognise>> = {
   id: (value) => (typeof value === 'string' && /^[A-Za-z0-9_-]{1,128}$/.test(value) ? value : undefined),
   from: plainMailbox,
+  sender: plainMailbox,
   to: plainMailbox,
   cc: plainMailbox,
   bcc: plainMailbox,

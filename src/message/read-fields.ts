@@ -1,6 +1,7 @@
 /** Reads the fields of a message one by one: counted first, then judged by its schema, until there are issues enough. */
 import type { z } from 'zod';
 import { fieldFits, isRecord, objectFits, type Counting } from './counts.ts';
+import { alternative } from './alternatives.ts';
 import { attachment } from './content-fields.ts';
 import { address, mailbox, messageSchema, nestedKeys } from './fields.ts';
 import type { IssueList } from './issue-list.ts';
@@ -24,6 +25,7 @@ const elements: Readonly<Record<string, Element>> = {
   cc: mailboxes,
   bcc: mailboxes,
   replyTo: mailboxes,
+  alternatives: { schema: alternative, plain: () => undefined },
   attachments: { schema: attachment, plain: () => undefined },
 };
 const envelopeTo: Element<string> = { schema: address, plain: plainAddress };

@@ -22,6 +22,7 @@ export const messageRules = {
   'attachment-by-path': 'Attachments bring their content; no file and no URL is opened for a message.',
   base64: 'The content is not valid base64.',
   'content-type': 'A content type is type/subtype with parameters; multipart/* is none of an attachment.',
+  calendar: 'An iCalendar object with a METHOD, which the content type names, too (RFC 6047).',
   cid: 'A Content-ID is 1 to 200 printable ASCII characters without spaces and angle brackets.',
   'content-ref': 'Stored content is named by 64 lower-case hexadecimal digits and its size in bytes.',
   'raw-excludes': 'A finished message (`raw`) already has its content and its header.',
@@ -69,6 +70,7 @@ export function fieldPath(path: readonly PropertyKey[]): string {
 
 type ZodIssue = z.core.$ZodIssue;
 
+const withContent = new Set<PropertyKey | undefined>(['attachments', 'alternatives', 'calendarEvent']);
 const opensSomething = new Set(['path', 'href', 'url', 'raw']);
 
 /** The issue for a key of an object within a message. */
@@ -78,7 +80,7 @@ export function unrecognised(
   knownKeys: KnownKeys,
   suggest: Suggest,
 ): MessageIssue {
-  if (path[0] === 'attachments' && opensSomething.has(key)) {
+  if (withContent.has(path[0]) && opensSomething.has(key)) {
     return {
       field: fieldPath([...path, key]),
       rule: 'attachment-by-path',

@@ -18,9 +18,12 @@ export type ParsedMessage =
   | { readonly ok: false; readonly issues: readonly MessageIssue[] };
 
 const contentFields = [
+  'sender',
   'subject',
   'text',
   'html',
+  'alternatives',
+  'calendarEvent',
   'attachments',
   'headers',
   'importance',
@@ -29,7 +32,7 @@ const contentFields = [
   'inReplyTo',
   'references',
 ] as const;
-const bodies: ReadonlySet<string> = new Set(['text', 'html', 'attachments', 'raw']);
+const bodies: ReadonlySet<string> = new Set(['text', 'html', 'alternatives', 'calendarEvent', 'attachments', 'raw']);
 
 const nothing: ReadonlySet<string> = new Set();
 const unreadable: MessageIssue = { field: '', rule: 'type', message: 'the message has properties that cannot be read' };
@@ -140,6 +143,7 @@ function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Mess
   return withoutUndefined<Message>({
     id: fields.id,
     from,
+    sender: fields.sender,
     to: fields.to ?? [],
     cc: fields.cc ?? [],
     bcc: fields.bcc ?? [],
@@ -147,6 +151,8 @@ function toMessage(fields: Partial<Fields>, { from, recipients }: Parties): Mess
     subject: fields.subject,
     text: fields.text,
     html: fields.html,
+    alternatives: isGiven(fields.alternatives) ? fields.alternatives : undefined,
+    calendarEvent: fields.calendarEvent,
     attachments: (fields.attachments ?? []).map(normalAttachment),
     headers: fields.headers ?? {},
     importance: fields.importance,

@@ -57,6 +57,16 @@ export async function readContent(given: unknown, field: string, reading: Readin
   return isUrl ? readUrl(place, given, field, reading) : readFile(place, field, reading);
 }
 
+/** The content if it need not be read from anywhere, else null. */
+export function contentAtHand(given: unknown, field: string): string | Buffer | null {
+  if (typeof given === 'string') return given;
+  if (ArrayBuffer.isView(given)) return Buffer.from(given.buffer, given.byteOffset, given.byteLength);
+  if (!isRecord(given)) return null;
+  const { content, encoding } = given;
+  if (typeof content === 'string') return decoded(content, encoding, field);
+  return ArrayBuffer.isView(content) ? contentAtHand(content, field) : null;
+}
+
 /** What nodemailer takes for text in UTF-8. */
 const plainEncodings: ReadonlySet<string> = new Set(['utf8', 'usascii', 'ascii']);
 

@@ -1,10 +1,12 @@
 /** Decides whether the message schema has all that a mail says, or whether only the mail as nodemailer composed it has. */
 import { isRecord, plainText } from './contents.ts';
+import { alternativesOnlyComposed, eventOnlyComposed } from './forms.ts';
 import type { NodemailerMail } from './mail.ts';
 
 /** Fields that a structured message has, or that `structured.ts` puts into its header. */
 const carried: ReadonlySet<string> = new Set([
   'from',
+  'sender',
   'to',
   'cc',
   'bcc',
@@ -12,6 +14,8 @@ const carried: ReadonlySet<string> = new Set([
   'subject',
   'text',
   'html',
+  'alternatives',
+  'icalEvent',
   'attachments',
   'headers',
   'inReplyTo',
@@ -58,7 +62,7 @@ function isSet(value: unknown): boolean {
   return !Array.isArray(value) || value.length > 0;
 }
 
-/** What only the composed mail has, such as `alternatives`; null if a structured message has all of it. */
+/** What only the composed mail has, such as `amp`; null if a structured message has all of it. */
 export function onlyComposed({ data, mailer }: NodemailerMail): string | null {
   for (const [name, value] of Object.entries(data)) {
     if (!isSet(value) || traceless.has(name)) continue;
@@ -75,6 +79,7 @@ export function onlyComposed({ data, mailer }: NodemailerMail): string | null {
 function partOnlyComposed(name: string, value: unknown): string | null {
   switch (name) {
     case 'from':
+    case 'sender':
     case 'to':
     case 'cc':
     case 'bcc':
@@ -85,6 +90,10 @@ function partOnlyComposed(name: string, value: unknown): string | null {
       return isRecord(value) && (isSet(value['raw']) || isSet(value['headers'])) ? name : null;
     case 'headers':
       return headersOnlyComposed(value);
+    case 'alternatives':
+      return alternativesOnlyComposed(value);
+    case 'icalEvent':
+      return eventOnlyComposed(value);
     case 'attachments':
       return attachmentsOnlyComposed(value);
     default:

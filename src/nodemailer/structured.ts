@@ -4,6 +4,7 @@ import type { Mailbox } from '../message/message.ts';
 import type { InlineAttachment, MailboxInput, OutboundMessage } from '../message/outbound.ts';
 import { isDataUrl, isRecord, placeOf, plainText, readContent, typeOfDataUrl, type Reading } from './contents.ts';
 import { mailError } from './failures.ts';
+import { formsOf } from './forms.ts';
 import type { NodemailerMail } from './mail.ts';
 import { headerEntries } from './plan.ts';
 
@@ -18,6 +19,7 @@ export async function structuredMessage(mail: NodemailerMail, reading: Reading):
     ...(subject === undefined || subject === null ? {} : { subject: oneLine(subject) }),
     ...(await bodyOf('text', data, reading)),
     ...(await bodyOf('html', data, reading)),
+    ...(await formsOf(data, reading)),
     attachments: await attachmentsOf(data['attachments'], reading),
     headers: headersOf(data),
     ...(typeof inReplyTo === 'string' ? { inReplyTo } : {}),
@@ -54,11 +56,14 @@ export function dsnOf({ dsn, envelope }: Data): Pick<OutboundMessage, 'dsn'> {
 }
 
 /** @throws PostlaneMailError `EENVELOPE`: what holds a line break, or no address, is refused in every mode. */
-export function addressesOf(data: Data): Pick<OutboundMessage, 'from' | 'to' | 'cc' | 'bcc' | 'replyTo'> {
+export function addressesOf(data: Data): Pick<OutboundMessage, 'from' | 'sender' | 'to' | 'cc' | 'bcc' | 'replyTo'> {
   const [from, ...others] = mailboxesOf('from', data['from']);
   if (others.length > 0) throw mailError('EENVELOPE', 'from: has more than one address');
+  const [sender, ...more] = mailboxesOf('sender', data['sender']);
+  if (more.length > 0) throw mailError('EENVELOPE', 'sender: has more than one address');
   return {
     from,
+    ...(sender === undefined ? {} : { sender }),
     to: mailboxesOf('to', data['to']),
     cc: mailboxesOf('cc', data['cc']),
     bcc: mailboxesOf('bcc', data['bcc']),

@@ -18,6 +18,7 @@ import type {
   PostlaneTransport,
   PostlaneTransportOptions,
 } from './mail.ts';
+import { formsFit } from './forms.ts';
 import { onlyComposed } from './plan.ts';
 import { addressesOf, dsnOf, envelopeOf, structuredMessage } from './structured.ts';
 
@@ -197,7 +198,9 @@ async function storedMessageId(
 function wantsRaw(mail: NodemailerMail, { mode = 'auto' }: PostlaneTransportOptions): boolean {
   if (mode === 'raw') return true;
   const part = onlyComposed(mail);
-  if (part === null || mode === 'auto') return part !== null;
+  // What the message schema refuses of a form, nodemailer sends.
+  if (mode === 'auto') return part !== null || !formsFit(mail.data as Readonly<Record<string, unknown>>);
+  if (part === null) return false;
   throw mailError('EMESSAGE', `${part}: a structured message has no such part; use the mode "auto" or "raw"`);
 }
 

@@ -25,7 +25,20 @@ export interface Log {
  * written.
  */
 const secretFields = ['password', 'pass', 'clientSecret', 'credential', 'auth', 'authorization', 'token'];
-const privateFields = ['subject', 'text', 'html', 'raw', 'body', 'content', 'attachments', 'to', 'cc', 'bcc'];
+const privateFields = [
+  'subject',
+  'text',
+  'html',
+  'raw',
+  'body',
+  'content',
+  'attachments',
+  'alternatives',
+  'calendarEvent',
+  'to',
+  'cc',
+  'bcc',
+];
 
 /** An unreachable Redis is logged at once and then twice a minute, not with each reconnect. */
 const repeatAfterMs = 30_000;

@@ -59,8 +59,9 @@ export function createAdmission(look: () => Promise<RoomAnswer>, now: () => numb
 }
 
 /** About what the message takes in Redis. */
-function bytesOf({ text, html, raw, attachments }: Message): number {
-  const contents = [...attachments, ...(raw === undefined ? [] : [raw])];
+function bytesOf({ text, html, raw, alternatives = [], calendarEvent, attachments }: Message): number {
+  const forms = calendarEvent === undefined ? alternatives : [calendarEvent, ...alternatives];
+  const contents = [...forms, ...attachments, ...(raw === undefined ? [] : [raw])];
   const ofContents = contents.reduce((sum, each) => sum + ('ref' in each ? 0 : each.content.length), 0);
   return overheadBytes + (text?.length ?? 0) + (html?.length ?? 0) + ofContents;
 }

@@ -6,7 +6,7 @@
  * - A message that is larger than the whole passes alone, and one that is larger than half alone in its connector.
  */
 import { contentSize } from '../message/content.ts';
-import { composedTexts } from '../message/estimate.ts';
+import { composedTexts, formBytes } from '../message/estimate.ts';
 import type { Message } from '../message/message.ts';
 
 export interface ByteBudget {
@@ -123,12 +123,13 @@ const readTextsFrom = 256 * 1024;
  * Bytes of a message once it is composed, known without reading its contents: attachments become lines of base64 (78 bytes for
  * 57, RFC 2045 section 6.8), text may. `maxInMemoryBytes`: what is larger is sent part by part, and only so much is held.
  */
-export function bytesHeld({ raw, text = '', html = '', attachments }: Message, maxInMemoryBytes = Infinity): number {
+export function bytesHeld(message: Message, maxInMemoryBytes = Infinity): number {
+  const { raw, text = '', html = '', attachments } = message;
   if (raw !== undefined) return contentSize(raw);
   const attached = attachments.reduce((sum, attachment) => sum + contentSize(attachment), 0);
   const written = Buffer.byteLength(text) + Buffer.byteLength(html);
   const texts = written > readTextsFrom ? composedTexts(text, html) : asBase64(written);
-  return texts + asBase64(Math.min(attached, maxInMemoryBytes));
+  return texts + formBytes(message) + asBase64(Math.min(attached, maxInMemoryBytes));
 }
 
 function asBase64(bytes: number): number {

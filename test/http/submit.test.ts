@@ -167,12 +167,34 @@ describe('a token that is limited to From addresses', () => {
     }
     const allowed: unknown[] = [
       { ...mail, from: '"The shop" <Shop@Example.COM>' },
+      { ...mail, sender: 'Robot <robot@example.com>' },
       { ...mail, envelope: { from: '' } },
       { ...mail, envelope: { from: 'bounces@example.com' } },
       raw('From: =?utf-8?q?Caf=C3=A9?= <shop@example.com>\r\nSender: robot@example.com'),
     ];
     for (const message of allowed) expect((await post('/v1/messages', message, { as: 'shop' })).status).toBe(202);
     expect((await post('/v1/messages', { ...mail, from: 'crm@example.org' }, { as: 'crm' })).status).toBe(202);
+  });
+
+  test('cannot name somebody else as the sender who writes in its name (spoofed Sender)', async () => {
+    const { post } = await serveApi({ tokens });
+    const statusOf = async (message: object) => (await post('/v1/messages', message, { as: 'shop' })).status;
+    for (const sender of ['other@example.net', { name: 'The shop', address: 'Boss@EXAMPLE.com.evil.test' }]) {
+      const { body } = await post('/v1/messages', { ...mail, sender }, { as: 'shop' });
+      expect(body).toMatchObject({
+        status: 403,
+        code: 'forbidden',
+        detail: expect.stringContaining('may not send as'),
+      });
+    }
+    const batch = await post(
+      '/v1/messages/batch',
+      { messages: [{ ...mail, sender: 'other@example.net' }] },
+      { as: 'shop' },
+    );
+    expect(batch.body).toMatchObject({ results: [{ error: { status: 403 } }] });
+    expect(await statusOf({ ...mail, sender: 'Robot <robot@example.com>' })).toBe(202);
+    expect(await statusOf({ ...mail, sender: '' })).toBe(422);
   });
 
   test('neither reads nor cancels what others have sent, nor learns of it by its id', async () => {

@@ -32,6 +32,13 @@ test.skipIf(!hasVerifier).each([
   expect(await verifies(signed, dkimKey())).toBe(false);
 });
 
+test.skipIf(!hasVerifier)('a Sender that is changed on the way breaks the signature', async () => {
+  const signed = await signMail(Buffer.from(`Sender: Ann <ann@example.com>\r\n${head}\r\nHello\r\n`), key);
+  expect(await verifies(signed, key)).toBe(true);
+  const changed = signed.toString().replace('Sender: Ann <ann@example.com>', 'Sender: Boss <boss@example.com>');
+  expect(await verifies(Buffer.from(changed), key)).toBe(false);
+});
+
 test('a mail is signed alike each time', async () => {
   const mail = Buffer.from(`${head}\r\nHello\r\n`);
   expect((await signMail(mail, key)).equals(await signMail(mail, key))).toBe(true);

@@ -8,6 +8,7 @@ import { createRecordingProducer } from '../../src/producer/recording.ts';
 import { postlaneTransport, withPostlane, type PostlaneTransportOptions } from '../../src/nodemailer.ts';
 import type { PostlaneMailInfo } from '../../src/nodemailer.ts';
 import { until } from '../../testkit/until.ts';
+import { formsContract } from './mailer-forms.ts';
 import { bytes, filesAndUrls, seen, type AnyNodemailer } from './mailer.ts';
 import { configOf, startWorker } from './postlane.ts';
 import { redisUrl, shardCount, testPrefix } from './redis.ts';
@@ -87,7 +88,7 @@ export function mailerContract(name: string, nodemailer: AnyNodemailer): void {
         messageId: '<own@example.com>',
         date: new Date(0),
         list: { unsubscribe: { url: 'https://example.com/u', comment: 'Stop' } },
-        alternatives: [{ contentType: 'text/x-web-markdown', content: '**Hi**' }],
+        alternatives: [{ contentType: 'text/x-web-markdown', content: '**Hi**', headers: { 'X-Form': '1' } }],
         icalEvent: { method: 'REQUEST', content: 'BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n' },
         amp: '<!doctype html><html amp4email></html>',
       }));
@@ -95,6 +96,8 @@ export function mailerContract(name: string, nodemailer: AnyNodemailer): void {
       expect(info.messageId).toBe('<own@example.com>');
       expect(info.accepted).toEqual(['a@example.net', 'hidden@example.net']);
     });
+
+    formsContract({ bothWays, recording });
 
     test('info has every list, and the id as the reply', async () => {
       const { transporter, producer } = recording();

@@ -22,6 +22,8 @@ export interface Content {
   readonly internetMessageId: string;
   readonly subject: string;
   readonly from: Person | null;
+  /** Of JSON: who sends in the name of `from`. */
+  readonly sender?: Person;
   readonly to: readonly Person[];
   readonly cc: readonly Person[];
   readonly bcc: readonly Person[];

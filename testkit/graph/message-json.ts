@@ -41,6 +41,7 @@ export function readMessage(json: Json): Partial<Content> {
     subject: (value) => ({ subject: textOf(value) }),
     internetMessageId: (value) => ({ internetMessageId: textOf(value) }),
     from: (value) => ({ from: readPerson(value) }),
+    sender: (value) => ({ sender: readPerson(value) }),
     toRecipients: (value) => ({ to: arrayOf(value).map(readPerson) }),
     ccRecipients: (value) => ({ cc: arrayOf(value).map(readPerson) }),
     bccRecipients: (value) => ({ bcc: arrayOf(value).map(readPerson) }),

@@ -5,11 +5,13 @@ import { newId, type Content, type Person } from './mailbox.ts';
 
 export async function readMime(mime: Buffer): Promise<Content> {
   const mail = await simpleParser(mime, { skipHtmlToText: true, skipTextToHtml: true, keepCidLinks: true });
+  const [sender] = people(mail.headers.get('sender') as AddressObject | undefined);
   const html = typeof mail.html === 'string' ? mail.html : null;
   return {
     internetMessageId: mail.messageId ?? `<${randomUUID()}@fake-graph.example>`,
     subject: mail.subject ?? '',
     from: people(mail.from)[0] ?? null,
+    ...(sender === undefined ? {} : { sender }),
     to: people(mail.to),
     cc: people(mail.cc),
     bcc: people(mail.bcc),

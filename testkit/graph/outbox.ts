@@ -38,7 +38,7 @@ export interface Outbox {
   release(): void;
 }
 
-type Recipients = Pick<StoredMessage, 'from' | 'to' | 'cc' | 'bcc'>;
+type Recipients = Pick<StoredMessage, 'from' | 'sender' | 'to' | 'cc' | 'bcc'>;
 
 export function createOutbox(
   maxRecipients: number,
@@ -50,9 +50,12 @@ export function createOutbox(
   const outbox: Outbox = {
     deliveries: [],
     sentItems,
-    refusal(mailbox, { from, to, cc, bcc }) {
-      const sender = from?.address.toLowerCase() ?? '';
-      if (sender !== '' && sender !== mailbox.address.toLowerCase() && !mailbox.sendAs.has(sender)) {
+    refusal(mailbox, { from, sender, to, cc, bcc }) {
+      const mayName = (person: Person | null | undefined): boolean => {
+        const address = person?.address.toLowerCase() ?? '';
+        return address === '' || address === mailbox.address.toLowerCase() || mailbox.sendAs.has(address);
+      };
+      if (!mayName(from) || !mayName(sender)) {
         const text = `The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account.`;
         return graphError(403, 'ErrorSendAsDenied', text);
       }

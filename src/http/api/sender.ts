@@ -20,7 +20,13 @@ export function refusedSender(
   if (!parsed.ok) return null;
   const { message } = parsed;
   const from = message.from ?? unmonitoredAddress;
-  const named = [from?.address ?? null, ...reversePath(message), ...sendersOf(message)];
+  const { sender } = message;
+  const named = [
+    from?.address ?? null,
+    ...(sender === undefined ? [] : [sender.address]),
+    ...reversePath(message),
+    ...sendersOf(message),
+  ];
   const refused = named.find((address) => !mayUse(token, address));
   if (refused === undefined) return null;
   const what = refused === null ? 'a message whose sender cannot be read' : `as ${refused}`;

@@ -30,11 +30,12 @@ export function draftOf(
     .filter(([name]) => /^x-/i.test(name))
     .flatMap(([name, values]) => values.map((value) => ({ name, value })))
     .slice(0, maxHeaders);
-  const { subject, text, html, from } = message;
+  const { subject, text, html, from, sender } = message;
   return {
     ...(subject === undefined ? {} : { subject }),
     body: html === undefined ? { contentType: 'text', content: text ?? '' } : { contentType: 'html', content: html },
     ...(from === undefined ? {} : { from: recipientOf(from) }),
+    ...(sender === undefined ? {} : { sender: recipientOf(sender) }),
     toRecipients: to,
     ccRecipients: cc,
     bccRecipients: bcc,

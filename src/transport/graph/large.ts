@@ -1,6 +1,7 @@
 /** Sends a message that is too large for one request: a draft, its attachments one by one, and then the request to send it. */
 import { printable } from '../../errors.ts';
 import { contentSize, inlineBytes } from '../../message/content.ts';
+import { estimateBytes } from '../../message/estimate.ts';
 import type { Attachment, Message } from '../../message/message.ts';
 import type { GraphAnswer, GraphCall, GraphClient } from './client.ts';
 import { attachmentItemOf, draftOf, fileAttachmentOf } from './draft.ts';
@@ -40,11 +41,25 @@ export async function divide(mail: Buffer, recipients: readonly string[]): Promi
 /** What a message would be refused for that is not enqueued yet, so that its `raw` is at hand; null if nothing is known. */
 export async function refusedByGraph(message: Message): Promise<string | null> {
   const { raw, envelope } = message;
-  if (raw === undefined) return tooLargeForGraph(message);
+  if (raw === undefined) {
+    const whole = onlyWhole(message);
+    if (whole === null) return tooLargeForGraph(message);
+    return estimateBytes(message, rawMimeBytes) > rawMimeBytes ? tooLargeWhole(whole) : null;
+  }
   const mail = inlineBytes(raw);
   if (mail === null || mail.length <= rawMimeBytes) return null;
   const apart = await divide(mail, envelope.to);
   return apart.ok ? null : apart.problem;
+}
+
+/** The field for which a message goes as one mail of MIME, whatever is configured: Graph's JSON has only a text or an HTML, and files. */
+export function onlyWhole({ alternatives, calendarEvent }: Message): 'calendarEvent' | 'alternatives' | null {
+  if (calendarEvent !== undefined) return 'calendarEvent';
+  return alternatives === undefined ? null : 'alternatives';
+}
+
+export function tooLargeWhole(field: 'calendarEvent' | 'alternatives'): string {
+  return `a message with ${field} goes to Graph in one request, which takes ${rawMimeBytes} bytes of a mail; this one has more`;
 }
 
 /** Why Graph cannot carry the parts of a message in any way; null if it can. Known before anything of the message is composed. */

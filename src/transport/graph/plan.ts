@@ -1,6 +1,6 @@
 /** Decides how a mail goes through Graph: which mailbox, and which of four ways. Pure, and the same each time for a mail. */
 import { readRawHeader } from '../../message/raw.ts';
-import { tooLargeForGraph } from './large.ts';
+import { onlyWhole, tooLargeForGraph, tooLargeWhole } from './large.ts';
 import { mimeBytes, rawMimeBytes } from './limits.ts';
 import { addressTo } from './mime.ts';
 import { refusedHere, type AttemptFacts } from './outcome.ts';
@@ -45,11 +45,14 @@ export function planOf(mail: OutgoingMail, settings: GraphSettings, addresses: r
   const structured = mail.structured?.message.raw === undefined ? mail.structured : undefined;
   const size = mail.bytes.length;
   if (structured === undefined && size > rawMimeBytes) return { kind: 'apart', facts, messageId, bytes: mail.bytes };
-  if (structured !== undefined && (mail.headerOnly === true || size > mimeBytes)) {
+  const whole = structured === undefined ? null : onlyWhole(structured.message);
+  if (whole !== null && (mail.headerOnly === true || size > rawMimeBytes)) return refused(tooLargeWhole(whole), true);
+  if (structured !== undefined && whole === null && (mail.headerOnly === true || size > mimeBytes)) {
     const problem = tooLargeForGraph(structured.message);
     return problem === null ? { kind: 'large', facts, messageId, structured } : refused(problem, true);
   }
-  if (structured !== undefined && !settings.saveToSentItems) return { kind: 'json', facts, messageId, structured };
+  if (structured !== undefined && whole === null && !settings.saveToSentItems)
+    return { kind: 'json', facts, messageId, structured };
   const addressed = addressTo(mail.bytes, recipients);
   if (!addressed.ok) return refused(`the message ${addressed.problem}`);
   return { kind: 'mime', facts, messageId, bytes: addressed.bytes };

@@ -131,17 +131,23 @@ async function leavesOf(mail: Buffer): Promise<Leaf[] | string> {
   return [...leaves.values()];
 }
 
-type Head = Pick<Message, 'from' | 'to' | 'cc' | 'replyTo' | 'subject' | 'headers'>;
+type Head = Pick<Message, 'from' | 'sender' | 'to' | 'cc' | 'replyTo' | 'subject' | 'headers'>;
 
 /** What of the header has a property in Graph. An address that cannot be read is a problem: Graph has no field to keep it in. */
 function readHead({ fields }: HeaderBlock): Head | string {
-  const lists = { from: [] as Mailbox[], to: [] as Mailbox[], cc: [] as Mailbox[], 'reply-to': [] as Mailbox[] };
+  const lists = {
+    from: [] as Mailbox[],
+    sender: [] as Mailbox[],
+    to: [] as Mailbox[],
+    cc: [] as Mailbox[],
+    'reply-to': [] as Mailbox[],
+  };
   const headers: Record<string, string[]> = {};
   let subject: string | undefined;
   for (const { name: written, value } of fields) {
     const name = written.toLowerCase();
     const text = Buffer.from(value, 'latin1').toString('utf8');
-    if (name === 'from' || name === 'to' || name === 'cc' || name === 'reply-to') {
+    if (name === 'from' || name === 'sender' || name === 'to' || name === 'cc' || name === 'reply-to') {
       const parsed = parseMailboxList(text);
       if (!parsed.ok) return `has a ${written} field that ${parsed.problem}`;
       lists[name].push(...parsed.value);
@@ -149,8 +155,10 @@ function readHead({ fields }: HeaderBlock): Head | string {
     else if (name.startsWith('x-')) (headers[written] ??= []).push(text.trim());
   }
   const [from] = lists.from;
+  const [sender] = lists.sender;
   return {
     ...(from === undefined ? {} : { from }),
+    ...(sender === undefined ? {} : { sender }),
     ...(subject === undefined ? {} : { subject }),
     to: lists.to,
     cc: lists.cc,

@@ -39,7 +39,7 @@ async function signed(bytes: Buffer, dkim: DkimSettings): Promise<Buffer> {
   return signMail(fitted.bytes, dkim);
 }
 
-function withoutContent({ html: _html, ...message }: Message): Message {
+function withoutContent({ html: _html, alternatives: _forms, calendarEvent: _event, ...message }: Message): Message {
   return { ...message, text: '', attachments: [] };
 }
 

@@ -1,6 +1,7 @@
 /** Messages: found, followed over their attempts, and acted on; what strangers wrote stays text. */
 import { expect, test } from 'vitest';
 import { until } from '../../../testkit/until.ts';
+import { meeting } from '../../support/calendar.ts';
 import { signIn, wordsOf } from '../../support/dashboard.ts';
 import { serveApi } from '../../support/http-server.ts';
 import { plantDead } from '../../support/operators.ts';
@@ -100,6 +101,24 @@ test('content is shown for a click, with the right scope and an entry in the aud
   expect(page.text).not.toContain('<script>parent');
   const audit = await api.ask('/v1/audit?action=read-content');
   expect(audit.body.items).toMatchObject([{ by: 'reader', through: 'ui', target: 'kept', result: 'done' }]);
+});
+
+test('an invitation, an alternative and a sender are shown with the content, and their markup is text', async () => {
+  const api = await serveApi({ tokens: [{ id: 'reader', scopes: ['content'] }] });
+  const forms = {
+    sender: { name: hostile, address: 'ann@example.com' },
+    calendarEvent: { content: meeting('REQUEST', [`COMMENT:${hostile}`]) },
+    alternatives: [{ contentType: 'text/x-amp-html', content: `<!doctype html>${hostile}` }],
+  };
+  const sendAt = new Date(Date.now() + 3_600_000).toISOString();
+  expect((await api.post('/v1/messages', { ...mail, ...forms, id: 'kept', sendAt })).status).toBe(202);
+  const page = await (await signIn(api, 'reader')).post('/ui/messages/kept/content');
+  const words = wordsOf(page);
+  for (const shown of ['Sender', 'ann@example.com', 'Invitation', 'METHOD:REQUEST', 'Alternative text/x-amp-html']) {
+    expect(words).toContain(shown);
+  }
+  expect(page.text).toContain('COMMENT:&quot;&gt;&lt;script&gt;');
+  expect(page.text).not.toContain('<script>alert(1)');
 });
 
 test('a token that is limited to some senders sees their messages alone', async () => {

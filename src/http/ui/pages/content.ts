@@ -14,6 +14,7 @@ const framePolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data
 /** `content`: the message in the form in which it can be submitted. */
 export function contentPage(id: string, content: Readonly<Record<string, unknown>>): Shown {
   const { subject, text, html: markup, attachments, raw } = content;
+  const forms = formsOf(content);
   const files = Array.isArray(attachments) ? (attachments as Readonly<Record<string, unknown>>[]) : [];
   return {
     title: 'Content',
@@ -30,6 +31,7 @@ export function contentPage(id: string, content: Readonly<Record<string, unknown
           ? section({ id: 'html', title: 'HTML', note: 'nothing in it is loaded or runs' }, frameOf(markup))
           : nothing
       }
+      ${forms.map(({ title, text: form }, index) => section({ id: `form-${index}`, title }, textBlock(form)))}
       ${
         raw === undefined
           ? nothing
@@ -41,7 +43,7 @@ export function contentPage(id: string, content: Readonly<Record<string, unknown
             )
       }
       ${
-        text === undefined && markup === undefined && raw === undefined
+        text === undefined && markup === undefined && raw === undefined && forms.length === 0
           ? empty({ what: 'It has no text.', next: 'It may have attachments.' })
           : nothing
       }
@@ -49,13 +51,29 @@ export function contentPage(id: string, content: Readonly<Record<string, unknown
   };
 }
 
+/** An invitation, and the further forms of the body that are text. */
+function formsOf({
+  calendarEvent,
+  alternatives,
+}: Readonly<Record<string, unknown>>): { title: string; text: string }[] {
+  const event = Object(calendarEvent) as { readonly content?: unknown };
+  const others = Array.isArray(alternatives) ? (alternatives as Readonly<Record<string, unknown>>[]) : [];
+  return [
+    ...(typeof event.content === 'string' ? [{ title: 'Invitation', text: event.content }] : []),
+    ...others.slice(0, 100).map(({ contentType, content, encoding }) => ({
+      title: `Alternative ${visible(typeof contentType === 'string' ? contentType : '')}`,
+      text: encoding === 'base64' || typeof content !== 'string' ? 'It is no text.' : content,
+    })),
+  ];
+}
+
 function headOf(content: Readonly<Record<string, unknown>>): [string, Content][] {
-  const rows = (['from', 'to', 'cc', 'bcc', 'replyTo'] as const).flatMap((name): [string, Content][] => {
+  const rows = (['from', 'sender', 'to', 'cc', 'bcc', 'replyTo'] as const).flatMap((name): [string, Content][] => {
     const value = content[name];
     const boxes = value === undefined ? [] : [value].flat();
     if (boxes.length === 0) return [];
     const shown = boxes.slice(0, 100).map((each, i) => html`${i === 0 ? '' : ', '}${outside(mailbox(each))}`);
-    const label = { from: 'From', to: 'To', cc: 'Cc', bcc: 'Bcc', replyTo: 'Reply-To' }[name];
+    const label = { from: 'From', sender: 'Sender', to: 'To', cc: 'Cc', bcc: 'Bcc', replyTo: 'Reply-To' }[name];
     return [[label, html`${shown}${boxes.length > 100 ? ` and ${boxes.length - 100} more` : ''}`]];
   });
   return rows.length === 0 ? [['Addresses', 'in the finished message']] : rows;
