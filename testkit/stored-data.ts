@@ -27,7 +27,8 @@ export async function readStored(redis: Redis, prefix: string, now: number): Pro
   for (const name of names) {
     const type = await redis.type(name);
     const pttl = await redis.pttl(name);
-    if (type === 'stream' || name.endsWith(':lock')) continue;
+    // `none`: it has expired meanwhile.
+    if (type === 'stream' || type === 'none' || name.endsWith(':lock')) continue;
     keys.push({
       key: name.slice(prefix.length),
       type: type as StoredKey['type'],
