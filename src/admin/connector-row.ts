@@ -11,6 +11,7 @@ import {
 import type { LaneStatus } from '../queue/lanes/status.ts';
 import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { ConnectorLimits } from '../routing/connector.ts';
+import { proxyOf } from '../transport/proxy.ts';
 import type { ConfiguredConnector } from './admin-config.ts';
 import { stateOf, type ConnectorState } from './trouble.ts';
 
@@ -22,6 +23,8 @@ export interface ConnectorRow {
   readonly transport: 'smtp' | 'graph' | null;
   /** `host:port`, or the mailbox of Graph. */
   readonly server: string | null;
+  /** The proxy on the way to it, without its login: `http://proxy.example.com:3128`. */
+  readonly proxy: string | null;
   readonly addresses: readonly string[];
   readonly isDefault: boolean;
   readonly state: ConnectorState;
@@ -129,6 +132,7 @@ export function rowOf(
     direction: configured?.direction ?? null,
     transport: configured?.transport?.kind ?? null,
     server: serverOf(configured),
+    proxy: proxyOf(configured?.transport ?? null),
     addresses: configured?.addresses ?? [],
     isDefault,
     state: stateOf(lane, configured?.direction ?? null),

@@ -2,13 +2,17 @@
  * Reads the INBOX of a mailbox by IMAP. It is opened read-only (EXAMINE), and its mails are peeked at, so that nothing is marked, moved or
  * deleted. The size and the structure of a mail are asked first; only what may be a report is fetched, and of that its beginning.
  */
-import { ImapFlow, type FetchMessageObject, type MessageStructureObject } from 'imapflow';
+import type { Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { ImapFlow, type FetchMessageObject, type ImapFlowOptions, type MessageStructureObject } from 'imapflow';
 import type { IncomingSettings } from '../config/config.ts';
 import { asError, printable } from '../errors.ts';
 import { createMask } from '../transport/mask.ts';
 import { loginSecrets, loginTokens } from '../transport/oauth/login-tokens.ts';
+import { proxyFor, proxyName } from '../transport/proxy.ts';
 import { checkServerIdentity } from '../transport/server-identity.ts';
 import { classifySocketFault } from '../transport/socket-fault.ts';
+import { openTunnel } from '../transport/tunnel.ts';
 import { maxParts, maxReadBytes } from './bounds.ts';
 import { candidateHeaders, mayBeReport } from './candidates.ts';
 import { linesOf } from './notice.ts';
@@ -29,7 +33,9 @@ export type MailboxLogin = Omit<IncomingSettings, 'protocol'>;
 
 /** `now`: ms since the epoch. */
 export function createImapSource(settings: MailboxLogin, now: () => number): MailSource {
-  const { auth } = settings;
+  const { auth, host, port } = settings;
+  const proxy = proxyFor(settings.proxy, host, port);
+  const way = proxy === null ? '' : ` through the proxy ${proxyName(proxy)}`;
   const tokens = 'oauth2' in auth ? loginTokens(auth.user, auth.oauth2, now) : null;
   const own = 'oauth2' in auth ? loginSecrets(auth.oauth2) : [auth.password];
   /** A token that the server did not take: it may have been revoked, so another one is requested. */
@@ -47,11 +53,13 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
   /** One session that is logged in, and ends with the loop over it. */
   async function* session(signal: AbortSignal): AsyncGenerator<ImapFlow, void> {
     let client: ImapFlow | null = null;
+    let tunnel: Socket | null = null;
     const close = (): void => client?.close();
     signal.addEventListener('abort', close, { once: true });
     try {
       const token = await accessToken(signal);
-      client = clientOf(settings, token === null ? {} : { accessToken: token });
+      if (proxy !== null) tunnel = await openTunnel(proxy, settings, { signal, timeoutMs: timeoutMs.connect });
+      client = clientOf(settings, token === null ? {} : { accessToken: token }, tunnel);
       // Without a listener an error of the socket would end the process. What waits for an answer is told as well.
       client.on('error', () => undefined);
       if (signal.aborted) return;
@@ -64,6 +72,7 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
     } finally {
       signal.removeEventListener('abort', close);
       await end(client);
+      tunnel?.destroy();
     }
   }
   return {
@@ -81,7 +90,7 @@ export function createImapSource(settings: MailboxLogin, now: () => number): Mai
       try {
         for await (const client of session(signal)) {
           const { exists } = await client.mailboxOpen('INBOX', { readOnly: true });
-          return `the INBOX of ${auth.user} can be read; it has ${exists} mails`;
+          return `the INBOX of ${auth.user} can be read${way}; it has ${exists} mails`;
         }
       } catch (thrown) {
         throw failed(thrown, null);
@@ -98,6 +107,7 @@ function isRefusedLogin(thrown: unknown): boolean {
 function clientOf(
   { host, port, security, tls, auth }: MailboxLogin,
   login: { readonly accessToken?: string },
+  tunnel: Socket | null,
 ): ImapFlow {
   return new ImapFlow({
     host,
@@ -111,6 +121,7 @@ function clientOf(
       ...(tls.ca === null ? {} : { ca: tls.ca }),
       ...(tls.servername === null ? {} : { servername: tls.servername }),
     },
+    ...(tunnel === null ? {} : { transport: transportOver(tunnel) }),
     logger: false,
     disableAutoIdle: true,
     disableBinary: true,
@@ -122,6 +133,22 @@ function clientOf(
     maxResponseSize: most.response,
     maxResponseTokens: most.tokens,
   });
+}
+
+/** TLS is with the server itself, and verified as without a proxy. */
+function transportOver(tunnel: Socket): NonNullable<ImapFlowOptions['transport']> {
+  return {
+    connect({ secure, host, servername, tls }, onConnect) {
+      const named = servername === undefined ? {} : { servername };
+      if (secure) return connectTls({ host, ...named, ...tls, socket: tunnel }, onConnect);
+      setImmediate(onConnect);
+      return tunnel;
+    },
+    upgrade(socket, { host, servername, tls }, onSecure) {
+      const named = servername === undefined ? {} : { servername };
+      return connectTls({ host, ...named, ...tls, socket }, onSecure);
+    },
+  };
 }
 
 /** `at` is told of the mail that is asked for. */

@@ -9,6 +9,7 @@ import type { Action, Call } from './command.ts';
 import { noteDelivery } from './delivery.ts';
 import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
+import { proxiesOf, proxyLines } from './proxies.ts';
 import { table } from './table.ts';
 import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
 import { loadTransports } from '../embed/transports.ts';
@@ -56,8 +57,13 @@ async function check(call: Call, { connect = false, from = [], timeout: timeoutM
   const summary = `${file}: valid, ${connectors.length} ${connectors.length === 1 ? 'connector' : 'connectors'}`;
   const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
   noteDelivery(loaded.config, terminal);
+  const proxies = proxiesOf(loaded.config);
   if (!connect) {
-    terminal.result({ ok: true, file, issues: [], warnings }, () => [...formatIssues(warnings), summary + warned]);
+    terminal.result({ ok: true, file, issues: [], warnings, proxies }, () => [
+      ...formatIssues(warnings),
+      summary + warned,
+      ...proxyLines(proxies),
+    ]);
     return 0;
   }
 
@@ -65,9 +71,10 @@ async function check(call: Call, { connect = false, from = [], timeout: timeoutM
   const rows = await checkConnectors(loaded.config, from, timeoutMs, terminal.progress);
   const mailboxes = await checkAllMailboxes(loaded.config, timeoutMs);
   const ok = redis.ok && rows.every((row) => row.ok) && mailboxes.every((row) => row.ok);
-  terminal.result({ ok, file, issues: [], warnings, redis, connectors: rows, mailboxes }, () => [
+  terminal.result({ ok, file, issues: [], warnings, proxies, redis, connectors: rows, mailboxes }, () => [
     ...formatIssues(warnings),
     summary + warned,
+    ...proxyLines(proxies),
     ...redis.warnings.map(({ detail }) => `Redis: ${detail}`),
     '',
     ...table(

@@ -4,6 +4,7 @@ import { parseMailbox } from '../message/address.ts';
 import type { ConnectorLimits, RouteRule } from '../routing/connector.ts';
 import { explain } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
+import { proxyOf } from '../transport/proxy.ts';
 import { printable } from '../errors.ts';
 import type { Action } from './command.ts';
 import { requireConfig } from './compose.ts';
@@ -51,11 +52,14 @@ export function addExplain(program: Command, action: Action): void {
         if (!parsed.ok) throw new UsageError(`"${printable(from, 80)}" ${parsed.problem}`);
         const route = explain(buildRouteTable(config.connectors, config.systemDefaultGateway), parsed.value.address);
         const { connector, rule, passedOver } = route;
-        const limits = config.connectors.find(({ id }) => id === connector)?.limits ?? null;
-        call.terminal.result({ ...route, limits }, () => [
+        const chosen = config.connectors.find(({ id }) => id === connector);
+        const limits = chosen?.limits ?? null;
+        const proxy = proxyOf(chosen?.transport ?? null);
+        call.terminal.result({ ...route, limits, proxy }, () => [
           connector === null
             ? `No connector sends for ${route.from}: none matches, and systemDefaultGateway is disabled. A message would become a dead letter (no-route).`
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
+          ...(proxy === null ? [] : [`  it goes through the proxy ${proxy}.`]),
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),
           ...(limits === null ? [] : [`  limits: ${limitsWords(limits)}`]),
         ]);

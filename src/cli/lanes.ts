@@ -70,7 +70,7 @@ function connectorLines(rows: readonly ConnectorRow[], { bold }: Terminal): stri
     [
       { title: 'CONNECTOR', cell: ({ id }) => id },
       { title: 'DIRECTION', cell: ({ direction }) => direction ?? 'not configured' },
-      { title: 'BY', cell: ({ transport }) => transport },
+      { title: 'BY', cell: ({ transport, proxy }) => (proxy === null ? transport : `${transport} via ${proxy}`) },
       { title: 'WAITING', align: 'right', cell: ({ waiting }) => waiting },
       { title: 'ACTIVE', align: 'right', cell: ({ active }) => active },
       { title: 'DELAYED', align: 'right', cell: ({ delayed }) => delayed },

@@ -2,6 +2,7 @@
 import type { IncomingSettings, ReportMailbox } from './config.ts';
 import { buildGraph } from './graph.ts';
 import type { Path, Problem } from './issues.ts';
+import type { ProxyRoute } from '../transport/proxy.ts';
 import type { ConnectorFile } from './schema.ts';
 
 /** `incoming` if it is written; otherwise the mailboxes that Graph sends from. */
@@ -9,6 +10,7 @@ export function buildBounces(
   file: ConnectorFile,
   incoming: IncomingSettings | null,
   addresses: readonly string[],
+  route: ProxyRoute | null,
 ): ReportMailbox[] {
   if (!file.bounces) return [];
   if (incoming !== null) {
@@ -16,7 +18,7 @@ export function buildBounces(
     return protocol === 'imap' ? [{ protocol, login }] : [];
   }
   if (file.graph === undefined) return [];
-  const graph = buildGraph(file.graph);
+  const graph = buildGraph(file.graph, route);
   const mailboxes = graph.mailbox === null ? addresses.filter(isMailbox) : [graph.mailbox];
   return mailboxes.map((address) => ({ protocol: 'graph', graph, address }));
 }

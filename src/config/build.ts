@@ -9,6 +9,7 @@ import { buildIncoming } from './incoming.ts';
 import { buildGroup } from './limit-groups.ts';
 import { buildOAuth } from './oauth.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
+import { buildRoute } from './proxy.ts';
 import { buildRedis } from './redis.ts';
 import { disabledGateway } from './rules.ts';
 import type { ConfigFile, ConnectorFile } from './schema.ts';
@@ -19,16 +20,20 @@ import { buildSuppressions } from './suppressions.ts';
 import { portFor, securityFor } from './partial-connector.ts';
 import { buildWebhooks } from './webhooks.ts';
 import { sends } from '../routing/connector.ts';
+import type { ProxyRoute } from '../transport/proxy.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 
-export function buildConfig(file: ConfigFile): Config {
+/** `environment`: the way of connectors that say nothing of one. */
+export function buildConfig(file: ConfigFile, environment: ProxyRoute | null): Config {
   const { hostname, systemDefaultGateway, unmonitoredAddress, message, retention, worker } = file;
   return {
     redis: buildRedis(file.redis),
     hostname,
     systemDefaultGateway: systemDefaultGateway === disabledGateway ? null : systemDefaultGateway,
     unmonitoredAddress: unmonitoredAddress ?? null,
-    connectors: Object.entries(file.connectors).map(([id, connector]) => buildConnector(id, connector, file)),
+    connectors: Object.entries(file.connectors).map(([id, connector]) =>
+      buildConnector(id, connector, file, environment),
+    ),
     message: { maxRecipients: message.maxRecipients, maxBytes: message.maxSize },
     retry: buildRetry(file.retry),
     retention: {
@@ -58,17 +63,23 @@ export function buildConfig(file: ConfigFile): Config {
   };
 }
 
-function buildConnector(id: string, file: ConnectorFile, general: ConfigFile): ConnectorConfig {
-  const incoming = file.incoming === undefined ? null : buildIncoming(file.incoming);
+function buildConnector(
+  id: string,
+  file: ConnectorFile,
+  general: ConfigFile,
+  environment: ProxyRoute | null,
+): ConnectorConfig {
+  const route = buildRoute(file.proxy, environment);
+  const incoming = file.incoming === undefined ? null : buildIncoming(file.incoming, route);
   const written = [...(file.address === undefined ? [] : [file.address]), ...(file.addresses ?? [])];
   const addresses = [...new Set(written)];
-  const transport = sends(file.direction) ? buildTransport(file, incoming, general.replyRules) : null;
+  const transport = sends(file.direction) ? buildTransport(file, incoming, general.replyRules, route) : null;
   return {
     id,
     direction: file.direction,
     addresses,
     incoming,
-    bounces: buildBounces(file, incoming, addresses),
+    bounces: buildBounces(file, incoming, addresses, route),
     bouncePath: file.bouncePath ?? null,
     dkim: sends(file.direction) ? buildDkim(file.smtp?.dkim) : null,
     transport,
@@ -91,16 +102,18 @@ function buildTransport(
   file: ConnectorFile,
   incoming: IncomingSettings | null,
   generalRules: ConfigFile['replyRules'],
+  route: ProxyRoute | null,
 ): TransportSettings | null {
-  if (file.graph !== undefined) return { kind: 'graph', graph: buildGraph(file.graph) };
+  if (file.graph !== undefined) return { kind: 'graph', graph: buildGraph(file.graph, route) };
   if (file.smtp === undefined) return null;
   const replyRules = [...file.replyRules, ...generalRules].map(buildReplyRule);
-  return { kind: 'smtp', smtp: { ...buildSmtp(file.smtp, incoming), replyRules } };
+  return { kind: 'smtp', smtp: { ...buildSmtp(file.smtp, incoming, route), replyRules } };
 }
 
 function buildSmtp(
   file: NonNullable<ConnectorFile['smtp']>,
   incoming: IncomingSettings | null,
+  route: ProxyRoute | null,
 ): Omit<SmtpSettings, 'replyRules'> {
   const security = file.security ?? securityFor(file.port ?? null);
   const mailboxAuth = incoming?.auth ?? null;
@@ -108,7 +121,8 @@ function buildSmtp(
     host: file.host,
     port: file.port ?? portFor(security),
     security,
-    auth: file.auth === undefined ? mailboxAuth : buildAuth(file.auth),
+    auth: file.auth === undefined ? mailboxAuth : buildAuth(file.auth, route),
+    proxy: route,
     allowInsecureAuth: file.allowInsecureAuth,
     localAddress: file.localAddress,
     tls: { ca: file.tls.ca ?? null, servername: file.tls.servername ?? null },
@@ -122,8 +136,11 @@ function buildSmtp(
   };
 }
 
-function buildAuth({ user, password = '', oauth2 }: NonNullable<NonNullable<ConnectorFile['smtp']>['auth']>): SmtpAuth {
-  return oauth2 === undefined ? { user, password } : { user, oauth2: buildOAuth(oauth2) };
+function buildAuth(
+  { user, password = '', oauth2 }: NonNullable<NonNullable<ConnectorFile['smtp']>['auth']>,
+  route: ProxyRoute | null,
+): SmtpAuth {
+  return oauth2 === undefined ? { user, password } : { user, oauth2: buildOAuth(oauth2, route) };
 }
 
 /** `reserved`: requests to Graph that are not for sending. */

@@ -3,6 +3,7 @@ import type { DkimSettings } from '../message/dkim.ts';
 import type { MessageLimits, Mailbox } from '../message/message.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
+import type { ProxyRoute } from '../transport/proxy.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { DeliverySettings } from './delivery-words.ts';
@@ -21,6 +22,8 @@ export interface IncomingSettings {
   readonly auth: SmtpAuth;
   /** `ca`: PEM text of private CAs that replace the public ones; `servername`: the name to verify instead of `host`. */
   readonly tls: { readonly ca: string | null; readonly servername: string | null };
+  /** The way to the server, and to that of its tokens. Default: directly. */
+  readonly proxy?: ProxyRoute | null;
 }
 
 /** A mailbox that delivery reports are read from. */

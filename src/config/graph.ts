@@ -1,6 +1,7 @@
 /** The `graph` section of a connector: its schema, and how it becomes the transport's settings. */
 import { z } from 'zod';
 import { clouds, graphTimeouts, type GraphSettings } from '../transport/graph/settings.ts';
+import type { ProxyRoute } from '../transport/proxy.ts';
 import { buildIdentity, cloudNames, identityKeys } from './identity.ts';
 import * as value from './values.ts';
 
@@ -50,7 +51,7 @@ export const graph = z.strictObject({
     .describe('How long each step may take.'),
 });
 
-export function buildGraph(file: z.output<typeof graph>): GraphSettings {
+export function buildGraph(file: z.output<typeof graph>, route: ProxyRoute | null): GraphSettings {
   const { cloud, mailbox, saveToSentItems, tls, timeouts } = file;
   return {
     ...buildIdentity(file),
@@ -61,6 +62,7 @@ export function buildGraph(file: z.output<typeof graph>): GraphSettings {
     mailbox: mailbox?.address ?? null,
     saveToSentItems,
     tls: { ca: tls.ca ?? null },
+    proxy: route,
     timeouts: {
       tokenMs: timeouts.token,
       requestMs: timeouts.request,

@@ -1,5 +1,6 @@
 /** The `incoming` section of a connector: its schema, and the settings it becomes. */
 import { z } from 'zod';
+import type { ProxyRoute } from '../transport/proxy.ts';
 import type { IncomingSettings } from './config.ts';
 import { buildOAuth, oauth2 } from './oauth.ts';
 import * as value from './values.ts';
@@ -26,7 +27,7 @@ export const incoming = z.strictObject({
 
 const ports = { imap: { tls: 993, starttls: 143 }, pop3: { tls: 995, starttls: 110 } } as const;
 
-export function buildIncoming(file: z.output<typeof incoming>): IncomingSettings {
+export function buildIncoming(file: z.output<typeof incoming>, route: ProxyRoute | null): IncomingSettings {
   const { protocol, host, user, password = '' } = file;
   const security = file.security ?? (file.port === 143 || file.port === 110 ? 'starttls' : 'tls');
   return {
@@ -34,7 +35,8 @@ export function buildIncoming(file: z.output<typeof incoming>): IncomingSettings
     host,
     port: file.port ?? ports[protocol][security],
     security,
-    auth: file.oauth2 === undefined ? { user, password } : { user, oauth2: buildOAuth(file.oauth2) },
+    auth: file.oauth2 === undefined ? { user, password } : { user, oauth2: buildOAuth(file.oauth2, route) },
     tls: { ca: file.tls.ca ?? null, servername: file.tls.servername ?? null },
+    proxy: route,
   };
 }

@@ -82,6 +82,8 @@ export const configRules = {
   'never-chosen': 'Warning: every connector that sends can be chosen for some address.',
   'webhook-plain': 'Warning: a webhook is encrypted on its way.',
   'ip-address': 'The address that connections come from is an IP address.',
+  proxy: 'A proxy is a URL of one that Postlane can speak with, or none.',
+  'proxy-local-address': 'Connections through a proxy come from the proxy.',
   'dkim-selector': 'A selector is a name in DNS.',
   'dkim-key': 'Mail is signed with an RSA key.',
   'delivery-redirect': 'Who gets redirected mail may get mail.',

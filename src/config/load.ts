@@ -8,6 +8,7 @@ import { endingProblems } from './ends.ts';
 import { type ConfigIssue, keyOf, type Path, type Problem } from './issues.ts';
 import { decodeText, maxConfigFileBytes, readRegularFile, type FileRead, type TextRead } from './files.ts';
 import { expandReferences, pathId, type ReferenceSources } from './references.ts';
+import { proxyProblems, readEnvironmentProxy, usesEnvironment } from './proxy-environment.ts';
 import { redisPemPlaces } from './redis.ts';
 import { checkRules } from './rules.ts';
 import { showUnless, validate, valueAt } from './validate.ts';
@@ -94,16 +95,20 @@ export async function loadConfig(options: LoadOptions): Promise<LoadResult> {
   const validation = validate(data, expansion.whole, show);
   const rules = checkRules(data, show, (at) => parsed.locate(at, 'value').line);
 
+  const environment = usesEnvironment(data) ? readEnvironmentProxy(env) : { route: null, issues: [] };
+
   // A missing value breaks further rules; only its own absence is reported.
   const sure = [...parsed.problems, ...expansion.problems, ...certificates.problems];
   const known = new Set(sure.filter(({ on }) => on === 'value').map((problem) => pathId(problem.path)));
-  const rest = [...validation.problems, ...rules.errors].filter((problem) => !known.has(pathId(problem.path)));
-  const issues = [...redis.issues, ...listed([...sure, ...rest].map(locate))];
+  const rest = [...validation.problems, ...rules.errors, ...proxyProblems(data, environment.route)].filter(
+    (problem) => !known.has(pathId(problem.path)),
+  );
+  const issues = [...redis.issues, ...environment.issues, ...listed([...sure, ...rest].map(locate))];
   const warned = rules.warnings.map(locate);
   if (issues.length > 0 || validation.file === undefined) {
     return { ok: false, issues, warnings: listed(warned), file, files };
   }
-  const config = buildConfig(validation.file);
+  const config = buildConfig(validation.file, environment.route);
   const warnings = listed([...warned, ...endingProblems(config, now).map(locate)]);
   return { ok: true, config, warnings, file, files };
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { clouds, graphTimeouts } from '../transport/graph/settings.ts';
 import type { OAuthSettings } from '../transport/oauth/settings.ts';
+import type { ProxyRoute } from '../transport/proxy.ts';
 import { buildIdentity, cloudNames, identityKeys, identityProblems } from './identity.ts';
 import type { Path, Problem } from './issues.ts';
 import * as value from './values.ts';
@@ -44,16 +45,17 @@ export const oauth2 = z.strictObject({
     ),
 });
 
-export function buildOAuth(file: z.output<typeof oauth2>): OAuthSettings {
+export function buildOAuth(file: z.output<typeof oauth2>, proxy: ProxyRoute | null): OAuthSettings {
   const ca = file.ca ?? null;
   const { tokenMs } = graphTimeouts;
   if (file.provider === 'microsoft') {
     const authorityHost = file.authorityHost ?? clouds[file.cloud].authorityHost;
     const identity = buildIdentity({ ...file, credential: file.credential ?? {} });
-    return { provider: 'microsoft', identity: { ...identity, authorityHost, ca, tokenMs }, scope: scopes[file.cloud] };
+    const settings = { ...identity, authorityHost, ca, proxy, tokenMs };
+    return { provider: 'microsoft', identity: settings, scope: scopes[file.cloud] };
   }
   const tokenUrl = file.tokenHost === undefined ? googleTokenUrl : `${file.tokenHost}/token`;
-  const common = { provider: 'google', tokenUrl, ca, tokenMs } as const;
+  const common = { provider: 'google', tokenUrl, ca, proxy, tokenMs } as const;
   if (file.serviceAccount !== undefined) {
     const key = serviceAccountKey.parse(JSON.parse(file.serviceAccount));
     const grant = { kind: 'serviceAccount', clientEmail: key.client_email, privateKey: key.private_key } as const;

@@ -93,7 +93,7 @@ export async function expandReferences(data: Record<string, unknown>, sources: R
       if (match[0].length === text.length) whole.add(id);
       const result = await valueOf(match[1], match[2] === '}');
       if ('value' in result) {
-        parts.push(isInLogin(text, end) ? encodeURIComponent(result.value.toWellFormed()) : result.value);
+        parts.push(isInLogin(path, text, end) ? encodeURIComponent(result.value.toWellFormed()) : result.value);
       } else {
         failed = true;
         problems.push({ path, ...result, on: 'value' });
@@ -125,9 +125,10 @@ function withoutLastLineEnds(text: string): string {
 }
 
 /**
- * Whether a reference is between the `://` and the `@` of a URL, as in `redis://:${PASSWORD}@host`: there `/ # ? @ : %` would
+ * Whether a reference is between the `://` and the `@` of a URL, as in `redis://:${PASSWORD}@host` and in `proxy`: there `/ # ? @ : %` would
  * mean something else, so its text is percent-encoded, and the password arrives as it is.
  */
-function isInLogin(text: string, end: number): boolean {
-  return /^rediss?:\/\//.test(text) && text.includes('@', end);
+function isInLogin(path: Path, text: string, end: number): boolean {
+  const isUrl = path.at(-1) === 'proxy' ? /^(?:https?|socks5h?):\/\//i.test(text) : /^rediss?:\/\//.test(text);
+  return isUrl && text.includes('@', end);
 }

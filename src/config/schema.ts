@@ -9,6 +9,7 @@ import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
 import { groupOfConnector, limitGroups } from './limit-groups.ts';
 import { presetNames } from './presets.ts';
+import { proxy } from './proxy.ts';
 import { redis } from './redis.ts';
 import { replyRule } from './reply-rules.ts';
 import { events, index } from './seen.ts';
@@ -95,6 +96,7 @@ const connector = z.strictObject({
   ...reportKeys,
   smtp: smtp.optional().describe('Sends through this SMTP server.'),
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
+  proxy,
   limits: limits.prefault({}).describe('How much may be sent at once, per minute, per window and per day.'),
   expires: value.date
     .optional()

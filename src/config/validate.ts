@@ -49,7 +49,9 @@ const addressKeys: ReadonlySet<string> = new Set([
 /** The text of a reference is never shown, whatever its key: an operator may keep anything in the environment. */
 export function showUnless(referring: ReadonlySet<string>): Show {
   return (path, value) => {
-    if (path.some((part) => secretKeys.has(String(part))) || referring.has(pathId(path))) return null;
+    // With a typing error in it, the URL of a proxy has a login in any place.
+    if (path.at(-1) === 'proxy' || path.some((part) => secretKeys.has(String(part))) || referring.has(pathId(path)))
+      return null;
     if (typeof value === 'string') return mayHoldLogin(path, value) ? null : JSON.stringify(printable(value, 60));
     return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
   };

@@ -1,6 +1,7 @@
 /** Logs in to the server of a connector, asks it for each sender, and sends nothing. */
 import { abortable } from '../async/abort.ts';
 import type { ConnectorConfig } from '../config/config.ts';
+import { proxyOf } from '../transport/proxy.ts';
 import type { CheckResult } from '../transport/transport.ts';
 import { trySenders, type Senders, type SendersReport } from './senders.ts';
 import type { BuildTransport } from './transports.ts';
@@ -8,6 +9,8 @@ import type { BuildTransport } from './transports.ts';
 export interface ConnectorCheck {
   readonly connector: string;
   readonly transport: string;
+  /** On the way to the server, without its login; null: none. */
+  readonly proxy: string | null;
   readonly ok: boolean;
   readonly fault: string | null;
   readonly code: string | null;
@@ -45,7 +48,8 @@ export async function checkConnector(
   const asks = result.ok || (transport.kind === 'graph' && result.fault === 'config');
   const senders = asks ? await trySenders(transport, wanted, timeoutMs, told) : null;
   await transport.close();
-  const about = { connector: connector.id, transport: transport.kind, durationMs, senders };
+  const proxy = proxyOf(connector.transport);
+  const about = { connector: connector.id, transport: transport.kind, proxy, durationMs, senders };
   if (result.ok) {
     const bad = senders?.tested.find(({ result: each }) => each === 'refused' || each === 'unknown') ?? null;
     return bad === null

@@ -7,7 +7,10 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { asError, printable } from '../errors.ts';
+import { proxyForUrl, proxyName, type ProxyRoute, type ProxySettings } from './proxy.ts';
+import { createProxyAgent } from './proxy-agent.ts';
 import { checkServerIdentity } from './server-identity.ts';
+import { ProxyFailure } from './tunnel.ts';
 
 /** `connect`: nothing of the request was on the wire. `partial`: not all of its body. `complete`: all of it, but no answer came. */
 export type HttpStage = 'connect' | 'partial' | 'complete';
@@ -16,12 +19,15 @@ export class HttpFailure extends Error {
   readonly stage: HttpStage;
   /** The socket's error code. */
   readonly code: string | null;
+  /** No connection came about, and there is a proxy on the way. */
+  readonly ofProxy: boolean;
 
-  constructor(stage: HttpStage, code: string | null, text: string) {
+  constructor(stage: HttpStage, code: string | null, text: string, ofProxy = false) {
     super(printable(text, 500));
     this.name = 'HttpFailure';
     this.stage = stage;
     this.code = code;
+    this.ofProxy = ofProxy;
   }
 }
 
@@ -35,8 +41,6 @@ interface HttpRequest {
   readonly timeoutMs: number;
   /** The text of the answer has a character for each octet, instead of being read as UTF-8. */
   readonly octets?: boolean;
-  /** Of a proxy. Default: the client's own connections. */
-  readonly agent?: http.Agent;
   /** Asked once the connection is there, and before anything of the request is on the wire. False ends the request as if stopped. */
   readonly mayBegin?: () => Promise<boolean>;
 }
@@ -68,14 +72,18 @@ const idleMs = 5_000;
  */
 const maxAnswerBytes = 1024 * 1024;
 
-/**
- * Connects when the first request comes. `ca`: PEM text that replaces the public CAs. `plain`: URLs may be http, for services of
- * the machine itself.
- */
+interface HttpClientOptions {
+  /** URLs may be http, for services of the machine itself; no proxy is asked for them. */
+  readonly plain?: boolean;
+  /** The way to the servers. Default: directly. */
+  readonly proxy?: ProxyRoute | null;
+}
+
+/** Connects when the first request comes. `ca`: PEM text that replaces the public CAs, also behind a proxy. */
 export function createHttpClient(
   ca: string | null,
   maxConnections: number,
-  { plain = false }: { readonly plain?: boolean } = {},
+  { plain = false, proxy: route = null }: HttpClientOptions = {},
 ): HttpClient {
   const tls: https.AgentOptions = {
     // RFC 8996 ends TLS 1.0 and 1.1.
@@ -84,29 +92,40 @@ export function createHttpClient(
     checkServerIdentity,
     ...(ca === null ? {} : { ca }),
   };
-  const agent = new https.Agent({
+  const options: https.AgentOptions = {
     ...tls,
     keepAlive: true,
     maxSockets: maxConnections,
     timeout: idleMs,
     // Node's default of 250 ms for each address would never reach a distant server.
     autoSelectFamilyAttemptTimeout: 2_000,
-  });
+  };
+  const agent = new https.Agent(options);
+  const closed = new AbortController();
+  const tunnels = route === null ? null : createProxyAgent(options, route.proxy, closed.signal);
   return {
     request(request) {
-      const isPlain = plain && request.url.startsWith('http:');
-      const open = isPlain ? http.request : https.request;
-      const own = isPlain ? undefined : agent;
-      return exchange((options) => open(request.url, { ...options, ...tls, agent: request.agent ?? own }), request);
+      if (plain && request.url.startsWith('http:')) {
+        return exchange((about) => http.request(request.url, { ...about, ...tls }), request, null);
+      }
+      const proxy = proxyForUrl(route, request.url);
+      const own = proxy === null || tunnels === null ? agent : tunnels;
+      return exchange((about) => https.request(request.url, { ...about, ...tls, agent: own }), request, proxy);
     },
-    close: () => agent.destroy(),
+    close() {
+      closed.abort();
+      agent.destroy();
+      tunnels?.destroy();
+    },
   };
 }
 
 function exchange(
   open: (options: http.RequestOptions) => http.ClientRequest,
   request: HttpRequest,
+  proxy: ProxySettings | null,
 ): Promise<HttpAnswer> {
+  const way = proxy === null ? '' : ` (through the proxy ${proxyName(proxy)})`;
   return new Promise((resolve, reject) => {
     const { method, headers, body, signal, timeoutMs, mayBegin } = request;
     if (signal.aborted) return reject(new HttpFailure('connect', null, 'stopped before the request'));
@@ -130,10 +149,10 @@ function exchange(
       signal.removeEventListener('abort', onAbort);
       return true;
     };
-    const end = (code: string | null, text: string): void => {
+    const end = (code: string | null, text: string, names = false): void => {
       if (!settle()) return;
       sent.destroy();
-      reject(new HttpFailure(stage, code, text));
+      reject(new HttpFailure(stage, code, names ? text : `${text}${way}`, stage === 'connect' && proxy !== null));
     };
     signal.addEventListener('abort', onAbort);
 
@@ -144,7 +163,9 @@ function exchange(
       stage = 'partial';
       connected();
     });
-    sent.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? null, describe(error)));
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      end(error.code ?? null, describe(error), error instanceof ProxyFailure);
+    });
     sent.on('response', (response) => {
       const chunks: Buffer[] = [];
       let size = 0;

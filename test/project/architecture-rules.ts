@@ -80,6 +80,9 @@ export const rooms: Readonly<Record<string, Room>> = {
       'graph/inbox.ts',
       'error-type.ts',
       'mask.ts',
+      // Ways out of the network, for SMTP, Graph and mailboxes alike.
+      'proxy.ts',
+      'tunnel.ts',
       'server-identity.ts',
       'socket-fault.ts',
     ],

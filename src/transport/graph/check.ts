@@ -11,20 +11,25 @@ export interface CheckTask {
   readonly tokens: TokenSource;
   /** Null if the connector sends for patterns only, so that no mailbox is known. */
   readonly mailbox: string | null;
+  /** For people; null: there is none. */
+  readonly proxy: string | null;
   readonly requestMs: number;
   readonly now: number;
   readonly signal: AbortSignal;
 }
 
 export async function checkGraph(task: CheckTask): Promise<CheckResult> {
-  const { client, tokens, mailbox, requestMs: timeoutMs, now, signal } = task;
+  const { client, tokens, mailbox, proxy, requestMs: timeoutMs, now, signal } = task;
+  const way = proxy === null ? '' : `; through the proxy ${proxy}`;
   try {
     await tokens.get(signal);
   } catch (error) {
     const { fault, reply } = readTokenError(error);
     return { ok: false, fault, reply };
   }
-  if (mailbox === null) return { ok: true, detail: 'token granted; no mailbox was tried, as the connector names none' };
+  if (mailbox === null) {
+    return { ok: true, detail: `token granted; no mailbox was tried, as the connector names none${way}` };
+  }
   // A message without recipients: an application that may send through this mailbox is told that recipients are missing; any
   // other is refused first. Mail.Send alone reads nothing, so no other request could prove it.
   const body = { message: { toRecipients: [] }, saveToSentItems: false };
@@ -44,5 +49,5 @@ export async function checkGraph(task: CheckTask): Promise<CheckResult> {
   const looks = isForbidden(read)
     ? 'sent items cannot be looked up (Mail.ReadBasic.All or Mail.ReadWrite is missing)'
     : 'sent items can be looked up';
-  return { ok: true, detail: `mailbox ${mailbox} can be sent through; ${looks}` };
+  return { ok: true, detail: `mailbox ${mailbox} can be sent through; ${looks}${way}` };
 }

@@ -21,9 +21,9 @@ export function openGraph(
   now: () => number,
   onToken?: TokenListener,
 ): GraphConnection {
-  const { cloud, timeouts, tls, tenantId, clientId, credential } = settings;
+  const { cloud, timeouts, tls, tenantId, clientId, credential, proxy = null } = settings;
   const { graphBaseUrl, authorityHost } = cloud;
-  const identity = { tenantId, clientId, credential, authorityHost, ca: tls.ca, tokenMs: timeouts.tokenMs };
+  const identity = { tenantId, clientId, credential, authorityHost, ca: tls.ca, proxy, tokenMs: timeouts.tokenMs };
   const scope = `${new URL(graphBaseUrl).origin}/.default`;
   const tokens = createTokenSource({
     request: (signal) => requestToken(identity, scope, signal),
@@ -33,6 +33,6 @@ export function openGraph(
   });
   const ownSecrets = secretsOf(credential);
   const mask = createMask(() => [...ownSecrets, ...tokens.secrets]);
-  const http = createHttpClient(tls.ca, maxConnections);
+  const http = createHttpClient(tls.ca, maxConnections, { proxy });
   return { tokens, mask, http, client: createGraphClient(graphBaseUrl, tokens, http) };
 }

@@ -1,5 +1,6 @@
 /** The settings of a Graph connector, as the configuration hands them over: validated, with defaults, secrets resolved. */
 import type { CredentialSettings } from '../oauth/settings.ts';
+import type { ProxyRoute } from '../proxy.ts';
 
 /** In ms. */
 export interface GraphTimeouts {
@@ -50,5 +51,7 @@ export interface GraphSettings {
   readonly saveToSentItems: boolean;
   /** `ca`: PEM text of private CAs that replace the public ones. */
   readonly tls: { readonly ca: string | null };
+  /** The way to Graph and to Entra. Default: directly. */
+  readonly proxy?: ProxyRoute | null;
   readonly timeouts: GraphTimeouts;
 }

@@ -6,10 +6,11 @@
  * repaired secret would go unnoticed. The price is one request for the discovery document per token, so per hour.
  */
 import type { AccessToken, TokenCredential, TokenCredentialOptions } from '@azure/identity';
-import type { Agent } from 'node:http';
 import { unreachable } from '../../errors.ts';
 import { privateKeysOf } from '../mask.ts';
-import { createHttpClient, type HttpClient } from '../http.ts';
+import { createHttpClient, HttpFailure, type HttpClient } from '../http.ts';
+import { classifySocketFault } from '../socket-fault.ts';
+import { TokenFailure } from './entra-errors.ts';
 import type { CredentialSettings, IdentitySettings } from './settings.ts';
 
 /** `expiresAt` in ms since the epoch. */
@@ -29,16 +30,33 @@ const knownAuthorities: ReadonlySet<string> = new Set([
 export async function requestToken(identity: IdentitySettings, scope: string, signal: AbortSignal): Promise<Token> {
   const { kind } = identity.credential;
   // The endpoints of managed identities are http://169.254.169.254 or on the machine itself.
-  const http = createHttpClient(identity.ca, 1, { plain: kind === 'managedIdentity' || kind === 'default' });
+  const plain = kind === 'managedIdentity' || kind === 'default';
+  const http = createHttpClient(identity.ca, 1, { plain, proxy: identity.proxy ?? null });
+  let failed = null as HttpFailure | null;
   try {
-    const credential = await createCredential(identity, pipelineClient(http, identity.tokenMs, signal));
+    const client = pipelineClient(http, identity.tokenMs, signal, (failure) => (failed = failure));
+    const credential = await createCredential(identity, client);
     const answer: AccessToken | null = await credential.getToken(scope, { abortSignal: signal });
     if (answer === null) throw new Error('no token came');
     return { token: answer.token, expiresAt: answer.expiresOnTimestamp };
+  } catch (error) {
+    throw failed === null ? error : ofProxy(failed);
   } finally {
     http.close();
   }
 }
+
+/** The library would say that the network failed, and leave out the cause. */
+function ofProxy({ code, message }: HttpFailure): TokenFailure {
+  const text = `no token from Entra: ${message}`;
+  return new TokenFailure(classifySocketFault(code), { code, enhancedCode: null, text });
+}
+
+/**
+ * The library would read HTTPS_PROXY itself, by rules of its own, and fail where it is no URL. What it is given here makes an agent
+ * that is not used: the way is that of the client.
+ */
+const notItsOwn = { host: 'http://proxy.invalid', port: 1 } as const;
 
 type PipelineClient = NonNullable<TokenCredentialOptions['httpClient']>;
 
@@ -51,6 +69,7 @@ async function createCredential(identity: IdentitySettings, httpClient: Pipeline
     disableInstanceDiscovery: !knownAuthorities.has(new URL(authorityHost).hostname),
     // The queue retries; a second layer of retries would only hold a slot for longer.
     retryOptions: { maxRetries: 0 },
+    proxyOptions: notItsOwn,
     httpClient,
     ...(ca === null ? {} : { tlsOptions: { ca } }),
   };
@@ -67,13 +86,12 @@ async function createCredential(identity: IdentitySettings, httpClient: Pipeline
       });
     }
     case 'managedIdentity':
-      return credential.clientId === null
-        ? new azure.ManagedIdentityCredential({ retryOptions: options.retryOptions, httpClient })
-        : new azure.ManagedIdentityCredential({
-            clientId: credential.clientId,
-            retryOptions: options.retryOptions,
-            httpClient,
-          });
+      return new azure.ManagedIdentityCredential({
+        ...(credential.clientId === null ? {} : { clientId: credential.clientId }),
+        retryOptions: options.retryOptions,
+        proxyOptions: notItsOwn,
+        httpClient,
+      });
     case 'workloadIdentity':
       return new azure.WorkloadIdentityCredential({
         ...options,
@@ -97,18 +115,20 @@ async function createCredential(identity: IdentitySettings, httpClient: Pipeline
  * The library's requests over the bounded client. Its own client decompresses without a limit, fails outside of any promise
  * where an answer does not fit into a string, and goes on after the signal.
  */
-function pipelineClient(http: HttpClient, timeoutMs: number, signal: AbortSignal): PipelineClient {
+function pipelineClient(
+  http: HttpClient,
+  timeoutMs: number,
+  signal: AbortSignal,
+  onProxyFailure: (failure: HttpFailure) => void,
+): PipelineClient {
   return {
     async sendRequest(request) {
-      const { url, method, body, agent } = request;
-      const answer = await http.request({
-        url,
-        method,
-        headers: request.headers.toJSON(),
-        body: typeof body === 'string' ? body : null,
-        signal,
-        timeoutMs,
-        ...(agent === undefined ? {} : { agent: agent as Agent }),
+      const { url, method } = request;
+      const body = typeof request.body === 'string' ? request.body : null;
+      const about = { url, method, headers: request.headers.toJSON(), body, signal, timeoutMs };
+      const answer = await http.request(about).catch((error: unknown) => {
+        if (error instanceof HttpFailure && error.ofProxy) onProxyFailure(error);
+        throw error;
       });
       return { request, status: answer.status, headers: headersOf(answer.headers), bodyAsText: answer.text };
     },

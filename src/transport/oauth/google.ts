@@ -7,6 +7,7 @@ import { printable } from '../../errors.ts';
 import { createHttpClient, HttpFailure, type HttpAnswer } from '../http.ts';
 import { objectOf, readRetryAfter } from '../http-reply.ts';
 import { privateKeysOf } from '../mask.ts';
+import { classifySocketFault } from '../socket-fault.ts';
 import type { GoogleGrant, OAuthSettings } from './settings.ts';
 import type { Token } from './entra.ts';
 import { TokenFailure } from './entra-errors.ts';
@@ -21,13 +22,13 @@ const assertionSeconds = 3_600;
 
 /** `user`: the account that a service account acts for. `now`: ms since the epoch. Rejects with TokenFailure. */
 export async function requestGoogleToken(
-  { grant, tokenUrl, ca, tokenMs }: GoogleSettings,
+  { grant, tokenUrl, ca, proxy = null, tokenMs }: GoogleSettings,
   user: string,
   now: number,
   signal: AbortSignal,
 ): Promise<Token> {
   const body = new URLSearchParams(formOf(grant, user, tokenUrl, now)).toString();
-  const http = createHttpClient(ca, 1);
+  const http = createHttpClient(ca, 1, { proxy });
   try {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     const answer = await http.request({ url: tokenUrl, method: 'POST', headers, body, signal, timeoutMs: tokenMs });
@@ -38,7 +39,7 @@ export async function requestGoogleToken(
     return { token, expiresAt: now + lifetimeOf(seconds) * 1_000 };
   } catch (error) {
     if (!(error instanceof HttpFailure)) throw error;
-    throw new TokenFailure('unreachable', {
+    throw new TokenFailure(error.ofProxy ? classifySocketFault(error.code) : 'unreachable', {
       code: error.code,
       enhancedCode: null,
       text: `no token from Google: ${error.message}`,

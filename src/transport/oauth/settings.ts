@@ -1,4 +1,5 @@
 /** The settings of everything that asks for access tokens: the OAuth 2.0 providers and an application of Microsoft Entra. */
+import type { ProxyRoute } from '../proxy.ts';
 
 export type OAuthSettings =
   | { readonly provider: 'microsoft'; readonly identity: IdentitySettings; readonly scope: string }
@@ -7,6 +8,7 @@ export type OAuthSettings =
       readonly grant: GoogleGrant;
       readonly tokenUrl: string;
       readonly ca: string | null;
+      readonly proxy?: ProxyRoute | null;
       readonly tokenMs: number;
     };
 
@@ -40,6 +42,8 @@ export interface IdentitySettings {
   readonly authorityHost: string;
   /** PEM text of private CAs that replace the public ones, for a TLS-inspecting proxy or a private server. */
   readonly ca: string | null;
+  /** The way to Entra. Default: directly. */
+  readonly proxy?: ProxyRoute | null;
   /** How long a request for a token may take as a whole, in ms. */
   readonly tokenMs: number;
 }

@@ -1,5 +1,5 @@
 /**
- * Opens the TCP connection of an SMTP session and, for implicit TLS, its TLS session.
+ * Opens the TCP connection of an SMTP session, through a proxy where there is one, and, for implicit TLS, its TLS session.
  *
  * nodemailer could do it, but it asks DNS servers before the hosts file, caches the result for five minutes whatever the TTL,
  * and shares one time limit between connecting and the greeting. Here the system's resolver is asked (hosts file, search
@@ -8,6 +8,8 @@
  */
 import net from 'node:net';
 import tls from 'node:tls';
+import { proxyFor } from '../proxy.ts';
+import { openTunnel, type ProxyFailure } from '../tunnel.ts';
 import { SmtpFailure } from './failure.ts';
 import type { SmtpSettings } from './settings.ts';
 import { isCutOff, tlsCutOffText, tlsFailureText, tlsOptions } from './tls.ts';
@@ -16,7 +18,27 @@ import { isCutOff, tlsCutOffText, tlsFailureText, tlsOptions } from './tls.ts';
 const perAddressMs = 2_000;
 
 /** The socket, connected (and secured, with `security: tls`); rejects with SmtpFailure. */
-export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.Socket> {
+export async function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.Socket> {
+  const { host, port, security } = settings;
+  const { connectMs } = settings.timeouts;
+  const proxy = proxyFor(settings.proxy, host, port);
+  if (proxy === null) return connect(settings, signal, null, connectMs);
+  const startedAt = performance.now();
+  const limits = { signal, timeoutMs: connectMs };
+  const tunnel = await openTunnel(proxy, { host, port }, limits).catch((error: ProxyFailure) => {
+    throw new SmtpFailure('connect', { code: error.code, text: error.message });
+  });
+  if (security !== 'tls') return tunnel;
+  return connect(settings, signal, tunnel, Math.max(1, connectMs - (performance.now() - startedAt)));
+}
+
+/** `tunnel`: a connection to the server that exists already. */
+function connect(
+  settings: SmtpSettings,
+  signal: AbortSignal,
+  tunnel: net.Socket | null,
+  timeoutMs: number,
+): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     const from = settings.localAddress ?? null;
     const target = {
@@ -30,8 +52,9 @@ export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.S
       autoSelectFamilyAttemptTimeout: Math.max(10, Math.min(perAddressMs, Math.floor(settings.timeouts.connectMs / 4))),
     };
     const secure = settings.security === 'tls';
-    const socket = secure ? tls.connect({ ...target, ...tlsOptions(settings) }) : net.connect(target);
-    let connected = false;
+    const way = tunnel === null ? target : { host: settings.host, socket: tunnel };
+    const socket = secure ? tls.connect({ ...way, ...tlsOptions(settings) }) : net.connect(target);
+    let connected = tunnel !== null;
 
     const done = (failure: SmtpFailure | null): void => {
       clearTimeout(timer);
@@ -65,7 +88,7 @@ export function dial(settings: SmtpSettings, signal: AbortSignal): Promise<net.S
             ? `no TLS session within ${settings.timeouts.connectMs} ms; if the server speaks first, set security: starttls`
             : `no connection within ${settings.timeouts.connectMs} ms`,
         ),
-      settings.timeouts.connectMs,
+      timeoutMs,
     );
 
     socket.on('error', onError).on('close', onClose);

@@ -31,4 +31,13 @@ export class SmtpFailure extends Error {
     this.fault = known.fault;
     this.pauseMs = known.pauseMs;
   }
+
+  /** The same, naming a proxy that stands on the way, unless the server has spoken, or the text names it. */
+  through(proxy: string): SmtpFailure {
+    const text = this.reply.text ?? '';
+    if (this.answered || text.includes(proxy)) return this;
+    const { phase, reply, fault, pauseMs } = this;
+    const known = { ...(fault === undefined ? {} : { fault }), pauseMs };
+    return new SmtpFailure(phase, { code: reply.code, text: `${text} (through the proxy ${proxy})` }, known);
+  }
 }

@@ -92,7 +92,9 @@ export async function openSession(
       throw error;
     }
   }
-  const protocol = socket instanceof TLSSocket ? socket.getProtocol() : null;
+  // TLS with a proxy is none with the server.
+  const isSecure = settings.security !== 'none' && socket instanceof TLSSocket;
+  const protocol = isSecure ? socket.getProtocol() : null;
   const opened = { startedAt, securedAt, readyAt: Date.now(), login: login !== null };
   return createSession(channel, protocol, extensions, timeouts, opened);
 }

@@ -1,5 +1,6 @@
 /** The settings of an SMTP connector, as the configuration hands them over: validated, with defaults, secrets resolved. */
 import type { OAuthSettings } from '../oauth/settings.ts';
+import type { ProxyRoute } from '../proxy.ts';
 import type { ReplyRuleSettings } from './reply-rules.ts';
 
 /** `tls`: implicit TLS (RFC 8314). `starttls`: required, never skipped (RFC 3207). `none`: plain text. */
@@ -42,6 +43,8 @@ export interface SmtpSettings {
   readonly security: SmtpSecurity;
   /** Where connections come from. Default: what the system chooses. */
   readonly localAddress?: string | null;
+  /** The way to the server, and to that of its tokens. Default: directly. */
+  readonly proxy?: ProxyRoute | null;
   readonly auth: SmtpAuth | null;
   /** Credentials may be sent over an unencrypted session. */
   readonly allowInsecureAuth: boolean;

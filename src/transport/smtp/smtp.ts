@@ -2,6 +2,7 @@
 import type net from 'node:net';
 import { createAttempts } from '../attempts.ts';
 import { createMask, maskCheck, maskSender } from '../mask.ts';
+import { proxyOf } from '../proxy.ts';
 import { attemptSmtp } from './attempt.ts';
 import { SmtpFailure } from './failure.ts';
 import type { LeaseProvider } from './lease-provider.ts';
@@ -38,6 +39,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   const { settings, hostname, maxConnections, leases = null, now = Date.now, serverLimits = unlimited } = options;
   const { totalMs } = settings.timeouts;
   const rules = compileRules(settings.replyRules);
+  const proxy = proxyOf({ kind: 'smtp', smtp: settings });
   const logins = createLogins(settings.auth, now, options.onToken);
 
   const open = async (signal: AbortSignal, onSocket?: (socket: net.Socket) => void): Promise<SmtpSession> => {
@@ -51,7 +53,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     } catch (error) {
       if (error instanceof SmtpFailure && error.phase === 'auth' && faultOf(error, rules).fault === 'auth')
         logins.refused();
-      throw error;
+      throw proxy !== null && error instanceof SmtpFailure ? error.through(proxy) : error;
     }
   };
 
@@ -85,7 +87,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
       try {
         const session = await open(limited);
         session.quit();
-        return maskCheck({ ok: true, detail: describe(settings, session) }, mask);
+        return maskCheck({ ok: true, detail: describe(settings, session, proxy) }, mask);
       } catch (error) {
         const failure =
           error instanceof SmtpFailure ? error : new SmtpFailure('connect', { code: null, text: String(error) });
@@ -114,10 +116,12 @@ function unexpected(error: Error): Outcome {
 function describe(
   { host, port, security, auth, localAddress = null }: SmtpSettings,
   { protocol, extensions }: SmtpSession,
+  proxy: string | null,
 ): string {
   const kind = { tls: 'TLS', starttls: 'STARTTLS', none: 'not encrypted' }[security];
   const parts = [`${host}:${port}`, protocol === null ? kind : `${kind} (${protocol})`];
   parts.push(auth === null ? 'without authentication' : `authenticated as ${auth.user}`);
+  if (proxy !== null) parts.push(`through the proxy ${proxy}`);
   if (localAddress !== null) parts.push(`from ${localAddress}`);
   if (extensions.maxBytes !== null) parts.push(`SIZE ${Math.floor(extensions.maxBytes / 1024 / 1024)} MB`);
   return parts.join(', ');

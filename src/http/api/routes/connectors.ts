@@ -28,6 +28,7 @@ const connector = z
     direction: direction.nullable().meta({ description: 'null: it is not configured any more, and has messages.' }),
     transport: transport.nullable(),
     server: z.string().nullable().meta({ description: '`host:port`, or the mailbox of Graph.' }),
+    proxy: z.string().nullable().meta({ description: 'On the way to the server, without its login; null: none.' }),
     addresses: z.array(z.string()),
     isDefault: z.boolean().meta({ description: 'The system default gateway.' }),
     state,

@@ -1,6 +1,7 @@
 /** Routes: the table of patterns, and which connector would send for a From address, without a message. */
 import { z } from 'zod';
 import { createRoutes } from '../../../admin/routes.ts';
+import { proxyOf } from '../../../transport/proxy.ts';
 import { json, route } from '../route.ts';
 import { address } from '../schemas.ts';
 
@@ -11,6 +12,7 @@ const explanation = z
     rule: z.enum(['exact', 'domain', 'default', 'none']),
     passedOver: z.array(z.object({ connector: z.string(), why: z.string() })),
     limits: z.looseObject({ concurrency: z.int() }).nullable().meta({ description: 'Of the connector.' }),
+    proxy: z.string().nullable().meta({ description: 'On the way to its server, without its login; null: none.' }),
   })
   .meta({ id: 'RouteExplanation' });
 
@@ -61,8 +63,8 @@ export const routingRoutes = [
     handle({ query }, { tools }) {
       const config = tools.config();
       const route = createRoutes(config).explain(query.from);
-      const limits = config.connectors.find(({ id }) => id === route.connector)?.limits ?? null;
-      return json({ ...route, limits });
+      const chosen = config.connectors.find(({ id }) => id === route.connector);
+      return json({ ...route, limits: chosen?.limits ?? null, proxy: proxyOf(chosen?.transport ?? null) });
     },
   }),
 ];

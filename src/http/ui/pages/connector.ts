@@ -212,7 +212,7 @@ function limits(row: ConnectorRow): Html {
 }
 
 function settings(row: ConnectorRow, visit: Visit): Html {
-  const { addresses, server, transport, direction, credentialExpiresAt, isDefault } = row;
+  const { addresses, server, proxy, transport, direction, credentialExpiresAt, isDefault } = row;
   const ends =
     credentialExpiresAt === null
       ? 'not known'
@@ -231,6 +231,7 @@ function settings(row: ConnectorRow, visit: Visit): Html {
     ['Direction', direction ?? 'not configured any more'],
     ['Transport', transport === null ? '–' : transport === 'graph' ? 'Microsoft Graph' : 'SMTP'],
     ['Server', server === null ? '–' : html`<span class="mono">${outside(server)}</span>`],
+    ...(proxy === null ? [] : [['Proxy', html`<span class="mono">${outside(proxy)}</span>`] as const]),
     ['Credential ends', ends],
     ['Default gateway', isDefault ? 'yes, for every From that no other connector has' : 'no'],
   ]);
