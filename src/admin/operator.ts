@@ -17,6 +17,7 @@ import type { Suppressions } from '../queue/suppressions.ts';
 import { createSubmissions, type Submissions } from '../queue/submissions.ts';
 import { defaultIndex, type IndexSettings } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
+import { createSenderQuotas, type SenderQuotas } from './sender-quota.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
 import { defaultReservePercent, type RoomAnswer } from '../queue/room.ts';
 import type { TokenRate } from '../queue/callers.ts';
@@ -62,6 +63,8 @@ export interface Operator extends LetterActions, Seen {
   readonly quota: Pick<Quota, 'used'>;
   /** Counts requests of a token of the HTTP API. */
   readonly tokenRate: TokenRate;
+  /** What tokens and users of submission may submit in a day. */
+  readonly senderQuotas: SenderQuotas;
   /** For who reads delivery reports. */
   readonly bounceNotes: BounceNotes;
   readonly mailboxes: Mailboxes;
@@ -171,6 +174,7 @@ export async function openOperator({
     deadLetters,
     quota,
     tokenRate: open.tokenRate,
+    senderQuotas: createSenderQuotas(quota),
     ...seenOf(open, limits),
     bounceNotes: bounceNotesOf(open),
     mailboxes: open.mailboxes,

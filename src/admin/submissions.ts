@@ -3,6 +3,7 @@ import { withTimeout } from '../async/timeout.ts';
 import { PostlaneError } from '../errors.ts';
 import { connectFailFast, redisError, whenReady } from '../queue/redis/connection.ts';
 import { openQueues } from '../queue/open.ts';
+import { createSenderQuotas, type SenderQuotas } from './sender-quota.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { createSubmissions, type Submissions } from '../queue/submissions.ts';
 
@@ -20,6 +21,8 @@ export interface SubmissionStore extends Submissions {
   claim(hash: string, value: string, forMs: number): Promise<string>;
   /** Counts a message. → false if it is one too many. `name`: of a token, or of another that is no token's. */
   withinRate(name: string, perMinute: number): Promise<boolean>;
+  /** As `SenderQuotas.take`. */
+  takeQuota: SenderQuotas['take'];
   /** Whether Redis is there. */
   connected(): boolean;
   close(): void;
@@ -29,8 +32,9 @@ export interface SubmissionStore extends Submissions {
 export function openSubmissionStore({ redis: at, timeoutMs }: SubmissionStoreOptions): SubmissionStore {
   const redis = connectFailFast(at, timeoutMs, 'postlane-smtp');
   redis.on('error', () => undefined);
-  const { keys, tokenRate, claimKey } = openQueues(redis, { ...at, failFast: true });
+  const { keys, tokenRate, claimKey, quota } = openQueues(redis, { ...at, failFast: true });
   const submissions = createSubmissions(redis, keys);
+  const quotas = createSenderQuotas(quota);
   const bounded = async <T>(work: () => Promise<T>): Promise<T> => {
     const late = (): PostlaneError =>
       new PostlaneError('redis-unavailable', `Redis did not answer within ${timeoutMs} ms`);
@@ -49,6 +53,7 @@ export function openSubmissionStore({ redis: at, timeoutMs }: SubmissionStoreOpt
     attempt: (login) => bounded(() => submissions.attempt(login)),
     succeeded: (login) => bounded(() => submissions.succeeded(login)),
     withinRate: (name, perMinute) => bounded(async () => (await tokenRate(name, perMinute, 1)) === 0),
+    takeQuota: (...call) => bounded(() => quotas.take(...call)),
     note: (notes) => bounded(() => submissions.note(notes)),
     report: () => bounded(() => submissions.report()),
     failures: (users) => bounded(() => submissions.failures(users)),

@@ -10,6 +10,8 @@ interface TokenOptions {
   readonly scope: readonly string[];
   readonly from?: readonly string[];
   readonly rate?: string;
+  readonly messagesPerDay?: string;
+  readonly recipientsPerDay?: string;
   readonly expires?: string;
 }
 
@@ -30,11 +32,14 @@ export function addToken(program: Command, action: Action): void {
       collect,
     )
     .option('--rate <number>', 'requests per minute')
+    .option('--messages-per-day <number>', 'messages that it may submit in any 24 hours')
+    .option('--recipients-per-day <number>', 'recipients of those messages')
     .option('--expires <day>', 'last day on which it is accepted: 2027-12-31')
     .action(action<TokenOptions>((call, options) => newToken(call, options)));
 }
 
-async function newToken({ terminal }: Call, { id, scope, from, rate, expires }: TokenOptions): Promise<ExitCode> {
+async function newToken({ terminal }: Call, options: TokenOptions): Promise<ExitCode> {
+  const { id, scope, from, rate, messagesPerDay, recipientsPerDay, expires } = options;
   const token = `plk_${id}_${randomBytes(32).toString('base64url')}`;
   const entry = {
     id,
@@ -42,6 +47,8 @@ async function newToken({ terminal }: Call, { id, scope, from, rate, expires }: 
     scopes: listOf(scope),
     ...(from === undefined ? {} : { from: listOf(from) }),
     ...(rate === undefined ? {} : { ratePerMinute: Number(rate) }),
+    ...(messagesPerDay === undefined ? {} : { messagesPerDay: Number(messagesPerDay) }),
+    ...(recipientsPerDay === undefined ? {} : { recipientsPerDay: Number(recipientsPerDay) }),
     ...(expires === undefined ? {} : { expires }),
   };
   const { tokenMistakes } = await import('../config/api.ts');

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { roles, scopes, type Scope } from './scopes.ts';
 import type { Path, Problem } from './issues.ts';
 import type { Network } from './networks.ts';
+import { buildSenderLimits, senderLimitKeys, type SenderLimits } from './sender-limits.ts';
 import * as value from './values.ts';
 
 /** Most tokens that a file may have: each request is compared with all of them. */
@@ -29,6 +30,7 @@ const token = z.strictObject({
     .max(1_000_000)
     .optional()
     .describe('Requests per minute over all processes; each message of a batch counts. Default: unlimited.'),
+  ...senderLimitKeys,
   expires: value.date.optional().describe('Last day (UTC) on which it is accepted. Default: no end.'),
 });
 
@@ -76,6 +78,8 @@ export interface ApiToken {
   readonly from: readonly string[] | null;
   /** null is unlimited. */
   readonly ratePerMinute: number | null;
+  /** What it may submit. */
+  readonly quota: SenderLimits;
   /** Last moment at which it is accepted, ms since the epoch; null is no end. */
   readonly expiresAt: number | null;
 }
@@ -103,12 +107,13 @@ export function buildApi({ listen, hosts, proxies, tls, tokens }: ApiFile): ApiS
     hosts,
     proxies,
     tls: tls ?? null,
-    tokens: tokens.map(({ id, sha256, scopes: written, from, ratePerMinute, expires }) => ({
+    tokens: tokens.map(({ id, sha256, scopes: written, from, ratePerMinute, expires, ...limits }) => ({
       id,
       sha256,
       scopes: new Set(written.flatMap((name): readonly Scope[] => (isRole(name) ? roles[name] : [name]))),
       from: from ?? null,
       ratePerMinute: ratePerMinute ?? null,
+      quota: buildSenderLimits(limits),
       expiresAt: expires ?? null,
     })),
   };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Path, Problem } from './issues.ts';
 import type { Network } from './networks.ts';
 import { parseSizeBytes } from './units.ts';
+import { buildSenderLimits, senderLimitKeys, type SenderLimits } from './sender-limits.ts';
 import * as value from './values.ts';
 
 type TlsVersion = (typeof tlsVersions)[number];
@@ -29,6 +30,7 @@ export interface SubmissionUser {
   readonly from: readonly string[];
   readonly options: boolean;
   readonly ratePerMinute: number | null;
+  readonly quota: SenderLimits;
 }
 
 export interface SubmissionSettings {
@@ -105,6 +107,7 @@ const user = z.strictObject({
     .max(1_000_000)
     .optional()
     .describe('Messages per minute, over all processes; more are refused for the moment. Default: unlimited.'),
+  ...senderLimitKeys,
 });
 
 export const submission = z
@@ -141,7 +144,11 @@ export function buildSubmission({ listeners, users, dedupeFor, ...rest }: Submis
       ...each,
       tls: tls === undefined ? null : { ...tls, clientCa: tls.clientCa ?? null },
     })),
-    users: users.map(({ ratePerMinute, ...each }) => ({ ...each, ratePerMinute: ratePerMinute ?? null })),
+    users: users.map(({ ratePerMinute, messagesPerDay, recipientsPerDay, ...each }) => ({
+      ...each,
+      ratePerMinute: ratePerMinute ?? null,
+      quota: buildSenderLimits({ messagesPerDay, recipientsPerDay }),
+    })),
   };
 }
 

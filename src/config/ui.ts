@@ -1,5 +1,6 @@
 /** The `ui` section: what the dashboard shows, and whom a proxy may sign in. */
 import { z } from 'zod';
+import { noSenderLimits } from './sender-limits.ts';
 import type { ApiToken } from './api.ts';
 import type { Problem } from './issues.ts';
 import type { Network } from './networks.ts';
@@ -72,7 +73,15 @@ export function proxiedUser({ roles: given }: UiSettings['trustedHeader'], name:
   const role = Object.hasOwn(given, name) ? given[name] : Object.hasOwn(given, anyUser) ? given[anyUser] : undefined;
   if (role === undefined) return null;
   const scopes = new Set(roles[role]);
-  return { id: `${prefix}${name}`, sha256: '', scopes, from: null, ratePerMinute: null, expiresAt: null };
+  return {
+    id: `${prefix}${name}`,
+    sha256: '',
+    scopes,
+    from: null,
+    ratePerMinute: null,
+    quota: noSenderLimits,
+    expiresAt: null,
+  };
 }
 
 /** Whether the user would still be signed in. null: the token is one of the file. */

@@ -22,7 +22,7 @@ export const problemKinds = {
   'too-large': { status: 413, title: 'The body, or the message in it, is too large.' },
   'unsupported-media-type': { status: 415, title: 'The body is of a type that is not taken here.' },
   misdirected: { status: 421, title: 'The server is not asked for by a name of its own (`api.hosts`).' },
-  'rate-limited': { status: 429, title: 'The token has made more requests than its rate allows.' },
+  'rate-limited': { status: 429, title: 'The token has used up its rate, or its quota of the day.' },
   internal: { status: 500, title: 'The server has failed; the log has the reason.' },
   unavailable: { status: 503, title: 'The server cannot answer now; ask again later.' },
 } as const satisfies Readonly<Record<string, ProblemKind>>;

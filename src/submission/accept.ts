@@ -5,6 +5,7 @@ import { newMessageId } from '../message/identity.ts';
 import { isUtf8 } from 'node:buffer';
 import { inlineContentLimitBytes } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
+import { isNotStored, type SenderShare } from '../admin/sender-quota.ts';
 import type { SubmissionStore } from '../admin/submissions.ts';
 import type { Producer } from '../producer/producer.ts';
 import { countHops, maxHops, readMail, receivedField, valueOf, writeMail, type Hop } from './mail.ts';
@@ -32,7 +33,7 @@ export type Verdict =
 
 export interface AcceptOptions {
   readonly producer: Pick<Producer, 'send'>;
-  readonly store: Pick<SubmissionStore, 'claim'>;
+  readonly store: Pick<SubmissionStore, 'claim' | 'takeQuota'>;
   readonly dedupeForMs: () => number;
   /** How long the row of a settled message is kept, in ms: so long is its id taken. */
   readonly retentionMs: () => number;
@@ -65,6 +66,11 @@ export function createAccept({ producer, store, dedupeForMs, retentionMs, now }:
     return claimed.split(' ')[0] === print ? 'same' : 'other';
   };
 
+  const takeShare = async ({ quota }: Sender, recipients: number): Promise<SenderShare> =>
+    quota === null
+      ? { kind: 'taken', giveBack: async () => undefined }
+      : store.takeQuota(quota.key, quota.limits, recipients);
+
   const accept = async (submission: Submission): Promise<Verdict> => {
     const { sender, mailFrom, recipients, utf8, hop } = submission;
     const mail = readMail(submission.bytes);
@@ -95,8 +101,17 @@ export function createAccept({ producer, store, dedupeForMs, retentionMs, now }:
       raw: rawOf(writeMail(submission.bytes, mail, added)),
       envelope: { from: mailFrom, to: recipients },
     };
-    const result = await producer.send(message);
-    return claimed === 'new' && result.duplicate ? refused('id-taken') : { ok: true, ...result };
+    const share = await takeShare(sender, new Set(recipients).size);
+    if (share.kind === 'full') return refused('quota', `${share.what}, in ${Math.ceil(share.waitMs / 1_000)} s`);
+    if (share.kind === 'never') return refused('quota-never', share.what);
+    try {
+      const result = await producer.send(message);
+      if (result.duplicate) await share.giveBack();
+      return claimed === 'new' && result.duplicate ? refused('id-taken') : { ok: true, ...result };
+    } catch (error) {
+      if (isNotStored(error)) await share.giveBack();
+      throw error;
+    }
   };
 
   const acceptOrRefuse: Accept = async (submission) => {

@@ -47,6 +47,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     from: settings.from,
     options: false,
     rate: null,
+    quota: null,
   });
   const smtp = new SMTPServer({
     ...serverOptions(settings),

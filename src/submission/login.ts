@@ -128,19 +128,21 @@ export function createLogins({ users, tokens, store, monotonic, now }: LoginOpti
   };
 }
 
-function senderOf({ user, from, options, ratePerMinute }: SubmissionUser): Sender {
+function senderOf({ user, from, options, ratePerMinute, quota: limits }: SubmissionUser): Sender {
   // No id of a token has a colon.
-  const rate = ratePerMinute === null ? null : { key: `user:${user}`, perMinute: ratePerMinute };
-  return { name: user, from, options, rate };
+  const key = `user:${user}`;
+  const rate = ratePerMinute === null ? null : { key, perMinute: ratePerMinute };
+  return { name: user, from, options, rate, quota: { key, limits } };
 }
 
-/** It has one rate here and at the HTTP API. */
-function senderOfToken({ id, from, ratePerMinute }: ApiToken): Sender {
+/** It has one rate and one quota here and at the HTTP API. */
+function senderOfToken({ id, from, ratePerMinute, quota: limits }: ApiToken): Sender {
   return {
     name: id,
     from,
     options: false,
     rate: ratePerMinute === null ? null : { key: id, perMinute: ratePerMinute },
+    quota: { key: id, limits },
   };
 }
 

@@ -26,6 +26,8 @@ export const replies = {
   'envelope-sender': { code: 553, text: '5.7.1 You may not send as this address' },
   'header-sender': { code: 550, text: '5.7.1 You may not send this message' },
   rate: { code: 450, text: '4.7.1 Too many messages within a minute; try again later' },
+  quota: { code: 452, text: '4.7.1 The quota of the day is used up; try again later' },
+  'quota-never': { code: 554, text: '5.7.1 More recipients than you may send to in a day' },
   'too-large': { code: 552, text: '5.3.4 The message is too large' },
   'no-room': { code: 452, text: '4.3.1 Too many messages at once; try again later' },
   invalid: { code: 554, text: '5.6.0 Not a valid message' },

@@ -6,6 +6,7 @@
  */
 import { parseMailboxList, routingKey } from '../message/address.ts';
 import { decodeEncodedWords } from '../message/encoded-words.ts';
+import type { SenderLimits } from '../admin/sender-quota.ts';
 import type { HeaderBlock } from '../message/header-block.ts';
 
 /** Who a client is: a user, a token, or the clients of a listener's networks. */
@@ -17,6 +18,7 @@ export interface Sender {
   /** Whether X-Postlane- fields count. */
   readonly options: boolean;
   readonly rate: { readonly key: string; readonly perMinute: number } | null;
+  readonly quota: { readonly key: string; readonly limits: SenderLimits } | null;
 }
 
 export type SenderCheck = { readonly ok: true } | { readonly ok: false; readonly problem: string };

@@ -52,6 +52,7 @@ test('the example of the documents', async () => {
       from: ['erp@example.com', '*@billing.example.com'],
       options: false,
       ratePerMinute: null,
+      quota: { messagesPerDay: null, recipientsPerDay: null },
     },
   ]);
   const loaded = await loadText(text, { files });

@@ -56,6 +56,7 @@ test('`whoami` shows the token without its secret, and roles as their scopes', a
         scopes: ['messages:send', 'viewer'],
         from: ['*@Example.com'],
         ratePerMinute: 600,
+        recipientsPerDay: 50,
         expires: '2099-12-31',
       },
     ],
@@ -65,6 +66,9 @@ test('`whoami` shows the token without its secret, and roles as their scopes', a
     scopes: ['messages:send', 'messages:read', 'dead:read', 'connectors:read'],
     from: ['*@example.com'],
     ratePerMinute: 600,
+    messagesPerDay: null,
+    recipientsPerDay: 50,
+    used: { messagesPerDay: null, recipientsPerDay: 0 },
     expiresAt: '2099-12-31T23:59:59.999Z',
   });
   expect((await ask('/v1/whoami')).body).toMatchObject({ id: 'all', scopes: [...scopes], from: null });

@@ -105,6 +105,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       // Keys and rates of callers.
       'callers.ts',
       'submissions.ts',
+      'sender-quota.ts',
       // Signs sessions of the dashboard, and return paths.
       'secret-key.ts',
       // Who reads a mailbox, and how far it was read.
@@ -206,6 +207,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'csv.ts',
       'fleet.ts',
       'submissions.ts',
+      'sender-quota.ts',
       'doctor/findings.ts',
       'actions.ts',
       'admin-config.ts',

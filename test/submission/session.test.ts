@@ -272,6 +272,24 @@ test('a user over the rate is deferred', async () => {
   expect(await session.send(mail)).toMatch(/^450 4\.7\.1 /);
 });
 
+test('a user over the quota of the day is deferred; what is no new message does not count', async () => {
+  const here = await startSubmission(kit, {
+    users: ['user: erp, from: [erp@example.com], messagesPerDay: 3, recipientsPerDay: 4'],
+  });
+  const session = await here.open({ user: 'erp' });
+  const to = (...names: string[]) => names.map((name) => `${name}@example.net`);
+  const withId = mail.data.replace('Subject', 'Message-ID: <1@example.com>\r\nSubject');
+  expect(await session.send({ ...mail, to: to('a', 'b'), data: withId })).toMatch(/^250 /);
+  expect(await session.send({ ...mail, to: to('a', 'b'), data: withId })).toMatch(/^250 /);
+  expect(here.of('submitted').map(({ duplicate }) => duplicate)).toEqual([false, true]);
+  expect(await session.send({ ...mail, to: to('a', 'b', 'c') })).toMatch(/^452 4\.7\.1 .*4 recipients a day/);
+  expect(await session.send({ ...mail, to: to('a', 'b', 'c', 'd', 'e') })).toMatch(/^554 5\.7\.1 .*4 recipients a day/);
+  expect(await session.send({ ...mail, to: to('a') })).toMatch(/^250 /);
+  expect(await session.send({ ...mail, to: to('c') })).toMatch(/^250 /);
+  expect(await session.send({ ...mail, to: to('d') })).toMatch(/^452 4\.7\.1 .*3 messages a day/);
+  expect(await here.queued()).toHaveLength(3);
+});
+
 test('what users submitted and were refused can be read', async () => {
   const here = await startSubmission(kit);
   const session = await here.open({ user: 'erp' });

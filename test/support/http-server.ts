@@ -12,6 +12,8 @@ interface TokenSpec {
   readonly scopes: readonly string[];
   readonly from?: readonly string[];
   readonly ratePerMinute?: number;
+  readonly messagesPerDay?: number;
+  readonly recipientsPerDay?: number;
   readonly expires?: string;
 }
 

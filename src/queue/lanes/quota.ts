@@ -7,14 +7,15 @@
  * to two buckets of waiting (a bucket is a sixtieth of the window). What is booked is booked before the attempt: a worker that
  * dies leaves its booking behind, and the connector sends less, never more.
  */
+import { createHash } from 'node:crypto';
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 import { luaNow, run, script } from '../lua/script.ts';
 
 /** A closed list: also why a lane waits. */
 export type OwnQuotaKind = 'recipients-per-day' | 'bytes';
-/** `messages-per-minute` is of groups: a lane has its own pace, which BullMQ keeps. */
-export type QuotaKind = OwnQuotaKind | 'messages-per-minute';
+/** `messages-per-minute` is of groups: a lane has its own pace, which BullMQ keeps. `messages-per-day` is of who submits. */
+export type QuotaKind = OwnQuotaKind | 'messages-per-minute' | 'messages-per-day';
 
 /** A limit that is counted, in the window that it has. */
 export interface QuotaWindow<Kind extends QuotaKind = QuotaKind> {
@@ -51,6 +52,23 @@ export function groupQuotasOf(group: CountedLimits & { readonly messagesPerMinut
   const { messagesPerMinute } = group;
   const pace = { kind: 'messages-per-minute', limit: messagesPerMinute ?? 0, windowMs: minuteMs } as const;
   return [...(messagesPerMinute === null ? [] : [pace]), ...quotasOf(group)];
+}
+
+/** What a sending application may submit within any 24 hours; null is unlimited. */
+export interface SenderLimits {
+  readonly messagesPerDay: number | null;
+  readonly recipientsPerDay: number | null;
+}
+
+/** The same of a sending application. */
+export function senderQuotasOf({ messagesPerDay, recipientsPerDay }: SenderLimits): QuotaWindow[] {
+  const messages = { kind: 'messages-per-day', limit: messagesPerDay ?? 0, windowMs: dayMs } as const;
+  return [...(messagesPerDay === null ? [] : [messages]), ...quotasOf({ recipientsPerDay })];
+}
+
+/** Under which a sending application counts, whatever characters its name has. */
+export function ownerOfSender(name: string): string {
+  return `=${createHash('sha256').update(name).digest('base64url').slice(0, 22)}`;
 }
 
 /** Under which a group counts: no id of a connector has an @. Its shard is its own, which may be none of its connectors'. */
@@ -147,7 +165,7 @@ export interface Booking {
   readonly parts: readonly { readonly demand: Demand; readonly bucket: string }[];
 }
 
-/** `owner`: a connector's id, or `ownerOfGroup`. */
+/** `owner`: a connector's id, `ownerOfGroup` or `ownerOfSender`. */
 export interface Quota {
   /** Books all demands of an attempt, or none: then how long to wait, in ms, and for which. Nothing demanded costs nothing. */
   take(owner: string, demands: readonly Demand[]): Promise<{ waitMs: number; kind: QuotaKind } | { booking: Booking }>;

@@ -64,6 +64,7 @@ export async function reserveQuota(
       case 'bytes':
         return { ...window, amount: countedBytes(mail) };
       case 'messages-per-minute':
+      case 'messages-per-day':
         return { ...window, amount: 1 };
       default:
         return unreachable(window.kind);

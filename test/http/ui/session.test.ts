@@ -231,6 +231,7 @@ test('a link signs in once, after a click, and within its time; the log does not
     scopes: new Set<never>(),
     from: null,
     ratePerMinute: null,
+    quota: { messagesPerDay: null, recipientsPerDay: null },
     expiresAt: null,
   };
   const link = sessions.link(token, Date.now());
@@ -293,6 +294,7 @@ test('a session that was changed, is over, or is of another key or secret is non
     scopes: new Set<never>(),
     from: null,
     ratePerMinute: null,
+    quota: { messagesPerDay: null, recipientsPerDay: null },
     expiresAt: null,
   };
   const sessions = createSessions(Buffer.alloc(32, 1));

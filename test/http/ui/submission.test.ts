@@ -64,3 +64,13 @@ test('each user is shown with what was accepted and refused, failed log-ins lock
     'No user fits the filter.',
   );
 });
+
+test('what a token has used of its quota is shown', async () => {
+  const api = await serveApi({
+    tokens: [{ id: 'shop', scopes: ['messages:send'], messagesPerDay: 7, recipientsPerDay: 5 }],
+  });
+  const mail = { from: 'a@example.com', to: ['b@example.net', 'c@example.net'], text: 'x' };
+  expect((await api.post('/v1/messages', mail, { as: 'shop' })).status).toBe(202);
+  const words = wordsOf(await (await signIn(api)).get('/ui/submission'));
+  expect(words).toMatch(/shop token of the API nothing yet 0 – 1 of 7 messages 2 of 5 recipients/);
+});

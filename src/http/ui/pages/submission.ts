@@ -1,40 +1,15 @@
 /** Mail submission by SMTP: who has submitted how much, what was refused and why, whose log-in is locked, and where it listens. */
 import { html } from 'hono/html';
+import type { SenderLimits } from '../../../admin/sender-quota.ts';
 import type { SubmissionListener, SubmissionSettings } from '../../../config/submission.ts';
 import type { LoginFailures, SubmissionReport } from '../../../queue/submissions.ts';
-import { counted, memory, number, relative, span } from '../format.ts';
-import {
-  agoTime,
-  empty,
-  facts,
-  mark,
-  nothing,
-  outside,
-  reply,
-  section,
-  sub,
-  table,
-  type Column,
-  type Content,
-  type Html,
-  type Mark,
-} from '../parts.ts';
+import { counted, memory, number, span } from '../format.ts';
+import { empty, facts, nothing, section, table, type Html } from '../parts.ts';
 import { query } from '../query.ts';
-import type { Page, Visit } from '../visit.ts';
+import { columns, type Row, type Shown } from './submission-table.ts';
+import type { Page } from '../visit.ts';
 
 const pageSize = 100;
-
-/** A user, a token, or the clients of a listener without a log-in. */
-interface Row {
-  readonly user: string;
-  readonly kind: 'user' | 'token' | 'network' | 'gone';
-  readonly accepted: number;
-  readonly duplicates: number;
-  readonly refusals: readonly (readonly [string, number])[];
-  readonly loginFailures: number;
-  readonly last: SubmissionReport['last'];
-  readonly failures: LoginFailures;
-}
 
 const noFailures: LoginFailures = { count: 0, isLocked: false, until: null };
 /** Outcomes that are a failed log-in. */
@@ -45,7 +20,15 @@ export const submissionPage: Page = async (visit) => {
   const { submission, api } = tools.config();
   const text = (url.searchParams.get('q') ?? '').trim().slice(0, 200);
   const reports = new Map((await operator.submissions.report()).map((each) => [each.user, each]));
-  const tokens = api.tokens.map(({ id }) => id).filter((id) => reports.has(id));
+  const quotas = new Map([
+    ...submission.users.map(({ user, quota }) => [user, quota] as const),
+    ...api.tokens.map(({ id, quota }) => [id, quota] as const),
+  ]);
+  const quotaOf = (name: string): SenderLimits | null => {
+    const quota = quotas.get(name);
+    return quota === undefined || (quota.messagesPerDay === null && quota.recipientsPerDay === null) ? null : quota;
+  };
+  const tokens = api.tokens.map(({ id }) => id).filter((id) => reports.has(id) || quotaOf(id) !== null);
   const networks = submission.listeners.filter(({ networks: each }) => each.length > 0).map(nameOf);
   const users = submission.users.map(({ user }) => user);
   const known = new Set([...users, ...tokens, ...networks]);
@@ -61,11 +44,18 @@ export const submissionPage: Page = async (visit) => {
   const kindOf = (name: string): Row['kind'] =>
     users.includes(name) ? 'user' : networks.includes(name) ? 'network' : tokens.includes(name) ? 'token' : 'gone';
   const rows = names
-    .map((name) => rowOf(name, kindOf(name), reports.get(name), failures.get(name) ?? noFailures))
+    .map((name) => ({
+      ...rowOf(name, kindOf(name), reports.get(name), failures.get(name) ?? noFailures),
+      quota: quotaOf(name),
+    }))
     .sort((a, b) => rank(a) - rank(b) || (b.last?.at ?? 0) - (a.last?.at ?? 0) || (a.user < b.user ? -1 : 1));
   const wanted = text === '' ? rows : rows.filter(({ user }) => user.toLowerCase().includes(text.toLowerCase()));
   const from = Math.max(0, Number.parseInt(url.searchParams.get('from') ?? '0', 10) || 0);
-  const shown = wanted.slice(from, from + pageSize);
+  const usedBy = ({ user, kind, quota }: Row): Promise<SenderLimits> | null =>
+    quota === null ? null : operator.senderQuotas.used(kind === 'user' ? `user:${user}` : user, quota);
+  const shown = await Promise.all(
+    wanted.slice(from, from + pageSize).map(async (row): Promise<Shown> => ({ ...row, used: await usedBy(row) })),
+  );
   return {
     title: 'Submission',
     place: 'submission',
@@ -90,7 +80,14 @@ export const submissionPage: Page = async (visit) => {
                         what: 'No user fits the filter.',
                         next: html`<a href="/ui/submission">Show all ${counted(rows.length, 'user')}</a>`,
                       })
-                    : table('Users of mail submission, the ones in trouble first', columns(visit), shown)
+                    : table(
+                        'Users of mail submission, the ones in trouble first',
+                        columns(
+                          visit,
+                          shown.some(({ quota }) => quota !== null),
+                        ),
+                        shown,
+                      )
                 }${pager(wanted.length, from, shown.length, text)}`,
           )}
         </div>
@@ -106,7 +103,12 @@ function nameOf({ listen: { host, port } }: SubmissionListener): string {
   return `${host}:${port}`;
 }
 
-function rowOf(user: string, kind: Row['kind'], report: SubmissionReport | undefined, failures: LoginFailures): Row {
+function rowOf(
+  user: string,
+  kind: Row['kind'],
+  report: SubmissionReport | undefined,
+  failures: LoginFailures,
+): Omit<Row, 'quota'> {
   const counts = Object.entries(report?.counts ?? {});
   const sum = (of: (outcome: string) => boolean): number =>
     counts.reduce((total, [outcome, count]) => (of(outcome) ? total + count : total), 0);
@@ -172,77 +174,6 @@ function pager(count: number, from: number, shown: number, text: string): Html {
       ${next < count ? html`<a class="btn small" href="/ui/submission${query({ q: text, from: next })}">Next</a>` : nothing}
     </div>
   </div>`;
-}
-
-const kinds: Readonly<Record<Row['kind'], string>> = {
-  user: 'user',
-  token: 'token of the API',
-  network: 'clients of a network, without a log-in',
-  gone: 'not in the configuration any more',
-};
-
-function markOf({ failures, last, kind, refusals, accepted }: Row): Mark {
-  if (failures.isLocked) return { family: 'bad', icon: 'lock', word: 'locked' };
-  if (failures.count > 0) return { family: 'wait', icon: 'fault', word: 'log-ins fail' };
-  if (kind === 'gone') return { family: 'idle', icon: 'idle', word: 'gone' };
-  if (last === null) return { family: 'idle', icon: 'idle', word: 'nothing yet' };
-  if (accepted === 0 && refusals.length > 0) return { family: 'bad', icon: 'rejected', word: 'refused' };
-  return { family: 'ok', icon: 'accepted', word: 'submits' };
-}
-
-function columns(visit: Visit): Column<Row>[] {
-  return [
-    {
-      head: 'User',
-      classes: 'first',
-      names: true,
-      cell: ({ user, kind }) => html`${outside(user)}${sub(kinds[kind])}`,
-    },
-    {
-      head: 'State',
-      bare: true,
-      cell: (row) => html`${mark(markOf(row))}${loginNote(row, visit)}`,
-    },
-    {
-      head: 'Accepted',
-      classes: 'n inl',
-      cell: ({ accepted, duplicates }) =>
-        html`${number(accepted)}${duplicates === 0 ? nothing : sub(`${number(duplicates)} again`)}`,
-    },
-    {
-      head: 'Refused',
-      classes: 'any',
-      bare: true,
-      cell: ({ refusals }) =>
-        refusals.length === 0
-          ? '–'
-          : html`<span class="mid"
-              >${refusals.map(([name, count], i) => html`${i === 0 ? '' : ', '}${number(count)} <code>${outside(name)}</code>`)}</span
-            >`,
-    },
-    { head: 'Failed log-ins', classes: 'n lo inl', cell: ({ loginFailures }) => number(loginFailures) },
-    {
-      head: 'Last',
-      classes: 'lo2',
-      cell: ({ last }) =>
-        last === null ? '–' : html`${agoTime(last.at, visit)}${sub(html`from ${outside(last.address)}`)}`,
-    },
-    {
-      head: 'Last refusal',
-      classes: 'any',
-      bare: true,
-      cell: ({ last }) =>
-        last?.refused
-          ? html`<span class="mid">${reply(last.refused.reply, visit, 200)}</span
-              >${sub(agoTime(last.refused.at, visit))}`
-          : '–',
-    },
-  ];
-}
-
-function loginNote({ failures: { count, until } }: Row, { now }: Visit): Content {
-  if (count === 0 || until === null) return nothing;
-  return sub(`${counted(count, 'failed log-in')}; forgotten ${relative(until, now)}`);
 }
 
 function listeners({ listeners: all }: SubmissionSettings): Html {
