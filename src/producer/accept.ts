@@ -33,12 +33,17 @@ export function acceptMessage(input: unknown, limits: MessageLimits): AcceptedMe
  */
 export function wireText(job: WireJob, limits: MessageLimits): string {
   const text = JSON.stringify(job);
-  const most = maxDataBytesOf(limits, false);
+  requireBytes(text, maxDataBytesOf(limits, false));
+  return text;
+}
+
+/** @throws PostlaneError `message-invalid` if the JSON of a message is larger */
+export function requireBytes(json: string, mostBytes: number): void {
   // UTF-8 has three bytes for a UTF-16 code unit at most.
-  if (text.length * 3 <= most) return text;
-  const bytes = Buffer.byteLength(text);
-  if (bytes <= most) return text;
-  const message = `${bytes} bytes in the queue, where JSON escapes some characters; the limit is ${most}. Send the text as an attachment`;
+  if (json.length * 3 <= mostBytes) return;
+  const bytes = Buffer.byteLength(json);
+  if (bytes <= mostBytes) return;
+  const message = `${bytes} bytes in the queue, where JSON escapes some characters; the limit is ${mostBytes}. Send the text as an attachment`;
   throw invalidMessage([{ field: '', rule: 'too-large', message }]);
 }
 

@@ -1,6 +1,7 @@
 /** Holds the public surface: what each entry point of the package gives. A change here is a change for every user. */
 import { describe, expect, test } from 'vitest';
 import * as main from '../../src/index.ts';
+import * as outbox from '../../src/outbox.ts';
 import * as testing from '../../src/testing.ts';
 import { filesUnder, textOf } from '../support/source.ts';
 
@@ -51,6 +52,13 @@ describe('postlane', () => {
   test('documents every property of a message', () => {
     const bare = [...textOf('src/message/outbound.ts').matchAll(/^(?!.*\*\/).*\n +readonly (\w+)\??:/gm)];
     expect(bare.map(([, name]) => name)).toEqual([]);
+  });
+});
+
+describe('postlane/outbox', () => {
+  test('exports these values and types, and no others', () => {
+    expect(Object.keys(outbox).sort()).toEqual(['outboxInsert', 'outboxMigration', 'outboxNotifyMigration']);
+    expect(exportedTypes('src/outbox.ts')).toEqual(['OutboxInsert', 'OutboxInsertOptions']);
   });
 });
 

@@ -19,6 +19,10 @@ const parts = ['queue', 'routing', 'transport', ...foundation];
 /** What the rooms of an entry to Postlane (HTTP, SMTP submission, webhooks) stand on. */
 const entry = ['producer', 'admin', 'observability', 'config', ...parts];
 
+/** What rooms report. */
+const eventTypes = ['worker', 'submission', 'bounces', 'outbox'].map((room) => `src/${room}/events.ts`);
+const processEvents = 'src/observability/process-events.ts';
+
 /** The rooms that are one. */
 const entries = ['http', 'submission', 'webhooks', 'outbox', 'bounces'];
 
@@ -157,7 +161,8 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
   },
   // Applications embed the producer: it knows messages and Redis, and never which connector will send.
-  producer: { imports: ['queue', ...foundation], doors: ['producer.ts', 'recording.ts'] },
+  // What goes by way of a database is validated as `send` does it, without a producer.
+  producer: { imports: ['queue', ...foundation], doors: ['producer.ts', 'recording.ts', 'accept.ts'] },
   // The life cycle is on top; below it stands what works on one message, and at the bottom what it reports.
   worker: {
     imports: parts,
@@ -193,6 +198,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'token-check.ts',
       'ui.ts',
       'networks.ts',
+      'outbox.ts',
       'password-hash.ts',
       'submission.ts',
       'webhooks.ts',
@@ -233,20 +239,12 @@ export const rooms: Readonly<Record<string, Room>> = {
   // It counts what events say and shows what it is handed. It takes the types of both, and reads nothing by itself.
   metrics: {
     imports: [],
-    types: [
-      'src/worker/events.ts',
-      'src/worker/vitals.ts',
-      'src/admin/fleet.ts',
-      'src/observability/process-events.ts',
-      'src/submission/events.ts',
-      'src/bounces/events.ts',
-      'src/transport/transport.ts',
-    ],
+    types: [...eventTypes, 'src/worker/vitals.ts', 'src/admin/fleet.ts', 'src/transport/transport.ts', processEvents],
   },
   // Logs and metrics subscribe to events; they never call what emits them.
   observability: {
     imports: ['message', 'tracing'],
-    types: ['src/worker/events.ts', 'src/submission/events.ts', 'src/bounces/events.ts'],
+    types: eventTypes,
     doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
   // Entries beside the command line. None of them imports another, and cli alone imports them.
@@ -254,7 +252,12 @@ export const rooms: Readonly<Record<string, Room>> = {
   http: { imports: entry, floors: [['http.ts'], ['server.ts', 'ui'], ['api'], ['*']] },
   submission: { imports: entry, doors: ['submission.ts', 'events.ts', 'password.ts'] },
   webhooks: { imports: entry },
-  outbox: { imports: entry },
+  // What an application embeds of it is at the bottom, and stands on the producer alone.
+  outbox: {
+    imports: entry,
+    doors: ['insert.ts', 'table.ts', 'relay.ts', 'problems.ts', 'events.ts'],
+    floors: [['*'], ['insert.ts', 'events.ts'], ['table.ts']],
+  },
   // Applications embed it as they embed the producer, so it stands on no more than that.
   nodemailer: { imports: ['producer', ...foundation], doors: ['transport.ts'] },
   // What a report says is pure; only who reads mailboxes needs more.
@@ -270,6 +273,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   'index.ts': { imports: ['producer', 'message'] },
   // The same for an application that sends by nodemailer.
   'nodemailer.ts': { imports: ['nodemailer'] },
+  // The same for one that stores messages in its own database.
+  'outbox.ts': { imports: ['outbox'] },
   // Workers inside an application, with transports of its own.
   'worker.ts': { imports: ['embed', 'worker', 'config', 'transport', 'tracing'] },
   // Doubles and the contract suite, for tests of applications and of transports.
@@ -282,7 +287,7 @@ export const folders: Readonly<Record<string, readonly string[]>> = {
   testkit: ['src'],
   tools: ['testkit', 'src'],
   // An example shows what a user can do, who has the package alone.
-  examples: ['src/index.ts', 'src/nodemailer.ts', 'src/testing.ts', 'src/worker.ts'],
+  examples: ['src/index.ts', 'src/nodemailer.ts', 'src/outbox.ts', 'src/testing.ts', 'src/worker.ts'],
   test: ['testkit', 'tools', 'src', 'examples', 'vitest.config.ts'],
 };
 

@@ -30,6 +30,8 @@ export const packages: Readonly<Record<string, PackageRule>> = {
   yaml: { values: ['src/config/'] },
   // Rooms report events; only the subscriber of the events, and what creates it, know the logger.
   'smtp-server': { values: ['src/submission/'] },
+  // The database of an application, where it is relayed; who has no outbox needs no driver.
+  pg: { values: ['src/outbox/'] },
   pino: { values: ['src/observability/', 'src/cli/'] },
   // One room has the registry; the others report events.
   '@prometheus-io/client': { values: ['src/metrics/'] },

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { parseSync, Visitor } from 'oxc-parser';
 
 /** The entries of `postlane` that `postlane-client` has as well. */
-export const clientEntries = ['.', './nodemailer'] as const;
+export const clientEntries = ['.', './nodemailer', './outbox'] as const;
 
 export interface ClientFiles {
   /** Relative to the folder of the build: JavaScript and declarations. */

@@ -12,7 +12,7 @@ interface Manifest {
 
 const readme = `# postlane-client
 
-What an application needs to send by [Postlane](https://github.com/postlane/postlane): the producer and the transport for nodemailer.
+What an application needs to send by [Postlane](https://github.com/postlane/postlane): the producer, the transport for nodemailer, and the insert of a transactional outbox.
 It has the code of the package \`postlane\` of the same version, without the worker and its libraries.
 
 \`\`\`ts
@@ -22,7 +22,7 @@ const producer = createProducer({ redis: { url: 'redis://127.0.0.1:6379' } });
 await producer.send({ from: 'app@example.com', to: 'a@example.net', subject: 'Hi', text: '…' });
 \`\`\`
 
-\`postlane-client/nodemailer\` has \`postlaneTransport\`.
+\`postlane-client/nodemailer\` has \`postlaneTransport\`, and \`postlane-client/outbox\` has \`outboxInsert\`.
 `;
 
 /**
@@ -52,7 +52,7 @@ export function writeClient(root: string, dist: string, folder: string): readonl
   const client = {
     name: 'postlane-client',
     version,
-    description: 'Enqueues e-mail for Postlane: the producer, and a transport for nodemailer.',
+    description: 'Enqueues e-mail for Postlane: the producer, a transport for nodemailer, and a transactional outbox.',
     keywords: ['email', 'nodemailer', 'queue', 'redis'],
     homepage,
     bugs,

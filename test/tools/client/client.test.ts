@@ -1,6 +1,6 @@
 /** The slim package: which packages it needs, how much it is, and the examples with it in a folder that has nothing else. */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
@@ -64,7 +64,7 @@ describe('postlane-client', () => {
       const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program]);
       return JSON.parse(stdout) as string[];
     };
-    for (const entry of ['index', 'nodemailer']) {
+    for (const entry of ['index', 'nodemailer', 'outbox']) {
       const ours = await names(join(root, 'src'), `${entry}.ts`);
       expect(await names(join(packed(), 'dist'), `${entry}.js`)).toEqual(ours);
     }
@@ -76,6 +76,34 @@ describe('postlane-client', () => {
     const flags = ['--noEmit', '--ignoreConfig', '--strict', '--module', 'nodenext', '--target', 'es2024'];
     const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
     expect(await tsc([...flags, ...types, ...clientExamples], empty)).toBe('');
+  });
+
+  test('makes a message a row with `postlane-client/outbox`, which compiles and runs without a driver', async () => {
+    const program = `
+      import { PostlaneError } from 'postlane-client';
+      import { outboxInsert, outboxMigration, type OutboxInsert } from 'postlane-client/outbox';
+      const run = (text: string, values: unknown[]): void => console.log(text, values.length);
+      const mail: OutboxInsert = outboxInsert({ id: 'order-7', to: 'a@example.net', text: 'Thanks' });
+      run(mail.text, mail.values);
+      const sql = (strings: TemplateStringsArray, ...values: readonly string[]): number => strings.length + values.length;
+      console.log(sql(...mail.template), outboxMigration.includes('CREATE TABLE'));
+      try {
+        outboxInsert({ to: 'nobody' });
+      } catch (error) {
+        if (error instanceof PostlaneError) console.log(error.code, error.issues[0]?.field);
+      }
+    `;
+    writeFileSync(join(empty, 'outbox.ts'), program);
+    const flags = ['--noEmit', '--ignoreConfig', '--strict', '--module', 'nodenext', '--target', 'es2024'];
+    const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
+    expect(await tsc([...flags, ...types, 'outbox.ts'], empty)).toBe('');
+    const { stdout, stderr } = await run(process.execPath, ['outbox.ts'], { cwd: empty });
+    expect(stderr).toBe('');
+    expect(stdout.trim().split('\n')).toEqual([
+      'INSERT INTO postlane_outbox (id, message, given_id) VALUES ($1, $2, true) 2',
+      '5 true',
+      'message-invalid to',
+    ]);
   });
 
   test('sends by both examples, and a worker delivers both', async () => {
