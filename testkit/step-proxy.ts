@@ -33,10 +33,10 @@ export async function startStepProxy(port: number, text: string, where: 'before'
           for (const each of pair) each.destroy();
         });
     }
-    // A command may come in several pieces.
+    // A command may come in several pieces; what is kept of one must not be a whole one.
     let seen = '';
     client.on('data', (chunk: Buffer) => {
-      seen = `${seen}${chunk.toString('latin1')}`.slice(-chunk.length - text.length);
+      seen = `${seen}${chunk.toString('latin1')}`.slice(-chunk.length - text.length + 1);
       if (armed && silent === 'no' && seen.includes(text)) {
         reached = true;
         silent = where === 'before' ? 'all' : 'answers';

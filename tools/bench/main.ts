@@ -22,6 +22,7 @@ import { install } from './rows/install.ts';
 import { large } from './rows/large.ts';
 import { journal } from './rows/journal.ts';
 import { latency } from './rows/latency.ts';
+import { outbox } from './rows/outbox.ts';
 import { pacing } from './rows/pacing.ts';
 import { peers } from './rows/peers.ts';
 import { processes } from './rows/processes.ts';
@@ -37,6 +38,7 @@ const rows: readonly Row[] = [
   enqueue,
   http,
   submission,
+  outbox,
   backlog,
   journal,
   search,
