@@ -2,6 +2,7 @@
 import { printable } from '../errors.ts';
 import type { Config, ConnectorConfig } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
+import type { DatabaseSettings } from '../config/outbox.ts';
 import { nearest } from '../config/suggest.ts';
 import type { Producer } from '../producer/producer.ts';
 import type { Operator } from '../admin/operator.ts';
@@ -53,4 +54,10 @@ export function requireConnector({ connectors }: Config, id: string): ConnectorC
   const near = nearest(id, ids);
   const hint = near === null ? `The configured ones: ${ids.join(', ') || 'none'}.` : `Did you mean ${near}?`;
   throw new UsageError(`there is no connector "${printable(id, 130)}". ${hint}`);
+}
+
+/** The database of the configuration, or a UsageError. */
+export function requireDatabase(database: DatabaseSettings | null): DatabaseSettings {
+  if (database !== null) return database;
+  throw new UsageError('there is no database: set POSTLANE_DATABASE_URL, or `outbox.url` in the configuration');
 }

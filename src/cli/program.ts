@@ -61,6 +61,7 @@ type AddCommand = (program: Command, action: Action) => void;
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   worker: async () => (await import('./worker-command.ts')).addWorker,
   smtp: async () => (await import('./smtp-command.ts')).addSmtp,
+  outbox: async () => (await import('./outbox-command.ts')).addOutbox,
   serve: async () => (await import('./serve-command.ts')).addServe,
   token: async () => (await import('./token.ts')).addToken,
   check: async () => (await import('./check.ts')).addCheck,

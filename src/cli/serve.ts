@@ -1,7 +1,6 @@
 /** `serve`: one process with the HTTP API, the health checks, and the metrics of the fleet. It sends nothing, and needs no worker. */
 import { isDeepStrictEqual } from 'node:util';
 import { destination } from 'pino';
-import { sleep } from '../async/timeout.ts';
 import { asError } from '../errors.ts';
 import type { Config } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
@@ -18,14 +17,11 @@ import type { ExitCode } from './failure.ts';
 import { createFleetSource } from './fleet-source.ts';
 import { serveHttp, type ServedHttp } from './http-server.ts';
 import { watchEndings } from './endings.ts';
-import { shareOperator, type SharedOperator } from './shared-operator.ts';
+import { keepReaching, shareOperator, type SharedOperator } from './shared-operator.ts';
 import { heedSignals } from './signals.ts';
 import { version } from './version.ts';
 
 type Loaded = Extract<LoadResult, { ok: true }>;
-
-/** Between two tries to reach Redis while no one asks for metrics, in ms: the health check must not wait for the first scrape. */
-const tryAgainMs = 2_000;
 
 export async function runServe(call: Call): Promise<ExitCode> {
   const loaded = await requireConfig(call, call.configFile);
@@ -76,7 +72,7 @@ async function serve(call: Call, loaded: Loaded, log: Log): Promise<ExitCode> {
       health: healthOf(operator, metrics),
       tell,
     });
-    void reach(operator, ended.signal);
+    void keepReaching(operator, ended.signal);
     await signals.stopped;
     return 0;
   } catch (thrown) {
@@ -98,13 +94,6 @@ function healthOf({ connected }: SharedOperator, metrics: Metrics): HealthAnswer
     ready: () => true,
     metrics: () => metrics.show({ ready: connected(), redisUp: connected(), worker: null }),
   };
-}
-
-async function reach(operator: SharedOperator, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    if (!operator.connected()) await operator.get().catch(() => undefined);
-    await sleep(tryAgainMs, signal);
-  }
 }
 
 /** Tokens, names, proxies and certificates are those of the file in force; a connection and a listener are made at the start. */

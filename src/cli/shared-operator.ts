@@ -1,4 +1,5 @@
 /** One operator for a process that serves others: it connects when it is first needed, and again where that has failed. */
+import { sleep } from '../async/timeout.ts';
 import type { Operator } from '../admin/operator.ts';
 
 export interface SharedOperator {
@@ -28,4 +29,15 @@ export function shareOperator(open: () => Promise<Operator>): SharedOperator {
       operator?.close();
     },
   };
+}
+
+/** Between two tries to reach Redis while no one asks for metrics, in ms: the health check must not wait for the first scrape. */
+const tryAgainMs = 2_000;
+
+/** Until the signal comes. */
+export async function keepReaching(operator: SharedOperator, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    if (!operator.connected()) await operator.get().catch(() => undefined);
+    await sleep(tryAgainMs, signal);
+  }
 }

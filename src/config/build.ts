@@ -8,6 +8,7 @@ import { buildGraph } from './graph.ts';
 import { buildIncoming } from './incoming.ts';
 import { buildGroup } from './limit-groups.ts';
 import { buildOAuth } from './oauth.ts';
+import { buildOutbox } from './outbox.ts';
 import { defaultConcurrency, defaultGraphConcurrency, presets } from './presets.ts';
 import { buildRoute } from './proxy.ts';
 import { buildRedis } from './redis.ts';
@@ -57,6 +58,7 @@ export function buildConfig(file: ConfigFile, environment: ProxyRoute | null): C
     tracing: { propagate: file.tracing.propagate, parentWithinMs: file.tracing.parentWithin },
     api: buildApi(file.api),
     submission: buildSubmission(file.submission),
+    outbox: buildOutbox(file.outbox),
     ui: file.ui,
     webhooks: buildWebhooks(file.webhooks),
     log: file.log,

@@ -8,6 +8,7 @@ import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { DeliverySettings } from './delivery-words.ts';
 import type { RedisConfig } from './redis.ts';
+import type { OutboxSettings } from './outbox.ts';
 import type { SubmissionSettings } from './submission.ts';
 import type { TracingSettings } from './tracing.ts';
 import type { UiSettings } from './ui.ts';
@@ -132,6 +133,7 @@ export interface Config {
   readonly tracing: TracingSettings;
   readonly api: ApiSettings;
   readonly submission: SubmissionSettings;
+  readonly outbox: OutboxSettings;
   readonly ui: UiSettings;
   readonly webhooks: readonly WebhookEndpoint[];
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };

@@ -70,6 +70,8 @@ export const configRules = {
   'duplicate-user': 'A user has a name of its own.',
   'duplicate-listener': 'A listener has an address of its own.',
   'byte-budget': '`submission.maxBytesInFlight` has room for a message of the greatest size.',
+  'database-url': 'The database of the outbox is one that Postlane can connect to.',
+  'database-tls': 'TLS settings for the database are complete, and the connection is encrypted.',
   'webhook-url': 'A webhook goes to an HTTP URL without a user or password.',
   'webhook-secret': 'The secret of a webhook is of the form of Standard Webhooks.',
   'webhook-secrets': 'A webhook has `secret` or `secrets`.',

@@ -1,14 +1,16 @@
 /** Loads the configuration: finds the file, reads it and its references, and returns either the configuration or every mistake. */
 import { dirname, resolve } from 'node:path';
+import type { ZodType } from 'zod';
 import { apiPemPlaces } from './api.ts';
 import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
 import { parseFile, type Place } from './document.ts';
 import { endingProblems } from './ends.ts';
-import { type ConfigIssue, keyOf, type Path, type Problem } from './issues.ts';
+import { type ConfigIssue, type ConfigRule, keyOf, type Path, type Problem } from './issues.ts';
 import { decodeText, maxConfigFileBytes, readRegularFile, type FileRead, type TextRead } from './files.ts';
 import { expandReferences, pathId, type ReferenceSources } from './references.ts';
 import { proxyProblems, readEnvironmentProxy, usesEnvironment } from './proxy-environment.ts';
+import { databaseUrl, outboxPemPlaces } from './outbox.ts';
 import { redisPemPlaces } from './redis.ts';
 import { checkRules } from './rules.ts';
 import { showUnless, validate, valueAt } from './validate.ts';
@@ -79,17 +81,21 @@ export async function loadConfig(options: LoadOptions): Promise<LoadResult> {
   const { data } = parsed;
   if (data === undefined) return failed(listed(parsed.problems.map(locate)));
 
-  const redis = redisUrlOf(env);
+  const redis = urlOf(env, 'REDIS_URL', redisUrl, 'redis.url');
+  const database = urlOf(env, 'POSTLANE_DATABASE_URL', databaseUrl, 'outbox.url');
   // Removed before references are resolved, so that a missing one does not matter.
   if (redis.url !== null && isMap(data['redis'])) {
     for (const key of ['url', 'cluster', 'sentinel', 'db']) delete data['redis'][key];
   }
+  if (database.url !== null && isMap(data['outbox'])) delete data['outbox']['url'];
   const sources = { env, directory: dirname(path), readText };
   const expansion = await expandReferences(data, sources);
   const certificates = await readCertificates(data, sources);
   const files = [...new Set([path, ...expansion.files, ...certificates.files])];
   if (!('redis' in data)) data['redis'] = {};
   if (redis.url !== null && isMap(data['redis'])) data['redis']['url'] = redis.url;
+  if (database.url !== null && !('outbox' in data)) data['outbox'] = {};
+  if (database.url !== null && isMap(data['outbox'])) data['outbox']['url'] = database.url;
 
   const show = showUnless(expansion.referring);
   const validation = validate(data, expansion.whole, show);
@@ -103,7 +109,12 @@ export async function loadConfig(options: LoadOptions): Promise<LoadResult> {
   const rest = [...validation.problems, ...rules.errors, ...proxyProblems(data, environment.route)].filter(
     (problem) => !known.has(pathId(problem.path)),
   );
-  const issues = [...redis.issues, ...environment.issues, ...listed([...sure, ...rest].map(locate))];
+  const issues = [
+    ...redis.issues,
+    ...environment.issues,
+    ...database.issues,
+    ...listed([...sure, ...rest].map(locate)),
+  ];
   const warned = rules.warnings.map(locate);
   if (issues.length > 0 || validation.file === undefined) {
     return { ok: false, issues, warnings: listed(warned), file, files };
@@ -149,7 +160,7 @@ async function readCertificates(
     ),
   ];
   const hooks = webhookPemPlaces(data['webhooks']);
-  for (const path of [...redisPemPlaces, ...apiPemPlaces, ...hooks, ...places]) {
+  for (const path of [...redisPemPlaces, ...apiPemPlaces, ...outboxPemPlaces, ...hooks, ...places]) {
     const written = valueAt(data, path);
     if (typeof written !== 'string' || !/^[^\n]+\.(?:pem|crt|key)$/.test(written)) continue;
     const file = resolve(directory, written);
@@ -165,14 +176,20 @@ async function readCertificates(
   return { problems, files };
 }
 
-/** REDIS_URL overrides the file; a mistake in it has no place in the file. */
-function redisUrlOf(env: LoadOptions['env']): { readonly url: string | null; readonly issues: readonly ConfigIssue[] } {
-  const url = env['REDIS_URL'];
+/** An environment variable that overrides the file; a mistake in it has no place in the file. */
+function urlOf(
+  env: LoadOptions['env'],
+  name: string,
+  schema: ZodType<unknown, string>,
+  key: string,
+): { readonly url: string | null; readonly issues: readonly ConfigIssue[] } {
+  const url = env[name];
   if (url === undefined || url === '') return { url: null, issues: [] };
-  const parsed = redisUrl.safeParse(url);
-  if (parsed.success) return { url: parsed.data, issues: [] };
-  const message = parsed.error.issues[0]?.message ?? 'must be a Redis URL';
-  return { url: null, issues: [{ key: 'redis.url', rule: 'url', message, file: 'REDIS_URL', line: 0, column: 0 }] };
+  const parsed = schema.safeParse(url);
+  if (parsed.success) return { url, issues: [] };
+  const message = parsed.error.issues[0]?.message ?? 'must be a URL';
+  const rule: ConfigRule = key === 'redis.url' ? 'url' : 'database-url';
+  return { url: null, issues: [{ key, rule, message, file: name, line: 0, column: 0 }] };
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

@@ -129,6 +129,7 @@ function withoutLastLineEnds(text: string): string {
  * mean something else, so its text is percent-encoded, and the password arrives as it is.
  */
 function isInLogin(path: Path, text: string, end: number): boolean {
-  const isUrl = path.at(-1) === 'proxy' ? /^(?:https?|socks5h?):\/\//i.test(text) : /^rediss?:\/\//.test(text);
+  const isUrl =
+    path.at(-1) === 'proxy' ? /^(?:https?|socks5h?):\/\//i.test(text) : /^(?:rediss?|postgres(?:ql)?):\/\//.test(text);
   return isUrl && text.includes('@', end);
 }

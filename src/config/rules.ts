@@ -9,6 +9,7 @@ import { deliveryProblems } from './delivery.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
+import { outboxProblems } from './outbox.ts';
 import { redisProblems } from './redis.ts';
 import { limitGroupProblems } from './limit-groups.ts';
 import { replyRuleProblems } from './reply-rules.ts';
@@ -51,6 +52,7 @@ export function checkRules(
     ...apiProblems(data['api']),
     ...uiProblems(data['ui']),
     ...submissionProblems(data),
+    ...outboxProblems((...path) => valueAt(data, ['outbox', ...path])),
     ...connectors.flatMap(({ path }) =>
       [['smtp', 'auth'], ['incoming']].flatMap((keys) => {
         const at = [...path, ...keys];

@@ -8,6 +8,7 @@ import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
 import { groupOfConnector, limitGroups } from './limit-groups.ts';
+import { outbox } from './outbox.ts';
 import { presetNames } from './presets.ts';
 import { proxy } from './proxy.ts';
 import { redis } from './redis.ts';
@@ -212,6 +213,7 @@ export const configSchema = z.strictObject({
   tracing,
   api,
   submission,
+  outbox,
   ui,
   webhooks,
   log: z

@@ -1,7 +1,7 @@
 /** Counts what reading delivery reports comes to. No connector and no address is a label. */
 import type { Registry } from '@prometheus-io/client';
 import type { BouncesEvent } from '../bounces/events.ts';
-import { bouncesMetrics } from './catalogue.ts';
+import { bouncesMetrics } from './entry-tables.ts';
 import { metersOf } from './meters.ts';
 
 export interface BouncesMetrics {

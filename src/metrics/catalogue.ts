@@ -3,6 +3,7 @@
  * worker counts have closed sets of values; `connector` is a label of gauges of the fleet alone, which bound it.
  */
 import type { FaultClass } from '../transport/transport.ts';
+import { bouncesMetrics, outboxMetrics } from './entry-tables.ts';
 
 const everyFault: Readonly<Record<FaultClass, true>> = {
   unreachable: true,
@@ -18,8 +19,8 @@ export const faultClasses = Object.keys(everyFault);
 
 export interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram';
-  /** `process`: every process has it. `worker`, `http`, `submission`, `bounces`: each such process its own. `fleet`: one process for all. */
-  readonly scope: 'process' | 'worker' | 'http' | 'submission' | 'bounces' | 'fleet';
+  /** `process`: every process has it. `worker`, `http`, `submission`, `bounces`, `outbox`: each such process its own. `fleet`: one process for all. */
+  readonly scope: 'process' | 'worker' | 'http' | 'submission' | 'bounces' | 'outbox' | 'fleet';
   readonly labels: readonly string[];
   readonly help: string;
   /** Upper bounds. */
@@ -152,20 +153,6 @@ export const submissionMetrics = {
   smtp_held_limit_bytes: { type: 'gauge', labels: none, help: 'Bytes of such messages that the process may hold.' },
 } as const satisfies Table;
 
-export const bouncesMetrics = {
-  bounces_total: {
-    type: 'counter',
-    labels: ['outcome'],
-    help: 'Delivery reports that were read from mailboxes, by what became of them.',
-  },
-  mailbox_readings_total: { type: 'counter', labels: ['outcome'], help: 'Readings of mailboxes.' },
-  mailbox_oldest_read_timestamp_seconds: {
-    type: 'gauge',
-    labels: none,
-    help: 'When the mailbox was last read, by any process, that is read longest ago; 0 if one never was.',
-  },
-} as const satisfies Table;
-
 export const fleetMetrics = {
   intake_messages: { type: 'gauge', labels: ['state'], help: 'Messages that wait to be routed.' },
   unsettled_messages: { type: 'gauge', labels: none, help: 'Messages that are routed and not at their end.' },
@@ -294,6 +281,7 @@ export function allMetrics(): readonly (Definition & { readonly name: string })[
     ...of('http', httpMetrics),
     ...of('submission', submissionMetrics),
     ...of('bounces', bouncesMetrics),
+    ...of('outbox', outboxMetrics),
     ...of('fleet', fleetMetrics),
   ];
 }

@@ -3,6 +3,7 @@ import { Registry } from '@prometheus-io/client';
 import type { FleetSnapshot } from '../admin/fleet.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import type { BouncesEvent } from '../bounces/events.ts';
+import type { OutboxEvent, OutboxState } from '../outbox/events.ts';
 import type { SubmissionEvent, SubmissionState } from '../submission/events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
@@ -11,6 +12,7 @@ import { processMetrics } from './catalogue.ts';
 import { createFleetMetrics, type CredentialEnd } from './fleet-metrics.ts';
 import { createHttpMetrics } from './http-metrics.ts';
 import { metersOf } from './meters.ts';
+import { createOutboxMetrics } from './outbox-metrics.ts';
 import { watchProcess } from './process-metrics.ts';
 import { createSubmissionMetrics } from './submission-metrics.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
@@ -24,6 +26,8 @@ export interface MetricsOptions {
   readonly fleet: FleetSource | null;
   /** Of a process that takes mail by SMTP. */
   readonly submission?: (() => SubmissionState) | undefined;
+  /** Of a process that relays an outbox. */
+  readonly outbox?: (() => OutboxState) | undefined;
   /** Of a process that reads mailboxes: when the one was read that is read longest ago, ms since the epoch; null while it reads none. */
   readonly mailboxes?: (() => number | null) | undefined;
   readonly now?: () => number;
@@ -45,20 +49,21 @@ interface Shown {
 }
 
 export interface Metrics {
-  /** A subscriber of the events of the worker, of submission, of mailboxes, and of the process. */
-  readonly onEvent: (event: WorkerEvent | ProcessEvent | SubmissionEvent | BouncesEvent) => void;
+  /** A subscriber of the events of the worker, of submission, of mailboxes, of an outbox, and of the process. */
+  readonly onEvent: (event: WorkerEvent | ProcessEvent | SubmissionEvent | BouncesEvent | OutboxEvent) => void;
   /** The text for Prometheus. */
   show(shown: Shown): Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { version, worker, fleet, submission, mailboxes = () => null, now = Date.now } = options;
+  const { version, worker, fleet, submission, outbox, mailboxes = () => null, now = Date.now } = options;
   const registry = new Registry();
   const showProcess = watchProcess(registry);
   const own = metersOf(processMetrics, registry);
   let countRequest: ReturnType<typeof createHttpMetrics> | null = null;
   const counted = worker === null ? null : createWorkerMetrics({ registry, ...worker });
   const submitted = submission === undefined ? null : createSubmissionMetrics(registry);
+  const relayed = outbox === undefined ? null : createOutboxMetrics(registry);
   let bounces: ReturnType<typeof createBouncesMetrics> | null = null;
   const fleetMetrics = fleet === null ? null : createFleetMetrics(registry, fleet.connectors);
   own.build_info.set({ version, node: process.version }, 1);
@@ -78,6 +83,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       else {
         counted?.onEvent(event as WorkerEvent);
         submitted?.onEvent(event as SubmissionEvent);
+        relayed?.onEvent(event as OutboxEvent);
         // Most workers read no mailbox.
         if (mailboxes() !== null) bounces ??= createBouncesMetrics(registry);
         bounces?.onEvent(event as BouncesEvent);
@@ -92,6 +98,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       if (oldestReadAt !== null) bounces ??= createBouncesMetrics(registry);
       bounces?.show(oldestReadAt);
       if (submission !== undefined) submitted?.show(submission());
+      if (outbox !== undefined) relayed?.show(outbox());
       const snapshot = fleet === null ? null : await fleet.read();
       fleetMetrics?.show(snapshot, fleet?.credentials() ?? [], now());
       own.redis_up.set(redisUp && (fleet === null || snapshot !== null) ? 1 : 0);

@@ -3,25 +3,29 @@
  * field that is missing is not logged. `docs/operations.md` has the same table.
  */
 import type { BouncesEvent } from '../bounces/events.ts';
+import type { OutboxEvent } from '../outbox/events.ts';
 import type { SubmissionEvent } from '../submission/events.ts';
 import type { WorkerEvent } from '../worker/events.ts';
 import type { ProcessEvent } from './process-events.ts';
 
-export type LogEvent = WorkerEvent | ProcessEvent | SubmissionEvent | BouncesEvent;
+export type LogEvent = WorkerEvent | ProcessEvent | SubmissionEvent | BouncesEvent | OutboxEvent;
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 interface Line<Event> {
   readonly level: LogLevel;
   readonly text: string;
-  readonly fields: readonly Exclude<keyof Event, 'event'>[];
+  readonly fields: readonly FieldOf<Event>[];
 }
+
+/** Several processes say `ready` and `stopped`, each with what it has to say. */
+type FieldOf<Event> = Event extends unknown ? Exclude<keyof Event, 'event'> : never;
 
 type LogTable = { readonly [Name in LogEvent['event']]: Line<Extract<LogEvent, { readonly event: Name }>> };
 
 export const logTable: LogTable = {
   starting: { level: 'info', text: 'starting', fields: ['config', 'connectors', 'node'] },
   'start-failed': { level: 'error', text: 'cannot start', fields: ['detail'] },
-  ready: { level: 'info', text: 'serving', fields: ['connectors', 'slots'] },
+  ready: { level: 'info', text: 'serving', fields: ['connectors', 'slots', 'database'] },
   draining: { level: 'info', text: 'stopping: running attempts may finish', fields: ['running'] },
   stopped: { level: 'info', text: 'stopped', fields: ['drained'] },
   signal: { level: 'info', text: 'signal received', fields: ['signal'] },
@@ -77,6 +81,28 @@ export const logTable: LogTable = {
   'smtp-client-error': { level: 'debug', text: 'the connection of a client failed', fields: ['address', 'detail'] },
   'smtp-draining': { level: 'info', text: 'taking no more mail by SMTP', fields: ['clients'] },
   'smtp-stopped': { level: 'info', text: 'no longer taking mail by SMTP', fields: ['drained'] },
+
+  'outbox-relayed': {
+    level: 'info',
+    text: 'rows of the outbox enqueued',
+    fields: ['relayed', 'duplicates', 'deferred', 'durationMs'],
+  },
+  'outbox-problem': {
+    level: 'warn',
+    text: 'row of the outbox cannot be enqueued: `postlane outbox list`',
+    fields: ['id', 'problem', 'issues'],
+  },
+  'outbox-held': {
+    level: 'error',
+    text: 'rows of the outbox wait: nothing can be enqueued; trying again',
+    fields: ['code', 'detail', 'waitMs'],
+  },
+  'outbox-database-away': {
+    level: 'error',
+    text: 'database of the outbox cannot be used; trying again',
+    fields: ['detail', 'waitMs'],
+  },
+  'outbox-database-back': { level: 'info', text: 'database of the outbox can be used again', fields: [] },
 
   'config-applied': { level: 'info', text: 'new configuration in use', fields: ['connectors'] },
   'config-unchanged': { level: 'info', text: 'configuration reloaded: no changes', fields: [] },

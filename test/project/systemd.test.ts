@@ -15,7 +15,7 @@ const mostExposure = 2;
 test('there is a unit for each process that runs until it is told to stop', () => {
   expect(
     units.map((unit) => /ExecStart=\/usr\/bin\/env postlane (\w+)$/m.exec(textOf(unit))?.[1] ?? '').toSorted(),
-  ).toEqual(['serve', 'smtp', 'worker']);
+  ).toEqual(['outbox', 'serve', 'smtp', 'worker']);
 });
 
 describe.each(units)('%s', (unit) => {

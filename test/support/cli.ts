@@ -59,6 +59,8 @@ export interface Project {
   serve(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
   /** The same with `smtp`. */
   smtp(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
+  /** The same with `outbox`. */
+  outbox(options?: RunOptions & { readonly wait?: boolean }): Promise<WorkerProcess>;
 }
 
 /** A folder with `postlane.yaml`, removed at the end; its commands run there. The Redis is that of the test run. */
@@ -140,6 +142,7 @@ export function project(config: string): Project {
     worker: (options) => start('worker', 'ready', options),
     serve: (options) => start('serve', 'serving', options),
     smtp: (options) => start('smtp', 'smtp-listening', options),
+    outbox: (options) => start('outbox', 'ready', options),
   };
 }
 
