@@ -1,13 +1,29 @@
 /** Holds what package.json promises: exact versions, a complete lock, scripts that exist, and a package that works. */
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../testkit/ports.ts';
+import { startPrivateRedis } from '../../testkit/redis.ts';
 import { apiReport, entriesOf } from '../../tools/api/report.ts';
 import { nodeFor, runsTypeScript } from '../../tools/setup/dependencies.mjs';
 import { lockProblems } from '../../tools/setup/lock-problems.mjs';
+import { sink } from '../support/accounting.ts';
+import { commandsOf, wordsOf, yamlOf } from '../support/install-page.ts';
+import { npx, npxInBackground } from '../support/npx.ts';
 import { root, textOf } from '../support/source.ts';
 
 interface Manifest {
@@ -183,4 +199,44 @@ describe('the package', () => {
   test('has a command that the shell can run', () => {
     expect(textOf('src/cli/main.ts')).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
+
+  test('runs as docs/install.md says: the configuration and the commands of its section on npm, one after the other', async () => {
+    const server = await sink({ auth: { user: 'relay', password: 'secret' } });
+    const redis = await startPrivateRedis();
+    onTestFinished(() => redis.stop());
+    const cwd = join(folder, 'project');
+    mkdirSync(join(cwd, 'node_modules/.bin'), { recursive: true });
+    symlinkSync(unpacked, join(cwd, 'node_modules/postlane'));
+    const program = join(unpacked, manifest.bin['postlane'] ?? '');
+    // As npm does where it installs a command.
+    chmodSync(program, 0o755);
+    symlinkSync(program, join(cwd, 'node_modules/.bin/postlane'));
+    const text = (yamlOf('npm')[0] ?? '')
+      .replace(
+        'host: smtp.example.com, port: 587',
+        `host: 127.0.0.1, port: ${server.port}, security: none, allowInsecureAuth: true`,
+      )
+      .replace('redis://127.0.0.1:6379', redis.url);
+    const ports = `metrics: { listen: 127.0.0.1:0 }\napi: { listen: 127.0.0.1:${await freePort()} }\n`;
+    writeFileSync(join(cwd, 'postlane.yaml'), `${text}${ports}`);
+    const env: NodeJS.ProcessEnv = { ...process.env, PATH: `${dirname(node)}:${process.env['PATH']}` };
+    delete env['REDIS_URL'];
+    const ran: string[] = [];
+    for (const line of commandsOf('npm')) {
+      const [command = '', ...args] = wordsOf(line);
+      if (command === 'export') {
+        const [name = '', value = ''] = args[0]?.split('=') ?? [];
+        env[name] = value;
+      }
+      if (command !== 'npx') continue;
+      ran.push(args[1] ?? '');
+      const event = { worker: 'ready', serve: 'serving' }[args[1] ?? ''];
+      if (event === undefined) await npx(args, { cwd, env });
+      else await npxInBackground(args, event, { cwd, env });
+    }
+    expect(ran).toEqual(['check', 'worker', 'send', 'token', 'serve']);
+    expect(server.received.transactions.map(({ to, accepted }) => ({ to, accepted }))).toEqual([
+      { to: ['you@example.com'], accepted: true },
+    ]);
+  }, 120_000);
 });
