@@ -2,6 +2,7 @@
 import { decodeIntake, encodeWire } from '../queue/jobs.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { isDelivered, isDone, type Ledger, type LedgerRow } from '../queue/ledger/ledger.ts';
+import type { RecipientState } from '../queue/ledger/history.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 interface ResolveTools {
@@ -33,9 +34,7 @@ export async function resolveHeld(
     await deadLetters.drop(id, letter);
     return true;
   }
-  const recipients = row.recipients.map((recipient) =>
-    recipient.outcome === 'uncertain' && as === 'sent' ? { ...recipient, outcome: 'accepted' as const } : recipient,
-  );
+  const recipients = row.recipients.map((recipient) => (as === 'sent' ? asSent(recipient) : recipient));
   const delivered = recipients.some(isDelivered);
   const state = delivered && recipients.every(isDone) ? 'sent' : delivered ? 'partial' : 'dead';
   // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
@@ -51,6 +50,12 @@ export async function resolveHeld(
   if (!closed) return false;
   if (letter !== null && rest === null) await releaseContents(letter);
   return true;
+}
+
+/** An uncertain copy of one whose mail was redirected is with the other address. */
+function asSent({ elsewhere, ...recipient }: RecipientState): RecipientState {
+  if (recipient.outcome !== 'uncertain') return recipient;
+  return { ...recipient, outcome: elsewhere === true ? 'redirected' : 'accepted' };
 }
 
 /** What remains of a held message's dead letter once the uncertain recipients are known to have it; null if no recipient remains. */

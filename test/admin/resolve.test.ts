@@ -53,3 +53,35 @@ test('resolved as drop, a message is given up for all recipients without a copy'
   expect(await producer.status('m')).toMatchObject({ state: 'partial', reason: 'uncertain' });
   expect(await operator.deadLetters.get('m')).toBeNull();
 });
+
+test('resolved as sent, a recipient whose mail went to another address is redirected, whatever the rules are by then', async () => {
+  const prefix = testPrefix();
+  const producer = testProducer(prefix);
+  const operator = await testOperator(prefix);
+  const delivery = { redirectTo: 'tester@example.net', allowRecipients: ['a@example.net'] };
+  const { worker } = await startWorker({
+    prefix,
+    config: configOf({ relay: { retry } }, { delivery }),
+    scripts: { relay: ['uncertain'] },
+  });
+  await producer.send({ id: 'm', from: 'x@example.com', to: ['a@example.net', 'b@example.net'], text: 'x' });
+  const row = await until(
+    async () => {
+      const found = await producer.status('m');
+      return found?.state === 'held' ? found : undefined;
+    },
+    { what: 'it to be held' },
+  );
+  expect(row.recipients).toMatchObject([
+    { address: 'a@example.net', outcome: 'uncertain' },
+    { address: 'b@example.net', outcome: 'uncertain', elsewhere: true },
+  ]);
+  await worker.apply(configOf({ relay: { retry } }));
+  expect(await operator.resolve('m', 'sent', { now: Date.now(), lifetimeMs: 60_000, retentionMs: 60_000 })).toBe(true);
+  const settled = await producer.status('m');
+  expect(settled?.state).toBe('sent');
+  expect(settled?.recipients.map(({ outcome, elsewhere }) => [outcome, elsewhere])).toEqual([
+    ['accepted', undefined],
+    ['redirected', undefined],
+  ]);
+});

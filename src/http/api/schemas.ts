@@ -57,6 +57,10 @@ const recipient = z
     outcome: z.enum(recipientOutcomes),
     code: z.string().nullable().meta({ description: 'Of the last reply, such as `250`.' }),
     reply: z.string().nullable().meta({ description: 'Text of the last reply.' }),
+    elsewhere: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'Of one who is `uncertain`: the copy, if there is one, went to `delivery.redirectTo`.' }),
     bounce: bounce.optional().meta({ description: 'Missing if nothing came back.' }),
   })
   .meta({ id: 'Recipient' });

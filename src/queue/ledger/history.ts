@@ -35,6 +35,8 @@ export interface RecipientState {
   readonly outcome: 'pending' | 'accepted' | 'deferred' | 'rejected' | 'uncertain' | 'redirected' | 'suppressed';
   readonly code: string | null;
   readonly reply: string | null;
+  /** Of one who is uncertain: the copy, if there is one, went to another address (`delivery.redirectTo`). */
+  readonly elsewhere?: true;
   /** What came back after its mail was taken; missing if nothing did. */
   readonly bounce?: Bounce;
 }

@@ -278,7 +278,7 @@ if row[1] and not again then
 end
 local recipients = cjson.decode(row[3] or '[]')
 for _, recipient in ipairs(recipients) do
-  if recipient.outcome ~= 'accepted' and recipient.outcome ~= 'redirected' then recipient.outcome = 'pending' end
+  if recipient.outcome ~= 'accepted' and recipient.outcome ~= 'redirected' then recipient.outcome, recipient.elsewhere = 'pending', nil end
 end
 redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'updatedAt', at, 'retryAt', '', 'reason', '',
   'deadline', deadline)

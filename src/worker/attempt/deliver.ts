@@ -12,7 +12,7 @@ import { errorTypeOf } from '../../transport/error-type.ts';
 import type { Outcome, SendContext } from '../../transport/transport.ts';
 import { telling } from '../message-trace.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
-import type { SendPolicy } from '../settings.ts';
+
 import { retryWhileRefused } from '../retry-write.ts';
 import { shownOf } from '../shown.ts';
 import { withDoubt } from './addressees.ts';
@@ -40,7 +40,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const known = rowOf(task, before);
   const attempts = before?.attempts ?? 0;
   const found: Attempted = { job, row: known, token: null, attempts, durationMs: 0, at: tools.now() };
-  const early = beforeAttempt(found, before, policy, tools);
+  const early = beforeAttempt(found, before, task, tools);
   if (early !== null) return instead(early);
 
   const to = await consult(known, before, task, tools);
@@ -129,7 +129,7 @@ function placeOf({ direct }: DeliverTask): Pick<SendContext, 'place'> {
 function beforeAttempt(
   notBegun: Attempted,
   before: LedgerRow | null,
-  policy: SendPolicy,
+  { policy, delivery }: Pick<DeliverTask, 'policy' | 'delivery'>,
   tools: DeliverTools,
 ): Delivery | null {
   const { row, job, at: now } = notBegun;
@@ -140,7 +140,10 @@ function beforeAttempt(
     const detail = `the attempt of ${open.worker} ended without a result`;
     tools.emit({ event: 'uncertain', id: row.id, connector: job.connector, detail });
     if (policy.onUncertain === 'hold' || now >= row.deadline) {
-      return ended(notBegun, leaveUncertain(withDoubt(row.recipients), detail, policy, now >= row.deadline), tools);
+      const isRedirected = (address: string): boolean =>
+        (delivery?.redirectTo ?? null) !== null && delivery?.allows(address) === false;
+      const late = now >= row.deadline;
+      return ended(notBegun, leaveUncertain(withDoubt(row.recipients), detail, policy, late, isRedirected), tools);
     }
   }
   if (now >= row.deadline) return ended(notBegun, expire(row.recipients), tools);

@@ -106,8 +106,11 @@ function after({ recipients, redirected }: Attempt, outcomes: readonly Recipient
     const outcome = byAddress.get(before.address);
     if (outcome === undefined || isDone(before)) return before;
     const { code, text } = outcome.reply;
-    const isElsewhere = outcome.outcome === 'accepted' && redirected?.has(before.address) === true;
-    return { address: before.address, outcome: isElsewhere ? 'redirected' : outcome.outcome, code, reply: text };
+    const { address } = before;
+    if (redirected?.has(address) !== true) return { address, outcome: outcome.outcome, code, reply: text };
+    if (outcome.outcome === 'accepted') return { address, outcome: 'redirected', code, reply: text };
+    const state = { address, outcome: outcome.outcome, code, reply: text };
+    return outcome.outcome === 'uncertain' ? { ...state, elsewhere: true } : state;
   });
 }
 
@@ -163,13 +166,24 @@ export function leaveUncertain(
   why: string,
   policy: SendPolicy,
   pastDeadline: boolean,
+  isRedirected: (address: string) => boolean,
 ): Decision & { kind: 'settle' } {
   const marked = recipients.map((recipient): RecipientState =>
     isDone(recipient) || recipient.outcome === 'rejected'
       ? recipient
-      : { ...recipient, outcome: 'uncertain', reply: why },
+      : { ...asUncertain(recipient, isRedirected), reply: why },
   );
   return uncertainEnd(marked, holds(policy) && !pastDeadline);
+}
+
+/** What was noted when the attempt failed stands; of an attempt without a result, the rules of now are all that is known. */
+export function asUncertain(
+  { address, code, reply, outcome, elsewhere: noted }: RecipientState,
+  isRedirected: (address: string) => boolean,
+): RecipientState {
+  const state = { address, outcome: 'uncertain', code, reply } as const;
+  const elsewhere = outcome === 'uncertain' ? noted === true : isRedirected(address);
+  return elsewhere ? { ...state, elsewhere } : state;
 }
 
 /** The outcome of a message that was found to have been sent: all remaining recipients have it, or who gets their copies. */

@@ -6,7 +6,7 @@ import { unreachable } from '../../errors.ts';
 import { isDone, type LedgerRow, type RecipientState } from '../../queue/ledger/ledger.ts';
 import type { OutgoingMail, Verification } from '../../transport/transport.ts';
 import type { SendPolicy } from '../settings.ts';
-import { foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
+import { asUncertain, foundSent, leaveUncertain, retryDelayMs } from './retry-policy.ts';
 import { settled, unverified, type Attempted } from './settlement.ts';
 import type { Delivery, DeliverTask, DeliverTools } from './task.ts';
 import { nextVerification } from './verification-schedule.ts';
@@ -28,6 +28,7 @@ export async function verifyAttempt(inDoubt: InDoubt, tools: DeliverTools): Prom
   const result = await verify(inDoubt, attemptedAt);
   const attempted = { ...inDoubt.attempted, at: tools.now() };
   const { row } = attempted;
+  const isRedirected = (address: string): boolean => inDoubt.redirected.has(address);
   tools.emit({ event: 'verified', id: row.id, connector: task.job.connector, result });
   switch (result) {
     case 'sent':
@@ -53,15 +54,15 @@ export async function verifyAttempt(inDoubt: InDoubt, tools: DeliverTools): Prom
         deadline: row.deadline,
       });
       if (at === null) {
-        return leaveUnverified(attempted, task.policy, 'nothing was found out in time', tools);
+        return leaveUnverified(attempted, task.policy, 'nothing was found out in time', isRedirected, tools);
       }
       return {
-        write: unverified(attempted, markUncertain(row.recipients), at),
+        write: unverified(attempted, markUncertain(row.recipients, isRedirected), at),
         next: { kind: 'retry', at, slowDownMs: null },
       };
     }
     case 'forbidden':
-      return leaveUnverified(attempted, task.policy, 'the connector may not read the mailbox', tools);
+      return leaveUnverified(attempted, task.policy, 'the connector may not read the mailbox', isRedirected, tools);
     default:
       return unreachable(result);
   }
@@ -79,18 +80,22 @@ function leaveUnverified(
   attempted: Attempted,
   policy: SendPolicy,
   why: string,
+  isRedirected: (address: string) => boolean,
   tools: DeliverTools,
 ): Delivery | 'send' {
   if (policy.onUnverified === 'retry') return 'send';
-  const decision = leaveUncertain(attempted.row.recipients, why, policy, false);
+  const decision = leaveUncertain(attempted.row.recipients, why, policy, false, isRedirected);
   return {
     write: settled(attempted, decision, tools.retentionMs(), tools.contentMs()),
     next: { kind: 'done', slowDownMs: null },
   };
 }
 
-function markUncertain(recipients: readonly RecipientState[]): RecipientState[] {
+function markUncertain(
+  recipients: readonly RecipientState[],
+  isRedirected: (address: string) => boolean,
+): RecipientState[] {
   return recipients.map((recipient) =>
-    isDone(recipient) || recipient.outcome === 'rejected' ? recipient : { ...recipient, outcome: 'uncertain' },
+    isDone(recipient) || recipient.outcome === 'rejected' ? recipient : asUncertain(recipient, isRedirected),
   );
 }

@@ -209,6 +209,10 @@ export const connectorRoutes = [
           .object({
             connector: z.string(),
             transport: z.string(),
+            proxy: z
+              .string()
+              .nullable()
+              .meta({ description: 'On the way to the server, without its login; null: none.' }),
             ok: z.boolean(),
             fault: z.string().nullable(),
             code: z.string().nullable(),
