@@ -1,8 +1,7 @@
 /** Settles a held message, whose last attempt has no known result, as an operator says. */
 import { decodeIntake, encodeWire } from '../queue/jobs.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
-import { isDelivered, isDone, type Ledger, type LedgerRow } from '../queue/ledger/ledger.ts';
-import type { RecipientState } from '../queue/ledger/history.ts';
+import { isDelivered, isDone, type Ledger, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import type { MessageLimits } from '../message/message.ts';
 
 interface ResolveTools {

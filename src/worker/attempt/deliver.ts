@@ -12,7 +12,6 @@ import { errorTypeOf } from '../../transport/error-type.ts';
 import type { Outcome, SendContext } from '../../transport/transport.ts';
 import { telling } from '../message-trace.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
-
 import { retryWhileRefused } from '../retry-write.ts';
 import { shownOf } from '../shown.ts';
 import { withDoubt } from './addressees.ts';
