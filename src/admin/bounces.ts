@@ -13,7 +13,7 @@ export interface BounceNotes {
   /** Message with this id; null without a row. */
   read(id: string): Promise<LedgerRow | null>;
   /** Adds an address to the suppression list, unless it is there for longer. `by`: the connector whose mailbox had the report. */
-  suppress(entry: Omit<NewSuppression, 'origin'>): Promise<AddedSuppression>;
+  suppress(entry: NewSuppression & { readonly origin: 'bounce' | 'complaint' }): Promise<AddedSuppression>;
   /** Reads the key with which return paths of single mails are signed. */
   returnPathKey(): Promise<Buffer>;
   /** `connector`: whose mailbox the report was in. → how many recipients are new; null if the message has no row now. */
@@ -30,7 +30,7 @@ export function bounceNotesOf({
   return {
     read: (id) => ledger.read(id),
     returnPathKey,
-    suppress: (entry) => suppressions.add({ ...entry, origin: 'bounce' }, 'longer'),
+    suppress: (entry) => suppressions.add(entry, 'longer'),
     async find(messageId) {
       if (messageId.trim() === '') return [];
       try {

@@ -25,7 +25,7 @@ interface Suppressed {
 
 export interface RecordTools {
   readonly notes: BounceNotes;
-  /** How long an address that fails for good gets no mail, in ms; null: it goes on getting it. */
+  /** How long an address that fails for good, or that complains, gets no mail, in ms; null: it goes on getting it. */
   readonly suppressForMs: number | null;
   /** Patterns of the return paths that connectors give single mails. */
   readonly bouncePaths: readonly string[];
@@ -44,8 +44,9 @@ export async function recordReport(report: Report, connector: string, tools: Rec
     case 'matched': {
       const row = rows?.find(({ id }) => id === match.id);
       const bounces = row === undefined ? [] : bouncesOf(row, match.recipients, now);
+      const entries = row === undefined ? [] : [...failing(newIn(row, bounces)), ...complaints(row, report, match)];
       // Before the row: once that has it, the report is never looked at again.
-      const suppressed = row === undefined ? none : await suppress(newIn(row, bounces), connector, tools);
+      const suppressed = await suppress(entries, connector, tools);
       const written = await notes.write(match.id, connector, now, bounces);
       return written === null ? { kind: 'again' } : { kind: 'matched', id: match.id, written, suppressed };
     }
@@ -64,17 +65,36 @@ function newIn({ recipients }: LedgerRow, bounces: readonly RecipientBounce[]): 
   });
 }
 
+type Entry = Pick<Parameters<BounceNotes['suppress']>[0], 'address' | 'reason' | 'origin'>;
+
+function failing(bounces: readonly RecipientBounce[]): Entry[] {
+  return bounces
+    .filter(({ bounce }) => isOfAddress(bounce))
+    .map(({ address, bounce }) => ({ address, reason: bounce.diagnostic ?? bounce.status, origin: 'bounce' }));
+}
+
+/** Who complains of a mail that was sent to them; of several recipients, it has to be said which. The row keeps nothing of it, so an old complaint that is read again counts again. */
+function complaints(
+  { recipients }: LedgerRow,
+  { kind, isGuess = false }: Report,
+  { recipients: said }: { readonly recipients: readonly ReportedRecipient[] },
+): Entry[] {
+  if (kind !== 'complaint' || (isGuess && recipients.length > 1)) return [];
+  const who = new Set(said.flatMap(({ recipient }) => (recipient === null ? [] : folded(recipient))));
+  return recipients
+    .filter(({ address, outcome }) => outcome !== 'pending' && who.has(folded(address)))
+    .map(({ address }) => ({ address, reason: 'complained about a message', origin: 'complaint' }));
+}
+
 async function suppress(
-  bounces: readonly RecipientBounce[],
+  entries: readonly Entry[],
   connector: string,
   { notes, suppressForMs, now }: RecordTools,
 ): Promise<Suppressed> {
   if (suppressForMs === null) return none;
   let [added, refused] = [0, 0];
-  for (const { address, bounce } of bounces) {
-    if (!isOfAddress(bounce)) continue;
-    const reason = bounce.diagnostic ?? bounce.status;
-    const answer = await notes.suppress({ address, reason, by: connector, until: now + suppressForMs });
+  for (const entry of entries) {
+    const answer = await notes.suppress({ ...entry, by: connector, until: now + suppressForMs });
     if (answer === 'full') refused += 1;
     else if (answer !== 'kept') added += 1;
   }

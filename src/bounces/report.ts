@@ -33,6 +33,8 @@ export interface Report {
   readonly messageId: string | null;
   readonly recipients: readonly ReportedRecipient[];
   readonly clues: Clues;
+  /** Of a complaint that names no recipient: it is the first of the returned mail's To. */
+  readonly isGuess?: boolean;
 }
 
 /** A mail with what its readers need of it. */
@@ -112,7 +114,7 @@ function complaint(feedback: Part, reading: Reading): Report {
   if (!isComplaint(valueOf(fields, 'feedback-type'))) return nothing('other');
   const named = firstAddress(valueOf(fields, 'original-rcpt-to', 'removal-recipient'));
   const to = reading.returned[0]?.find(({ name }) => name === 'to')?.value ?? '';
-  return complainedBy(named ?? to, reading);
+  return named === null ? { ...complainedBy(to, reading), isGuess: true } : complainedBy(named, reading);
 }
 
 function notified({ kind, message, recipients, feedbackType }: SesNotification, reading: Reading): Report {

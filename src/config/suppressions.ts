@@ -8,7 +8,7 @@ export const suppressions = z
       .boolean()
       .default(false)
       .describe(
-        'Adds a recipient to the suppression list when a delivery report says that its address fails for good.',
+        'Adds a recipient to the suppression list when a delivery report says that its address fails for good, or that it complains.',
       ),
     for: value.duration(3650).prefault('30d').describe('How long such an entry counts.'),
   })

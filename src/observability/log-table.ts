@@ -236,12 +236,12 @@ export const logTable: LogTable = {
   bounce: { level: 'info', text: 'delivery report read', fields: ['id', 'connector', 'recipients'] },
   'bounce-suppressed': {
     level: 'info',
-    text: 'recipients that fail for good get no more mail',
+    text: 'recipients that fail for good, or complained, get no more mail',
     fields: ['id', 'connector', 'recipients'],
   },
   'suppressions-full': {
     level: 'error',
-    text: 'the suppression list is full: recipients that fail for good go on getting mail',
+    text: 'the suppression list is full: recipients that fail for good, or complained, go on getting mail',
     fields: ['id', 'connector', 'recipients'],
   },
   'bounce-unmatched': {

@@ -6,7 +6,7 @@ import type { BounceNotes } from '../../src/admin/bounces.ts';
 import { openQueues } from '../../src/queue/open.ts';
 import { shardCount, testConnection } from '../support/redis.ts';
 import { until } from '../../testkit/until.ts';
-import { report } from './reports/case.ts';
+import { head, report } from './reports/case.ts';
 import { dayMs, sentMessages } from './reading.ts';
 
 const anna = 'anna@example.net';
@@ -120,4 +120,95 @@ test('an entry that ends later stays as it is', async () => {
   await suppressions.add({ address: anna, reason: 'asked us', origin: 'operator', by: 'me', until: null });
   expect(await record('5.1.1')).toMatchObject({ written: 1, suppressed: { added: 0, refused: 0 } });
   expect(await suppressions.get(anna)).toMatchObject({ origin: 'operator', reason: 'asked us', until: null });
+});
+
+/** A complaint of the feedback loop of a provider (RFC 5965). */
+function complaint(messageId: string, fields: string, to = anna): string {
+  return `${head('abuse@isp.test', 'Complaint')}Content-Type: multipart/report; report-type=feedback-report; boundary=f
+
+--f
+Content-Type: message/feedback-report
+
+${fields}
+
+--f
+Content-Type: message/rfc822
+
+From: shop@example.com
+To: ${to}
+Message-ID: ${messageId}
+
+x
+--f--
+`;
+}
+
+const abuse = `Feedback-Type: abuse\nOriginal-Rcpt-To: ${anna}`;
+
+async function complained() {
+  const { operator, producer, suppressions, ...all } = await sent();
+  await producer.send({ id: 'both', from: 'shop@example.com', to: [anna, 'ben@example.net'], text: 'x' });
+  await until(async () => (await producer.status('both'))?.state === 'sent', { what: 'both to be sent' });
+  const complain = async (fields: string, id = 'm', suppressForMs: number | null = forMs) => {
+    const { messageId } = (await producer.status(id))!;
+    const read = await readReport(Buffer.from(complaint(messageId!, fields)));
+    return recordReport(read, 'mailbox', {
+      notes: operator.bounceNotes,
+      bouncePaths: [],
+      suppressForMs,
+      now: Date.now(),
+    });
+  };
+  return { ...all, producer, suppressions, complain };
+}
+
+test('a recipient who complains is added, with its own origin and an end, and the message stays as it was', async () => {
+  const { complain, suppressions, producer, bounced } = await complained();
+  const before = await producer.status('m');
+  expect(await complain(abuse)).toEqual({ kind: 'matched', id: 'm', written: 0, suppressed: { added: 1, refused: 0 } });
+  const entry = (await suppressions.get(anna))!;
+  expect(entry).toMatchObject({ origin: 'complaint', by: 'mailbox', reason: 'complained about a message' });
+  expect(Math.abs(entry.until! - Date.now() - forMs)).toBeLessThan(60_000);
+  expect(await producer.status('m')).toEqual(before);
+  expect(await bounced()).toEqual([]);
+  await producer.send({ id: 'next', from: 'shop@example.com', to: anna, text: 'x' });
+  await until(async () => (await producer.status('next'))?.state === 'dead', { what: 'it to be dead' });
+  expect((await producer.status('next'))!.recipients).toMatchObject([{ outcome: 'suppressed' }]);
+});
+
+test('of a message to several, the one who is named is added, in whatever letter case', async () => {
+  const { complain, suppressions } = await complained();
+  await complain('Feedback-Type: opt-out\nOriginal-Rcpt-To: <Ben@Example.NET>', 'both');
+  expect(await suppressions.get('ben@example.net')).toMatchObject({ origin: 'complaint' });
+  expect(await suppressions.count()).toBe(1);
+});
+
+test('a complaint without a name counts for the only recipient', async () => {
+  const { complain, suppressions } = await complained();
+  await complain('Feedback-Type: abuse');
+  expect(await suppressions.get(anna)).toMatchObject({ origin: 'complaint' });
+});
+
+test.each([
+  ['a complaint that names nobody, of a message to several', 'Feedback-Type: abuse', 'both', forMs],
+  ['the setting that is off', abuse, 'm', null],
+  ['a reader who says that it is no spam', `Feedback-Type: not-spam\nOriginal-Rcpt-To: ${anna}`, 'm', forMs],
+  ['a report about DMARC', `Feedback-Type: auth-failure\nOriginal-Rcpt-To: ${anna}`, 'm', forMs],
+  [
+    'attack: a complaint in the name of one to whom the mail never went',
+    'Feedback-Type: abuse\nOriginal-Rcpt-To: boss@victim.test',
+    'm',
+    forMs,
+  ],
+] as const)('%s adds nobody', async (_what, fields, id, suppressForMs) => {
+  const { complain, suppressions } = await complained();
+  await complain(fields, id, suppressForMs);
+  expect(await suppressions.count()).toBe(0);
+});
+
+test('a complaint leaves an entry that ends later as it is', async () => {
+  const { complain, suppressions } = await complained();
+  await suppressions.add({ address: anna, reason: 'asked us', origin: 'operator', by: 'me', until: null });
+  expect(await complain(abuse)).toMatchObject({ suppressed: { added: 0, refused: 0 } });
+  expect(await suppressions.get(anna)).toMatchObject({ origin: 'operator', until: null });
 });
