@@ -5,6 +5,8 @@ import { startGuarded } from './guarded.ts';
 
 export interface CliWorkerOptions {
   readonly configFile: string;
+  /** Put before the command, such as `nsenter`. Default: nothing. */
+  readonly within?: readonly string[];
   /** Further arguments of `worker`. */
   readonly args?: readonly string[];
   /** Gets the log. */
@@ -29,6 +31,7 @@ const readyTimeoutMs = 60_000;
 export async function startCliWorker({
   configFile,
   args = [],
+  within = [],
   logFile,
   folder,
   onLine,
@@ -39,7 +42,7 @@ export async function startCliWorker({
   const ready = Promise.withResolvers<void>();
   let rest = '';
   const guarded = await startGuarded(
-    [...toStderr, process.execPath, program, 'worker', ...args, '--config', configFile],
+    [...toStderr, ...within, process.execPath, program, 'worker', ...args, '--config', configFile],
     {
       folder,
       onStderr(text) {

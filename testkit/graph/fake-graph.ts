@@ -19,7 +19,7 @@ import { createUploads } from './uploads.ts';
 export type { FakeGraphOptions } from './options.ts';
 
 export interface FakeGraph {
-  /** `https://127.0.0.1:PORT`, no version and no slash at its end. */
+  /** `https://127.0.0.1:PORT` or with the `hostname` of the options, no version and no slash at its end. */
   readonly graphBaseUrl: string;
   readonly authorityHost: string;
   /** PEM of the private CA. */
@@ -56,9 +56,9 @@ export interface FakeGraph {
 }
 
 export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<FakeGraph> {
-  const { tenantId = randomUUID(), now = Date.now, domains = [] } = options;
+  const { tenantId = randomUUID(), now = Date.now, domains = [], hostname = '127.0.0.1' } = options;
   const limits = { ...exchangeOnlineLimits, ...options.limits };
-  const { ca, certificate } = await makeCertificate();
+  const { ca, certificate } = await makeCertificate(hostname);
   const apps = new Map(
     (options.apps ?? [{ clientId: randomUUID() }]).map((app) => [app.clientId.toLowerCase(), completeApp(app)]),
   );
@@ -139,7 +139,7 @@ export async function startFakeGraph(options: FakeGraphOptions = {}): Promise<Fa
     const work = service === 'graph' ? workOnGraph : workOnUpload;
     return serveExchange(req, res, { ...exchange, service, reset: graph.reset, work });
   });
-  origin = `https://127.0.0.1:${graph.port}`;
+  origin = `https://${hostname}:${graph.port}`;
 
   return {
     graphBaseUrl: origin,
@@ -188,13 +188,14 @@ function completeApp(app: Partial<FakeApp> & { readonly clientId: string }): Fak
   return { ...proofs, ...app };
 }
 
-async function makeCertificate() {
+async function makeCertificate(hostname: string) {
+  const names = hostname === '127.0.0.1' ? localNames : [...localNames, { type: 2, value: hostname } as const];
   const now = Date.now();
   const dayMs = 24 * 60 * 60 * 1000;
   const authority = await createAuthority('Fake Graph CA', new Date(now));
   const validity = { notBefore: new Date(now - dayMs), notAfter: new Date(now + 30 * dayMs) };
   return {
     ca: authority.ca,
-    certificate: await authority.sign({ commonName: 'localhost', names: localNames, ...validity }),
+    certificate: await authority.sign({ commonName: 'localhost', names, ...validity }),
   };
 }

@@ -47,6 +47,8 @@ export interface FakeGraphOptions {
   /** Told of every message that is accepted, with its recipients' copies. */
   readonly onAccepted?: (copies: readonly Delivery[]) => void;
   readonly now?: () => number;
+  /** The name in its URLs, and in its certificate. Default: 127.0.0.1. */
+  readonly hostname?: string;
   /** Port on 127.0.0.1; by default any that is free. */
   readonly port?: number;
 }
