@@ -1,0 +1,52 @@
+/** The proxy of a connector on the command line: `check`, `explain` and `connectors` show it, and never the login. */
+import { expect, test } from 'vitest';
+import { project } from '../support/cli.ts';
+import { startTestServer } from '../support/cli-config.ts';
+import { testPrefix } from '../support/redis.ts';
+import { scriptedProxy } from '../support/scripted-proxy.ts';
+
+const secret = 'hunter2';
+
+test('check, explain and connectors name the proxy of the environment, and the connector that does not use it', async () => {
+  const server = await startTestServer();
+  const others = { direct: '{ direction: outgoing, address: d@example.com, smtp: { host: a.example }, proxy: none }' };
+  const away = '{ direction: outgoing, address: s@example.com, smtp: { host: a.example } }';
+  const here = project(server.config(testPrefix(), { ...others, away }));
+  const env = { https_proxy: `http://user:${secret}@proxy.example.com:3128` };
+  const name = 'http://proxy.example.com:3128';
+  const check = await here.call(['check'], { env });
+  expect(check.stdout).toContain(`through the proxy ${name}: away\n`);
+  const json = await here.callJson(['check'], { env });
+  expect(json.values).toMatchObject([{ ok: true, proxies: [{ proxy: name, connectors: ['away'] }] }]);
+  const explain = await here.call(['explain', 's@example.com'], { env });
+  expect(explain.stdout).toContain(`it goes through the proxy ${name}`);
+  expect((await here.callJson(['explain', 'd@example.com'], { env })).values).toMatchObject([{ proxy: null }]);
+  const rows = await here.callJson(['connectors'], { env });
+  expect(rows.values.map(({ id, proxy }) => [id, proxy])).toEqual([
+    ['relay', null],
+    ['direct', null],
+    ['away', name],
+  ]);
+  const table = await here.call(['connectors'], { env });
+  expect(table.stdout).toMatch(new RegExp(`away +outgoing +smtp via ${name} `));
+  expect(JSON.stringify([check, json, explain, rows, table])).not.toContain(secret);
+});
+
+test('check --connect says which proxy fails, and how; a variable that is no proxy is a mistake', async () => {
+  const proxy = await scriptedProxy((socket) => void socket.once('data', () => socket.end('HTTP/1.1 403 No\r\n\r\n')));
+  const server = await startTestServer();
+  const here = project(
+    server.config(testPrefix()).replace('smtp: {', `proxy: "http://user:${secret}@127.0.0.1:${proxy.port}", smtp: {`),
+  );
+  const { code, values, stdout } = await here.callJson(['check', '--connect']);
+  expect(code).toBe(1);
+  expect(values).toMatchObject([
+    { connectors: [{ ok: false, fault: 'config', code: 'EPROXYDENIED', proxy: `http://127.0.0.1:${proxy.port}` }] },
+  ]);
+  expect(stdout).not.toContain(secret);
+  const other = project(server.config(testPrefix()));
+  const bad = await other.call(['check'], { env: { HTTPS_PROXY: `nonsense://${secret}` } });
+  expect(bad.code).toBe(2);
+  expect(bad.stdout).toContain('HTTPS_PROXY  connectors  [proxy]  must be http://HOST:PORT');
+  expect(bad.stdout).not.toContain(secret);
+});
