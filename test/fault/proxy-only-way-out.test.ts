@@ -77,9 +77,10 @@ function inside(namespace: Namespace, text: string, env: Readonly<Record<string,
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
   const within = [...namespace.within, '/usr/bin/env', ...variables];
   const call = async (...args: readonly string[]): Promise<string> => {
-    const [first = '', ...rest] = [...within, process.execPath, program, ...args, '--config', configFile];
-    const { stdout } = await promisify(execFile)(first, rest).catch((error: { stdout?: string }) => error);
-    return stdout ?? '';
+    const command = [...within, process.execPath, program, ...args, '--config', configFile];
+    const ended = promisify(execFile)(command[0] ?? '', command.slice(1));
+    // `check` ends with 1 where a connector is away, and says which.
+    return (await ended.catch((error: { stdout?: string }) => error)).stdout ?? '';
   };
   const worker = async (): Promise<void> => {
     const logFile = join(folder, 'worker.log');

@@ -10,7 +10,7 @@ import { startGuarded } from '../guarded.ts';
 
 const run = promisify(execFile);
 
-export interface Attempts {
+interface Attempts {
   /** Packets for which there was no route, IPv4 and IPv6. */
   readonly withoutRoute: number;
   /** UDP datagrams: a name that is looked up is one. */
