@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseDurationMs } from '../../src/config/units.ts';
 import { drainMs as httpDrainMs } from '../../src/http/limits.ts';
-import { root, textOf } from '../support/source.ts';
+import { filesUnder, root, textOf } from '../support/source.ts';
 
 interface Compose {
   readonly services: {
@@ -63,13 +63,14 @@ describe('what drains is killed 30 seconds after worker.drain at the earliest', 
   const everything = drainMsOf('deploy/compose/config/postlane.yaml');
   const units = parseDurationMs(drainOfUnits) ?? Infinity;
 
-  test.each([
+  test.each<readonly [string, number, number]>([
     ['docker-compose.yml', composeGrace('docker-compose.yml', 'worker'), drainMsOf('deploy/postlane.yaml')],
     ['compose.yaml', composeGrace('deploy/compose/compose.yaml', 'worker'), everything],
     ['worker.yaml', seconds('deploy/kubernetes/base/worker.yaml', grace), kubernetes],
     ['smtp.yaml', seconds('deploy/kubernetes/smtp/smtp.yaml', grace), kubernetes],
-    ['postlane-worker.service', seconds('deploy/systemd/postlane-worker.service', stopSec), units],
-    ['postlane-smtp.service', seconds('deploy/systemd/postlane-smtp.service', stopSec), units],
+    ...filesUnder('deploy/systemd')
+      .filter((unit) => !unit.endsWith('postlane-serve.service'))
+      .map((unit) => [unit, seconds(unit, stopSec), units] as const),
   ])('%s', (_, graceMs, drainMs) => {
     expect(graceMs).toBeGreaterThanOrEqual(drainMs + 30_000);
   });
