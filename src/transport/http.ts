@@ -106,7 +106,8 @@ export function createHttpClient(
   return {
     request(request) {
       if (plain && request.url.startsWith('http:')) {
-        return exchange((about) => http.request(request.url, { ...about, ...tls }), request, null);
+        // Node's common agent may go through a proxy (NODE_USE_ENV_PROXY).
+        return exchange((about) => http.request(request.url, { ...about, agent: false }), request, null);
       }
       const proxy = proxyForUrl(route, request.url);
       const own = proxy === null || tunnels === null ? agent : tunnels;

@@ -1,4 +1,7 @@
 /** Microsoft Graph and Entra through a proxy: both take the same way, whatever the environment says, and faults are told. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createHttpClient } from '../../../src/transport/http.ts';
 import { faults } from '../../../testkit/graph/faults.ts';
@@ -8,6 +11,7 @@ import { until } from '../../../testkit/until.ts';
 import { freely, graphPair, mailTo } from '../../support/graph-client.ts';
 import { httpsServer } from '../../support/https-server.ts';
 import { connectingProxy, routeTo, scriptedProxy } from '../../support/scripted-proxy.ts';
+import { root } from '../../support/source.ts';
 
 const mail = mailTo(['a@example.net'], ['To: a@example.net']);
 const accepted = { recipients: [{ outcome: 'accepted' }] };
@@ -146,4 +150,22 @@ test('attack: a metadata service that answers in the open is asked without the p
   const url = `http://127.0.0.1:${service.port}/`;
   const answer = await client.request({ url, method: 'GET', headers: {}, body: null, signal, timeoutMs: 10_000 });
   expect([answer.text, proxy.connections()]).toEqual(['hello', 0]);
+});
+
+test('attack: a process whose requests Node itself sends through a proxy asks the metadata service without it', async () => {
+  const proxy = await scriptedProxy((socket) => void socket.end());
+  const service = await scriptedProxy((socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'));
+  });
+  const url = `http://127.0.0.1:${service.port}/`;
+  const code = `
+    const { createHttpClient } = await import(${JSON.stringify(join(root, 'src/transport/http.ts'))});
+    const client = createHttpClient(null, 1, { plain: true });
+    const signal = new AbortController().signal;
+    const about = { url: ${JSON.stringify(url)}, method: 'GET', headers: {}, body: null, signal, timeoutMs: 10000 };
+    process.stdout.write((await client.request(about)).text);
+    client.close();`;
+  const env = { ...process.env, NODE_USE_ENV_PROXY: '1', HTTP_PROXY: `http://127.0.0.1:${proxy.port}`, NO_PROXY: '' };
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', code], { env });
+  expect([stdout, proxy.connections()]).toEqual(['hello', 0]);
 });
