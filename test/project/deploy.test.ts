@@ -76,7 +76,7 @@ describe('what drains is killed 30 seconds after worker.drain at the earliest', 
   });
 
   // Rendered where there is Helm (helm.test.ts).
-  test.each(['worker', 'smtp'])('%s of the chart, by construction', (component) => {
+  test.each(['worker', 'smtp', 'outbox'])('%s of the chart, by construction', (component) => {
     expect(textOf(`deploy/helm/postlane/templates/${component}.yaml`)).toContain(
       '"grace" (add .Values.worker.drainSeconds 30)',
     );

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { hashPassword } from '../../src/submission/password.ts';
 import { createCertificates } from '../../testkit/certificates.ts';
@@ -191,14 +192,17 @@ describe.runIf(hasHelm)('Helm', () => {
     const names = rendered(all).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
     expect(names.toSorted()).toEqual([
       'ConfigMap mail-postlane',
+      'Deployment mail-postlane-outbox',
       'Deployment mail-postlane-serve',
       'Deployment mail-postlane-smtp',
       'Deployment mail-postlane-worker',
       'Ingress mail-postlane',
+      'NetworkPolicy mail-postlane-outbox',
       'NetworkPolicy mail-postlane-redis',
       'NetworkPolicy mail-postlane-serve',
       'NetworkPolicy mail-postlane-smtp',
       'NetworkPolicy mail-postlane-worker',
+      'PodDisruptionBudget mail-postlane-outbox',
       'PodDisruptionBudget mail-postlane-serve',
       'PodDisruptionBudget mail-postlane-smtp',
       'PodDisruptionBudget mail-postlane-worker',
@@ -224,7 +228,7 @@ describe.runIf(hasHelm)('Helm', () => {
         const { path, port = '' } = container.livenessProbe.httpGet ?? {};
         expect(path).toBe('/livez');
         const serve = container.name === 'serve';
-        expect(ports[port]).toBe(serve ? config.api.listen.port : config.worker.healthPort);
+        expect(ports[port]).toBe(probed(container.name, config));
         const graceMs = pod.terminationGracePeriodSeconds * 1_000;
         expect(graceMs).toBe(serve ? 60_000 : config.worker.drainMs + 30_000);
         expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1_000 });
@@ -256,6 +260,7 @@ describe.runIf(hasHelm)('Helm', () => {
     ['config.redis=null', 'config.redis: name your Redis'],
     ['redis.enabled=true', 'config.redis: leave it out'],
     ['smtp.enabled=true', 'config.submission: '],
+    ['outbox.enabled=true', 'config.outbox: '],
     ['serve.ingress.enabled=true', 'serve.ingress.host: '],
   ])('refuses %s, and says why', (change, problem) => {
     const { status, stderr } = template(`${chart}/ci/least-values.yaml`, change);
@@ -263,6 +268,12 @@ describe.runIf(hasHelm)('Helm', () => {
     expect(stderr).toContain(problem);
   });
 });
+
+/** Where a process answers health checks. */
+function probed(process: string, { api, metrics, worker }: Config): number | null | undefined {
+  if (process === 'serve') return api.listen.port;
+  return process === 'outbox' ? metrics.listen?.port : worker.healthPort;
+}
 
 /** The configuration of the ConfigMap, with secrets that exist here. */
 async function loaded(text: string) {
@@ -272,6 +283,7 @@ async function loaded(text: string) {
     const secrets: Record<string, string> = {
       'redis-password': 'p',
       'relay-password': 'p',
+      'database-password': 'p',
       'api-token-sha256': 'a'.repeat(64),
       'erp-password-hash': await hashPassword('p'),
       'tls.crt': server.cert,

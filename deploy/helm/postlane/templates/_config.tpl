@@ -28,5 +28,6 @@
 {{- fail "config.redis: name your Redis, or set redis.enabled for a trial" -}}
 {{- end -}}
 {{- if and .Values.smtp.enabled (not $config.submission) }}{{ fail "config.submission: smtp.enabled needs its listeners" }}{{ end -}}
+{{- if and .Values.outbox.enabled (not $config.outbox) }}{{ fail "config.outbox: outbox.enabled needs its database" }}{{ end -}}
 {{- toYaml $config -}}
 {{- end -}}
