@@ -192,3 +192,38 @@ test('a sender does not choose the mailbox that Graph sends through, and may not
   expect(decodeURIComponent(request?.path ?? '')).toContain('/users/sales@example.com/');
   expect(graph.deliveries).toEqual([]);
 });
+
+describe('of an installation that redirects', () => {
+  const delivery = { redirectTo: 'tester@example.com', allowRecipients: null };
+
+  test('an invitation goes to the tester once and whole, and to none of the guests that it names', async () => {
+    const server = await startSmtpServer();
+    const settings = smtpSettings(server.port);
+    const transport = createSmtpTransport({ settings, hostname: 'test.example', maxConnections: 2 });
+    onTestFinished(async () => {
+      await transport.close();
+      await server.stop();
+    });
+    const prefix = testPrefix();
+    await startWorker({ prefix, config: configOf({ relay: {} }, { delivery }), transports: { relay: transport } });
+    const producer = testProducer(prefix);
+    await producer.send({ ...minimal, cc: 'bob@example.net', calendarEvent: { content: meeting() } });
+    await settled(producer, ['m']);
+    expect(server.received.transactions.map(({ to }) => to)).toEqual([['tester@example.com']]);
+    const mail = await simpleParser(server.received.transactions[0]!.bytes);
+    expect(mail.headers.get('x-postlane-original-to')).toBe('zoe@example.net, bob@example.net');
+    expect(mail.attachments.map(({ content }) => content.toString())).toEqual(Array(2).fill(withCrlf(meeting())));
+  });
+
+  test('Graph, which sends to whom the header names, sends an invitation to the tester alone', async () => {
+    const { graph, transport } = await graphPair();
+    const prefix = testPrefix();
+    await startWorker({ prefix, config: configOf({ graph: {} }, { delivery }), transports: { graph: transport } });
+    const producer = testProducer(prefix);
+    await producer.send({ ...minimal, cc: 'bob@example.net', calendarEvent: { content: meeting() } });
+    await settled(producer, ['m']);
+    expect(graph.deliveries.map(({ recipient }) => recipient)).toEqual(['tester@example.com']);
+    const mail = await simpleParser(graph.deliveries[0]!.mime!);
+    expect(partsOf(mail)[0]).toMatchObject(['1.2', 'text/calendar', { method: 'REQUEST' }]);
+  });
+});
