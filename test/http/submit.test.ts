@@ -159,11 +159,14 @@ describe('a token that is limited to From addresses', () => {
       { from: 'shop@example.com', to: 'zoe@example.net', raw: { ref: 'a'.repeat(64), size: 3 } },
     ];
     for (const message of refused) {
-      const { status, body } = await post('/v1/messages', message, { as: 'crm' });
-      expect([JSON.stringify(message).slice(0, 90), status]).toEqual([JSON.stringify(message).slice(0, 90), 403]);
-      const other = await post('/v1/messages', message, { as: 'shop' });
-      const isOwn = (message as typeof mail).from === 'shop@EXAMPLE.com.evil.test';
-      expect([body.code, isOwn ? 403 : other.status]).toEqual(['forbidden', other.status === 202 ? 202 : 403]);
+      const [crm, shop] = [
+        await post('/v1/messages', message, { as: 'crm' }),
+        await post('/v1/messages', message, { as: 'shop' }),
+      ];
+      // Without a From, the unmonitored address of the file sends, which is one of the shop's.
+      const hasNoFrom = 'from' in (message as object) && (message as { from?: string }).from === undefined;
+      const about = JSON.stringify(message).slice(0, 90);
+      expect([about, crm.status, crm.body.code, shop.status]).toEqual([about, 403, 'forbidden', hasNoFrom ? 202 : 403]);
     }
     const allowed: unknown[] = [
       { ...mail, from: '"The shop" <Shop@Example.COM>' },
