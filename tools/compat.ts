@@ -1,6 +1,6 @@
 /**
  * npm run compat [-- FILE…]: the suite with real mail servers of other makers: Exim, OpenSMTPD and Dovecot from Debian's packages,
- * Haraka from npm; and the transport for nodemailer with its releases and the frameworks that send by it. What cannot run on this machine is skipped, and said. Arguments are vitest's.
+ * Haraka from npm; the transport for nodemailer with its releases and the frameworks that send by it; and drivers for PostgreSQL. What cannot run on this machine is skipped, and said. Arguments are vitest's.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** What is installed from npm, each with a lock file of its own: folder → a package that shows that it is there. */
-const folders = { haraka: 'Haraka', mailers: 'nodemailer-6' };
+const folders = { haraka: 'Haraka', mailers: 'nodemailer-6', drivers: 'knex' };
 
 process.exitCode = await main(process.argv.slice(2));
 
