@@ -5,11 +5,13 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { simpleParser } from 'mailparser';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { project, type WorkerProcess } from '../support/cli.ts';
+import { postgresMissing } from '../../testkit/postgres.ts';
 import { startTestServer, type TestServer } from '../support/cli-config.ts';
 import { startCollector } from '../support/collector.ts';
 import { serveApi } from '../support/http-server.ts';
+import { filePostgres } from '../support/postgres.ts';
 import { redisUrl, testPrefix } from '../support/redis.ts';
 import { root, textOf } from '../support/source.ts';
 
@@ -43,6 +45,23 @@ test('the example enqueue.ts sends a message and reports it', async () => {
   expect(ended).toMatchObject({ code: 0, stderr: '' });
   expect(ended.stdout).toMatch(/^enqueued (welcome-\d+)\n\1 is sent\n$/);
   expect(server.received.transactions).toMatchObject([{ from: 'sales@example.com', to: ['you@example.net'] }]);
+});
+
+describe.skipIf(postgresMissing() !== null)('with PostgreSQL (Debian package postgresql)', () => {
+  const postgres = filePostgres();
+
+  test('the example outbox.ts saves an order with its mail, and neither where the order fails', async () => {
+    const { server, worker, here } = await setUp();
+    const url = await postgres().create('shop');
+    const ended = await runExample('outbox.ts', ['you@example.net'], { DATABASE_URL: url });
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(ended.stdout).toBe('saved, with the mail order-1-thanks\nnot saved, and no mail: the card was refused\n');
+    const relay = await here.outbox({ env: { POSTLANE_DATABASE_URL: url } });
+    expect(await relay.logged('outbox-relayed')).toMatchObject({ relayed: 1, duplicates: 0 });
+    await worker.logged('sent');
+    expect(await relay.end()).toBe(0);
+    expect(server.received.transactions).toMatchObject([{ from: 'sales@example.com', to: ['you@example.net'] }]);
+  });
 });
 
 test('the example nodemailer.ts sends by Postlane what it sent by SMTP before one line changed', async () => {
