@@ -120,7 +120,5 @@ describe.skipIf(missing !== null)('a row of the outbox', () => {
 
 test('docs/outbox.md has an example for each of them', () => {
   const named = [...textOf('docs/outbox.md').matchAll(/^\| ([\w.]+) \| `await /gm)].map(([, name]) => name);
-  expect(named.filter((name) => !['pg', 'Prisma'].includes(name ?? '')).toSorted()).toEqual(
-    Object.keys(drivers).toSorted(),
-  );
+  expect(new Set(named)).toEqual(new Set(['pg', 'Prisma', ...Object.keys(drivers)]));
 });
