@@ -48,6 +48,8 @@ export interface ConnectorRow {
   readonly breaker: Breaker;
   /** Faults that no success has followed yet, newest first. */
   readonly faults: readonly ConnectorFault[];
+  /** Who stands in for it; null: no connector does. */
+  readonly fallback: FallbackView | null;
   /** Refusals that may be the connector's or the messages' own, and how many messages wait aside; null without any. */
   readonly suspect: { readonly reply: string; readonly setAside: number; readonly since: number } | null;
   readonly oldestWaitingAt: number | null;
@@ -78,6 +80,18 @@ export interface Breaker {
   readonly faults: number;
   readonly untilMs: number | null;
   readonly reply: string | null;
+}
+
+/** Its mail goes by the first of `to` that works and may send for the From, once it has been at fault for `afterMs`. @public */
+export interface FallbackView {
+  readonly to: readonly string[];
+  readonly afterMs: number;
+  /** Faults after which it does so at once. */
+  readonly atOnce: readonly string[];
+  /** Since when its mail goes by them; null: it goes by itself. */
+  readonly since: number | null;
+  /** That have entered another lane since. */
+  readonly messages: number;
 }
 
 interface ConnectorFault {
@@ -162,12 +176,20 @@ export function rowOf(
               until: faults.until,
             },
           ],
+    fallback: fallbackOf(configured, status),
     suspect,
     oldestWaitingAt,
     oldestWaitingMs: oldestWaitingAt === null ? null : Math.max(0, now - oldestWaitingAt),
     nextDeadlineAt: first,
     credentialExpiresAt: configured?.credentialEndsAt ?? null,
   };
+}
+
+function fallbackOf(configured: ConfiguredConnector | null, { fallback }: LaneStatus): FallbackView | null {
+  const set = configured?.fallback ?? null;
+  if (set === null && fallback === null) return null;
+  const { to, afterMs, atOnce } = set ?? { to: fallback?.to.split(', ') ?? [], afterMs: 0, atOnce: [] };
+  return { to, afterMs, atOnce, since: fallback?.since ?? null, messages: fallback?.messages ?? 0 };
 }
 
 function breakerOf(faults: LaneStatus['faults'], now: number): Breaker {

@@ -1,7 +1,8 @@
 /** What an operator sees of the routes: the table of patterns, where a From goes and why, and which connectors are never chosen. */
 import type { Mailbox } from '../message/message.ts';
-import { sends, type Connector, type Route, type RouteRule } from '../routing/connector.ts';
-import { explain, resolve } from '../routing/resolve.ts';
+import { sends, type Connector, type RouteRule } from '../routing/connector.ts';
+import { explainRoute, type RouteWithFallback } from '../routing/fallback.ts';
+import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable, type Claim } from '../routing/table.ts';
 
 /** The part of a configuration that decides. */
@@ -22,8 +23,8 @@ interface RoutePattern {
 export interface Routes {
   /** Which connector would send for a From now; null if none. A message without one is the unmonitored address's. */
   target(from: string | null): string | null;
-  /** The same with the rule, and why not the others. `from` is a valid address. */
-  explain(from: string): Route & { readonly from: string };
+  /** The same with the rule, why not the others, and who stands in. `from` is a valid address. */
+  explain(from: string): RouteWithFallback;
   /** In the order in which they are asked: addresses, domains, the default. */
   patterns(): readonly RoutePattern[];
   /** Connectors that no From leads to, and why. */
@@ -56,7 +57,7 @@ export function createRoutes({ connectors, systemDefaultGateway, unmonitoredAddr
       targets.set(asked, connector);
       return connector;
     },
-    explain: (from) => explain(table, from),
+    explain: (from) => explainRoute(table, connectors, from),
     patterns: () => [
       ...patternsOf(table.exact, 'exact'),
       ...patternsOf(table.domain, 'domain'),
@@ -67,7 +68,8 @@ export function createRoutes({ connectors, systemDefaultGateway, unmonitoredAddr
     neverChosen: () =>
       connectors.flatMap(({ id, direction, addresses }) => {
         if (!senders.has(id)) return [{ connector: id, why: `its direction is ${direction}, so it never sends` }];
-        if (addresses.length > 0 || id === systemDefaultGateway) return [];
+        const isFallback = connectors.some(({ fallback }) => fallback?.to.includes(id));
+        if (addresses.length > 0 || id === systemDefaultGateway || isFallback) return [];
         return [{ connector: id, why: 'it has no addresses, and is not the system default gateway' }];
       }),
     sends: (connector) => senders.has(connector),

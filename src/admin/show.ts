@@ -8,12 +8,13 @@ import type { DeadPreview } from './dead-preview.ts';
 import type { Operation } from './operations.ts';
 
 export function connectorJson(row: ConnectorRow) {
-  const { faults, suspect, pause } = row;
+  const { faults, fallback, suspect, pause } = row;
   return {
     ...row,
     pause: pause === null ? null : pauseJson(pause),
     waitingUntil: time(row.waitingUntil),
     faults: faults.map((fault) => ({ ...fault, since: time(fault.since), until: time(fault.until) })),
+    fallback: fallback === null ? null : { ...fallback, since: time(fallback.since) },
     suspect: suspect === null ? null : { ...suspect, since: shownTime(suspect.since) },
     oldestWaitingAt: time(row.oldestWaitingAt),
     nextDeadlineAt: time(row.nextDeadlineAt),

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { parseMailbox } from '../message/address.ts';
 import type { ConnectorLimits, RouteRule } from '../routing/connector.ts';
-import { explain } from '../routing/resolve.ts';
+import { explainRoute } from '../routing/fallback.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { proxyOf } from '../transport/proxy.ts';
 import { printable } from '../errors.ts';
@@ -50,7 +50,11 @@ export function addExplain(program: Command, action: Action): void {
         const { config } = await requireConfig(call, call.configFile);
         const parsed = parseMailbox(from);
         if (!parsed.ok) throw new UsageError(`"${printable(from, 80)}" ${parsed.problem}`);
-        const route = explain(buildRouteTable(config.connectors, config.systemDefaultGateway), parsed.value.address);
+        const route = explainRoute(
+          buildRouteTable(config.connectors, config.systemDefaultGateway),
+          config.connectors,
+          parsed.value.address,
+        );
         const { connector, rule, passedOver } = route;
         const chosen = config.connectors.find(({ id }) => id === connector);
         const limits = chosen?.limits ?? null;
@@ -60,6 +64,11 @@ export function addExplain(program: Command, action: Action): void {
             ? `No connector sends for ${route.from}: none matches, and systemDefaultGateway is disabled. A message would become a dead letter (no-route).`
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
           ...(proxy === null ? [] : [`  it goes through the proxy ${proxy}.`]),
+          ...route.fallback.map(({ connector: id, maySend }) =>
+            maySend
+              ? `  while it is at fault for more than ${ago(route.fallbackAfterMs ?? 0)}: ${id}`
+              : `  never by its fallback ${id}, which may not send for this address`,
+          ),
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),
           ...(limits === null ? [] : [`  limits: ${limitsWords(limits)}`]),
         ]);

@@ -166,6 +166,10 @@ function stateText(row: ConnectorRow): string {
     const when = state === 'open' ? `next attempt in ${ago(untilMs ?? 0)}` : 'retrying';
     parts.push(`${fault} (${faults}×), ${when}${reply === null || reply === '' ? '' : `: ${reply}`}`);
   }
+  const away = row.fallback;
+  if (away !== null && away.since !== null) {
+    parts.push(`its mail goes by ${away.to.join(', ')}: ${away.messages} messages since ${iso(away.since)}`);
+  }
   if (learned !== null) parts.push(`slowed to ${learned}/min, as the server refuses more`);
   if (suspect !== null) parts.push(`${suspect.setAside} set aside: ${suspect.reply}`);
   return parts.length === 0 ? 'ok' : parts.join('; ');

@@ -4,6 +4,7 @@ import { buildBounces, takesRequests } from './bounces.ts';
 import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, TransportSettings } from './config.ts';
 import { credentialEndOf } from './credential-end.ts';
 import { buildDelivery } from './delivery.ts';
+import { buildFallback } from './fallback-keys.ts';
 import { buildGraph } from './graph.ts';
 import { buildIncoming } from './incoming.ts';
 import { buildGroup } from './limit-groups.ts';
@@ -89,6 +90,8 @@ function buildConnector(
       ...buildLimits(file.limits, file.graph !== undefined, takesRequests(file) ? 1 : 0),
       group: buildGroup(general.limitGroups, file.limits.group),
     },
+    fallback: sends(file.direction) ? buildFallback(file) : null,
+    fallbackFor: file.fallbackFor ?? [],
     // Exchange delivers each copy that Graph accepts; an SMTP receiver may drop a second copy by its Message-ID.
     retry: {
       ...buildRetry(general.retry),

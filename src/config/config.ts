@@ -1,7 +1,7 @@
 /** The validated configuration, with every default filled in and every secret resolved. */
 import type { DkimSettings } from '../message/dkim.ts';
 import type { MessageLimits, Mailbox } from '../message/message.ts';
-import type { Connector, ConnectorLimits } from '../routing/connector.ts';
+import type { Connector, ConnectorLimits, Fallback } from '../routing/connector.ts';
 import type { GraphSettings } from '../transport/graph/settings.ts';
 import type { ProxyRoute } from '../transport/proxy.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
@@ -68,6 +68,10 @@ export interface ConnectorConfig extends Connector {
   /** Signs its mail; null: it does not. */
   readonly dkim: DkimSettings | null;
   readonly transport: TransportSettings | null;
+  /** What happens to its mail while it is at fault; null: it waits. */
+  readonly fallback: Fallback | null;
+  /** Whom it may stand in for beside its own addresses. */
+  readonly fallbackFor: readonly string[];
   readonly limits: Limits;
   readonly retry: ConnectorRetrySettings;
   /** When its certificate or secret ends, ms since the epoch; null if that is not known. */

@@ -6,6 +6,7 @@ import { apiProblems } from './api.ts';
 import { bouncePathProblems } from './report-keys.ts';
 import { bouncesProblems } from './bounces.ts';
 import { deliveryProblems } from './delivery.ts';
+import { fallbackProblems, namedAsFallback } from './fallback.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
@@ -43,8 +44,9 @@ export function checkRules(
     ...connectors.flatMap(({ path, hasGraph }) => verifyRule(valueAt(data, [...path, 'onUncertain']), path, hasGraph)),
     ...duplicateAddresses(connectors, show, lineOf),
     ...gatewayRules(data, connectors, show),
-    ...neverChosen(data['systemDefaultGateway'], connectors),
     ...limitGroupProblems(data, connectors, show),
+    ...neverChosen(data['systemDefaultGateway'], connectors, namedAsFallback(data, connectors)),
+    ...fallbackProblems(data, connectors),
     ...retryOrder(data, ['retry'], [['retry']]),
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...deliveryProblems(data['delivery'], show),
@@ -82,6 +84,7 @@ const warningRules: ReadonlySet<ConfigRule> = new Set([
   'transport-unused',
   'limit-group-unused',
   'never-chosen',
+  'fallback-unfit',
   'security-port',
   'webhook-plain',
   'delivery-restricted',
@@ -204,12 +207,16 @@ function disabledRules(data: Record<string, unknown>, connectors: readonly Parti
   return problem(path, 'unmonitored-address-unmatched', message);
 }
 
-function neverChosen(gateway: unknown, connectors: readonly PartialConnector[]): Problem[] {
+function neverChosen(
+  gateway: unknown,
+  connectors: readonly PartialConnector[],
+  fallbacks: ReadonlySet<string>,
+): Problem[] {
   if (gateway !== disabledGateway && !connectors.some(({ id }) => id === gateway)) return [];
   return connectors
     .filter(({ id, direction, patterns, unclear }) => {
       if (unclear || direction === null || !sends(direction)) return false;
-      return patterns.length === 0 && gateway !== id;
+      return patterns.length === 0 && gateway !== id && !fallbacks.has(id);
     })
     .flatMap(({ path }) => {
       const message =

@@ -4,6 +4,7 @@ import { defaultMessageLimits } from '../message/message.ts';
 import { api } from './api.ts';
 import { reportKeys } from './report-keys.ts';
 import { delivery } from './delivery.ts';
+import { fallbackKeys } from './fallback-keys.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
@@ -99,6 +100,7 @@ const connector = z.strictObject({
   graph: graph.optional().describe('Sends through Microsoft Graph.'),
   proxy,
   limits: limits.prefault({}).describe('How much may be sent at once, per minute, per window and per day.'),
+  ...fallbackKeys,
   expires: value.date
     .optional()
     .describe(

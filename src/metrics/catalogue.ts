@@ -2,20 +2,7 @@
  * Every metric of Postlane: its name (after `postlane_`), type, labels and meaning, as docs/metrics.md lists them. Labels of what a
  * worker counts have closed sets of values; `connector` is a label of gauges of the fleet alone, which bound it.
  */
-import type { FaultClass } from '../transport/transport.ts';
 import { bouncesMetrics, outboxMetrics } from './entry-tables.ts';
-
-const everyFault: Readonly<Record<FaultClass, true>> = {
-  unreachable: true,
-  tls: true,
-  auth: true,
-  throttled: true,
-  quota: true,
-  blocked: true,
-  config: true,
-};
-/** The values of the label `fault`; any other word in Redis is `other`. */
-export const faultClasses = Object.keys(everyFault);
 
 export interface Definition {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -78,6 +65,11 @@ export const workerMetrics = {
   messages_duplicate_total: { type: 'counter', labels: none, help: 'Messages whose id was in use.' },
   messages_held_total: { type: 'counter', labels: none, help: 'Messages that began to wait for an operator.' },
   connector_faults_total: { type: 'counter', labels: ['fault'], help: 'Faults of connectors; each pauses a lane.' },
+  fallback_messages_total: {
+    type: 'counter',
+    labels: ['way'],
+    help: 'Messages that entered the lane of a fallback (`out`), or came back from it unsent (`back`).',
+  },
   token_requests_total: {
     type: 'counter',
     labels: ['provider', 'outcome'],
@@ -213,6 +205,11 @@ export const fleetMetrics = {
     type: 'gauge',
     labels: ['connector', 'fault'],
     help: '1 while the connector has a fault that no success has followed yet.',
+  },
+  connector_on_fallback: {
+    type: 'gauge',
+    labels: ['connector'],
+    help: '1 while mail of the connector goes by its fallback.',
   },
   connector_set_aside_messages: {
     type: 'gauge',

@@ -1,7 +1,8 @@
 /** The gauges of the fleet, from a snapshot of Redis: sums over all connectors, and series of some, within a bound. */
 import type { Gauge, Registry } from '@prometheus-io/client';
 import type { FleetSnapshot, LaneState } from '../admin/fleet.ts';
-import { faultClasses, fleetMetrics } from './catalogue.ts';
+import { fleetMetrics } from './catalogue.ts';
+import { faultClasses } from './fault-classes.ts';
 import { metersOf, type Meters } from './meters.ts';
 
 /** When a connector's certificate or secret ends, ms since the epoch. */
@@ -15,7 +16,7 @@ export interface FleetMetrics {
   show(snapshot: FleetSnapshot | null, credentials: readonly CredentialEnd[], now: number): void;
 }
 
-/** Series of the connectors together: so many for each that `metrics.connectors` allows. Twelve are possible, and rare. */
+/** Series of the connectors together: so many for each that `metrics.connectors` allows. Thirteen are possible, and rare. */
 const seriesPerConnector = 10;
 /** The next ones to end. */
 const mostCredentials = 100;
@@ -120,6 +121,7 @@ function seriesOf(lane: LaneState, now: number): Series[] {
     ...known('connector_breaker_open', fault === null ? null : 1, {
       fault: faultClasses.find((word) => word === fault) ?? 'other',
     }),
+    ...known('connector_on_fallback', lane.onFallback ? 1 : null),
     ...known('connector_set_aside_messages', lane.setAside > 0 ? lane.setAside : null),
     ...known('connector_learned_messages_per_second', learnedPerSecond),
     ...lane.used.map(({ quota, ratio }): Series => ['connector_quota_used_ratio', ratio, { quota }]),

@@ -2,7 +2,8 @@
 import type { Registry } from '@prometheus-io/client';
 import type { AttemptOutcome, WorkerEvent } from '../worker/events.ts';
 import type { Health, Load } from '../worker/vitals.ts';
-import { faultClasses, workerMetrics } from './catalogue.ts';
+import { workerMetrics } from './catalogue.ts';
+import { faultClasses } from './fault-classes.ts';
 import { metersOf, type Meters } from './meters.ts';
 
 export interface WorkerMetricsOptions {
@@ -34,6 +35,7 @@ const known = {
   state: ['sent', 'partial', 'dead'],
   reason: ['rejected', 'expired', 'no-route', 'invalid-message', 'too-large', 'uncertain', 'stalled', 'suppressed'],
   rule: ['exact', 'domain', 'default', 'via'],
+  way: ['out', 'back'],
   fault: faultClasses,
   token: ['ok', ...faultClasses],
   priority: ['high', 'normal', 'low'],
@@ -89,6 +91,8 @@ export function createWorkerMetrics({ registry, transportOf }: WorkerMetricsOpti
           return meters.messages_held_total.inc();
         case 'connector-fault':
           return meters.connector_faults_total.inc({ fault: oneOf(known.fault, event.fault) });
+        case 'fell-back':
+          return meters.fallback_messages_total.inc({ way: event.back ? 'back' : 'out' }, event.messages);
         case 'token':
           return meters.token_requests_total.inc({
             provider: event.provider,
@@ -123,6 +127,7 @@ function prepare(meters: Meters<typeof workerMetrics>): void {
   for (const state of known.state) meters.messages_settled_total.inc({ state }, 0);
   for (const reason of known.reason) meters.dead_letters_total.inc({ reason }, 0);
   for (const rule of known.rule) meters.messages_routed_total.inc({ rule }, 0);
+  for (const way of known.way) meters.fallback_messages_total.inc({ way }, 0);
   for (const fault of known.fault) meters.connector_faults_total.inc({ fault }, 0);
   for (const priority of known.priority) {
     meters.delivery_latency_seconds.zero({ priority });

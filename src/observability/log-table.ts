@@ -216,6 +216,17 @@ export const logTable: LogTable = {
     text: 'connector cannot send: its lane pauses',
     fields: ['connector', 'id', 'fault', 'faults', 'pauseMs', 'concurrency', 'messagesPerMinute', 'code', 'reply'],
   },
+  'fallback-began': {
+    level: 'error',
+    text: 'connector is at fault: its mail goes by another one',
+    fields: ['connector', 'to', 'fault', 'reply'],
+  },
+  'fallback-ended': { level: 'info', text: 'connector sends its mail itself again', fields: ['connector', 'to'] },
+  'fell-back': {
+    level: 'debug',
+    text: 'messages moved between a connector at fault and its fallback',
+    fields: ['connector', 'to', 'messages', 'back'],
+  },
   'connector-recovered': {
     level: 'info',
     text: 'connector sends again',

@@ -7,6 +7,20 @@ export interface Connector {
   readonly id: string;
   readonly direction: Direction;
   readonly addresses: readonly string[];
+  /** What happens to its mail while it is at fault. Default: it waits. */
+  readonly fallback?: Fallback | null;
+  /** Whom it may stand in for beside its own addresses: patterns, or `*`. */
+  readonly fallbackFor?: readonly string[];
+}
+
+/** Who stands in for a connector, and from when. */
+export interface Fallback {
+  /** Ids of connectors, the first one that can is taken. */
+  readonly to: readonly string[];
+  /** How long it has been at fault before. */
+  readonly afterMs: number;
+  /** Faults after which nothing is waited for. */
+  readonly atOnce: readonly string[];
 }
 
 /** What a connector may send, over all workers. docs/limits.md says where each limit is enforced. */

@@ -16,7 +16,7 @@ export function resolve(table: RouteTable, from: string): Route {
   return { connector, rule, passedOver: passedOver(exact, key, domain, `*@${domainKey}`) };
 }
 
-/** What `postlane explain` prints: the address as it was asked for, and its route. */
+/** The address as it was asked for, and its route. */
 export function explain(table: RouteTable, from: string): Route & { readonly from: string } {
   return { from, ...resolve(table, from) };
 }

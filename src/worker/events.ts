@@ -135,6 +135,24 @@ export type WorkerEvent =
   | (Diverted & { readonly event: 'redirected' })
   /** The same of those who get no mail. */
   | (Diverted & { readonly event: 'suppressed' })
+  /** It has been at fault for long enough: its mail goes by these connectors. */
+  | {
+      readonly event: 'fallback-began';
+      readonly connector: string;
+      readonly to: string;
+      readonly fault: string;
+      readonly reply: string;
+    }
+  /** It sends its mail itself again. */
+  | { readonly event: 'fallback-ended'; readonly connector: string; readonly to: string }
+  /** Messages have entered the lane of another connector, or have come back from there (`back`). */
+  | {
+      readonly event: 'fell-back';
+      readonly connector: string;
+      readonly to: string;
+      readonly messages: number;
+      readonly back: boolean;
+    }
   | (Concurrency & { readonly event: 'connector-recovered' })
   | (Concurrency & { readonly event: 'concurrency-raised' })
   | { readonly event: 'dropped'; readonly id: string; readonly connector: string; readonly state: string }

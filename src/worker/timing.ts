@@ -11,6 +11,10 @@ export interface Timing {
   readonly orphanGraceMs: number;
   /** After the drain time: how long a stop waits for aborted attempts. */
   readonly abortMs: number;
+  /** Between two looks at connectors at fault whose mail may go by a fallback; while some goes, a fifth of it. */
+  readonly failoverMs: number;
+  /** How long a connector that has recovered shares its mail with the fallback, unless it has sent some before. */
+  readonly returnMs: number;
   /** A factor for every pause of a lane, so that a test can watch an hour in seconds. Not in ms. */
   readonly pauseScale: number;
 }
@@ -22,5 +26,7 @@ export const defaultTiming: Timing = {
   verifyForMs: 30 * 60_000,
   orphanGraceMs: 60_000,
   abortMs: 5_000,
+  failoverMs: 1_000,
+  returnMs: 30_000,
   pauseScale: 1,
 };

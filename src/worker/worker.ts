@@ -11,6 +11,7 @@ import { type RedisClient } from '../queue/redis/connection.ts';
 import { durabilityWarnings } from '../queue/redis/durability.ts';
 import { type Sessions } from '../queue/sessions/leases.ts';
 import { startIntake, subscribe } from './connections.ts';
+import { createFailover, failOverUntil } from './failover/failover.ts';
 import { setIntrudersAside } from './intruders.ts';
 import { maintain, maintainUntil } from './maintenance/maintenance.ts';
 import { guarded } from './maintenance/tools.ts';
@@ -47,6 +48,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   const { stopping, emit, timing, gate } = parts;
   const { name } = options;
   const { slots } = options.config.worker;
+  const failover = createFailover({ ...routerTools, ...timing, worker: name, random: options.random ?? Math.random });
   const vitals = createVitals({
     redis,
     scheduler,
@@ -59,6 +61,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
   let intake: Intake | null = null;
   let subscriber: RedisClient | null = null;
   let maintenance: Promise<void> = Promise.resolve();
+  let failovers: Promise<void> = Promise.resolve();
   let stopped: Promise<boolean> | null = null;
 
   const setLimits = async (): Promise<void> => {
@@ -71,11 +74,15 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
     stopping.abort();
     const { drainMs } = parts.routing().config.worker;
     const drained = scheduler.drain();
-    let finished = await settlesWithin(Promise.all([drained, intake?.close(), maintenance]), drainMs);
+    let finished = await settlesWithin(Promise.all([drained, intake?.close(), maintenance, failovers]), drainMs);
     if (!finished) {
       for (const lane of laneWorkers.all()) lane.cancelAllJobs('stopping');
       finished = await settlesWithin(drained, timing.abortMs);
     }
+    await settlesWithin(
+      failover.end().catch(() => undefined),
+      limitMs.presence,
+    );
     await settlesWithin(sessions.close(), limitMs.sessions);
     await settlesWithin(
       open.presence.remove(name).catch(() => undefined),
@@ -123,6 +130,7 @@ export function createWorker(options: WorkerOptions): PostlaneWorker {
       const claims = { pause: async () => intake?.pause(), resume: () => intake?.resume() };
       const round = (): Promise<void> => gate.run(claims, () => maintain(maintenanceTools, stopping.signal));
       maintenance = maintainUntil(stopping.signal, timing.maintenanceMs, round, emit);
+      failovers = failOverUntil(stopping.signal, timing.failoverMs, failover, gate.suspended, emit);
       const { config } = parts.routing();
       emit({ event: 'ready', worker: name, connectors: config.connectors.length, slots });
     },

@@ -225,6 +225,7 @@ test('attack: what stands in the place of a key of one lane, or of the intake, h
 const idle: LaneState = {
   connectorId: '',
   fault: null,
+  onFallback: false,
   waiting: 1,
   active: 0,
   delayed: 0,

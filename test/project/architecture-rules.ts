@@ -59,7 +59,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
   },
   // Routing knows ids and addresses, not sockets or Redis: it stays pure and answers in microseconds.
-  routing: { imports: ['message'], doors: ['connector.ts', 'resolve.ts', 'table.ts'] },
+  routing: { imports: ['message'], doors: ['connector.ts', 'fallback.ts', 'resolve.ts', 'table.ts'] },
   // A transport knows sockets, not queues: the CLI's `check` and a library user can use one without Redis. One protocol
   // never imports another: what both need stands below both. The contract is at the bottom, and imports none of them.
   transport: {
@@ -170,7 +170,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     floors: [
       ['worker.ts'],
       ['parts.ts'],
-      ['connections.ts', 'lane-workers.ts', 'straight.ts', 'maintenance', 'vitals.ts'],
+      ['connections.ts', 'lane-workers.ts', 'straight.ts', 'maintenance', 'failover', 'vitals.ts'],
       ['router.ts', 'lane-processor.ts'],
       ['intruders.ts', 'lane-pause.ts'],
       ['unsound-jobs.ts'],

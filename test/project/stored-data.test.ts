@@ -19,6 +19,8 @@ function made(): string[] {
     connectorStats: ['CONNECTOR'],
     connectorWait: ['CONNECTOR'],
     connectorPause: ['CONNECTOR'],
+    fallback: ['CONNECTOR'],
+    guests: ['CONNECTOR'],
     quota: ['CONNECTOR', 'KIND'],
     laneJob: ['CONNECTOR', 'ID'],
     turn: ['WORKER', 'NUMBER'],

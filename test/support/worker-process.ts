@@ -11,6 +11,7 @@ import type { RedisSettings } from '../../src/queue/redis/settings.ts';
 import type { GraphSettings } from '../../src/transport/graph/settings.ts';
 import type { SmtpTimeouts } from '../../src/transport/smtp/settings.ts';
 import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker/settings.ts';
+import type { Fallback } from '../../src/routing/connector.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { configOf } from './postlane.ts';
 import { redisUrl, shardCount } from './redis.ts';
@@ -24,6 +25,7 @@ export interface ProcessConnector {
   /** Default: no limit. */
   readonly messagesPerMinute?: number;
   readonly timeouts?: Partial<SmtpTimeouts>;
+  readonly fallback?: Fallback;
 }
 
 interface GraphProcessConnector {
@@ -112,6 +114,7 @@ function configFor({ connectors, retry, worker }: WorkerProcessOptions): WorkerC
       addresses,
       retry: policy,
       limits: { concurrency, messagesPerMinute },
+      ...('fallback' in settings ? { fallback: settings.fallback } : {}),
     };
     return [id, connector] as const;
   });

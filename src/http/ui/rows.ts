@@ -160,9 +160,14 @@ export function whyOf(row: ConnectorRow, view: Viewpoint): Content {
     return html`${outside(by)}${why}${pause?.until ? html`, until ${clockTime(pause.until, view)}` : ', until it is resumed'}`;
   }
   const [fault] = faults;
+  const away = row.fallback?.since ?? null;
+  const by =
+    away === null
+      ? nothing
+      : html`its mail goes by ${outside(row.fallback!.to.join(', '))} since ${clockTime(away, view)}; `;
   if (fault !== undefined) {
     const next = fault.until > view.now ? html`, tried again at ${clockTime(fault.until, view)}` : ', tried again now';
-    return html`${reply(fault.reply, view, 200)}${next}`;
+    return html`${by}${reply(fault.reply, view, 200)}${next}`;
   }
   if (suspect !== null) {
     return html`${number(suspect.setAside)} wait until other messages show whose fault it is:

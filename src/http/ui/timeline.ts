@@ -77,6 +77,8 @@ function entry(
 
 const looks: Readonly<Record<string, readonly [string, string, string]>> = {
   routed: ['idle', 'routes', 'Routed'],
+  fallback: ['wait', 'routes', 'Goes by the fallback'],
+  returned: ['wait', 'routes', 'Back from the fallback'],
   'no-route': ['bad', 'routes', 'No connector sends for its From'],
   sent: ['ok', 'accepted', 'Sent'],
   partial: ['bad', 'partial', 'Partly sent'],

@@ -91,6 +91,8 @@ type MessageEventKind = (typeof messageEventKinds)[number];
 const otherEventTypes = [
   'connector.fault',
   'connector.recovered',
+  'connector.fallback',
+  'connector.returned',
   'connector.paused',
   'connector.resumed',
   'config.rejected',

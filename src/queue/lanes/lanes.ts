@@ -3,12 +3,14 @@ import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
 import type { Routed } from '../jobs.ts';
 export type { Moved, MovedJob } from './enter.ts';
+export type { FallbackRoom, FaultState, LaneMove, Movable } from './fallback.ts';
 import type { Notes } from '../journal/notes.ts';
 import type { HistoryEntry, IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
 import type { RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
+import { createFallbacks, type Fallbacks } from './fallback.ts';
 import { createAttributions, type Attributions } from './attribution.ts';
 import { createLaneContext } from './context.ts';
 import { enterLane, moveIntoLane, type DirectEntry, type LaneEntry, type Moved, type MovedJob } from './enter.ts';
@@ -21,6 +23,8 @@ import { laneStatus, type LaneStatus } from './status.ts';
 export interface Lanes extends ReadyLanes, LaneControls {
   readonly attribution: Attributions;
   readonly pace: Pacer;
+  /** Moves of mail to connectors that stand in for others. */
+  readonly fallback: Fallbacks;
   queue(connectorId: string): Queue;
   /** Puts a message into a lane with its row in the ledger: see `enterLane`. */
   enter(connectorId: string, entry: LaneEntry, row: NewRow, requeued: boolean): Promise<IdStatus>;
@@ -58,6 +62,7 @@ export function createLanes(
     ...createLaneControls(context, ready, attribution, slowed),
     pace: createPacer(redis, shards, slowed),
     attribution,
+    fallback: createFallbacks(context),
     queue: context.queue,
     enter: (connectorId, entry, row, requeued) => enterLane(context, rows, connectorId, entry, row, requeued),
     movesDirectly: shards.all.length === 1,

@@ -15,6 +15,13 @@ interface LaneFaults {
   readonly until: number;
 }
 
+/** That the mail of a connector goes by others: since when, by which (as configured then), and messages that have entered their lanes. */
+interface LaneFallback {
+  readonly since: number;
+  readonly to: string;
+  readonly messages: number;
+}
+
 export interface LaneStatus {
   readonly waiting: number;
   readonly active: number;
@@ -28,6 +35,8 @@ export interface LaneStatus {
   /** When the oldest waiting message was put into the lane; null if none waits. */
   readonly oldestWaitingAt: number | null;
   readonly faults: LaneFaults | null;
+  /** Its mail goes by another connector; null: by itself. */
+  readonly fallback: LaneFallback | null;
   /** Refusals within transactions whose cause is not known yet; null if there are none. */
   readonly suspect: Suspect | null;
   readonly waitingFor: WaitReason;
@@ -52,11 +61,12 @@ export async function laneStatus(
     refusals: keys.refusals(connectorId),
     stats: keys.connectorStats(connectorId),
   };
-  const [counts, pause, oldest, faults, sent, suspect, wait] = await Promise.all([
+  const [counts, pause, oldest, faults, fallback, sent, suspect, wait] = await Promise.all([
     lane.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
     readPause(redis, pauseKeysOf(keys, waitKeys.meta, connectorId)),
     oldestWaitingAt(redis, lane),
     redis.hgetall(keys.connector(connectorId)),
+    redis.hgetall(keys.fallback(connectorId)),
     redis.hget(keys.connectorStats(connectorId), 'sent'),
     attribution.suspect(connectorId),
     run(redis, waitScript, { keys: waitKeys }) as Promise<[WaitReason, number, number, number]>,
@@ -72,12 +82,17 @@ export async function laneStatus(
     pause,
     oldestWaitingAt: oldest,
     faults: parseFaults(faults),
+    fallback: parseFallback(fallback),
     suspect,
     waitingFor,
     untilMs: untilMs < 0 ? null : untilMs,
     concurrency: concurrency < 0 ? null : concurrency,
     learnedMessagesPerMinute: learned < 0 ? null : learned,
   };
+}
+
+function parseFallback({ since, to = '', moved }: Record<string, string>): LaneFallback | null {
+  return since === undefined ? null : { since: Number(since), to, messages: Number(moved ?? 0) };
 }
 
 function parseFaults(hash: Record<string, string>): LaneFaults | null {

@@ -19,6 +19,8 @@ export interface LaneSurvey {
   readonly concurrency: number | null;
   /** A fault that no success has followed yet; null without one. */
   readonly fault: string | null;
+  /** Its mail goes by another connector. */
+  readonly onFallback: boolean;
   /** Refused, and open whose fault that is. */
   readonly setAside: number;
   /** null if none was learned. */
@@ -39,7 +41,7 @@ const mostNotesRead = 200;
 const page = 100;
 
 /**
- * The keys of each lane follow, eleven at a time, and the beginning of the keys of its jobs. → of each lane 0 if it is idle, 1 if
+ * The keys of each lane follow, twelve at a time, and the beginning of the keys of its jobs. → of each lane 0 if it is idle, 1 if
  * something else stands in the place of a key, else its values in the order in which `parse` takes them. Notes of refusals are counted by their text: to decode a thousand takes too long.
  * @lua
  */
@@ -68,18 +70,19 @@ local function setAside(attribution)
   return count
 end
 local function look(i, prefix)
-  local wait, prioritized, delayed, active, meta, limiter, waitReason, refusals, stats, faults, attribution =
-    unpack(laneKeys, i * 11 - 10, i * 11)
+  local wait, prioritized, delayed, active, meta, limiter, waitReason, refusals, stats, faults, attribution, record =
+    unpack(laneKeys, i * 12 - 11, i * 12)
   local now_, later, running = waiting(wait, prioritized), redis.call('ZCARD', delayed), redis.call('LLEN', active)
   local paused, concurrency = limitsOf(meta)
   local fault = redis.call('HMGET', faults, 'faults', 'fault')
   local faulty = (tonumber(fault[1] or '0') or 0) > 0
-  if now_ + later + running == 0 and not paused and not faulty then return 0 end
+  local away = redis.call('EXISTS', record)
+  if now_ + later + running + away == 0 and not paused and not faulty then return 0 end
   local why = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
   local learned = learnedRate(refusals, stats)
   return { now_, running, later, paused and 1 or 0, why, concurrency or -1, faulty and (fault[2] or '') or false,
     setAside(attribution), learned and string.format('%.6f', learned) or '', redis.call('HGET', stats, 'sent') or '0',
-    oldest(wait, prioritized, prefix) }
+    oldest(wait, prioritized, prefix), away }
 end
 local found = {}
 for i, prefix in ipairs(jobPrefixes) do
@@ -106,6 +109,7 @@ export async function surveyOf(
       keys.connectorStats(id),
       keys.connector(id),
       keys.attribution(id),
+      keys.fallback(id),
     ]);
     const moreArgs = ids.map((id) => keys.queue(laneName(id), ''));
     const found = (await run(redis, surveyScript, { keys: { _anchor: keys.lanes }, moreKeys, moreArgs })) as unknown[];
@@ -119,7 +123,7 @@ export async function surveyOf(
 }
 
 function parse(connectorId: string, values: readonly (string | number | null)[]): LaneSurvey {
-  const [waiting, active, delayed, paused, why, inForce, fault, setAside, learned, sent, oldest] = values;
+  const [waiting, active, delayed, paused, why, inForce, fault, setAside, learned, sent, oldest, away] = values;
   const waitingFor = waitReasons.find((reason) => reason === why) ?? 'nothing';
   const concurrency = Number(inForce) < 0 ? null : Number(inForce);
   const free = concurrency === null ? Infinity : Math.max(0, concurrency - Number(active));
@@ -133,6 +137,7 @@ function parse(connectorId: string, values: readonly (string | number | null)[])
     waitingFor,
     concurrency,
     fault: typeof fault === 'string' ? fault : null,
+    onFallback: away === 1,
     setAside: Number(setAside),
     learnedPerSecond: learned === '' ? null : Number(learned),
     sent: Number(sent),

@@ -85,6 +85,10 @@ export interface ShardKeys {
   readonly connectorWait: (connectorId: string) => string;
   /** HASH who has paused a lane, why, since when and until when; it ends with a pause that has an end. */
   readonly connectorPause: (connectorId: string) => string;
+  /** HASH since when a connector's mail goes by a fallback, by which, and how far it has recovered. */
+  readonly fallback: (connectorId: string) => string;
+  /** ZSET connector and job of each message that this connector has in its lane as a fallback, by when it came. */
+  readonly guests: (connectorId: string) => string;
   /** ZSET connectors with a pause that has an end, by that end. */
   readonly pauseEnds: string;
   /** HASH end of a bucket of time → how much of a kind a connector has used in it. */
@@ -153,6 +157,8 @@ export interface HomeKeys extends ShardKeys {
   readonly acknowledged: string;
   /** STRING which process had the last round of maintenance; it ends when the next is due. */
   readonly maintenance: string;
+  /** STRING which process looks after fallbacks; it ends by itself. */
+  readonly failover: string;
   /** STRING that asks maintenance to look for jobs of the intake that are on no list; it ends by itself. */
   readonly intakeRepair: string;
   /** STRING until when the requests of a token, or the messages of a user, are planned, ms of Redis' clock; it ends by itself. */
@@ -223,6 +229,8 @@ export function keysOf(prefix: string): HomeKeys {
     connectorStats: remembered((connectorId) => `${prefix}:connector:${connectorId}:stats`),
     connectorWait: remembered((connectorId) => `${prefix}:connector:${connectorId}:wait`),
     connectorPause: (connectorId) => `${prefix}:connector:${connectorId}:pause`,
+    fallback: (connectorId) => `${prefix}:connector:${connectorId}:fallback`,
+    guests: (connectorId) => `${prefix}:connector:${connectorId}:guests`,
     pauseEnds: `${prefix}:pauses`,
     turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
@@ -254,6 +262,7 @@ export function keysOf(prefix: string): HomeKeys {
     workers: `${prefix}:workers`,
     acknowledged: `${prefix}:acknowledged`,
     maintenance: `${prefix}:sweep`,
+    failover: `${prefix}:failover`,
     intakeRepair: `${prefix}:repair`,
     tokenRate: (token) => `${prefix}:token:${token}:rate`,
     idempotency: (hash) => `${prefix}:idempotency:${hash}`,

@@ -67,6 +67,16 @@ const connector = z
         until: time.nullable(),
       }),
     ),
+    fallback: z
+      .object({
+        to: z.array(z.string()),
+        afterMs: z.number(),
+        atOnce: z.array(z.string()),
+        since: time.nullable().meta({ description: 'null: its mail goes by itself.' }),
+        messages: z.int().meta({ description: 'Messages that have entered another lane since then.' }),
+      })
+      .nullable()
+      .meta({ description: 'Who stands in for it while it is at fault.' }),
     suspect: z.object({ reply: z.string(), setAside: z.int(), since: time }).nullable(),
     oldestWaitingAt: time.nullable(),
     oldestWaitingMs: z.number().nullable(),

@@ -13,6 +13,10 @@ const explanation = z
     passedOver: z.array(z.object({ connector: z.string(), why: z.string() })),
     limits: z.looseObject({ concurrency: z.int() }).nullable().meta({ description: 'Of the connector.' }),
     proxy: z.string().nullable().meta({ description: 'On the way to its server, without its login; null: none.' }),
+    fallback: z
+      .array(z.object({ connector: z.string(), maySend: z.boolean() }))
+      .meta({ description: 'Who stands in while the connector is at fault, in the order in which they are asked.' }),
+    fallbackAfterMs: z.number().nullable(),
   })
   .meta({ id: 'RouteExplanation' });
 

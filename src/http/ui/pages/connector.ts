@@ -3,11 +3,10 @@ import { html } from 'hono/html';
 import type { ConnectorRow } from '../../../admin/connector-row.ts';
 import { sends } from '../../../routing/connector.ts';
 import { mailboxKey, type MailboxView } from '../../../queue/mailboxes.ts';
-import { clock, counted, memory, number, percent, relative, span } from '../format.ts';
+import { clock, counted, number, relative, span } from '../format.ts';
 import { markOf } from '../marks.ts';
 import {
   agoTime,
-  bar,
   chip,
   clockTime,
   empty,
@@ -24,6 +23,7 @@ import {
 import { concurrencyOf, deadlineText, laneOf, whyOf } from '../rows.ts';
 import type { Page, Visit } from '../visit.ts';
 import { buttons, dialogs } from './connector-dialogs.ts';
+import { limits, settings } from './connector-facts.ts';
 import { notFound } from './not-found.ts';
 
 export const connectorPage: Page = async (visit, [id = '']) => {
@@ -88,7 +88,13 @@ function verdict(row: ConnectorRow, visit: Visit): Html {
     const until = row.pause?.until ? ` until ${clock(row.pause.until, visit.now, visit.zone)}` : '';
     return html`<b>It is paused${until}.</b> ${wait}${ends}`;
   }
-  return html`<b>It is held up: ${markOf(row).word}.</b> ${wait}${ends}`;
+  const { fallback } = row;
+  const away =
+    fallback === null || fallback.since === null
+      ? nothing
+      : html` Its mail goes by ${outside(fallback.to.join(', '))} since ${clock(fallback.since, visit.now, visit.zone)}:
+        ${counted(fallback.messages, 'message')}.`;
+  return html`<b>It is held up: ${markOf(row).word}.</b>${away} ${wait}${ends}`;
 }
 
 function laneFigure(row: ConnectorRow, visit: Visit): Html {
@@ -158,83 +164,6 @@ function said(row: ConnectorRow, visit: Visit): Html {
     }
     ${pause === null && faults.length === 0 && suspect === null ? entry(null, 'wait', 'slow', why, null) : nothing}
   </ol>`;
-}
-
-type UsedOf = (count: number | null, most: number, show: (value: number) => string) => Content;
-
-/** Of the group that it is in, used by all connectors of the group. */
-function groupFacts({ limits: set, used }: ConnectorRow, usedOf: UsedOf): (readonly [string, Content])[] {
-  const group = set?.group ?? null;
-  if (group === null) return [];
-  const { id, messagesPerMinute: pace, recipientsPerDay: day, bytesPerWindow: window } = group;
-  const all = used.group;
-  return [
-    ...(pace === null
-      ? []
-      : [[`Group ${id}: messages per minute`, usedOf(all?.messagesPerMinute ?? null, pace, number)] as const]),
-    ...(day === null
-      ? []
-      : [[`Group ${id}: recipients per day`, usedOf(all?.recipientsPerDay ?? null, day, number)] as const]),
-    ...(window === null
-      ? []
-      : [[`Group ${id}: bytes per window`, usedOf(all?.bytesPerWindow ?? null, window.bytes, memory)] as const]),
-  ];
-}
-
-function limits(row: ConnectorRow): Html {
-  const { limits: set, used, learnedMessagesPerMinute: learned } = row;
-  if (set === null) return html`<p class="prose">It is not configured any more.</p>`;
-  const now = concurrencyOf(row);
-  const day = set.recipientsPerDay ?? null;
-  const window = set.bytesPerWindow ?? null;
-  const usedOf = (count: number | null, most: number, show: (value: number) => string): Content =>
-    html`${show(count ?? 0)} of ${show(most)},
-    ${percent((count ?? 0) / most)}${bar((count ?? 0) / most, (count ?? 0) >= most ? 'wait' : '')}`;
-  return facts([
-    [
-      'Concurrency',
-      now < set.concurrency
-        ? html`<b>${number(now)}</b> of ${number(set.concurrency)}${bar(now / set.concurrency, 'wait')}<small
-              >fewer after a fault, or while the server throttles</small
-            >`
-        : number(set.concurrency),
-    ],
-    ['Rate', set.messagesPerMinute === null ? 'no limit' : `${number(set.messagesPerMinute)} messages a minute`],
-    ...(learned === null ? [] : [['Rate that the server bears', `${number(learned)} messages a minute`] as const]),
-    ['Recipients per day', day === null ? 'no limit' : usedOf(used.recipientsPerDay, day, number)],
-    ['Bytes per window', window === null ? 'no limit' : usedOf(used.bytesPerWindow, window.bytes, memory)],
-    ...groupFacts(row, usedOf),
-    [
-      'Largest message',
-      set.maxBytes === null || set.maxBytes === undefined ? 'what the server takes' : memory(set.maxBytes),
-    ],
-  ]);
-}
-
-function settings(row: ConnectorRow, visit: Visit): Html {
-  const { addresses, server, proxy, transport, direction, credentialExpiresAt, isDefault } = row;
-  const ends =
-    credentialExpiresAt === null
-      ? 'not known'
-      : html`${clockTime(credentialExpiresAt, visit, 'minutes')}<small
-            >${relative(credentialExpiresAt, visit.now)}</small
-          >`;
-  return facts([
-    [
-      'Sends for',
-      addresses.length === 0
-        ? isDefault
-          ? 'everything else'
-          : 'no address'
-        : html`${addresses.map((each) => html`${outside(each)} `)}`,
-    ],
-    ['Direction', direction ?? 'not configured any more'],
-    ['Transport', transport === null ? '–' : transport === 'graph' ? 'Microsoft Graph' : 'SMTP'],
-    ['Server', server === null ? '–' : html`<span class="mono">${outside(server)}</span>`],
-    ...(proxy === null ? [] : [['Proxy', html`<span class="mono">${outside(proxy)}</span>`] as const]),
-    ['Credential ends', ends],
-    ['Default gateway', isDefault ? 'yes, for every From that no other connector has' : 'no'],
-  ]);
 }
 
 interface ReportSource extends MailboxView {

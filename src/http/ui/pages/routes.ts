@@ -2,7 +2,7 @@
 import { html } from 'hono/html';
 import { createRoutes, type Routes } from '../../../admin/routes.ts';
 import { parseMailbox } from '../../../message/address.ts';
-import { counted, number, visible } from '../format.ts';
+import { counted, number, span, visible } from '../format.ts';
 import { empty, icon, nothing, outside, section, table, type Html } from '../parts.ts';
 import { proxyOf } from '../../../transport/proxy.ts';
 import { connectorLink } from '../rows.ts';
@@ -114,7 +114,7 @@ function answer(asked: string, routes: Routes, { tools }: Visit): Html {
       next: 'Write it as local@example.com, with or without a name.',
     });
   }
-  const { from, connector, rule, passedOver } = routes.explain(parsed.value.address);
+  const { from, connector, rule, passedOver, fallback, fallbackAfterMs } = routes.explain(parsed.value.address);
   const words = {
     exact: 'as it has this address.',
     domain: 'as it has the domain.',
@@ -146,6 +146,24 @@ function answer(asked: string, routes: Routes, { tools }: Visit): Html {
         ${isAfter > 1 ? step(rule === 'default', 'Is there a system default gateway?', gateway === null ? 'No, it is disabled.' : `Yes: ${gateway}.`) : nothing}
       </ol>`,
     )}
+    ${
+      fallback.length === 0
+        ? nothing
+        : section(
+            { id: 'stand', title: 'While it is at fault' },
+            html`<ul class="can">
+              ${fallback.map(
+                (each) =>
+                  html`<li class="${each.maySend ? '' : 'no'}">
+                    ${icon(each.maySend ? 'tick' : 'cross')}<b>${connectorLink(each.connector)}</b>
+                    <p>
+                      ${each.maySend ? `After ${span(fallbackAfterMs ?? 0)}.` : 'It may not send for this address.'}
+                    </p>
+                  </li>`,
+              )}
+            </ul>`,
+          )
+    }
     ${
       passedOver.length === 0
         ? nothing

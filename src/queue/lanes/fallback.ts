@@ -1,0 +1,226 @@
+/**
+ * Fallback connectors in Redis: how it stands with a connector at fault, what waits in its lane that may go by another, and the moves.
+ * Which connector stands in for whom, and when, the worker decides (worker/failover.ts).
+ */
+import { idOfJob } from '../redis/job-ids.ts';
+import type { HistoryEntry } from '../ledger/row.ts';
+import { run } from '../lua/script.ts';
+import { laneName } from '../redis/keys.ts';
+import type { LaneContext } from './context.ts';
+import { createFallbackNotes, type FallbackNotes } from './fallback-notes.ts';
+import { readFaultStates, type FaultState } from './fallback-states.ts';
+import { arrivedScript, moveLaneScript, peekScript, roomScript, setOutScript } from './fallback-scripts.ts';
+
+export type { FaultState } from './fallback-states.ts';
+
+/** What a connector that stands in for others has in hand, and what speaks against giving it more. */
+export interface FallbackRoom {
+  readonly paused: boolean;
+  /** Why the lane waits; '' if it does not. */
+  readonly waitsFor: string;
+  readonly faults: number;
+  /** Until its next probe, in ms. */
+  readonly faultMs: number;
+  /** Waiting and active, of its own senders and of others. */
+  readonly jobs: number;
+  /** Of others. */
+  readonly guests: readonly Guest[];
+}
+
+/** A message in the lane of a connector that stands in for another. */
+interface Guest {
+  /** The connector that it is of. */
+  readonly of: string;
+  readonly jobId: string;
+}
+
+/** A message that may go by another connector. */
+export interface Movable {
+  readonly id: string;
+  readonly jobId: string;
+  /** Null if the row does not say. */
+  readonly from: string | null;
+}
+
+export interface LaneMove {
+  readonly kind: 'out' | 'back';
+  readonly from: string;
+  readonly to: string;
+  readonly rule: string;
+}
+
+interface Moving {
+  readonly jobId: string;
+  readonly entry: HistoryEntry;
+}
+
+export interface Fallbacks extends FallbackNotes {
+  /** Of these connectors, those that are at fault, whose mail goes by another one, or that have mail of others; and Redis' time. */
+  states(connectorIds: readonly string[]): Promise<{ readonly now: number; readonly states: readonly FaultState[] }>;
+  room(connectorId: string): Promise<FallbackRoom>;
+  /** Messages in line from the place `skip` on. `looked`: how many were seen. */
+  peek(
+    connectorId: string,
+    skip: number,
+    count: number,
+    at: number,
+  ): Promise<{ readonly looked: number; readonly found: readonly Movable[] }>;
+  /** Whether `move` can do it in one step: both lanes are in one shard. */
+  isBeside(from: string, to: string): boolean;
+  /** Moves waiting messages between lanes of one shard, in one step. → how many. */
+  move(move: LaneMove, jobs: readonly Moving[]): Promise<number>;
+  /** Between shards: takes a waiting message out of its lane, to be routed to `to`. → whether it may go. */
+  setOut(move: LaneMove, job: Moving): Promise<boolean>;
+  /** It is in the other lane. */
+  arrived(move: LaneMove, jobId: string): Promise<void>;
+  /** Between shards: counts a message as a guest of the connector, before it is in its lane. */
+  expect(guest: Guest, at: string): Promise<void>;
+  forget(guest: Guest, at: string): Promise<void>;
+}
+
+/** The lane of what is on its way to another shard: no connector may have this id. It is in the shard that a message comes from. */
+const transit = '.transit';
+
+export function createFallbacks(context: LaneContext): Fallbacks {
+  const { redis, shards, shardKeys, laneKeys } = context;
+  const prefixOf = (connectorId: string): string => shardKeys(connectorId).queue(laneName(connectorId), '');
+  const ledgerPrefixOf = (connectorId: string): string => shardKeys(connectorId).ledger('');
+  const keyOf = (connectorId: string, name: string): string =>
+    shardKeys(connectorId).queue(laneName(connectorId), name);
+  const transitKeys = (from: string, jobId: string) => {
+    const key = (name: string): string => shardKeys(from).queue(laneName(transit), name);
+    return { transitWait: key('wait'), transitJob: key(jobId) };
+  };
+  const member = ({ of, jobId }: Guest): string => `${of} ${jobId}`;
+  return {
+    ...createFallbackNotes(context),
+    states: (connectorIds) => readFaultStates(context, connectorIds),
+
+    room: (connectorId) => readRoom(context, connectorId),
+
+    async peek(connectorId, skip, count, at) {
+      const { wait, prioritized, delayed } = laneKeys(connectorId);
+      const [looked, ...values] = (await run(redis, peekScript, {
+        keys: { wait, prioritized, delayed, pc: keyOf(connectorId, 'pc') },
+        args: {
+          prefix: prefixOf(connectorId),
+          ledgerPrefix: ledgerPrefixOf(connectorId),
+          connector: connectorId,
+          skip,
+          count,
+          at,
+        },
+      })) as [number, ...string[]];
+      const found: Movable[] = [];
+      for (let i = 0; i + 1 < values.length; i += 2) {
+        const [jobId, from] = [values[i]!, values[i + 1]!];
+        found.push({ id: idOfJob(jobId), jobId, from: from === '' ? null : from });
+      }
+      return { looked, found };
+    },
+
+    isBeside: (from, to) => shards.of(from) === shards.of(to),
+
+    async move({ kind, from, to, rule }, jobs) {
+      const keys = shardKeys(to);
+      const stand = kind === 'out' ? to : from;
+      const { wait: fromWait, prioritized: fromPrioritized } = laneKeys(from);
+      return Number(
+        await run(redis, moveLaneScript, {
+          keys: {
+            fromWait,
+            fromPrioritized,
+            attribution: keys.attribution(from),
+            record: keys.fallback(from),
+            guests: keys.guests(stand),
+            ready: keys.ready,
+            lanes: keys.lanes,
+            ...laneKeys(to),
+            pc: keyOf(to, 'pc'),
+            marker: keyOf(to, 'marker'),
+          },
+          args: {
+            kind,
+            from,
+            connector: to,
+            rule,
+            fromPrefix: prefixOf(from),
+            prefix: prefixOf(to),
+            ledgerPrefix: ledgerPrefixOf(to),
+            channel: keys.wake,
+          },
+          moreArgs: jobs.flatMap(({ jobId, entry }) => [jobId, JSON.stringify(entry)]),
+        }),
+      );
+    },
+
+    async setOut({ kind, from, to }, { jobId, entry }) {
+      const keys = shardKeys(from);
+      const { wait, prioritized } = laneKeys(from);
+      const id = idOfJob(jobId);
+      const answer = await run(redis, setOutScript, {
+        keys: {
+          wait,
+          prioritized,
+          rowKey: keys.ledger(id),
+          attribution: keys.attribution(from),
+          record: keys.fallback(from),
+          job: `${prefixOf(from)}${jobId}`,
+          ...transitKeys(from, jobId),
+          lanes: keys.lanes,
+        },
+        args: {
+          jobId,
+          id,
+          connector: from,
+          via: to,
+          entry: JSON.stringify(entry),
+          count: kind === 'out' ? 1 : 0,
+          transit,
+        },
+      });
+      return answer === 1;
+    },
+
+    async arrived({ from }, jobId) {
+      await run(redis, arrivedScript, { keys: transitKeys(from, jobId), args: { jobId } });
+    },
+
+    async expect(guest, at) {
+      await redis.zadd(shardKeys(at).guests(at), Date.now(), member(guest));
+    },
+
+    async forget(guest, at) {
+      await redis.zrem(shardKeys(at).guests(at), member(guest));
+    },
+  };
+}
+
+async function readRoom({ redis, shardKeys, laneKeys }: LaneContext, connectorId: string): Promise<FallbackRoom> {
+  const keys = shardKeys(connectorId);
+  const { delayed, meta, wait, prioritized, active } = laneKeys(connectorId);
+  const [paused, waitsFor, faults, faultMs, jobs, ...guests] = (await run(redis, roomScript, {
+    keys: {
+      guests: keys.guests(connectorId),
+      delayed,
+      meta,
+      faults: keys.connector(connectorId),
+      waitReason: keys.connectorWait(connectorId),
+      wait,
+      prioritized,
+      active,
+    },
+    args: { prefix: keys.queue(laneName(connectorId), '') },
+  })) as (string | number)[];
+  return {
+    paused: paused === 1,
+    waitsFor: String(waitsFor),
+    faults: Number(faults),
+    faultMs: Number(faultMs),
+    jobs: Number(jobs),
+    guests: guests.map((text) => {
+      const [of = '', jobId = ''] = String(text).split(' ');
+      return { of, jobId };
+    }),
+  };
+}

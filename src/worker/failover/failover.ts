@@ -1,0 +1,228 @@
+/**
+ * Failover: the mail of a connector at fault goes by the next connector that may send for its From, and comes back by itself.
+ *
+ * A message moves between lanes before its fence, and only while no attempt of it is open and none was ever uncertain: so no recipient can
+ * have a copy that the ledger does not know of. In the other lane all limits of that connector hold; it has few messages of others at a time.
+ * One process does this at a time; what it has decided is in Redis, and the next one goes on.
+ */
+import { sleep } from '../../async/timeout.ts';
+import { asError, printable } from '../../errors.ts';
+import type { FallbackRoom, FaultState, Movable } from '../../queue/lanes/lanes.ts';
+import type { Fallback } from '../../routing/connector.ts';
+import { mayStandIn } from '../../routing/fallback.ts';
+import { moveAll, type MoveTools } from './move.ts';
+import { capacityOf, isBlocked, keptOf, stageOf, type Capacity, type Stage } from './stage.ts';
+import type { Listener } from '../events.ts';
+import type { ConnectorConfig } from '../settings.ts';
+
+export interface FailoverTools extends MoveTools {
+  /** Name of the process. */
+  readonly worker: string;
+  readonly random: () => number;
+  readonly failoverMs: number;
+  readonly returnMs: number;
+}
+
+export interface Failover {
+  /** Looks at all connectors with a fallback, unless another process does. → whether messages were moved. */
+  round(): Promise<boolean>;
+  /** Leaves the task to another process. */
+  end(): Promise<void>;
+}
+
+/** So many rounds a process that says nothing keeps the task. */
+const leaseRounds = 5;
+/** Messages of one connector that one round moves at most. */
+const mostAtOnce = 100;
+
+/** A connector whose mail is to go by others now. */
+interface Source {
+  readonly connector: ConnectorConfig;
+  readonly fallback: Fallback;
+  readonly state: FaultState;
+  readonly stage: Stage;
+}
+
+export function createFailover(tools: FailoverTools): Failover {
+  const { lanes } = tools;
+  /** Of lanes whose front may not move: where the next round looks on. */
+  const looked = new Map<string, number>();
+  let leads = false;
+
+  const round = async (): Promise<boolean> => {
+    const { senders } = tools.routing();
+    const asked = [...senders.values()].filter(({ fallback }) => (fallback?.to.length ?? 0) > 0);
+    if (asked.length === 0) return false;
+    leads = await lanes.fallback.lead(tools.worker, leaseRounds * tools.failoverMs);
+    if (!leads) return false;
+    const ids = new Set(asked.flatMap(({ id, fallback }) => [id, ...(fallback?.to ?? [])]));
+    const { now, states } = await lanes.fallback.states([...ids]);
+    let moved = false;
+    for (const { connector, guests } of states) {
+      if (guests > 0 && (await recall(connector, tools))) moved = true;
+    }
+    const sources = await noteStages(states, now, tools);
+    const targets = await targetsOf(sources, tools);
+    // In an order of its own each time: where room is short, all come to it.
+    const order = sources.map((source) => ({ source, place: tools.random() })).sort((a, b) => a.place - b.place);
+    for (const [i, { source }] of order.entries()) {
+      if (await divert(source, targets, order.length - i, now, looked, tools)) moved = true;
+    }
+    return moved;
+  };
+  return {
+    round,
+    async end() {
+      if (leads) await lanes.fallback.endLead(tools.worker);
+    },
+  };
+}
+
+/** While messages are moved, the next look comes so much sooner. */
+const soonerBy = 5;
+
+/** A round that fails is reported; the next one follows all the same. */
+export async function failOverUntil(
+  signal: AbortSignal,
+  everyMs: number,
+  failover: Failover,
+  suspended: () => boolean,
+  emit: Listener,
+): Promise<void> {
+  while (!signal.aborted) {
+    let moved = false;
+    try {
+      if (!suspended()) moved = await failover.round();
+    } catch (thrown) {
+      emit({ event: 'error', id: null, where: 'failover', detail: printable(asError(thrown).message, 500) });
+    }
+    await sleep(moved ? everyMs / soonerBy : everyMs, signal);
+  }
+}
+
+/** Writes down what has changed. → the connectors whose mail is to go by others. */
+async function noteStages(states: readonly FaultState[], now: number, tools: FailoverTools): Promise<Source[]> {
+  const { lanes, emit } = tools;
+  const { senders } = tools.routing();
+  const sources: Source[] = [];
+  for (const state of states) {
+    const connector = senders.get(state.connector);
+    const fallback = connector?.fallback ?? null;
+    if (connector === undefined || fallback === null || fallback.to.length === 0) continue;
+    const stage = stageOf(state, fallback, now, tools.returnMs);
+    const { fault, record, sent } = state;
+    const to = fallback.to.join(', ');
+    const about = { to, fault: fault?.kind ?? '', reply: fault?.reply ?? '' };
+    switch (stage) {
+      case 'own':
+      case 'waits':
+        break;
+      case 'away':
+        await lanes.fallback.note(connector.id, {
+          kind: record === null ? 'began' : 'goes-on',
+          ...about,
+          healthy: null,
+        });
+        if (record === null) emit({ event: 'fallback-began', connector: connector.id, ...about });
+        sources.push({ connector, fallback, state, stage });
+        break;
+      case 'trial': {
+        const healthy = record?.healthy ?? { at: now, sent };
+        await lanes.fallback.note(connector.id, { kind: 'goes-on', ...about, healthy });
+        sources.push({ connector, fallback, state, stage });
+        break;
+      }
+      case 'over':
+        await lanes.fallback.note(connector.id, { kind: 'ended', ...about, healthy: null });
+        emit({ event: 'fallback-ended', connector: connector.id, to });
+        break;
+    }
+  }
+  // What an operator has paused stays where it is.
+  return sources.filter(({ state }) => !state.paused && state.waiting > 0);
+}
+
+/** What each connector that stands in can take now. */
+async function targetsOf(
+  sources: readonly Source[],
+  { lanes, routing }: FailoverTools,
+): Promise<Map<string, Capacity>> {
+  const { senders } = routing();
+  const targets = new Map<string, Capacity>();
+  for (const id of new Set(sources.flatMap(({ fallback }) => fallback.to))) {
+    const connector = senders.get(id);
+    if (connector !== undefined) targets.set(id, capacityOf(await lanes.fallback.room(id), connector.limits));
+  }
+  return targets;
+}
+
+/** Moves messages of a connector to those that stand in for it. `sharers`: how many connectors come to what room is left. */
+async function divert(
+  source: Source,
+  targets: Map<string, Capacity>,
+  sharers: number,
+  now: number,
+  looked: Map<string, number>,
+  tools: FailoverTools,
+): Promise<boolean> {
+  const { connector, fallback, state, stage } = source;
+  const { id } = connector;
+  const room = fallback.to.reduce((sum, to) => sum + (targets.get(to)?.room ?? 0), 0);
+  const share = Math.min(mostAtOnce, Math.ceil(room / sharers));
+  const kept = keptOf(state, stage, now);
+  if (share === 0) return false;
+  const passed = looked.get(id) ?? 0;
+  const peeked = await tools.lanes.fallback.peek(id, kept + passed, share, now);
+  const none = peeked.found.length === 0 && peeked.looked > 0;
+  looked.set(id, none ? passed + peeked.looked : 0);
+  const byTarget = new Map<string, string[]>();
+  for (const movable of peeked.found) {
+    const to = targetFor(movable, fallback.to, targets, tools);
+    if (to === null) continue;
+    const target = targets.get(to)!;
+    targets.set(to, { ...target, room: target.room - 1 });
+    byTarget.set(to, [...(byTarget.get(to) ?? []), movable.jobId]);
+  }
+  const { fault } = state;
+  const why = fault === null ? 'has just recovered' : `is at fault: ${fault.kind}: ${fault.reply}`;
+  let moved = 0;
+  for (const [to, jobIds] of byTarget) {
+    const move = { kind: 'out', from: id, to, rule: 'fallback' } as const;
+    moved += await moveAll(move, jobIds, `${id} ${why}`, tools);
+  }
+  return moved > 0;
+}
+
+/** The first one that can take it. One that works and is full is waited for. */
+function targetFor(
+  { from }: Movable,
+  ids: readonly string[],
+  targets: ReadonlyMap<string, Capacity>,
+  { routing }: FailoverTools,
+): string | null {
+  const { senders, config } = routing();
+  for (const id of ids) {
+    const [connector, target] = [senders.get(id), targets.get(id)];
+    if (connector === undefined || target === undefined || from === null) continue;
+    if (!mayStandIn(connector, from, config.systemDefaultGateway)) continue;
+    if (target.room > 0) return id;
+    if (target.works) return null;
+  }
+  return null;
+}
+
+/** Of a connector that stands in and cannot send: what it has of others goes back to where it came from. */
+async function recall(connectorId: string, tools: FailoverTools): Promise<boolean> {
+  const room: FallbackRoom = await tools.lanes.fallback.room(connectorId);
+  if (!isBlocked(room)) return false;
+  const { senders } = tools.routing();
+  let moved = 0;
+  for (const of of new Set(room.guests.map((guest) => guest.of))) {
+    if (!senders.has(of)) continue;
+    // Each goes to the front, so the first one comes last.
+    const jobIds = room.guests.filter((guest) => guest.of === of).map(({ jobId }) => jobId);
+    const move = { kind: 'back', from: connectorId, to: of, rule: 'returned' } as const;
+    moved += await moveAll(move, jobIds.toReversed(), `${connectorId} cannot send either`, tools);
+  }
+  return moved > 0;
+}

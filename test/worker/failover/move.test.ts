@@ -1,0 +1,85 @@
+/** Moves between lanes: what may move, and what a crash amid a move between shards leaves behind. */
+import { describe, expect, test } from 'vitest';
+import { copiesOf, countable, settled, sink } from '../../support/accounting.ts';
+import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
+import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
+import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
+import { smtpSettings } from '../../../testkit/smtp/settings.ts';
+import { until } from '../../../testkit/until.ts';
+
+const entry = { at: 1, event: 'fallback', connector: 'b', detail: 'a test' };
+const out = { kind: 'out', from: 'a', to: 'b', rule: 'fallback' } as const;
+
+/** A message that waits in the lane `a`, which an operator has paused. */
+async function waiting(prefix: string, redis?: { url: string; shards: number }) {
+  const options = redis === undefined ? {} : { redis };
+  const server = await sink();
+  const operator = await testOperator(prefix, redisUrl(), redis);
+  await operator.lanes.pause('a');
+  const connectors = { a: {}, b: {} };
+  const settings = smtpSettings(server.port);
+  const transports = Object.fromEntries(
+    Object.keys(connectors).map((id) => [
+      id,
+      createSmtpTransport({ settings, hostname: 'worker.test', maxConnections: 2 }),
+    ]),
+  );
+  const worker = await startWorker({ prefix, config: configOf(connectors), transports, ...options });
+  const producer = testProducer(prefix, options);
+  await producer.send(countable('m'));
+  await until(async () => (await operator.lanes.status('a')).waiting === 1, { what: 'the message to wait' });
+  return { producer, operator, worker, server };
+}
+
+describe.skipIf(shardCount() > 1)('within a shard', () => {
+  test('a message that waits is moved in one step, with its row, and is sent there under its Message-ID', async () => {
+    const { producer, operator, server } = await waiting(testPrefix());
+    const before = await producer.status('m');
+    expect(await operator.lanes.fallback.move(out, [{ jobId: 'm', entry }])).toBe(1);
+    const [row] = await settled(producer, ['m']);
+    expect(row).toMatchObject({ state: 'sent', connector: 'b', rule: 'fallback', attempts: 1 });
+    expect(row!.history.map(({ event }) => event)).toEqual(['routed', 'fallback', 'sent']);
+    expect(row!.messageId).toBe(before!.messageId);
+    expect(copiesOf('m', [server])).toBe(1);
+  });
+
+  test.each([
+    ['an open attempt', { open: '{"token":"t","at":1,"worker":"w"}' }],
+    ['a recipient who may have a copy', { recipients: '[{"address":"x@example.net","outcome":"uncertain"}]' }],
+    ['an attempt that was uncertain once', { attempts: '1', n: '2', h2: '{"at":1,"event":"uncertain"}' }],
+    ['a history that is longer than what is kept of it', { attempts: '1', n: '101' }],
+    ['a connector that an operator chose', { rule: 'via' }],
+    ['a row of another lane', { routed: 'c' }],
+    ['an end', { state: 'sent' }],
+  ])('a message with %s stays where it is', async (_, fields) => {
+    const prefix = testPrefix();
+    const { operator } = await waiting(prefix);
+    await testConnection().hset(keysOf(prefix).ledger('m'), fields);
+    expect(await operator.lanes.fallback.move(out, [{ jobId: 'm', entry }])).toBe(0);
+    expect(await operator.lanes.fallback.peek('a', 0, 10, Date.now())).toEqual({ looked: 1, found: [] });
+    expect(await operator.lanes.status('a')).toMatchObject({ waiting: 1 });
+  });
+
+  test('of two processes that move the same message one does, and none doubles it', async () => {
+    const { producer, operator, server } = await waiting(testPrefix());
+    const moves = await Promise.all([1, 2].map(() => operator.lanes.fallback.move(out, [{ jobId: 'm', entry }])));
+    expect(moves.toSorted((a, b) => a - b)).toEqual([0, 1]);
+    await settled(producer, ['m']);
+    expect(copiesOf('m', [server])).toBe(1);
+  });
+});
+
+test('a crash after the first step of a move between shards leaves the message in its own lane', async () => {
+  const prefix = testPrefix();
+  const shards = 3;
+  const { producer, operator, server } = await waiting(prefix, { url: redisUrl(), shards });
+  expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe(true);
+  expect(await operator.lanes.status('a')).toMatchObject({ waiting: 0 });
+  // Maintenance routes it again.
+  await until(async () => (await operator.lanes.status('a')).waiting === 1, { what: 'the message to be back' });
+  await operator.lanes.resume('a');
+  const [row] = await settled(producer, ['m']);
+  expect(row).toMatchObject({ state: 'sent', connector: 'a' });
+  expect(copiesOf('m', [server])).toBe(1);
+});
