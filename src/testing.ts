@@ -34,6 +34,8 @@ export type {
   Reservation,
   Scope,
   SendContext,
+  SenderCheck,
+  MissingRight,
   StopReason,
   Structured,
   Transport,

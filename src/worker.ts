@@ -19,6 +19,7 @@ export type {
   Reservation,
   Scope,
   SendContext,
+  SenderCheck,
   StopReason,
   Structured,
   Transport,

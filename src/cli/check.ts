@@ -11,16 +11,20 @@ import { countMistakes, load, redisTimeoutMs } from './compose.ts';
 import type { ExitCode } from './failure.ts';
 import { proxiesOf, proxyLines } from './proxies.ts';
 import { table } from './table.ts';
+import type { Terminal } from './terminal.ts';
+import type { DnsReport } from '../dns/check.ts';
 import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
 import { loadTransports } from '../embed/transports.ts';
 import type { MailboxCheck } from '../bounces/check.ts';
 import { senderLines } from './check-senders.ts';
 import { sendersOf } from '../embed/senders.ts';
-import { collectAddress, durationOption } from './values.ts';
+import { collectAddress, durationOption, parseDnsServer, type DnsServerOption } from './values.ts';
 
 interface CheckOptions {
   readonly connect?: boolean;
   readonly from?: readonly string[];
+  readonly dns?: boolean;
+  readonly dnsServer?: DnsServerOption;
   readonly timeout: number;
 }
 
@@ -37,13 +41,24 @@ export function addCheck(program: Command, action: Action): void {
       'with --connect: also ask for this From, at the connector that sends for it (repeatable)',
       collectAddress,
     )
+    .option('--dns', 'also look at SPF, DKIM and DMARC of every domain that mail is sent from')
+    .option(
+      '--dns-server <host:port>',
+      'with --dns: the DNS server to ask (default: those of the system)',
+      parseDnsServer,
+    )
     .addOption(
-      durationOption('--timeout <duration>', 'how long a login may take, and all senders of a connector', '30s'),
+      durationOption(
+        '--timeout <duration>',
+        'how long a login may take, all senders of a connector, and all of DNS',
+        '30s',
+      ),
     )
     .action(action<CheckOptions>((call, options) => check(call, options)));
 }
 
-async function check(call: Call, { connect = false, from = [], timeout: timeoutMs }: CheckOptions): Promise<ExitCode> {
+async function check(call: Call, options: CheckOptions): Promise<ExitCode> {
+  const { connect = false, from = [], dns: wantsDns = false, dnsServer = null, timeout: timeoutMs } = options;
   const { terminal } = call;
   const loaded = await load(call, call.configFile);
   const { file, warnings } = loaded;
@@ -58,20 +73,24 @@ async function check(call: Call, { connect = false, from = [], timeout: timeoutM
   const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
   noteDelivery(loaded.config, terminal);
   const proxies = proxiesOf(loaded.config);
+  const found = wantsDns ? await lookAtDns(loaded.config, dnsServer, timeoutMs, terminal) : null;
+  const dns = found === null ? {} : { dns: found.report };
+  const dnsOk = found?.report.rows.every((row) => row.ok) ?? true;
   if (!connect) {
-    terminal.result({ ok: true, file, issues: [], warnings, proxies }, () => [
+    terminal.result({ ok: dnsOk, file, issues: [], warnings, proxies, ...dns }, () => [
       ...formatIssues(warnings),
       summary + warned,
       ...proxyLines(proxies),
+      ...(found?.lines ?? []),
     ]);
-    return 0;
+    return dnsOk ? 0 : 1;
   }
 
   const redis = await checkRedis(loaded.config);
   const rows = await checkConnectors(loaded.config, from, timeoutMs, terminal.progress);
   const mailboxes = await checkAllMailboxes(loaded.config, timeoutMs);
-  const ok = redis.ok && rows.every((row) => row.ok) && mailboxes.every((row) => row.ok);
-  terminal.result({ ok, file, issues: [], warnings, proxies, redis, connectors: rows, mailboxes }, () => [
+  const ok = dnsOk && redis.ok && rows.every((row) => row.ok) && mailboxes.every((row) => row.ok);
+  terminal.result({ ok, file, issues: [], warnings, proxies, redis, connectors: rows, mailboxes, ...dns }, () => [
     ...formatIssues(warnings),
     summary + warned,
     ...proxyLines(proxies),
@@ -94,8 +113,20 @@ async function check(call: Call, { connect = false, from = [], timeout: timeoutM
       terminal.bold,
     ),
     ...senderLines(rows, terminal),
+    ...(found?.lines ?? []),
   ]);
   return ok ? 0 : 1;
+}
+
+async function lookAtDns(
+  config: Config,
+  server: DnsServerOption | null,
+  timeoutMs: number,
+  terminal: Terminal,
+): Promise<{ readonly report: DnsReport; readonly lines: readonly string[] }> {
+  const { dnsLines, runDnsCheck } = await import('./check-dns.ts');
+  const report = await runDnsCheck(config, server, timeoutMs, terminal);
+  return { report, lines: dnsLines(report, terminal) };
 }
 
 interface RedisCheck {

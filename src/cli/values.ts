@@ -1,4 +1,5 @@
 /** Parses values of command-line options: times, durations, rates, counts, header fields. */
+import { isIP } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 import { printable } from '../errors.ts';
 import { parseAddress } from '../message/address.ts';
@@ -54,6 +55,21 @@ export function collectAddress(value: string, before: readonly string[] | undefi
   if (!parsed.ok) throw new InvalidArgumentError(`"${printable(value, 80)}" is not an address such as a@example.com.`);
   if ((before?.length ?? 0) >= maxAddresses) throw new InvalidArgumentError(`At most ${maxAddresses} addresses.`);
   return collect(parsed.value, before);
+}
+
+export interface DnsServerOption {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`, `dns.example.com:53`. */
+export function parseDnsServer(text: string): DnsServerOption {
+  const [, six, plain, port = '53'] = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]]{1,253}))(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  const host = six ?? plain ?? '';
+  const number = Number(port);
+  const fits = number >= 1 && number <= 65_535 && (six === undefined ? /^[\w.-]+$/.test(host) : isIP(six) === 6);
+  if (!fits) throw new InvalidArgumentError('It must be a host and a port: 192.0.2.1:53 or [2001:db8::1]:53.');
+  return { host, port: number };
 }
 
 /** `Name: value` → its two parts. The message schema decides whether they may be sent. */

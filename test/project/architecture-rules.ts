@@ -247,8 +247,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     types: eventTypes,
     doors: ['health.ts', 'host.ts', 'log.ts', 'process-events.ts'],
   },
-  // Entries beside the command line. None of them imports another, and cli alone imports them.
-  // The dashboard does what the API offers, by the same functions and the same checks: so `ui` stands above `api`.
+  // Entries beside the command line: none imports another. The dashboard does what the API offers, so `ui` stands above `api`.
   http: { imports: entry, floors: [['http.ts'], ['server.ts', 'ui'], ['api'], ['*']] },
   submission: { imports: entry, doors: ['submission.ts', 'events.ts', 'password.ts'] },
   webhooks: { imports: entry },
@@ -267,13 +266,14 @@ export const rooms: Readonly<Record<string, Room>> = {
     imports: ['config', 'worker', ...parts],
     doors: ['check-connector.ts', 'senders.ts', 'compose.ts', 'transports.ts', 'worker.ts'],
   },
+  // It asks DNS what receivers would conclude of a connector's mail.
+  dns: { imports: ['config', 'routing', ...foundation], doors: ['check.ts'] },
   // The composition root: the one room that knows all.
-  cli: { imports: ['worker', 'embed', 'metrics', ...entries, ...entry], doors: [] },
+  cli: { imports: ['worker', 'embed', 'dns', 'metrics', ...entries, ...entry], doors: [] },
   // The public surface: what an application needs, nothing of the worker.
   'index.ts': { imports: ['producer', 'message'] },
-  // The same for an application that sends by nodemailer.
+  // The same for an application that sends by nodemailer, and for one that stores messages in its own database.
   'nodemailer.ts': { imports: ['nodemailer'] },
-  // The same for one that stores messages in its own database.
   'outbox.ts': { imports: ['outbox'] },
   // Workers inside an application, with transports of its own.
   'worker.ts': { imports: ['embed', 'worker', 'config', 'transport', 'tracing'] },
