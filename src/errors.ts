@@ -18,6 +18,8 @@ export const errorCodes = {
   'query-invalid': 'The query has a filter, a limit or a cursor of no valid form; `issues` names it.',
   'not-found': 'No message, dead letter or connector with this id.',
   'attachment-missing': 'Stored content that a message refers to is gone from Redis, or is not what its hash says.',
+  'key-missing':
+    'What is asked for is sealed with a key that this process does not have; `issues` names it. Nothing is lost.',
   timeout: 'A wait ended before what it waited for happened.',
   aborted: 'The signal that was passed to the call ended it; what was sent to Redis before is not taken back.',
 } as const;
@@ -49,6 +51,20 @@ export class PostlaneError extends Error {
     this.issues = options.issues ?? [];
     this.id = options.id;
   }
+}
+
+/** `what` is there, and can be read where the key of that name is. */
+export function keyMissing(what: string, key: string, id?: string): PostlaneError {
+  return new PostlaneError('key-missing', `${what} is sealed with the key "${key}", which this process does not have`, {
+    issues: [{ field: 'encryption.keys', rule: 'key-missing', message: key }],
+    ...(id === undefined ? {} : { id }),
+  });
+}
+
+/** The name of the key, if that is what an error says; throws any other. */
+export function missingKeyOf(thrown: unknown): string {
+  if (thrown instanceof PostlaneError && thrown.code === 'key-missing') return thrown.issues[0]?.message ?? '';
+  throw thrown;
 }
 
 /** A thrown value as an Error. */

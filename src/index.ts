@@ -2,6 +2,7 @@
 export {
   createProducer,
   type CallOptions,
+  type EncryptionKeys,
   type AttemptEntry,
   type Bounce,
   type HistoryEntry,

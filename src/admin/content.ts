@@ -1,9 +1,11 @@
 /** What is still there of a message's content: kept after it was sent, in its dead letter, or in the queue where it waits. */
+import { keyMissing, printable } from '../errors.ts';
 import type { Message, MessageLimits } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
 import { parseMessage } from '../message/schema.ts';
 import { verdictOf } from '../queue/bullmq/job-reader.ts';
-import { isShallow, jobIdOf } from '../queue/jobs.ts';
+import { isShallow, jobIdOf, openData } from '../queue/jobs.ts';
+import type { Sealing } from '../sealing/sealing.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import { intakeJob } from '../queue/waiting.ts';
 
@@ -14,11 +16,15 @@ export interface MessageContent {
   readonly where: 'kept' | 'dead-letter' | 'queue';
 }
 
-/** null if nothing is there, or nothing that can be read. */
+/**
+ * null if nothing is there, or nothing that can be read.
+ *
+ * @throws PostlaneError `key-missing` if it is sealed with a key that is not here
+ */
 export async function contentOf(id: string, open: OpenQueues, limits: MessageLimits): Promise<MessageContent | null> {
   const waiting = await intakeJob(open, id);
   const read = (data: unknown, where: MessageContent['where']): MessageContent | null =>
-    contentIn(data, id, limits, where);
+    contentIn(data, id, limits, where, open.sealing());
   if (waiting !== null && verdictOf(waiting) === null) {
     const found = read(waiting.data, 'queue');
     if (found !== null) return found;
@@ -46,9 +52,13 @@ function contentIn(
   id: string,
   limits: MessageLimits,
   where: MessageContent['where'],
+  sealing: Sealing,
 ): MessageContent | null {
   if (typeof data !== 'object' || data === null || !isShallow(data)) return null;
-  const { message } = data as { readonly message?: unknown };
+  const opened = openData(data, id, sealing);
+  if (opened.kind === 'key-missing') throw keyMissing(`The content of "${printable(id, 130)}"`, opened.key, id);
+  if (opened.kind === 'damaged') return null;
+  const { message } = opened.data as { readonly message?: unknown };
   if (typeof message !== 'object' || message === null) return null;
   const read = parseMessage({ ...message, id }, limits);
   return read.ok ? { message: read.message, where } : null;

@@ -16,7 +16,7 @@ import { resolveHeld } from './resolve.ts';
 
 /**
  * `already`: an earlier replay had put it back, only the dead letter was left. `held`: it is for `resolve`, and stays. `unreadable`: its
- * content is no JSON, is nested too deep, or only a part of it was kept; it stays. `changed`: it died again since, and stays.
+ * content is no JSON, is nested too deep, only a part of it was kept, or it is sealed as a whole and its key is not here; it stays. `changed`: it died again since, and stays.
  */
 export type Replayed = 'replayed' | 'already' | 'held' | 'unreadable' | 'changed' | 'not-found';
 
@@ -57,13 +57,13 @@ const lookAgainMs = 20;
 
 export function letterActions(
   redis: RedisClient,
-  { intake, ledger, deadLetters, contents, keys }: OpenQueues,
+  { intake, ledger, deadLetters, contents, keys, sealing }: OpenQueues,
   limits: MessageLimits,
 ): LetterActions {
   const releaseContents = async ({ id, acceptedAt, data, form }: DeadLetter): Promise<void> => {
     // What was kept unread stays unread: maintenance frees contents that nothing needs.
     if (form !== 'json') return;
-    const decoded = decodeIntake(id, acceptedAt, data, limits);
+    const decoded = decodeIntake(id, acceptedAt, data, limits, sealing());
     if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
   };
   /**
@@ -98,7 +98,7 @@ export function letterActions(
     const letter = await deadLetters.get(id);
     if (letter === null) return 'not-found';
     if (diedUntil !== undefined && letter.at > diedUntil) return 'changed';
-    const data = wireOf(letter, limits);
+    const data = wireOf(letter, limits, sealing());
     if (data === null) return 'unreadable';
     const entry = { at: now, event: 'replayed', ...(via === null ? {} : { detail: `via ${via}` }) };
     const deadline = now + lifetimeMs;
@@ -128,7 +128,7 @@ export function letterActions(
 
     async resolve(id, as, how) {
       // `sent` and `retry` at once would leave a message that is neither.
-      const tools = { ledger, deadLetters, limits, enqueue, releaseContents };
+      const tools = { ledger, deadLetters, limits, sealing: sealing(), enqueue, releaseContents };
       return (await alone(id, resolvingMs, 0, () => resolveHeld(id, as, how, tools))) ?? false;
     },
 

@@ -24,6 +24,7 @@ import type { TokenRate } from '../queue/callers.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import type { Message, MessageLimits } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
+import { createSealing, type EncryptionOptions } from '../sealing/sealing.ts';
 import { createActions, type Actions } from './actions.ts';
 import type { AdminConfig } from './admin-config.ts';
 import { createAudit, type Actor, type Audit } from './audit.ts';
@@ -55,6 +56,8 @@ export interface OperatorOptions {
   readonly limits: MessageLimits;
   /** As the workers have it. Default: that of a configuration without it. */
   readonly index?: IndexSettings;
+  /** Keys that open what bodies are sealed with. Default: none. */
+  readonly encryption?: EncryptionOptions | null;
 }
 
 export interface Operator extends LetterActions, Seen {
@@ -139,7 +142,9 @@ export async function openOperator({
   timeoutMs,
   limits,
   index = defaultIndex,
+  encryption,
 }: OperatorOptions): Promise<Operator> {
+  const sealing = createSealing(encryption);
   const redis = connectFailFast(at, timeoutMs, 'postlane-cli');
   redis.on('error', () => undefined);
   try {
@@ -149,7 +154,13 @@ export async function openOperator({
     throw error;
   }
   const { reservePercent = defaultReservePercent } = at;
-  const open = openQueues(redis, { ...at, failFast: true, limits: () => limits, searched: () => index });
+  const open = openQueues(redis, {
+    ...at,
+    failFast: true,
+    limits: () => limits,
+    searched: () => index,
+    sealing: () => sealing,
+  });
   if ((await open.form.read()).kind === 'waits') {
     redis.disconnect();
     throw new PostlaneError('format-newer', 'what is stored was written by a newer release of Postlane');

@@ -1,13 +1,16 @@
 /** Settles a held message, whose last attempt has no known result, as an operator says. */
-import { decodeIntake, encodeWire } from '../queue/jobs.ts';
+import { decodeIntake, encodeWire, isSealedData, narrowed } from '../queue/jobs.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { isDelivered, isDone, type Ledger, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import type { MessageLimits } from '../message/message.ts';
+import type { Sealing } from '../sealing/sealing.ts';
+import { wireOf } from './letter-wire.ts';
 
 interface ResolveTools {
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
   readonly limits: MessageLimits;
+  readonly sealing: Sealing;
   readonly enqueue: (letter: DeadLetter, data: unknown) => Promise<unknown>;
   readonly releaseContents: (letter: DeadLetter) => Promise<void>;
 }
@@ -17,7 +20,7 @@ export async function resolveHeld(
   id: string,
   as: 'sent' | 'retry' | 'drop',
   { now, lifetimeMs, retentionMs }: { readonly now: number; readonly lifetimeMs: number; readonly retentionMs: number },
-  { ledger, deadLetters, limits, enqueue, releaseContents }: ResolveTools,
+  { ledger, deadLetters, limits, sealing, enqueue, releaseContents }: ResolveTools,
 ): Promise<boolean> {
   const row = await ledger.read(id);
   if (row === null || row.state !== 'held') return false;
@@ -29,7 +32,7 @@ export async function resolveHeld(
     const via = row.rule === 'via' ? row.connector : null;
     const release = { from: ['held'] as const, entry, deadline: now + lifetimeMs, via };
     if (!(await ledger.release(id, release))) return false;
-    await enqueue(letter, letter.data);
+    await enqueue(letter, wireOf(letter, limits, sealing) ?? letter.data);
     await deadLetters.drop(id, letter);
     return true;
   }
@@ -37,7 +40,7 @@ export async function resolveHeld(
   const delivered = recipients.some(isDelivered);
   const state = delivered && recipients.every(isDone) ? 'sent' : delivered ? 'partial' : 'dead';
   // Who was refused stays dead. Settling without a dead letter removes the one there is, in the same step.
-  const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits) : null;
+  const rest = as === 'sent' && letter !== null ? refusedPart(letter, row, limits, sealing) : null;
   const closed = await ledger.close(row, {
     state,
     recipients,
@@ -58,13 +61,19 @@ function asSent({ elsewhere, ...recipient }: RecipientState): RecipientState {
 }
 
 /** What remains of a held message's dead letter once the uncertain recipients are known to have it; null if no recipient remains. */
-function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits): DeadLetter | null {
+function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits, sealing: Sealing): DeadLetter | null {
   const refused = new Set(row.recipients.flatMap(({ address, outcome }) => (outcome === 'rejected' ? [address] : [])));
   const recipients = letter.recipients.filter(({ address }) => refused.has(address));
-  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
-  if (recipients.length === 0 || !decoded.ok) return null;
-  const { message } = decoded.job;
-  const envelope = { ...message.envelope, to: recipients.map(({ address }) => address) };
+  if (recipients.length === 0) return null;
   const reply = recipients[0]?.reply ?? null;
+  const to = recipients.map(({ address }) => address);
+  // That needs no key.
+  if (isSealedData(letter.data)) {
+    return { ...letter, reason: 'rejected', recipients, reply, data: narrowed(letter.data, to) };
+  }
+  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing);
+  if (!decoded.ok) return null;
+  const { message } = decoded.job;
+  const envelope = { ...message.envelope, to };
   return { ...letter, reason: 'rejected', recipients, reply, data: encodeWire({ ...message, envelope }) };
 }

@@ -41,6 +41,8 @@ export function stateOf(lane: Looked | null, direction: Direction | null): Conne
       return 'quota';
     case 'slow-down':
       return 'slowed';
+    case 'key':
+      return 'fault';
     case 'retry':
       return lane.active > 0 ? 'sending' : 'retrying';
     case 'rate':

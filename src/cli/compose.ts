@@ -33,17 +33,18 @@ export function countMistakes(file: string, count: number): string {
 }
 
 export async function openProducer(
-  { redis, message, retention, tracing }: Config,
+  { redis, message, retention, tracing, encryption }: Config,
   { timeoutMs = redisTimeoutMs, replicas = 0 }: { readonly timeoutMs?: number; readonly replicas?: number } = {},
 ): Promise<Producer> {
   const { createProducer } = await import('../producer/producer.ts');
   const acknowledge = replicas === 0 ? {} : { acknowledge: { replicas } };
-  return createProducer({ redis, message, timeoutMs, retentionMs: retention.ledgerMs, tracing, ...acknowledge });
+  const retentionMs = retention.ledgerMs;
+  return createProducer({ redis, message, timeoutMs, retentionMs, tracing, encryption, ...acknowledge });
 }
 
-export async function openOperator({ redis, message, index }: Config): Promise<Operator> {
+export async function openOperator({ redis, message, index, encryption }: Config): Promise<Operator> {
   const admin = await import('../admin/operator.ts');
-  return admin.openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message, index });
+  return admin.openOperator({ redis, timeoutMs: redisTimeoutMs, limits: message, index, encryption });
 }
 
 /** The connector of that id, or a UsageError that names the one that was probably meant. */

@@ -1,6 +1,6 @@
 /** `dead list|show`, and the group of the `dead` commands: messages that are not retried automatically. */
 import { Option, type Command } from 'commander';
-import { printable, PostlaneError } from '../errors.ts';
+import { keyMissing, printable, PostlaneError } from '../errors.ts';
 import { deadReasons, type DeadLetter, type DeadLetterSummary } from '../queue/ledger/dead-letters.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig, requireConnector } from './compose.ts';
@@ -85,9 +85,16 @@ async function show(call: Call, ids: readonly string[]): Promise<ExitCode> {
     const found = letters.filter((letter) => letter !== null);
     const missing = ids.filter((_, i) => letters[i] === null);
     call.terminal.results(
-      found.map((letter) => ({ ...summaryJson(letter), data: letter.data })),
+      found.map((letter) => ({
+        ...summaryJson(letter),
+        data: letter.keyMissing === undefined ? letter.data : null,
+        ...(letter.keyMissing === undefined ? {} : { keyMissing: letter.keyMissing }),
+      })),
       () => found.flatMap((letter) => showLines(letter, call.terminal)),
     );
+    const locked = found.find(({ keyMissing }) => keyMissing !== undefined);
+    if (locked !== undefined)
+      throw keyMissing(`The dead letter ${printable(locked.id, 130)}`, locked.keyMissing!, locked.id);
     if (missing.length === 0) return 0;
     const which = missing.map((id) => `"${printable(id, 130)}"`).join(', ');
     throw new PostlaneError('not-found', `No dead letter has the id ${which}. See \`postlane dead list\`.`);
@@ -97,7 +104,7 @@ async function show(call: Call, ids: readonly string[]): Promise<ExitCode> {
 }
 
 function showLines(letter: DeadLetter, { bold }: Terminal): string[] {
-  const { id, reason, connector, at, acceptedAt, attempts, reply, recipients, data } = letter;
+  const { id, reason, connector, at, acceptedAt, attempts, reply, recipients, data, keyMissing: key } = letter;
   return [
     `${bold(id)}  ${reason}`,
     `died ${iso(at)}, accepted ${iso(acceptedAt)}, connector ${connector ?? '-'}, ${attempts} attempts`,
@@ -114,9 +121,11 @@ function showLines(letter: DeadLetter, { bold }: Terminal): string[] {
     ),
     '',
     // JSON.stringify does not escape C1 controls and bidirectional overrides, and a message is foreign text.
-    ...JSON.stringify(shortened(data), null, 2)
-      .split('\n')
-      .map((line) => line.slice(0, line.length - line.trimStart().length) + printable(line, 500)),
+    ...(key === undefined
+      ? JSON.stringify(shortened(data), null, 2)
+          .split('\n')
+          .map((line) => line.slice(0, line.length - line.trimStart().length) + printable(line, 500))
+      : [`Its content is sealed with the key "${key}", which this configuration does not have.`]),
     '',
     `To send it again: postlane dead replay ${id}`,
   ];

@@ -1,6 +1,6 @@
 /** `doctor`: compares ledger, queues, dead letters and contents, reports inconsistencies, and repairs them with --fix. */
 import type { Command } from 'commander';
-import { findingKinds, type Finding } from '../admin/doctor/findings.ts';
+import { countText, findingKinds, type Finding, type KeyCount } from '../admin/doctor/findings.ts';
 import { sends } from '../routing/connector.ts';
 import type { Action, Call } from './command.ts';
 import { openOperator, requireConfig } from './compose.ts';
@@ -29,6 +29,7 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
   let looked = 0;
   let found = 0;
   let fixed = 0;
+  let keys: readonly KeyCount[] = [];
   try {
     const findings = operator.diagnose({
       fix,
@@ -36,6 +37,9 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
       senders: config.connectors.filter(({ direction }) => sends(direction)).map(({ id }) => id),
       lifetimeMs: config.retry.lifetimeMs,
       retentionMs: config.retention.ledgerMs,
+      onKeys(counts) {
+        keys = counts;
+      },
       onProgress(count) {
         looked = count;
         terminal.progress(`checked ${count}`);
@@ -51,6 +55,7 @@ async function examine(call: Call, fix: boolean): Promise<ExitCode> {
     terminal.progress('');
     const rest = found === 0 ? 'no inconsistency' : `${found} found, ${fixed} repaired`;
     terminal.note(`Checked ${looked} rows, jobs, dead letters, contents and lanes: ${rest}.`);
+    for (const count of keys) terminal.note(keyLine(count));
     await noteRoom(operator, terminal);
     noteDrain(config, terminal);
     return fixed === found ? 0 : 1;
@@ -73,6 +78,12 @@ function findingLines(
         ? bad('could not be repaired')
         : `--fix ${mending}`;
   return [`${bad(kind)}  ${id}  ${detail}`, `  ${means}${next === '' ? '' : ` ${next}`}`];
+}
+
+function keyLine(count: KeyCount): string {
+  const { key, isHere } = count;
+  const what = key === null ? 'Not sealed' : `Sealed with ${key}${isHere ? '' : ' (which is not here)'}`;
+  return `${what}: ${countText(count)}.`;
 }
 
 /** For the help: every kind, what it means, and what --fix does. */

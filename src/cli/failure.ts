@@ -48,6 +48,7 @@ const advice: Readonly<Record<ErrorCode, { readonly exit: ExitCode; readonly nex
   'query-invalid': { exit: 2, next: null },
   'not-found': { exit: 1, next: null },
   'attachment-missing': { exit: 1, next: null },
+  'key-missing': { exit: 1, next: 'Add the key to `encryption.keys`; docs/encryption.md says where keys are needed.' },
   timeout: { exit: 1, next: null },
   aborted: { exit: 1, next: null },
 };

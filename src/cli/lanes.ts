@@ -147,6 +147,9 @@ function stateText(row: ConnectorRow): string {
     case 'slow-down':
       parts.push(`slowed down by the server${until}`);
       break;
+    case 'key':
+      parts.push('messages wait for the key that they are sealed with (see the log of the workers)');
+      break;
     case 'rate':
       parts.push(`paced${until}`);
       break;

@@ -5,6 +5,7 @@ import type { Config, ConnectorConfig, IncomingSettings, Limits, RetrySettings, 
 import { credentialEndOf } from './credential-end.ts';
 import { buildDelivery } from './delivery.ts';
 import { buildFallback } from './fallback-keys.ts';
+import { buildEncryption } from './encryption.ts';
 import { buildGraph } from './graph.ts';
 import { buildIncoming } from './incoming.ts';
 import { buildGroup } from './limit-groups.ts';
@@ -52,6 +53,7 @@ export function buildConfig(file: ConfigFile, environment: ProxyRoute | null): C
       healthHost: worker.health.host,
     },
     delivery: buildDelivery(file.delivery),
+    encryption: buildEncryption(file.encryption),
     index: file.index,
     events: file.events,
     suppressions: buildSuppressions(file.suppressions),

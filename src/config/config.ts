@@ -7,6 +7,7 @@ import type { ProxyRoute } from '../transport/proxy.ts';
 import type { SmtpAuth, SmtpSettings } from '../transport/smtp/settings.ts';
 import type { ApiSettings } from './api.ts';
 import type { DeliverySettings } from './delivery-words.ts';
+import type { EncryptionOptions } from '../sealing/sealing.ts';
 import type { RedisConfig } from './redis.ts';
 import type { OutboxSettings } from './outbox.ts';
 import type { SubmissionSettings } from './submission.ts';
@@ -102,6 +103,8 @@ export interface Config {
   };
   /** Who may get mail. */
   readonly delivery: DeliverySettings;
+  /** The keys of bodies at rest; null: bodies are stored as they are. */
+  readonly encryption: EncryptionOptions | null;
   /** What messages can be found by. */
   readonly index: {
     readonly recipients: boolean;

@@ -7,6 +7,7 @@ import { bouncePathProblems } from './report-keys.ts';
 import { bouncesProblems } from './bounces.ts';
 import { deliveryProblems } from './delivery.ts';
 import { fallbackProblems, namedAsFallback } from './fallback.ts';
+import { encryptionProblems } from './encryption.ts';
 import { identityProblems } from './identity.ts';
 import type { ConfigRule, Path, Problem } from './issues.ts';
 import { authProblems } from './oauth.ts';
@@ -50,6 +51,7 @@ export function checkRules(
     ...retryOrder(data, ['retry'], [['retry']]),
     ...redisProblems((...path) => valueAt(data, ['redis', ...path])),
     ...deliveryProblems(data['delivery'], show),
+    ...encryptionProblems(data['encryption']),
     ...replyRuleProblems(data['replyRules'], ['replyRules']),
     ...apiProblems(data['api']),
     ...uiProblems(data['ui']),

@@ -5,6 +5,7 @@ import { api } from './api.ts';
 import { reportKeys } from './report-keys.ts';
 import { delivery } from './delivery.ts';
 import { fallbackKeys } from './fallback-keys.ts';
+import { encryption } from './encryption.ts';
 import { graph } from './graph.ts';
 import { metrics, worker } from './processes.ts';
 import { incoming } from './incoming.ts';
@@ -208,6 +209,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('How long finished messages are kept.'),
+  encryption,
   index,
   events,
   worker,

@@ -30,6 +30,7 @@ const secretKeys: ReadonlySet<string> = new Set([
   'cert',
   'clientCa',
   'key',
+  'keys',
   'sha256',
   'url',
   'nodes',

@@ -44,6 +44,7 @@ const errorKinds: Readonly<Record<ErrorCode, ProblemKind>> = {
   },
   'not-found': { status: 404, title: 'There is nothing of this name.' },
   'attachment-missing': { status: 422, title: 'Content that the message refers to is not stored.' },
+  'key-missing': { status: 409, title: 'It is sealed with a key that the server does not have.' },
   timeout: { status: 504, title: 'The answer did not come in time.' },
   aborted: { status: 503, title: 'The request was given up.' },
 };

@@ -37,8 +37,12 @@ export const inline = {
 };
 const stored = {
   ref: check(z.string(), 'content-ref', 'must be 64 lower-case hexadecimal digits', (value) =>
-    /^[0-9a-f]{64}$/.test(value),
-  ).meta({ description: 'SHA-256 (hex) under which the content is stored.', pattern: '^[0-9a-f]{64}$' }),
+    /^s?[0-9a-f]{64}$/.test(value),
+  ).meta({
+    description:
+      'SHA-256 (hex) under which the content is stored; with `encryption`, a keyed one that begins with `s`.',
+    pattern: '^s?[0-9a-f]{64}$',
+  }),
   size: check(
     z.number(),
     'content-ref',

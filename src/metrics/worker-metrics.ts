@@ -85,6 +85,8 @@ export function createWorkerMetrics({ registry, transportOf }: WorkerMetricsOpti
           return meters.messages_routed_total.inc({ rule: oneOf(known.rule, event.rule) });
         case 'invalid':
           return meters.messages_invalid_total.inc();
+        case 'key-missing':
+          return meters.messages_without_key_total.inc(event.messages);
         case 'duplicate':
           return meters.messages_duplicate_total.inc();
         case 'held':

@@ -54,6 +54,7 @@ function codeOf({ code, issues }: PostlaneError): Code {
     case 'redis-unacknowledged':
     case 'producer-closed':
     case 'format-newer':
+    case 'key-missing':
     case 'not-found':
     case 'not-indexed':
     case 'query-invalid':

@@ -148,6 +148,11 @@ export const logTable: LogTable = {
     text: 'written by a newer release: waiting for a worker that knows it',
     fields: ['id', 'version'],
   },
+  'key-missing': {
+    level: 'error',
+    text: 'messages wait: the key that they are sealed with is not in the configuration of this worker',
+    fields: ['key', 'messages', 'id', 'connector'],
+  },
   'format-known': { level: 'info', text: 'the stored data is of a known form again: serving', fields: [] },
   invalid: { level: 'warn', text: 'job is not a valid message', fields: ['id', 'issues'] },
   attempt: {

@@ -172,6 +172,7 @@ function failed(error: PostlaneError): RowResult {
     case 'not-indexed':
     case 'query-invalid':
     case 'not-found':
+    case 'key-missing':
       return { kind: 'deferred', code, detail: message };
     default:
       return unreachable(code);

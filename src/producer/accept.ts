@@ -31,7 +31,7 @@ export function acceptMessage(input: unknown, limits: MessageLimits): AcceptedMe
  *
  * @throws PostlaneError `message-invalid`
  */
-export function wireText(job: WireJob, limits: MessageLimits): string {
+export function wireText(job: WireJob | Readonly<Record<string, unknown>>, limits: MessageLimits): string {
   const text = JSON.stringify(job);
   requireBytes(text, maxDataBytesOf(limits, false));
   return text;

@@ -1,6 +1,6 @@
 /** Puts an accepted message into the intake, unless its id is in use: its large contents first, then the job itself. */
 import type { MessageLimits } from '../message/message.ts';
-import { encodeWire, jobIdOf, jobPriorities, type Submission } from '../queue/jobs.ts';
+import { encodeWire, jobIdOf, jobPriorities, sealData, type Submission } from '../queue/jobs.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import { redisError, type RedisClient } from '../queue/redis/connection.ts';
 import { jobName } from '../queue/redis/keys.ts';
@@ -17,7 +17,7 @@ export type Enqueue = (
 
 export function createEnqueue(
   redis: RedisClient,
-  { keys, intake, arrive, contents }: Pick<OpenQueues, 'keys' | 'intake' | 'arrive' | 'contents'>,
+  { keys, intake, arrive, contents, sealing }: Pick<OpenQueues, 'keys' | 'intake' | 'arrive' | 'contents' | 'sealing'>,
   admit: Admission,
   limits: MessageLimits,
 ): Enqueue {
@@ -31,7 +31,8 @@ export function createEnqueue(
     if (broughtId && (hasContents || sendAt !== undefined) && (await isInUse(id))) return 'duplicate';
     const looking = admit(id, message);
     if (looking !== null) await looking;
-    const job = encodeWire(hasContents ? await storeLargeContent(message, id, contents) : message, submission);
+    const whole = hasContents ? await storeLargeContent(message, id, contents) : message;
+    const job = sealData(encodeWire(whole, submission), id, sealing());
     const data = wireText(job, limits);
     const priority = jobPriorities[message.priority];
     const delay = sendAt === undefined ? 0 : Math.max(0, Date.parse(sendAt) - Date.now());

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { PostlaneError } from '../errors.ts';
+import { noKeys, type Keyring } from '../sealing/keyring.ts';
 import type { Message } from '../message/message.ts';
 import type { ClaimKey } from '../queue/callers.ts';
 import type { AcceptedMessage } from './accept.ts';
@@ -52,17 +53,21 @@ export async function claimKey(
   claim: ClaimKey,
   retentionMs: number,
   now: number,
+  keyring: Keyring = noKeys,
 ): Promise<AcceptedMessage> {
   const { id, message, broughtId } = accepted;
-  const content = contentHash(message);
+  const hash = contentHash(message);
+  // Where bodies are sealed, a hash without a key would tell a known text.
+  const content = keyring.sealing?.digest(hash) ?? hash;
   const latest = Math.max(now, ...[message.sendAt, message.expiresAt].map((time) => Date.parse(time ?? '') || 0));
   const forMs = latest - now + usualLifetimeMs + retentionMs;
-  const hash = createHash('sha256')
+  const name = createHash('sha256')
     .update(`${submittedBy ?? ''}\n${key}`)
     .digest('base64url');
-  const [taken = '', takenId = ''] = (await claim(hash, `${content} ${id}`, forMs)).split(' ');
-  if (taken !== content || (broughtId && takenId !== id)) {
-    const what = taken === content ? 'with another id' : 'with another content';
+  const [taken = '', takenId = ''] = (await claim(name, `${content} ${id}`, forMs)).split(' ');
+  const isSame = taken === content || taken === hash || keyring.digests(hash).includes(taken);
+  if (!isSame || (broughtId && takenId !== id)) {
+    const what = isSame ? 'with another id' : 'with another content';
     throw new PostlaneError('idempotency-mismatch', `This key was used for a message ${what}`, { id: takenId });
   }
   return { id: takenId, message: { ...message, id: takenId }, broughtId: true };

@@ -9,6 +9,7 @@ import { defaultPrefix } from '../queue/redis/keys.ts';
 import { openQueues } from '../queue/open.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { defaultReservePercent, maxReservePercent } from '../queue/room.ts';
+import { createSealing, type EncryptionKeys } from '../sealing/sealing.ts';
 import { tracing } from '../tracing/tracing.ts';
 import { acceptMessage } from './accept.ts';
 import { createAdmission } from './admission.ts';
@@ -20,6 +21,7 @@ import { readStatus, type MessageStatus } from './status.ts';
 import { createWaitFor, type WaitOptions } from './wait.ts';
 
 export type { RedisSentinel, RedisSettings, RedisTls } from '../queue/redis/settings.ts';
+export type { EncryptionKeys } from '../sealing/sealing.ts';
 export type { CallOptions } from './calls.ts';
 export { defaultPrefix } from '../queue/redis/keys.ts';
 export type {
@@ -57,6 +59,11 @@ export interface ProducerOptions {
    * time of a call. A failover then loses nothing that was accepted, unless a replica is promoted that is not one of these.
    */
   readonly acknowledge?: { readonly replicas: number; readonly timeoutMs?: number };
+  /**
+   * Seals bodies before they leave the process; the workers need the keys, too. A key is 32 bytes, or their base64 or hex. Default: nothing
+   * is sealed.
+   */
+  readonly encryption?: EncryptionKeys | null;
   /** How long the row of a cancelled message is kept, in ms. Default 7 days. */
   readonly retentionMs?: number;
   /**
@@ -134,15 +141,23 @@ const weekMs = 7 * 24 * 3_600_000;
 /**
  * Opens one connection to Redis. Does not wait for it: a Redis that is away makes `send` reject, not this.
  *
- * @throws PostlaneError `config-invalid` if `reservePercent` is out of its bounds
+ * @throws PostlaneError `config-invalid` if `reservePercent` is out of its bounds, or a key is none
  */
 export function createProducer(options: ProducerOptions): Producer {
   const { timeoutMs = 5_000, retentionMs = weekMs, acknowledge } = options;
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
   const { prefix = defaultPrefix, reservePercent = defaultReservePercent } = options.redis;
   requirePercent(reservePercent);
+  const sealing = createSealing(options.encryption);
   const redis = connectFailFast(options.redis, timeoutMs);
-  const queues = openQueues(redis, { ...options.redis, prefix, failFast: true, newMail: true, limits: () => limits });
+  const queues = openQueues(redis, {
+    ...options.redis,
+    prefix,
+    failFast: true,
+    newMail: true,
+    limits: () => limits,
+    sealing: () => sealing,
+  });
   const { keys } = queues;
   const admit = createAdmission(
     () => queues.room(reservePercent),
@@ -163,7 +178,10 @@ export function createProducer(options: ProducerOptions): Producer {
     const given = acceptMessage(input, limits);
     const keyed = key === undefined ? null : { key, submittedBy };
     const store = async (): Promise<SendResult> => {
-      const accepted = keyed === null ? given : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now());
+      const accepted =
+        keyed === null
+          ? given
+          : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing.keyring);
       const { id } = accepted;
       const answer = await enqueue(accepted, { by: submittedBy, via }, carrier);
       // A duplicate too: it may be one because an earlier call was not acknowledged.

@@ -1,12 +1,15 @@
 /** What travels in jobs: the wire form that any producer may enqueue, and the lane's form. Nothing read back is trusted. */
-import { printable, type Issue } from '../errors.ts';
+import { printable, unreachable, type Issue } from '../errors.ts';
 import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits, Priority } from '../message/message.ts';
 import { parseMessage } from '../message/schema.ts';
 import { readText, textOf as contextText } from '../tracing/context.ts';
-import { ownForm, versionKind } from './redis/versions.ts';
+import type { Sealing } from '../sealing/sealing.ts';
+import { jobForm, versionKind } from './redis/versions.ts';
+import { isSealedData, openData, sealedVersion } from './sealed.ts';
 import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
 
+export { isSealedData, narrowed, openData, sealData, sealedIn } from './sealed.ts';
 export { idOfIntakeJob, idOfJob, intakeJobIdsOf, isIntruder, jobIdOf } from './redis/job-ids.ts';
 
 /** How often a job may be found abandoned. A mail that kills its worker must end, but redeploying all workers must not cost mail. */
@@ -56,8 +59,17 @@ export interface LaneJob {
 
 export type Decoded<T> =
   | { readonly ok: true; readonly job: T }
-  /** `newer`: a later release wrote it, and will know its form; it is not invalid. */
-  | { readonly ok: false; readonly id: string; readonly issues: readonly Issue[]; readonly newer: boolean };
+  | (NotDecoded & { readonly why: 'invalid' })
+  /** A later release wrote it, and will know its form; it is not invalid. */
+  | (NotDecoded & { readonly why: 'newer' })
+  /** This process has not the key that it is sealed with; that is no fault of the message. */
+  | (NotDecoded & { readonly why: 'key-missing'; readonly key: string });
+
+interface NotDecoded {
+  readonly ok: false;
+  readonly id: string;
+  readonly issues: readonly Issue[];
+}
 
 /**
  * BullMQ serves jobs without a priority first, then by rising number. So high has none, and normal outruns low. Producers
@@ -75,11 +87,12 @@ export function decodeIntake(
   enqueuedAtMs: number,
   data: unknown,
   limits: MessageLimits,
+  sealing: Sealing,
 ): Decoded<{ id: string; message: Message; acceptedAt: number } & Submission> {
   const own = idOfIntakeJob(jobId, enqueuedAtMs);
   if (!isPossible(jobId)) return invalid(own, [notAnId(jobId)]);
   const shape = shapeIssue(data);
-  if (shape !== null) return { ...invalid(own, [shape]), newer: isNewer(data) };
+  if (shape !== null) return isNewer(data) ? newer(own, shape) : invalid(own, [shape]);
   const input = (data as { message: unknown }).message;
   const named = isRecord(input) && typeof input['id'] === 'string' ? input['id'] : null;
   // A job that BullMQ numbered may name its id inside; any other must be enqueued under its message's id.
@@ -88,7 +101,10 @@ export function decodeIntake(
     const message = `the job is enqueued under the id "${printable(jobId, 130)}"; both must be the same`;
     return invalid(id, [{ field: 'id', rule: 'id-mismatch', message }]);
   }
-  const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
+  const opened = isSealedData(data) ? openAs(id, data, sealing) : null;
+  if (opened?.ok === false) return opened;
+  const given = opened === null ? input : opened.message;
+  const parsed = parseMessage(isRecord(given) ? { ...given, id } : given, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
   const submission = submissionOf(data as { by?: unknown; via?: unknown });
   if ('issue' in submission) return invalid(id, [submission.issue]);
@@ -96,6 +112,33 @@ export function decodeIntake(
     ok: true,
     job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs), ...submission },
   };
+}
+
+/** The message in data that is sealed, not validated yet. */
+function openAs(
+  id: string,
+  data: unknown,
+  sealing: Sealing,
+): { readonly ok: true; readonly message: unknown } | Extract<Decoded<never>, NotDecoded> {
+  const opened = openData(data, id, sealing);
+  switch (opened.kind) {
+    case 'open':
+      return { ok: true, message: (opened.data as { readonly message: unknown }).message };
+    case 'key-missing': {
+      const message = `is sealed with the key "${opened.key}", which this process does not have`;
+      return {
+        ok: false,
+        id,
+        issues: [{ field: 'sealed', rule: 'key-missing', message }],
+        why: 'key-missing',
+        key: opened.key,
+      };
+    }
+    case 'damaged':
+      return invalid(id, [opened.issue]);
+    default:
+      return unreachable(opened);
+  }
 }
 
 /** `by` is only shown; a `via` that is none must not send the message another way. */
@@ -148,11 +191,11 @@ export function laneJobOf(id: string, message: Message, routed: Routed): LaneJob
 }
 
 /** A lane job as it comes out of Redis: checked again, as others may have written there. */
-export function decodeLane(jobId: string, data: unknown, limits: MessageLimits): Decoded<LaneJob> {
+export function decodeLane(jobId: string, data: unknown, limits: MessageLimits, sealing: Sealing): Decoded<LaneJob> {
   const id = idOfJob(jobId);
   if (!isPossible(jobId)) return invalid(id, [notAnId(jobId)]);
   const shape = shapeIssue(data);
-  if (shape !== null) return { ...invalid(id, [shape]), newer: isNewer(data) };
+  if (shape !== null) return isNewer(data) ? newer(id, shape) : invalid(id, [shape]);
   const record = data as Record<string, unknown>;
   const { messageId, acceptedAt, connector, rule } = record;
   if (
@@ -166,8 +209,10 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits):
   ) {
     return notFromRouter(id);
   }
+  const opened = isSealedData(data) ? openAs(id, data, sealing) : null;
+  if (opened?.ok === false) return opened;
   // The data may be that of a producer, who need not have named the id.
-  const input = record['message'];
+  const input = opened === null ? record['message'] : opened.message;
   const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
   const { message } = parsed;
@@ -195,10 +240,14 @@ function notFromRouter(id: string): Invalid {
   return invalid(id, [{ field: '', rule: 'job', message }]);
 }
 
-type Invalid = Decoded<never> & { readonly ok: false };
+type Invalid = NotDecoded & { readonly why: 'invalid' };
 
 function invalid(id: string, issues: readonly Issue[]): Invalid {
-  return { ok: false, id, issues, newer: false };
+  return { ok: false, id, issues, why: 'invalid' };
+}
+
+function newer(id: string, shape: Issue): NotDecoded & { readonly why: 'newer' } {
+  return { ok: false, id, issues: [shape], why: 'newer' };
 }
 
 /** The version that the data of a job gives itself; 0 if it gives none. */
@@ -208,7 +257,7 @@ export function versionOf(data: unknown): number {
 
 /** A newer version may have any form but for its `v`. */
 export function isNewer(data: unknown): boolean {
-  return isRecord(data) && versionKind(data['v'], ownForm) === 'newer';
+  return isRecord(data) && versionKind(data['v'], jobForm) === 'newer';
 }
 
 /** The id is left out of the answer as far as it could harm who reads it. */
@@ -219,7 +268,7 @@ function notAnId(jobId: string): Issue {
 
 function shapeIssue(data: unknown): Issue | null {
   if (!isRecord(data)) return { field: '', rule: 'job', message: 'the job data must be {"v": 1, "message": {…}}' };
-  if (data['v'] !== 1) {
+  if (data['v'] !== 1 && data['v'] !== sealedVersion) {
     // Of a plain value only: what is written of an object is the object's to say, and it may be nested without end.
     const v = data['v'];
     const isPlain = typeof v === 'string' || typeof v === 'number' || typeof v === 'boolean';

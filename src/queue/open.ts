@@ -4,6 +4,7 @@
  */
 import { noteForm, readForm, type FormAnswer } from './ledger/stored-form.ts';
 import { randomBytes } from 'node:crypto';
+import { unsealed, type Sealing } from '../sealing/sealing.ts';
 import type { Queue } from 'bullmq';
 import { serveWhenFull } from './bullmq/full-redis.ts';
 import { createJobReader, type JobReader } from './bullmq/job-reader.ts';
@@ -86,6 +87,8 @@ export interface OpenQueues extends Callers, Seen {
   /** Addresses that get no mail. */
   readonly suppressions: Suppressions;
   readonly contents: ContentStore;
+  /** What bodies are sealed with, and opened. */
+  readonly sealing: () => Sealing;
   readonly quota: Quota;
   /** What is to be delivered to webhooks. */
   readonly deliveries: Deliveries;
@@ -139,13 +142,15 @@ export interface OpenOptions {
   readonly index?: () => IndexSettings;
   /** What is searched in: what the workers index. Default: the same. */
   readonly searched?: () => IndexSettings;
+  /** What bodies are sealed with, and opened. Default: neither. */
+  readonly sealing?: () => Sealing;
 }
 
 const weekMs = 7 * 24 * 3_600_000;
 
 export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues {
   const { prefix, shards: count = 1, failFast = false, newMail = false, retentionMs = () => weekMs } = options;
-  const { limits = () => defaultMessageLimits, index } = options;
+  const { limits = () => defaultMessageLimits, index, sealing = () => unsealed } = options;
   const boundsOf = (queueName: string): JobBounds => ({
     maxDataBytes: maxDataBytesOf(limits(), queueName !== intakeName),
     maxStalls,
@@ -171,19 +176,20 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
   const keyOf = (name: string): string => home.queue(intakeName, name);
   const intake = shared[0]!.queue(intakeName);
   intake.on('error', () => undefined);
-  const own = rowsAndLanes(redis, shards, shared, retentionMs, runIn, notes);
+  const own = rowsAndLanes(redis, shards, shared, retentionMs, runIn, notes, sealing);
   return {
     ...own,
     ...openSeen(redis, shards, own.ledger, prefix, options.searched ?? index),
     keys: home,
     shards,
-    views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes)),
+    views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes, sealing)),
     intake,
     arrive: createArrivals(redis, home),
     returnPathKey: readOnce(() => readSecretKey(redis, home.returnPathKey, 'return paths')),
     mailboxes: createMailboxes(redis, home),
     suppressions: createSuppressions(redis, home, shards),
-    contents: createContentStore(redis, home),
+    contents: createContentStore(redis, home, sealing),
+    sealing,
     quota: createQuota(redis, shards),
     deliveries: createDeliveries(redis, home, shared[0]!),
     ...createCallers(redis, home),
@@ -263,13 +269,14 @@ function rowsAndLanes(
   retentionMs: () => number,
   runIn: (shard: number) => RunScript,
   notes: Notes,
+  sealing: () => Sealing,
 ): Pick<OpenQueues, 'lanes' | 'ledger' | 'deadLetters' | 'bounces'> {
   const location = createLocation(redis, shards, retentionMs);
-  const ledger = createLedger(redis, shards, location, runIn, notes);
+  const ledger = createLedger(redis, shards, location, runIn, notes, sealing);
   return {
     ledger,
     lanes: createLanes(redis, shards, queues, { ledger, location }, runIn, notes),
-    deadLetters: createDeadLetters(redis, shards),
+    deadLetters: createDeadLetters(redis, shards, sealing),
     bounces: createBounces(redis, shards, location),
   };
 }
@@ -280,9 +287,11 @@ function viewOf(
   queues: SharedQueues,
   retentionMs: () => number,
   notes: Notes,
+  sealing: () => Sealing,
 ): ShardView {
+  const alone: RunScript = (called, input) => run(redis, called, input);
   return {
-    ...rowsAndLanes(redis, shards, [queues], retentionMs, () => (called, input) => run(redis, called, input), notes),
+    ...rowsAndLanes(redis, shards, [queues], retentionMs, () => alone, notes, sealing),
     keys: shards.home,
     recoverStalled: (connectorId, stalledMs) => queues.steps(laneName(connectorId), { stalledMs }).recoverStalled(),
   };

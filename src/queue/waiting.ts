@@ -2,9 +2,10 @@
 import type { Job, Queue } from 'bullmq';
 import { acceptedAt } from '../message/identity.ts';
 import type { MessageLimits } from '../message/message.ts';
-import { parseMessage } from '../message/schema.ts';
 import type { JobReader } from './bullmq/job-reader.ts';
-import { idOfIntakeJob, intakeJobIdsOf, jobIdOf, readIntakeData } from './jobs.ts';
+import { parseMessage } from '../message/schema.ts';
+import type { Sealing } from '../sealing/sealing.ts';
+import { idOfIntakeJob, intakeJobIdsOf, jobIdOf, openData, readIntakeData } from './jobs.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import { refsOf, type ContentStore } from './ledger/content.ts';
 import type { Ledger, WaitingRow } from './ledger/ledger.ts';
@@ -16,6 +17,7 @@ export interface WaitingQueues {
   readonly jobs: Pick<JobReader, 'job'>;
   readonly lanes: Lanes;
   readonly contents: Pick<ContentStore, 'release'>;
+  readonly sealing: () => Sealing;
 }
 
 /** The intake job of a message, under its own job id or, for a job that BullMQ numbered, under that number. */
@@ -43,7 +45,10 @@ export async function cancelMessage(
 ): Promise<boolean> {
   const { ledger, jobs } = queues;
   const job = await intakeJob(queues, id);
-  if (!(await ledger.cancel(id, Date.now(), retentionMs, job === null ? null : waitingRowOf(id, job)))) return false;
+  if (
+    !(await ledger.cancel(id, Date.now(), retentionMs, job === null ? null : waitingRowOf(id, job, queues.sealing())))
+  )
+    return false;
   // From here on nothing is sent; removing the job early only saves the router and the lane the work.
   const row = await ledger.read(id);
   const connector = row?.connector ?? null;
@@ -53,8 +58,10 @@ export async function cancelMessage(
   return true;
 }
 
-function waitingRowOf(id: string, { data, timestamp }: Job): WaitingRow {
-  const { recipients, ...rest } = readIntakeData(data);
+function waitingRowOf(id: string, { data, timestamp }: Job, { seal }: Sealing): WaitingRow {
+  const { recipients, ...said } = readIntakeData(data);
+  // What would be sealed by the worker that routes it is not left in its row.
+  const rest = seal === null ? said : { ...said, metadata: null };
   const pending = recipients.map((address) => ({ address, outcome: 'pending', code: null, reply: null }) as const);
   return { ...rest, recipients: pending, acceptedAt: acceptedAt(id, timestamp) };
 }
@@ -63,7 +70,7 @@ function waitingRowOf(id: string, { data, timestamp }: Job): WaitingRow {
 async function removeWaiting(
   job: Job | null,
   id: string,
-  { contents }: Pick<WaitingQueues, 'contents'>,
+  { contents, sealing }: Pick<WaitingQueues, 'contents' | 'sealing'>,
   limits: MessageLimits,
 ): Promise<void> {
   if (job === null) return;
@@ -72,7 +79,10 @@ async function removeWaiting(
   } catch {
     return;
   }
-  const message = (job.data as { message?: unknown } | null)?.message;
+  const opened = openData(job.data, id, sealing());
+  // Without the key maintenance frees what no message needs.
+  if (opened.kind !== 'open') return;
+  const message = (opened.data as { message?: unknown } | null)?.message;
   const parsed = parseMessage(message, limits);
   if (parsed.ok) await contents.release(id, refsOf(parsed.message));
 }

@@ -61,7 +61,7 @@ export async function deadLetterMessage(
     reply: why,
   }));
   const found = { data: encodeWire(message), form: 'json' as const };
-  const body = { id, found, recipients, ...about, ...shownOf(message, undefined) };
+  const body = { id, found, recipients, ...about, ...shownOf(message, undefined, tools) };
   await commit(deadLetter(body, reason, about.connector, why, tools), tools);
 }
 

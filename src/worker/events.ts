@@ -37,6 +37,15 @@ export type WorkerEvent =
   /** Of one message, or (id null) of all: `version` is what would have to be known. */
   | { readonly event: 'format-newer'; readonly id: string | null; readonly version: number }
   | { readonly event: 'format-known' }
+  /** So many times a message was looked at that is sealed with a key that is not here: it waits. `id`: of the last one. */
+  | {
+      readonly event: 'key-missing';
+      readonly id: string;
+      /** Its name. */
+      readonly key: string;
+      readonly connector: string | null;
+      readonly messages: number;
+    }
   | { readonly event: 'invalid'; readonly id: string; readonly issues: readonly Issue[] }
   /** One attempt, whatever it came to. Times are null if the fence did not open it. */
   | {

@@ -1,6 +1,6 @@
 /** What happens to a job of a lane: decode it, deliver it, write the result, and tell BullMQ where it goes. Nothing else does that. */
 import { DelayedError, Worker, WaitingError } from 'bullmq';
-import { asError, printable, unreachable } from '../errors.ts';
+import { asError, PostlaneError, printable, unreachable } from '../errors.ts';
 import type { MessageLimits } from '../message/message.ts';
 import { verdictOf } from '../queue/bullmq/job-reader.ts';
 import { decodeLane, idOfJob, versionOf, type LaneJob } from '../queue/jobs.ts';
@@ -85,17 +85,23 @@ async function concluded(
   task: LaneTask,
   given: LaneTools,
   report: (thrown: unknown) => string,
-  deliverIt: () => Promise<Delivery | 'newer' | null>,
+  deliverIt: () => Promise<Delivery | Waits | null>,
 ): Promise<Completion | null> {
   const { job, token, connector } = task;
-  let delivery: Delivery | 'newer' | null;
+  let delivery: Delivery | Waits | null;
   try {
     delivery = await deliverIt();
   } catch (thrown) {
+    // Of a stored content. Nothing was sent, and no attempt is counted.
+    if (thrown instanceof PostlaneError && thrown.code === 'key-missing') {
+      given.keyAlarm.missing({ id: idOfJob(job.id), key: thrown.issues[0]?.message ?? '', connector: connector.id });
+      throw await moveToDelayed(job, token, Date.now() + given.keyAlarm.waitMs);
+    }
     report(thrown);
     throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
   if (delivery === 'newer') throw await moveToDelayed(job, token, Date.now() + newerMs);
+  if (delivery === 'key-missing') throw await moveToDelayed(job, token, Date.now() + given.keyAlarm.waitMs);
   if (delivery === null) return null;
   const { write, next, trace } = delivery;
   const tools = trace === undefined ? given : telling(given, trace);
@@ -139,14 +145,21 @@ async function concluded(
   }
 }
 
-/** → null if the job was unreadable: it is a dead letter now. `newer`: a later release has to send it. */
-async function deliverJob(task: LaneTask, tools: LaneTools): Promise<Delivery | 'newer' | null> {
+/** A message that waits for another worker, or another configuration: a later release, or its key. */
+type Waits = 'newer' | 'key-missing';
+
+/** → null if the job was unreadable: it is a dead letter now. Nothing is wrong with one that waits. */
+async function deliverJob(task: LaneTask, tools: LaneTools): Promise<Delivery | Waits | null> {
   const { job, connector } = task;
   const id = idOfJob(job.id);
-  const decoded = decodeLane(job.id, job.data, tools.limits());
-  if (!decoded.ok && decoded.newer) {
+  const decoded = decodeLane(job.id, job.data, tools.limits(), tools.sealing());
+  if (!decoded.ok && decoded.why === 'newer') {
     tools.emit({ event: 'format-newer', id, version: versionOf(job.data) });
     return 'newer';
+  }
+  if (!decoded.ok && decoded.why === 'key-missing') {
+    tools.keyAlarm.missing({ id, key: decoded.key, connector: connector.id });
+    return 'key-missing';
   }
   if (!decoded.ok) {
     await setInvalidAside({ queue: tools.lanes.queue(connector.id), connectorId: connector.id }, job, decoded, tools);

@@ -3,13 +3,14 @@
  * message's last attempt is committed together with the end of its job.
  */
 import { printable } from '../errors.ts';
+import type { SealingTools } from './sealing-tools.ts';
 import type { ContentStore } from '../queue/ledger/content.ts';
 import type { Ledger, NewRow, SettleAnswer, Settlement } from '../queue/ledger/ledger.ts';
 import { retryWhileRefused } from './retry-write.ts';
 import type { Listener, WorkerEvent } from './events.ts';
 
 /** What every part of a worker needs that settles messages. */
-export interface LedgerTools {
+export interface LedgerTools extends SealingTools {
   readonly ledger: Ledger;
   readonly contents: ContentStore;
   readonly emit: Listener;

@@ -4,8 +4,8 @@ import { defaultIndex } from '../queue/journal/index-entries.ts';
 import { openQueues } from '../queue/open.ts';
 import { connectPatient, reasonOf } from '../queue/redis/connection.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
-import { createSessions } from '../queue/sessions/leases.ts';
-import { createAdmission } from './admission.ts';
+import { createSessions, type Sessions } from '../queue/sessions/leases.ts';
+import { createAdmission, type Admission } from './admission.ts';
 import { createByteBudget } from './byte-budget.ts';
 import { emitTo, type Listener } from './events.ts';
 import { createFormatGate } from './format-gate.ts';
@@ -16,8 +16,9 @@ import { reportRecovery } from './recovery.ts';
 import { createRoomWatch } from './room-watch.ts';
 import type { RouterTools } from './router.ts';
 import { routingOf, type Routing } from './routes.ts';
-import { createScheduler } from './scheduler.ts';
+import { createScheduler, type Scheduler } from './scheduler.ts';
 import { selfReport } from './self-report.ts';
+import { sealingInForce, sealingToolsOf } from './sealing-tools.ts';
 import { createStraight } from './straight.ts';
 import { createSuppressionView } from './suppression-view.ts';
 import type { ConnectorConfig, WorkerConfig } from './settings.ts';
@@ -58,7 +59,8 @@ export function buildParts(options: WorkerOptions) {
   const connectorOf = (id: string): ConnectorConfig | undefined => routing.senders.get(id);
   const limits = (): MessageLimits => routing.config.message;
   const index = () => routing.config.index ?? defaultIndex;
-  const open = openQueues(redis, { ...options.redis, retentionMs, limits, index, worker: options.name });
+  const forms = { limits, index, sealing: sealingInForce(() => routing) };
+  const open = openQueues(redis, { ...options.redis, ...forms, retentionMs, worker: options.name });
   const { keys, lanes, ledger, contents, intake } = open;
   const gate = createFormatGate(open.form, emit);
   const sessions = createSessions({ redis, shards: open.shards, worker: options.name });
@@ -66,7 +68,8 @@ export function buildParts(options: WorkerOptions) {
   const transports = createTransports(options.createTransport, sessions, connectorOf, hostname, emit);
   const contentMs = contentMsOf(() => routing);
   const parentWithinMs = parentWithinMsOf(() => routing);
-  const ledgerTools = { ledger, contents, emit, now, retentionMs, contentMs, parentWithinMs };
+  const sealed = sealingToolsOf(open, () => routing, emit, timing);
+  const ledgerTools = { ledger, contents, emit, now, retentionMs, contentMs, parentWithinMs, ...sealed };
   const laneTools: LaneTools = {
     ...ledgerTools,
     jobs: open.jobs,
@@ -87,8 +90,8 @@ export function buildParts(options: WorkerOptions) {
     delivery: () => routing.delivery,
     transport: (id) => transports.get(id),
   };
-  const lane = { lockMs: timing.lockMs, stalledMs: timing.maintenanceMs };
-  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane });
+  const { lockMs, maintenanceMs: stalledMs } = timing;
+  const laneWorkers = createLaneWorkers({ open, connectorOf, tools: laneTools, lane: { lockMs, stalledMs } });
   const admission = createAdmission({
     lanes,
     sessions,
@@ -135,13 +138,7 @@ export function buildParts(options: WorkerOptions) {
     orphanGraceMs: timing.orphanGraceMs,
     configuredAt: () => configuredAt,
   };
-  const announcements = {
-    onReady: () => scheduler.wake(),
-    onSession(message: string) {
-      const freed = sessions.onMessage(message);
-      if (freed !== null) admission.freed(freed);
-    },
-  };
+  const announcements = announcementsOf(sessions, admission, scheduler);
   const configure = (config: WorkerConfig): void => {
     routing = routingOf(config);
     configuredAt = now();
@@ -163,5 +160,16 @@ export function buildParts(options: WorkerOptions) {
     announcements,
     configure,
     routing: () => routing,
+  };
+}
+
+/** What other processes announce. */
+function announcementsOf(sessions: Sessions, admission: Pick<Admission, 'freed'>, scheduler: Pick<Scheduler, 'wake'>) {
+  return {
+    onReady: () => scheduler.wake(),
+    onSession(message: string) {
+      const freed = sessions.onMessage(message);
+      if (freed !== null) admission.freed(freed);
+    },
   };
 }

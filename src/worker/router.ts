@@ -7,13 +7,21 @@
  * first step finds what is there already.
  */
 import type { Queue } from 'bullmq';
-import { asError, printable, type Issue } from '../errors.ts';
+import { asError, missingKeyOf, printable, type Issue } from '../errors.ts';
 import { messageIdHeader } from '../message/identity.ts';
 import type { Mailbox, Message } from '../message/message.ts';
 import { ownMessageId, type RawHeader } from '../message/raw.ts';
 import { refsOf, storedIn } from '../queue/ledger/content.ts';
 import { verdictOf, type Verdict } from '../queue/bullmq/job-reader.ts';
-import { decodeIntake, idOfIntakeJob, isIntruder, jobPriorities, laneJobOf, versionOf } from '../queue/jobs.ts';
+import {
+  decodeIntake,
+  idOfIntakeJob,
+  isIntruder,
+  jobPriorities,
+  laneJobOf,
+  sealData,
+  versionOf,
+} from '../queue/jobs.ts';
 import { terminalStates, type IdStatus, type LedgerState, type NewRow } from '../queue/ledger/ledger.ts';
 import type { IntakeJob } from '../queue/lanes/intake.ts';
 import type { Lanes, MovedJob } from '../queue/lanes/lanes.ts';
@@ -27,6 +35,7 @@ import { deadlineOf } from './attempt/deliver.ts';
 import { readHead } from './raw-head.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shownOf } from './shown.ts';
+import { sealedText, unsealedIssue, untilKey } from './sealed-intake.ts';
 import type { GoStraight } from './direct-entry.ts';
 import { connectorFor, type Routing } from './routes.ts';
 
@@ -99,21 +108,26 @@ async function route(
   tools: RouterTools,
 ): Promise<'end' | 'left' | { readonly notBefore: number }> {
   const { config } = tools.routing();
-  const decoded = decodeIntake(job.id, job.timestamp, job.data, config.message);
-  if (!decoded.ok && decoded.newer) {
+  const sealing = tools.sealing();
+  const decoded = decodeIntake(job.id, job.timestamp, job.data, config.message, sealing);
+  if (!decoded.ok && decoded.why === 'newer') {
     tools.emit({ event: 'format-newer', id: decoded.id, version: versionOf(job.data) });
     return { notBefore: tools.now() + newerMs };
   }
+  if (!decoded.ok && decoded.why === 'key-missing') return untilKey(decoded.id, decoded.key, job, tools);
   if (!decoded.ok) return done(refuse(decoded, null, job, tools));
 
   const { id, acceptedAt, by, via } = decoded.job;
   const message = { ...withSender(decoded.job.message, config.unmonitoredAddress), id };
   const sendAt = message.sendAt === undefined ? 0 : Date.parse(message.sendAt);
   if (sendAt > tools.now()) return { notBefore: sendAt };
+  const unsealed = unsealedIssue(job.data, sealing);
+  if (unsealed !== null) return done(refuse({ id, issues: [unsealed] }, message, job, tools));
   const faults = await tools.contents.link(id, storedIn(message));
   if (faults.length > 0) return done(refuse({ id, issues: contentIssues(message, faults) }, message, job, tools));
   // What travels in the job has been looked at; what is stored is only here.
-  const head = message.raw === undefined ? null : await readHead(message.raw, tools.contents);
+  const head = message.raw === undefined ? null : await readHead(message.raw, tools.contents).catch(missingKeyOf);
+  if (typeof head === 'string') return untilKey(id, head, job, tools);
   if (head?.ok === false) {
     const issues = [{ field: 'raw', rule: 'raw-header', message: head.problem }];
     return done(refuse({ id, issues }, message, job, tools));
@@ -126,7 +140,8 @@ async function route(
   // One whose worker died is for the old way, step by step, and so is what has to be read from elsewhere.
   const isWhole = message.raw === undefined && storedIn(message).length === 0;
   const straight = isWhole && message.sendAt === undefined && job.stalledCounter === 0;
-  const from: Source | null = movable ? { jobId: job.id, token, straight } : null;
+  const data = movable ? sealedText(job.data, { id, message, by, via }, sealing) : '';
+  const from: Source | null = movable ? { jobId: job.id, token, straight, data } : null;
   // Nearly every message is new: the step that puts it into its lane finds out if it is not, and says what there is.
   let status: IdStatus = { kind: 'new' };
   for (;;) {
@@ -236,7 +251,7 @@ export async function enterLane(
     recipients: message.envelope.to.map((address) => ({ address, outcome: 'pending', code: null, reply: null })),
     acceptedAt,
     deadline: known ? expected.deadline : deadlineOf({ message, acceptedAt }, lifetimeMs),
-    ...shownOf(message, config.index),
+    ...shownOf(message, config.index, tools),
     submittedBy: by ?? null,
     trace: origin,
   };
@@ -259,7 +274,7 @@ export async function enterLane(
     if (status.kind === 'lost') return status;
     if (status.kind !== 'kept') return entered(status, true);
   }
-  const data = laneJobOf(id, message, routing);
+  const data = sealData(laneJobOf(id, message, routing), id, tools.sealing());
   const carrier = carrierOf(origin ?? '');
   const telemetry = carrier === '' ? {} : { telemetry: { metadata: carrier } };
   const opts = { timestamp: acceptedAt, priority, removeOnComplete: true, removeOnFail: false, ...telemetry };

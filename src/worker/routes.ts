@@ -28,7 +28,7 @@ export function routingOf(config: WorkerConfig): Routing {
 
 /** The connector that an operator named, then or with the message (`via`), else the one of the From address, else why there is none. */
 export function connectorFor(
-  message: Message,
+  message: Pick<Message, 'from'>,
   status: IdStatus,
   { config, senders, table }: Routing,
   via?: string,

@@ -2,6 +2,7 @@
 import type { DkimSettings } from '../message/dkim.ts';
 import type { Mailbox, MessageLimits } from '../message/message.ts';
 import type { IndexSettings } from '../queue/journal/index-entries.ts';
+import type { EncryptionOptions } from '../sealing/sealing.ts';
 import type { Connector, ConnectorLimits } from '../routing/connector.ts';
 
 /** How a connector's mail is tried. Times in ms. */
@@ -60,6 +61,8 @@ export interface WorkerConfig {
   };
   /** What messages are found by. Default: recipients, and Message-IDs. */
   readonly index?: IndexSettings;
+  /** The keys of bodies. Default: none; bodies are stored as they are. */
+  readonly encryption?: EncryptionOptions | null;
   /** Bytes of events that wait for their readers, over all shards. Default: 64 MiB. */
   readonly events?: { readonly maxBytes: number };
   /** Default: 60 s. */

@@ -9,6 +9,8 @@ export interface Timing {
   /** How long such an attempt is verified at least, where the server can be asked: mail systems are rarely further behind. */
   readonly verifyForMs: number;
   readonly orphanGraceMs: number;
+  /** Between two looks at a message whose key is not here. */
+  readonly keyWaitMs: number;
   /** After the drain time: how long a stop waits for aborted attempts. */
   readonly abortMs: number;
   /** Between two looks at connectors at fault whose mail may go by a fallback; while some goes, a fifth of it. */
@@ -25,6 +27,7 @@ export const defaultTiming: Timing = {
   lateResultMs: 60_000,
   verifyForMs: 30 * 60_000,
   orphanGraceMs: 60_000,
+  keyWaitMs: 30_000,
   abortMs: 5_000,
   failoverMs: 1_000,
   returnMs: 30_000,

@@ -5,7 +5,8 @@ import { parseMessage } from '../../src/message/schema.ts';
 import { deadLetterFields, type DeadLetter } from '../../src/queue/ledger/dead-letters.ts';
 import { diagnose } from '../../src/admin/doctor/diagnose.ts';
 import { findingKinds, type Finding, type FindingKind } from '../../src/admin/doctor/findings.ts';
-import { encodeWire, laneJobOf } from '../../src/queue/jobs.ts';
+import { createSealing, unsealed } from '../../src/sealing/sealing.ts';
+import { encodeWire, laneJobOf, sealData } from '../../src/queue/jobs.ts';
 import type { LedgerState } from '../../src/queue/ledger/ledger.ts';
 import { jobName, laneName } from '../../src/queue/redis/keys.ts';
 import { openQueues } from '../../src/queue/open.ts';
@@ -124,7 +125,7 @@ function shard() {
         data: encodeWire(message(id)),
         form: 'json',
       };
-      await redis.hset(keys.deadLetter(id), ...deadLetterFields(letter));
+      await redis.hset(keys.deadLetter(id), ...deadLetterFields(letter, unsealed));
       await redis.zadd(keys.dead, letter.at, id);
     },
   };
@@ -185,7 +186,14 @@ const cases: Readonly<Record<FindingKind, Case>> = {
       expect(await ledger.read('m')).toMatchObject({ state: 'queued', connector: 'relay', recipients: [{}] }),
   },
   'format-newer': {
-    make: async ({ intake }) => intake.add(jobName, { v: 2 }, { jobId: 'm', delay: 3_600_000 }),
+    make: async ({ intake }) => intake.add(jobName, { v: 3 }, { jobId: 'm', delay: 3_600_000 }),
+    repaired: null,
+  },
+  'key-missing': {
+    async make({ intake, message }) {
+      const sealing = createSealing({ active: 'gone', keys: { gone: Buffer.alloc(32, 1) } });
+      await intake.add(jobName, sealData(encodeWire(message('m')), 'm', sealing), { jobId: 'm' });
+    },
     repaired: null,
   },
   'job-failed': {

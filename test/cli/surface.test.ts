@@ -16,6 +16,7 @@ describe('postlane', () => {
       'Bounce',
       'CallOptions',
       'DsnInput',
+      'EncryptionKeys',
       'EnvelopeInput',
       'ErrorCode',
       'HistoryEntry',

@@ -14,7 +14,7 @@ export interface Room {
   readonly floors?: readonly (readonly string[])[];
 }
 
-const foundation = ['message', 'async', 'tracing'];
+const foundation = ['message', 'async', 'tracing', 'sealing'];
 const parts = ['queue', 'routing', 'transport', ...foundation];
 /** What the rooms of an entry to Postlane (HTTP, SMTP submission, webhooks) stand on. */
 const entry = ['producer', 'admin', 'observability', 'config', ...parts];
@@ -22,7 +22,6 @@ const entry = ['producer', 'admin', 'observability', 'config', ...parts];
 /** What rooms report. */
 const eventTypes = ['worker', 'submission', 'bounces', 'outbox'].map((room) => `src/${room}/events.ts`);
 const processEvents = 'src/observability/process-events.ts';
-
 /** The rooms that are one. */
 const entries = ['http', 'submission', 'webhooks', 'outbox', 'bounces'];
 
@@ -34,6 +33,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   async: { imports: [], doors: ['*'] },
   // Spans and contexts of OpenTelemetry: a message has them in every room that it passes, and the package is known here alone.
   tracing: { imports: [], doors: ['*'] },
+  sealing: { imports: [], doors: ['*'] }, // Producers, workers and the configuration need it, so it knows none of them.
   // What a mail is does not depend on what moves it. Encodings and header lines are its own business.
   message: {
     imports: [],
@@ -60,8 +60,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   // Routing knows ids and addresses, not sockets or Redis: it stays pure and answers in microseconds.
   routing: { imports: ['message'], doors: ['connector.ts', 'fallback.ts', 'resolve.ts', 'table.ts'] },
-  // A transport knows sockets, not queues: the CLI's `check` and a library user can use one without Redis. One protocol
-  // never imports another: what both need stands below both. The contract is at the bottom, and imports none of them.
+  // A transport knows sockets, not queues: the CLI's `check` and a library user can use one without Redis. One protocol never imports
+  // another: what both need stands below both. The contract is at the bottom, and imports none of them.
   transport: {
     imports: foundation,
     doors: [
@@ -92,9 +92,9 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
     floors: [['smtp', 'graph'], ['oauth'], ['*'], ['transport.ts']],
   },
-  // The wire knows neither connectors nor protocols: producers load it, and must not load SMTP with it. open.ts hands out
-  // everything; the other doors have the types of what it hands out, and the names of queues. The doctor repairs with scripts
-  // of its own, so the loader of scripts is a door. Our scripts, BullMQ's internals and the locations of rows stay inside.
+  // The wire knows neither connectors nor protocols: producers load it, and must not load SMTP with it. open.ts hands out everything; the
+  // other doors have the types of what it hands out, and the names of queues. The doctor repairs with scripts of its own, so the loader of
+  // scripts is a door. Our scripts, BullMQ's internals and the locations of rows stay inside.
   queue: {
     imports: foundation,
     doors: [
@@ -156,7 +156,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       // What the scripts write beside a message's state: index, events and counters.
       ['bullmq', 'sessions', 'journal'],
       ['jobs.ts'],
-      ['lua'],
+      ['lua', 'sealed.ts'],
       ['redis'],
     ],
   },
@@ -181,7 +181,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   // Rooms own their settings, and the configuration assembles them; so no room may need the configuration.
   config: {
-    imports: ['routing', 'transport', 'message'],
+    imports: ['routing', 'transport', 'message', 'sealing'],
     doors: [
       'config.ts',
       'delivery-words.ts',

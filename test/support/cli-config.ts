@@ -1,6 +1,6 @@
 /** Owns a scripted SMTP server together with a configuration whose default gateway it is. */
 import { onTestFinished } from 'vitest';
-import { shardCount } from './redis.ts';
+import { encryptionLines, shardCount } from './redis.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 export interface TestServer extends SmtpServer {
@@ -24,6 +24,7 @@ export async function startTestServer(options: SmtpServerOptions = {}): Promise<
         `  relay: { direction: outgoing, smtp: { host: 127.0.0.1, port: ${server.port}, security: none } }`,
         ...Object.entries(others).map(([id, text]) => `  ${id}: ${text}`),
         ...rest,
+        ...encryptionLines(),
         '',
       ].join('\n'),
   };

@@ -9,7 +9,8 @@ import { parseMessage } from '../../src/message/schema.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import type { RedisClient } from '../../src/queue/redis/connection.ts';
 import { shardsOf } from '../../src/queue/redis/shards.ts';
-import { shardCount, testConnection } from './redis.ts';
+import { createSealing } from '../../src/sealing/sealing.ts';
+import { shardCount, testConnection, testEncryption } from './redis.ts';
 
 export const opsDesk: Actor = { by: 'ops-desk', through: 'api', client: '192.0.2.1' };
 
@@ -84,7 +85,7 @@ export async function plantDead(
         n: 0,
       };
       pipeline.hset(keys.ledger(id), row);
-      pipeline.hset(keys.deadLetter(id), ...deadLetterFields(letter));
+      pipeline.hset(keys.deadLetter(id), ...deadLetterFields(letter, createSealing(testEncryption())));
       pipeline.zadd(keys.dead, letter.at, id);
       if (shards.all.length > 1 && keys.prefix !== shards.home.prefix) {
         pipeline.set(shards.home.location(id), String(shards.of(letter.connector ?? '')));

@@ -13,7 +13,7 @@ import type { Transport } from '../../src/transport/transport.ts';
 import type { WorkerEvent } from '../../src/worker/events.ts';
 import type { ConnectorConfig, WorkerConfig } from '../../src/worker/settings.ts';
 import { createWorker, type PostlaneWorker, type Timing } from '../../src/worker/worker.ts';
-import { redisUrl, shardCount } from './redis.ts';
+import { redisUrl, shardCount, testEncryption } from './redis.ts';
 
 type ConnectorInput = Partial<Omit<ConnectorConfig, 'id'>>;
 
@@ -84,7 +84,7 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
   };
   const worker = createWorker({
     redis: { shards: shardCount(), ...(options.redis ?? { url: options.url ?? redisUrl() }), prefix: options.prefix },
-    config: options.config,
+    config: sealedAs(options.config),
     createTransport: ({ id }) => outliving(options.transports?.[id] ?? recorded(id)),
     listeners: [(event) => events.push(event)],
     name: options.name ?? 'w1',
@@ -97,8 +97,15 @@ export async function startWorker(options: TestWorkerOptions): Promise<TestWorke
     await worker.stop();
   });
   await worker.start();
+  const apply = worker.apply.bind(worker);
+  worker.apply = (config) => apply(sealedAs(config));
   const of: TestWorker['of'] = (name) => events.filter((event): event is never => event.event === name);
   return { worker, events, recorded, of };
+}
+
+/** With the keys of this run, unless the test has its own. */
+function sealedAs(config: WorkerConfig): WorkerConfig {
+  return 'encryption' in config ? config : { ...config, encryption: testEncryption() };
 }
 
 /** The same transport for a worker that closes it, at a reload or at its end: a test looks into it afterwards. */
@@ -116,7 +123,12 @@ export function testProducer(
 ): Producer {
   const { url = redisUrl(), redis = { url }, ...rest } = options;
   // Patient, as the machine may be busy: a test about the timeout gives its own.
-  const producer = createProducer({ redis: { shards: shardCount(), ...redis, prefix }, timeoutMs: 30_000, ...rest });
+  const producer = createProducer({
+    redis: { shards: shardCount(), ...redis, prefix },
+    timeoutMs: 30_000,
+    encryption: testEncryption(),
+    ...rest,
+  });
   onTestFinished(() => producer.close());
   return producer;
 }
@@ -126,12 +138,13 @@ export async function testOperator(
   prefix: string,
   url = redisUrl(),
   redis: RedisSettings & { readonly shards?: number } = { url },
-  rest: Partial<Pick<OperatorOptions, 'index' | 'limits'>> = {},
+  rest: Partial<Pick<OperatorOptions, 'index' | 'limits' | 'encryption'>> = {},
 ): Promise<Operator> {
   const operator = await openOperator({
     redis: { shards: shardCount(), ...redis, prefix },
     timeoutMs: 30_000,
     limits: defaultMessageLimits,
+    encryption: testEncryption(),
     ...rest,
   });
   onTestFinished(() => operator.close());

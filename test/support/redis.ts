@@ -14,6 +14,23 @@ export function shardCount(): number {
   return Number(process.env.TEST_SHARDS ?? 1);
 }
 
+/** TEST_ENCRYPTION=1 runs the tests with bodies that are sealed; those that look into stored bodies themselves are skipped. */
+export function testEncryption(): { readonly active: string; readonly keys: Readonly<Record<string, string>> } | null {
+  if (process.env.TEST_ENCRYPTION !== '1') return null;
+  return { active: 'test', keys: { test: Buffer.alloc(32, 'test-encryption').toString('base64') } };
+}
+
+/** For tests that look into what is stored, or at what a row has of metadata: test/worker/encryption.test.ts looks at that. */
+export function isSealed(): boolean {
+  return testEncryption() !== null;
+}
+
+/** The same as a section of a configuration file. */
+export function encryptionLines(): readonly string[] {
+  const encryption = testEncryption();
+  return encryption === null ? [] : [`encryption: ${JSON.stringify(encryption)}`];
+}
+
 /**
  * A key prefix that no other test uses, as a hash tag, so that all keys share a slot. Its keys are deleted when the test
  * has passed and kept when it has failed. To be called in a test or in `beforeEach`.

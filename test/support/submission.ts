@@ -7,7 +7,7 @@ import { hashPassword } from '../../src/submission/password.ts';
 import { createSubmission, type Submission, type SubmissionEvent } from '../../src/submission/submission.ts';
 import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
 import { goodConfig } from '../config/load-text.ts';
-import { redisUrl, shardCount, testConnection, testPrefix } from './redis.ts';
+import { encryptionLines, redisUrl, shardCount, testConnection, testPrefix } from './redis.ts';
 import { openSession, type SmtpSession } from './smtp-session.ts';
 
 export const password = 'correct-horse-battery';
@@ -92,6 +92,7 @@ async function configOf(kit: SubmissionKit, options: StartOptions, prefix: strin
     ...users.map((each) => `    - { ${each}, password: "${kit.hash}" }`),
     ...settings.map((each) => `  ${each}`),
     ...rest,
+    ...encryptionLines(),
     '',
   ].join('\n');
   const { server, ca } = kit.certificates;

@@ -14,7 +14,7 @@ import type { ConnectorConfig, SendPolicy, WorkerConfig } from '../../src/worker
 import type { Fallback } from '../../src/routing/connector.ts';
 import type { Timing } from '../../src/worker/worker.ts';
 import { configOf } from './postlane.ts';
-import { redisUrl, shardCount } from './redis.ts';
+import { redisUrl, shardCount, testEncryption } from './redis.ts';
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
 
 export interface ProcessConnector {
@@ -44,6 +44,8 @@ export interface WorkerProcessOptions {
   readonly timing?: Partial<Timing>;
   readonly retry?: Partial<SendPolicy>;
   readonly worker?: Partial<WorkerConfig['worker']>;
+  /** Keys as text. Default: those of the run. */
+  readonly encryption?: WorkerConfig['encryption'];
   /** The heap that it may have; it dies of more. Default: Node's. */
   readonly heapMiB?: number;
 }
@@ -105,7 +107,7 @@ function endWithTest(running: JsonProcess): JsonProcess {
   return running;
 }
 
-function configFor({ connectors, retry, worker }: WorkerProcessOptions): WorkerConfig {
+function configFor({ connectors, retry, worker, encryption }: WorkerProcessOptions): WorkerConfig {
   const policy = { ...defaultRetry, ...retry };
   const list = Object.entries(connectors).map(([id, settings]) => {
     const { addresses = [], concurrency = 5 } = settings;
@@ -121,5 +123,6 @@ function configFor({ connectors, retry, worker }: WorkerProcessOptions): WorkerC
   return configOf(Object.fromEntries(list), {
     retry: policy,
     worker: { slots: 40, drainMs: 5_000, ...worker },
+    encryption: encryption === undefined ? testEncryption() : encryption,
   });
 }

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createRecordingTransport } from '../../src/testing.ts';
 import { createWorker, type EmbeddedWorkerOptions, type WorkerEvent } from '../../src/worker.ts';
 import { testProducer } from '../support/postlane.ts';
-import { redisUrl, testPrefix } from '../support/redis.ts';
+import { encryptionLines, redisUrl, testPrefix } from '../support/redis.ts';
 
 const message = { from: 'sales@example.com', to: 'a@example.net', subject: 'Hi', text: 'Hello' };
 
@@ -22,7 +22,8 @@ systemDefaultGateway: relay
 unmonitoredAddress: no-reply@example.com
 connectors:
   relay: { direction: outgoing, smtp: { host: 127.0.0.1, port: 1, security: none } }
-${text}`,
+${[text, ...encryptionLines()].join('\n')}
+`,
   );
   return file;
 }

@@ -5,7 +5,7 @@ import { noteForm, readForm } from '../../src/queue/ledger/stored-form.ts';
 import { intakeName, jobName, keysOf } from '../../src/queue/redis/keys.ts';
 import { until } from '../../testkit/until.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
-import { redisUrl, shardCount, testConnection, testPrefix } from '../support/redis.ts';
+import { isSealed, redisUrl, shardCount, testConnection, testPrefix } from '../support/redis.ts';
 
 const config = configOf({ relay: {} });
 const message = (id: string) => ({ id, from: 'a@example.com', to: 'b@example.net', subject: id });
@@ -26,13 +26,13 @@ async function enqueue(prefix: string, id: string, data: unknown): Promise<void>
 describe('a job of a newer version', () => {
   test('waits in the intake, is logged, and holds up no other message', async () => {
     const { prefix, producer } = installation();
-    await enqueue(prefix, 'newer', { v: 2, message: { sealed: 'abc' } });
+    await enqueue(prefix, 'newer', { v: 3, message: { sealed: 'abc' } });
     await producer.send(message('plain'));
     const { of, recorded } = await startWorker({ prefix, config });
     await until(() => recorded('relay').mails.length === 1 && of('format-newer').length > 0, {
       what: 'both to be looked at',
     });
-    expect(of('format-newer')).toEqual([{ event: 'format-newer', id: 'newer', version: 2 }]);
+    expect(of('format-newer')).toEqual([{ event: 'format-newer', id: 'newer', version: 3 }]);
     const operator = await testOperator(prefix);
     expect(await operator.intakeCounts()).toEqual({ waiting: 0, delayed: 1, active: 0 });
     expect(await operator.deadLetters.count()).toBe(0);
@@ -61,7 +61,7 @@ describe('a job of a newer version', () => {
         await producer.send({ ...message(id), expiresAt: new Date(Date.now() + 3_600_000) });
         await until(async () => (await redis.exists(keys.ledger(id))) === 1, { what: `${id} in its lane` });
       }
-      await redis.hset(keys.laneJob('relay', 'newer'), 'data', '{"v":2,"anything":"else"}');
+      await redis.hset(keys.laneJob('relay', 'newer'), 'data', '{"v":3,"anything":"else"}');
       for (const id of ['newer', 'plain']) {
         await redis.hset(keys.ledger(id), 'deadline', '1000');
         await redis.zadd(keys.unsettled, 1_000, id);
@@ -70,7 +70,7 @@ describe('a job of a newer version', () => {
       await operator.lanes.resume('relay');
       await until(() => first.of('format-newer').length > 0, { what: 'the newer one to be looked at' });
       expect((await producer.status('newer'))?.state).toBe('queued');
-      expect(await redis.hget(keys.laneJob('relay', 'newer'), 'data')).toBe('{"v":2,"anything":"else"}');
+      expect(await redis.hget(keys.laneJob('relay', 'newer'), 'data')).toBe('{"v":3,"anything":"else"}');
       expect(first.recorded('relay').mails).toEqual([]);
     },
   );
@@ -154,24 +154,27 @@ describe.skipIf(shardCount() > 1)('an installation that workers of form 1 know',
     await redis.hset(keys.format, { version: '1', reads: '1' });
   };
 
-  test('is told of the new form at once, and for 30 s gets nothing that they would not read', async () => {
-    const here = installation();
-    await older(here);
-    await here.producer.send(message('early'));
-    const { recorded } = await startWorker({ prefix: here.prefix, config });
-    const operator = await testOperator(here.prefix);
-    await operator.lanes.pause('relay');
-    await here.producer.send(message('paused'));
-    await until(async () => (await here.redis.exists(here.keys.laneJob('relay', 'paused'))) === 1, {
-      what: 'the message in its lane',
-    });
-    expect(await here.redis.hmget(here.keys.format, 'version', 'reads')).toEqual(['2', '2']);
-    const job = await here.redis.hgetall(here.keys.laneJob('relay', 'paused'));
-    expect(job['routing']).toBeUndefined();
-    expect(JSON.parse(job['data'] ?? '')).toMatchObject({ v: 1, connector: 'relay', messageId: expect.any(String) });
-    await operator.lanes.resume('relay');
-    await until(() => recorded('relay').mails.length === 2, { what: 'both messages' });
-  });
+  test.skipIf(isSealed())(
+    'is told of the new form at once, and for 30 s gets nothing that they would not read',
+    async () => {
+      const here = installation();
+      await older(here);
+      await here.producer.send(message('early'));
+      const { recorded } = await startWorker({ prefix: here.prefix, config });
+      const operator = await testOperator(here.prefix);
+      await operator.lanes.pause('relay');
+      await here.producer.send(message('paused'));
+      await until(async () => (await here.redis.exists(here.keys.laneJob('relay', 'paused'))) === 1, {
+        what: 'the message in its lane',
+      });
+      expect(await here.redis.hmget(here.keys.format, 'version', 'reads')).toEqual(['2', '2']);
+      const job = await here.redis.hgetall(here.keys.laneJob('relay', 'paused'));
+      expect(job['routing']).toBeUndefined();
+      expect(JSON.parse(job['data'] ?? '')).toMatchObject({ v: 1, connector: 'relay', messageId: expect.any(String) });
+      await operator.lanes.resume('relay');
+      await until(() => recorded('relay').mails.length === 2, { what: 'both messages' });
+    },
+  );
 
   test('gets the new form once they have had the time to stop', async () => {
     const here = installation();

@@ -1,6 +1,6 @@
 /** The contenders: Postlane and each peer, as processes that take a number of messages. */
 import { Queue } from 'bullmq';
-import { createProducer } from '../../src/index.ts';
+import { createProducer, type EncryptionKeys } from '../../src/index.ts';
 import { startChild, type Child } from './child.ts';
 import type { Contender } from './contender.ts';
 import type { EnqueueWay } from './enqueue.ts';
@@ -35,6 +35,8 @@ export interface PostlaneOptions {
   readonly bytes?: number;
   /** Whether messages are indexed. Default: as configured by default. */
   readonly indexed?: boolean;
+  /** Keys of bodies. Default: bodies are stored as they are. */
+  readonly encryption?: EncryptionKeys;
   /** Puts a number of messages into the queue. Default: Postlane's `sendMany`. */
   readonly fill?: (count: number) => Promise<unknown>;
 }
@@ -47,11 +49,11 @@ export async function postlane(
   const { name = 'Postlane', store, sink, connectors = tenConnectors(sink.port), bytes = smallBytes } = options;
   const workers: Child[] = [];
   for (let nth = 1; nth <= (options.workers ?? 1); nth += 1) {
-    const { indexed = true } = options;
-    const settings = { name: `w${nth}`, redisUrl: store.url, connectors, indexed };
+    const { indexed = true, encryption = null } = options;
+    const settings = { name: `w${nth}`, redisUrl: store.url, connectors, indexed, encryption };
     workers.push(disposables.add(await startChild(options.program ?? 'worker.ts', settings)));
   }
-  const fill = options.fill ?? sendMany(disposables, store.url, bytes);
+  const fill = options.fill ?? sendMany(disposables, store.url, bytes, 10, options.encryption);
   const lap = async (messages: number, begins: () => Promise<void>): Promise<Lap> => {
     await fill(messages);
     await begins();
@@ -69,8 +71,9 @@ export function sendMany(
   url: string,
   bytes: number,
   senders = 10,
+  encryption: EncryptionKeys | null = null,
 ): (count: number) => Promise<void> {
-  const producer = createProducer({ redis: { url }, timeoutMs: 60_000 });
+  const producer = createProducer({ redis: { url }, timeoutMs: 60_000, encryption });
   disposables.defer('producer', () => producer.close());
   return async (count) => {
     for (const mails of portions(count, bytes, senders)) {
@@ -187,8 +190,9 @@ export async function enqueuer(
   way: EnqueueWay,
   store: Store,
   clear: boolean,
+  encryption: EncryptionKeys | null = null,
 ): Promise<Contender> {
-  const child = disposables.add(await startChild('enqueue.ts', { way, redisUrl: store.url }));
+  const child = disposables.add(await startChild('enqueue.ts', { way, redisUrl: store.url, encryption }));
   return {
     name: way,
     ours: way === 'send' || way === 'sendMany',

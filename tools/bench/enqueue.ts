@@ -1,6 +1,6 @@
 /** Enqueues as fast as possible, through Postlane's producer or through BullMQ with the same payload. */
 import { Queue } from 'bullmq';
-import { createProducer } from '../../src/index.ts';
+import { createProducer, type EncryptionKeys } from '../../src/index.ts';
 import { mailsOf } from './mail.ts';
 import { answer, settingsOf } from './program.ts';
 
@@ -10,7 +10,11 @@ export type EnqueueWay = 'send' | 'sendMany' | 'add' | 'addBulk';
 const callers = 50;
 const bulk = 500;
 
-const { way, redisUrl } = await settingsOf<{ way: EnqueueWay; redisUrl: string }>();
+const { way, redisUrl, encryption } = await settingsOf<{
+  way: EnqueueWay;
+  redisUrl: string;
+  encryption: EncryptionKeys | null;
+}>();
 const enqueue = enqueuerOf(way);
 
 answer({
@@ -28,7 +32,7 @@ answer({
 /** → the calls that enqueue so many; their arguments are made before the clock runs. */
 function enqueuerOf(way: EnqueueWay): (count: number) => (() => Promise<unknown>)[] {
   if (way === 'send' || way === 'sendMany') {
-    const producer = createProducer({ redis: { url: redisUrl } });
+    const producer = createProducer({ redis: { url: redisUrl }, encryption });
     if (way === 'send') return (count) => mailsOf(count).map((mail) => () => producer.send(mail));
     return (count) =>
       chunks(mailsOf(count)).map((mails) => async () => {

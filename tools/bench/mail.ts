@@ -41,3 +41,6 @@ export function bytesOf({ from, to, subject, text }: BenchMail): string {
   const head = [`From: ${from}`, `To: ${to}`, `Subject: ${subject}`, `Message-ID: <${to}>`, 'MIME-Version: 1.0'];
   return `${[...head, `Date: ${new Date().toUTCString()}`, 'Content-Type: text/plain; charset=us-ascii'].join('\r\n')}\r\n\r\n${text.replaceAll('\n', '\r\n')}\r\n`;
 }
+
+/** Keys of bodies, for rows that seal them. */
+export const benchKeys = { active: 'k1', keys: { k1: Buffer.alloc(32, 'bench').toString('base64') } };

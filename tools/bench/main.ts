@@ -13,6 +13,7 @@ import { report, type Results } from './report.ts';
 import { readBaseline, worseThan } from './baseline.ts';
 import { backlog } from './rows/backlog.ts';
 import { connectors } from './rows/connectors.ts';
+import { encryption } from './rows/encryption.ts';
 import { enqueue } from './rows/enqueue.ts';
 import { fleet } from './rows/fleet.ts';
 import { hostile } from './rows/hostile.ts';
@@ -41,6 +42,7 @@ const rows: readonly Row[] = [
   outbox,
   backlog,
   journal,
+  encryption,
   search,
   large,
   fleet,

@@ -6,6 +6,7 @@ import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import { buildWorker, type ConfiguredWorker, type WorkerSettings } from '../../testkit/worker.ts';
 import { defaultMessageLimits } from '../../src/message/message.ts';
 import { defaultIndex } from '../../src/queue/journal/index-entries.ts';
+import type { EncryptionKeys } from '../../src/index.ts';
 import type { ConnectorConfig } from '../../src/worker/settings.ts';
 import { answer, settingsOf } from './program.ts';
 
@@ -23,9 +24,11 @@ interface BenchWorkerSettings {
   readonly connectors: readonly BenchConnector[];
   /** false: no message can be found by what is in it. */
   readonly indexed?: boolean;
+  /** Keys of bodies; null: they are stored as they are. */
+  readonly encryption?: EncryptionKeys | null;
 }
 
-const { name, redisUrl, connectors, indexed = true } = await settingsOf<BenchWorkerSettings>();
+const { name, redisUrl, connectors, indexed = true, encryption = null } = await settingsOf<BenchWorkerSettings>();
 const dayMs = 86_400_000;
 // The defaults of the configuration.
 const retry = { firstDelayMs: 30_000, maxDelayMs: 3_600_000, lifetimeMs: dayMs };
@@ -47,6 +50,7 @@ const settings: WorkerSettings = {
     retry,
     retention: { ledgerMs: 7 * dayMs, deadLetterMs: 30 * dayMs, deadLetterCount: 1_000_000 },
     worker: { slots: 64, drainMs: 10_000 },
+    encryption,
     index: indexed ? defaultIndex : { ...defaultIndex, recipients: false, messageId: false },
   },
   smtp: Object.fromEntries(connectors.map(({ id, port }) => [id, smtpSettings(port)])),

@@ -72,18 +72,19 @@ interface Referring {
 /** All messages that may refer to contents: in the intake, in lanes, and dead. */
 async function* referring(body: Body): AsyncGenerator<Referring[]> {
   const { intake, lanes, limits } = body;
+  const sealing = body.sealing();
   const keys = body.shards.home;
   for (const type of ['wait', 'prioritized', 'delayed', 'active', 'failed'] as const) {
     for await (const jobs of jobsOf(body, intake, type)) {
       yield jobs.flatMap(({ id, timestamp, data }) => {
-        const decoded = decodeIntake(String(id), timestamp, data, limits);
+        const decoded = decodeIntake(String(id), timestamp, data, limits, sealing);
         return decoded.ok ? [{ ...decoded.job, key: keys.intakeJob(decoded.job.id) }] : [];
       });
     }
     for (const connector of await lanes.known()) {
       for await (const jobs of jobsOf(body, lanes.queue(connector), type)) {
         yield jobs.flatMap(({ id, data }) => {
-          const decoded = decodeLane(String(id), data, limits);
+          const decoded = decodeLane(String(id), data, limits, sealing);
           return decoded.ok
             ? [{ ...decoded.job, key: body.shards.keysOf(connector).laneJob(connector, decoded.job.id) }]
             : [];
@@ -96,7 +97,7 @@ async function* referring(body: Body): AsyncGenerator<Referring[]> {
       const letters = await Promise.all(ids.map((id) => part.deadLetters.get(id)));
       yield letters.flatMap((letter) => {
         if (letter?.form !== 'json') return [];
-        const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits);
+        const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing);
         return decoded.ok ? [{ ...decoded.job, key: part.keys.deadLetter(letter.id) }] : [];
       });
     }

@@ -12,6 +12,7 @@ import { suspectJobs } from './jobs.ts';
 import { suspectLanes } from './lanes.ts';
 import { suspectLetters } from './letters.ts';
 import { suspectRows } from './rows.ts';
+import { suspectKeys } from './sealed.ts';
 
 /** Findings as they are made. Reads everything in pages (SCAN, never KEYS). */
 export async function* diagnose(body: Body, options: DiagnoseOptions): AsyncGenerator<Finding> {
@@ -34,6 +35,7 @@ export async function* diagnose(body: Body, options: DiagnoseOptions): AsyncGene
       suspectRows({ ...body, ...view }, examination),
     ]),
     suspectContents(body, examination),
+    suspectKeys(body, examination),
   ];
   for (const suspects of scans) {
     for await (const page of suspects) {

@@ -7,6 +7,7 @@ import type { ContentStore } from '../../queue/ledger/content.ts';
 import type { DeadLetters } from '../../queue/ledger/dead-letters.ts';
 import type { Lanes } from '../../queue/lanes/lanes.ts';
 import type { Ledger } from '../../queue/ledger/ledger.ts';
+import type { Sealing } from '../../sealing/sealing.ts';
 import type { ShardKeys } from '../../queue/redis/keys.ts';
 import type { ShardView } from '../../queue/open.ts';
 import type { Shards } from '../../queue/redis/shards.ts';
@@ -70,6 +71,11 @@ export const findingKinds = {
       'Messages wait in the lane of a connector that is not configured to send. A worker routes them again after a minute.',
     fix: null,
   },
+  'key-missing': {
+    means:
+      'Messages or contents are sealed with a key that this configuration does not have. They wait for it; if it is gone for good, they are lost.',
+    fix: null,
+  },
   'content-unneeded': {
     means: 'A stored content is needed by no message.',
     fix: 'removes it',
@@ -100,6 +106,19 @@ export interface Suspicion {
   readonly fix: (() => Promise<boolean>) | null;
 }
 
+/** What is sealed with one key, or with none. */
+export interface KeyCount {
+  /** Its name; null: not sealed. */
+  readonly key: string | null;
+  /** The key is here: not another one of its name. */
+  readonly isHere: boolean;
+  waiting: number;
+  deadLetters: number;
+  /** Kept after they were sent (`retention.content`). */
+  kept: number;
+  contents: number;
+}
+
 /** A shard, as far as the doctor examines it by itself. */
 type ExaminedShard = Pick<ShardView, 'keys' | 'lanes' | 'ledger' | 'deadLetters'>;
 
@@ -116,6 +135,7 @@ export interface Body {
   readonly deadLetters: DeadLetters;
   readonly contents: ContentStore;
   readonly limits: MessageLimits;
+  readonly sealing: () => Sealing;
 }
 
 export interface DiagnoseOptions {
@@ -130,6 +150,8 @@ export interface DiagnoseOptions {
   readonly retentionMs: number;
   /** Between the two looks, in ms. Default 1,000: what takes a worker longer than that is worth a line. */
   readonly lookAgainMs?: number;
+  /** Called with what is sealed with which key, where anything is, or is to be. */
+  readonly onKeys?: (counts: readonly KeyCount[]) => void;
   /** Called with the number of things examined so far. */
   readonly onProgress?: (looked: number) => void;
 }
@@ -137,4 +159,15 @@ export interface DiagnoseOptions {
 export interface Examination extends DiagnoseOptions {
   /** To be called with the number of things that were looked at. */
   readonly looked: (count: number) => void;
+}
+
+/** `3 waiting, 1 dead letter, 2 contents`. */
+export function countText({ waiting, deadLetters, kept, contents }: KeyCount): string {
+  const parts = [
+    ...(waiting === 0 ? [] : [`${waiting} waiting`]),
+    ...(deadLetters === 0 ? [] : [`${deadLetters} ${deadLetters === 1 ? 'dead letter' : 'dead letters'}`]),
+    ...(kept === 0 ? [] : [`${kept} kept after it was sent`]),
+    ...(contents === 0 ? [] : [`${contents} ${contents === 1 ? 'content' : 'contents'}`]),
+  ];
+  return parts.length === 0 ? 'nothing' : parts.join(', ');
 }

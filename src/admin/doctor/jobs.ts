@@ -18,7 +18,7 @@ export async function* suspectJobs(body: Body, { lifetimeMs, now, looked }: Exam
     if (isNewer(job.data)) return [newer(job, id, `the lane of ${connector}`)];
     const row = await ledger.read(id);
     if (row === null) {
-      const decoded = decodeLane(String(job.id), job.data, limits);
+      const decoded = decodeLane(String(job.id), job.data, limits, body.sealing());
       if (!decoded.ok) return [];
       const { message, messageId, acceptedAt, rule } = decoded.job;
       const { expiresAt } = message;

@@ -69,9 +69,9 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
 }
 
 /** Its message needs them no more. */
-async function releaseContents({ contents, limits }: Body, letter: DeadLetter): Promise<void> {
+async function releaseContents({ contents, limits, sealing }: Body, letter: DeadLetter): Promise<void> {
   const { id, acceptedAt, data, form } = letter;
   if (form !== 'json') return;
-  const decoded = decodeIntake(id, acceptedAt, data, limits);
+  const decoded = decodeIntake(id, acceptedAt, data, limits, sealing());
   if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
 }

@@ -65,7 +65,7 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
             via,
           } as const;
           const whole = await deadLetters.get(id);
-          const data = whole === null ? null : wireOf(whole, body.limits);
+          const data = whole === null ? null : wireOf(whole, body.limits, body.sealing());
           if (data === null || !(await ledger.release(id, release))) return false;
           await intake.add(jobName, data, {
             jobId: jobIdOf(id),

@@ -138,6 +138,7 @@ const waits: Readonly<Record<WaitReason, string | null>> = {
   nothing: null,
   work: null,
   retry: 'all of its messages were deferred',
+  key: 'messages wait for the key that they are sealed with',
   pause: null,
   fault: null,
   'slow-down': 'the server asked for fewer messages',

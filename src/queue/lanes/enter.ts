@@ -19,7 +19,8 @@ import { moveScript } from './move-script.ts';
 import { enterLua } from './scripts.ts';
 
 export interface LaneEntry {
-  readonly data: LaneJob;
+  /** A lane job, or what it is once it is sealed. */
+  readonly data: LaneJob | Readonly<Record<string, unknown>>;
   readonly opts: JobsOptions;
 }
 
@@ -101,6 +102,8 @@ export interface DirectEntry {
 export interface MovedJob {
   readonly jobId: string;
   readonly token: string;
+  /** Takes the place of its data, which has to be sealed. Default: it stays as it is. */
+  readonly data?: string;
 }
 
 /**
@@ -110,7 +113,7 @@ export interface MovedJob {
  */
 export async function moveIntoLane(
   { shards, runIn, laneKeys, notes }: LaneContext,
-  { jobId, token }: MovedJob,
+  { jobId, token, data = '' }: MovedJob,
   routing: Routed,
   priority: number,
   row: NewRow,
@@ -159,6 +162,7 @@ export async function moveIntoLane(
       at: direct?.at ?? '',
       lockMs: direct?.lockMs ?? '',
       looked: direct?.looked === true ? 1 : '',
+      data,
     },
     moreArgs: rowFields(row),
   });

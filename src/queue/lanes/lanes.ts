@@ -7,7 +7,7 @@ export type { FallbackRoom, FaultState, LaneMove, Movable } from './fallback.ts'
 import type { Notes } from '../journal/notes.ts';
 import type { HistoryEntry, IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';
-import type { RunScript } from '../lua/script.ts';
+import { run, type RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 import { createFallbacks, type Fallbacks } from './fallback.ts';
@@ -18,6 +18,7 @@ import { createLaneControls, type LaneControls } from './limits.ts';
 import { createPacer, type Pacer } from './rate.ts';
 import { createReadyLanes, type ReadyLanes } from './ready.ts';
 import { sendNowFrom, type SentNow } from './send-now.ts';
+import { noteKeyMissingScript } from './wait-reasons.ts';
 import { laneStatus, type LaneStatus } from './status.ts';
 
 export interface Lanes extends ReadyLanes, LaneControls {
@@ -42,6 +43,8 @@ export interface Lanes extends ReadyLanes, LaneControls {
   /** Tries a deferred message of the lane at once. */
   sendNow(connectorId: string, id: string, entry: HistoryEntry): Promise<SentNow>;
   status(connectorId: string): Promise<LaneStatus>;
+  /** For some ms, messages of the lane count as waiting for a key. */
+  noteKeyMissing(connectorId: string, forMs: number): Promise<unknown>;
 }
 
 /** `queues`: of each shard. */
@@ -68,6 +71,11 @@ export function createLanes(
     movesDirectly: shards.all.length === 1,
     move: (...moved) => moveIntoLane(context, ...moved),
     sendNow: (connectorId, id, entry) => sendNowFrom(context, ready, connectorId, id, entry),
+    noteKeyMissing: (connectorId, forMs) =>
+      run(redis, noteKeyMissingScript, {
+        keys: { stats: context.shardKeys(connectorId).connectorStats(connectorId) },
+        args: { forMs },
+      }),
     status: (connectorId) => laneStatus(context, attribution, connectorId),
   };
 }

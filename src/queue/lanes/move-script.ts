@@ -8,7 +8,7 @@ import { dueKeys, luaDueAt, luaInLine } from './scripts.ts';
 
 /**
  * Moves a job of the intake into its lane as it is, with its row, in one step: its data stays where it is, and what the router says of it
- * (`routing`) stands beside it. All is checked before the first write.
+ * (`routing`) stands beside it; where it has to be sealed, `data` takes the place of what the producer wrote. All is checked before the first write.
  *
  * Where `direct` is the token of a worker that can send the message now, and nothing in the lane speaks against it, this is the fence too:
  * the job is active under that token, its row has the open attempt (`open`), and the answer is 'go'. No message that waits is overtaken. → 'ok'; 'lost': the job's lock is another's; 'kept': the lane has a
@@ -51,6 +51,7 @@ export const moveScript = script(
       'at',
       'lockMs',
       'looked',
+      'data',
     ],
     moreArgs: 'fields',
     values: { intakeJob: lockName('') },
@@ -84,6 +85,7 @@ if straight and redis.call('LPUSH', active, jobId) > (concurrency or math.huge) 
   redis.call('LPOP', active)
   straight = false
 end
+if data ~= '' then redis.call('HSET', laneJob, '${jobFields.data}', data) end
 redis.call('HSET', laneJob, '${ownFields.routing}', routing, '${jobFields.addedAt}', acceptedAt, '${jobFields.priority}', priority,
   '${jobFields.delay}', '0', '${jobFields.starts}', straight and '1' or '0')
 memo.grew(intakeActive, -redis.call('LREM', intakeActive, '-1', intakeId))

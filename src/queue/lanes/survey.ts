@@ -77,8 +77,9 @@ local function look(i, prefix)
   local fault = redis.call('HMGET', faults, 'faults', 'fault')
   local faulty = (tonumber(fault[1] or '0') or 0) > 0
   local away = redis.call('EXISTS', record)
-  if now_ + later + running + away == 0 and not paused and not faulty then return 0 end
-  local why = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
+  local idle = now_ + later + running + away == 0 and not paused and not faulty and not keyMissing(stats)
+  if idle then return 0 end
+  local why = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason, stats)
   local learned = learnedRate(refusals, stats)
   return { now_, running, later, paused and 1 or 0, why, concurrency or -1, faulty and (fault[2] or '') or false,
     setAside(attribution), learned and string.format('%.6f', learned) or '', redis.call('HGET', stats, 'sent') or '0',

@@ -9,13 +9,15 @@ export type HoldReason = Extract<WaitReason, 'fault' | 'slow-down' | 'group' | O
 
 /**
  * Closed list. `nothing`: it has messages and may send. `work`: no message is there. `retry`: all that is there waits for the time
- * of its next attempt. `pause`: an operator holds it. `fault`, `slow-down`: as the connector's fault, or the server, asked for.
- * `rate`, `concurrency`, `recipients-per-day`, `bytes`: that limit. `group`: one of the group that the connector is in.
+ * of its next attempt. `key`: the key of a message is in no worker that has looked at it. `pause`: an operator holds it. `fault`,
+ * `slow-down`: as the connector's fault, or the server, asked for. `rate`, `concurrency`, `recipients-per-day`, `bytes`: that limit.
+ * `group`: one of the group that the connector is in.
  */
 export const waitReasons = [
   'nothing',
   'work',
   'retry',
+  'key',
   'pause',
   'fault',
   'slow-down',
@@ -61,15 +63,28 @@ return 0
 `,
 );
 
+/** A message of the lane waits for its key: noted in the hash of counts, as nothing that sends looks there. */
+export const noteKeyMissingScript = script(
+  { keys: ['stats'], args: ['forMs'], allowOom: true },
+  /* lua */ `${luaNow}
+redis.call('HSET', stats, 'keyMissingUntil', string.format('%.0f', now + forMs))
+return 1
+`,
+);
+
 /**
- * `whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)` → the reason, and ms until its end or -1. After `luaWaiting`,
- * `luaDelayedUntil`, `luaLimitsOf` and `luaLimitedFor`; needs `now`.
+ * `whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason, stats)` → the reason, and ms until its end or -1. After `luaWaiting`,
+ * `luaDelayedUntil`, `luaLimitsOf` and `luaLimitedFor`; needs `now`. `keyMissing(stats)`: whether a message waits for its key.
  */
 export const luaWhyWaits = `
-local function whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
+local function keyMissing(stats)
+  return (tonumber(redis.call('HGET', stats, 'keyMissingUntil') or '') or 0) > now
+end
+local function whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason, stats)
   local paused, concurrency, max = limitsOf(meta)
   if paused then return 'pause', paused == math.huge and -1 or paused - now end
   if waiting(wait, prioritized) == 0 then
+    if keyMissing(stats) then return 'key', -1 end
     local first = delayedUntil(delayed)
     if not first then return 'work', -1 end
     return 'retry', math.max(0, first - now)
@@ -87,7 +102,7 @@ export const waitScript = script(
   /* lua */ `${luaNow}${luaLearnedRate}${luaWaiting}${luaDelayedUntil}${luaLimitsOf}${luaLimitedFor}${luaWhyWaits}
 local _, concurrency = limitsOf(meta)
 local learned = learnedRate(refusals, stats)
-local reason, untilMs = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason)
+local reason, untilMs = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason, stats)
 return { reason, untilMs, concurrency or -1, learned and math.floor(learned * 60) or -1 }
 `,
 );

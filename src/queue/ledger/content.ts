@@ -1,12 +1,28 @@
 /**
- * The content store: attachments and raw messages too large to travel in jobs, stored once by their SHA-256.
+ * The content store: attachments and raw messages too large to travel in jobs, stored once by their SHA-256, or sealed and by a keyed
+ * hash (src/sealing/contents.ts).
  *
  * Who needs a content is kept as a set of message ids beside it. The last one that is settled takes the content along. A
  * crash between storing and enqueueing leaves an entry that no message needs; maintenance finds it by the time of storing.
  */
 import { createHash } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  chunkBytes,
+  chunksOf,
+  headerBytes,
+  isSealedRef,
+  keyOfContent,
+  openChunks,
+  openSize,
+  readHeader,
+  sealContent,
+  sealedRef,
+  sealedSize,
+} from '../../sealing/contents.ts';
+import { unsealed, type Sealing } from '../../sealing/sealing.ts';
 import type { RedisClient } from '../redis/connection.ts';
-import { PostlaneError, type Issue } from '../../errors.ts';
+import { keyMissing, PostlaneError, type Issue } from '../../errors.ts';
 import type { Content, Message } from '../../message/message.ts';
 import type { HomeKeys } from '../redis/keys.ts';
 import { luaNow, run, script } from '../lua/script.ts';
@@ -67,13 +83,16 @@ export interface ContentStore {
   put(messageId: string, bytes: Buffer): Promise<{ ref: string; size: number }>;
   /** Says that a message needs stored contents too; → those that are not there, or not of the size that the message says. */
   link(messageId: string, stored: readonly StoredRef[]): Promise<ContentFault[]>;
-  /** The bytes of any content. Throws `attachment-missing` if they are gone or are not what their hash says. */
+  /**
+   * The bytes of any content. Throws `attachment-missing` if they are gone or are not what their hash says, and `key-missing` if they are
+   * sealed with a key that is not here.
+   */
   read(content: Content): Promise<Buffer>;
   /** Throws as `read` does, and never has more than a few megabytes in memory. */
   verify(content: Content): Promise<void>;
   /**
    * The bytes from `start` up to `end`. What is stored is never changed, so that one `verify` answers for all its ranges.
-   * Throws `attachment-missing` if there are fewer.
+   * Throws `attachment-missing` if there are fewer, and `key-missing` as `read` does.
    */
   range(content: Content, start: number, end: number): Promise<Buffer>;
   /** Takes a settled message off the contents it needed. */
@@ -115,7 +134,11 @@ export function sizeIssues({ attachments, raw }: Message, faults: readonly Conte
 /** Of one range: as much as costs a round trip little, and memory little. */
 const rangeBytes = 4 * 1024 * 1024;
 
-export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentStore {
+export function createContentStore(
+  redis: RedisClient,
+  keys: HomeKeys,
+  sealing: () => Sealing = () => unsealed,
+): ContentStore {
   const anchored = { _anchor: keys.acknowledged };
   const keysOf = (ref: string) => ({
     content: keys.content(ref),
@@ -123,15 +146,36 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
     contents: keys.contents,
   });
   const link = (id: string, { ref, size }: StoredRef, moreArgs: readonly Buffer[] = []) =>
-    run(redis, storeScript, { keys: anchored, args: { ...keysOf(ref), hash: ref, id, size }, moreArgs });
+    run(redis, storeScript, {
+      keys: anchored,
+      args: { ...keysOf(ref), hash: ref, id, size: storedSize(ref, size) },
+      moreArgs,
+    });
+  /** The chunks that have the range, and the key that the content names: both at once, and once more if it was sealed anew in between. */
+  const sealedRange = async ({ ref, size }: StoredRef, start: number, end: number, again = true): Promise<Buffer> => {
+    if (end > size) throw missing(ref, short);
+    const { first, from, to } = chunksOf(start, end, size);
+    const [header, sealed] = await Promise.all([
+      redis.getrangeBuffer(keys.content(ref), 0, headerBytes - 1),
+      redis.getrangeBuffer(keys.content(ref), from, to - 1),
+    ]);
+    const name = readHeader(header);
+    if (name === null || sealed.length !== to - from) throw missing(ref, short);
+    const key = keyOfContent(ref, name, sealing().keyring);
+    if (key === null) throw keyMissing(`Stored content ${ref.slice(0, 12)}…`, name.name);
+    const bytes = openChunks(sealed, { ref, size, first, name: name.name, key });
+    if (bytes !== null) return bytes.subarray(start - first * chunkBytes, end - first * chunkBytes);
+    if (again) return sealedRange({ ref, size }, start, end, false);
+    throw missing(ref, changed);
+  };
   const range = async (content: Content, start: number, end: number): Promise<Buffer> => {
     if (!('ref' in content))
       return Buffer.from(content.content, content.encoding).subarray(start, end === Infinity ? undefined : end);
     // Redis takes an end before the beginning for one that is counted from behind.
     if (end <= start) return Buffer.alloc(0);
+    if (isSealedRef(content.ref)) return sealedRange(content, start, end);
     const bytes = await redis.getrangeBuffer(keys.content(content.ref), start, end - 1);
-    if (bytes.length !== end - start)
-      throw missing(content.ref, 'it is not in Redis any more, or is shorter than the message says');
+    if (bytes.length !== end - start) throw missing(content.ref, short);
     return bytes;
   };
   return {
@@ -144,10 +188,21 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
       for (let start = 0; start < size; start += rangeBytes) {
         hash.update(await range(content, start, Math.min(start + rangeBytes, size)));
       }
-      if (hash.digest('hex') !== ref) throw missing(ref, changed);
+      // Of what is sealed each range is authentic.
+      if (!isSealedRef(ref) && hash.digest('hex') !== ref) throw missing(ref, changed);
     },
 
     async put(messageId, bytes) {
+      const { keyring } = sealing();
+      if (keyring.sealing !== null) {
+        const ref = sealedRef(keyring.sealing, bytes);
+        const size = bytes.length;
+        if (Number(await link(messageId, { ref, size })) !== sealedSize(size)) {
+          const sealed = await sealContent(ref, bytes, keyring.sealing, keyring, turn);
+          await link(messageId, { ref, size }, [sealed]);
+        }
+        return { ref, size };
+      }
       const stored = { ref: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
       if (Number(await link(messageId, stored)) !== stored.size) await link(messageId, stored, [bytes]);
       return stored;
@@ -158,7 +213,8 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
       const faults = await Promise.all(
         [...distinct.values()].map(async ({ ref, size }): Promise<ContentFault[]> => {
           const found = Number(await link(messageId, { ref, size }));
-          return found === size ? [] : [{ ref, size, storedBytes: found < 0 ? null : found }];
+          const storedBytes = found < 0 ? null : isSealedRef(ref) ? openSize(found) : found;
+          return found === storedSize(ref, size) ? [] : [{ ref, size, storedBytes }];
         }),
       );
       return faults.flat();
@@ -167,7 +223,11 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
     async read(content) {
       // No more than the message says is read, whatever is stored: that much has been accounted for.
       const bytes = await range(content, 0, 'ref' in content ? content.size : Infinity);
-      if ('ref' in content && createHash('sha256').update(bytes).digest('hex') !== content.ref) {
+      if (
+        'ref' in content &&
+        !isSealedRef(content.ref) &&
+        createHash('sha256').update(bytes).digest('hex') !== content.ref
+      ) {
         throw missing(content.ref, changed);
       }
       return bytes;
@@ -188,6 +248,11 @@ export function createContentStore(redis: RedisClient, keys: HomeKeys): ContentS
   };
 }
 
+function storedSize(ref: string, size: number): number {
+  return isSealedRef(ref) ? sealedSize(size) : size;
+}
+
+const short = 'it is not in Redis any more, or is shorter than the message says';
 const changed = 'the stored bytes are not the ones that were stored';
 
 function missing(ref: string, why: string): PostlaneError {

@@ -1,5 +1,7 @@
 /** Dead letters: messages, or the part of their recipients, that will not be tried again by themselves. Kept whole, with the reason. */
+import { unsealed, type Sealing } from '../../sealing/sealing.ts';
 import { run, script } from '../lua/script.ts';
+import { plainFormOf, readData, storedData, type LetterContent } from './letter-data.ts';
 import { letterPage, type LetterPage, type LetterPageAsked } from './letter-pages.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
@@ -39,20 +41,7 @@ export interface DeadLetterSummary {
   readonly from?: string | null;
 }
 
-/**
- * In which form a dead letter's data is kept. `json`: a value. What could not or must not be parsed is a string: `text`, as it was found;
- * `base64`, of bytes that are no UTF-8; `part` (of a text) and `part-base64`, the beginning of data that is too large to be kept.
- */
-const letterForms = ['json', 'text', 'base64', 'part', 'part-base64'] as const;
-type LetterForm = (typeof letterForms)[number];
-
-/** `data` is what a replay enqueues: the wire form, its envelope narrowed to the dead recipients; as it was found if it was invalid. */
-export interface DeadLetter extends DeadLetterSummary {
-  readonly data: unknown;
-  readonly form: LetterForm;
-  /** What `data` was parsed from, if it is to be kept as it was found; '' if that is gone. */
-  readonly text?: string;
-}
+export interface DeadLetter extends DeadLetterSummary, LetterContent {}
 
 export interface DeadLetterFilter {
   readonly reason?: DeadReason;
@@ -65,7 +54,8 @@ export interface DeadLetterFilter {
 const summaryFields = ['reason', 'connector', 'recipients', 'at', 'reply', 'attempts', 'acceptedAt', 'from'] as const;
 const pageSize = 200;
 
-export function deadLetterFields(letter: DeadLetter): string[] {
+export function deadLetterFields(letter: DeadLetter, sealing: Sealing): string[] {
+  const { data, form } = storedData(letter.id, letter, sealing);
   const fields = {
     reason: letter.reason,
     connector: letter.connector ?? '',
@@ -75,8 +65,8 @@ export function deadLetterFields(letter: DeadLetter): string[] {
     attempts: String(letter.attempts),
     acceptedAt: String(letter.acceptedAt),
     from: letter.from ?? '',
-    data: letter.form === 'json' ? letter.text || (JSON.stringify(letter.data) ?? 'null') : String(letter.data),
-    form: letter.form,
+    data,
+    form,
   };
   return Object.entries(fields).flat();
 }
@@ -118,7 +108,11 @@ return math.max(letters, redis.call('ZREM', index, id))
 );
 
 /** Each dead letter is in the shard that its message's row was in; lists are merged by the time of death. */
-export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLetters {
+export function createDeadLetters(
+  redis: RedisClient,
+  { all }: Shards,
+  sealing: () => Sealing = () => unsealed,
+): DeadLetters {
   const over = <T>(ask: (keys: ShardKeys) => Promise<T>): Promise<T[]> => Promise.all(all.map(ask));
   const count = async (): Promise<number> =>
     (await over(({ dead }) => redis.zcard(dead))).reduce((sum, each) => sum + each, 0);
@@ -140,8 +134,7 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
       for (const hash of hashes) {
         const row = parseSummary(id, hash);
         if (row === null) continue;
-        const form = letterForms.find((name) => name === hash['form']) ?? 'json';
-        return { ...row, data: form === 'json' ? fromJson(hash['data']) : (hash['data'] ?? ''), form };
+        return { ...row, ...readData(id, hash['form'], hash['data'] ?? '', sealing()) };
       }
       return null;
     },
@@ -154,7 +147,7 @@ export function createDeadLetters(redis: RedisClient, { all }: Shards): DeadLett
     async form(id) {
       const found = await over((keys) => redis.hmget(keys.deadLetter(id), 'reason', 'form'));
       const [, form] = found.find(([reason]) => reason) ?? [null, null];
-      return found.some(([reason]) => reason) ? (form ?? 'json') : null;
+      return found.some(([reason]) => reason) ? plainFormOf(form) : null;
     },
 
     async drop(id, read) {

@@ -4,6 +4,7 @@
  * A message with a job in a lane has its row beside it, in the connector's shard. Of every other one the location says where it
  * is (location.ts); with a single shard that costs nothing.
  */
+import { unsealed, type Sealing } from '../../sealing/sealing.ts';
 import { plainNotes, type Notes } from '../journal/notes.ts';
 import { run, type RunScript } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
@@ -138,7 +139,9 @@ export function createLedger(
   location: Location,
   runIn: (shard: number) => RunScript = () => (called, input) => run(redis, called, input),
   notes: Notes = plainNotes,
+  sealing: () => Sealing = () => unsealed,
 ): Ledger {
+  const forms = { notes, sealing };
   const at = (shard: number): ShardKeys => shards.all[shard] ?? shards.home;
   const rowIn = (keys: ShardKeys, id: string) => ({ rowKey: keys.ledger(id), unsettled: keys.unsettled });
   const readIn = async (shard: number, id: string): Promise<LedgerRow | null> =>
@@ -164,10 +167,10 @@ export function createLedger(
   const settle = async (row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer> => {
     const beside = shards.all.length === 1 || (row.connector !== null && token !== null);
     const keys = beside ? shards.keysOf(row.connector ?? '') : at((await search(row.id)).shard);
-    const answer = await run(redis, settleScript, settleInput(keys, row, token, settlement, notes));
+    const answer = await run(redis, settleScript, settleInput(keys, row, token, settlement, forms));
     // The row is missing only after a crash, so its fields travel only when they are asked for.
     if (answer !== 'no-row') return answer as SettleAnswer;
-    const input = settleInput(keys, row, token, settlement, notes, true);
+    const input = settleInput(keys, row, token, settlement, forms, true);
     const moreArgs = [...input.moreArgs, ...rowFields(row)];
     return (await run(redis, settleScript, { ...input, moreArgs })) as SettleAnswer;
   };
@@ -206,7 +209,7 @@ export function createLedger(
     },
 
     settleAddOn: (row, token, settlement) =>
-      settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement, notes),
+      settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement, forms),
 
     close: async (row, closing) => (await settle(newRowOf(row), null, closingOf(row, closing))) !== 'late',
 

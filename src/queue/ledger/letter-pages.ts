@@ -1,5 +1,6 @@
 /** Pages of dead letters as they are counted, grouped and selected: what is short of each, without recipients and message. */
 import { run, script } from '../lua/script.ts';
+import { plainFormOf } from './letter-data.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { ShardKeys } from '../redis/keys.ts';
 
@@ -136,7 +137,7 @@ async function pageIn(redis: RedisClient, keys: ShardKeys, asked: LetterPageAske
       reply: String(reply) || null,
       recipients: Number(recipients),
       from: String(from) || null,
-      form: String(form) || 'json',
+      form: plainFormOf(String(form)),
       held: held === 1,
     });
   }

@@ -1,5 +1,6 @@
 /** What the scripts take that write a result: keys, arguments, and the note of what is counted and indexed with it. */
 import { unreachable } from '../../errors.ts';
+import type { Sealing } from '../../sealing/sealing.ts';
 import type { Notes, ResultKind } from '../journal/notes.ts';
 import type { ScriptValue } from '../lua/script.ts';
 import type { ShardKeys } from '../redis/keys.ts';
@@ -65,11 +66,12 @@ export function settleInput(
   row: NewRow,
   token: string | null,
   settlement: Settlement,
-  notes: Notes,
+  { notes, sealing }: { readonly notes: Notes; readonly sealing: () => Sealing },
   withRow = false,
 ) {
   const { entry } = settlement;
-  const letter: ScriptValue[] = settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter);
+  const letter: ScriptValue[] =
+    settlement.deadLetter === null ? [] : deadLetterFields(settlement.deadLetter, sealing());
   return {
     keys: {
       rowKey: keys.ledger(row.id),

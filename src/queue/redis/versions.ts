@@ -15,8 +15,10 @@
  */
 export const storedForm = { version: 2, reads: 2 } as const;
 
-/** The form of jobs and rows that say their own in `v`. */
+/** The form of rows that say their own in `v`. */
 export const ownForm = 1;
+/** The same of jobs. 2: the message is sealed. */
+export const jobForm = 2;
 
 /** Of a job, a row or an installation: more would be no version that a release could have. */
 const mostVersions = 10_000;

@@ -36,7 +36,7 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   if (before !== null && (terminalStates.has(before.state) || before.state === 'held')) {
     return dropped(task, tools, before);
   }
-  const known = rowOf(task, before);
+  const known = rowOf(task, before, tools);
   const attempts = before?.attempts ?? 0;
   const found: Attempted = { job, row: known, token: null, attempts, durationMs: 0, at: tools.now() };
   const early = beforeAttempt(found, before, task, tools);
@@ -252,7 +252,7 @@ function isUncertain({ outcome }: RecipientState): boolean {
 }
 
 /** The message as the ledger knows it, or as it starts. */
-function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
+function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null, tools: DeliverTools): NewRow {
   const { id, connector, rule, acceptedAt, message, messageId } = job;
   const known = new Map((before?.recipients ?? []).map((recipient) => [recipient.address, recipient]));
   for (const address of message.envelope.to) {
@@ -260,7 +260,7 @@ function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null): NewRow {
   }
   const deadline = before?.deadline || deadlineOf(job, policy.lifetimeMs);
   // Without an index of subjects, as the row has been written before.
-  const shown = shownOf(message, undefined);
+  const shown = shownOf(message, undefined, tools);
   const recipients = [...known.values()];
   return {
     id,

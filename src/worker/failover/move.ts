@@ -46,7 +46,7 @@ async function moveAcross(move: LaneMove, jobId: string, entry: HistoryEntry, to
   const [of, standIn] = move.kind === 'out' ? [move.from, move.to] : [move.to, move.from];
   try {
     const job = await jobs.job(lanes.queue(move.from), jobId);
-    const decoded = job === null ? null : decodeLane(jobId, job.data, routing().config.message);
+    const decoded = job === null ? null : decodeLane(jobId, job.data, routing().config.message, tools.sealing());
     const row = await ledger.read(id);
     // A worker that knows its form, or may set it aside, finds it in its lane.
     if (decoded?.ok !== true || row === null) return false;

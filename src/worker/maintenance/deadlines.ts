@@ -54,8 +54,8 @@ async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<b
     await setUnsoundAside(place, { jobId: String(job.id), verdict }, null, tools);
     return true;
   }
-  const decoded = decodeLane(String(job.id), job.data, tools.routing().config.message);
-  if (!decoded.ok && decoded.newer) return false;
+  const decoded = decodeLane(String(job.id), job.data, tools.routing().config.message, tools.sealing());
+  if (!decoded.ok && decoded.why !== 'invalid') return false;
   if (!decoded.ok) {
     await setInvalidAside(place, job, decoded, tools);
     await job.remove().catch(() => undefined);

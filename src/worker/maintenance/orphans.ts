@@ -75,9 +75,9 @@ async function reroute(
 ): Promise<boolean> {
   const id = idOfJob(String(job.id));
   const { config } = routing;
-  const decoded = decodeLane(String(job.id), job.data, config.message);
-  // A newer release knows where it goes.
-  if (!decoded.ok && decoded.newer) return false;
+  const decoded = decodeLane(String(job.id), job.data, config.message, tools.sealing());
+  // A newer release, or a worker that has its key, knows where it goes.
+  if (!decoded.ok && decoded.why !== 'invalid') return false;
   if (!decoded.ok) {
     await setInvalidAside(place, job, decoded, tools);
     return true;

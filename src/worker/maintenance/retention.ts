@@ -8,6 +8,7 @@ export async function trimDeadLetters({
   ledger,
   contents,
   routing,
+  sealing,
   now,
   emit,
 }: MaintenanceTools): Promise<void> {
@@ -20,7 +21,8 @@ export async function trimDeadLetters({
     if ((await ledger.read(id))?.state === 'held') continue;
     const letter = await deadLetters.get(id);
     // What was not to be parsed is not parsed here: its contents go once nothing needs them (contents.ts).
-    const decoded = letter?.form !== 'json' ? null : decodeIntake(id, letter.acceptedAt, letter.data, limits);
+    const decoded =
+      letter?.form !== 'json' ? null : decodeIntake(id, letter.acceptedAt, letter.data, limits, sealing());
     // A message that was replayed and died again meanwhile has a new letter, which stays, and so do its contents.
     if (!(await deadLetters.drop(id, letter ?? undefined))) continue;
     count += 1;

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest';
 import { openQueues, type OpenQueues } from '../../../src/queue/open.ts';
 import type { NewRow, WaitingRow } from '../../../src/queue/ledger/ledger.ts';
-import type { LaneJob } from '../../../src/queue/jobs.ts';
 import { createLedger } from '../../../src/queue/ledger/ledger.ts';
 import { createLocation } from '../../../src/queue/ledger/location.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
@@ -50,7 +49,7 @@ const rowFor = (id: string, connector: string): NewRow => ({
 });
 
 const enter = (queues: OpenQueues, id: string, connector: string, released = false) =>
-  queues.lanes.enter(connector, { data: {} as LaneJob, opts: {} }, rowFor(id, connector), released);
+  queues.lanes.enter(connector, { data: {}, opts: {} }, rowFor(id, connector), released);
 
 /** Shards that have a row for it that could be sent, and lanes that have its job. */
 async function copies({ views: all }: OpenQueues, id: string): Promise<{ rows: number[]; jobs: string[] }> {

@@ -5,7 +5,7 @@ import { defaultIndex } from '../../../src/queue/journal/index-entries.ts';
 import type { OutgoingMail, Outcome } from '../../../src/transport/transport.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { openQueues } from '../../../src/queue/open.ts';
-import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
+import { isSealed, redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
 
 const index = { ...defaultIndex, from: true, metadata: ['orderId', 'team'], subject: true };
@@ -222,34 +222,37 @@ describe.each([1, 3])('over %i shards, what waits in the intake', (shards) => {
     return { prefix, redis, producer, operator, ids };
   };
 
-  test('is found by recipient, From, metadata, state and time, before and after a worker has routed it', async () => {
-    const { prefix, redis, producer, operator, ids } = await waiting();
-    await producer.send(mail('a-later', 'Anna@Example.net', { sendAt: later, metadata: { orderId: '7' } }));
-    await producer.send(mail('b-now', 'anna@example.net', { priority: 'high' }));
-    await producer.send(mail('c-low', 'jörg@bücher.example', { priority: 'low', from: 'sales@example.com' }));
-    expect(await ids({ recipient: 'ANNA@example.net' })).toEqual(['b-now', 'a-later']);
-    expect(await ids({ recipient: 'jörg@BÜCHER.example' })).toEqual(['c-low']);
-    expect(await ids({ recipient: 'na@example.net' })).toEqual([]);
-    expect(await ids({ from: 'sales@example.com' })).toEqual(['c-low']);
-    expect(await ids({ metadata: { orderId: '7' } })).toEqual(['a-later']);
-    expect(await ids({ state: 'scheduled' })).toEqual(['a-later']);
-    expect(await ids({ state: 'queued' })).toEqual(['c-low', 'b-now']);
-    expect(await ids({})).toEqual(['c-low', 'b-now', 'a-later']);
-    expect(await ids({ state: 'sent' })).toEqual([]);
-    expect(await ids({ connector: 'relay' })).toEqual([]);
-    const { items, complete } = await operator.messages({ recipient: 'anna@example.net', limit: 1 });
-    expect([items[0]?.id, complete]).toEqual(['b-now', true]);
-    const [shown] = (await operator.messages({ state: 'scheduled', limit: 1 })).items;
-    expect(shown).toMatchObject({ connector: null, metadata: { orderId: '7' } });
-    expect(Math.abs(shown!.retryAt! - Date.parse(later))).toBeLessThan(60_000);
-    expect(await ids({ until: shown!.at })).toContain('a-later');
-    expect(await ids({ until: shown!.at - 1 })).toEqual([]);
-    await startWorker({ prefix, config, redis });
-    await until(async () => (await producer.status('b-now'))?.state === 'sent', { what: 'it to be sent' });
-    expect(await ids({ recipient: 'anna@example.net' })).toEqual(['b-now', 'a-later']);
-  });
+  test.skipIf(isSealed())(
+    'is found by recipient, From, metadata, state and time, before and after a worker has routed it',
+    async () => {
+      const { prefix, redis, producer, operator, ids } = await waiting();
+      await producer.send(mail('a-later', 'Anna@Example.net', { sendAt: later, metadata: { orderId: '7' } }));
+      await producer.send(mail('b-now', 'anna@example.net', { priority: 'high' }));
+      await producer.send(mail('c-low', 'jörg@bücher.example', { priority: 'low', from: 'sales@example.com' }));
+      expect(await ids({ recipient: 'ANNA@example.net' })).toEqual(['b-now', 'a-later']);
+      expect(await ids({ recipient: 'jörg@BÜCHER.example' })).toEqual(['c-low']);
+      expect(await ids({ recipient: 'na@example.net' })).toEqual([]);
+      expect(await ids({ from: 'sales@example.com' })).toEqual(['c-low']);
+      expect(await ids({ metadata: { orderId: '7' } })).toEqual(['a-later']);
+      expect(await ids({ state: 'scheduled' })).toEqual(['a-later']);
+      expect(await ids({ state: 'queued' })).toEqual(['c-low', 'b-now']);
+      expect(await ids({})).toEqual(['c-low', 'b-now', 'a-later']);
+      expect(await ids({ state: 'sent' })).toEqual([]);
+      expect(await ids({ connector: 'relay' })).toEqual([]);
+      const { items, complete } = await operator.messages({ recipient: 'anna@example.net', limit: 1 });
+      expect([items[0]?.id, complete]).toEqual(['b-now', true]);
+      const [shown] = (await operator.messages({ state: 'scheduled', limit: 1 })).items;
+      expect(shown).toMatchObject({ connector: null, metadata: { orderId: '7' } });
+      expect(Math.abs(shown!.retryAt! - Date.parse(later))).toBeLessThan(60_000);
+      expect(await ids({ until: shown!.at })).toContain('a-later');
+      expect(await ids({ until: shown!.at - 1 })).toEqual([]);
+      await startWorker({ prefix, config, redis });
+      await until(async () => (await producer.status('b-now'))?.state === 'sent', { what: 'it to be sent' });
+      expect(await ids({ recipient: 'anna@example.net' })).toEqual(['b-now', 'a-later']);
+    },
+  );
 
-  test('is shown with its From and its recipients once it is cancelled', async () => {
+  test.skipIf(isSealed())('is shown with its From and its recipients once it is cancelled', async () => {
     const { producer, operator } = await waiting();
     await producer.send(mail('m', 'a@example.net', { sendAt: later, metadata: { orderId: '7' } }));
     const before = (await producer.status('m'))!;

@@ -17,7 +17,7 @@ export const contentRoutes = [
     scope: 'content:read',
     params: z.object({ id: messageId }),
     answers: { 200: { description: 'The message.', body: outboundMessage } },
-    problems: ['not-found'],
+    problems: ['not-found', 'key-missing'],
     async handle({ params: { id } }, context) {
       const { token, tools } = context;
       const { producer, config } = tools;

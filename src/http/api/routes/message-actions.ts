@@ -45,7 +45,7 @@ export const messageActionRoutes = [
         body: z.object({ id: z.string(), resendOf: z.string() }),
       },
     },
-    problems: ['not-found', 'conflict', 'message-invalid', 'attachment-missing', 'redis-full'],
+    problems: ['not-found', 'conflict', 'message-invalid', 'attachment-missing', 'key-missing', 'redis-full'],
     handle: ({ params: { id } }, context) =>
       withStatus(context, id, async (status) => {
         const refused = await actionsTo(context, id, 'resend');

@@ -1,0 +1,84 @@
+/** The content of a dead letter as it is stored: in one of several forms, sealed where there is a key, opened where that key is. */
+import { openSealed, readSealed, type Belonging } from '../../sealing/seal.ts';
+import type { Sealing } from '../../sealing/sealing.ts';
+import { isSealedData, openData, sealData } from '../sealed.ts';
+
+/**
+ * In which form a dead letter's data is kept. `json`: a value. What could not or must not be parsed is a string: `text`, as it was found;
+ * `base64`, of bytes that are no UTF-8; `part` (of a text) and `part-base64`, the beginning of data that is too large to be kept.
+ * What could not be sealed as a message is sealed as a whole, `sealed-` before its form.
+ */
+const plainForms = ['json', 'text', 'base64', 'part', 'part-base64'] as const;
+type PlainForm = (typeof plainForms)[number];
+const sealedPrefix = 'sealed-';
+export type LetterForm = PlainForm | `sealed-${PlainForm}`;
+
+/** The form of the content itself. Letters of earlier releases name none. */
+export function plainFormOf(stored: string | null | undefined): string {
+  return stored ? stored.replace(sealedPrefix, '') : 'json';
+}
+
+/** `data` is what a replay enqueues: the wire form, its envelope narrowed to the dead recipients; as it was found if it was invalid. */
+export interface LetterContent {
+  readonly data: unknown;
+  readonly form: LetterForm;
+  /** What `data` was parsed from, if it is to be kept as it was found; '' if that is gone. */
+  readonly text?: string;
+  /** The key with which `data` is sealed still, as it is not here. */
+  readonly keyMissing?: string;
+}
+
+/** How the data of a letter is stored: sealed, if there is a key. */
+export function storedData(
+  id: string,
+  { form, text, data }: LetterContent,
+  sealing: Sealing,
+): { readonly data: string; readonly form: LetterForm } {
+  const isFound = text !== undefined;
+  const plain = form === 'json' ? text || (JSON.stringify(data) ?? 'null') : String(data);
+  const { seal } = sealing;
+  if (seal === null || form.startsWith(sealedPrefix) || (form === 'json' && isSealedData(data)))
+    return { data: plain, form };
+  // As a producer has sealed it, and unread since.
+  if (form === 'text' && plain.startsWith('{"v":2,')) return { data: plain, form };
+  if (form === 'json' && !isFound && isWire(data)) return { data: JSON.stringify(sealData(data, id, sealing)), form };
+  return { data: JSON.stringify(seal(wholeOf(id), plain)), form: `${sealedPrefix}${form as PlainForm}` };
+}
+
+function isWire(data: unknown): data is { readonly v: 1; readonly message: object } {
+  const { v, message } = (data ?? {}) as { readonly v?: unknown; readonly message?: unknown };
+  return v === 1 && typeof message === 'object' && message !== null && !Array.isArray(message);
+}
+
+/** No address has a blank outside of quotation marks, so no message can stand in the place of a letter. */
+function wholeOf(id: string): Belonging {
+  return { id, from: 'dead letter' };
+}
+
+/** The data of a letter as far as the keys that are here open it. */
+export function readData(id: string, stored: string | undefined, text: string, sealing: Sealing): LetterContent {
+  const form = plainForms.find((name) => name === plainFormOf(stored)) ?? 'json';
+  if (stored?.startsWith(sealedPrefix) !== true) return readPlain(id, form, text, sealing);
+  const as = `${sealedPrefix}${form}` as const;
+  const sealed = readSealed(fromJson(text));
+  const opened = sealed === null ? null : openSealed(sealed, wholeOf(id), sealing.keyring);
+  if (opened?.kind === 'open') return readPlain(id, form, opened.text, sealing);
+  return { data: text, form: as, ...(opened?.kind === 'key-missing' ? { keyMissing: opened.key } : {}) };
+}
+
+function readPlain(id: string, form: PlainForm, text: string, sealing: Sealing): LetterContent {
+  if (form !== 'json') return { data: text, form };
+  const data = fromJson(text);
+  const opened = openData(data, id, sealing);
+  if (opened.kind === 'open') return { data: opened.data, form };
+  return { data, form, ...(opened.kind === 'key-missing' ? { keyMissing: opened.key } : {}) };
+}
+
+/** What comes out of Redis may be anything. */
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}
