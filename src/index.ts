@@ -22,6 +22,8 @@ export {
   type WaitOptions,
 } from './producer/producer.ts';
 export type {
+  AlternativeInput,
+  CalendarEventInput,
   DsnInput,
   EnvelopeInput,
   InlineAttachment,

@@ -43,7 +43,9 @@ export type {
   VerifyContext,
 } from './transport/transport.ts';
 export type {
+  Alternative,
   Attachment,
+  CalendarEvent,
   Content,
   Dsn,
   DsnEvent,

@@ -12,8 +12,10 @@ describe('postlane', () => {
 
   test('exports these types and no others', () => {
     expect(exportedTypes('src/index.ts')).toEqual([
+      'AlternativeInput',
       'AttemptEntry',
       'Bounce',
+      'CalendarEventInput',
       'CallOptions',
       'DsnInput',
       'EncryptionKeys',
@@ -74,9 +76,11 @@ describe('postlane/testing', () => {
 
   test('exports these types and no others', () => {
     expect(exportedTypes('src/testing.ts')).toEqual([
+      'Alternative',
       'Attachment',
       'AttemptSpan',
       'AttemptTrace',
+      'CalendarEvent',
       'CheckResult',
       'Content',
       'ContractHarness',
@@ -93,6 +97,7 @@ describe('postlane/testing', () => {
       'Mailbox',
       'Message',
       'MessageLimits',
+      'MissingRight',
       'OpenRefusal',
       'Outcome',
       'OutgoingMail',
@@ -110,6 +115,7 @@ describe('postlane/testing', () => {
       'SendContext',
       'SendFailure',
       'SendStep',
+      'SenderCheck',
       'StopReason',
       'Structured',
       'Transport',
