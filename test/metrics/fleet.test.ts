@@ -76,7 +76,8 @@ test('a fleet that sends, waits, pauses and fails is shown as it is', async () =
       intake.active === 0 &&
       waitingFor.get('fault') === 1 &&
       waitingFor.get('pause') === 1 &&
-      snapshot.unsettled === 3
+      snapshot.unsettled === 3 &&
+      snapshot.workers === 1
     );
   };
   await until(settled, { what: 'the router and the attempts' });
