@@ -1,4 +1,5 @@
 /** Every operation of the OpenAPI document gives every answer that the document lists for it, through the client made from it. */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Redis } from 'ioredis';
@@ -12,6 +13,7 @@ import { createClient, type Client, type Operation } from '../support/openapi-cl
 import { serveApi, type Answered, type ServedApi } from '../support/http-server.ts';
 import { plantDead } from '../support/operators.ts';
 import { ownRedis, type OwnRedis } from '../support/own-redis.ts';
+import { testProducer } from '../support/postlane.ts';
 import { openEvents } from '../support/sse-client.ts';
 
 /** `operation status code`: what only a fault within the server makes, or a race of two people. */
@@ -188,6 +190,12 @@ async function messages({ api, call, token, redis }: Here): Promise<void> {
   expect([resent.status, resent.body.resendOf]).toEqual([202, 'later']);
   expect((await call('sendMessageNow', of('later'))).status).toBe(200);
   expect(await codeOf(call('resolveMessage', { ...of('later'), body: { as: 'sent' } }))).toBe('conflict');
+  // By a producer with a key that the server does not have.
+  const encryption = { active: 'k', keys: { k: randomBytes(32) } };
+  const sealing = testProducer(api.prefix, { url: redis.url, encryption });
+  await sealing.send({ ...mail, id: 'locked', sendAt: new Date(Date.now() + 3_600_000) });
+  expect(await codeOf(call('getMessageContent', of('locked')))).toBe('key-missing');
+  expect(await codeOf(call('resendMessage', of('locked')))).toBe('key-missing');
   const worker = await api.here.worker({ env: { REDIS_URL: redis.url } });
   const state = async (id: string): Promise<string> => (await call('getMessage', of(id))).body.state;
   await until(async () => (await state('later')) === 'sent', { what: 'it to be sent' });
