@@ -21,7 +21,7 @@ export interface ConnectorRow {
   /** null: not configured (any more), but its lane has messages. */
   readonly direction: ConfiguredConnector['direction'] | null;
   readonly transport: 'smtp' | 'graph' | null;
-  /** `host:port`, or the mailbox of Graph. */
+  /** `host:port`, of each host where there are several, or the mailbox of Graph. */
   readonly server: string | null;
   /** The proxy on the way to it, without its login: `http://proxy.example.com:3128`. */
   readonly proxy: string | null;
@@ -203,5 +203,7 @@ function breakerOf(faults: LaneStatus['faults'], now: number): Breaker {
 export function serverOf(configured: ConfiguredConnector | null): string | null {
   const transport = configured?.transport ?? null;
   if (transport === null) return null;
-  return transport.kind === 'smtp' ? `${transport.smtp.host}:${transport.smtp.port}` : transport.graph.mailbox;
+  if (transport.kind === 'graph') return transport.graph.mailbox;
+  const { host, port, hosts = [{ host, port }] } = transport.smtp;
+  return hosts.map((each) => `${each.host}:${each.port}`).join(', ');
 }

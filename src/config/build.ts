@@ -124,9 +124,16 @@ function buildSmtp(
 ): Omit<SmtpSettings, 'replyRules'> {
   const security = file.security ?? securityFor(file.port ?? null);
   const mailboxAuth = incoming?.auth ?? null;
+  const port = file.port ?? portFor(security);
+  const hosts = (file.hosts ?? []).map((each) => ({
+    host: each.host,
+    port: each.port ?? port,
+    weight: each.weight ?? null,
+  }));
   return {
-    host: file.host,
-    port: file.port ?? portFor(security),
+    host: hosts[0]?.host ?? file.host ?? '',
+    port: hosts[0]?.port ?? port,
+    ...(hosts.length > 1 ? { hosts } : {}),
     security,
     auth: file.auth === undefined ? mailboxAuth : buildAuth(file.auth, route),
     proxy: route,

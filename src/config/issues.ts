@@ -52,6 +52,7 @@ export const configRules = {
   'bounce-path': 'A return path of single mails is an address with the place of an id.',
   'bounce-path-unused': 'A return path of single mails belongs to a connector that sends by SMTP.',
   'insecure-auth': 'Credentials are not sent over an unencrypted session.',
+  'smtp-host': 'An SMTP connector has a host, or a list of different hosts.',
   'limit-group-unknown': 'A connector is in a group of `limitGroups`.',
   'limit-group-id': 'The id of a group can be part of a key.',
   'limit-group-empty': 'A group has a limit.',

@@ -4,6 +4,7 @@ import type { ConfigIssue, Path, Problem } from './issues.ts';
 import { portFor, readPartialConnectors } from './partial-connector.ts';
 import { maxProxyUrlChars } from './proxy.ts';
 import { valueAt } from './validate.ts';
+import { writtenHosts } from './smtp-hosts.ts';
 
 /** Of NO_PROXY: its entries are compared for each connection. */
 const maxNoProxyChars = 10_000;
@@ -54,10 +55,10 @@ export function proxyProblems(data: Readonly<Record<string, unknown>>, environme
     const written = valueAt(data, [...path, 'proxy']);
     if (written === 'none') return [];
     if (written !== undefined) return [combined(at, 'proxy')];
-    const host = valueAt(data, [...path, 'smtp', 'host']);
-    const port = smtp.port ?? portFor(smtp.security);
-    const used = typeof host === 'string' ? proxyFor(environment, host, port) : null;
-    return used === null ? [] : [combined(at, `${environment?.variable ?? ''} (${proxyName(used)})`)];
+    const used = writtenHosts(data, path, smtp.port ?? portFor(smtp.security))
+      .map(({ host, port }) => proxyFor(environment, host, port))
+      .find((proxy) => proxy !== null);
+    return used === undefined ? [] : [combined(at, `${environment?.variable ?? ''} (${proxyName(used)})`)];
   });
 }
 

@@ -16,6 +16,7 @@ import { redisProblems } from './redis.ts';
 import { limitGroupProblems } from './limit-groups.ts';
 import { replyRuleProblems } from './reply-rules.ts';
 import { connectorIdPattern } from './schema.ts';
+import { smtpHostProblems } from './smtp-hosts.ts';
 import { routable, type PartialConnector, readPartialConnectors } from './partial-connector.ts';
 import { submissionProblems } from './submission.ts';
 import { nearest } from './suggest.ts';
@@ -45,6 +46,7 @@ export function checkRules(
     ...connectors.flatMap(({ path, hasGraph }) => verifyRule(valueAt(data, [...path, 'onUncertain']), path, hasGraph)),
     ...duplicateAddresses(connectors, show, lineOf),
     ...gatewayRules(data, connectors, show),
+    ...connectors.flatMap((connector) => smtpHostProblems(data, connector)),
     ...limitGroupProblems(data, connectors, show),
     ...neverChosen(data['systemDefaultGateway'], connectors, namedAsFallback(data, connectors)),
     ...fallbackProblems(data, connectors),

@@ -55,7 +55,26 @@ const dkim = z.strictObject({
 });
 
 export const smtp = z.strictObject({
-  host: value.host.describe('Name or IP address of the SMTP server.'),
+  host: value.host.optional().describe('Name or IP address of the SMTP server. Required unless `hosts` is set.'),
+  hosts: z
+    .array(
+      z.strictObject({
+        host: value.host.describe('Name or IP address of the SMTP server.'),
+        port: value.port.optional().describe('Port. Default: that of the connector.'),
+        weight: z
+          .int()
+          .min(1)
+          .max(100)
+          .optional()
+          .describe('Part of new sessions that the host gets, beside the others (1 where it is left out).'),
+      }),
+    )
+    .min(1)
+    .max(10)
+    .optional()
+    .describe(
+      'Several servers in place of `host`, each with the same login. A new session goes to the first that can be used, or by chance where one has a weight.',
+    ),
   port: value.port.optional().describe('Port. Default: 465 for `security: tls`, 25 for `none`, otherwise 587.'),
   security: z
     .enum(['tls', 'starttls', 'none'])

@@ -49,7 +49,28 @@ export function isMicrosoft({ transport }: ConnectorConfig): boolean {
 export async function sendingHostOf({ transport }: ConnectorConfig, lookup: Lookup): Promise<SendingHost> {
   if (transport === null) return { kind: 'unknown', why: 'it never sends' };
   if (transport.kind === 'graph') return { kind: 'provider', ...microsoft };
-  const { host } = transport.smtp;
+  const all: SendingHost[] = [];
+  const { host, hosts = [{ host }] } = transport.smtp;
+  for (const each of hosts) all.push(await ofHost(each.host, lookup));
+  return joined(all);
+}
+
+/** A mail may leave by any of several hosts. */
+function joined([first, ...others]: readonly SendingHost[]): SendingHost {
+  if (first === undefined) return { kind: 'unknown', why: 'it has no server' };
+  return others.reduce((one, other) => {
+    if (one.kind === 'unknown') return one;
+    if (other.kind === 'unknown') return other;
+    if (one.kind === 'provider' && other.kind === 'provider' && one.name === other.name) return one;
+    if (one.kind === 'addresses' && other.kind === 'addresses') {
+      const addresses = [...new Set([...one.addresses, ...other.addresses])];
+      return { kind: 'addresses', host: `${one.host}, ${other.host}`, addresses };
+    }
+    return { kind: 'unknown', why: 'its hosts are of different providers' };
+  }, first);
+}
+
+async function ofHost(host: string, lookup: Lookup): Promise<SendingHost> {
   const provider = providers.find((each) => each.host.test(host));
   if (provider !== undefined) return { kind: 'provider', name: provider.name, includes: provider.includes };
   const found = isIP(host) === 0 ? await lookup.addresses(host) : { kind: 'found' as const, records: [host] };

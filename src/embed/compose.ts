@@ -47,7 +47,7 @@ export async function composeWorker({
       // The worker hands back what it was given: its own type knows less of a connector.
       const connector = given as ConnectorConfig;
       const own = createTransport(connector, context);
-      return own === undefined ? build(connector, context.hostname, context.leases, context.onToken) : own;
+      return own === undefined ? build(connector, context.hostname, context) : own;
     },
     listeners,
     name,

@@ -1,7 +1,7 @@
 /** The transports of a worker: one per connector, made when it is first needed and handed the connector's session leases. */
 import type { Sessions } from '../queue/sessions/leases.ts';
 import { createRegistry, type TransportRegistry } from '../transport/registry.ts';
-import type { LeaseProvider } from '../transport/smtp/lease-provider.ts';
+import type { HostMemory, LeaseProvider } from '../transport/smtp/lease-provider.ts';
 import type { TokenListener, Transport } from '../transport/transport.ts';
 import type { Listener } from './events.ts';
 import type { ConnectorConfig } from './settings.ts';
@@ -11,6 +11,8 @@ export interface TransportContext {
   readonly hostname: string;
   /** As many sessions as the connector may have, over all workers. A transport without connections need not take any. */
   readonly leases: LeaseProvider;
+  /** Which hosts of the connector could not be used, as all workers know. */
+  readonly hostMemory: HostMemory;
   /** To be told of requests for access tokens, for metrics. */
   readonly onToken: TokenListener;
 }
@@ -20,7 +22,7 @@ export type CreateTransport = (connector: ConnectorConfig, context: TransportCon
 
 export function createTransports(
   create: CreateTransport,
-  sessions: Pick<Sessions, 'of'>,
+  sessions: Pick<Sessions, 'of' | 'hosts'>,
   /** undefined: this process does not know the connector, or it never sends. */
   senderOf: (connectorId: string) => ConnectorConfig | undefined,
   hostname: () => string,
@@ -31,6 +33,6 @@ export function createTransports(
     if (connector === undefined) return null;
     const leases = sessions.of(id, connector.limits.concurrency);
     const onToken: TokenListener = (provider, outcome) => emit({ event: 'token', connector: id, provider, outcome });
-    return create(connector, { hostname: hostname(), leases, onToken });
+    return create(connector, { hostname: hostname(), leases, hostMemory: sessions.hosts(id), onToken });
   });
 }

@@ -215,7 +215,7 @@ describe('suggestions', () => {
 
   test('an unknown key that resembles none gets the list of those known', async () => {
     const { message } = await onlyIssue(good.replace('host:', 'colour: x, host:'));
-    expect(message).toContain('known keys: host, port, security, auth');
+    expect(message).toContain('known keys: host, hosts, port, security, auth');
   });
 });
 

@@ -13,6 +13,19 @@ describe('ways to send', () => {
     });
   });
 
+  test.each([
+    ['without host and hosts', 'security: none', ['6 required connectors.c.smtp.host']],
+    ['with both', 'host: a.example, hosts: [{ host: b.example }]', ['6 smtp-host connectors.c.smtp.hosts']],
+    [
+      'with a host twice',
+      'hosts: [{ host: a.example }, { host: A.example, port: 587 }]',
+      ['6 smtp-host connectors.c.smtp.hosts[1]'],
+    ],
+    ['with several hosts', 'hosts: [{ host: a.example, weight: 2 }, { host: a.example, port: 2525 }]', []],
+  ])('smtp %s', async (_what, smtp, expected) => {
+    expect(await mistakes(withConnector(`direction: outgoing\nsmtp: { ${smtp} }`))).toEqual(expected);
+  });
+
   test('smtp and graph in one connector are refused', async () => {
     const text = withConnector(
       'direction: both\nsmtp: { host: a.example }\ngraph: { tenantId: t, clientId: c, credential: { clientSecret: s } }',

@@ -13,6 +13,7 @@ function made(): string[] {
   const words: Record<string, string[]> = {
     plan: ['CONNECTOR'],
     sessionsOf: ['CONNECTOR'],
+    hostsAway: ['CONNECTOR'],
     connector: ['CONNECTOR'],
     attribution: ['CONNECTOR'],
     refusals: ['CONNECTOR'],

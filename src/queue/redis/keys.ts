@@ -71,6 +71,8 @@ export interface ShardKeys {
   readonly plan: (connectorId: string) => string;
   /** HASH worker → sessions with a connector's server that it may have open. */
   readonly sessionsOf: (connectorId: string) => string;
+  /** ZSET `host:port` → until when it is left out, of the hosts of an SMTP connector. */
+  readonly hostsAway: (connectorId: string) => string;
   readonly ledger: (id: string) => string;
   readonly deadLetter: (id: string) => string;
   /** HASH of a connector's recent faults, shared by all workers. */
@@ -221,6 +223,7 @@ export function keysOf(prefix: string): HomeKeys {
     sessionsChannel: `${prefix}:sessions:free`,
     plan: (connectorId) => `${prefix}:connector:${connectorId}:pace`,
     sessionsOf: (connectorId) => `${prefix}:sessions:${connectorId}`,
+    hostsAway: (connectorId) => `${prefix}:hosts-away:${connectorId}`,
     ledger: (id) => `${prefix}:ledger:${id}`,
     deadLetter: (id) => `${prefix}:dead:${id}`,
     connector: remembered((connectorId) => `${prefix}:connector:${connectorId}`),

@@ -9,11 +9,14 @@
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 import { createLeaseCalls } from './calls.ts';
+import { createHostsAway, type HostsAway } from './hosts-away.ts';
 import { createShardLeases, type ConnectorLeases, type ShardLeases } from './shard-leases.ts';
 
 export interface Sessions {
   /** The leases of a connector that may have `limit` connections over all workers. */
   of(connectorId: string, limit: number): ConnectorLeases;
+  /** What all workers know of the hosts of a connector. */
+  hosts(connectorId: string): HostsAway;
   /** Asks the worker with the most sessions of the connector to end an idle one. */
   recall(connectorId: string): Promise<void>;
   /** Leases that this process has. */
@@ -43,6 +46,7 @@ export function createSessions({ redis, shards, worker, lifetimeMs = 6_000 }: Se
   const at = (connectorId: string): ShardLeases => leases[shards.of(connectorId)]!;
   return {
     of: (connectorId, limit) => at(connectorId).of(connectorId, limit),
+    hosts: (connectorId) => createHostsAway(redis, shards, connectorId),
     recall: (connectorId) => at(connectorId).recall(connectorId),
     held: () => leases.reduce((sum, each) => sum + each.held(), 0),
 

@@ -32,6 +32,14 @@ export class SmtpFailure extends Error {
     this.pauseMs = known.pauseMs;
   }
 
+  /** The same, naming the host, unless the server has spoken. */
+  of(host: string): SmtpFailure {
+    if (this.answered) return this;
+    const { phase, reply, fault, pauseMs } = this;
+    const known = { ...(fault === undefined ? {} : { fault }), pauseMs };
+    return new SmtpFailure(phase, { code: reply.code, text: `${reply.text ?? ''} (at ${host})` }, known);
+  }
+
   /** The same, naming a proxy that stands on the way, unless the server has spoken, or the text names it. */
   through(proxy: string): SmtpFailure {
     const text = this.reply.text ?? '';

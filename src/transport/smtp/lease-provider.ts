@@ -1,4 +1,4 @@
-/** What the SMTP transport needs of whatever counts a connector's sessions over all processes: the interface, without an implementation. */
+/** What the SMTP transport needs of whatever knows a connector's sessions and hosts over all processes: the interface, without an implementation. */
 
 /** The right to one connection to the server. Released once, after the connection has ended. */
 export interface SessionLease {
@@ -16,6 +16,14 @@ export interface LeaseProvider {
    * function that unsubscribes.
    */
   onRecall(listener: (which: 'one' | 'all') => void): () => void;
+}
+
+/** What all workers know of a connector's hosts. */
+export interface HostMemory {
+  /** Names of those that could not be used a short time ago. Never rejects: while that is not known, there are none. */
+  away(): Promise<ReadonlySet<string>>;
+  /** Never rejects. */
+  failed(name: string): Promise<void>;
 }
 
 /** No session may be opened now, because other processes hold all that the connector may have. Not a fault. */

@@ -7,7 +7,7 @@ import { createWaiters } from '../../async/waiters.ts';
 import { NoLease, type LeaseProvider, type SessionLease } from './lease-provider.ts';
 import type { SmtpSession } from './session.ts';
 
-/** Rejects with SmtpFailure. `onSocket` is called as soon as there is a connection. */
+/** Rejects with SmtpFailure. `onSocket` is called as soon as there is a connection, of several hosts for each. */
 export type OpenSession = (signal: AbortSignal, onSocket: (socket: net.Socket) => void) => Promise<SmtpSession>;
 
 export interface LeasedSessions {
@@ -32,7 +32,10 @@ export function leasedSessions(dial: OpenSession, leases: LeaseProvider | null):
 
   const open = async (lease: SessionLease, signal: AbortSignal): Promise<SmtpSession> => {
     let connection: net.Socket | undefined;
+    // Of several hosts, each may have had a connection.
+    let [connections, dialling] = [0, true];
     const giveBack = (): void => {
+      if (dialling || connections > 0) return;
       leased -= 1;
       if (!handOff.give(lease)) lease.release();
     };
@@ -41,15 +44,20 @@ export function leasedSessions(dial: OpenSession, leases: LeaseProvider | null):
     try {
       const session = await dial(signal, (socket) => {
         connection = socket;
-        socket.once('close', giveBack);
+        connections += 1;
+        socket.once('close', () => {
+          connections -= 1;
+          giveBack();
+        });
       });
       live.add(session);
       connection?.once('close', () => live.delete(session));
       return session;
     } finally {
       opening -= 1;
+      dialling = false;
       // A connection that was made and then failed gives its lease back when it closes, a moment later.
-      if (connection === undefined) giveBack();
+      giveBack();
     }
   };
 

@@ -1,6 +1,7 @@
 /** The settings of an SMTP connector, as the configuration hands them over: validated, with defaults, secrets resolved. */
 import type { OAuthSettings } from '../oauth/settings.ts';
 import type { ProxyRoute } from '../proxy.ts';
+import type { SmtpHost } from './hosts.ts';
 import type { ReplyRuleSettings } from './reply-rules.ts';
 
 /** `tls`: implicit TLS (RFC 8314). `starttls`: required, never skipped (RFC 3207). `none`: plain text. */
@@ -40,6 +41,8 @@ export type SmtpAuth =
 export interface SmtpSettings {
   readonly host: string;
   readonly port: number;
+  /** Several hosts, of which `host` and `port` are the first. Default: that one alone. */
+  readonly hosts?: readonly SmtpHost[];
   readonly security: SmtpSecurity;
   /** Where connections come from. Default: what the system chooses. */
   readonly localAddress?: string | null;

@@ -5,7 +5,8 @@ import { createMask, maskCheck, maskSender } from '../mask.ts';
 import { proxyOf } from '../proxy.ts';
 import { attemptSmtp } from './attempt.ts';
 import { SmtpFailure } from './failure.ts';
-import type { LeaseProvider } from './lease-provider.ts';
+import { hostName, hostsOf, noMemory, openAtOne, type SmtpHost } from './hosts.ts';
+import type { HostMemory, LeaseProvider } from './lease-provider.ts';
 import { createLogins } from './login.ts';
 import { faultOf } from './outcome.ts';
 import { createSmtpPool } from './pool.ts';
@@ -25,6 +26,10 @@ export interface SmtpTransportOptions {
   readonly maxConnections: number;
   /** Counts the connections of all processes. Default: no other process connects. */
   readonly leases?: LeaseProvider | null;
+  /** What all processes know of the hosts, where there are several. Default: nothing. */
+  readonly hostMemory?: HostMemory;
+  /** Default: `Math.random`. */
+  readonly random?: () => number;
   readonly onToken?: TokenListener | undefined;
   /** ms since the epoch. Default: the system's clock. */
   readonly now?: () => number;
@@ -37,25 +42,35 @@ const unlimited: ConfiguredServerLimits = { recipientsPerTransaction: null, mess
 /** Connects when the first mail comes. Messages are bytes: no path or URL in one is ever opened. */
 export function createSmtpTransport(options: SmtpTransportOptions): Transport {
   const { settings, hostname, maxConnections, leases = null, now = Date.now, serverLimits = unlimited } = options;
+  const { hostMemory: memory = noMemory, random = Math.random } = options;
+  const hosts = hostsOf(settings);
   const { totalMs } = settings.timeouts;
   const rules = compileRules(settings.replyRules);
-  const proxy = proxyOf({ kind: 'smtp', smtp: settings });
   const logins = createLogins(settings.auth, now, options.onToken);
 
-  const open = async (signal: AbortSignal, onSocket?: (socket: net.Socket) => void): Promise<SmtpSession> => {
+  const openAt = async (
+    { host, port }: SmtpHost,
+    signal: AbortSignal,
+    onSocket?: (socket: net.Socket) => void,
+  ): Promise<SmtpSession> => {
     if (settings.security === 'none' && settings.auth !== null && !settings.allowInsecureAuth) {
       const text = 'credentials are refused over an unencrypted session (allowInsecureAuth is off)';
       throw new SmtpFailure('auth', { code: 'ECONFIG', text });
     }
     const login = await logins.next(signal);
+    const there = { ...settings, host, port };
     try {
-      return await openSession(settings, hostname, login, signal, onSocket);
+      return await openSession(there, hostname, login, signal, onSocket);
     } catch (error) {
+      const proxy = proxyOf({ kind: 'smtp', smtp: there });
       if (error instanceof SmtpFailure && error.phase === 'auth' && faultOf(error, rules).fault === 'auth')
         logins.refused();
       throw proxy !== null && error instanceof SmtpFailure ? error.through(proxy) : error;
     }
   };
+
+  const open = (signal: AbortSignal, onSocket?: (socket: net.Socket) => void): Promise<SmtpSession> =>
+    openAtOne(hosts, { memory, random }, signal, (host) => openAt(host, signal, onSocket));
 
   const limits = createServerLimits(serverLimits, now);
   const maxMessagesPerSession = (): number => limits.messagesPerSession ?? Infinity;
@@ -85,9 +100,16 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     async check(signal) {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(totalMs)]);
       try {
-        const session = await open(limited);
-        session.quit();
-        return maskCheck({ ok: true, detail: describe(settings, session, proxy) }, mask);
+        const details: string[] = [];
+        // Each of them: one that has not been tried for months may be of no help.
+        for (const host of hosts) {
+          const session = await openAt(host, limited).catch((error: unknown) => {
+            throw hosts.length > 1 && error instanceof SmtpFailure ? error.of(hostName(host)) : error;
+          });
+          session.quit();
+          details.push(describe({ ...settings, ...host }, session));
+        }
+        return maskCheck({ ok: true, detail: details.join('; ') }, mask);
       } catch (error) {
         const failure =
           error instanceof SmtpFailure ? error : new SmtpFailure('connect', { code: null, text: String(error) });
@@ -113,11 +135,9 @@ function unexpected(error: Error): Outcome {
 }
 
 /** "smtp.example.com:587, STARTTLS (TLSv1.3), authenticated as relay, SIZE 35 MB". */
-function describe(
-  { host, port, security, auth, localAddress = null }: SmtpSettings,
-  { protocol, extensions }: SmtpSession,
-  proxy: string | null,
-): string {
+function describe(settings: SmtpSettings, { protocol, extensions }: SmtpSession): string {
+  const { host, port, security, auth, localAddress = null } = settings;
+  const proxy = proxyOf({ kind: 'smtp', smtp: settings });
   const kind = { tls: 'TLS', starttls: 'STARTTLS', none: 'not encrypted' }[security];
   const parts = [`${host}:${port}`, protocol === null ? kind : `${kind} (${protocol})`];
   parts.push(auth === null ? 'without authentication' : `authenticated as ${auth.user}`);

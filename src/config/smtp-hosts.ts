@@ -1,0 +1,43 @@
+/** The hosts of an SMTP connector as they are written: one, or a list without repeats. */
+import type { Path, Problem } from './issues.ts';
+import { portFor, type PartialConnector } from './partial-connector.ts';
+import { valueAt } from './validate.ts';
+
+interface WrittenHost {
+  readonly host: string;
+  readonly port: number;
+  readonly path: Path;
+}
+
+/** As far as they can be read. `port`: of those that have none of their own. */
+export function writtenHosts(data: Readonly<Record<string, unknown>>, path: Path, port: number): WrittenHost[] {
+  const [one, several] = ['host', 'hosts'].map((key) => valueAt(data, [...path, 'smtp', key]));
+  if (typeof one === 'string') return [{ host: one, port, path: [...path, 'smtp', 'host'] }];
+  return (Array.isArray(several) ? (several as unknown[]) : []).flatMap((each, i) => {
+    const { host, port: own } = Object(each) as Readonly<Record<string, unknown>>;
+    if (typeof host !== 'string') return [];
+    return [{ host, port: typeof own === 'number' ? own : port, path: [...path, 'smtp', 'hosts', i] }];
+  });
+}
+
+export function smtpHostProblems(data: Readonly<Record<string, unknown>>, { path, smtp }: PartialConnector): Problem[] {
+  if (smtp === null) return [];
+  const at: Path = [...path, 'smtp'];
+  const [one, several] = ['host', 'hosts'].map((key) => valueAt(data, [...at, key]) !== undefined);
+  const rule = 'smtp-host';
+  if (one === true && several === true) {
+    const message = 'cannot be combined with host; write that host into the list, or remove one of the two';
+    return [{ path: [...at, 'hosts'], rule, message, on: 'key' }];
+  }
+  if (one !== true && several !== true) {
+    return [{ path: [...at, 'host'], rule: 'required', message: 'is required; add it, or a list of hosts', on: 'key' }];
+  }
+  const seen = new Set<string>();
+  return writtenHosts(data, path, smtp.port ?? portFor(smtp.security)).flatMap(({ host, port, path: where }) => {
+    const name = `${host.toLowerCase()}:${port}`;
+    const isAgain = seen.has(name);
+    seen.add(name);
+    const message = 'is the same host as one above; remove it, or give it a weight';
+    return isAgain ? [{ path: where, rule, message, on: 'value' } as const] : [];
+  });
+}

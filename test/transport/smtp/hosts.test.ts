@@ -1,0 +1,156 @@
+/** Several hosts of one connector: in which order they are tried, what leads to the next, and what all workers know of those that are away. */
+import { describe, expect, onTestFinished, test } from 'vitest';
+import fc from 'fast-check';
+import { createHostsAway } from '../../../src/queue/sessions/hosts-away.ts';
+import { hostName, inTurn, type SmtpHost } from '../../../src/transport/smtp/hosts.ts';
+import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
+import type { Transport } from '../../../src/transport/transport.ts';
+import { createCertificates } from '../../../testkit/certificates.ts';
+import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';
+import { smtpSettings, type SmtpSettingsChange } from '../../../testkit/smtp/settings.ts';
+import { shardsOf } from '../../../src/queue/redis/shards.ts';
+import { shardCount, testConnection, testPrefix } from '../../support/redis.ts';
+import { mailOf, sendBy, summary } from '../../support/smtp-client.ts';
+
+async function serverOf(options: SmtpServerOptions = {}): Promise<SmtpServer> {
+  const server = await startSmtpServer(options);
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+function at(port: number, weight: number | null = null): SmtpHost {
+  return { host: '127.0.0.1', port, weight };
+}
+
+/** A worker of its own: what it knows of hosts is in Redis. */
+function workerOf(
+  hosts: readonly SmtpHost[],
+  change: SmtpSettingsChange = {},
+  prefix = testPrefix(),
+  random?: () => number,
+): Transport {
+  const hostMemory = createHostsAway(testConnection(), shardsOf(prefix, shardCount()), 'relay');
+  const transport = createSmtpTransport({
+    settings: { ...smtpSettings(hosts[0]!.port, change), hosts },
+    hostname: 'client.test',
+    maxConnections: 2,
+    hostMemory,
+    ...(random === undefined ? {} : { random }),
+  });
+  onTestFinished(() => transport.close());
+  return transport;
+}
+
+/** A port that nobody listens to. */
+async function closedPort(): Promise<number> {
+  const server = await startSmtpServer();
+  await server.stop();
+  return server.port;
+}
+
+const arbitraryHosts = fc.uniqueArray(
+  fc.record({
+    host: fc.constantFrom('a', 'b', 'c', 'd'),
+    port: fc.constantFrom(25, 587),
+    weight: fc.option(fc.integer({ min: 1, max: 100 })),
+  }),
+  { minLength: 1, maxLength: 8, selector: hostName },
+);
+
+describe('the order in which hosts are tried', () => {
+  test('has each of them once, and those that are away last', () => {
+    fc.assert(
+      fc.property(
+        arbitraryHosts,
+        fc.array(fc.nat(7)),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (hosts, gone, number) => {
+          const away = new Set(gone.flatMap((i) => (hosts[i] === undefined ? [] : [hostName(hosts[i])])));
+          const names = inTurn(hosts, away, () => number).map(hostName);
+          expect(names.toSorted()).toEqual(hosts.map(hostName).toSorted());
+          const firstAway = names.findIndex((name) => away.has(name));
+          if (firstAway >= 0) expect(names.slice(firstAway).every((name) => away.has(name))).toBe(true);
+        },
+      ),
+    );
+  });
+
+  test('is that of the configuration without weights, and by weight with them', () => {
+    const none = new Set<string>();
+    const plain = [at(1), at(2), at(3)];
+    expect(inTurn(plain, none, () => 0.99)).toEqual(plain);
+    const weighted = [at(1, 3), at(2)];
+    const firsts = Array.from({ length: 100 }, (_, i) => inTurn(weighted, none, () => i / 100)[0]!.port);
+    expect(firsts.filter((port) => port === 1)).toHaveLength(75);
+  });
+});
+
+test.each<[string, SmtpServerOptions]>([
+  ['refuses with its greeting', { script: { CONNECT: '421 4.3.2 not now' } }],
+  ['breaks off before its greeting', { script: { CONNECT: 'reset' } }],
+])('the next host gets the mail, once, where the first one %s', async (_what, options) => {
+  const [first, second] = [await serverOf(options), await serverOf()];
+  const transport = workerOf([at(first.port), at(second.port)]);
+  expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+  expect([first.received.transactions.length, second.received.transactions.length]).toEqual([0, 1]);
+});
+
+test('the next host gets the mail where nobody answers at the first; a second worker does not try that one for a time', async () => {
+  const prefix = testPrefix();
+  const [first, second] = [await serverOf({ script: { CONNECT: '421 4.3.2 not now' } }), await serverOf()];
+  const hosts = [at(await closedPort()), at(first.port), at(second.port)];
+  for (const id of ['one', 'two']) {
+    expect(summary(await sendBy(workerOf(hosts, {}, prefix), mailOf({ id })))).toBe('accepted');
+  }
+  expect(first.received.connections).toBe(1);
+  expect(second.received.transactions).toHaveLength(2);
+  // Where all are away, all are tried.
+  await second.stop();
+  const outcome = await sendBy(workerOf(hosts, {}, prefix), mailOf());
+  expect(summary(outcome)).toMatch(/^fault /);
+  expect(first.received.connections).toBe(2);
+});
+
+test('a host whose certificate is another’s is left for the next', async () => {
+  const certificates = await createCertificates();
+  const other = await createCertificates();
+  const [first, second] = [
+    await serverOf({ tls: other.server, implicitTls: true }),
+    await serverOf({ tls: certificates.server, implicitTls: true }),
+  ];
+  const hosts = [first, second].map(({ port }) => ({ host: 'localhost', port, weight: null }));
+  const transport = workerOf(hosts, { security: 'tls', tls: { ca: certificates.ca, servername: null } });
+  expect(summary(await sendBy(transport, mailOf()))).toBe('accepted');
+  expect(first.received.transactions).toEqual([]);
+});
+
+test('a refused login is not tried at the next host', async () => {
+  const auth = { user: 'relay', password: 'right' };
+  const [first, second] = [await serverOf({ auth }), await serverOf({ auth })];
+  const settings = { auth: { user: 'relay', password: 'wrong' }, allowInsecureAuth: true };
+  const transport = workerOf([at(first.port), at(second.port)], settings);
+  expect(summary(await sendBy(transport, mailOf()))).toBe('fault auth');
+  expect([first.received.connections, second.received.connections]).toEqual([1, 0]);
+});
+
+test.each<[string, SmtpServerOptions, RegExp]>([
+  ['answers nothing to the end of data', { script: { '.': 'reset' } }, /^uncertain$/],
+  ['breaks off at RCPT', { script: { RCPT: 'reset' } }, /^(?:deferred|suspect unreachable)$/],
+])('no other host gets a mail in the attempt in which its host %s', async (_what, options, expected) => {
+  const [first, second] = [await serverOf(options), await serverOf()];
+  const transport = workerOf([at(first.port), at(second.port)]);
+  expect(summary(await sendBy(transport, mailOf()))).toMatch(expected);
+  expect(second.received.transactions).toEqual([]);
+});
+
+test('a check tries each host, and names the one that fails', async () => {
+  const [first, second] = [await serverOf(), await serverOf()];
+  const signal = new AbortController().signal;
+  const both = await workerOf([at(first.port), at(second.port)]).check(signal);
+  expect(both).toMatchObject({ ok: true });
+  expect(both.ok && both.detail).toContain(`127.0.0.1:${second.port}`);
+  const port = await closedPort();
+  const one = await workerOf([at(first.port), at(port)]).check(signal);
+  expect(one).toMatchObject({ ok: false, fault: 'unreachable' });
+  expect(!one.ok && one.reply.text).toContain(`at 127.0.0.1:${port}`);
+});
