@@ -14,7 +14,7 @@ import type { Sealing } from '../sealing/sealing.ts';
 
 /**
  * null if there is nothing that could be enqueued: it is no JSON, is nested too deep, only a part of it was kept, or it is sealed as a
- * whole and its key is not here. A message that is sealed needs no key.
+ * whole and its key is not here. A message that is sealed needs no key, unless it is too large for the intake so.
  */
 export function wireOf(letter: DeadLetter, limits: MessageLimits, sealing: Sealing): unknown {
   const { id, acceptedAt, recipients, data, form } = letter;
@@ -31,7 +31,8 @@ export function wireOf(letter: DeadLetter, limits: MessageLimits, sealing: Seali
   const decoded = decodeIntake(id, acceptedAt, parsed, limits, sealing);
   // Who has it must not get it again.
   const left = recipients.map(({ address }) => address);
-  if (!decoded.ok && decoded.why === 'key-missing') return left.length === 0 ? parsed : narrowed(parsed, left);
+  if (!decoded.ok && decoded.why === 'key-missing')
+    return fitting(left.length === 0 ? parsed : narrowed(parsed, left), limits);
   // The router will say again what is wrong with it.
   if (!decoded.ok) return parsed;
   const { message } = decoded.job;
@@ -39,9 +40,15 @@ export function wireOf(letter: DeadLetter, limits: MessageLimits, sealing: Seali
   return sealedAgain(letter, encodeWire({ ...message, envelope: { ...message.envelope, to } }), limits, sealing);
 }
 
+/** The router would cut what is larger, and a sealed text that is cut is lost. */
+function fitting(sealed: unknown, limits: MessageLimits): unknown {
+  return Buffer.byteLength(JSON.stringify(sealed)) <= maxDataBytesOf(limits, false) ? sealed : null;
+}
+
 /** What was opened is sealed again before it is enqueued. What is no message goes as it is: the router will say what is wrong with it. */
 function sealedAgain({ id, acceptedAt }: DeadLetter, data: unknown, limits: MessageLimits, sealing: Sealing): unknown {
-  if (sealing.seal === null || isSealedData(data)) return data;
+  if (isSealedData(data)) return fitting(data, limits);
+  if (sealing.seal === null) return data;
   const decoded = decodeIntake(id, acceptedAt, data, limits, sealing);
   if (!decoded.ok) return data;
   const { message, by, via } = decoded.job;

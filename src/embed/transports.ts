@@ -6,7 +6,7 @@ import type { HostMemory, LeaseProvider } from '../transport/smtp/lease-provider
 import type { TokenListener, Transport } from '../transport/transport.ts';
 
 /** What a process shares with others. Without leases a transport counts its own sessions alone. */
-export interface SmtpContext {
+interface SmtpContext {
   readonly leases?: LeaseProvider;
   readonly hostMemory?: HostMemory;
   readonly onToken?: TokenListener;

@@ -6,7 +6,7 @@ import { parseMessage } from '../message/schema.ts';
 import { readText, textOf as contextText } from '../tracing/context.ts';
 import type { Sealing } from '../sealing/sealing.ts';
 import { jobForm, versionKind } from './redis/versions.ts';
-import { isSealedData, openData, sealedVersion } from './sealed.ts';
+import { isSealedData, namesSealed, openData, sealedContent, sealedVersion } from './sealed.ts';
 import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
 
 export { isSealedData, narrowed, openData, sealData, sealedIn } from './sealed.ts';
@@ -106,6 +106,7 @@ export function decodeIntake(
   const given = opened === null ? input : opened.message;
   const parsed = parseMessage(isRecord(given) ? { ...given, id } : given, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
+  if (opened === null && namesSealed(parsed.message)) return invalid(id, [sealedContent]);
   const submission = submissionOf(data as { by?: unknown; via?: unknown });
   if ('issue' in submission) return invalid(id, [submission.issue]);
   return {
@@ -216,6 +217,7 @@ export function decodeLane(jobId: string, data: unknown, limits: MessageLimits, 
   const parsed = parseMessage(isRecord(input) ? { ...input, id } : input, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
   const { message } = parsed;
+  if (opened === null && namesSealed(message)) return invalid(id, [sealedContent]);
   if (messageId === '' && message.raw === undefined) return notFromRouter(id);
   // Raw messages that were routed before they got a Message-ID keep what they have.
   const isFormer = message.raw !== undefined && messageId.startsWith(`<${id}@`);

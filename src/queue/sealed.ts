@@ -5,6 +5,7 @@
  * whom a message may go to is sealed with it.
  */
 import type { Issue } from '../errors.ts';
+import type { Message } from '../message/message.ts';
 import { openSealed, readSealed, type Sealed } from '../sealing/seal.ts';
 import type { Sealing } from '../sealing/sealing.ts';
 
@@ -100,6 +101,17 @@ function merge(open: Fields, from: string, text: string, beside: Fields): Opened
   if (from !== '') message['from'] = { ...(fromName === undefined ? {} : { name: fromName }), address: from };
   return { kind: 'open', data: { ...beside, v: 1, message } };
 }
+
+/** Who can write to Redis sees the references of contents there: a job of theirs must not have a worker open one and send it to them. */
+export function namesSealed({ attachments, raw }: Pick<Message, 'attachments' | 'raw'>): boolean {
+  return [...attachments, raw].some((each) => each !== undefined && 'ref' in each && each.ref.startsWith('s'));
+}
+
+export const sealedContent: Issue = {
+  field: 'attachments',
+  rule: 'sealed',
+  message: 'names a content that is sealed, in a job that is not',
+};
 
 /** Sealed data for some of its recipients. */
 export function narrowed(data: unknown, to: readonly string[]): unknown {

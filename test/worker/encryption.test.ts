@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { intakeName, jobName } from '../../src/queue/redis/keys.ts';
 import { until } from '../../testkit/until.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../support/postlane.ts';
+import { addRaw, soundFields } from '../support/raw-jobs.ts';
 import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
 
 const [k1, k2] = [randomBytes(32).toString('base64'), randomBytes(32).toString('hex')];
@@ -22,6 +23,7 @@ const secret = {
   headers: { 'X-Note': [words[0]!] },
 };
 const message = (id: string) => ({ id, from: 'a@example.com', to: 'b@example.net', ...secret });
+const plainMessage = { from: 'a@example.com', to: ['evil@example.net'], text: 'x' };
 const timing = { keyWaitMs: 300 };
 
 interface Data {
@@ -59,6 +61,31 @@ async function expectNothingReadable(prefix: string): Promise<void> {
   const dump = await dumpOf(prefix);
   for (const word of words) expect(dump).not.toContain(word);
 }
+
+test('the attack of a plain job that names a sealed content: nobody gets it, from the intake or from a lane', async () => {
+  const prefix = testPrefix();
+  const config = { ...configOf({ relay: {} }), encryption: first };
+  const producer = testProducer(prefix, { encryption: first });
+  const operator = await testOperator(prefix, undefined, undefined, { encryption: first });
+  await operator.lanes.pause('relay');
+  const { recorded } = await startWorker({ prefix, config });
+  await producer.send({ ...message('whole'), attachments: [{ filename: 'a.txt', content: 'x'.repeat(100_000) }] });
+  await until(async () => (await operator.lanes.status('relay')).waiting === 1, { what: 'the message in its lane' });
+  const [key] = await testConnection().keys(`${prefix.slice(0, -1)}*:content:s*`);
+  const ref = /s[0-9a-f]{64}/.exec(key ?? '')?.[0];
+  expect(ref).toBeDefined();
+  const stolen = { ...plainMessage, attachments: [{ filename: 'a.txt', ref, size: 100_000 }] };
+  await enqueuePlain(prefix, { v: 1, message: stolen }, 'stolen');
+  await until(async () => (await producer.status('stolen'))?.state === 'dead', { what: 'the job to be refused' });
+  expect((await operator.deadLetters.summary('stolen'))?.reason).toBe('invalid-message');
+  const routed = { messageId: '<a@b.example>', acceptedAt: Date.now(), connector: 'relay', rule: 'exact' };
+  const fields = soundFields({ v: 1, message: stolen, ...routed });
+  await addRaw(testConnection(), prefix, 'in-lane', fields, 'relay');
+  await operator.lanes.resume('relay');
+  await until(async () => (await producer.status('in-lane'))?.state === 'dead', { what: 'the job to be refused' });
+  await producer.waitFor('whole');
+  expect(recorded('relay').mails.map(({ id }) => id)).toEqual(['whole']);
+});
 
 describe('a sealed message', () => {
   test('is unreadable in the intake, and is sent whole', async () => {

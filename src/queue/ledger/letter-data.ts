@@ -1,7 +1,7 @@
 /** The content of a dead letter as it is stored: in one of several forms, sealed where there is a key, opened where that key is. */
 import { openSealed, readSealed, type Belonging } from '../../sealing/seal.ts';
 import type { Sealing } from '../../sealing/sealing.ts';
-import { isSealedData, openData, sealData } from '../sealed.ts';
+import { openData, sealData, sealedIn } from '../sealed.ts';
 
 /**
  * In which form a dead letter's data is kept. `json`: a value. What could not or must not be parsed is a string: `text`, as it was found;
@@ -37,7 +37,7 @@ export function storedData(
   const isFound = text !== undefined;
   const plain = form === 'json' ? text || (JSON.stringify(data) ?? 'null') : String(data);
   const { seal } = sealing;
-  if (seal === null || form.startsWith(sealedPrefix) || (form === 'json' && isSealedData(data)))
+  if (seal === null || form.startsWith(sealedPrefix) || (form === 'json' && sealedIn(data) !== null))
     return { data: plain, form };
   // As a producer has sealed it, and unread since.
   if (form === 'text' && plain.startsWith('{"v":2,')) return { data: plain, form };

@@ -15,6 +15,10 @@ const awayMs = 60_000;
 /** Opening a session does not wait longer for Redis. */
 const askMs = 2_000;
 
+/**
+ * → names of the hosts that are left out.
+ * @lua
+ */
 export const hostsAwayScript = script(
   { keys: ['hosts'], allowOom: true },
   /* lua */ `${luaNow}
@@ -22,6 +26,10 @@ return redis.call('ZRANGEBYSCORE', hosts, '(' .. string.format('%.0f', now), '+i
 `,
 );
 
+/**
+ * A host could not be used.
+ * @lua
+ */
 export const hostFailedScript = script(
   { keys: ['hosts'], args: ['name'], allowOom: true },
   /* lua */ `${luaNow}
