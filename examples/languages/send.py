@@ -3,6 +3,7 @@
   POSTLANE_URL=http://127.0.0.1:8025 POSTLANE_TOKEN=... python3 send.py you@example.net
 """
 import base64
+import http.client
 import json
 import os
 import sys
@@ -43,7 +44,7 @@ def submit(message, key):
                 raise Refused(problem) from error
             asked = error.headers.get("Retry-After", "")
             wait = int(asked) if asked.isdigit() else wait
-        except OSError as error:  # No connection, or no answer in time.
+        except (OSError, http.client.HTTPException, ValueError) as error:  # No connection, or no whole answer in time.
             problem = str(error)
         if attempt < TRIES - 1:
             time.sleep(min(wait, 60))

@@ -8,6 +8,7 @@ import ssl
 import sys
 import time
 from email.message import EmailMessage
+from email.policy import SMTP as CRLF
 from email.utils import formatdate, make_msgid
 
 HOST, _, PORT = os.environ.get("POSTLANE_SMTP", "127.0.0.1:587").rpartition(":")
@@ -19,14 +20,18 @@ TRIES = 5
 def submit(mail, recipients):
     """A repetition has the same octets: with its Message-ID it is the same message for ten minutes."""
     tls = ssl.create_default_context(cafile=os.environ.get("POSTLANE_CA"))
+    octets = mail.as_bytes(policy=CRLF)
     for attempt in range(TRIES):
         try:
             with smtplib.SMTP(HOST, int(PORT), timeout=60) as server:
                 server.starttls(context=tls)
                 server.login(USER, PASSWORD)
-                return server.send_message(mail, to_addrs=recipients)
-        except (smtplib.SMTPRecipientsRefused, ssl.SSLCertVerificationError):
+                return server.sendmail("sales@example.com", recipients, octets)
+        except ssl.SSLCertVerificationError:
             raise
+        except smtplib.SMTPRecipientsRefused as error:
+            if attempt == TRIES - 1 or any(code >= 500 for code, _ in error.recipients.values()):
+                raise
         except smtplib.SMTPResponseException as error:
             # 5yz is the last word; 4yz and a lost connection are not.
             if error.smtp_code >= 500 or attempt == TRIES - 1:

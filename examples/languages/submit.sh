@@ -6,14 +6,19 @@
 # swaks does the same, for a test by hand:
 #   swaks --server mail.example.com:587 --tls --auth-user erp --from sales@example.com --to you@example.net --data @mail.eml
 set -eu
-file=$1
 to=$2
 tries=5
+# curl writes the line ends of SMTP itself.
+file=$(mktemp)
+trap 'rm -f "$file"' EXIT
+tr -d '\r' <"$1" >"$file"
+
+escaped() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }
 
 # A repetition has the same octets: with its Message-ID it is the same message for ten minutes.
 # The password comes by standard input, as the arguments of a program are visible to all users.
 submit() {
-  printf 'user = "%s:%s"\n' "$POSTLANE_USER" "$POSTLANE_PASSWORD" |
+  printf 'user = "%s:%s"\n' "$(escaped "$POSTLANE_USER")" "$(escaped "$POSTLANE_PASSWORD")" |
     curl --config - --silent --show-error --ssl-reqd ${POSTLANE_CA:+--cacert "$POSTLANE_CA"} \
       --connect-timeout 30 --max-time 300 --crlf --write-out '%{response_code}' \
       --mail-from "${POSTLANE_FROM:-sales@example.com}" --mail-rcpt "$to" --upload-file "$file" \

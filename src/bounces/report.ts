@@ -33,7 +33,7 @@ export interface Report {
   readonly messageId: string | null;
   readonly recipients: readonly ReportedRecipient[];
   readonly clues: Clues;
-  /** Of a complaint that names no recipient: it is the first of the returned mail's To. */
+  /** Of a complaint that does not say who complains: it is the first of the returned mail's To, or there are several who may. */
   readonly isGuess?: boolean;
 }
 
@@ -123,7 +123,9 @@ function notified({ kind, message, recipients, feedbackType }: SesNotification, 
   }
   if (!isComplaint(feedbackType)) return nothing('other');
   const rows = recipients.map(({ final }) => complainant(firstAddress(final)));
-  return { kind, recipients: rows, ...identify({ ...reading, notice: silent }, message, []) };
+  // SES names all recipients at the domain that complained; which of them did, it is not told.
+  const isGuess = rows.length > 1;
+  return { kind, recipients: rows, ...identify({ ...reading, notice: silent }, message, []), isGuess };
 }
 
 const silent: Notice = { lines: [], copy: [] };

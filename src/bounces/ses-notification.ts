@@ -32,10 +32,20 @@ export function sesNotification(from: string, text: string): SesNotification | n
   ) as [Values, Values, Values, Values];
   const about = { message: messageOf(mail), feedbackType: textOf(complaint['complaintFeedbackType']) };
   switch (textOf(values['notificationType']) || textOf(values['eventType'])) {
-    case 'Bounce':
-      return { kind: 'bounce', ...about, recipients: listOf(bounce['bouncedRecipients']).map(bounced) };
+    case 'Bounce': {
+      const isTransient = textOf(bounce['bounceType']) === 'Transient';
+      return {
+        kind: 'bounce',
+        ...about,
+        recipients: listOf(bounce['bouncedRecipients']).map((each) => bounced(each, isTransient)),
+      };
+    }
     case 'Complaint':
-      return { kind: 'complaint', ...about, recipients: listOf(complaint['complainedRecipients']).map(bounced) };
+      return {
+        kind: 'complaint',
+        ...about,
+        recipients: listOf(complaint['complainedRecipients']).map((each) => bounced(each, false)),
+      };
     case 'Delivery': {
       const reply = textOf(delivery['smtpResponse']);
       const took = (address: unknown): StatusRecipient => recipient(textOf(address), 'delivered', '', reply);
@@ -46,9 +56,10 @@ export function sesNotification(from: string, text: string): SesNotification | n
   }
 }
 
-function bounced(value: unknown): StatusRecipient {
+/** A transient one without an action may be no more than an answer of an absent reader. */
+function bounced(value: unknown, isTransient: boolean): StatusRecipient {
   const { emailAddress, action, status, diagnosticCode } = valuesOf(value);
-  const isDelay = /^delayed$/i.test(textOf(action));
+  const isDelay = /^delayed$/i.test(textOf(action)) || (isTransient && textOf(action) === '');
   const reason = textOf(diagnosticCode).replace(/^\s*[a-z][a-z\d-]{0,20}\s*;\s*/i, '');
   return recipient(textOf(emailAddress), isDelay ? 'delayed' : 'failed', textOf(status), reason);
 }

@@ -26,8 +26,9 @@ export async function bodyForms({ alternatives = [], calendarEvent }: GivenForms
   const forms: BodyForm[] = [];
   for (const { contentType, content, encoding } of all) {
     const bytes = Buffer.from(content, encoding);
+    // Of another type nodemailer takes the content for base64, whatever it is.
     const part =
-      encoding === 'utf8'
+      encoding === 'utf8' && /^text\//i.test(contentType)
         ? await textPart(content, turns)
         : { encoding: 'base64' as const, pieces: [{ base64: bytes }] };
     forms.push({ contentType, bytes, ...part });

@@ -78,11 +78,15 @@ export function formBytes(
 ): number {
   let bytes = 0;
   for (const form of alternatives) {
-    bytes += structureBytes + (form.encoding === 'utf8' ? asText(form.content) : base64Bytes(contentSize(form)));
+    bytes += structureBytes + (isText(form) ? asText(form.content) : base64Bytes(contentSize(form)));
   }
   if (calendarEvent === undefined) return bytes;
   const { content } = calendarEvent;
   return bytes + 2 * structureBytes + asText(content) + base64Bytes(Buffer.byteLength(content));
+}
+
+function isText({ encoding, contentType }: Alternative): boolean {
+  return encoding === 'utf8' && /^text\//i.test(contentType);
 }
 
 /** About how many bytes the texts of a message have once they are composed; each is read. */

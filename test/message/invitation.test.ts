@@ -244,6 +244,13 @@ describe('an alternative', () => {
     expect(second?.content.toString().trimEnd()).toBe(amp.content);
     expect(third?.content.equals(bytes)).toBe(true);
   });
+
+  test('of a type that is no text arrives as it was given, also where its content is ASCII', async () => {
+    const content = '{"@type":"EmailMessage"}';
+    const mail = await mailOf({ text: 'x', alternatives: [{ contentType: 'application/ld+json', content }] });
+    const parsed = await simpleParser(mail);
+    expect(parsed.attachments.map((part) => part.content.toString())).toEqual([content]);
+  });
 });
 
 test('what an invitation and alternatives take is estimated before they are composed', async () => {

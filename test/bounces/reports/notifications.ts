@@ -73,6 +73,14 @@ export const notifications: readonly Case[] = [
     { messageId: null },
   ),
   notification(
+    'a transient bounce without an action is no failure',
+    JSON.stringify({
+      ...bounce,
+      bounce: { bounceType: 'Transient', bouncedRecipients: [{ emailAddress: 'anna@example.net' }] },
+    }),
+    { kind: 'delay', rows: [['anna@example.net', 'delayed', null, null, false, '']] },
+  ),
+  notification(
     'a complaint',
     JSON.stringify({
       notificationType: 'Complaint',
