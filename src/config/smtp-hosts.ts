@@ -37,7 +37,7 @@ export function smtpHostProblems(data: Readonly<Record<string, unknown>>, { path
     const name = `${host.toLowerCase()}:${port}`;
     const isAgain = seen.has(name);
     seen.add(name);
-    const message = 'is the same host as one above; remove it, or give it a weight';
+    const message = 'is the same host and port as one above; remove it';
     return isAgain ? [{ path: where, rule, message, on: 'value' } as const] : [];
   });
 }
