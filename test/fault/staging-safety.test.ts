@@ -125,12 +125,8 @@ test('what may not go to its recipients goes to one address, once, with their na
   expect(heads.filter((text) => /^X-Postlane-Original-To: /m.test(text))).toHaveLength(2);
   // Either may be the first, and each is told after its row is written.
   await until(() => worker.of('redirected').length === 2, { what: 'both to be told' });
-  expect(
-    worker
-      .of('redirected')
-      .map(({ recipients }) => recipients)
-      .toSorted(),
-  ).toEqual([1, 2]);
+  const counts = worker.of('redirected').map(({ recipients }) => recipients);
+  expect(counts.toSorted((a, b) => a - b)).toEqual([1, 2]);
   expect(await (await testOperator(prefix)).deadLetters.count()).toBe(0);
   expect((await open.ledger.read('m'))!.attemptLog[0]!.recipients).toHaveLength(3);
 });
