@@ -164,6 +164,7 @@ export const logTable: LogTable = {
       'outcome',
       'waitMs',
       'durationMs',
+      'server',
       'bytes',
       'accepted',
       'deferred',

@@ -51,9 +51,23 @@ export type FaultClass = 'unreachable' | 'tls' | 'auth' | 'throttled' | 'quota' 
  *   processes hold all sessions that the connector may have.
  */
 export type Outcome =
-  | { readonly kind: 'settled'; readonly recipients: readonly RecipientOutcome[]; readonly slowDownMs?: number }
-  | { readonly kind: 'connector-fault'; readonly fault: FaultClass; readonly reply: Reply; readonly pauseMs?: number }
+  | (Asked & {
+      readonly kind: 'settled';
+      readonly recipients: readonly RecipientOutcome[];
+      readonly slowDownMs?: number;
+    })
+  | (Asked & {
+      readonly kind: 'connector-fault';
+      readonly fault: FaultClass;
+      readonly reply: Reply;
+      readonly pauseMs?: number;
+    })
   | { readonly kind: 'stopped'; readonly why: StopReason };
+
+interface Asked {
+  /** `host:port` of the server that was asked last, for the log: a connector may have several. */
+  readonly server?: string;
+}
 
 export type StopReason = 'fence' | 'signal' | 'no-session';
 

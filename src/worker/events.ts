@@ -57,6 +57,8 @@ export type WorkerEvent =
       /** From when the message was due; null if that is not known. */
       readonly waitMs: number | null;
       readonly durationMs: number | null;
+      /** `host:port` of the server that was asked; null: none was, or the transport does not tell. */
+      readonly server: string | null;
       readonly bytes: number;
       /** Recipients by what the server said. */
       readonly accepted: number;

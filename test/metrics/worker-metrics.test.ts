@@ -31,6 +31,7 @@ const attempt: WorkerEvent & { event: 'attempt' } = {
   outcome: 'partial',
   waitMs: 40,
   durationMs: 300,
+  server: null,
   bytes: 5_000,
   accepted: 2,
   deferred: 1,

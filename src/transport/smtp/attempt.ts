@@ -6,6 +6,7 @@ import { fitForTransfer, fitWithoutEightBit, type FittedMail } from '../../messa
 import { mailParameters } from './commands.ts';
 import type { SmtpExtensions } from './extensions.ts';
 import { SmtpFailure } from './failure.ts';
+import { hostName } from './hosts.ts';
 import { mayBeSpent, nextOf, rejectedBy, type Leg, type Next } from './legs.ts';
 import { NoLease } from './lease-provider.ts';
 import { faultOf, outcomeOf } from './outcome.ts';
@@ -13,7 +14,7 @@ import type { SmtpPool, SmtpSlot } from './pool.ts';
 import { allRefused, refuseBadPaths, refuseByExtensions, refuseUnfit, type Refusals } from './refusals.ts';
 import type { ReplyRule } from './reply-table.ts';
 import { without, type ServerLimits } from './server-limits.ts';
-import { takeSession, tellingClock, tlsAttributes, type ServerAttributes } from './spans.ts';
+import { serverAttributes, takeSession, tellingClock, tlsAttributes } from './spans.ts';
 import type { SmtpSession } from './session.ts';
 import type { Omissible } from './transaction-limits.ts';
 import type { Transaction } from './transaction.ts';
@@ -28,7 +29,6 @@ export interface AttemptTools {
   readonly account: string | null;
   readonly rules: readonly ReplyRule[];
   readonly limits: ServerLimits;
-  readonly server: ServerAttributes;
 }
 
 interface Task {
@@ -41,7 +41,6 @@ interface Task {
   readonly refused: Refusals;
   /** Paused when a body has been sent: to cut its reply short would leave the message uncertain. */
   readonly clock: Clock;
-  readonly server: ServerAttributes;
 }
 
 /** Names the session to give back with the slot, whatever happens in between. */
@@ -65,13 +64,18 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
   const clock = startClock(totalMs, () => limit.abort(tooLong(totalMs)));
   const held: Held = { session: null };
   try {
-    const task: Task = { mail, context, signal: limit.signal, slot, recipients, refused, clock, server: tools.server };
+    const task: Task = { mail, context, signal: limit.signal, slot, recipients, refused, clock };
     return await sendOnSlot(task, held, tools);
   } catch (error) {
     if (error instanceof NoLease) return context.signal.aborted ? stopped : { kind: 'stopped', why: 'no-session' };
     if (!(error instanceof SmtpFailure)) throw error;
     if (context.signal.aborted) return stopped;
-    return { kind: 'connector-fault', ...faultOf(error, rules) };
+    const { server } = error;
+    return {
+      kind: 'connector-fault',
+      ...faultOf(error, rules),
+      ...(server === null ? {} : { server: hostName(server) }),
+    };
   } finally {
     clock.pause();
     context.signal.removeEventListener('abort', onAbort);
@@ -81,11 +85,14 @@ export async function attemptSmtp(mail: OutgoingMail, context: SendContext, tool
 
 async function sendOnSlot(task: Task, held: Held, { account, rules, limits }: AttemptTools): Promise<Outcome> {
   const { mail, context, signal, slot, recipients, refused } = task;
-  const first = await takeSession(slot, signal, task.server, context.trace);
+  const first = await takeSession(slot, signal, context.trace);
   held.session = first.session;
   const stop = await askFence(context);
   if (stop !== null) return stop;
-  const span = context.trace?.child('smtp send', { ...task.server, ...tlsAttributes(first) });
+  const span = context.trace?.child('smtp send', {
+    ...serverAttributes(first.session.server),
+    ...tlsAttributes(first),
+  });
   const done = await sendLegs(
     span === undefined ? task : { ...task, clock: tellingClock(span, task.clock) },
     held,
@@ -93,12 +100,15 @@ async function sendOnSlot(task: Task, held: Held, { account, rules, limits }: At
     limits,
   );
   if (done === 'stopped') return stopped;
+  // Another host where the first session could not be used any more.
+  const { server } = held.session ?? first.session;
+  if (server !== first.session.server) span?.set(serverAttributes(server));
   const badPaths: Leg = { to: [...refused.keys()], refusedHere: refused, transaction: nothingSent };
   const legs = [badPaths, ...done.legs];
   const sender = mail.envelope.from ?? '';
   const outcome = outcomeOf({ recipients, legs, untried: done.untried, account, sender, rules });
   span?.end(errorTypeOf('smtp', outcome));
-  return outcome;
+  return outcome.kind === 'stopped' ? outcome : { ...outcome, server: hostName(server) };
 }
 
 interface Sent {
@@ -208,15 +218,11 @@ function goesOn({ answered, phase, reply }: SmtpFailure): boolean {
 }
 
 /** Null once a new session is there. If a recipient already has an outcome, the failure is returned, otherwise thrown. */
-async function openFresh(
-  { context, signal, slot, server }: Task,
-  held: Held,
-  mayNotThrow: boolean,
-): Promise<Reply | null> {
+async function openFresh({ context, signal, slot }: Task, held: Held, mayNotThrow: boolean): Promise<Reply | null> {
   held.session?.quit();
   held.session = null;
   try {
-    held.session = (await takeSession(slot, signal, server, context.trace, { fresh: true })).session;
+    held.session = (await takeSession(slot, signal, context.trace, { fresh: true })).session;
     return null;
   } catch (error) {
     if (!mayNotThrow) throw error;

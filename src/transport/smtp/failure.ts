@@ -4,6 +4,31 @@ import { parseReply } from './replies.ts';
 import type { SmtpPhase } from './reply-table.ts';
 import type { FaultClass, Reply } from '../transport.ts';
 
+export interface ServerName {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A host that was left for the next one, with times in ms since the epoch. */
+export interface MissedHost {
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly failure: SmtpFailure;
+}
+
+/** Of the server, as it came or as it was read, or in our words. */
+type Said =
+  | { readonly server: string }
+  | { readonly reply: Reply }
+  | { readonly code: string | null; readonly text: string };
+
+interface Known {
+  readonly fault?: FaultClass | undefined;
+  readonly pauseMs?: number | undefined;
+  readonly server?: ServerName | null;
+  readonly missed?: readonly MissedHost[];
+}
+
 export class SmtpFailure extends Error {
   readonly phase: SmtpPhase;
   /** `code` is the socket's if the server did not answer. */
@@ -13,39 +38,52 @@ export class SmtpFailure extends Error {
   /** Set where the cause is known; else the reply or the socket's code tells it. */
   readonly fault: FaultClass | undefined;
   readonly pauseMs: number | undefined;
+  /** Which host it came of; null: none was asked, or it is not known. */
+  readonly server: ServerName | null;
+  /** Hosts that were tried before it. */
+  readonly missed: readonly MissedHost[];
 
-  constructor(
-    phase: SmtpPhase,
-    what: { readonly server: string } | { readonly code: string | null; readonly text: string },
-    known: { readonly fault?: FaultClass; readonly pauseMs?: number | undefined } = {},
-  ) {
-    const answered = 'server' in what;
-    const reply = answered
-      ? parseReply(what.server)
-      : { code: what.code, enhancedCode: null, text: printable(what.text, 500) };
+  constructor(phase: SmtpPhase, what: Said, known: Known = {}) {
+    const reply = replyOf(what);
     super(`${phase}: ${reply.code ?? ''} ${reply.text ?? ''}`);
     this.name = 'SmtpFailure';
     this.phase = phase;
     this.reply = reply;
-    this.answered = answered;
+    this.answered = !('text' in what);
     this.fault = known.fault;
     this.pauseMs = known.pauseMs;
+    this.server = known.server ?? null;
+    this.missed = known.missed ?? [];
   }
 
-  /** The same, naming the host, unless the server has spoken. */
-  of(host: string): SmtpFailure {
-    if (this.answered) return this;
-    const { phase, reply, fault, pauseMs } = this;
-    const known = { ...(fault === undefined ? {} : { fault }), pauseMs };
-    return new SmtpFailure(phase, { code: reply.code, text: `${reply.text ?? ''} (at ${host})` }, known);
+  /** The same, of this host. */
+  at(server: ServerName): SmtpFailure {
+    return this.with({ server });
+  }
+
+  /** The same, after others; its text names the host, unless the server has spoken. */
+  last(name: string, missed: readonly MissedHost[]): SmtpFailure {
+    return this.with({ missed }, ` (at ${name})`);
   }
 
   /** The same, naming a proxy that stands on the way, unless the server has spoken, or the text names it. */
   through(proxy: string): SmtpFailure {
-    const text = this.reply.text ?? '';
-    if (this.answered || text.includes(proxy)) return this;
-    const { phase, reply, fault, pauseMs } = this;
-    const known = { ...(fault === undefined ? {} : { fault }), pauseMs };
-    return new SmtpFailure(phase, { code: reply.code, text: `${text} (through the proxy ${proxy})` }, known);
+    return this.reply.text?.includes(proxy) === true ? this : this.with({}, ` (through the proxy ${proxy})`);
   }
+
+  /** The same with something more known of it. `words` are added to a text that is not the server's own. */
+  with(more: Known, words = ''): SmtpFailure {
+    const { phase, reply, answered, fault, pauseMs, server, missed } = this;
+    const known = { fault, pauseMs, server, missed, ...more };
+    return new SmtpFailure(
+      phase,
+      answered ? { reply } : { code: reply.code, text: `${reply.text ?? ''}${words}` },
+      known,
+    );
+  }
+}
+
+function replyOf(what: Said): Reply {
+  if ('server' in what) return parseReply(what.server);
+  return 'reply' in what ? what.reply : { code: what.code, enhancedCode: null, text: printable(what.text, 500) };
 }

@@ -3,7 +3,7 @@
  * MAIL, so nothing of a message has been said to it; all workers leave it out for a time.
  */
 import { authority } from '../proxy.ts';
-import { SmtpFailure } from './failure.ts';
+import { SmtpFailure, type MissedHost } from './failure.ts';
 import type { HostMemory } from './lease-provider.ts';
 
 export interface SmtpHost {
@@ -62,29 +62,33 @@ function byWeight(hosts: readonly SmtpHost[], random: () => number): readonly Sm
   return drawn;
 }
 
-/** Rejects as `open` does for the last host, or for one whose failure is not of the host alone. */
+/** Rejects as `open` does for the last host, or for one whose failure is not of the host alone. `open` is told of those before. */
 export async function openAtOne<Session>(
   hosts: readonly SmtpHost[],
   { memory, random }: { readonly memory: HostMemory; readonly random: () => number },
   signal: AbortSignal,
-  open: (host: SmtpHost) => Promise<Session>,
+  open: (host: SmtpHost, missed: readonly MissedHost[]) => Promise<Session>,
 ): Promise<Session> {
   const [only] = hosts;
-  if (hosts.length === 1 && only !== undefined) return open(only);
+  if (hosts.length === 1 && only !== undefined) return open(only, []);
   const turn = inTurn(hosts, await memory.away(), random);
+  const missed: MissedHost[] = [];
   for (const [i, host] of turn.entries()) {
+    const startedAt = Date.now();
     try {
-      return await open(host);
+      return await open(host, missed);
     } catch (error) {
-      if (!isOfHost(error) || signal.aborted) throw error;
+      if (!(error instanceof SmtpFailure)) throw error;
+      if (!isOfHost(error) || signal.aborted) throw error.with({ missed });
       await memory.failed(hostName(host));
-      if (i === turn.length - 1) throw error.of(hostName(host));
+      if (i === turn.length - 1) throw error.last(hostName(host), missed);
+      missed.push({ startedAt, endedAt: Date.now(), failure: error });
     }
   }
   throw new Error('no host');
 }
 
 /** A login that is refused is refused at every host: asking on would lock the account. */
-function isOfHost(error: unknown): error is SmtpFailure {
-  return error instanceof SmtpFailure && error.phase !== 'auth';
+function isOfHost({ phase }: SmtpFailure): boolean {
+  return phase !== 'auth';
 }

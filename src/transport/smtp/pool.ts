@@ -73,7 +73,8 @@ function besideOthers(failure: SmtpFailure): SmtpFailure {
   const isRefused = reply.code === 'ECONNREFUSED' || reply.code === 'ECONNRESET';
   if (answered || !isRefused || (phase !== 'connect' && phase !== 'tls' && phase !== 'greeting')) return failure;
   const text = `no further connection beside those that are open: ${reply.text ?? reply.code}`;
-  return new SmtpFailure(phase, { code: reply.code, text }, { fault: 'throttled', pauseMs: narrowMs });
+  const { server, missed } = failure;
+  return new SmtpFailure(phase, { code: reply.code, text }, { fault: 'throttled', pauseMs: narrowMs, server, missed });
 }
 
 /** A slot whose first session is there, or has failed, or has its lease. `giveBack`: no one took it. */

@@ -7,15 +7,16 @@ import { ask, createChannel, type SmtpChannel } from './channel.ts';
 import { isAscii, mailCommand, rcptCommand, type SmtpEnvelope } from './commands.ts';
 import { dial } from './dial.ts';
 import { readExtensions, type SmtpExtensions } from './extensions.ts';
-import { SmtpFailure } from './failure.ts';
+import { SmtpFailure, type MissedHost, type ServerName } from './failure.ts';
 import { handshake } from './handshake.ts';
 import type { Login } from './login.ts';
 import { codeOf } from './reader.ts';
-import type { SmtpSettings, SmtpTimeouts } from './settings.ts';
+import type { SmtpSettings } from './settings.ts';
 import type { Reply } from '../transport.ts';
 import { transact, type Transaction } from './transaction.ts';
 
 export interface SmtpSession {
+  readonly server: ServerName;
   readonly extensions: SmtpExtensions;
   /** `TLSv1.3`; null on an unencrypted session. */
   readonly protocol: string | null;
@@ -61,6 +62,13 @@ interface SessionTimes {
   readonly securedAt: number;
   readonly readyAt: number;
   readonly login: boolean;
+  /** Hosts that were tried before. */
+  readonly missed: readonly MissedHost[];
+}
+
+interface OpenWatch {
+  readonly onSocket?: ((socket: net.Socket) => void) | undefined;
+  readonly missed: readonly MissedHost[];
 }
 
 /** Connects, secures and authenticates. Rejects with SmtpFailure, which names the phase. `onSocket` gets the connection itself. */
@@ -69,7 +77,7 @@ export async function openSession(
   hostname: string,
   login: Login | null,
   signal: AbortSignal,
-  onSocket?: (socket: net.Socket) => void,
+  { onSocket, missed }: OpenWatch = { missed: [] },
 ): Promise<SmtpSession> {
   const { timeouts } = settings;
   const startedAt = Date.now();
@@ -95,8 +103,8 @@ export async function openSession(
   // TLS with a proxy is none with the server.
   const isSecure = settings.security !== 'none' && socket instanceof TLSSocket;
   const protocol = isSecure ? socket.getProtocol() : null;
-  const opened = { startedAt, securedAt, readyAt: Date.now(), login: login !== null };
-  return createSession(channel, protocol, extensions, timeouts, opened);
+  const opened = { startedAt, securedAt, readyAt: Date.now(), login: login !== null, missed: [...missed] };
+  return createSession(channel, settings, protocol, extensions, opened);
 }
 
 /**
@@ -112,9 +120,9 @@ async function extensionsAfterLogin(channel: SmtpChannel, hostname: string): Pro
 
 function createSession(
   channel: SmtpChannel,
+  { host, port, timeouts }: SmtpSettings,
   protocol: string | null,
   extensions: SmtpExtensions,
-  timeouts: SmtpTimeouts,
   opened: SessionTimes,
 ): SmtpSession {
   let messages = 0;
@@ -126,6 +134,7 @@ function createSession(
     return cleared && channel.usable;
   };
   return {
+    server: { host, port },
     extensions,
     protocol,
     opened,

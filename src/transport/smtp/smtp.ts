@@ -2,9 +2,9 @@
 import type net from 'node:net';
 import { createAttempts } from '../attempts.ts';
 import { createMask, maskCheck, maskSender } from '../mask.ts';
-import { proxyOf } from '../proxy.ts';
+import { proxyFor, proxyName } from '../proxy.ts';
 import { attemptSmtp } from './attempt.ts';
-import { SmtpFailure } from './failure.ts';
+import { SmtpFailure, type MissedHost } from './failure.ts';
 import { hostName, hostsOf, noMemory, openAtOne, type SmtpHost } from './hosts.ts';
 import type { HostMemory, LeaseProvider } from './lease-provider.ts';
 import { createLogins } from './login.ts';
@@ -15,7 +15,6 @@ import { createServerLimits, type ConfiguredServerLimits } from './server-limits
 import { trySmtpSenders } from './senders.ts';
 import { openSession, type SmtpSession } from './session.ts';
 import type { SmtpSettings } from './settings.ts';
-import { serverAttributes } from './spans.ts';
 import type { Outcome, Transport, TokenListener } from '../transport.ts';
 
 export interface SmtpTransportOptions {
@@ -52,6 +51,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     { host, port }: SmtpHost,
     signal: AbortSignal,
     onSocket?: (socket: net.Socket) => void,
+    missed: readonly MissedHost[] = [],
   ): Promise<SmtpSession> => {
     if (settings.security === 'none' && settings.auth !== null && !settings.allowInsecureAuth) {
       const text = 'credentials are refused over an unencrypted session (allowInsecureAuth is off)';
@@ -60,17 +60,17 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     const login = await logins.next(signal);
     const there = { ...settings, host, port };
     try {
-      return await openSession(there, hostname, login, signal, onSocket);
+      return await openSession(there, hostname, login, signal, { onSocket, missed });
     } catch (error) {
-      const proxy = proxyOf({ kind: 'smtp', smtp: there });
-      if (error instanceof SmtpFailure && error.phase === 'auth' && faultOf(error, rules).fault === 'auth')
-        logins.refused();
-      throw proxy !== null && error instanceof SmtpFailure ? error.through(proxy) : error;
+      if (!(error instanceof SmtpFailure)) throw error;
+      if (error.phase === 'auth' && faultOf(error, rules).fault === 'auth') logins.refused();
+      const proxy = proxyFor(settings.proxy, host, port);
+      throw (proxy === null ? error : error.through(proxyName(proxy))).at({ host, port });
     }
   };
 
   const open = (signal: AbortSignal, onSocket?: (socket: net.Socket) => void): Promise<SmtpSession> =>
-    openAtOne(hosts, { memory, random }, signal, (host) => openAt(host, signal, onSocket));
+    openAtOne(hosts, { memory, random }, signal, (host, missed) => openAt(host, signal, onSocket, missed));
 
   const limits = createServerLimits(serverLimits, now);
   const maxMessagesPerSession = (): number => limits.messagesPerSession ?? Infinity;
@@ -83,7 +83,6 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
     account: settings.auth?.user ?? null,
     rules,
     limits,
-    server: serverAttributes(settings),
   };
 
   return {
@@ -104,7 +103,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
         // Each of them: one that has not been tried for months may be of no help.
         for (const host of hosts) {
           const session = await openAt(host, limited).catch((error: unknown) => {
-            throw hosts.length > 1 && error instanceof SmtpFailure ? error.of(hostName(host)) : error;
+            throw hosts.length > 1 && error instanceof SmtpFailure ? error.last(hostName(host), []) : error;
           });
           session.quit();
           details.push(describe({ ...settings, ...host }, session));
@@ -137,11 +136,11 @@ function unexpected(error: Error): Outcome {
 /** "smtp.example.com:587, STARTTLS (TLSv1.3), authenticated as relay, SIZE 35 MB". */
 function describe(settings: SmtpSettings, { protocol, extensions }: SmtpSession): string {
   const { host, port, security, auth, localAddress = null } = settings;
-  const proxy = proxyOf({ kind: 'smtp', smtp: settings });
+  const proxy = proxyFor(settings.proxy, host, port);
   const kind = { tls: 'TLS', starttls: 'STARTTLS', none: 'not encrypted' }[security];
   const parts = [`${host}:${port}`, protocol === null ? kind : `${kind} (${protocol})`];
   parts.push(auth === null ? 'without authentication' : `authenticated as ${auth.user}`);
-  if (proxy !== null) parts.push(`through the proxy ${proxy}`);
+  if (proxy !== null) parts.push(`through the proxy ${proxyName(proxy)}`);
   if (localAddress !== null) parts.push(`from ${localAddress}`);
   if (extensions.maxBytes !== null) parts.push(`SIZE ${Math.floor(extensions.maxBytes / 1024 / 1024)} MB`);
   return parts.join(', ');

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { createHostsAway } from '../../../src/queue/sessions/hosts-away.ts';
 import { hostName, inTurn, type SmtpHost } from '../../../src/transport/smtp/hosts.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
-import type { Transport } from '../../../src/transport/transport.ts';
+import type { AttemptTrace, Transport } from '../../../src/transport/transport.ts';
 import { createCertificates } from '../../../testkit/certificates.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';
 import { smtpSettings, type SmtpSettingsChange } from '../../../testkit/smtp/settings.ts';
@@ -141,6 +141,69 @@ test.each<[string, SmtpServerOptions, RegExp]>([
   const transport = workerOf([at(first.port), at(second.port)]);
   expect(summary(await sendBy(transport, mailOf()))).toMatch(expected);
   expect(second.received.transactions).toEqual([]);
+});
+
+interface Told {
+  readonly name: string;
+  readonly port: unknown;
+  error: string | null;
+}
+
+/** Keeps the spans of an attempt: name, port and error. */
+function recorder(): { readonly spans: Told[]; readonly trace: AttemptTrace } {
+  const spans: Told[] = [];
+  const begin: AttemptTrace['child'] = (name, attributes) => {
+    const told: Told = { name, port: attributes['server.port'], error: null };
+    spans.push(told);
+    return {
+      child: begin,
+      event: () => undefined,
+      set: () => undefined,
+      end: (error = null) => void (told.error = error),
+    };
+  };
+  return { spans, trace: { child: begin, event: () => undefined } };
+}
+
+test('spans and outcome name the host that was used; hosts that failed before it have spans of their own', async () => {
+  const auth = { user: 'relay', password: 'right' };
+  const [first, second] = [await serverOf({ script: { CONNECT: '421 4.3.2 not now' } }), await serverOf({ auth })];
+  const transport = workerOf([at(first.port), at(second.port)], { auth, allowInsecureAuth: true });
+  const { spans, trace } = recorder();
+  const outcome = await sendBy(transport, mailOf(), { trace });
+  expect(outcome).toMatchObject({ kind: 'settled', server: `127.0.0.1:${second.port}` });
+  expect(spans).toEqual([
+    { name: 'smtp connect', port: first.port, error: 'smtp.421' },
+    { name: 'smtp connect', port: second.port, error: null },
+    { name: 'smtp auth', port: second.port, error: null },
+    { name: 'smtp send', port: second.port, error: null },
+  ]);
+  // The session goes on at its host.
+  expect(await sendBy(transport, mailOf({ id: 'm2' }))).toMatchObject({ server: `127.0.0.1:${second.port}` });
+});
+
+test('where no host can be used, each has its span, and the outcome names the last', async () => {
+  const [first, second] = [await serverOf({ script: { CONNECT: '421 4.3.2 not now' } }), await closedPort()];
+  const { spans, trace } = recorder();
+  const outcome = await sendBy(workerOf([at(first.port), at(second)]), mailOf(), { trace });
+  expect(outcome).toMatchObject({ kind: 'connector-fault', server: `127.0.0.1:${second}` });
+  expect(spans).toEqual([
+    { name: 'smtp connect', port: first.port, error: 'smtp.421' },
+    { name: 'smtp connect', port: second, error: 'ECONNREFUSED' },
+  ]);
+});
+
+test('a refused login names the host that refused it', async () => {
+  const auth = { user: 'relay', password: 'right' };
+  const [first, second] = [await closedPort(), await serverOf({ auth })];
+  const settings = { auth: { user: 'relay', password: 'wrong' }, allowInsecureAuth: true };
+  const { spans, trace } = recorder();
+  const outcome = await sendBy(workerOf([at(first), at(second.port)], settings), mailOf(), { trace });
+  expect(outcome).toMatchObject({ kind: 'connector-fault', server: `127.0.0.1:${second.port}` });
+  expect(spans.map(({ name, port }) => [name, port])).toEqual([
+    ['smtp connect', first],
+    ['smtp auth', second.port],
+  ]);
 });
 
 test('a check tries each host, and names the one that fails', async () => {

@@ -75,6 +75,13 @@ test('a fault of the connector counts as one; how long the message was due when 
   expect(then?.durationMs).not.toBeNull();
 });
 
+test('an attempt names the server that it was made at, where the transport tells', async () => {
+  const { producer, of } = await setUp([() => down, () => ({ ...down, server: 'b.example.com:587' })]);
+  await producer.send(mail);
+  await until(() => of('attempt').length === 3, { what: 'all attempts' });
+  expect(of('attempt').map(({ server }) => server)).toEqual([null, 'b.example.com:587', null]);
+});
+
 test('an attempt that the fence did not open has no times', () => {
   const lists = { to: [], cc: [], bcc: [], replyTo: [], attachments: [], references: [] };
   const message = { ...lists, headers: {}, envelope: { to: ['a@example.net'] }, priority: 'high' } as const;
