@@ -9,7 +9,18 @@ import type { Producer } from '../producer/producer.ts';
 import { maxDataBytesOf } from '../queue/jobs.ts';
 import type { Database } from './database.ts';
 import type { OutboxEvent, OutboxProblem } from './events.ts';
-import { begin, commit, defer, markProblem, pick, readMessages, remove, rollback, type PickedRow } from './rows.ts';
+import {
+  beforeAll,
+  begin,
+  commit,
+  defer,
+  markProblem,
+  pick,
+  readMessages,
+  remove,
+  rollback,
+  type PickedRow,
+} from './rows.ts';
 
 export interface BatchOptions {
   readonly database: Database;
@@ -19,16 +30,20 @@ export interface BatchOptions {
   readonly batchBytes: number;
   /** How long an id is known after its message has ended: an older row may have been enqueued before. */
   readonly rememberedMs: number;
+  /** From the result of the batch before; `beforeAll` at the start. */
+  readonly probeAfter: string;
   readonly onEvent: (event: OutboxEvent) => void;
   /** Monotonic, in ms. */
   readonly now: () => number;
 }
 
-export type BatchResult =
-  /** `more`: there may be further rows that are due. */
-  | { readonly kind: 'done'; readonly rows: number; readonly more: boolean }
-  /** Nothing could be enqueued, and nothing was written. */
-  | { readonly kind: 'held'; readonly code: ErrorCode; readonly detail: string };
+/** `probeAfter`: the row after which the next batch looks for a probe, if it needs one. */
+export type BatchResult = { readonly probeAfter: string } & (
+  | /** `more`: there may be further rows that are due. */
+    { readonly kind: 'done'; readonly rows: number; readonly more: boolean }
+  /** Redis took nothing: rows that it might take later stay as they were. */
+  | { readonly kind: 'held'; readonly code: ErrorCode; readonly detail: string }
+);
 
 /** Who submits, as it is shown; no token and no user can have this name. */
 const submittedBy = '_outbox';
@@ -61,30 +76,64 @@ export async function relayBatch(options: BatchOptions): Promise<BatchResult> {
   const taken = within(picked, batchBytes);
   if (taken.length === 0) {
     await rollback(database);
-    return { kind: 'done', rows: 0, more: false };
+    return { kind: 'done', rows: 0, more: false, probeAfter: beforeAll };
   }
   const judged = await judge(taken, options);
   const [held] = judged.flatMap(([, result]) => (result.kind === 'deferred' ? [result] : []));
-  if (held !== undefined && judged.every(([, { kind }]) => kind === 'deferred')) {
-    await rollback(database);
-    return { kind: 'held', code: held.code, detail: held.detail };
-  }
-  await write(database, judged);
+  const needsProbe = held !== undefined && !judged.some(isAnswered);
+  const probe = needsProbe ? await probeOther(taken, options) : null;
+  const isHeld = needsProbe && !probe?.judged.some(isAnswered);
+  // Deferred by an outage of Redis, rows would be late and out of order after it.
+  const settled = isHeld ? judged.filter(([, { kind }]) => kind !== 'deferred') : judged;
+  const written = [...settled, ...(probe?.judged ?? []).filter(([, { kind }]) => kind !== 'deferred')];
+  await write(database, written);
   await commit(database);
+  if (written.length > 0) report(written, Math.round(now() - startedAt), onEvent);
+  if (isHeld) return { kind: 'held', code: held.code, detail: held.detail, probeAfter: probe?.next ?? beforeAll };
+  const more = probe !== null || picked.length === batchRows || taken.length < picked.length;
+  return { kind: 'done', rows: taken.length, more, probeAfter: probe === null ? beforeAll : options.probeAfter };
+}
+
+/** Redis itself has said what becomes of the row. */
+function isAnswered([, result]: Judged): boolean {
+  switch (result.kind) {
+    case 'relayed':
+    case 'duplicate':
+      return true;
+    case 'problem':
+      return result.problem === 'idempotency-mismatch' || result.problem === 'attachment-missing';
+    case 'deferred':
+      return false;
+    default:
+      return unreachable(result);
+  }
+}
+
+/**
+ * Where Redis took none of the rows, another row shows whose fault that is: Redis is away, or the rows are at fault, as large ones are while
+ * it is nearly full. So it is the smallest of those that follow; each time of those after the last, until one is found.
+ */
+async function probeOther(
+  taken: readonly PickedRow[],
+  options: BatchOptions,
+): Promise<{ readonly judged: readonly Judged[]; readonly next: string }> {
+  const { database, batchRows, probeAfter } = options;
+  const last = taken.at(-1)?.seq ?? beforeAll;
+  const others = await pick(database, batchRows, BigInt(probeAfter) > BigInt(last) ? probeAfter : last);
+  const [smallest] = others.toSorted((one, other) => one.bytes - other.bytes);
+  if (smallest === undefined) return { judged: [], next: beforeAll };
+  return { judged: await judge([smallest], options), next: others.at(-1)?.seq ?? beforeAll };
+}
+
+function report(judged: readonly Judged[], durationMs: number, onEvent: BatchOptions['onEvent']): void {
   const count = (kind: RowResult['kind']): number => judged.filter(([, result]) => result.kind === kind).length;
   for (const [{ id }, result] of judged) {
     if (result.kind === 'problem') {
       onEvent({ event: 'outbox-problem', id, problem: result.problem, issues: result.issues });
     }
   }
-  onEvent({
-    event: 'outbox-relayed',
-    relayed: count('relayed'),
-    duplicates: count('duplicate'),
-    deferred: count('deferred'),
-    durationMs: Math.round(now() - startedAt),
-  });
-  return { kind: 'done', rows: taken.length, more: picked.length === batchRows || taken.length < picked.length };
+  const [relayed, duplicates, deferred] = [count('relayed'), count('duplicate'), count('deferred')];
+  onEvent({ event: 'outbox-relayed', relayed, duplicates, deferred, durationMs });
 }
 
 /** The first rows, of so many bytes together; one at least. */

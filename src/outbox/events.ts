@@ -33,7 +33,7 @@ export type OutboxEvent =
       readonly problem: OutboxProblem;
       readonly issues: readonly Issue[];
     }
-  /** Nothing could be enqueued; all rows of the batch stay as they were. */
+  /** Nothing could be enqueued, a row behind the batch included; they stay as they were. */
   | { readonly event: 'outbox-held'; readonly code: ErrorCode; readonly detail: string; readonly waitMs: number }
   /** Nothing can be read or written; the connection is made anew. */
   | { readonly event: 'outbox-database-away'; readonly detail: string; readonly waitMs: number }

@@ -7,7 +7,7 @@ import type { Producer } from '../producer/producer.ts';
 import { relayBatch, type BatchResult } from './batch.ts';
 import { databaseDetail, openDatabase, shownDatabase, type Database, type OpenedDatabase } from './database.ts';
 import type { OutboxCounts, OutboxEvent, OutboxState } from './events.ts';
-import { countRows, requireTable } from './rows.ts';
+import { beforeAll, countRows, requireTable } from './rows.ts';
 
 interface RelaySettings {
   readonly outbox: OutboxSettings;
@@ -50,6 +50,7 @@ export function startRelay(options: RelayOptions): Relay {
   let countedAt = -Infinity;
   let [isReady, wasAway] = [false, false];
   let failures = 0;
+  let probeAfter = beforeAll;
 
   /** From half of it to all of it, so that relays do not come back together. */
   const nextWaitMs = (): number => {
@@ -89,7 +90,7 @@ export function startRelay(options: RelayOptions): Relay {
       counts = await countRows(connection);
       countedAt = now();
     }
-    const ours = { database: connection, producer, limits, rememberedMs, batchRows, batchBytes };
+    const ours = { database: connection, producer, limits, rememberedMs, batchRows, batchBytes, probeAfter };
     return relayBatch({ ...ours, onEvent, now });
   };
 
@@ -118,6 +119,7 @@ export function startRelay(options: RelayOptions): Relay {
         await lose(databaseDetail(thrown));
         continue;
       }
+      probeAfter = result.probeAfter;
       if (result.kind === 'held') {
         const waitMs = nextWaitMs();
         onEvent({ event: 'outbox-held', code: result.code, detail: result.detail, waitMs });

@@ -15,6 +15,8 @@ export interface PickedRow {
 
 /** The server ends a transaction that hears nothing for so long, in ms: of a relay that has vanished, whose rows others shall get. */
 const idleTransactionMs = 60_000;
+/** A place before every row: identities begin with 1. */
+export const beforeAll = '0';
 /** Rows that are counted, of each kind. */
 const maxCounted = 100_000;
 
@@ -40,13 +42,13 @@ export async function rollback(database: Database): Promise<void> {
  * The first rows that are due and that no other relay has, without their messages, and locked; in the order of the column, not of its text. No place is remembered: a transaction that
  * commits late has smaller numbers than rows that are gone already.
  */
-export function pick(database: Database, limit: number): Promise<readonly PickedRow[]> {
+export function pick(database: Database, limit: number, after = beforeAll): Promise<readonly PickedRow[]> {
   return database.query<PickedRow>(
     `SELECT seq::text, id, octet_length(message) AS bytes, given_id AS "givenId", tries,
        (extract(epoch FROM now() - coalesce(released_at, created_at)) * 1000)::float8 AS "ageMs"
-     FROM postlane_outbox WHERE problem IS NULL AND due_at <= now() AND form <= ${rowForm}
+     FROM postlane_outbox WHERE problem IS NULL AND due_at <= now() AND form <= ${rowForm} AND seq > $2
      ORDER BY postlane_outbox.seq LIMIT $1 FOR UPDATE SKIP LOCKED`,
-    [limit],
+    [limit, after],
   );
 }
 

@@ -6,7 +6,9 @@ import { holds, until } from '../../testkit/until.ts';
 import { outboxMigration, outboxNotifyMigration } from '../../src/outbox.ts';
 import { withOutbox } from '../../src/outbox/problems.ts';
 import { databaseUrl } from '../../src/config/outbox.ts';
+import type { Producer } from '../../src/producer/producer.ts';
 import { countable, countableMany } from '../support/accounting.ts';
+import { ownRedis } from '../support/own-redis.ts';
 import { emptied, insertRow, rowsOf, testRelay } from '../support/outbox.ts';
 import { testProducer } from '../support/postlane.ts';
 import { filePostgres, testClient, testDatabase } from '../support/postgres.ts';
@@ -18,6 +20,12 @@ describe.skipIf(postgresMissing() !== null)('a relay (Debian package postgresql)
   async function outbox(...more: readonly string[]) {
     const url = await testDatabase(server(), outboxMigration, ...more);
     return { url, client: await testClient(url), producer: testProducer(testPrefix()) };
+  }
+
+  /** As `send` of the producer, but for messages whose enqueueing fails. */
+  function unless(producer: Producer, fails: (id: string) => boolean): Producer['send'] {
+    const failing = testProducer(testPrefix(), { url: 'redis://127.0.0.1:1', timeoutMs: 20 });
+    return (message, options) => (fails(message.id!) ? failing : producer).send(message, options);
   }
 
   test('enqueues what is committed under the id of its row, and removes the row', async () => {
@@ -212,10 +220,7 @@ describe.skipIf(postgresMissing() !== null)('a relay (Debian package postgresql)
   test('a row that fails while others do not is tried later, and one that fails alone too', async () => {
     const { url, client, producer } = await outbox();
     let failing = true;
-    const send: typeof producer.send = (message, options) =>
-      message.id === 'slow' && failing
-        ? testProducer(testPrefix(), { url: 'redis://127.0.0.1:1', timeoutMs: 20 }).send(message, options)
-        : producer.send(message, options);
+    const send = unless(producer, (id) => id === 'slow' && failing);
     for (const id of ['slow', 'm1', 'm2']) await insertRow(client, countable(id));
     const { of, total } = testRelay({ url, producer: { send } });
     await until(() => total().relayed === 2, { what: 'the others' });
@@ -224,6 +229,61 @@ describe.skipIf(postgresMissing() !== null)('a relay (Debian package postgresql)
     await until(() => of('outbox-held').length > 0, { what: 'the row alone' });
     failing = false;
     await until(() => total().relayed === 3, { what: 'the slow row' });
+  });
+
+  test("rows that are too large for the room that Redis has left are in nobody's way", async () => {
+    const { url, client } = await outbox();
+    const redis = await ownRedis();
+    await redis.admin.config('SET', 'maxmemory', '12mb');
+    const producer = testProducer(testPrefix(), { url: redis.url });
+    for (const i of [1, 2, 3]) await insertRow(client, { ...countable(`large${i}`), text: 'x'.repeat(10 * 2 ** 20) });
+    for (const message of countableMany(5)) await insertRow(client, message);
+    const { of, total } = testRelay({ url, producer, batchBytes: 2 ** 20 });
+    await until(() => total().relayed === 5, { what: 'the small rows' });
+    expect(of('outbox-held')).toEqual([]);
+    expect((await rowsOf(client)).map(({ id, problem }) => [id, problem])).toEqual([
+      ['large1', null],
+      ['large2', null],
+      ['large3', null],
+    ]);
+    await redis.admin.config('SET', 'maxmemory', '0');
+    await until(() => total().relayed === 8, { what: 'the large rows, once there is room' });
+    expect(total().duplicates).toBe(0);
+  });
+
+  test('a row is found that can be enqueued, however many before it cannot', async () => {
+    const { url, client, producer } = await outbox();
+    const ids = Array.from({ length: 12 }, (_, i) => `large${i}`);
+    for (const id of [...ids, 'small']) await insertRow(client, countable(id));
+    const { total } = testRelay({ url, batchRows: 2, producer: { send: unless(producer, (id) => id !== 'small') } });
+    await until(() => total().relayed === 1, { what: 'the small row' });
+    expect(await rowsOf(client)).toHaveLength(12);
+  });
+
+  test('an outage of Redis changes no row: afterwards all are relayed at once, in their order', async () => {
+    const { url, client, producer } = await outbox();
+    let away = true;
+    const order: string[] = [];
+    const send = unless(producer, (id) => {
+      if (!away && id !== 'invalid') order.push(id);
+      return away;
+    });
+    const messages = countableMany(12);
+    await client.query(`INSERT INTO postlane_outbox (id, message) VALUES ('invalid', '{}')`);
+    for (const message of messages) await insertRow(client, message);
+    const { of, total } = testRelay({ url, batchRows: 5, producer: { send } });
+    await until(() => of('outbox-held').length === 4, { what: 'an outage that lasts' });
+    const untouched = messages.map(({ id }) => ({ id, problem: null, tries: 0 }));
+    expect(await rowsOf(client)).toEqual([{ id: 'invalid', problem: 'message-invalid', tries: 1 }, ...untouched]);
+    away = false;
+    await until(() => total().relayed === 12, { what: 'all rows' });
+    expect(order).toEqual(messages.map(({ id }) => id));
+    expect(of('outbox-relayed').map(({ relayed, deferred }) => [relayed, deferred])).toEqual([
+      [0, 0],
+      [5, 0],
+      [5, 0],
+      [2, 0],
+    ]);
   });
 
   test('a stop lets the batch under way end, and takes no further one', async () => {
