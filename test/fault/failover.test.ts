@@ -1,69 +1,14 @@
 /** The server of a connector is away: its mail goes by the fallback, each message once, and the connector takes over again. */
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { account, allOnce, allSent, copiesOf, countable, countableMany, settled, sink } from '../support/accounting.ts';
 import { endLocks } from '../support/locks.ts';
-import { configOf, startWorker, testOperator, testProducer, testRetry, type TestWorker } from '../support/postlane.ts';
-import { redisUrl, testConnection, testPrefix } from '../support/redis.ts';
+import { testOperator, testProducer } from '../support/postlane.ts';
+import { after, hourMs, redisOf, startSender, switched, timing } from '../support/fallback.ts';
+import { testConnection, testPrefix } from '../support/redis.ts';
 import { expectNoneBurned } from '../support/smtp-sender.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
-import type { Fallback } from '../../src/routing/connector.ts';
 import { shardsOf } from '../../src/queue/redis/shards.ts';
-import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
-import type { ConnectorConfig } from '../../src/worker/settings.ts';
-import { smtpSettings } from '../../testkit/smtp/settings.ts';
-import type { SmtpServer } from '../../testkit/smtp/server.ts';
 import { holds, until } from '../../testkit/until.ts';
-
-/** An hour is 6 s: each pause, the time until the fallback takes over, and that of the trial. */
-const scale = 1 / 600;
-const hourMs = 3_600_000 * scale;
-const timing = { pauseScale: scale, failoverMs: 50, returnMs: 300, maintenanceMs: 300 };
-const after = (ms: number, ...to: string[]): Fallback => ({ to, afterMs: ms * scale, atOnce: [] });
-
-interface Switch {
-  away: boolean;
-}
-
-/** A server that can go away: it closes each connection before its greeting. */
-async function switched(): Promise<{ readonly server: SmtpServer; readonly is: Switch }> {
-  const is = { away: true };
-  const server = await sink({ script: { CONNECT: () => (is.away ? 'close' : undefined) } });
-  return { server, is };
-}
-
-interface Sender {
-  readonly port: number;
-  readonly connector?: Partial<ConnectorConfig>;
-}
-
-/** A worker that sends by these connectors; the first one is that of every From unless it has addresses. */
-function startSender(
-  prefix: string,
-  senders: Record<string, Sender>,
-  options: { name?: string; shards?: number; default?: string } = {},
-): Promise<TestWorker> {
-  const transports = Object.fromEntries(
-    Object.entries(senders).map(([id, { port }]) => [
-      id,
-      createSmtpTransport({ settings: smtpSettings(port), hostname: 'worker.test', maxConnections: 5 }),
-    ]),
-  );
-  onTestFinished(async () => {
-    await Promise.all(Object.values(transports).map((transport) => transport.close()));
-  });
-  const config = configOf(
-    Object.fromEntries(
-      Object.entries(senders).map(([id, { connector = {} }]) => [id, { retry: testRetry, ...connector }]),
-    ),
-    options.default === undefined ? {} : { systemDefaultGateway: options.default },
-  );
-  const redis = options.shards === undefined ? {} : { redis: { url: redisUrl(), shards: options.shards } };
-  return startWorker({ prefix, config, transports, name: options.name ?? 'w1', timing, ...redis });
-}
-
-function redisOf(shards: number | undefined) {
-  return shards === undefined ? {} : { redis: { url: redisUrl(), shards } };
-}
 
 /** Ids of two connectors in the same shard, or in different ones. */
 function idsFor(prefix: string, shards: number | undefined): readonly [string, string] {

@@ -1,6 +1,6 @@
 /**
  * Fallback connectors in Redis: how it stands with a connector at fault, what waits in its lane that may go by another, and the moves.
- * Which connector stands in for whom, and when, the worker decides (worker/failover.ts).
+ * Which connector stands in for whom, and when, the worker decides (worker/failover/).
  */
 import { idOfJob } from '../redis/job-ids.ts';
 import type { HistoryEntry } from '../ledger/row.ts';

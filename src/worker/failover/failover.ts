@@ -7,13 +7,11 @@
  */
 import { sleep } from '../../async/timeout.ts';
 import { asError, printable } from '../../errors.ts';
-import type { FallbackRoom, FaultState, Movable } from '../../queue/lanes/lanes.ts';
-import type { Fallback } from '../../routing/connector.ts';
-import { mayStandIn } from '../../routing/fallback.ts';
+import type { FallbackRoom, FaultState } from '../../queue/lanes/lanes.ts';
+import { divert, type Source } from './divert.ts';
 import { moveAll, type MoveTools } from './move.ts';
-import { capacityOf, isBlocked, keptOf, stageOf, type Capacity, type Stage } from './stage.ts';
+import { capacityOf, isBlocked, stageOf, type Capacity } from './stage.ts';
 import type { Listener } from '../events.ts';
-import type { ConnectorConfig } from '../settings.ts';
 
 export interface FailoverTools extends MoveTools {
   /** Name of the process. */
@@ -32,20 +30,9 @@ export interface Failover {
 
 /** So many rounds a process that says nothing keeps the task. */
 const leaseRounds = 5;
-/** Messages of one connector that one round moves at most. */
-const mostAtOnce = 100;
-
-/** A connector whose mail is to go by others now. */
-interface Source {
-  readonly connector: ConnectorConfig;
-  readonly fallback: Fallback;
-  readonly state: FaultState;
-  readonly stage: Stage;
-}
-
 export function createFailover(tools: FailoverTools): Failover {
   const { lanes } = tools;
-  /** Of lanes whose front may not move: where the next round looks on. */
+  /** Of lanes in which much may not move: the place from which the next round looks on. */
   const looked = new Map<string, number>();
   let leads = false;
 
@@ -154,61 +141,6 @@ async function targetsOf(
     if (connector !== undefined) targets.set(id, capacityOf(await lanes.fallback.room(id), connector.limits));
   }
   return targets;
-}
-
-/** Moves messages of a connector to those that stand in for it. `sharers`: how many connectors come to what room is left. */
-async function divert(
-  source: Source,
-  targets: Map<string, Capacity>,
-  sharers: number,
-  now: number,
-  looked: Map<string, number>,
-  tools: FailoverTools,
-): Promise<boolean> {
-  const { connector, fallback, state, stage } = source;
-  const { id } = connector;
-  const room = fallback.to.reduce((sum, to) => sum + (targets.get(to)?.room ?? 0), 0);
-  const share = Math.min(mostAtOnce, Math.ceil(room / sharers));
-  const kept = keptOf(state, stage, now);
-  if (share === 0) return false;
-  const passed = looked.get(id) ?? 0;
-  const peeked = await tools.lanes.fallback.peek(id, kept + passed, share, now);
-  const none = peeked.found.length === 0 && peeked.looked > 0;
-  looked.set(id, none ? passed + peeked.looked : 0);
-  const byTarget = new Map<string, string[]>();
-  for (const movable of peeked.found) {
-    const to = targetFor(movable, fallback.to, targets, tools);
-    if (to === null) continue;
-    const target = targets.get(to)!;
-    targets.set(to, { ...target, room: target.room - 1 });
-    byTarget.set(to, [...(byTarget.get(to) ?? []), movable.jobId]);
-  }
-  const { fault } = state;
-  const why = fault === null ? 'has just recovered' : `is at fault: ${fault.kind}: ${fault.reply}`;
-  let moved = 0;
-  for (const [to, jobIds] of byTarget) {
-    const move = { kind: 'out', from: id, to, rule: 'fallback' } as const;
-    moved += await moveAll(move, jobIds, `${id} ${why}`, tools);
-  }
-  return moved > 0;
-}
-
-/** The first one that can take it. One that works and is full is waited for. */
-function targetFor(
-  { from }: Movable,
-  ids: readonly string[],
-  targets: ReadonlyMap<string, Capacity>,
-  { routing }: FailoverTools,
-): string | null {
-  const { senders, config } = routing();
-  for (const id of ids) {
-    const [connector, target] = [senders.get(id), targets.get(id)];
-    if (connector === undefined || target === undefined || from === null) continue;
-    if (!mayStandIn(connector, from, config.systemDefaultGateway)) continue;
-    if (target.room > 0) return id;
-    if (target.works) return null;
-  }
-  return null;
 }
 
 /** Of a connector that stands in and cannot send: what it has of others goes back to where it came from. */

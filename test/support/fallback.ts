@@ -1,0 +1,61 @@
+/** Workers whose connectors have fallbacks, on a clock that runs faster, and servers that go away and come back. */
+import { onTestFinished } from 'vitest';
+import { sink } from './accounting.ts';
+import { configOf, startWorker, testRetry, type TestWorker } from './postlane.ts';
+import { redisUrl } from './redis.ts';
+import type { Fallback } from '../../src/routing/connector.ts';
+import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
+import type { ConnectorConfig } from '../../src/worker/settings.ts';
+import { smtpSettings } from '../../testkit/smtp/settings.ts';
+import type { SmtpServer } from '../../testkit/smtp/server.ts';
+
+/** An hour is 6 s: each pause, the time until the fallback takes over, and that of the trial. */
+const scale = 1 / 600;
+export const hourMs = 3_600_000 * scale;
+export const timing = { pauseScale: scale, failoverMs: 50, returnMs: 300, maintenanceMs: 300 };
+export const after = (ms: number, ...to: string[]): Fallback => ({ to, afterMs: ms * scale, atOnce: [] });
+
+interface Switch {
+  away: boolean;
+}
+
+/** A server that can go away: it closes each connection before its greeting. */
+export async function switched(): Promise<{ readonly server: SmtpServer; readonly is: Switch }> {
+  const is = { away: true };
+  const server = await sink({ script: { CONNECT: () => (is.away ? 'close' : undefined) } });
+  return { server, is };
+}
+
+interface Sender {
+  readonly port: number;
+  readonly connector?: Partial<ConnectorConfig>;
+}
+
+/** A worker that sends by these connectors; the first one is that of every From unless it has addresses. */
+export function startSender(
+  prefix: string,
+  senders: Record<string, Sender>,
+  options: { name?: string; shards?: number; default?: string } = {},
+): Promise<TestWorker> {
+  const transports = Object.fromEntries(
+    Object.entries(senders).map(([id, { port }]) => [
+      id,
+      createSmtpTransport({ settings: smtpSettings(port), hostname: 'worker.test', maxConnections: 5 }),
+    ]),
+  );
+  onTestFinished(async () => {
+    await Promise.all(Object.values(transports).map((transport) => transport.close()));
+  });
+  const config = configOf(
+    Object.fromEntries(
+      Object.entries(senders).map(([id, { connector = {} }]) => [id, { retry: testRetry, ...connector }]),
+    ),
+    options.default === undefined ? {} : { systemDefaultGateway: options.default },
+  );
+  const redis = options.shards === undefined ? {} : { redis: { url: redisUrl(), shards: options.shards } };
+  return startWorker({ prefix, config, transports, name: options.name ?? 'w1', timing, ...redis });
+}
+
+export function redisOf(shards: number | undefined) {
+  return shards === undefined ? {} : { redis: { url: redisUrl(), shards } };
+}
