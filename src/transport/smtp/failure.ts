@@ -1,5 +1,6 @@
 /** Why an SMTP session could not go on: an error that stays within this folder, where it becomes an outcome. */
 import { printable } from '../../errors.ts';
+import { authority } from '../proxy.ts';
 import { parseReply } from './replies.ts';
 import type { SmtpPhase } from './reply-table.ts';
 import type { FaultClass, Reply } from '../transport.ts';
@@ -62,8 +63,9 @@ export class SmtpFailure extends Error {
   }
 
   /** The same, after others; its text names the host, unless the server has spoken. */
-  last(name: string, missed: readonly MissedHost[]): SmtpFailure {
-    return this.with({ missed }, ` (at ${name})`);
+  last(missed: readonly MissedHost[] = []): SmtpFailure {
+    const { server } = this;
+    return this.with({ missed }, server === null ? '' : ` (at ${authority(server.host, server.port)})`);
   }
 
   /** The same, naming a proxy that stands on the way, unless the server has spoken, or the text names it. */

@@ -4,7 +4,7 @@
  */
 import { authority } from '../proxy.ts';
 import { SmtpFailure, type MissedHost } from './failure.ts';
-import type { HostMemory } from './lease-provider.ts';
+import type { HostMemory, HostStanding } from './lease-provider.ts';
 
 export interface SmtpHost {
   readonly host: string;
@@ -14,8 +14,9 @@ export interface SmtpHost {
 }
 
 export const noMemory: HostMemory = {
-  away: () => Promise.resolve(new Set<string>()),
+  ask: () => Promise.resolve('free'),
   failed: () => Promise.resolve(),
+  works: () => Promise.resolve(),
 };
 
 /** Of settings that name one host or several: those, the first of which is `host`. */
@@ -36,18 +37,9 @@ export function hostName({ host, port }: Pick<SmtpHost, 'host' | 'port'>): strin
   return authority(host, port);
 }
 
-/**
- * The order in which hosts are tried: as written, or by chance where one has a weight (a host without one has weight 1 then). Those that are
- * away come last: they are tried only where all others fail. `random`: 0 to 1.
- */
-export function inTurn(
-  hosts: readonly SmtpHost[],
-  away: ReadonlySet<string>,
-  random: () => number,
-): readonly SmtpHost[] {
-  const isAway = (each: SmtpHost): boolean => away.has(hostName(each));
-  const ordered = hosts.some(({ weight }) => weight !== null) ? byWeight(hosts, random) : hosts;
-  return [...ordered.filter((each) => !isAway(each)), ...ordered.filter(isAway)];
+/** The order in which hosts are tried: as written, or by chance where one has a weight (a host without one has weight 1 then). `random`: 0 to 1. */
+export function inTurn(hosts: readonly SmtpHost[], random: () => number): readonly SmtpHost[] {
+  return hosts.some(({ weight }) => weight !== null) ? byWeight(hosts, random) : hosts;
 }
 
 /** Each place is drawn among those that are left. */
@@ -62,7 +54,10 @@ function byWeight(hosts: readonly SmtpHost[], random: () => number): readonly Sm
   return drawn;
 }
 
-/** Rejects as `open` does for the last host, or for one whose failure is not of the host alone. `open` is told of those before. */
+/**
+ * Hosts that are away come last: they are tried only where all others fail. Rejects as `open` does for the last host, or for one whose
+ * failure is not of the host alone. `open` is told of those that were tried before.
+ */
 export async function openAtOne<Session>(
   hosts: readonly SmtpHost[],
   { memory, random }: { readonly memory: HostMemory; readonly random: () => number },
@@ -71,21 +66,35 @@ export async function openAtOne<Session>(
 ): Promise<Session> {
   const [only] = hosts;
   if (hosts.length === 1 && only !== undefined) return open(only, []);
-  const turn = inTurn(hosts, await memory.away(), random);
   const missed: MissedHost[] = [];
-  for (const [i, host] of turn.entries()) {
+  /** null: it could not be used. */
+  const tryAt = async (host: SmtpHost, standing: HostStanding): Promise<Session | null> => {
     const startedAt = Date.now();
     try {
-      return await open(host, missed);
+      const session = await open(host, missed);
+      if (standing !== 'free') await memory.works(hostName(host));
+      return session;
     } catch (error) {
       if (!(error instanceof SmtpFailure)) throw error;
       if (!isOfHost(error) || signal.aborted) throw error.with({ missed });
       await memory.failed(hostName(host));
-      if (i === turn.length - 1) throw error.last(hostName(host), missed);
       missed.push({ startedAt, endedAt: Date.now(), failure: error });
+      return null;
     }
+  };
+  const away: SmtpHost[] = [];
+  for (const host of inTurn(hosts, random)) {
+    const standing = await memory.ask(hostName(host));
+    const session = standing === 'away' ? null : await tryAt(host, standing);
+    if (session !== null) return session;
+    if (standing === 'away') away.push(host);
   }
-  throw new Error('no host');
+  for (const host of away) {
+    const session = await tryAt(host, 'away');
+    if (session !== null) return session;
+  }
+  const last = missed.pop();
+  throw last === undefined ? new Error('no host') : last.failure.last(missed);
 }
 
 /** A login that is refused is refused at every host: asking on would lock the account. */

@@ -18,12 +18,19 @@ export interface LeaseProvider {
   onRecall(listener: (which: 'one' | 'all') => void): () => void;
 }
 
+export type HostStanding = 'free' | 'probe' | 'away';
+
 /** What all workers know of a connector's hosts. */
 export interface HostMemory {
-  /** Names of those that could not be used a short time ago. Never rejects: while that is not known, there are none. */
-  away(): Promise<ReadonlySet<string>>;
-  /** Never rejects. */
+  /**
+   * Asked right before a host is tried. `away`: it could not be used a short time ago. `probe`: that time is over, and the caller is the
+   * one of all that tries it; for the others it stays away. Never rejects: while nothing is known, each is `free`.
+   */
+  ask(name: string): Promise<HostStanding>;
+  /** It could not be used. Never rejects. */
   failed(name: string): Promise<void>;
+  /** It was not `free`, and has a session. Never rejects. */
+  works(name: string): Promise<void>;
 }
 
 /** No session may be opened now, because other processes hold all that the connector may have. Not a fault. */

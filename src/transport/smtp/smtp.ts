@@ -5,7 +5,7 @@ import { createMask, maskCheck, maskSender } from '../mask.ts';
 import { proxyFor, proxyName } from '../proxy.ts';
 import { attemptSmtp } from './attempt.ts';
 import { SmtpFailure, type MissedHost } from './failure.ts';
-import { hostName, hostsOf, noMemory, openAtOne, type SmtpHost } from './hosts.ts';
+import { hostsOf, noMemory, openAtOne, type SmtpHost } from './hosts.ts';
 import type { HostMemory, LeaseProvider } from './lease-provider.ts';
 import { createLogins } from './login.ts';
 import { faultOf } from './outcome.ts';
@@ -103,7 +103,7 @@ export function createSmtpTransport(options: SmtpTransportOptions): Transport {
         // Each of them: one that has not been tried for months may be of no help.
         for (const host of hosts) {
           const session = await openAt(host, limited).catch((error: unknown) => {
-            throw hosts.length > 1 && error instanceof SmtpFailure ? error.last(hostName(host), []) : error;
+            throw hosts.length > 1 && error instanceof SmtpFailure ? error.last() : error;
           });
           session.quit();
           details.push(describe({ ...settings, ...host }, session));

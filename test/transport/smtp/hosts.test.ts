@@ -2,12 +2,15 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import * as fc from 'fast-check';
 import { createHostsAway } from '../../../src/queue/sessions/hosts-away.ts';
-import { hostName, inTurn, type SmtpHost } from '../../../src/transport/smtp/hosts.ts';
+import { SmtpFailure } from '../../../src/transport/smtp/failure.ts';
+import { hostName, inTurn, openAtOne, type SmtpHost } from '../../../src/transport/smtp/hosts.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
+import type { HostMemory } from '../../../src/transport/smtp/lease-provider.ts';
 import type { AttemptTrace, Transport } from '../../../src/transport/transport.ts';
 import { createCertificates } from '../../../testkit/certificates.ts';
 import { startSmtpServer, type SmtpServer, type SmtpServerOptions } from '../../../testkit/smtp/server.ts';
 import { smtpSettings, type SmtpSettingsChange } from '../../../testkit/smtp/settings.ts';
+import { until } from '../../../testkit/until.ts';
 import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { mailOf, sendBy, summary } from '../../support/smtp-client.ts';
@@ -41,6 +44,37 @@ function workerOf(
   return transport;
 }
 
+interface Worker {
+  readonly send: (id: string) => Promise<string>;
+}
+
+/** Workers that open a session for each mail. What one learns of a host counts for `awayMs`, instead of a minute. */
+function fleetOf(count: number, hosts: readonly SmtpHost[], awayMs: number, greetingMs: number) {
+  const shards = shardsOf(testPrefix(), shardCount());
+  const redis = testConnection();
+  const key = shards.keysOf('relay').hostsAway('relay');
+  const workers = Array.from({ length: count }, (): Worker => {
+    const transport = createSmtpTransport({
+      settings: { ...smtpSettings(hosts[0]!.port, { timeouts: { greetingMs } }), hosts },
+      hostname: 'client.test',
+      maxConnections: 2,
+      hostMemory: createHostsAway(testConnection(), shards, 'relay', awayMs),
+      serverLimits: { recipientsPerTransaction: null, messagesPerSession: 1 },
+    });
+    onTestFinished(() => transport.close());
+    return { send: async (id) => summary(await sendBy(transport, mailOf({ id }))) };
+  });
+  const markOf = async (host: SmtpHost): Promise<number | null> => {
+    const score = await redis.zscore(key, hostName(host));
+    return score === null ? null : Number(score);
+  };
+  const isDue = async (host: SmtpHost): Promise<boolean> => {
+    const mark = await markOf(host);
+    return mark !== null && mark < Date.now();
+  };
+  return { workers, markOf, due: (host: SmtpHost) => until(() => isDue(host), { what: 'the end of its time' }) };
+}
+
 /** A port that nobody listens to. */
 async function closedPort(): Promise<number> {
   const server = await startSmtpServer();
@@ -58,16 +92,27 @@ const arbitraryHosts = fc.uniqueArray(
 );
 
 describe('the order in which hosts are tried', () => {
-  test('has each of them once, and those that are away last', () => {
-    fc.assert(
-      fc.property(
+  test('has each of them once, and those that are away last', async () => {
+    await fc.assert(
+      fc.asyncProperty(
         arbitraryHosts,
         fc.array(fc.nat(7)),
         fc.double({ min: 0, max: 1, noNaN: true }),
-        (hosts, gone, number) => {
+        async (hosts, gone, number) => {
           const away = new Set(gone.flatMap((i) => (hosts[i] === undefined ? [] : [hostName(hosts[i])])));
-          const names = inTurn(hosts, away, () => number).map(hostName);
+          const memory: HostMemory = {
+            ask: async (name) => (away.has(name) ? 'away' : 'free'),
+            failed: async () => undefined,
+            works: async () => undefined,
+          };
+          const names: string[] = [];
+          const opened = openAtOne(hosts, { memory, random: () => number }, new AbortController().signal, (host) => {
+            names.push(hostName(host));
+            return Promise.reject(new SmtpFailure('connect', { code: 'ECONNREFUSED', text: 'away' }));
+          });
+          await expect(opened).rejects.toBeInstanceOf(SmtpFailure);
           expect(names.toSorted()).toEqual(hosts.map(hostName).toSorted());
+          // With one host there is no other.
           const last = names.slice(names.length - away.size);
           expect(last.every((name) => away.has(name))).toBe(true);
         },
@@ -76,11 +121,10 @@ describe('the order in which hosts are tried', () => {
   });
 
   test('is that of the configuration without weights, and by weight with them', () => {
-    const none = new Set<string>();
     const plain = [at(1), at(2), at(3)];
-    expect(inTurn(plain, none, () => 0.99)).toEqual(plain);
+    expect(inTurn(plain, () => 0.99)).toEqual(plain);
     const weighted = [at(1, 3), at(2)];
-    const firsts = Array.from({ length: 100 }, (_, i) => inTurn(weighted, none, () => i / 100)[0]!.port);
+    const firsts = Array.from({ length: 100 }, (_, i) => inTurn(weighted, () => i / 100)[0]!.port);
     expect(firsts.filter((port) => port === 1)).toHaveLength(75);
   });
 });
@@ -109,6 +153,46 @@ test('the next host gets the mail where nobody answers at the first; a second wo
   const outcome = await sendBy(workerOf(hosts, {}, prefix), mailOf());
   expect(summary(outcome)).toMatch(/^fault /);
   expect(first.received.connections).toBe(2);
+});
+
+test('of all workers, one tries a host that is away when its time is over; the others do not wait for it', async () => {
+  const [silent, good] = [await serverOf({ script: { CONNECT: 'hang' } }), await serverOf()];
+  const hosts = [at(silent.port), at(good.port)];
+  const { workers, due } = fleetOf(6, hosts, 1_000, 400);
+  expect(await workers[0]!.send('first')).toBe('accepted');
+  expect(silent.received.connections).toBe(1);
+  for (const round of [1, 2]) {
+    await due(hosts[0]!);
+    const sent = await Promise.all(workers.map(({ send }, i) => send(`${round}-${i}`)));
+    expect(sent).toEqual(Array(6).fill('accepted'));
+    expect(silent.received.connections).toBe(1 + round);
+  }
+  expect(good.received.transactions).toHaveLength(13);
+});
+
+test('a host that is back gets sessions of all workers from the first one that tries it, once its time is over', async () => {
+  const [port, good] = [await closedPort(), await serverOf()];
+  const hosts = [at(port), at(good.port)];
+  const { workers, markOf, due } = fleetOf(3, hosts, 300, 1_000);
+  expect(await workers[0]!.send('away')).toBe('accepted');
+  const back = await serverOf({ port });
+  await due(hosts[0]!);
+  expect(await workers[1]!.send('probe')).toBe('accepted');
+  expect(await markOf(hosts[0]!)).toBeNull();
+  for (const { send } of workers) expect(await send('m')).toBe('accepted');
+  expect([back.received.transactions.length, good.received.transactions.length]).toEqual([4, 1]);
+});
+
+test('where all hosts are left out, all are tried, and the one that works is used by all again', async () => {
+  const [first, port] = [await closedPort(), await closedPort()];
+  const hosts = [at(first), at(port)];
+  const { workers, markOf } = fleetOf(2, hosts, 60_000, 1_000);
+  expect(await workers[0]!.send('none')).toBe('fault unreachable');
+  expect(await markOf(hosts[1]!)).not.toBeNull();
+  const back = await serverOf({ port });
+  for (const { send } of workers) expect(await send('m')).toBe('accepted');
+  expect(await markOf(hosts[1]!)).toBeNull();
+  expect(back.received.transactions).toHaveLength(2);
 });
 
 test('a host whose certificate is another’s is left for the next', async () => {
