@@ -7,7 +7,7 @@ import type { Fallback } from '../../src/routing/connector.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { ConnectorConfig } from '../../src/worker/settings.ts';
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
-import type { SmtpServer } from '../../testkit/smtp/server.ts';
+import type { SmtpServer, SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
 /** An hour is 6 s: each pause, the time until the fallback takes over, and that of the trial. */
 const scale = 1 / 600;
@@ -20,9 +20,11 @@ interface Switch {
 }
 
 /** A server that can go away: it closes each connection before its greeting. */
-export async function switched(): Promise<{ readonly server: SmtpServer; readonly is: Switch }> {
+export async function switched(
+  script: SmtpServerOptions['script'] = {},
+): Promise<{ readonly server: SmtpServer; readonly is: Switch }> {
   const is = { away: true };
-  const server = await sink({ script: { CONNECT: () => (is.away ? 'close' : undefined) } });
+  const server = await sink({ script: { CONNECT: () => (is.away ? 'close' : undefined), ...script } });
   return { server, is };
 }
 

@@ -23,8 +23,10 @@ export interface FallbackRoom {
   readonly faultMs: number;
   /** Waiting and active, of its own senders and of others. */
   readonly jobs: number;
-  /** Of others. */
+  /** Of others, without those that wait for the time of a retry. */
   readonly guests: readonly Guest[];
+  /** How many of others wait for the time of a retry. */
+  readonly deferred: number;
 }
 
 /** A message in the lane of a connector that stands in for another. */
@@ -199,7 +201,7 @@ export function createFallbacks(context: LaneContext): Fallbacks {
 async function readRoom({ redis, shardKeys, laneKeys }: LaneContext, connectorId: string): Promise<FallbackRoom> {
   const keys = shardKeys(connectorId);
   const { delayed, meta, wait, prioritized, active } = laneKeys(connectorId);
-  const [paused, waitsFor, faults, faultMs, jobs, ...guests] = (await run(redis, roomScript, {
+  const [paused, waitsFor, faults, faultMs, jobs, deferred, ...guests] = (await run(redis, roomScript, {
     keys: {
       guests: keys.guests(connectorId),
       delayed,
@@ -209,6 +211,7 @@ async function readRoom({ redis, shardKeys, laneKeys }: LaneContext, connectorId
       wait,
       prioritized,
       active,
+      pc: keys.queue(laneName(connectorId), 'pc'),
     },
     args: { prefix: keys.queue(laneName(connectorId), '') },
   })) as (string | number)[];
@@ -218,6 +221,7 @@ async function readRoom({ redis, shardKeys, laneKeys }: LaneContext, connectorId
     faults: Number(faults),
     faultMs: Number(faultMs),
     jobs: Number(jobs),
+    deferred: Number(deferred),
     guests: guests.map((text) => {
       const [of = '', jobId = ''] = String(text).split(' ');
       return { of, jobId };

@@ -47,6 +47,8 @@ export interface Capacity {
 const windowTransactions = 10;
 const windowSeconds = 10;
 const longestWindow = 500;
+/** Messages of others that a connector has deferred: with so many it gets no more of them, as it would defer those, too. */
+const mostDeferred = 1_000;
 
 /**
  * Messages of others that a connector has in its lane at a time: some transactions of each of its sessions, and seconds of its rate. That
@@ -68,5 +70,6 @@ export function capacityOf(room: FallbackRoom, limits: ConnectorLimits): Capacit
   if (isBlocked(room) || room.waitsFor === 'fault' || room.waitsFor === 'slow-down') return { works: false, room: 0 };
   // Its next probe may be a message of another, if it has none of its own.
   if (room.faults > 0) return { works: false, room: room.jobs === 0 ? 1 : 0 };
+  if (room.deferred >= mostDeferred) return { works: false, room: 0 };
   return { works: true, room: Math.max(0, windowOf(limits) - room.guests.length) };
 }
