@@ -1,11 +1,11 @@
 /** Workers whose connectors have fallbacks, on a clock that runs faster, and servers that go away and come back. */
 import { onTestFinished } from 'vitest';
 import { sink } from './accounting.ts';
-import { configOf, startWorker, testRetry, type TestWorker } from './postlane.ts';
+import { configOf, startWorker, type TestWorker } from './postlane.ts';
 import { redisUrl } from './redis.ts';
 import type { Fallback } from '../../src/routing/connector.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
-import type { ConnectorConfig } from '../../src/worker/settings.ts';
+import type { ConnectorConfig, WorkerConfig } from '../../src/worker/settings.ts';
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import type { SmtpServer, SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
@@ -33,11 +33,26 @@ interface Sender {
   readonly connector?: Partial<ConnectorConfig>;
 }
 
-/** A worker that sends by these connectors; the first one is that of every From unless it has addresses. */
+interface SenderOptions {
+  readonly name?: string;
+  readonly shards?: number;
+  /** The connector of every From that is in no addresses; else it is the first one. */
+  readonly default?: string;
+}
+
+/** The configuration of `startSender`, for one that is reloaded. */
+export function senderConfig(senders: Readonly<Record<string, Sender>>, options: SenderOptions = {}): WorkerConfig {
+  return configOf(
+    Object.fromEntries(Object.entries(senders).map(([id, { connector = {} }]) => [id, connector])),
+    options.default === undefined ? {} : { systemDefaultGateway: options.default },
+  );
+}
+
+/** A worker that sends by these connectors. */
 export function startSender(
   prefix: string,
-  senders: Record<string, Sender>,
-  options: { name?: string; shards?: number; default?: string } = {},
+  senders: Readonly<Record<string, Sender>>,
+  options: SenderOptions = {},
 ): Promise<TestWorker> {
   const transports = Object.fromEntries(
     Object.entries(senders).map(([id, { port }]) => [
@@ -48,14 +63,9 @@ export function startSender(
   onTestFinished(async () => {
     await Promise.all(Object.values(transports).map((transport) => transport.close()));
   });
-  const config = configOf(
-    Object.fromEntries(
-      Object.entries(senders).map(([id, { connector = {} }]) => [id, { retry: testRetry, ...connector }]),
-    ),
-    options.default === undefined ? {} : { systemDefaultGateway: options.default },
-  );
-  const redis = options.shards === undefined ? {} : { redis: { url: redisUrl(), shards: options.shards } };
-  return startWorker({ prefix, config, transports, name: options.name ?? 'w1', timing, ...redis });
+  const config = senderConfig(senders, options);
+  const name = options.name ?? 'w1';
+  return startWorker({ prefix, config, transports, name, timing, ...redisOf(options.shards) });
 }
 
 export function redisOf(shards: number | undefined) {

@@ -114,39 +114,6 @@ return 1
 );
 
 /**
- * What speaks against a connector that stands in for others, and what it has in hand for them: `guests` are members `CONNECTOR JOB`. Those
- * that have ended are forgotten. Those that wait for the time of a retry do not count, and are told again once it has come, also where the
- * lane is at fault and no worker takes them. → paused, why the lane waits, faults, ms of their pause, jobs that wait, guests that were
- * deferred, the others…
- */
-export const roomScript = script(
-  {
-    keys: ['guests', 'delayed', 'meta', 'faults', 'waitReason', 'wait', 'prioritized', 'active', 'pc'],
-    args: ['prefix'],
-    allowOom: true,
-  },
-  /* lua */ `${luaNow}${luaPausedUntil}${luaPush}${luaPromoteDelayed}
-promoteDelayed(delayed, wait, prioritized, pc, prefix, now)
-local fault = redis.call('HMGET', faults, 'faults', 'until')
-local found = {
-  pausedUntil(redis.call('HGET', meta, '${metaFields.paused}')) and 1 or 0,
-  redis.call('GET', waitReason) or '',
-  tonumber(fault[1] or '0') or 0,
-  string.format('%.0f', math.max(0, (tonumber(fault[2] or '0') or 0) - now)),
-  redis.call('LLEN', wait) + redis.call('ZCARD', prioritized) + redis.call('LLEN', active),
-  0,
-}
-for _, member in ipairs(redis.call('ZRANGE', guests, 0, -1)) do
-  local jobId = string.match(member, '^%S+ (.+)$')
-  if not jobId or redis.call('EXISTS', prefix .. jobId) == 0 then redis.call('ZREM', guests, member)
-  elseif redis.call('ZSCORE', delayed, jobId) then found[6] = found[6] + 1
-  else found[#found + 1] = member end
-end
-return found
-`,
-);
-
-/**
  * Looks for messages that may go by another connector, the next to be taken first, from a place in the line on. What waits for a retry
  * whose time has come is in line, too. → how many were looked at, and id and From of each job that was found.
  */

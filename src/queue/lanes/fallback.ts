@@ -8,33 +8,12 @@ import { run } from '../lua/script.ts';
 import { laneName } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
 import { createFallbackNotes, type FallbackNotes } from './fallback-notes.ts';
+import { createFallbackRooms, type FallbackRooms, type Guest } from './fallback-room.ts';
 import { readFaultStates, type FaultState } from './fallback-states.ts';
-import { arrivedScript, moveLaneScript, peekScript, roomScript, setOutScript } from './fallback-scripts.ts';
+import { arrivedScript, moveLaneScript, peekScript, setOutScript } from './fallback-scripts.ts';
 
+export type { FallbackRoom } from './fallback-room.ts';
 export type { FaultState } from './fallback-states.ts';
-
-/** What a connector that stands in for others has in hand, and what speaks against giving it more. */
-export interface FallbackRoom {
-  readonly paused: boolean;
-  /** Why the lane waits; '' if it does not. */
-  readonly waitsFor: string;
-  readonly faults: number;
-  /** Until its next probe, in ms. */
-  readonly faultMs: number;
-  /** Waiting and active, of its own senders and of others. */
-  readonly jobs: number;
-  /** Of others, without those that wait for the time of a retry. */
-  readonly guests: readonly Guest[];
-  /** How many of others wait for the time of a retry. */
-  readonly deferred: number;
-}
-
-/** A message in the lane of a connector that stands in for another. */
-interface Guest {
-  /** The connector that it is of. */
-  readonly of: string;
-  readonly jobId: string;
-}
 
 /** A message that may go by another connector. */
 export interface Movable {
@@ -56,10 +35,9 @@ interface Moving {
   readonly entry: HistoryEntry;
 }
 
-export interface Fallbacks extends FallbackNotes {
+export interface Fallbacks extends FallbackNotes, FallbackRooms {
   /** Of these connectors, those that are at fault, whose mail goes by another one, or that have mail of others; and Redis' time. */
   states(connectorIds: readonly string[]): Promise<{ readonly now: number; readonly states: readonly FaultState[] }>;
-  room(connectorId: string): Promise<FallbackRoom>;
   /** Messages in line from the place `skip` on. `looked`: how many were seen. */
   peek(
     connectorId: string,
@@ -96,9 +74,8 @@ export function createFallbacks(context: LaneContext): Fallbacks {
   const member = ({ of, jobId }: Guest): string => `${of} ${jobId}`;
   return {
     ...createFallbackNotes(context),
+    ...createFallbackRooms(context),
     states: (connectorIds) => readFaultStates(context, connectorIds),
-
-    room: (connectorId) => readRoom(context, connectorId),
 
     async peek(connectorId, skip, count, at) {
       const { wait, prioritized, delayed } = laneKeys(connectorId);
@@ -195,36 +172,5 @@ export function createFallbacks(context: LaneContext): Fallbacks {
     async forget(guest, at) {
       await redis.zrem(shardKeys(at).guests(at), member(guest));
     },
-  };
-}
-
-async function readRoom({ redis, shardKeys, laneKeys }: LaneContext, connectorId: string): Promise<FallbackRoom> {
-  const keys = shardKeys(connectorId);
-  const { delayed, meta, wait, prioritized, active } = laneKeys(connectorId);
-  const [paused, waitsFor, faults, faultMs, jobs, deferred, ...guests] = (await run(redis, roomScript, {
-    keys: {
-      guests: keys.guests(connectorId),
-      delayed,
-      meta,
-      faults: keys.connector(connectorId),
-      waitReason: keys.connectorWait(connectorId),
-      wait,
-      prioritized,
-      active,
-      pc: keys.queue(laneName(connectorId), 'pc'),
-    },
-    args: { prefix: keys.queue(laneName(connectorId), '') },
-  })) as (string | number)[];
-  return {
-    paused: paused === 1,
-    waitsFor: String(waitsFor),
-    faults: Number(faults),
-    faultMs: Number(faultMs),
-    jobs: Number(jobs),
-    deferred: Number(deferred),
-    guests: guests.map((text) => {
-      const [of = '', jobId = ''] = String(text).split(' ');
-      return { of, jobId };
-    }),
   };
 }

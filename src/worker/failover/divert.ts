@@ -6,8 +6,8 @@ import type { ConnectorConfig } from '../settings.ts';
 import { moveAll, type MoveTools } from './move.ts';
 import { keptOf, type Capacity, type Stage } from './stage.ts';
 
-/** Messages of one connector that one round moves at most. */
-const mostAtOnce = 100;
+/** Messages of one connector that one round moves at most, or one script on the way back. */
+export const mostAtOnce = 100;
 /** Messages that one script looks at, at most (`peek`). */
 const mostLookedAt = 500;
 

@@ -8,7 +8,7 @@
 import { sleep } from '../../async/timeout.ts';
 import { asError, printable } from '../../errors.ts';
 import type { FallbackRoom, FaultState } from '../../queue/lanes/lanes.ts';
-import { divert, type Source } from './divert.ts';
+import { divert, mostAtOnce, type Source } from './divert.ts';
 import { moveAll, type MoveTools } from './move.ts';
 import { capacityOf, isBlocked, stageOf, type Capacity } from './stage.ts';
 import type { Listener } from '../events.ts';
@@ -30,20 +30,27 @@ export interface Failover {
 
 /** So many rounds a process that says nothing keeps the task. */
 const leaseRounds = 5;
+/** In one of so many rounds, and after a reload, all connectors are looked at: one may have mail of another that it is no fallback of any more. */
+const allRounds = 60;
 export function createFailover(tools: FailoverTools): Failover {
   const { lanes } = tools;
   /** Of lanes in which much may not move: the place from which the next round looks on. */
   const looked = new Map<string, number>();
   let leads = false;
+  /** The configuration that was in force when all connectors were looked at last, and how many rounds ago that was. */
+  let seen: { readonly senders: unknown; rounds: number } = { senders: null, rounds: 0 };
 
   const round = async (): Promise<boolean> => {
     const { senders } = tools.routing();
     const asked = [...senders.values()].filter(({ fallback }) => (fallback?.to.length ?? 0) > 0);
-    if (asked.length === 0) return false;
+    seen.rounds += 1;
+    const isOfAll = seen.senders !== senders || seen.rounds >= allRounds;
+    if (asked.length === 0 && !isOfAll) return false;
     leads = await lanes.fallback.lead(tools.worker, leaseRounds * tools.failoverMs);
     if (!leads) return false;
-    const ids = new Set(asked.flatMap(({ id, fallback }) => [id, ...(fallback?.to ?? [])]));
-    const { now, states } = await lanes.fallback.states([...ids]);
+    const some = asked.flatMap(({ id, fallback }) => [id, ...(fallback?.to ?? [])]);
+    const { now, states } = await lanes.fallback.states([...(isOfAll ? senders.keys() : new Set(some))]);
+    if (isOfAll) seen = { senders, rounds: 0 };
     let moved = false;
     for (const { connector, guests } of states) {
       if (guests > 0 && (await recall(connector, tools))) moved = true;
@@ -95,7 +102,11 @@ async function noteStages(states: readonly FaultState[], now: number, tools: Fai
   for (const state of states) {
     const connector = senders.get(state.connector);
     const fallback = connector?.fallback ?? null;
-    if (connector === undefined || fallback === null || fallback.to.length === 0) continue;
+    if (connector === undefined) continue;
+    if (fallback === null || fallback.to.length === 0) {
+      if (state.record !== null) await endOf(connector.id, state.record.to, state.fault, tools);
+      continue;
+    }
     const stage = stageOf(state, fallback, now, tools.returnMs);
     const { fault, record, sent } = state;
     const to = fallback.to.join(', ');
@@ -120,13 +131,18 @@ async function noteStages(states: readonly FaultState[], now: number, tools: Fai
         break;
       }
       case 'over':
-        await lanes.fallback.note(connector.id, { kind: 'ended', ...about, healthy: null });
-        emit({ event: 'fallback-ended', connector: connector.id, to });
+        await endOf(connector.id, to, fault, tools);
         break;
     }
   }
   // What an operator has paused stays where it is.
   return sources.filter(({ state }) => !state.paused && state.waiting > 0);
+}
+
+async function endOf(connector: string, to: string, fault: FaultState['fault'], tools: FailoverTools): Promise<void> {
+  const about = { to, fault: fault?.kind ?? '', reply: fault?.reply ?? '', healthy: null };
+  await tools.lanes.fallback.note(connector, { kind: 'ended', ...about });
+  tools.emit({ event: 'fallback-ended', connector, to });
 }
 
 /** What each connector that stands in can take now. */
@@ -143,18 +159,30 @@ async function targetsOf(
   return targets;
 }
 
-/** Of a connector that stands in and cannot send: what it has of others goes back to where it came from. */
+/**
+ * What a connector has of others goes back to where it came from: what it cannot send now, and what is of a connector that it does not stand
+ * in for any more.
+ */
 async function recall(connectorId: string, tools: FailoverTools): Promise<boolean> {
   const room: FallbackRoom = await tools.lanes.fallback.room(connectorId);
-  if (!isBlocked(room)) return false;
+  const blocked = isBlocked(room);
   const { senders } = tools.routing();
   let moved = 0;
-  for (const of of new Set(room.guests.map((guest) => guest.of))) {
-    if (!senders.has(of)) continue;
-    // Each goes to the front, so the first one comes last.
-    const jobIds = room.guests.filter((guest) => guest.of === of).map(({ jobId }) => jobId);
+  for (const of of new Set([...room.guests, ...room.deferred].map((guest) => guest.of))) {
+    const own = senders.get(of);
+    const standsIn = own?.fallback?.to.includes(connectorId) ?? false;
+    if (own === undefined || (standsIn && !blocked)) continue;
+    const idsOf = (guests: FallbackRoom['guests']): string[] =>
+      guests.filter((guest) => guest.of === of).map(({ jobId }) => jobId);
+    const deferred = standsIn ? [] : idsOf(room.deferred);
+    if (deferred.length > 0) await tools.lanes.fallback.hasten(connectorId, deferred);
+    const why = standsIn ? `${connectorId} cannot send either` : `${connectorId} is no fallback of it any more`;
     const move = { kind: 'back', from: connectorId, to: of, rule: 'returned' } as const;
-    moved += await moveAll(move, jobIds.toReversed(), `${connectorId} cannot send either`, tools);
+    // Each goes to the front, so the first one comes last.
+    const jobIds = [...idsOf(room.guests), ...deferred].toReversed();
+    for (let i = 0; i < jobIds.length; i += mostAtOnce) {
+      moved += await moveAll(move, jobIds.slice(i, i + mostAtOnce), why, tools);
+    }
   }
   return moved > 0;
 }

@@ -70,6 +70,6 @@ export function capacityOf(room: FallbackRoom, limits: ConnectorLimits): Capacit
   if (isBlocked(room) || room.waitsFor === 'fault' || room.waitsFor === 'slow-down') return { works: false, room: 0 };
   // Its next probe may be a message of another, if it has none of its own.
   if (room.faults > 0) return { works: false, room: room.jobs === 0 ? 1 : 0 };
-  if (room.deferred >= mostDeferred) return { works: false, room: 0 };
+  if (room.deferred.length >= mostDeferred) return { works: false, room: 0 };
   return { works: true, room: Math.max(0, windowOf(limits) - room.guests.length) };
 }
