@@ -33,6 +33,7 @@ export interface Guest {
  * that have ended are forgotten. Those that wait for the time of a retry do not count, and are told again once it has come, also where the
  * lane is at fault and no worker takes them. → paused, why the lane waits, faults, ms of their pause, jobs that wait, how many guests were
  * deferred, those, the others…
+ * @lua
  */
 export const roomScript = script(
   {
@@ -64,7 +65,7 @@ return found
 `,
 );
 
-/** Jobs that wait for the time of a retry are in line, so that they can be moved; in the other lane they wait for that time again. */
+/** Jobs that wait for the time of a retry are in line, so that they can be moved; in the other lane they wait for that time again. @lua */
 export const hastenScript = script(
   { keys: ['delayed', 'wait', 'prioritized', 'pc'], args: ['prefix'], moreArgs: 'jobIds', allowOom: true },
   /* lua */ `${luaPush}
