@@ -1,5 +1,6 @@
 /** What a sending application, by its token or its login, may still submit today: booked before a message is stored, returned if it is not. */
 import { PostlaneError } from '../errors.ts';
+import type { Message } from '../message/message.ts';
 import { ownerOfSender, senderQuotasOf, type Quota, type QuotaKind, type SenderLimits } from '../queue/lanes/quota.ts';
 
 export type { SenderLimits } from '../queue/lanes/quota.ts';
@@ -52,6 +53,33 @@ export function createSenderQuotas(quota: Quota): SenderQuotas {
       };
       return { messagesPerDay: of('messages-per-day'), recipientsPerDay: of('recipients-per-day') };
     },
+  };
+}
+
+/** What one message has booked of a quota, from before it is stored until it is known whether it was. */
+export interface Booking {
+  /** For the producer: books, unless there is no room. → whether it has. undefined without a limit. */
+  readonly beforeStore: ((message: Pick<Message, 'envelope'>) => Promise<boolean>) | undefined;
+  /** Why `beforeStore` has not. */
+  refusal(): Exclude<SenderShare, { kind: 'taken' }> | null;
+  /** Never rejects. */
+  giveBack(): Promise<void>;
+}
+
+export function createBooking(
+  limits: SenderLimits | null,
+  take: (recipients: number) => Promise<SenderShare>,
+): Booking {
+  const held: { share: SenderShare | null } = { share: null };
+  const isLimited = limits !== null && (limits.messagesPerDay !== null || limits.recipientsPerDay !== null);
+  const beforeStore: Booking['beforeStore'] = async ({ envelope }) => {
+    held.share = await take(new Set(envelope.to).size);
+    return held.share.kind === 'taken';
+  };
+  return {
+    beforeStore: isLimited ? beforeStore : undefined,
+    refusal: () => (held.share === null || held.share.kind === 'taken' ? null : held.share),
+    giveBack: async () => (held.share?.kind === 'taken' ? held.share.giveBack() : undefined),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Config, ConnectorConfig } from '../config/config.ts';
 import type { LoadResult } from '../config/load.ts';
 import type { DatabaseSettings } from '../config/outbox.ts';
 import { nearest } from '../config/suggest.ts';
-import type { Producer } from '../producer/producer.ts';
+import type { Submitter } from '../producer/producer.ts';
 import type { Operator } from '../admin/operator.ts';
 import type { Environment } from './command.ts';
 import { UsageError } from './failure.ts';
@@ -35,11 +35,11 @@ export function countMistakes(file: string, count: number): string {
 export async function openProducer(
   { redis, message, retention, tracing, encryption }: Config,
   { timeoutMs = redisTimeoutMs, replicas = 0 }: { readonly timeoutMs?: number; readonly replicas?: number } = {},
-): Promise<Producer> {
-  const { createProducer } = await import('../producer/producer.ts');
+): Promise<Submitter> {
+  const { createSubmitter } = await import('../producer/producer.ts');
   const acknowledge = replicas === 0 ? {} : { acknowledge: { replicas } };
   const retentionMs = retention.ledgerMs;
-  return createProducer({ redis, message, timeoutMs, retentionMs, tracing, encryption, ...acknowledge });
+  return createSubmitter({ redis, message, timeoutMs, retentionMs, tracing, encryption, ...acknowledge });
 }
 
 export async function openOperator({ redis, message, index, encryption }: Config): Promise<Operator> {

@@ -94,6 +94,8 @@ export function problemDocument(problem: Problem): {
       code,
       ...(issues === undefined || issues.length === 0 ? {} : { issues }),
       ...(id === undefined ? {} : { id }),
+      // A part of a batch has no header.
+      ...(retry === null ? {} : { retryAfterMs: Math.max(1, Math.ceil(retry * 1_000)) }),
     },
     headers: {
       ...(retry === null ? {} : { 'Retry-After': String(Math.max(1, Math.ceil(retry))) }),

@@ -1,54 +1,92 @@
 /** Puts an accepted message into the intake, unless its id is in use: its large contents first, then the job itself. */
-import type { MessageLimits } from '../message/message.ts';
-import { encodeWire, jobIdOf, jobPriorities, sealData, type Submission } from '../queue/jobs.ts';
+import type { Message, MessageLimits } from '../message/message.ts';
+import { encodeWire, jobPriorities, sealData, type Submission } from '../queue/jobs.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import { redisError, type RedisClient } from '../queue/redis/connection.ts';
-import { jobName } from '../queue/redis/keys.ts';
 import { wireText, type AcceptedMessage } from './accept.ts';
 import type { Admission } from './admission.ts';
+import { rowLifetimeMs } from './idempotency.ts';
 import { storeLargeContent } from './large-content.ts';
 
-/** `carrier`: the trace context that travels with it, '' for none. → whether the id was in use: then nothing was stored. */
+/**
+ * `new`: the message is stored. Otherwise nothing was: `duplicate`: its id is in use; `id-taken`: by what was submitted with another print, or
+ * without one; `refused`: by `beforeStore`.
+ */
+export type Enqueued = 'new' | 'duplicate' | 'id-taken' | 'refused';
+
+/** For ways in of our own. */
+export interface EnqueueOptions {
+  /** Asked before anything is stored, and not at all where the id is found to be in use. → whether the message may be stored. */
+  readonly beforeStore?: ((message: Message) => Promise<boolean>) | undefined;
+  /** The same for the same submission, and for no other. Without one, every message under an id is taken for the same. */
+  readonly print?: string | undefined;
+}
+
+/** `carrier`: the trace context that travels with it, '' for none. */
 export type Enqueue = (
   accepted: AcceptedMessage,
   submission: Submission,
   carrier: string,
-) => Promise<'new' | 'duplicate'>;
+  options: EnqueueOptions,
+) => Promise<Enqueued>;
 
 export function createEnqueue(
   redis: RedisClient,
-  { keys, intake, arrive, contents, sealing }: Pick<OpenQueues, 'keys' | 'intake' | 'arrive' | 'contents' | 'sealing'>,
+  {
+    keys,
+    arrive,
+    contents,
+    sealing,
+    printOf,
+  }: Pick<OpenQueues, 'keys' | 'arrive' | 'contents' | 'sealing' | 'printOf'>,
   admit: Admission,
   limits: MessageLimits,
+  retentionMs: number,
 ): Enqueue {
   const isInUse = async (id: string): Promise<boolean> =>
     (await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id))) > 0;
 
-  const enqueue: Enqueue = async ({ id, message, broughtId }, submission, carrier) => {
+  const enqueue: Enqueue = async ({ id, message, broughtId }, submission, carrier, { beforeStore, print }) => {
     const { attachments, raw, sendAt } = message;
     const hasContents = attachments.length > 0 || raw !== undefined;
     // Before contents are stored for it. The step that adds a message looks for itself.
-    if (broughtId && (hasContents || sendAt !== undefined) && (await isInUse(id))) return 'duplicate';
+    if (broughtId && (hasContents || beforeStore !== undefined) && (await isInUse(id))) return 'duplicate';
+    if (beforeStore !== undefined && !(await beforeStore(message))) return 'refused';
     const looking = admit(id, message);
     if (looking !== null) await looking;
     const whole = hasContents ? await storeLargeContent(message, id, contents) : message;
     const job = sealData(encodeWire(whole, submission), id, sealing());
-    const data = wireText(job, limits);
-    const priority = jobPriorities[message.priority];
-    const delay = sendAt === undefined ? 0 : Math.max(0, Date.parse(sendAt) - Date.now());
-    if (delay === 0) return arrive({ id, data, priority, broughtId, carrier });
-    const telemetry = carrier === '' ? {} : { telemetry: { metadata: carrier } };
-    await intake.add(jobName, job, { jobId: jobIdOf(id), priority, delay, removeOnComplete: true, ...telemetry });
-    return 'new';
+    return arrive({
+      id,
+      data: wireText(job, limits),
+      priority: jobPriorities[message.priority],
+      broughtId,
+      carrier,
+      dueAt: sendAt === undefined ? 0 : Date.parse(sendAt),
+      print: print === undefined ? null : { value: keyedPrint(print), forMs: printForMs(message) },
+    });
   };
 
-  return async (accepted, submission, carrier) => {
+  const printForMs = (message: Message): number => rowLifetimeMs(message, Date.now(), retentionMs);
+  // Where bodies are sealed, a hash without a key would tell a known text.
+  const keyedPrint = (print: string): string => sealing().keyring.sealing?.digest(print) ?? print;
+
+  /** Whose message has the id. That of a print is in Redis together with it, so what has no such print was not submitted with it. */
+  const ownerOf = async (id: string, print: string | undefined): Promise<'duplicate' | 'id-taken'> => {
+    if (print === undefined) return 'duplicate';
+    const stored = await printOf(id);
+    return stored !== null && [print, ...sealing().keyring.digests(print)].includes(stored) ? 'duplicate' : 'id-taken';
+  };
+
+  return async (accepted, submission, carrier, options) => {
+    const { id, broughtId } = accepted;
     try {
-      return await enqueue(accepted, submission, carrier);
+      const answer = await enqueue(accepted, submission, carrier, options);
+      return answer === 'duplicate' ? await ownerOf(id, options.print) : answer;
     } catch (error) {
       // What is there already needs no room.
-      const { id, broughtId } = accepted;
-      if (broughtId && redisError(error).code === 'redis-full' && (await isInUse(id))) return 'duplicate';
+      if (broughtId && redisError(error).code === 'redis-full' && (await isInUse(id)))
+        return ownerOf(id, options.print);
       throw error;
     }
   };

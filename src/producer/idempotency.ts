@@ -59,8 +59,7 @@ export async function claimKey(
   const hash = contentHash(message);
   // Where bodies are sealed, a hash without a key would tell a known text.
   const content = keyring.sealing?.digest(hash) ?? hash;
-  const latest = Math.max(now, ...[message.sendAt, message.expiresAt].map((time) => Date.parse(time ?? '') || 0));
-  const forMs = latest - now + usualLifetimeMs + retentionMs;
+  const forMs = rowLifetimeMs(message, now, retentionMs);
   const name = createHash('sha256')
     .update(`${submittedBy ?? ''}\n${key}`)
     .digest('base64url');
@@ -71,6 +70,12 @@ export async function claimKey(
     throw new PostlaneError('idempotency-mismatch', `This key was used for a message ${what}`, { id: takenId });
   }
   return { id: takenId, message: { ...message, id: takenId }, broughtId: true };
+}
+
+/** About how long the row of a message that is accepted now will be there, in ms: rather too long. */
+export function rowLifetimeMs({ sendAt, expiresAt }: Message, now: number, retentionMs: number): number {
+  const latest = Math.max(now, ...[sendAt, expiresAt].map((time) => Date.parse(time ?? '') || 0));
+  return latest - now + usualLifetimeMs + retentionMs;
 }
 
 /** SHA-256 of the normal form without its id. Large contents are hashed as they are, without a copy. */

@@ -14,7 +14,7 @@ import { tracing } from '../tracing/tracing.ts';
 import { acceptMessage } from './accept.ts';
 import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
-import { createEnqueue } from './enqueue.ts';
+import { createEnqueue, type Enqueued, type EnqueueOptions } from './enqueue.ts';
 import { checkOptions, claimKey } from './idempotency.ts';
 import { sendTraced } from './send-traced.ts';
 import { readStatus, type MessageStatus } from './status.ts';
@@ -133,6 +133,19 @@ export interface Producer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+type SubmitOptions = SendOptions & EnqueueOptions;
+
+interface Submitted {
+  readonly id: string;
+  readonly kind: Enqueued;
+}
+
+/** For ways in of our own; no part of the public interface. */
+export interface Submitter extends Producer {
+  /** As `send`, which knows neither `beforeStore` nor a print. */
+  readonly submit: (message: OutboundMessage, options: SubmitOptions) => Promise<Submitted>;
+}
+
 /** How many messages `sendMany` has under way at once. */
 const batchSize = 200;
 
@@ -144,6 +157,12 @@ const weekMs = 7 * 24 * 3_600_000;
  * @throws PostlaneError `config-invalid` if `reservePercent` is out of its bounds, or a key is none
  */
 export function createProducer(options: ProducerOptions): Producer {
+  const { submit: _ours, ...producer } = createSubmitter(options);
+  return producer;
+}
+
+/** A producer for ways in of our own. */
+export function createSubmitter(options: ProducerOptions): Submitter {
   const { timeoutMs = 5_000, retentionMs = weekMs, acknowledge } = options;
   const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
   const { prefix = defaultPrefix, reservePercent = defaultReservePercent } = options.redis;
@@ -170,34 +189,41 @@ export function createProducer(options: ProducerOptions): Producer {
       : createAcknowledger(redis, keys, { timeoutMs: Math.ceil(timeoutMs / 2), ...acknowledge });
   const { call, step, close, closing } = createCalls(redis, timeoutMs);
 
-  const enqueue = createEnqueue(redis, queues, admit, limits);
+  const enqueue = createEnqueue(redis, queues, admit, limits, retentionMs);
 
-  const sendAs = async (input: OutboundMessage, options: SendOptions, carrier: string): Promise<SendResult> => {
+  const sendAs = async (input: OutboundMessage, options: SubmitOptions, carrier: string): Promise<Submitted> => {
     const { signal, idempotencyKey: key, submittedBy, via } = options;
     checkOptions(key, submittedBy, via);
     const given = acceptMessage(input, limits);
     const keyed = key === undefined ? null : { key, submittedBy };
-    const store = async (): Promise<SendResult> => {
+    const store = async (): Promise<Submitted> => {
       const accepted =
         keyed === null
           ? given
           : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing.keyring);
       const { id } = accepted;
-      const answer = await enqueue(accepted, { by: submittedBy, via }, carrier);
+      const kind = await enqueue(accepted, { by: submittedBy, via }, carrier, options);
       // A duplicate too: it may be one because an earlier call was not acknowledged.
-      if (acknowledged !== null) await acknowledged(id);
-      return { id, duplicate: answer === 'duplicate' };
+      if (acknowledged !== null && (kind === 'new' || kind === 'duplicate')) await acknowledged(id);
+      return { id, kind };
     };
     // With a key, the id may be one that an earlier call got: it is the key that makes calling again safe.
     return step(store, keyed === null ? { id: given.id, signal } : { signal });
   };
 
   const { propagate = true } = options.tracing ?? {};
-  const send = (input: OutboundMessage, options: SendOptions = {}): Promise<SendResult> => {
+  const submit = (input: OutboundMessage, options: SubmitOptions): Promise<Submitted> => {
     // All that tracing costs a message without an SDK.
     const found = tracing();
     if (found === null) return sendAs(input, options, '');
     return sendTraced(found, propagate, sendAs, input, options);
+  };
+  const send = async (
+    input: OutboundMessage,
+    { signal, idempotencyKey, submittedBy, via }: SendOptions = {},
+  ): Promise<SendResult> => {
+    const { id, kind } = await submit(input, { signal, idempotencyKey, submittedBy, via });
+    return { id, duplicate: kind !== 'new' };
   };
 
   const read = (id: string, signal?: AbortSignal): Promise<MessageStatus | null> =>
@@ -205,6 +231,7 @@ export function createProducer(options: ProducerOptions): Producer {
   const waitFor = createWaitFor(read, closing);
 
   return {
+    submit: (message, options) => call(() => submit(message, options)),
     send: (message, options) => call(() => send(message, options)),
     sendMany: (messages, options) => call(() => sendEach(messages, (message) => send(message, options))),
     status: (id, { signal } = {}) => call(() => read(id, signal)),

@@ -5,7 +5,7 @@ import { carrierOf } from '../tracing/context.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 
 /** `send` gets the context for the job of the message, '' without `propagate`. */
-export async function sendTraced<Input, Options, Sent extends { readonly id: string; readonly duplicate: boolean }>(
+export async function sendTraced<Input, Options, Sent extends { readonly id: string; readonly kind: string }>(
   tracing: Tracing,
   propagate: boolean,
   send: (input: Input, options: Options, carrier: string) => Promise<Sent>,
@@ -24,7 +24,7 @@ export async function sendTraced<Input, Options, Sent extends { readonly id: str
   });
   try {
     const result = await span.run(() => send(input, options, propagate ? carrierOf(span.text) : ''));
-    span.set({ 'messaging.message.id': result.id, 'postlane.duplicate': result.duplicate });
+    span.set({ 'messaging.message.id': result.id, 'postlane.duplicate': result.kind !== 'new' });
     span.end();
     return result;
   } catch (thrown) {

@@ -1,5 +1,6 @@
 /**
- * What all processes that take requests of callers share of them: the keys under which a message was submitted before, and the rate of each
+ * What all processes that take requests of callers share of them: the keys under which a message was submitted before, what was submitted
+ * under an id, and the rate of each
  * token of the HTTP API, a minute's worth at once and then evenly (GCRA).
  */
 import { luaNow, run, script } from './lua/script.ts';
@@ -31,6 +32,8 @@ export type ClaimKey = (hash: string, value: string, forMs: number) => Promise<s
 
 export interface Callers {
   readonly claimKey: ClaimKey;
+  /** What was submitted under the id, as it was stored with its message; null if that said nothing. */
+  readonly printOf: (id: string) => Promise<string | null>;
   readonly tokenRate: TokenRate;
 }
 
@@ -38,6 +41,8 @@ export function createCallers(redis: RedisClient, keys: HomeKeys): Callers {
   return {
     claimKey: async (hash, value, forMs) =>
       (await redis.set(keys.idempotency(hash), value, 'PX', forMs, 'NX', 'GET')) ?? value,
+
+    printOf: (id) => redis.get(keys.print(id)),
 
     async tokenRate(token, perMinute, cost) {
       const costMs = (cost * burstMs) / perMinute;

@@ -1,13 +1,14 @@
 /** What happens between the end of data and the reply: the mail is judged, gets an id, and is handed to the producer. */
 import { createHash, randomUUID } from 'node:crypto';
+import { unreachable } from '../errors.ts';
 import { parseMailboxList } from '../message/address.ts';
 import { newMessageId } from '../message/identity.ts';
 import { isUtf8 } from 'node:buffer';
 import { inlineContentLimitBytes } from '../message/message.ts';
 import type { OutboundMessage } from '../message/outbound.ts';
-import { isNotStored, type SenderShare } from '../admin/sender-quota.ts';
+import { createBooking, isNotStored, type Booking } from '../admin/sender-quota.ts';
 import type { SubmissionStore } from '../admin/submissions.ts';
-import type { Producer } from '../producer/producer.ts';
+import type { Submitter } from '../producer/producer.ts';
 import { countHops, maxHops, readMail, receivedField, valueOf, writeMail, type Hop } from './mail.ts';
 import { readOptions, type MessageOptions } from './options.ts';
 import { tracing, type TraceIds, type Tracing } from '../tracing/tracing.ts';
@@ -32,11 +33,9 @@ export type Verdict =
   | { readonly ok: false; readonly refusal: Refusal };
 
 export interface AcceptOptions {
-  readonly producer: Pick<Producer, 'send'>;
+  readonly producer: Pick<Submitter, 'submit'>;
   readonly store: Pick<SubmissionStore, 'claim' | 'takeQuota'>;
   readonly dedupeForMs: () => number;
-  /** How long the row of a settled message is kept, in ms: so long is its id taken. */
-  readonly retentionMs: () => number;
   /** ms since the epoch. */
   readonly now: () => number;
 }
@@ -44,7 +43,7 @@ export interface AcceptOptions {
 /** Never rejects. */
 export type Accept = (submission: Submission) => Promise<Verdict>;
 
-export function createAccept({ producer, store, dedupeForMs, retentionMs, now }: AcceptOptions): Accept {
+export function createAccept({ producer, store, dedupeForMs, now }: AcceptOptions): Accept {
   /**
    * The id of a message, the same for the same submission. It is claimed before the message is stored: if the client gets no reply, whether
    * the message is stored or not, its next try has this id.
@@ -53,23 +52,6 @@ export function createAccept({ producer, store, dedupeForMs, retentionMs, now }:
     const fresh = newMessageId(now(), randomUUID());
     return isKnowable ? store.claim(fingerprint(submission), fresh, dedupeForMs()) : fresh;
   };
-
-  /**
-   * Whether the id that the client chose is that of this very message. `new`: no message was submitted under it. If the producer then knows it,
-   * it is the id of another message, and 250 would lose this one.
-   */
-  const claimOwn = async (submission: Submission, id: string): Promise<'new' | 'same' | 'other'> => {
-    const print = fingerprint(submission);
-    const value = `${print} ${randomUUID()}`;
-    const claimed = await store.claim(hashOf('id', id), value, retentionMs());
-    if (claimed === value) return 'new';
-    return claimed.split(' ')[0] === print ? 'same' : 'other';
-  };
-
-  const takeShare = async ({ quota }: Sender, recipients: number): Promise<SenderShare> =>
-    quota === null
-      ? { kind: 'taken', giveBack: async () => undefined }
-      : store.takeQuota(quota.key, quota.limits, recipients);
 
   const accept = async (submission: Submission): Promise<Verdict> => {
     const { sender, mailFrom, recipients, utf8, hop } = submission;
@@ -87,8 +69,6 @@ export function createAccept({ producer, store, dedupeForMs, retentionMs, now }:
       (value) => value !== null && value !== '',
     );
     const { id: own, ...options } = read.options;
-    const claimed = own === undefined ? 'same' : await claimOwn(submission, own);
-    if (claimed === 'other') return refused('id-taken');
     const id = own ?? (await identify(submission, given !== undefined));
     const added =
       receivedField({ ...hop, id, recipients, at: new Date(now()) }) +
@@ -101,15 +81,28 @@ export function createAccept({ producer, store, dedupeForMs, retentionMs, now }:
       raw: rawOf(writeMail(submission.bytes, mail, added)),
       envelope: { from: mailFrom, to: recipients },
     };
-    const share = await takeShare(sender, new Set(recipients).size);
-    if (share.kind === 'full') return refused('quota', `${share.what}, in ${Math.ceil(share.waitMs / 1_000)} s`);
-    if (share.kind === 'never') return refused('quota-never', share.what);
+    const { quota } = sender;
+    const booking = createBooking(quota?.limits ?? null, (count) => store.takeQuota(quota!.key, quota!.limits, count));
+    // An id that the client chose may be another message's: the print tells.
+    const print = own === undefined ? undefined : fingerprint(submission);
     try {
-      const result = await producer.send(message);
-      if (result.duplicate) await share.giveBack();
-      return claimed === 'new' && result.duplicate ? refused('id-taken') : { ok: true, ...result };
+      const { kind } = await producer.submit(message, { beforeStore: booking.beforeStore, print });
+      switch (kind) {
+        case 'new':
+          return { ok: true, id, duplicate: false };
+        case 'duplicate':
+          await booking.giveBack();
+          return { ok: true, id, duplicate: true };
+        case 'id-taken':
+          await booking.giveBack();
+          return refused('id-taken');
+        case 'refused':
+          return overQuota(booking);
+        default:
+          return unreachable(kind);
+      }
     } catch (error) {
-      if (isNotStored(error)) await share.giveBack();
+      if (isNotStored(error)) await booking.giveBack();
       throw error;
     }
   };
@@ -135,6 +128,14 @@ async function acceptTraced(found: Tracing, accept: Accept, submission: Submissi
   if (verdict.ok) span.set({ 'messaging.message.id': verdict.id, 'postlane.duplicate': verdict.duplicate });
   span.end(verdict.ok ? null : verdict.refusal.reason);
   return verdict.ok ? { ...verdict, trace: span.ids } : verdict;
+}
+
+function overQuota(booking: Booking): Verdict {
+  const full = booking.refusal();
+  if (full === null) return refused('unavailable');
+  return full.kind === 'never'
+    ? refused('quota-never', full.what)
+    : refused('quota', `${full.what}, in ${Math.ceil(full.waitMs / 1_000)} s`);
 }
 
 function refused(...of: Parameters<typeof refusal>): Verdict {

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { SubmissionListener } from '../config/submission.ts';
 import type { SubmissionStore } from '../admin/submissions.ts';
 import type { TraceIds } from '../tracing/tracing.ts';
-import type { Producer } from '../producer/producer.ts';
+import type { Submitter } from '../producer/producer.ts';
 import { createAccept } from './accept.ts';
 import { createByteBudget } from './collector.ts';
 import { createClients, type Client } from './clients.ts';
@@ -17,7 +17,7 @@ export type { SubmissionEvent, SubmissionState } from './events.ts';
 
 export interface SubmissionOptions {
   readonly config: Config;
-  readonly producer: Pick<Producer, 'send'>;
+  readonly producer: Pick<Submitter, 'submit'>;
   readonly store: SubmissionStore;
   readonly onEvent: (event: SubmissionEvent, trace?: TraceIds | null) => void;
   /** ms since the epoch. */
@@ -71,7 +71,6 @@ export function createSubmission({
     producer,
     store,
     dedupeForMs: () => config.submission.dedupeForMs,
-    retentionMs: () => config.retention.ledgerMs,
     now,
   });
   const listen = async (settings: SubmissionListener): Promise<void> => {

@@ -17,6 +17,7 @@ test('a token over its quota gets 429 with the time to wait, and another token g
   expect((await send('shop')).status).toBe(202);
   const over = await send('shop');
   expect(over.body).toMatchObject({ status: 429, code: 'rate-limited' });
+  expect(Math.ceil(over.body.retryAfterMs / 1_000)).toBe(Number(over.headers['retry-after']));
   expect(over.body.detail).toBe('the token shop may submit 5 recipients a day');
   const waitSeconds = Number(over.headers['retry-after']);
   expect(waitSeconds).toBeGreaterThan(86_400 - 1_500);
@@ -58,4 +59,21 @@ test('of many at once and in a batch, exactly as many are taken as the quota all
   expect(new Set(refused).size).toBeLessThanOrEqual(1);
   const taken = results.length - refused.length + single.filter(({ status }) => status === 202).length;
   expect(taken).toBe(10);
+});
+
+test('a token whose quota is used up is told of each message that is there already, and only what is new is refused', async () => {
+  const { post } = await serveApi({ tokens: [{ id: 'shop', scopes: ['messages:send'], messagesPerDay: 2 }] });
+  const keyed = () => post('/v1/messages', mail, { as: 'shop', headers: { 'idempotency-key': 'k' } });
+  const named = () => post('/v1/messages', { ...mail, id: 'order-1' }, { as: 'shop' });
+  expect([(await keyed()).status, (await named()).status]).toEqual([202, 202]);
+  for (const again of [await keyed(), await named()]) {
+    expect(again).toMatchObject({ status: 200, body: { duplicate: true } });
+  }
+  const batch = await post('/v1/messages/batch', { messages: [{ ...mail, id: 'order-1' }, mail] }, { as: 'shop' });
+  const [known, over] = batch.body.results;
+  expect(known).toMatchObject({ id: 'order-1', duplicate: true });
+  expect(over.error).toMatchObject({ status: 429, code: 'rate-limited' });
+  expect(over.error.retryAfterMs).toBeGreaterThan(86_400_000 - 1_500_000);
+  expect(over.error.retryAfterMs).toBeLessThanOrEqual(86_400_000 + 3 * 1_440_000);
+  expect((await post('/v1/messages', { ...mail, id: 'order-2' }, { as: 'shop' })).status).toBe(429);
 });

@@ -163,6 +163,15 @@ describe('large content', () => {
   });
 });
 
+test('of several messages that are sent under one id at the same moment to be sent later, one is stored, and the others are told so', async () => {
+  const producer = testProducer(testPrefix());
+  const sendAt = Date.now() + 3_600_000;
+  const texts = ['1', '2', '3', '4'];
+  const results = await Promise.all(texts.map((text) => producer.send({ ...message, id: 'm', text, sendAt })));
+  expect(results.filter(({ duplicate }) => !duplicate)).toEqual([{ id: 'm', duplicate: false }]);
+  expect(await producer.status('m')).toMatchObject({ state: 'scheduled', retryAt: sendAt });
+});
+
 describe('cancel()', () => {
   test('stops a message that waits in a lane, and cannot stop one that a recipient has', async () => {
     const prefix = testPrefix();

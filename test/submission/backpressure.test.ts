@@ -58,7 +58,7 @@ test('too few replicas: 451, and the message is the same one when it is sent aga
 test('every error of the producer has a reply that says whether to try again', async () => {
   const codes = ['redis-unavailable', 'redis-refused', 'attachment-missing', 'timeout', 'producer-closed'] as const;
   for (const code of codes) {
-    const producer = { send: () => Promise.reject(new PostlaneError(code, 'x')) };
+    const producer = { submit: () => Promise.reject(new PostlaneError(code, 'x')) };
     const here = await startSubmission(kit, { listeners: [open], producer });
     const session = await here.open();
     expect(await session.send(mail)).toMatch(/^4[25]1 4\.3\.[02] /);

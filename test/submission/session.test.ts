@@ -290,6 +290,20 @@ test('a user over the quota of the day is deferred; what is no new message does 
   expect(await here.queued()).toHaveLength(3);
 });
 
+test('a user whose quota is used up still gets 250 for what is in Redis already', async () => {
+  const here = await startSubmission(kit, {
+    users: ['user: erp, from: [erp@example.com], options: true, messagesPerDay: 2'],
+  });
+  const session = await here.open({ user: 'erp' });
+  const known = ['Message-ID: <1@example.com>', 'X-Postlane-Id: order-1'].map((field) => ({
+    ...mail,
+    data: `${field}\r\n${data}`,
+  }));
+  for (const each of [...known, ...known]) expect(await session.send(each)).toMatch(/^250 /);
+  expect(here.of('submitted').map(({ duplicate }) => duplicate)).toEqual([false, false, true, true]);
+  expect(await session.send(mail)).toMatch(/^452 4\.7\.1 /);
+});
+
 test('what users submitted and were refused can be read', async () => {
   const here = await startSubmission(kit);
   const session = await here.open({ user: 'erp' });

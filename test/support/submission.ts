@@ -2,7 +2,7 @@
 import { onTestFinished } from 'vitest';
 import { openSubmissionStore, type SubmissionStore } from '../../src/admin/submissions.ts';
 import type { Config } from '../../src/config/config.ts';
-import { createProducer, type Producer } from '../../src/producer/producer.ts';
+import { createSubmitter, type Submitter } from '../../src/producer/producer.ts';
 import { hashPassword } from '../../src/submission/password.ts';
 import { createSubmission, type Submission, type SubmissionEvent } from '../../src/submission/submission.ts';
 import { createCertificates, type Certificates } from '../../testkit/certificates.ts';
@@ -35,7 +35,7 @@ export interface StartOptions {
   readonly timeoutMs?: number;
   readonly prefix?: string;
   /** Instead of the real ones. */
-  readonly producer?: Pick<Producer, 'send'>;
+  readonly producer?: Pick<Submitter, 'submit'>;
   readonly monotonic?: () => number;
 }
 
@@ -110,7 +110,7 @@ export async function startSubmission(kit: SubmissionKit, options: StartOptions 
   const config = await configOf(kit, options, prefix);
   const { timeoutMs = 20_000 } = options;
   const { acknowledgeReplicas: replicas } = config.submission;
-  const real = createProducer({
+  const real = createSubmitter({
     redis: config.redis,
     message: config.message,
     timeoutMs,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { openOperator } from '../../src/admin/operator.ts';
 import { startHttp } from '../../src/http/http.ts';
 import { createLog } from '../../src/observability/log.ts';
-import { createProducer } from '../../src/producer/producer.ts';
+import { createSubmitter } from '../../src/producer/producer.ts';
 import { configurationOf } from './configuration.ts';
 import { answer, settingsOf } from './program.ts';
 
@@ -17,7 +17,7 @@ const operator = await openOperator({ redis: config.redis, timeoutMs: 5_000, lim
 const log = createLog({ worker: 'bench', level: 'info', destination: { write: () => undefined } });
 const server = await startHttp({
   tools: {
-    producer: createProducer({ redis: config.redis }),
+    producer: createSubmitter({ redis: config.redis }),
     operator: async () => operator,
     tryConnector: () => Promise.reject(new Error('no connector is tried here')),
     testWebhook: () => Promise.reject(new Error('no webhook is tried here')),

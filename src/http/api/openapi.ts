@@ -20,6 +20,10 @@ const problemSchema = z
       .string()
       .optional()
       .meta({ description: 'Of the message concerned; to submit it again with this id does no harm.' }),
+    retryAfterMs: z
+      .int()
+      .optional()
+      .meta({ description: 'When to ask again, where that is known: what `Retry-After` says in whole seconds.' }),
   })
   .meta({ id: 'Problem' });
 

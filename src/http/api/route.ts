@@ -8,13 +8,13 @@ import type { Operator } from '../../admin/operator.ts';
 import type { ApiToken } from '../../config/api.ts';
 import type { Config } from '../../config/config.ts';
 import type { Scope } from '../../config/scopes.ts';
-import type { Producer } from '../../producer/producer.ts';
+import type { Submitter } from '../../producer/producer.ts';
 import type { EventHub } from './event-hub.ts';
 import type { Problem, ProblemCode } from '../problem.ts';
 
 /** What handlers work with: what an application and an operator have. */
 export interface Tools {
-  readonly producer: Producer;
+  readonly producer: Submitter;
   /** Rejects with `redis-unavailable` while Redis is away. One for all requests; a handler does not close it. */
   readonly operator: () => Promise<Operator>;
   /** Events for clients that listen. */

@@ -1,8 +1,5 @@
 /** Submits messages as a token: what it may send, and the answer for each. The producer does the rest, as for an application. */
-import { isNotStored, type SenderShare } from '../../admin/sender-quota.ts';
-import type { ApiToken } from '../../config/api.ts';
-import { unreachable } from '../../errors.ts';
-import { parseMessage } from '../../message/schema.ts';
+import { createBooking, isNotStored, type Booking, type SenderQuotas } from '../../admin/sender-quota.ts';
 import type { OutboundMessage } from '../../message/outbound.ts';
 import type { SendOptions } from '../../producer/producer.ts';
 import { sends } from '../../routing/connector.ts';
@@ -30,54 +27,35 @@ export async function submit(
   const { producer, config } = tools;
   const refused = refusedSender(message, token, config());
   if (refused !== null) return { ok: false, problem: { code: 'forbidden', detail: refused } };
-  let share: SenderShare = untaken;
+  const take: SenderQuotas['take'] = async (...call) => (await tools.operator()).senderQuotas.take(...call);
+  const booking = createBooking(token.quota, (recipients) => take(token.id, token.quota, recipients));
+  const { beforeStore } = booking;
   try {
-    share = await takeShare(message, token, tools);
-    const over = overQuota(share, token.id);
-    if (over !== null) return { ok: false, problem: over };
-    const { id, duplicate } = await producer.send(message as OutboundMessage, {
-      ...options,
-      submittedBy: token.id,
-      signal,
-    });
-    if (duplicate && share.kind === 'taken') await share.giveBack();
-    if (!duplicate) return { ok: true, submitted: { id, state: firstState(message, tools.now()), duplicate } };
+    const sent = { ...options, submittedBy: token.id, signal, beforeStore };
+    const { id, kind } = await producer.submit(message as OutboundMessage, sent);
+    if (kind === 'refused') return { ok: false, problem: overQuota(booking, token.id) };
+    if (kind === 'new')
+      return { ok: true, submitted: { id, state: firstState(message, tools.now()), duplicate: false } };
+    await booking.giveBack();
     const status = await producer.status(id);
     // An id is everyone's: what another has submitted under it is not shown.
     if (status !== null && !mayUse(token, senderOf(status, config()))) {
       return { ok: false, problem: { code: 'conflict', detail: 'the id is in use', id } };
     }
-    return { ok: true, submitted: { id, state: status?.state ?? 'queued', duplicate } };
+    return { ok: true, submitted: { id, state: status?.state ?? 'queued', duplicate: true } };
   } catch (thrown) {
-    if (share.kind === 'taken' && isNotStored(thrown)) await share.giveBack();
+    if (isNotStored(thrown)) await booking.giveBack();
     return { ok: false, problem: problemOf(thrown) };
   }
 }
 
-const untaken: SenderShare = { kind: 'taken', giveBack: async () => undefined };
-
-/** What is no valid message is left to the producer, which refuses it. */
-async function takeShare(message: unknown, { id, quota }: ApiToken, tools: Context['tools']): Promise<SenderShare> {
-  if (quota.messagesPerDay === null && quota.recipientsPerDay === null) return untaken;
-  const parsed = parseMessage(message, tools.config().message);
-  if (!parsed.ok) return untaken;
-  const recipients = new Set(parsed.message.envelope.to).size;
-  return (await tools.operator()).senderQuotas.take(id, quota, recipients);
-}
-
-function overQuota(share: SenderShare, token: string): Problem | null {
-  switch (share.kind) {
-    case 'taken':
-      return null;
-    case 'full': {
-      const detail = `the token ${token} may submit ${share.what}`;
-      return { code: 'rate-limited', detail, retryAfterSeconds: share.waitMs / 1_000 };
-    }
-    case 'never':
-      return { code: 'forbidden', detail: `the token ${token} may submit ${share.what}: fewer than this message has` };
-    default:
-      return unreachable(share);
-  }
+function overQuota(booking: Booking, token: string): Problem {
+  const full = booking.refusal();
+  if (full === null) return { code: 'internal', detail: 'The log of the server has the reason.' };
+  const detail = `the token ${token} may submit ${full.what}`;
+  return full.kind === 'never'
+    ? { code: 'forbidden', detail: `${detail}: fewer than this message has` }
+    : { code: 'rate-limited', detail, retryAfterSeconds: full.waitMs / 1_000 };
 }
 
 /** A message with a time ahead waits for it. */

@@ -25,6 +25,10 @@ export interface Arrival {
   readonly broughtId: boolean;
   /** The trace context of its sender, as BullMQ's option has it; '' without one. */
   readonly carrier: string;
+  /** When its time comes, in ms since the epoch; 0 if it has. */
+  readonly dueAt: number;
+  /** What was submitted, and how long that is kept, in ms: written together with the message, or not at all. null: nothing is. */
+  readonly print: { readonly value: string; readonly forMs: number } | null;
 }
 
 /** → whether the id was in use: then nothing was stored. Rejects with the error of Redis. */
@@ -44,6 +48,7 @@ export function createArrivals(redis: RedisClient, home: HomeKeys): Arrive {
   const keys = {
     wait: key('wait'),
     prioritized: key('prioritized'),
+    delayed: key('delayed'),
     active: key('active'),
     meta: key('meta'),
     pc: key('pc'),
@@ -54,14 +59,15 @@ export function createArrivals(redis: RedisClient, home: HomeKeys): Arrive {
 
   const send = async (asked: readonly Asked[]): Promise<void> => {
     const moreArgs: (string | number)[] = [];
+    const at = Date.now();
     for (const { arrival } of asked) {
-      const { id, data, priority, broughtId } = arrival;
-      moreArgs.push(jobIdOf(id), data, priority, broughtId ? id : '');
+      const { id, data, priority, broughtId, dueAt } = arrival;
+      moreArgs.push(jobIdOf(id), data, priority, broughtId ? id : '', Math.max(0, dueAt - at));
     }
     try {
       const answers = await run(redis, arriveScript, {
         keys,
-        args: { ...names, at: Date.now(), traces: tracesOf(asked) },
+        args: { ...names, at, traces: tracesOf(asked), prints: printsOf(asked, home) },
         moreArgs,
       });
       for (const [i, { resolve, reject }] of asked.entries()) {
@@ -97,6 +103,14 @@ function tracesOf(asked: readonly Asked[]): string {
   const added = ({ arrival: { carrier } }: Asked): string =>
     carrier === '' ? '' : `,"${traceOption}":${JSON.stringify(carrier)}`;
   return JSON.stringify(asked.map(added));
+}
+
+/** Of each message, the key of its print, the print, and its end; '' if none has one. */
+function printsOf(asked: readonly Asked[], home: HomeKeys): string {
+  if (asked.every(({ arrival }) => arrival.print === null)) return '';
+  const written = ({ arrival: { id, print } }: Asked): readonly string[] =>
+    print === null ? [] : [home.print(id), print.value, String(print.forMs)];
+  return JSON.stringify(asked.map(written));
 }
 
 /** Text counts by its length, as in a turn. A message that is larger by itself goes alone. */

@@ -11,6 +11,7 @@ import {
 } from '../bullmq/job-moves.ts';
 import {
   besideJob,
+  delayedScoreFactor,
   jobFields,
   lockName,
   luaDelayedUntil,
@@ -132,21 +133,23 @@ return { next and math.max(0, next - tonumber(at)) or -1 }
 );
 
 /**
- * Adds new messages to the intake, as BullMQ's `add` with an id and a priority does it (addPrioritizedJob-9.lua, addStandardJob-9.lua), without
- * its events. `given` has of each message the id of its job, its data, its priority, and, if its caller brought it, its id; `traces`, where one has a
- * trace context, what is added to the options of each (JSON). Jobs, rows and places
- * are no declared keys: of the latter two a producer's user may read alone. The place in the queue comes first, as a stranger's key may stand where
- * the list belongs, and no job is to be on none. → of each message 1, 0 if its id is in use, or what went wrong.
+ * Adds new messages to the intake, as BullMQ's `add` with an id, a priority and a delay does it (addPrioritizedJob-9.lua, addStandardJob-9.lua,
+ * addDelayedJob-6.lua), without its events. `given` has of each message the id of its job, its data, its priority, its id if its caller brought it,
+ * and its delay; `traces`, where one has a trace context, what is added to the options of each (JSON); `prints`, where one has a print, of each its
+ * key, its value and how long it is kept (JSON). Jobs, rows, places and prints
+ * are no declared keys: of rows and places a producer's user may read alone. The place in the queue comes first, as a stranger's key may stand where
+ * the list belongs, and no job is to be on none. A print stands only where its message does: it says what was stored under the id, and a print
+ * without its message would say so of the message that takes the id later. → of each message 1, 0 if its id is in use, or what went wrong.
  */
 export const arriveScript = script(
   {
-    keys: ['wait', 'prioritized', 'active', 'meta', 'pc', 'marker'],
-    args: ['prefix', 'rows', 'places', 'jobName', 'at', 'traces'],
+    keys: ['wait', 'prioritized', 'delayed', 'active', 'meta', 'pc', 'marker'],
+    args: ['prefix', 'rows', 'places', 'jobName', 'at', 'traces', 'prints'],
     moreArgs: 'given',
   },
-  /* lua */ `${luaLater}${luaWakeUp}
+  /* lua */ `${luaLater}${luaWakeUp}${luaDelayedUntil}
 local names = {}
-for i = 1, #given, 4 do
+for i = 1, #given, 5 do
   names[#names + 1] = prefix .. given[i]
   if given[i + 3] ~= '' then
     names[#names + 1] = rows .. given[i + 3]
@@ -159,33 +162,44 @@ local function inUse(job, id)
   if id == '' then return redis.call('EXISTS', job) > 0 end
   return redis.call('EXISTS', job, rows .. id, places .. id) > 0
 end
-local answers, seen, first, ranked = {}, {}, {}, {}
+local answers, seen, first, ranked, postponed = {}, {}, {}, {}, {}
 local traced = traces ~= '' and cjson.decode(traces) or {}
-for i = 1, #given, 4 do
+local printed = prints ~= '' and cjson.decode(prints) or {}
+-- A user that may not write it stores no message without it.
+local function refusedPrint(nth)
+  local key, value, forMs = unpack(printed[nth] or {})
+  local set = key and redis.pcall('SET', key, value, 'PX', forMs)
+  return type(set) == 'table' and set.err
+end
+for i = 1, #given, 5 do
   local nth = #answers + 1
   answers[nth] = 1
   if seen[given[i]] or inUse(prefix .. given[i], given[i + 3]) then answers[nth] = 0
+  elseif refusedPrint(nth) then answers[nth] = refusedPrint(nth)
+  elseif given[i + 4] ~= '0' then postponed[#postponed + 1] = nth
   elseif given[i + 2] == '0' then first[#first + 1] = nth
   else ranked[#ranked + 1] = nth end
   seen[given[i]] = true
 end
 local function store(nths, placed)
   if type(placed) == 'table' then
+    for _, nth in ipairs(nths) do if printed[nth] and printed[nth][1] then redis.call('DEL', printed[nth][1]) end end
     -- Redis is full, or no master any more: that concerns all of them.
     if not string.find(placed.err, 'WRONGTYPE', 1, true) then error(placed) end
     for _, nth in ipairs(nths) do answers[nth] = placed.err end
     return
   end
   for _, nth in ipairs(nths) do
-    local i = 4 * nth - 3
+    local i = 5 * nth - 4
+    local delay = given[i + 4]
     redis.call('HSET', prefix .. given[i], '${jobFields.name}', jobName, '${jobFields.data}', given[i + 1],
-      '${jobFields.opts}', '{"removeOnComplete":true,"priority":' .. given[i + 2] .. ',"attempts":0' .. (traced[nth] or '') .. '}',
-      '${jobFields.addedAt}', at, '${jobFields.delay}', 0, '${jobFields.priority}', given[i + 2])
+      '${jobFields.opts}', '{"removeOnComplete":true,"priority":' .. given[i + 2] .. ',"attempts":0' .. (delay ~= '0' and ',"delay":' .. delay or '') .. (traced[nth] or '') .. '}',
+      '${jobFields.addedAt}', at, '${jobFields.delay}', delay, '${jobFields.priority}', given[i + 2])
   end
 end
 if #first > 0 then
   local ids = {}
-  for i, nth in ipairs(first) do ids[i] = given[4 * nth - 3] end
+  for i, nth in ipairs(first) do ids[i] = given[5 * nth - 4] end
   store(first, redis.pcall('LPUSH', wait, unpack(ids)))
 end
 if #ranked > 0 then
@@ -193,12 +207,20 @@ if #ranked > 0 then
   for i, nth in ipairs(ranked) do
     if type(count) ~= 'table' then count = redis.pcall('INCR', pc) end
     if type(count) ~= 'table' then
-      scored[2 * i - 1] = string.format('%.0f', given[4 * nth - 1] * ${priorityScoreFactor} + count % ${priorityScoreFactor})
-      scored[2 * i] = given[4 * nth - 3]
+      scored[2 * i - 1] = string.format('%.0f', given[5 * nth - 2] * ${priorityScoreFactor} + count % ${priorityScoreFactor})
+      scored[2 * i] = given[5 * nth - 4]
     end
   end
   store(ranked, type(count) == 'table' and count or redis.pcall('ZADD', prioritized, unpack(scored)))
 end
+for _, nth in ipairs(postponed) do
+  local due = tonumber(at) + tonumber(given[5 * nth])
+  local least, most = due * ${delayedScoreFactor}, (due + 1) * ${delayedScoreFactor} - 1
+  local before = redis.pcall('ZREVRANGEBYSCORE', delayed, string.format('%.0f', most), string.format('%.0f', least), 'WITHSCORES', 'LIMIT', 0, 1)
+  local score = before[2] and math.min(tonumber(before[2]) + 1, most) or least
+  store({ nth }, before.err and before or redis.pcall('ZADD', delayed, string.format('%.0f', score), given[5 * nth - 4]))
+end
+if #postponed > 0 then pcall(function() later('ZADD', marker, delayedUntil(delayed), '1') end) end
 if #first + #ranked == 0 then return answers end
 -- As isQueuePausedOrMaxed.lua says. A worker that is not woken looks within seconds, so a stranger's key is no reason to refuse mail.
 local set = redis.pcall('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}')

@@ -167,6 +167,8 @@ export interface HomeKeys extends ShardKeys {
   readonly tokenRate: (token: string) => string;
   /** STRING content hash and id of the message that was first under a caller's key, by the key's hash; it ends by itself. */
   readonly idempotency: (hash: string) => string;
+  /** STRING what was submitted under an id, written together with its message; it ends by itself. */
+  readonly print: (id: string) => string;
   /** STRING failed logins of a user, by the hash of its name; it ends by itself. */
   readonly loginUser: (hash: string) => string;
   /** STRING failed logins from an address, by its hash; it ends by itself. */
@@ -269,6 +271,7 @@ export function keysOf(prefix: string): HomeKeys {
     intakeRepair: `${prefix}:repair`,
     tokenRate: (token) => `${prefix}:token:${token}:rate`,
     idempotency: (hash) => `${prefix}:idempotency:${hash}`,
+    print: (id) => `${prefix}:print:${id}`,
     loginUser: (hash) => `${prefix}:login:user:${hash}`,
     loginAddress: (hash) => `${prefix}:login:address:${hash}`,
     loginKnown: (hash) => `${prefix}:login:known:${hash}`,

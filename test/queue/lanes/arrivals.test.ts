@@ -12,7 +12,16 @@ import { redisUrl, testConnection, testPrefix } from '../../support/redis.ts';
 const data = { v: 1, message: { from: 'a@example.com', to: 'b@example.net', text: 'ü' } };
 
 function arrivalOf(id: string, about: Partial<Arrival> = {}): Arrival {
-  return { id, data: JSON.stringify(data), priority: jobPriorities.normal, broughtId: false, carrier: '', ...about };
+  return {
+    id,
+    data: JSON.stringify(data),
+    priority: jobPriorities.normal,
+    broughtId: false,
+    carrier: '',
+    dueAt: 0,
+    print: null,
+    ...about,
+  };
 }
 
 function setUp() {
@@ -51,6 +60,81 @@ describe('a message that arrives', () => {
       (JSON.parse((await redis.hget(keys.queue('outbound', id), 'opts')) ?? '') as { tm?: unknown }).tm;
     expect(await Promise.all(['ours', 'theirs', 'plain'].map(tmOf))).toEqual([carrier, carrier, undefined]);
     expect((await queue.getJob('ours'))?.opts.telemetry).toEqual({ metadata: carrier });
+  });
+
+  test('with a delay is what `add` of BullMQ makes, several for one time in their order', async () => {
+    const { redis, keys, arrive, queue } = setUp();
+    const delay = 3_600_000;
+    const dueAt = Date.now() + delay;
+    expect(await Promise.all(['a', 'b', 'c'].map((id) => arrive(arrivalOf(id, { dueAt }))))).toEqual(
+      Array.from({ length: 3 }, () => 'new'),
+    );
+    await queue.add('message', data, {
+      jobId: 'theirs',
+      priority: jobPriorities.normal,
+      delay,
+      removeOnComplete: true,
+    });
+    const [ours, theirs] = await Promise.all(
+      ['a', 'theirs'].map(async (id) => {
+        const { timestamp, opts, delay: left, ...fields } = await redis.hgetall(keys.queue('outbound', id));
+        const score = Number(await redis.zscore(keys.queue('outbound', 'delayed'), id));
+        expect(Math.floor(score / 0x1000)).toBe(Number(timestamp) + Number(left));
+        const { jobId: _id, delay: given, ...options } = JSON.parse(opts ?? '') as Record<string, unknown>;
+        expect(given).toBe(Number(left));
+        return { ...fields, options, state: await queue.getJobState(id) };
+      }),
+    );
+    expect(ours).toEqual(theirs);
+    expect(ours).toMatchObject({ state: 'delayed' });
+    expect(await redis.zrange(keys.queue('outbound', 'delayed'), '0', '2')).toEqual(['a', 'b', 'c']);
+    expect(Number(await redis.zscore(keys.queue('outbound', 'marker'), '1'))).toBe(dueAt);
+    expect(await arrive(arrivalOf('a', { dueAt }))).toBe('duplicate');
+    expect(await arrive(arrivalOf('a', { broughtId: true }))).toBe('duplicate');
+  });
+
+  test('with a delay wakes a worker of BullMQ’s when its time comes', async () => {
+    const { prefix, arrive } = setUp();
+    const seen: string[] = [];
+    const native = new Worker('outbound', async (job) => void seen.push(job.id ?? ''), {
+      connection: { url: redisUrl(), maxRetriesPerRequest: null },
+      prefix,
+    });
+    onTestFinished(() => native.close(true));
+    await native.waitUntilReady();
+    expect(await arrive(arrivalOf('m', { dueAt: Date.now() + 300 }))).toBe('new');
+    await until(() => seen.length === 1, { what: 'the marker to wake it', timeoutMs: 4_000 });
+  });
+
+  test('leaves its print if it is stored, for its time, and none where it is not', async () => {
+    const { redis, keys, arrive } = setUp();
+    const broughtId = true;
+    const print = (value: string) => ({ broughtId, print: { value, forMs: 60_000 } });
+    const { high } = jobPriorities;
+    await redis.set(keys.queue('outbound', 'wait'), 'a key of a stranger');
+    await redis.set(keys.queue('outbound', 'delayed'), 'a key of a stranger');
+    const answers = await Promise.allSettled([
+      arrive(arrivalOf('a', print('first'))),
+      arrive(arrivalOf('a', print('second'))),
+      arrive(arrivalOf('plain')),
+      arrive(arrivalOf('b', { ...print('lost'), priority: high })),
+      arrive(arrivalOf('c', { ...print('lost'), dueAt: Date.now() + 60_000 })),
+    ]);
+    expect(answers.map((each) => (each.status === 'fulfilled' ? each.value : 'refused'))).toEqual([
+      'new',
+      'duplicate',
+      'new',
+      'refused',
+      'refused',
+    ]);
+    expect(await redis.mget(...['a', 'plain', 'b', 'c'].map((id) => keys.print(id)))).toEqual([
+      'first',
+      null,
+      null,
+      null,
+    ]);
+    expect(await redis.pttl(keys.print('a'))).toBeGreaterThan(1_000);
+    expect(await redis.exists(keys.queue('outbound', 'b'), keys.queue('outbound', 'c'))).toBe(0);
   });
 
   test('is taken by a worker of BullMQ’s that waits for it, those of a priority in their order', async () => {

@@ -39,7 +39,10 @@ const many = z.union([z.string(), z.array(z.string())]);
 
 const batch = z.strictObject({ messages: z.array(outboundMessage).min(1).max(maxBatch) }).meta({ id: 'Batch' });
 const item = z
-  .union([submitted, z.object({ error: z.looseObject({ code: z.string(), status: z.int() }) })])
+  .union([
+    submitted,
+    z.object({ error: z.looseObject({ code: z.string(), status: z.int(), retryAfterMs: z.int().optional() }) }),
+  ])
   .meta({ id: 'BatchResult' });
 
 /** Base64 makes four bytes of three. */
