@@ -11,7 +11,7 @@ import {
 import type { LaneStatus } from '../queue/lanes/status.ts';
 import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { ConnectorLimits } from '../routing/connector.ts';
-import { proxyOf } from '../transport/proxy.ts';
+import { authority, wayOf } from '../transport/proxy.ts';
 import type { ConfiguredConnector } from './admin-config.ts';
 import { stateOf, type ConnectorState } from './trouble.ts';
 
@@ -25,6 +25,8 @@ export interface ConnectorRow {
   readonly server: string | null;
   /** The proxy on the way to it, without its login: `http://proxy.example.com:3128`. */
   readonly proxy: string | null;
+  /** Of several hosts those that are reached without it, `host:port`. */
+  readonly directHosts: readonly string[];
   readonly addresses: readonly string[];
   readonly isDefault: boolean;
   readonly state: ConnectorState;
@@ -146,7 +148,7 @@ export function rowOf(
     direction: configured?.direction ?? null,
     transport: configured?.transport?.kind ?? null,
     server: serverOf(configured),
-    proxy: proxyOf(configured?.transport ?? null),
+    ...wayOf(configured?.transport ?? null),
     addresses: configured?.addresses ?? [],
     isDefault,
     state: stateOf(lane, configured?.direction ?? null),
@@ -205,5 +207,5 @@ export function serverOf(configured: ConfiguredConnector | null): string | null 
   if (transport === null) return null;
   if (transport.kind === 'graph') return transport.graph.mailbox;
   const { host, port, hosts = [{ host, port }] } = transport.smtp;
-  return hosts.map((each) => `${each.host}:${each.port}`).join(', ');
+  return hosts.map((each) => authority(each.host, each.port)).join(', ');
 }

@@ -1,6 +1,6 @@
 /** What `check --connect` prints of the senders of each connector: those that need attention, and what was not tested. */
 import type { ConnectorCheck } from '../embed/check-connector.ts';
-import type { SenderRow } from '../embed/senders.ts';
+import { isBad, type SenderRow } from '../embed/senders.ts';
 import { printable } from '../errors.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -11,6 +11,14 @@ export function senderLines(checks: readonly ConnectorCheck[], { bold }: { reado
   const reports = checks.flatMap(({ connector, senders }) => (senders === null ? [] : [{ connector, ...senders }]));
   const rows = reports.flatMap(({ connector, tested }) => tested.map((row) => ({ connector, ...row })));
   const shown = rows.filter(({ result }) => result !== 'ok');
+  // What a host refuses although another takes it.
+  const ofHosts = checks.flatMap(({ connector, hosts }) =>
+    hosts.flatMap(({ host, senders }) =>
+      (senders?.tested ?? []).filter(isBad).map((row) => ({ ...row, connector: `${connector} at ${host}` })),
+    ),
+  );
+  const several = new Set(checks.filter(({ hosts }) => hosts.length > 0).map(({ connector }) => connector));
+  const lines = [...shown.filter((row) => !isBad(row) || !several.has(row.connector)), ...ofHosts];
   const notes = reports.flatMap(({ connector, untested, patterns }) => [
     ...(untested === 0
       ? []
@@ -20,7 +28,7 @@ export function senderLines(checks: readonly ConnectorCheck[], { bold }: { reado
       : [`${connector}: ${sampleOf(patterns)} not tested; --from ADDRESS tests one address`]),
   ]);
   const sum = rows.length === 0 ? [] : ['', `senders: ${rows.length - shown.length} of ${rows.length} ok`];
-  return [...sum, ...shown.flatMap((row) => linesOf(row, bold)), ...notes];
+  return [...sum, ...lines.flatMap((row) => linesOf(row, bold)), ...notes];
 }
 
 /** No table: what to do about a sender is a sentence. */

@@ -99,13 +99,13 @@ async function check(call: Call, options: CheckOptions): Promise<ExitCode> {
     ...table(
       [
         { connector: 'redis', transport: 'redis', fault: null, code: null, ...redis },
-        ...rows,
+        ...rows.flatMap((row) => [row, ...hostRows(row)]),
         ...mailboxes.map((row) => ({ ...row, transport: `mailbox by ${row.protocol}`, code: null })),
       ],
       [
         { title: 'CONNECTOR', cell: (row) => (row.transport === 'redis' ? '(Redis)' : row.connector) },
         { title: 'BY', cell: (row) => row.transport },
-        { title: 'RESULT', cell: (row) => (row.ok ? 'ok' : (row.fault ?? 'failed')) },
+        { title: 'RESULT', cell: resultOf },
         { title: 'MS', align: 'right', cell: (row) => row.durationMs },
         { title: 'CODE', cell: (row) => row.code },
         { title: 'DETAIL', cell: (row) => row.detail },
@@ -116,6 +116,20 @@ async function check(call: Call, options: CheckOptions): Promise<ExitCode> {
     ...(found?.lines ?? []),
   ]);
   return ok ? 0 : 1;
+}
+
+/** Hosts stand below their connector. */
+function hostRows({ connector, transport, hosts }: ConnectorCheck) {
+  return hosts.map((row) => ({ ...row, connector: `${connector} at ${row.host}`, transport }));
+}
+
+function resultOf(row: {
+  readonly ok: boolean;
+  readonly fault: string | null;
+  readonly hosts?: readonly { readonly ok: boolean }[];
+}): string {
+  if (!row.ok) return row.fault ?? 'failed';
+  return row.hosts?.every(({ ok }) => ok) === false ? 'warning' : 'ok';
 }
 
 async function lookAtDns(

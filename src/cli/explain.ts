@@ -4,7 +4,7 @@ import { parseMailbox } from '../message/address.ts';
 import type { ConnectorLimits, RouteRule } from '../routing/connector.ts';
 import { explainRoute } from '../routing/fallback.ts';
 import { buildRouteTable } from '../routing/table.ts';
-import { proxyOf } from '../transport/proxy.ts';
+import { wayOf, wayText } from '../transport/proxy.ts';
 import { printable } from '../errors.ts';
 import type { Action } from './command.ts';
 import { requireConfig } from './compose.ts';
@@ -58,12 +58,12 @@ export function addExplain(program: Command, action: Action): void {
         const { connector, rule, passedOver } = route;
         const chosen = config.connectors.find(({ id }) => id === connector);
         const limits = chosen?.limits ?? null;
-        const proxy = proxyOf(chosen?.transport ?? null);
-        call.terminal.result({ ...route, limits, proxy }, () => [
+        const way = wayOf(chosen?.transport ?? null);
+        call.terminal.result({ ...route, limits, ...way }, () => [
           connector === null
             ? `No connector sends for ${route.from}: none matches, and systemDefaultGateway is disabled. A message would become a dead letter (no-route).`
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
-          ...(proxy === null ? [] : [`  it goes through the proxy ${proxy}.`]),
+          ...(way.proxy === null ? [] : [`  it goes through the proxy ${wayText(way)}.`]),
           ...route.fallback.map(({ connector: id, maySend }) =>
             maySend
               ? `  while it is at fault for more than ${ago(route.fallbackAfterMs ?? 0)}: ${id}`

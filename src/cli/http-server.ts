@@ -1,7 +1,7 @@
 /** The HTTP server of a process, and its webhooks: `serve`, or a worker with `--serve`. It has a producer and an operator of its own. */
 import { settlesWithin, sleep } from '../async/timeout.ts';
 import type { Config } from '../config/config.ts';
-import { checkConnector, type ConnectorCheck } from '../embed/check-connector.ts';
+import { checkConnector, serverCount, type ConnectorCheck } from '../embed/check-connector.ts';
 import { sendersOf } from '../embed/senders.ts';
 import { PostlaneError } from '../errors.ts';
 import { startHttp, type HttpOptions, type HttpServer } from '../http/http.ts';
@@ -99,6 +99,8 @@ const stopMs = 5_000;
 const tryAgainMs = 2_000;
 /** How long a login and the question for its senders may take, in ms: less than the time of a request. */
 const tryMs = 20_000;
+/** Of each of several hosts, at least. */
+const leastTryMs = 3_000;
 
 /** Works on operations over dead letters, as every process that serves does. */
 async function operate(
@@ -132,7 +134,7 @@ async function tryConnector(id: string, config: Config): Promise<ConnectorCheck>
       : await checkConnector(connector, {
           build,
           hostname,
-          timeoutMs: tryMs / 2,
+          timeoutMs: Math.max(leastTryMs, tryMs / 2 / serverCount(connector)),
           senders: sendersOf(config)(connector),
         });
   if (checked === null) throw new PostlaneError('not-found', `the connector ${id} never sends`);

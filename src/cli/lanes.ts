@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import type { ConnectorRow } from '../admin/connector-row.ts';
 import { connectorJson, pauseJson } from '../admin/show.ts';
 import { longestPauseMs } from '../queue/lanes/pause.ts';
+import { wayText } from '../transport/proxy.ts';
 import { sends, type GroupLimits } from '../routing/connector.ts';
 import { checkedReason, shellActor } from './actor.ts';
 import type { Action, Call } from './command.ts';
@@ -70,7 +71,7 @@ function connectorLines(rows: readonly ConnectorRow[], { bold }: Terminal): stri
     [
       { title: 'CONNECTOR', cell: ({ id }) => id },
       { title: 'DIRECTION', cell: ({ direction }) => direction ?? 'not configured' },
-      { title: 'BY', cell: ({ transport, proxy }) => (proxy === null ? transport : `${transport} via ${proxy}`) },
+      { title: 'BY', cell: (row) => (row.proxy === null ? row.transport : `${row.transport} via ${wayText(row)}`) },
       { title: 'WAITING', align: 'right', cell: ({ waiting }) => waiting },
       { title: 'ACTIVE', align: 'right', cell: ({ active }) => active },
       { title: 'DELAYED', align: 'right', cell: ({ delayed }) => delayed },

@@ -1,28 +1,39 @@
 /** Which connectors go through which proxy, for `check`. */
 import type { Config } from '../config/config.ts';
-import { proxyOf } from '../transport/proxy.ts';
+import { wayOf } from '../transport/proxy.ts';
 
 interface ProxyUse {
   /** Without its login. */
   readonly proxy: string;
   readonly connectors: readonly string[];
+  /** Of several hosts of a connector those that are reached without it. */
+  readonly direct: readonly { readonly connector: string; readonly hosts: readonly string[] }[];
 }
 
 /** Which connectors go through which proxy. An operator may not know of one in the environment. */
 export function proxiesOf({ connectors }: Config): ProxyUse[] {
-  const uses = new Map<string, string[]>();
-  for (const { id, transport } of connectors) {
-    const proxy = proxyOf(transport);
-    if (proxy !== null) uses.set(proxy, [...(uses.get(proxy) ?? []), id]);
-  }
-  return [...uses].map(([proxy, ids]) => ({ proxy, connectors: ids }));
+  const ways = connectors.map(({ id, transport }) => ({ id, ...wayOf(transport) }));
+  const proxies = new Set(ways.flatMap(({ proxy }) => proxy ?? []));
+  return [...proxies].map((proxy) => {
+    const users = ways.filter((way) => way.proxy === proxy);
+    const mixed = users.filter(({ directHosts }) => directHosts.length > 0);
+    return {
+      proxy,
+      connectors: users.map(({ id }) => id),
+      direct: mixed.map(({ id, directHosts }) => ({ connector: id, hosts: directHosts })),
+    };
+  });
 }
 
 const shownConnectors = 5;
 
 export function proxyLines(uses: readonly ProxyUse[]): string[] {
-  return uses.map(({ proxy, connectors: ids }) => {
+  return uses.map(({ proxy, connectors: ids, direct }) => {
+    const named = (id: string): string => {
+      const hosts = direct.find(({ connector }) => connector === id)?.hosts ?? [];
+      return hosts.length === 0 ? id : `${id} (but not for ${hosts.join(', ')})`;
+    };
     const rest = ids.length - shownConnectors;
-    return `through the proxy ${proxy}: ${ids.slice(0, shownConnectors).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+    return `through the proxy ${proxy}: ${ids.slice(0, shownConnectors).map(named).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
   });
 }

@@ -115,8 +115,12 @@ async function spfOf(domain: string, host: SendingHost, lookup: Lookup): Promise
 
 async function dkimOf(connector: ConnectorConfig, domain: string, lookup: Lookup): Promise<DkimCheck> {
   if (connector.dkim !== null) return checkDkim(connector.dkim, lookup);
-  if (isMicrosoft(connector)) return checkMicrosoftDkim(domain, lookup);
-  const why = 'smtp.dkim is not set; whether the server signs is not known here';
+  const microsoft = isMicrosoft(connector);
+  if (microsoft === 'yes') return checkMicrosoftDkim(domain, lookup);
+  const why =
+    microsoft === 'some'
+      ? 'Exchange Online signs, and whether the other hosts do is not known here'
+      : 'smtp.dkim is not set; whether the server signs is not known here';
   return { result: 'unknown', name: null, domain: null, why };
 }
 

@@ -41,9 +41,13 @@ const providers: readonly Provider[] = [
   },
 ];
 
-export function isMicrosoft({ transport }: ConnectorConfig): boolean {
-  if (transport?.kind === 'graph') return true;
-  return transport?.kind === 'smtp' && providers[0]!.host.test(transport.smtp.host);
+/** `some`: of several hosts, not all are Microsoft's. */
+export function isMicrosoft({ transport }: ConnectorConfig): 'yes' | 'some' | 'no' {
+  if (transport === null) return 'no';
+  if (transport.kind === 'graph') return 'yes';
+  const { host, hosts = [{ host }] } = transport.smtp;
+  const found = hosts.filter((each) => providers[0]!.host.test(each.host)).length;
+  return found === 0 ? 'no' : found === hosts.length ? 'yes' : 'some';
 }
 
 export async function sendingHostOf({ transport }: ConnectorConfig, lookup: Lookup): Promise<SendingHost> {

@@ -1,42 +1,56 @@
 /** Logs in to the server of a connector, asks it for each sender, and sends nothing. */
 import { abortable } from '../async/abort.ts';
 import type { ConnectorConfig } from '../config/config.ts';
-import { proxyOf } from '../transport/proxy.ts';
+import { sends } from '../routing/connector.ts';
+import { wayOf } from '../transport/proxy.ts';
 import type { CheckResult } from '../transport/transport.ts';
-import { trySenders, type Senders, type SendersReport } from './senders.ts';
+import { checkHosts, eachHostOf, joined, type HostCheck, type ServerCheck } from './check-hosts.ts';
+import { isBad, trySenders, type Senders, type SendersReport } from './senders.ts';
 import type { BuildTransport } from './transports.ts';
 
-export interface ConnectorCheck {
+export interface ConnectorCheck extends ServerCheck {
   readonly connector: string;
   readonly transport: string;
-  /** On the way to the server, without its login; null: none. */
-  readonly proxy: string | null;
-  readonly ok: boolean;
-  readonly fault: string | null;
-  readonly code: string | null;
-  readonly detail: string;
-  readonly durationMs: number;
-  /** null: the login failed, or senders were not asked for. */
-  readonly senders: SendersReport | null;
+  /** Those that are reached without the proxy, `host:port`; empty without one. */
+  readonly directHosts: readonly string[];
+  /** Each of several hosts; empty if it has one server. */
+  readonly hosts: readonly HostCheck[];
 }
 
 export interface CheckTask {
   readonly build: BuildTransport;
   readonly hostname: string;
-  /** For the login, and once more for all senders. */
+  /** For the login, and once more for all senders; of several hosts for each. */
   readonly timeoutMs: number;
   readonly senders: Senders;
   /** Called for each sender that is done. */
   readonly told?: () => void;
 }
 
-/** null: it only receives. `ok`: the login works, and no sender is refused or without an answer. */
-export async function checkConnector(
+/** null: it only receives. `ok`: a login works, and each sender is taken by a server that can be used. */
+export async function checkConnector(connector: ConnectorConfig, task: CheckTask): Promise<ConnectorCheck | null> {
+  const { transport, direction } = connector;
+  if (transport === null || !sends(direction)) return null;
+  const startedAt = performance.now();
+  const { proxy, directHosts } = wayOf(transport);
+  const about = { connector: connector.id, transport: transport.kind, directHosts };
+  const each = eachHostOf(connector);
+  if (each.length === 0) return { ...about, ...(await checkServer(connector, task)), hosts: [] };
+  const hosts = await checkHosts(each, (one) => checkServer(one, task));
+  return { ...about, proxy, ...joined(hosts), durationMs: Math.round(performance.now() - startedAt), hosts };
+}
+
+/** How many servers a check of it asks, at most one after the other. */
+export function serverCount(connector: ConnectorConfig): number {
+  return Math.max(1, eachHostOf(connector).length);
+}
+
+async function checkServer(
   connector: ConnectorConfig,
   { build, hostname, timeoutMs, senders: wanted, told = () => undefined }: CheckTask,
-): Promise<ConnectorCheck | null> {
+): Promise<ServerCheck> {
   const transport = build(connector, hostname);
-  if (transport === null) return null;
+  if (transport === null) throw new Error(`the connector ${connector.id} never sends`);
   const startedAt = performance.now();
   const signal = AbortSignal.timeout(timeoutMs);
   const result = await abortable<CheckResult>(transport.check(signal), signal, () => {
@@ -48,10 +62,9 @@ export async function checkConnector(
   const asks = result.ok || (transport.kind === 'graph' && result.fault === 'config');
   const senders = asks ? await trySenders(transport, wanted, timeoutMs, told) : null;
   await transport.close();
-  const proxy = proxyOf(connector.transport);
-  const about = { connector: connector.id, transport: transport.kind, proxy, durationMs, senders };
+  const about = { proxy: wayOf(connector.transport).proxy, durationMs, senders };
   if (result.ok) {
-    const bad = senders?.tested.find(({ result: each }) => each === 'refused' || each === 'unknown') ?? null;
+    const bad = senders?.tested.find(isBad) ?? null;
     return bad === null
       ? { ...about, ok: true, fault: null, code: null, detail: result.detail }
       : { ...about, ok: false, fault: 'sender', code: bad.code, detail: sendersLine(senders) };

@@ -55,6 +55,11 @@ export function sendersOf(
   };
 }
 
+/** Something must be done about it. */
+export function isBad({ result }: SenderRow): boolean {
+  return result === 'refused' || result === 'unknown';
+}
+
 type SenderConfig = Pick<Config, 'connectors' | 'systemDefaultGateway' | 'unmonitoredAddress'>;
 
 /** Those that the server has not answered for in time are `unknown`. */

@@ -26,8 +26,13 @@ export interface ProxyRoute {
 
 /** What the transport settings of a connector say of its way. */
 export type Routed =
-  | { readonly kind: 'smtp'; readonly smtp: { readonly host: string; readonly port: number } & WithProxy }
+  | { readonly kind: 'smtp'; readonly smtp: HostPort & { readonly hosts?: readonly HostPort[] } & WithProxy }
   | { readonly kind: 'graph'; readonly graph: { readonly cloud: { readonly graphBaseUrl: string } } & WithProxy };
+
+interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
 
 interface WithProxy {
   readonly proxy?: ProxyRoute | null;
@@ -46,14 +51,35 @@ export function proxyName({ protocol, host, port }: ProxySettings): string {
   return `${protocol}://${authority(host, port)}`;
 }
 
-/** The proxy between a connector and its server, for people; null: there is none. */
-export function proxyOf(transport: Routed | null): string | null {
-  if (transport === null) return null;
-  const proxy =
-    transport.kind === 'smtp'
-      ? proxyFor(transport.smtp.proxy, transport.smtp.host, transport.smtp.port)
-      : proxyForUrl(transport.graph.proxy, transport.graph.cloud.graphBaseUrl);
-  return proxy === null ? null : proxyName(proxy);
+/** The way from a connector to its server, for people. */
+export interface Way {
+  /** Without its login; null: there is none. */
+  readonly proxy: string | null;
+  /** Of several hosts those that are reached directly, `host:port`, because of NO_PROXY. Empty without a proxy. */
+  readonly directHosts: readonly string[];
+}
+
+export function wayOf(transport: Routed | null): Way {
+  const direct: Way = { proxy: null, directHosts: [] };
+  if (transport === null) return direct;
+  if (transport.kind === 'graph') {
+    const proxy = proxyForUrl(transport.graph.proxy, transport.graph.cloud.graphBaseUrl);
+    return proxy === null ? direct : { proxy: proxyName(proxy), directHosts: [] };
+  }
+  const { host, port, hosts = [] } = transport.smtp;
+  const ways = (hosts.length > 0 ? hosts : [{ host, port }]).map((each) => ({
+    name: authority(each.host, each.port),
+    proxy: proxyFor(transport.smtp.proxy, each.host, each.port),
+  }));
+  const proxy = ways.find((each) => each.proxy !== null)?.proxy ?? null;
+  if (proxy === null) return direct;
+  return { proxy: proxyName(proxy), directHosts: ways.filter((each) => each.proxy === null).map(({ name }) => name) };
+}
+
+/** `http://proxy.example.com:3128 (but not for b.example.com:25)`; null: there is none. */
+export function wayText({ proxy, directHosts }: Way): string | null {
+  if (proxy === null || directHosts.length === 0) return proxy;
+  return `${proxy} (but not for ${directHosts.join(', ')})`;
 }
 
 /** The same for a request. Only `https:` goes through a proxy: what is asked in the open is a service of this machine itself. */

@@ -32,6 +32,34 @@ test('check, explain and connectors name the proxy of the environment, and the c
   expect(JSON.stringify([check, json, explain, rows, table])).not.toContain(secret);
 });
 
+test('NO_PROXY is asked for each host of a connector, and every view names the hosts that are reached directly', async () => {
+  const server = await startTestServer();
+  const mixed =
+    '{ direction: outgoing, address: m@example.com, smtp: { hosts: [{ host: b.internal.example, port: 25 }, { host: a.example, port: 25 }] } }';
+  const inside =
+    '{ direction: outgoing, address: i@example.com, smtp: { hosts: [{ host: b.internal.example }, { host: c.internal.example }] } }';
+  const here = project(server.config(testPrefix(), { mixed, inside }));
+  const env = { https_proxy: 'http://proxy.example.com:3128', no_proxy: 'internal.example' };
+  const proxy = 'http://proxy.example.com:3128';
+  const check = await here.call(['check'], { env });
+  expect(check.stdout).toContain(`through the proxy ${proxy}: mixed (but not for b.internal.example:25)\n`);
+  const explain = await here.call(['explain', 'm@example.com'], { env });
+  expect(explain.stdout).toContain(`it goes through the proxy ${proxy} (but not for b.internal.example:25).`);
+  const way = { proxy, directHosts: ['b.internal.example:25'] };
+  expect((await here.callJson(['explain', 'm@example.com'], { env })).values).toMatchObject([way]);
+  const direct = { proxy: null, directHosts: [] };
+  expect((await here.callJson(['explain', 'i@example.com'], { env })).values).toMatchObject([direct]);
+  const rows = (await here.callJson(['connectors'], { env })).values;
+  expect(rows).toMatchObject([
+    { id: 'relay', ...direct },
+    { id: 'mixed', ...way },
+    { id: 'inside', ...direct },
+  ]);
+  expect((await here.call(['connectors'], { env })).stdout).toMatch(
+    /mixed +outgoing +smtp via http:\/\/proxy\.example\.com:3128 \(but not for b\.internal\.example:25\)/,
+  );
+});
+
 test('check --connect says which proxy fails, and how; a variable that is no proxy is a mistake', async () => {
   const proxy = await scriptedProxy((socket) => void socket.once('data', () => socket.end('HTTP/1.1 403 No\r\n\r\n')));
   const server = await startTestServer();

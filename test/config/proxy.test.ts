@@ -1,13 +1,13 @@
 /** The key `proxy`, and the variables of the environment that stand in for it: what is taken, refused, and never shown. */
 import { describe, expect, test } from 'vitest';
-import { proxyName, proxyOf } from '../../src/transport/proxy.ts';
+import { proxyName, wayOf } from '../../src/transport/proxy.ts';
 import { goodConfig, loadText, mistakes, onlyIssue, withConnector } from './load-text.ts';
 
 const smtp = 'direction: outgoing\nsmtp: { host: smtp.example.com }';
 const withProxy = (proxy: string): string => withConnector(`${smtp}\nproxy: ${proxy}`);
 
 async function shown(text: string, env: Record<string, string> = {}): Promise<string | null> {
-  return proxyOf((await goodConfig(text, { env })).connectors[0]!.transport);
+  return wayOf((await goodConfig(text, { env })).connectors[0]!.transport).proxy;
 }
 
 describe('the key of a connector', () => {
@@ -24,7 +24,7 @@ describe('the key of a connector', () => {
   test('the whole URL may be a reference', async () => {
     const files = { '/run/secrets/proxy': 'socks5://a:b@proxy.example.com\n' };
     const { connectors } = await goodConfig(withProxy('"${file:/run/secrets/proxy}"'), { files });
-    expect(proxyOf(connectors[0]!.transport)).toBe('socks5://proxy.example.com:1080');
+    expect(wayOf(connectors[0]!.transport).proxy).toBe('socks5://proxy.example.com:1080');
   });
 
   test.for([

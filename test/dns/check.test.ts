@@ -123,6 +123,23 @@ async function row(connector: string, table: Table): Promise<DnsRow> {
 }
 
 describe('a receiver', () => {
+  test.each([
+    ['smtp.office365.com', 'mail.example.net'],
+    ['mail.example.net', 'smtp.office365.com'],
+  ])('may get unsigned mail where of the hosts %s and %s only one is Microsoft’s', async (...hosts) => {
+    const list = hosts.map((host) => `{ host: ${host} }`).join(', ');
+    const { spf, dkim, conclusion } = await row(`smtp: { hosts: [${list}] }`, {
+      ...outlook,
+      'example.com': txt('v=spf1 include:spf.protection.outlook.com -all'),
+      'mail.example.net': [{ a: '192.0.2.1' }],
+    });
+    expect({ spf, dkim, conclusion }).toMatchObject({
+      spf: { result: 'unknown', why: 'its hosts are of different providers' },
+      dkim: { result: 'unknown', why: expect.stringContaining('the other hosts') },
+      conclusion: 'unknown',
+    });
+  });
+
   test('accepts mail of Graph whose domain includes Microsoft, and rejects one whose domain does not', async () => {
     const dmarc = { '_dmarc.example.com': txt('v=DMARC1; p=reject') };
     const good = await row(graph, {

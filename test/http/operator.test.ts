@@ -1,6 +1,8 @@
 /** The operator's side of the API, from outside of the process: connectors, dead letters, operations, messages, audit, statistics. */
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { startSmtpServer } from '../../testkit/smtp/server.ts';
 import { until } from '../../testkit/until.ts';
+import { signIn, wordsOf } from '../support/dashboard.ts';
 import { serveApi, type ServedApi } from '../support/http-server.ts';
 import { plantDead } from '../support/operators.ts';
 
@@ -68,6 +70,25 @@ test('a pause without a reason, with an unknown field or a wrong time is refused
   expect((await api.post('/v1/connectors/archive/pause', { reason: 'r' })).status).toBe(409);
   expect((await api.ask('/v1/connectors/nobody')).status).toBe(404);
   expect((await api.ask('/v1/connectors?cursor=x')).status).toBe(422);
+});
+
+test('of several hosts each is tried and named, and one that works is enough', async () => {
+  const spare = await startSmtpServer();
+  onTestFinished(() => spare.stop());
+  const hosts = `[{ host: 127.0.0.1, port: 1 }, { host: 127.0.0.1, port: ${spare.port} }]`;
+  const api = await serveApi({ others: { two: `{ direction: outgoing, smtp: { hosts: ${hosts}, security: none } }` } });
+  expect((await api.post('/v1/connectors/two/try')).body).toMatchObject({
+    ok: true,
+    detail: '1 of 2 hosts fails: 127.0.0.1:1 (unreachable)',
+    hosts: [
+      { host: '127.0.0.1:1', ok: false, code: 'ECONNREFUSED' },
+      { host: `127.0.0.1:${spare.port}`, ok: true },
+    ],
+  });
+  const visitor = await signIn(api);
+  expect(wordsOf(await visitor.submit('/ui/connectors/two/try'))).toContain(
+    'But 1 of 2 hosts fails: 127.0.0.1:1 (unreachable).',
+  );
 });
 
 test('a log-in is tried without a mail, and a failure is an answer', async () => {

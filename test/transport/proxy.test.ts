@@ -1,6 +1,14 @@
 /** Which proxy a connection takes: how its URL is read and shown, and what NO_PROXY excepts. */
 import { describe, expect, test } from 'vitest';
-import { parseNoProxy, parseProxyUrl, proxyFor, proxyForUrl, proxyName, proxyOf } from '../../src/transport/proxy.ts';
+import {
+  parseNoProxy,
+  parseProxyUrl,
+  proxyFor,
+  proxyForUrl,
+  proxyName,
+  wayOf,
+  wayText,
+} from '../../src/transport/proxy.ts';
 
 describe('the URL of a proxy', () => {
   test.for<[string, string]>([
@@ -106,12 +114,27 @@ test('attack: what is asked in the open, such as the metadata service of a cloud
   expect(proxyForUrl(route, 'https://login.microsoftonline.com/')).not.toBeNull();
 });
 
+test('what is shown of a connector follows each of its hosts', () => {
+  const proxy = parseProxyUrl('http://u:p@proxy.example.com:3128')!;
+  const route = { proxy, variable: 'https_proxy', except: ['inside.example', '2001:db8::/32'] };
+  const [a, b, c] = ['a.example', 'b.inside.example', '2001:db8::1'].map((host) => ({ host, port: 25 }));
+  const way = (...hosts: { host: string; port: number }[]) =>
+    wayOf({ kind: 'smtp', smtp: { ...hosts[0]!, hosts, proxy: route } });
+  const name = 'http://proxy.example.com:3128';
+  expect(way(a!, b!)).toEqual({ proxy: name, directHosts: ['b.inside.example:25'] });
+  expect(way(b!, a!, c!)).toEqual({ proxy: name, directHosts: ['b.inside.example:25', '[2001:db8::1]:25'] });
+  expect(way(b!, c!)).toEqual({ proxy: null, directHosts: [] });
+  expect(wayText(way(b!, a!))).toBe(`${name} (but not for b.inside.example:25)`);
+  expect(wayText(way(a!))).toBe(name);
+  expect(wayText(way(b!))).toBeNull();
+});
+
 test('what is shown of a connector follows its server', () => {
   const proxy = parseProxyUrl('socks5://u:p@proxy.example.com')!;
   const route = { proxy, variable: 'ALL_PROXY', except: ['inside.example'] };
-  const shown = (host: string) => proxyOf({ kind: 'smtp', smtp: { host, port: 25, proxy: route } });
+  const shown = (host: string) => wayOf({ kind: 'smtp', smtp: { host, port: 25, proxy: route } }).proxy;
   expect([shown('a.inside.example'), shown('a.example')]).toEqual([null, 'socks5://proxy.example.com:1080']);
   const graph = { cloud: { graphBaseUrl: 'https://graph.microsoft.com' }, proxy: route };
-  expect(proxyOf({ kind: 'graph', graph })).toBe('socks5://proxy.example.com:1080');
-  expect(proxyOf({ kind: 'graph', graph: { cloud: graph.cloud } })).toBeNull();
+  expect(wayOf({ kind: 'graph', graph }).proxy).toBe('socks5://proxy.example.com:1080');
+  expect(wayOf({ kind: 'graph', graph: { cloud: graph.cloud } }).proxy).toBeNull();
 });

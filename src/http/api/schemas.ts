@@ -25,6 +25,10 @@ export const connectorId = z
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
   .meta({ description: 'Id of a connector.' });
 
+export const directHosts = z
+  .array(z.string())
+  .meta({ description: 'Of several hosts those that are reached without the proxy, `host:port`.' });
+
 /** An address with or without a display name → the bare address in its normal form. */
 export const address = z
   .string()

@@ -5,7 +5,7 @@ import { askFence, createAttempts, stopped } from '../attempts.ts';
 import { errorTypeOf } from '../error-type.ts';
 import type { HttpClient } from '../http.ts';
 import { maskCheck, maskSender } from '../mask.ts';
-import { proxyOf } from '../proxy.ts';
+import { wayOf } from '../proxy.ts';
 import { readTokenError } from '../oauth/entra-errors.ts';
 import { checkGraph } from './check.ts';
 import { createGraphClient } from './client.ts';
@@ -96,7 +96,7 @@ export function createGraphTransport(options: GraphTransportOptions): Transport 
       ),
     async check(signal) {
       const mailbox = settings.mailbox ?? addresses.find((address) => !address.startsWith('*')) ?? null;
-      const proxy = proxyOf({ kind: 'graph', graph: settings });
+      const { proxy } = wayOf({ kind: 'graph', graph: settings });
       const task = { client, tokens, mailbox, proxy, requestMs: timeouts.requestMs, now: now(), signal };
       return maskCheck(await checkGraph(task), mask);
     },

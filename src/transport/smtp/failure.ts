@@ -63,7 +63,7 @@ export class SmtpFailure extends Error {
   }
 
   /** The same, after others; its text names the host, unless the server has spoken. */
-  last(missed: readonly MissedHost[] = []): SmtpFailure {
+  last(missed: readonly MissedHost[]): SmtpFailure {
     const { server } = this;
     return this.with({ missed }, server === null ? '' : ` (at ${authority(server.host, server.port)})`);
   }

@@ -14,7 +14,6 @@ import type { MissingRight, Reply, SenderCheck } from '../transport.ts';
 export interface SendersTask {
   /** Rejects with SmtpFailure. */
   readonly open: (signal: AbortSignal) => Promise<SmtpSession>;
-  readonly host: string;
   readonly account: string | null;
   readonly rules: readonly ReplyRule[];
   readonly signal: AbortSignal;
@@ -63,7 +62,7 @@ export async function trySmtpSenders(
       if (signal.aborted) return;
     }
     if (answer !== null) {
-      told(judge(address, answer, task, classify));
+      told(judge(address, answer, session?.server.host ?? '', task, classify));
       refusals += answer.reply.code?.startsWith('2') === true ? 0 : 1;
       if (refusals >= maxRefusals) {
         session?.quit();
@@ -94,8 +93,14 @@ async function opening({ open, signal }: SendersTask): Promise<SmtpSession | Smt
   }
 }
 
-function judge(address: string, { phase, reply }: SenderAnswer, task: SendersTask, classify: Classifier): SenderCheck {
-  const late = lateServers.find(({ host }) => host.test(task.host));
+function judge(
+  address: string,
+  { phase, reply }: SenderAnswer,
+  server: string,
+  task: SendersTask,
+  classify: Classifier,
+): SenderCheck {
+  const late = lateServers.find(({ host }) => host.test(server));
   if (reply.code?.startsWith('2') === true) {
     if (late !== undefined) return unproven(address, reply, `${late.does}: send a test message`);
     return { address, result: 'ok', right: null, reply, advice: 'the server takes the sender' };

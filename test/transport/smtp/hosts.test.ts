@@ -13,6 +13,7 @@ import { smtpSettings, type SmtpSettingsChange } from '../../../testkit/smtp/set
 import { until } from '../../../testkit/until.ts';
 import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { shardCount, testConnection, testPrefix } from '../../support/redis.ts';
+import { connectingProxy, routeTo } from '../../support/scripted-proxy.ts';
 import { mailOf, sendBy, summary } from '../../support/smtp-client.ts';
 
 async function serverOf(options: SmtpServerOptions = {}): Promise<SmtpServer> {
@@ -208,6 +209,47 @@ test('a host whose certificate is another’s is left for the next', async () =>
   expect(first.received.transactions).toEqual([]);
 });
 
+test.each(['tls', 'starttls'] as const)(
+  'attack: a host with a certificate of the same CA for another name gets neither login nor mail with security %s, and the next one does',
+  async (security) => {
+    const certificates = await createCertificates();
+    const auth = { user: 'relay', password: 'secret-1' };
+    const implicitTls = security === 'tls';
+    const [first, second] = [
+      await serverOf({ tls: certificates.wrongName, implicitTls, auth }),
+      await serverOf({ tls: certificates.server, implicitTls, auth }),
+    ];
+    const hosts = [first, second].map(({ port }) => ({ host: 'localhost', port, weight: null }));
+    const settings = { security, auth, tls: { ca: certificates.ca, servername: null } };
+    const { spans, trace } = recorder();
+    const outcome = await sendBy(workerOf(hosts, settings), mailOf(), { trace });
+    expect(summary(outcome)).toBe('accepted');
+    expect(spans[0]).toEqual({ name: 'smtp connect', port: first.port, error: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    expect(first.received).toMatchObject({ connections: 1, authAttempts: [], transactions: [] });
+    expect(second.received.authAttempts).toHaveLength(1);
+    expect(second.received.transactions).toHaveLength(1);
+  },
+);
+
+test('NO_PROXY excepts one host, and the other one goes through the proxy', async () => {
+  const [inside, outside] = [await serverOf({ script: { CONNECT: '421 4.3.2 not now' } }), await serverOf()];
+  const asked: string[] = [];
+  const proxy = await connectingProxy((bytes) => asked.push(bytes.toString('latin1')));
+  const route = { ...routeTo(`http://127.0.0.1:${proxy.port}`), variable: 'https_proxy', except: ['0.0.0.0'] };
+  // An address of this machine that is no loopback address by its text; the proxy connects by the port alone.
+  const hosts = [
+    { host: '0.0.0.0', port: inside.port, weight: null },
+    { host: 'a.example', port: outside.port, weight: null },
+  ];
+  expect(await sendBy(workerOf(hosts, { proxy: route }), mailOf())).toMatchObject({
+    kind: 'settled',
+    server: `a.example:${outside.port}`,
+  });
+  expect([inside.received.connections, outside.received.connections, proxy.connections()]).toEqual([1, 1, 1]);
+  expect(asked.join('')).toContain('MAIL FROM');
+  expect(outside.received.transactions).toHaveLength(1);
+});
+
 test('a refused login is not tried at the next host', async () => {
   const auth = { user: 'relay', password: 'right' };
   const [first, second] = [await serverOf({ auth }), await serverOf({ auth })];
@@ -290,14 +332,12 @@ test('a refused login names the host that refused it', async () => {
   ]);
 });
 
-test('a check tries each host, and names the one that fails', async () => {
-  const [first, second] = [await serverOf(), await serverOf()];
+test('a check reaches the host that works, and names the last one where none does', async () => {
+  const [good, port, other] = [await serverOf(), await closedPort(), await closedPort()];
   const signal = new AbortController().signal;
-  const both = await workerOf([at(first.port), at(second.port)]).check(signal);
-  expect(both).toMatchObject({ ok: true });
-  expect(both.ok && both.detail).toContain(`127.0.0.1:${second.port}`);
-  const port = await closedPort();
-  const one = await workerOf([at(first.port), at(port)]).check(signal);
-  expect(one).toMatchObject({ ok: false, fault: 'unreachable' });
-  expect(!one.ok && one.reply.text).toContain(`at 127.0.0.1:${port}`);
+  const works = await workerOf([at(port), at(good.port)]).check(signal);
+  expect(works.ok && works.detail).toMatch(new RegExp(`^127\\.0\\.0\\.1:${good.port}, `));
+  const none = await workerOf([at(port), at(other)]).check(signal);
+  expect(none).toMatchObject({ ok: false, fault: 'unreachable' });
+  expect(!none.ok && none.reply.text).toContain(`at 127.0.0.1:${other}`);
 });

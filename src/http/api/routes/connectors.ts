@@ -7,7 +7,7 @@ import { waitReasons } from '../../../queue/lanes/wait-reasons.ts';
 import { sends } from '../../../routing/connector.ts';
 import { actorOf, cursorOf, encodeCursor, limit, next, pauseLength, reason } from '../operator-schemas.ts';
 import { json, problem, route, type Context, type Reply } from '../route.ts';
-import { connectorId, time } from '../schemas.ts';
+import { connectorId, directHosts, time } from '../schemas.ts';
 
 const pause = z
   .object({
@@ -29,6 +29,7 @@ const connector = z
     transport: transport.nullable(),
     server: z.string().nullable().meta({ description: '`host:port`, or the mailbox of Graph.' }),
     proxy: z.string().nullable().meta({ description: 'On the way to the server, without its login; null: none.' }),
+    directHosts,
     addresses: z.array(z.string()),
     isDefault: z.boolean().meta({ description: 'The system default gateway.' }),
     state,
@@ -102,6 +103,19 @@ const senders = z
     patterns: z.array(z.string()).meta({ description: 'Of these no address is known to be tested.' }),
   })
   .meta({ id: 'Senders' });
+
+const hostTry = z
+  .object({
+    host: z.string().meta({ description: '`host:port`.' }),
+    proxy: z.string().nullable(),
+    ok: z.boolean(),
+    fault: z.string().nullable(),
+    code: z.string().nullable(),
+    detail: z.string(),
+    durationMs: z.int(),
+    senders: senders.nullable(),
+  })
+  .meta({ id: 'HostTry' });
 
 const params = z.object({ id: connectorId });
 const place = z.strictObject({ key: z.number(), second: z.number(), id: z.string().max(100) });
@@ -223,12 +237,16 @@ export const connectorRoutes = [
               .string()
               .nullable()
               .meta({ description: 'On the way to the server, without its login; null: none.' }),
+            directHosts,
             ok: z.boolean(),
             fault: z.string().nullable(),
             code: z.string().nullable(),
             detail: z.string(),
             durationMs: z.int(),
-            senders: senders.nullable().meta({ description: 'null: the login failed.' }),
+            senders: senders
+              .nullable()
+              .meta({ description: 'null: the login failed. Of several hosts, what the best of them says of each.' }),
+            hosts: z.array(hostTry).meta({ description: 'Each of several hosts; one that works is enough for `ok`.' }),
           })
           .meta({ id: 'ConnectorTry' }),
       },

@@ -41,12 +41,13 @@ export const connectorForms: readonly Form[] = [
         'tryConnector',
         { params: { id } },
         hrefOfConnector(id),
-        ({ ok, fault, detail, durationMs, senders }) => {
+        ({ ok, fault, detail, durationMs, senders, hosts }) => {
           const said = String(detail);
           const { tested = [] } = (senders ?? {}) as { readonly tested?: readonly TestedSender[] };
           const asked =
             tested.length === 0 ? '' : `, and its server refuses none of ${counted(tested.length, 'sender')}`;
-          if (ok === true) return `The login of ${id} works (${String(durationMs)} ms)${asked}.`;
+          if (ok === true)
+            return `The login of ${id} works (${String(durationMs)} ms)${asked}.${failingHosts(hosts) ? ` But ${said}.` : ''}`;
           if (fault !== 'sender') return { good: false, text: `The login of ${id} failed: ${said}` };
           const bad = tested.filter(({ result }) => result === 'refused' || result === 'unknown');
           const first = bad.slice(0, 3).map(({ address, advice }) => `${address}: ${advice}`);
@@ -77,3 +78,8 @@ export const connectorForms: readonly Form[] = [
     },
   },
 ];
+
+/** Whether one of several hosts fails. */
+function failingHosts(hosts: unknown): boolean {
+  return Array.isArray(hosts) && (hosts as { readonly ok?: unknown }[]).some(({ ok }) => ok !== true);
+}

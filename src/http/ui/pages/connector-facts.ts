@@ -1,6 +1,7 @@
 /** The limits of a connector, with their use, and its settings. */
 import { html } from 'hono/html';
 import type { ConnectorRow } from '../../../admin/connector-row.ts';
+import { wayText } from '../../../transport/proxy.ts';
 import { memory, number, percent, relative, span } from '../format.ts';
 import { bar, clockTime, facts, outside, type Content, type Html } from '../parts.ts';
 import { concurrencyOf } from '../rows.ts';
@@ -39,7 +40,8 @@ export function limits(row: ConnectorRow): Html {
 }
 
 export function settings(row: ConnectorRow, visit: Visit): Html {
-  const { addresses, server, proxy, transport, direction, credentialExpiresAt, isDefault } = row;
+  const { addresses, server, transport, direction, credentialExpiresAt, isDefault } = row;
+  const way = wayText(row);
   const ends =
     credentialExpiresAt === null
       ? 'not known'
@@ -58,7 +60,7 @@ export function settings(row: ConnectorRow, visit: Visit): Html {
     ['Direction', direction ?? 'not configured any more'],
     ['Transport', transport === null ? '–' : transport === 'graph' ? 'Microsoft Graph' : 'SMTP'],
     ['Server', server === null ? '–' : html`<span class="mono">${outside(server)}</span>`],
-    ...(proxy === null ? [] : [['Proxy', html`<span class="mono">${outside(proxy)}</span>`] as const]),
+    ...(way === null ? [] : [['Proxy', html`<span class="mono">${outside(way)}</span>`] as const]),
     ['Credential ends', ends],
     ['Fallback', fallbackText(row)],
     ['Default gateway', isDefault ? 'yes, for every From that no other connector has' : 'no'],

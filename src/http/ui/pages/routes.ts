@@ -4,7 +4,7 @@ import { createRoutes, type Routes } from '../../../admin/routes.ts';
 import { parseMailbox } from '../../../message/address.ts';
 import { counted, number, span, visible } from '../format.ts';
 import { empty, icon, nothing, outside, section, table, type Html } from '../parts.ts';
-import { proxyOf } from '../../../transport/proxy.ts';
+import { wayOf, wayText } from '../../../transport/proxy.ts';
 import { connectorLink } from '../rows.ts';
 import type { Page, Visit } from '../visit.ts';
 
@@ -131,11 +131,11 @@ function answer(asked: string, routes: Routes, { tools }: Visit): Html {
     </li>`;
   const isAfter = { exact: 0, domain: 1, default: 2, none: 3 }[rule];
   const { systemDefaultGateway: gateway, connectors } = tools.config();
-  const proxy = proxyOf(connectors.find(({ id }) => id === connector)?.transport ?? null);
+  const way = wayText(wayOf(connectors.find(({ id }) => id === connector)?.transport ?? null));
   return html`<section class="sec" aria-labelledby="h-ans">
       <p class="head-of">${outside(from)}</p>
       <h2 class="verdict" id="h-ans">
-        ${connector === null ? html`<b>No connector sends for it.</b> A message would be a dead letter.` : html`<b>${connectorLink(connector)} sends for it,</b> ${words}${proxy === null ? nothing : html` It goes through the proxy ${outside(proxy)}.`}`}
+        ${connector === null ? html`<b>No connector sends for it.</b> A message would be a dead letter.` : html`<b>${connectorLink(connector)} sends for it,</b> ${words}${way === null ? nothing : html` It goes through the proxy ${outside(way)}.`}`}
       </h2>
     </section>
     ${section(
