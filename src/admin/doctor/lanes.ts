@@ -1,4 +1,5 @@
 /** What the doctor looks for in lanes: work that no worker would fetch. */
+import { transit } from '../../queue/redis/keys.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 
 /** Lanes with work: in line to be served, and of a connector that sends. */
@@ -6,6 +7,8 @@ export async function* suspectLanes(body: Body, { senders, looked }: Examination
   const { redis, keys, lanes } = body;
   const sending = new Set(senders);
   const outOfLine = async (connector: string): Promise<number> => {
+    // Maintenance looks after it, and no worker serves it.
+    if (connector === transit) return 0;
     if ((await redis.zscore(keys.ready, connector)) !== null) return 0;
     const { waiting, delayed, active, paused } = await lanes.status(connector);
     // An active job puts its lane into line when it ends; no worker serves a paused lane.

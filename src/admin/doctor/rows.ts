@@ -41,7 +41,8 @@ export async function* suspectRows(body: Body, examination: Examination): AsyncG
         fix: () => {
           const detail = 'the message is in no queue; Redis has lost it';
           const entry = { at: now(), event: 'dead', detail };
-          return ledger.close(found, { state: endStateOf(found), entry, reason: 'stalled', retentionMs });
+          const closing = { state: endStateOf(found), entry, reason: 'stalled', retentionMs, unchanged: true };
+          return ledger.close(found, closing);
         },
       });
     } else if (found.state === 'queued') {

@@ -4,7 +4,7 @@ import type { Job, Queue } from 'bullmq';
 import type { JobList, JobPage } from '../../queue/bullmq/job-reader.ts';
 import { mastersOf } from '../../queue/redis/connection.ts';
 import { terminalStates, type LedgerState } from '../../queue/ledger/ledger.ts';
-import { intakeName } from '../../queue/redis/keys.ts';
+import { intakeName, transit } from '../../queue/redis/keys.ts';
 import type { Body } from './findings.ts';
 
 const page = 200;
@@ -20,8 +20,11 @@ export async function queued(body: Body, id: string, connector: string | null): 
   const inIntake = intakeJobIdsOf(id).map((jobId) => keys.queue(intakeName, jobId));
   if ((await redis.exists(...inIntake)) > 0) return true;
   const others = connector === null ? (await Promise.all(views.map(({ lanes }) => lanes.known()))).flat() : [connector];
-  const found = others.map((each) => redis.exists(body.shards.keysOf(each).laneJob(each, id)));
-  return (await Promise.all(found)).includes(1);
+  const inLane = others.map((each) => redis.exists(body.shards.keysOf(each).laneJob(each, id)));
+  if ((await Promise.all(inLane)).includes(1)) return true;
+  // It has left its lane for another shard, and may be there by now: then its row has changed.
+  const onItsWay = body.shards.all.map((each) => redis.exists(each.laneJob(transit, id)));
+  return (await Promise.all(onItsWay)).includes(1);
 }
 
 /** The ids of all keys that begin so. */

@@ -22,15 +22,16 @@ local function idOf(jobId) return string.sub(jobId, 1, 1) == '.' and string.sub(
 /**
  * `mayMove(rowKey, connector)` → the From of a message that waits in the lane of the connector, where no recipient can have a copy that the ledger does not know
  * of: no attempt is open, and none was ever uncertain. `false` if it may not. Nor does a message whose connector was chosen for it
- * (`via`), or that came back from a fallback (`kept`).
+ * (`via`), or that came back from a fallback (`kept`), nor one that is overdue: maintenance ends it where its row says that it is. Needs `now`.
  */
 const luaMayMove = `
 local function mayMove(rowKey, connector)
-  local row = redis.pcall('HMGET', rowKey, 'state', 'open', 'routed', 'rule', 'recipients', 'attempts', 'n', 'from')
+  local row = redis.pcall('HMGET', rowKey, 'state', 'open', 'routed', 'rule', 'recipients', 'attempts', 'n', 'from', 'deadline')
   local state, open, routed, rule = row[1], row[2], row[3], row[4]
   if (state ~= 'queued' and state ~= 'deferred') or open then return false end
   if routed ~= connector then return false end
   if rule == 'via' or rule == 'kept' then return false end
+  if (tonumber(row[9] or '') or 0) <= now then return false end
   if string.find(row[5] or '', '"outcome":"uncertain"', 1, true) then return false end
   if (tonumber(row[6] or '0') or 0) > 0 then
     local n = tonumber(row[7] or '0') or 0
@@ -123,7 +124,7 @@ export const peekScript = script(
     args: ['prefix', 'ledgerPrefix', 'connector', 'skip', 'count', 'at'],
     allowOom: true,
   },
-  /* lua */ `${luaPush}${luaPromoteDelayed}${luaIdOf}${luaMayMove}
+  /* lua */ `${luaNow}${luaPush}${luaPromoteDelayed}${luaIdOf}${luaMayMove}
 promoteDelayed(delayed, wait, prioritized, pc, prefix, tonumber(at))
 local first = tonumber(skip)
 local last = first + ${lookedAt} - 1

@@ -5,7 +5,7 @@
 import { idOfJob } from '../redis/job-ids.ts';
 import type { HistoryEntry } from '../ledger/row.ts';
 import { run } from '../lua/script.ts';
-import { laneName } from '../redis/keys.ts';
+import { laneName, transit } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
 import { createFallbackNotes, type FallbackNotes } from './fallback-notes.ts';
 import { createFallbackRooms, type FallbackRooms, type Guest } from './fallback-room.ts';
@@ -57,9 +57,6 @@ export interface Fallbacks extends FallbackNotes, FallbackRooms {
   expect(guest: Guest, at: string): Promise<void>;
   forget(guest: Guest, at: string): Promise<void>;
 }
-
-/** The lane of what is on its way to another shard: no connector may have this id. It is in the shard that a message comes from. */
-const transit = '.transit';
 
 export function createFallbacks(context: LaneContext): Fallbacks {
   const { redis, shards, shardKeys, laneKeys } = context;

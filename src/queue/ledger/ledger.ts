@@ -31,6 +31,7 @@ import {
 } from './row.ts';
 import { settleInput, type Settlement } from './settle-input.ts';
 import { cancelScript, fenceScript, releaseScript, rowScript, settleScript } from './scripts.ts';
+import { settleUnchanged } from './unchanged.ts';
 
 export {
   noteOfAttempt,
@@ -67,6 +68,8 @@ interface Closing {
   readonly recipients?: readonly RecipientState[];
   /** Default: none. */
   readonly deadLetter?: DeadLetter | null;
+  /** Only if the row still is as it was read: the message may have changed its lane since. Default: false. */
+  readonly unchanged?: boolean;
 }
 
 /** The settlement of a message that ends without an attempt. */
@@ -112,7 +115,7 @@ export interface Ledger {
   settle(row: NewRow, token: string | null, settlement: Settlement): Promise<SettleAnswer>;
   /** The same for the script that also ends the message's job; `settleAnswerOf` reads its answer. */
   settleAddOn(row: NewRow, token: string | null, settlement: Settlement): SettleInput;
-  /** Ends a message without an attempt. → false if it has ended meanwhile. */
+  /** Ends a message without an attempt. → false if it has ended meanwhile, or has changed where it must be `unchanged`. */
   close(row: LedgerRow, closing: Closing): Promise<boolean>;
   /**
    * true if the message will not be sent: it had no attempt under way and no recipient has received it. `waiting`: what is known of it
@@ -211,7 +214,11 @@ export function createLedger(
     settleAddOn: (row, token, settlement) =>
       settleInput(shards.keysOf(row.connector ?? ''), row, token, settlement, forms),
 
-    close: async (row, closing) => (await settle(newRowOf(row), null, closingOf(row, closing))) !== 'late',
+    async close(row, { unchanged = false, ...closing }) {
+      const settlement = closingOf(row, closing);
+      if (unchanged) return settleUnchanged(redis, at((await search(row.id)).shard), row, settlement, forms);
+      return (await settle(newRowOf(row), null, settlement)) !== 'late';
+    },
 
     async cancel(id, now, retentionMs, waiting) {
       const entry: HistoryEntry = { at: now, event: 'cancelled' };

@@ -4,6 +4,8 @@ import { jobIdOf } from './job-ids.ts';
 /** Part of the wire contract: the only queue that producers know, and the name of every job in it. */
 export const intakeName = 'outbound';
 export const jobName = 'message';
+/** The lane of what is on its way to another shard, in the shard that it comes from: no connector may have this id. */
+export const transit = '.transit';
 /** The hash tag keeps all keys of one shard in one Redis Cluster slot, which Lua scripts need. */
 export const defaultPrefix = '{postlane}';
 

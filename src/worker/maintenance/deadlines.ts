@@ -6,6 +6,7 @@ import { verdictOf } from '../../queue/bullmq/job-reader.ts';
 import { decodeLane, jobIdOf } from '../../queue/jobs.ts';
 import type { DeadLetter, DeadReason } from '../../queue/ledger/dead-letters.ts';
 import { endStateOf, type LedgerRow, type NewRow, type Settlement } from '../../queue/ledger/ledger.ts';
+import { transit } from '../../queue/redis/keys.ts';
 import { expire } from '../attempt/retry-policy.ts';
 import { settled } from '../attempt/settlement.ts';
 import { commit, type LedgerWrite } from '../ledger-write.ts';
@@ -44,10 +45,10 @@ async function settleExpired(row: LedgerRow, tools: MaintenanceTools): Promise<b
   if (letter !== null) return settle(endWithLetter(row, letter, tools), tools);
   // On its way to a lane, where it will be found expired.
   if ((await redis.exists(keys.intakeJob(row.id))) > 0) return false;
-  if (row.connector === null) return settle(endLost(row, tools), tools);
+  if (row.connector === null) return endLost(row, tools);
   const place = { queue: lanes.queue(row.connector), connectorId: row.connector };
   const job = await tools.jobs.job(place.queue, jobIdOf(row.id));
-  if (job === null) return settle(endLost(row, tools), tools);
+  if (job === null) return endLost(row, tools);
   if ((await job.getState()) === 'active') return false;
   const verdict = verdictOf(job);
   if (verdict !== null) {
@@ -91,13 +92,20 @@ function endWithLetter(row: LedgerRow, letter: DeadLetter, tools: MaintenanceToo
   };
 }
 
-/** In the ledger, but in no queue: Redis has lost the job (a crash between two fsyncs). The row and the log must say so. */
-function endLost(row: LedgerRow, tools: MaintenanceTools): LedgerWrite {
+/**
+ * In the ledger, but in no queue: Redis has lost the job (a crash between two fsyncs). The row and the log must say so. A message that has
+ * changed its lane since its row was read is not lost, nor one on its way to another shard. → false if it is such a one.
+ */
+async function endLost(row: LedgerRow, tools: MaintenanceTools): Promise<boolean> {
+  const { redis, views, ledger, now, retentionMs, emit } = tools;
+  const onItsWay = await Promise.all(views.map(({ keys }) => redis.exists(keys.laneJob(transit, row.id))));
+  if (onItsWay.includes(1)) return false;
   const detail = 'the message is in no queue; Redis has lost it';
-  return {
-    ...ending(row, 'stalled', { at: tools.now(), event: 'dead', detail }, null, tools),
-    events: [{ event: 'error', id: row.id, where: 'maintenance of overdue messages', detail }],
-  };
+  const entry = { at: now(), event: 'dead', detail };
+  const closing = { state: endStateOf(row), entry, reason: 'stalled', retentionMs: retentionMs(), unchanged: true };
+  const ended = await ledger.close(row, closing);
+  if (ended) emit({ event: 'error', id: row.id, where: 'maintenance of overdue messages', detail });
+  return ended;
 }
 
 function ending(

@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { copiesOf, countable, settled, sink } from '../../support/accounting.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
+import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
+import { enforceDeadlines } from '../../../src/worker/maintenance/deadlines.ts';
+import type { MaintenanceTools } from '../../../src/worker/maintenance/tools.ts';
 import { smtpSettings } from '../../../testkit/smtp/settings.ts';
 import { until } from '../../../testkit/until.ts';
 
@@ -25,11 +28,12 @@ async function waiting(prefix: string, redis?: { url: string; shards: number }) 
       createSmtpTransport({ settings, hostname: 'worker.test', maxConnections: 2 }),
     ]),
   );
-  const worker = await startWorker({ prefix, config: configOf(connectors), transports, ...options });
+  const start = () => startWorker({ prefix, config: configOf(connectors), transports, ...options });
+  const worker = await start();
   const producer = testProducer(prefix, options);
   await producer.send(countable('m'));
   await until(async () => (await operator.lanes.status('a')).waiting === 1, { what: 'the message to wait' });
-  return { producer, operator, worker, server };
+  return { producer, operator, worker, server, restart: start };
 }
 
 describe.skipIf(shardCount() > 1)('within a shard', () => {
@@ -52,6 +56,7 @@ describe.skipIf(shardCount() > 1)('within a shard', () => {
     ['a connector that an operator chose', { rule: 'via' }],
     ['a row of another lane', { routed: 'c' }],
     ['an end', { state: 'sent' }],
+    ['a deadline that is over', { deadline: '1000' }],
   ])('a message with %s stays where it is', async (_, fields) => {
     const prefix = testPrefix();
     const { operator } = await waiting(prefix);
@@ -70,10 +75,10 @@ describe.skipIf(shardCount() > 1)('within a shard', () => {
   });
 });
 
+const inShards = (shards: number) => ({ url: redisUrl(), shards });
+
 test('a crash after the first step of a move between shards leaves the message in its own lane', async () => {
-  const prefix = testPrefix();
-  const shards = 3;
-  const { producer, operator, server } = await waiting(prefix, { url: redisUrl(), shards });
+  const { producer, operator, server } = await waiting(testPrefix(), inShards(3));
   expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe(true);
   expect(await operator.lanes.status('a')).toMatchObject({ waiting: 0 });
   // Maintenance routes it again.
@@ -83,3 +88,62 @@ test('a crash after the first step of a move between shards leaves the message i
   expect(row).toMatchObject({ state: 'sent', connector: 'a' });
   expect(copiesOf('m', [server])).toBe(1);
 });
+
+test('a message between two shards is lost neither to doctor --fix nor to the sweep of deadlines, and is sent once', async () => {
+  const prefix = testPrefix();
+  const { producer, operator, server, worker, restart } = await waiting(prefix, inShards(3));
+  await worker.worker.stop();
+  expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe(true);
+  const options = { fix: true, now: Date.now, senders: ['a', 'b'], lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
+  const found: string[] = [];
+  for await (const { kind } of operator.diagnose({ ...options, lookAgainMs: 5 })) found.push(kind);
+  expect(found).toEqual(['lane-unconfigured']);
+  await sweep(prefix, 3);
+  expect(await producer.status('m')).toMatchObject({ state: 'queued' });
+  await operator.lanes.resume('a');
+  await restart();
+  expect(await settled(producer, ['m'])).toMatchObject([{ state: 'sent', connector: 'a' }]);
+  expect(copiesOf('m', [server])).toBe(1);
+});
+
+test.each([1, 3])(
+  'a message that changes its lane while the sweep of deadlines looks for it is not lost, and is sent once (shards: %i)',
+  async (shards) => {
+    const prefix = testPrefix();
+    const { producer, operator, server } = await waiting(prefix, inShards(shards));
+    await operator.lanes.pause('b');
+    const { fallback } = operator.lanes;
+    const move = async (): Promise<void> => {
+      if (fallback.isBeside('a', 'b')) await fallback.move(out, [{ jobId: 'm', entry }]);
+      else await fallback.setOut(out, { jobId: 'm', entry });
+    };
+    await sweep(prefix, shards, move);
+    expect(await producer.status('m')).toMatchObject({ state: 'queued' });
+    await operator.lanes.resume('a');
+    await operator.lanes.resume('b');
+    expect(await settled(producer, ['m'])).toMatchObject([{ state: 'sent' }]);
+    expect(copiesOf('m', [server])).toBe(1);
+  },
+);
+
+/** Of all that is unsettled, as if its deadline were over. `meanwhile`: after it has read a row, and before it looks for the job. */
+async function sweep(prefix: string, shards: number, meanwhile?: () => Promise<void>): Promise<void> {
+  const redis = testConnection();
+  const open = openQueues(redis, { prefix, shards });
+  const { keys } = open;
+  await enforceDeadlines({
+    ...open,
+    redis,
+    keys,
+    now: () => Date.now() + 100 * 86_400_000,
+    retentionMs: () => 86_400_000,
+    emit: () => undefined,
+    jobs: {
+      ...open.jobs,
+      async job(...asked: Parameters<typeof open.jobs.job>) {
+        await meanwhile?.();
+        return open.jobs.job(...asked);
+      },
+    },
+  } as unknown as MaintenanceTools);
+}
