@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import { inject, onTestFinished } from 'vitest';
+import { testKeyName } from './sealed-bodies.ts';
 
 /** The Redis of this run. Shared by all test files: never flush it, never count its keys. */
 export function redisUrl(): string {
@@ -14,13 +15,13 @@ export function shardCount(): number {
   return Number(process.env.TEST_SHARDS ?? 1);
 }
 
-/** TEST_ENCRYPTION=1 runs the tests with bodies that are sealed; those that look into stored bodies themselves are skipped. */
+/** TEST_ENCRYPTION=1 runs the tests with bodies that are sealed; those that are about the plain form are skipped. */
 export function testEncryption(): { readonly active: string; readonly keys: Readonly<Record<string, string>> } | null {
   if (process.env.TEST_ENCRYPTION !== '1') return null;
-  return { active: 'test', keys: { test: Buffer.alloc(32, 'test-encryption').toString('base64') } };
+  return { active: testKeyName, keys: { [testKeyName]: Buffer.alloc(32, 'test-encryption').toString('base64') } };
 }
 
-/** For tests that look into what is stored, or at what a row has of metadata: test/worker/encryption.test.ts looks at that. */
+/** For tests that are about the plain form, or about what a row has of metadata: test/worker/encryption.test.ts has the other side. */
 export function isSealed(): boolean {
   return testEncryption() !== null;
 }

@@ -2,7 +2,7 @@
  * Makes a fresh clone run with one command. It runs on the installed Node (20 or later) without dependencies, installs what
  * the command needs, and then hands over to the pinned Node.
  *
- * node tools/setup/bootstrap.mjs quickstart|test|check|compat|replies|bounces|screenshots|attribution|soak|bench|fake-graph|cli [ARG…]
+ * node tools/setup/bootstrap.mjs quickstart|test|test-encryption|check|compat|replies|bounces|screenshots|attribution|soak|bench|fake-graph|cli [ARG…]
  */
 import { spawn } from 'node:child_process';
 import { delimiter, join, resolve } from 'node:path';
@@ -15,6 +15,7 @@ import { ensureRedis } from './ensure-redis.mjs';
 const commands = {
   quickstart: { program: 'tools/quickstart/main.ts', redis: true, development: true },
   test: { program: 'tools/check.ts', redis: true, development: true },
+  'test-encryption': { program: 'tools/check.ts', redis: true, development: true, env: { TEST_ENCRYPTION: '1' } },
   check: { program: 'tools/check.ts', redis: true, development: true },
   compat: { program: 'tools/compat.ts', redis: false, development: true },
   replies: { program: 'tools/replies.ts', redis: false, development: true },
@@ -53,6 +54,7 @@ async function main() {
   const node = nodeFor(root, command);
   if (command.redis) ensureRedis(process.env);
   if ('postfix' in command) ensurePostfix(process.env);
+  if ('env' in command) Object.assign(process.env, command.env);
   await handOver(node, [join(root, command.program), ...args]);
 }
 
