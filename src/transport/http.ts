@@ -7,8 +7,9 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { asError, printable } from '../errors.ts';
+import { createKeyedSemaphore, type KeyedSemaphore } from '../async/semaphore.ts';
 import { proxyForUrl, proxyName, type ProxyRoute, type ProxySettings } from './proxy.ts';
-import { createProxyAgent } from './proxy-agent.ts';
+import { createProxyAgent, type Opening } from './proxy-agent.ts';
 import { checkServerIdentity } from './server-identity.ts';
 import { ProxyFailure } from './tunnel.ts';
 
@@ -102,7 +103,8 @@ export function createHttpClient(
   };
   const agent = new https.Agent(options);
   const closed = new AbortController();
-  const tunnels = route === null ? null : createProxyAgent(options, route.proxy, closed.signal);
+  const tunnels = route === null ? null : createProxyAgent(options, route.proxy);
+  const turns = createKeyedSemaphore(maxConnections);
   return {
     request(request) {
       if (plain && request.url.startsWith('http:')) {
@@ -110,8 +112,13 @@ export function createHttpClient(
         return exchange((about) => http.request(request.url, { ...about, agent: false }), request, null);
       }
       const proxy = proxyForUrl(route, request.url);
-      const own = proxy === null || tunnels === null ? agent : tunnels;
-      return exchange((about) => https.request(request.url, { ...about, ...tls, agent: own }), request, proxy);
+      if (proxy === null || tunnels === null) {
+        return exchange((about) => https.request(request.url, { ...about, ...tls, agent }), request, null);
+      }
+      return inTurn(turns, request, { closed: closed.signal, way: throughText(proxy) }, (left, opening) => {
+        const own = { ...tls, agent: tunnels, opening };
+        return exchange((about) => https.request(request.url, { ...about, ...own }), left, proxy);
+      });
     },
     close() {
       closed.abort();
@@ -121,12 +128,45 @@ export function createHttpClient(
   };
 }
 
+/** As many requests to a server at once as there may be connections, so that no more tunnels are being opened either. */
+async function inTurn(
+  turns: KeyedSemaphore,
+  request: HttpRequest,
+  { closed, way }: { readonly closed: AbortSignal; readonly way: string },
+  begin: (request: HttpRequest, opening: Opening['opening']) => Promise<HttpAnswer>,
+): Promise<HttpAnswer> {
+  const startedAt = performance.now();
+  const limitMs = Math.min(connectMs, request.timeoutMs);
+  // Not AbortSignal.any, whose signals live until the next full collection.
+  const over = new AbortController();
+  const end = (): void => over.abort();
+  const stops = [request.signal, closed];
+  for (const each of stops) each.addEventListener('abort', end);
+  if (stops.some(({ aborted }) => aborted)) end();
+  const timer = setTimeout(end, limitMs);
+  try {
+    const release = await turns.acquire(new URL(request.url).origin, over.signal);
+    if (release === null) {
+      const stopped = stops.some(({ aborted }) => aborted);
+      const text = stopped ? 'stopped before the request' : `no connection was free within ${limitMs} ms`;
+      throw new HttpFailure('connect', stopped ? null : 'ETIMEDOUT', `${text}${way}`, true);
+    }
+    clearTimeout(timer);
+    const timeoutMs = Math.max(1, Math.ceil(request.timeoutMs - (performance.now() - startedAt)));
+    return await begin({ ...request, timeoutMs }, over.signal).finally(release);
+  } finally {
+    clearTimeout(timer);
+    for (const each of stops) each.removeEventListener('abort', end);
+    end();
+  }
+}
+
 function exchange(
   open: (options: http.RequestOptions) => http.ClientRequest,
   request: HttpRequest,
   proxy: ProxySettings | null,
 ): Promise<HttpAnswer> {
-  const way = proxy === null ? '' : ` (through the proxy ${proxyName(proxy)})`;
+  const way = proxy === null ? '' : throughText(proxy);
   return new Promise((resolve, reject) => {
     const { method, headers, body, signal, timeoutMs, mayBegin } = request;
     if (signal.aborted) return reject(new HttpFailure('connect', null, 'stopped before the request'));
@@ -211,6 +251,10 @@ function exchange(
       sent.end();
     };
   });
+}
+
+function throughText(proxy: ProxySettings): string {
+  return ` (through the proxy ${proxyName(proxy)})`;
 }
 
 /** Calls once the connection is there: after TLS, where there is TLS. An agent may have waited for that itself. */

@@ -9,17 +9,26 @@ import { openTunnel, ProxyFailure } from './tunnel.ts';
 /** How long a proxy may take to connect, and the server for TLS, each: less than a token may take, so that its failure is told. */
 const tunnelMs = 15_000;
 
-/** The signal ends what is still being connected, which `destroy` does not know. */
-export function createProxyAgent(options: https.AgentOptions, proxy: ProxySettings, signal: AbortSignal): https.Agent {
+/** Option of a request: ends the connection that is being opened for it, which neither `destroy` of the agent nor that of the request knows. */
+export interface Opening {
+  readonly opening: AbortSignal;
+}
+
+/**
+ * Every request has an `Opening`. `maxSockets` bounds connections that exist: Node's agent does not count those that are being opened, so
+ * the caller bounds its requests.
+ */
+export function createProxyAgent(options: https.AgentOptions, proxy: ProxySettings): https.Agent {
   const agent = new https.Agent(options);
   const begin = agent.createConnection.bind(agent);
-  const open = callbackify(async (about: ClientRequestArgs): Promise<Socket> => {
+  const open = callbackify(async (about: ClientRequestArgs & Opening): Promise<Socket> => {
+    const { opening: signal } = about;
     const target = { host: about.host ?? '', port: Number(about.port) };
     const socket = await openTunnel(proxy, target, { signal, timeoutMs: tunnelMs });
     return secured(begin({ ...about, socket } as ClientRequestArgs) as Socket, signal);
   });
   agent.createConnection = (about, done) => {
-    open(about, (error, socket) => done?.(error, socket));
+    open(about as ClientRequestArgs & Opening, (error, socket) => done?.(error, socket));
     return undefined;
   };
   return agent;
