@@ -1,6 +1,6 @@
 /** As many tunnels as a client may have connections, also while they are being opened; and none that nobody waits for. */
 import { expect, onTestFinished, test } from 'vitest';
-import { createHttpClient, HttpFailure, type HttpClient } from '../../src/transport/http.ts';
+import { createHttpClient, type HttpClient, type HttpFailure } from '../../src/transport/http.ts';
 import type { ScriptedProxy } from '../support/scripted-proxy.ts';
 import { connectingProxy, routeTo, scriptedProxy } from '../support/scripted-proxy.ts';
 import { httpsServer } from '../support/https-server.ts';
