@@ -73,6 +73,7 @@ async function check(call: Call, options: CheckOptions): Promise<ExitCode> {
   const warned = warnings.length === 0 ? '' : `, ${warnings.length} ${warnings.length === 1 ? 'warning' : 'warnings'}`;
   noteDelivery(loaded.config, terminal);
   const proxies = proxiesOf(loaded.config);
+  const webhooks = loaded.config.webhooks.map(({ id }) => id);
   const found = wantsDns ? await lookAtDns(loaded.config, dnsServer, timeoutMs, terminal) : null;
   const dns = found === null ? {} : { dns: found.report };
   const dnsOk = found?.report.rows.every((row) => row.ok) ?? true;
@@ -80,7 +81,7 @@ async function check(call: Call, options: CheckOptions): Promise<ExitCode> {
     terminal.result({ ok: dnsOk, file, issues: [], warnings, proxies, ...dns }, () => [
       ...formatIssues(warnings),
       summary + warned,
-      ...proxyLines(proxies),
+      ...proxyLines(proxies, webhooks),
       ...(found?.lines ?? []),
     ]);
     return dnsOk ? 0 : 1;
@@ -93,7 +94,7 @@ async function check(call: Call, options: CheckOptions): Promise<ExitCode> {
   terminal.result({ ok, file, issues: [], warnings, proxies, redis, connectors: rows, mailboxes, ...dns }, () => [
     ...formatIssues(warnings),
     summary + warned,
-    ...proxyLines(proxies),
+    ...proxyLines(proxies, webhooks),
     ...redis.warnings.map(({ detail }) => `Redis: ${detail}`),
     '',
     ...table(

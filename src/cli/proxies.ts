@@ -27,8 +27,11 @@ export function proxiesOf({ connectors }: Config): ProxyUse[] {
 
 const shownConnectors = 5;
 
-export function proxyLines(uses: readonly ProxyUse[]): string[] {
-  return uses.map(({ proxy, connectors: ids, direct }) => {
+/** `webhooks`: their ids. Where connectors need a proxy, one may expect that webhooks use it, too. */
+export function proxyLines(uses: readonly ProxyUse[], webhooks: readonly string[]): string[] {
+  if (uses.length === 0) return [];
+  const direct = webhooks.length === 0 ? [] : [`not through a proxy: the ${webhooksText(webhooks)}`];
+  const lines = uses.map(({ proxy, connectors: ids, direct }) => {
     const named = (id: string): string => {
       const hosts = direct.find(({ connector }) => connector === id)?.hosts ?? [];
       return hosts.length === 0 ? id : `${id} (but not for ${hosts.join(', ')})`;
@@ -36,4 +39,11 @@ export function proxyLines(uses: readonly ProxyUse[]): string[] {
     const rest = ids.length - shownConnectors;
     return `through the proxy ${proxy}: ${ids.slice(0, shownConnectors).map(named).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
   });
+  return [...lines, ...direct];
+}
+
+function webhooksText(ids: readonly string[]): string {
+  const rest = ids.length - shownConnectors;
+  const shown = ids.slice(0, shownConnectors).join(', ');
+  return `webhook${ids.length === 1 ? '' : 's'} ${shown}${rest > 0 ? ` and ${rest} more` : ''}`;
 }

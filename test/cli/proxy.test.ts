@@ -60,6 +60,20 @@ test('NO_PROXY is asked for each host of a connector, and every view names the h
   );
 });
 
+test('check says that webhooks do not use the proxy that connectors use', async () => {
+  const server = await startTestServer();
+  const away = '{ direction: outgoing, address: s@example.com, smtp: { host: a.example } }';
+  const hooks = [
+    'webhooks: [{ id: crm, url: "https://crm.example.com/hooks", secret: "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0" }]',
+  ];
+  const here = project(server.config(testPrefix(), { away }, hooks));
+  const line = 'not through a proxy: the webhook crm\n';
+  expect((await here.call(['check'], { env: { https_proxy: 'http://proxy.example.com:3128' } })).stdout).toContain(
+    line,
+  );
+  expect((await here.call(['check'])).stdout).not.toContain(line);
+});
+
 test('check --connect says which proxy fails, and how; a variable that is no proxy is a mistake', async () => {
   const proxy = await scriptedProxy((socket) => void socket.once('data', () => socket.end('HTTP/1.1 403 No\r\n\r\n')));
   const server = await startTestServer();
