@@ -3,7 +3,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { roles, scopes, type Scope } from './scopes.ts';
 import type { Path, Problem } from './issues.ts';
-import type { Network } from './networks.ts';
+import { isLoopback, type Network } from './networks.ts';
 import { buildSenderLimits, senderLimitKeys, type SenderLimits } from './sender-limits.ts';
 import * as value from './values.ts';
 
@@ -166,10 +166,6 @@ function listenProblems(listen: unknown, count: number): Problem[] {
   if (count > 0 || !parsed.success || isLoopback(parsed.data.host)) return [];
   const message = 'is beyond the loopback, where the API needs tokens; add api.tokens, or listen on 127.0.0.1';
   return [{ path: ['api', 'listen'], rule: 'api-open', message, on: 'value' }];
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
 function sameProblems(tokens: readonly unknown[], key: 'id' | 'sha256'): Problem[] {

@@ -93,6 +93,7 @@ export const configRules = {
   'fallback-unfit': 'Warning: a fallback may send for all addresses of the connector.',
   'never-chosen': 'Warning: every connector that sends can be chosen for some address.',
   'webhook-plain': 'Warning: a webhook is encrypted on its way.',
+  'database-plain': 'Warning: the connection to the database of the outbox is encrypted.',
   'ip-address': 'The address that connections come from is an IP address.',
   proxy: 'A proxy is a URL of one that Postlane can speak with, or none.',
   'proxy-local-address': 'Connections through a proxy come from the proxy.',

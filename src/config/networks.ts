@@ -8,6 +8,11 @@ export interface Network {
   readonly family: 'ipv4' | 'ipv6';
 }
 
+/** Of a name or an address, whether what is sent there stays on this machine. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
 /** What is no IP address is in no network. */
 export function createNetworkTest(networks: readonly Network[]): (address: string) => boolean {
   const list = new BlockList();

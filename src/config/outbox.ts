@@ -1,6 +1,7 @@
 /** The section `outbox`: the application's database whose messages are relayed, and how; its schema, settings and rules. */
 import { z } from 'zod';
 import type { Path, Problem } from './issues.ts';
+import { isLoopback } from './networks.ts';
 import * as value from './values.ts';
 
 export interface DatabaseTls {
@@ -141,8 +142,8 @@ export function outboxProblems(at: (...path: string[]) => unknown): Problem[] {
   const problem = (path: Path, message: string): Problem[] => [
     { path: ['outbox', ...path], rule: 'database-tls', message, on: 'key' },
   ];
-  if (at('tls') === undefined) return [];
   const url = at('url');
+  if (at('tls') === undefined) return plainProblems(url);
   const disabled = typeof url === 'string' && URL.parse(url)?.searchParams.get('sslmode') === 'disable';
   return [
     ...(disabled ? problem(['tls'], 'has no effect beside sslmode=disable in the URL; remove one of the two') : []),
@@ -150,4 +151,14 @@ export function outboxProblems(at: (...path: string[]) => unknown): Problem[] {
       ? problem(['tls'], 'has only one of cert and key; set both')
       : []),
   ];
+}
+
+/** Without `sslmode`, libpq tries TLS first, and this relay does not: who has not written it may not know. */
+function plainProblems(url: unknown): Problem[] {
+  const { data } = databaseUrl.safeParse(url);
+  if (data === undefined || data.encrypted || data.host.startsWith('/') || isLoopback(data.host)) return [];
+  if (URL.parse(String(url))?.searchParams.has('sslmode')) return [];
+  const message =
+    'is not encrypted: others can read the messages and the login on their way; add ?sslmode=verify-full or outbox.tls, or ?sslmode=disable if the network is safe';
+  return [{ path: ['outbox', 'url'], rule: 'database-plain', message, on: 'value' }];
 }

@@ -91,6 +91,7 @@ const warningRules: ReadonlySet<ConfigRule> = new Set([
   'fallback-unfit',
   'security-port',
   'webhook-plain',
+  'database-plain',
   'delivery-restricted',
 ]);
 

@@ -44,16 +44,20 @@ export async function openDatabase(settings: DatabaseSettings, options: Database
     port,
     database: name,
     user,
-    // Without one, pg looks for one in a file of the user.
-    password: password ?? '',
-    ...(session === null ? {} : { options: session }),
+    // Of an empty text, pg would take PGPASSWORD; without a password, a file of the user.
+    password: () => password ?? '',
     ssl: tls === null ? false : tlsOptions(tls, host),
+    sslnegotiation: 'postgres',
+    client_encoding: 'utf8',
     application_name: 'postlane-outbox',
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveMs,
   });
+  // Where these are empty, pg takes PGOPTIONS and PGREPLICATION, which may be meant for other programs.
+  const { connectionParameters } = client as Client & { readonly connectionParameters: object };
+  Object.assign(connectionParameters, { options: session, replication: null });
   // A connection that is lost while nothing is asked is an event, which would end the process; the next query says so.
   client.on('error', () => undefined);
   const database: Database = {

@@ -1,7 +1,7 @@
 /** `outbox`: the database by its URL or by POSTLANE_DATABASE_URL, its password by reference, TLS without a way around its checks. */
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { goodConfig, mistakes, onlyIssue, withConnector } from './load-text.ts';
+import { brief, goodConfig, loadText, mistakes, onlyIssue, withConnector } from './load-text.ts';
 
 const config = (more: string) => withConnector('direction: outgoing\nsmtp: { host: smtp.example.com }') + more;
 
@@ -45,6 +45,22 @@ test.each([
   const issue = await onlyIssue(config(`outbox: { url: "${url}" }`));
   expect(issue).toMatchObject({ key: 'outbox.url', rule: 'database-url' });
   expect(issue.message).not.toContain('relay@db');
+});
+
+test.each([
+  ['postgres://relay@db/shop', true],
+  ['postgres://relay@10.0.0.5/shop?options=-c%20search_path%3Dmail', true],
+  ['postgres://relay@localhost/shop', false],
+  ['postgres://relay@127.0.0.1/shop', false],
+  ['postgres://relay@[::1]/shop', false],
+  ['postgres://relay@db/shop?host=/run/postgresql', false],
+  ['postgres://relay@db/shop?sslmode=disable', false],
+  ['postgres://relay@db/shop?sslmode=require', false],
+])('a connection to %s warns of a network that can read it: %s', async (url, warns) => {
+  const expected = warns ? ['7 database-plain outbox.url'] : [];
+  const warningsOf = async (text: string) => (await loadText(config(text))).warnings.map(brief);
+  expect(await warningsOf(`outbox: { url: "${url}" }`)).toEqual(expected);
+  expect(await warningsOf(`outbox: { url: "${url.replace('sslmode=disable', '')}", tls: {} }`)).toEqual([]);
 });
 
 test('`outbox.tls` turns TLS on, and is refused where the URL turns it off, or with half a certificate', async () => {

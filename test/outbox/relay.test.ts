@@ -1,7 +1,7 @@
 /** A relay on a real PostgreSQL and a real Redis: what is committed is enqueued once, and a row that cannot be is in nobody's way. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createCertificates } from '../../testkit/certificates.ts';
-import { postgresMissing, startPrivatePostgres } from '../../testkit/postgres.ts';
+import { postgresMissing, postgresPassword, startPrivatePostgres } from '../../testkit/postgres.ts';
 import { holds, until } from '../../testkit/until.ts';
 import { outboxMigration, outboxNotifyMigration } from '../../src/outbox.ts';
 import { withOutbox } from '../../src/outbox/problems.ts';
@@ -327,6 +327,20 @@ describe.skipIf(postgresMissing() !== null)('a relay (Debian package postgresql)
     } finally {
       await own.stop();
     }
+  });
+
+  test('what environment variables of PostgreSQL say is not for this connection', async () => {
+    const { encrypted: _, ...database } = databaseUrl.parse(await testDatabase(server(), outboxMigration));
+    const counts = (password: string | null) =>
+      withOutbox({ ...database, password, tls: null }, (operator) => operator.counts());
+    onTestFinished(() => void vi.unstubAllEnvs());
+    vi.stubEnv('PGPASSWORD', postgresPassword);
+    expect(await counts(null)).toMatchObject({ ok: false, detail: expect.stringContaining('password') });
+    vi.stubEnv('PGOPTIONS', '-c search_path=elsewhere');
+    vi.stubEnv('PGCLIENT_ENCODING', 'LATIN9');
+    vi.stubEnv('PGSSLNEGOTIATION', 'direct');
+    vi.stubEnv('PGREPLICATION', 'true');
+    expect(await counts(postgresPassword)).toMatchObject({ ok: true });
   });
 
   test('with TLS, the certificate is verified by its CA and its name', async () => {
