@@ -14,6 +14,8 @@ FROM node:24-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --omit=dev --no-audit --no-fund
+# The optional peer, without which `postlane outbox` only says what to install.
+RUN node -e "require.resolve('pg')"
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \

@@ -13,6 +13,11 @@ if [ -e "$target" ]; then
   exit 2
 fi
 
+# GNU's or BusyBox' program, or the one of macOS and BSD.
+sha256() {
+  if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1
+}
+
 # 256 bits of the kernel, in the alphabet of base64url.
 secret() { head -c 32 /dev/urandom | base64 | tr -d '\n=' | tr '+/' '-_'; }
 
@@ -28,6 +33,6 @@ printf %s "$operator" >"$target/redis-operator-password"
 secret >"$target/grafana-password"
 token=plk_ops_$(secret)
 printf %s "$token" >"$target/api-token"
-printf %s "$token" | sha256sum | cut -d ' ' -f 1 >"$target/api-token-sha256"
+printf %s "$token" | sha256 >"$target/api-token-sha256"
 chmod 644 "$target"/*
 chmod 600 "$target/api-token"

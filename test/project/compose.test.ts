@@ -10,6 +10,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseDurationMs } from '../../src/config/units.ts';
+import { unknownHash } from '../../src/submission/password.ts';
+import { createCertificates } from '../../testkit/certificates.ts';
 import { root, textOf } from '../support/source.ts';
 
 type Secret = string | { readonly source: string; readonly target: string };
@@ -50,9 +52,10 @@ function madeSecrets(): string {
   return join(above, 'secrets');
 }
 
-async function configIn(secrets: string) {
+/** `edited`: the text of the configuration as a user changes it. */
+async function configIn(secrets: string, edited = (text: string): string => text) {
   const file = join(secrets, 'postlane.yaml');
-  writeFileSync(file, textOf(`${folder}/config/postlane.yaml`).replaceAll('/run/secrets', secrets));
+  writeFileSync(file, edited(textOf(`${folder}/config/postlane.yaml`)).replaceAll('/run/secrets', secrets));
   writeFileSync(join(secrets, 'redis-password'), readFileSync(join(secrets, 'redis-worker-password')));
   const result = await loadConfig({ file, env: { REDIS_USER: 'postlane-worker' }, cwd: secrets });
   if (!result.ok) throw new Error(JSON.stringify(result.issues));
@@ -165,6 +168,29 @@ describe('the installation on one machine', () => {
     expect(serve?.environment?.['HEALTH_URL']).toBe('http://127.0.0.1:8025/livez');
     expect(/HEALTH_URL=(\S+)/.exec(dockerfile)?.[1]).toBe('http://127.0.0.1:8080/livez');
     expect(serve?.ports).toEqual(['127.0.0.1:8025:8025']);
+  });
+
+  test('has sections for the profiles smtp and outbox that are valid and fit their ports and probes once they are switched on', async () => {
+    const made = madeSecrets();
+    const { cert, key } = (await createCertificates()).server;
+    const hash = unknownHash();
+    const files = {
+      'tls.crt': cert,
+      'tls.key': key,
+      'erp-password-hash': hash,
+      'database-url': 'postgres://r:p@db/shop',
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(made, name), text);
+    const config = await configIn(made, (text) => {
+      const from = text.indexOf('# submission:');
+      return text.slice(0, from) + text.slice(from).replaceAll(/^# (?=[ a-z]+[:-])/gm, '');
+    });
+    const { smtp, outbox } = compose.services as Record<string, Service>;
+    const inside = (smtp?.ports ?? []).map((port) => Number(port.split(':').at(-1)));
+    expect(config.submission.listeners.map(({ listen }) => listen.port)).toEqual(inside);
+    expect(config.submission.users.map(({ user }) => user)).toEqual(['erp']);
+    expect(config.outbox.database).toMatchObject({ host: 'db', database: 'shop' });
+    expect(outbox?.environment?.['HEALTH_URL']).toBe(`http://127.0.0.1:${config.metrics.listen?.port}/livez`);
   });
 
   test('runs the version of the package', () => {

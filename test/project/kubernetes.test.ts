@@ -49,7 +49,7 @@ test.runIf(kubectl)('kustomize renders them with every component, each resource 
     await cp(join(root, folder), copy, { recursive: true });
     await writeFile(
       join(copy, 'example/kustomization.yaml'),
-      'namespace: postlane\nresources: [../base]\ncomponents: [../redis, ../smtp, ../keda]\n',
+      'namespace: postlane\nresources: [../base]\ncomponents: [../redis, ../smtp, ../outbox, ../keda]\n',
     );
     const { stdout, stderr, status } = spawnSync('kubectl', ['kustomize', join(copy, 'example')], { encoding: 'utf8' });
     expect({ status, stderr: stderr.replace(/^.*deprecated.*$/gm, '').trim() }).toEqual({ status: 0, stderr: '' });
@@ -102,12 +102,18 @@ test('no outage of Redis restarts a pod: liveness asks /livez', () => {
 });
 
 test('probes ask ports that the configuration opens', async () => {
-  const { worker } = await configuration();
+  const { worker, metrics } = await configuration();
+  const ports: Readonly<Record<string, number | null | undefined>> = {
+    http: 8025,
+    health: worker.healthPort,
+    metrics: metrics.listen?.port,
+  };
   for (const { spec } of ours) {
     const container = spec!.template!.spec.containers[0]!;
     const { port } = container.livenessProbe.httpGet!;
     const number = container.ports.find(({ name }) => name === port)?.containerPort;
-    expect(number).toBe(port === 'http' ? 8025 : worker.healthPort);
+    expect(number).toBe(ports[port]);
+    expect(number).toBeGreaterThan(1_024);
   }
 });
 
