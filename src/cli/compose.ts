@@ -32,14 +32,21 @@ export function countMistakes(file: string, count: number): string {
   return `${file}: ${count === 1 ? '1 mistake' : `${count} mistakes`} in the configuration`;
 }
 
+interface OpenProducerOptions {
+  readonly timeoutMs?: number;
+  readonly replicas?: number;
+  /** In force now. Default: those of the configuration. */
+  readonly limits?: () => Config['message'];
+}
+
 export async function openProducer(
   { redis, message, retention, tracing, encryption }: Config,
-  { timeoutMs = redisTimeoutMs, replicas = 0 }: { readonly timeoutMs?: number; readonly replicas?: number } = {},
+  { timeoutMs = redisTimeoutMs, replicas = 0, limits = () => message }: OpenProducerOptions = {},
 ): Promise<Submitter> {
   const { createSubmitter } = await import('../producer/producer.ts');
   const acknowledge = replicas === 0 ? {} : { acknowledge: { replicas } };
   const retentionMs = retention.ledgerMs;
-  return createSubmitter({ redis, message, timeoutMs, retentionMs, tracing, encryption, ...acknowledge });
+  return createSubmitter({ redis, limits, timeoutMs, retentionMs, tracing, encryption, ...acknowledge });
 }
 
 export async function openOperator({ redis, message, index, encryption }: Config): Promise<Operator> {

@@ -52,7 +52,7 @@ export function createWorkerHttp(config: () => Config, tell: ServeOptions['tell'
 
 /** Listens, and says so. Rejects if it cannot. */
 export async function serveHttp({ config, operator, health, tell }: ServeOptions): Promise<ServedHttp> {
-  const producer = await openProducer(config());
+  const producer = await openProducer(config(), { limits: () => config().message });
   let state: ReturnType<HttpOptions['tools']['configState']> = { appliedAt: Date.now(), rejectedAt: null, mistakes: 0 };
   const tools = {
     producer,

@@ -32,12 +32,20 @@ export async function openSubmission(
     import('../submission/submission.ts'),
     import('../admin/submissions.ts'),
   ]);
-  const producer = await openProducer(config, { timeoutMs: storeMs, replicas: settings.acknowledgeReplicas });
+  let { message } = config;
+  const producer = await openProducer(config, {
+    timeoutMs: storeMs,
+    replicas: settings.acknowledgeReplicas,
+    limits: () => message,
+  });
   const store = openSubmissionStore({ redis, timeoutMs: storeMs });
   const submission = createSubmission({ config, producer, store, onEvent });
   return {
     start: () => submission.start(),
-    apply: (next) => submission.apply(next),
+    apply(next) {
+      message = next.message;
+      submission.apply(next);
+    },
     state: () => submission.state(),
     connected: () => store.connected(),
 

@@ -40,7 +40,7 @@ export function createEnqueue(
     printOf,
   }: Pick<OpenQueues, 'keys' | 'arrive' | 'contents' | 'sealing' | 'printOf'>,
   admit: Admission,
-  limits: MessageLimits,
+  limits: () => MessageLimits,
   retentionMs: number,
 ): Enqueue {
   const isInUse = async (id: string): Promise<boolean> =>
@@ -58,7 +58,7 @@ export function createEnqueue(
     const job = sealData(encodeWire(whole, submission), id, sealing());
     return arrive({
       id,
-      data: wireText(job, limits),
+      data: wireText(job, limits()),
       priority: jobPriorities[message.priority],
       broughtId,
       carrier,

@@ -161,10 +161,11 @@ export function createProducer(options: ProducerOptions): Producer {
   return producer;
 }
 
-/** A producer for ways in of our own. */
-export function createSubmitter(options: ProducerOptions): Submitter {
+/** A producer for ways in of our own, with limits that may change. */
+export function createSubmitter(options: ProducerOptions & { readonly limits?: () => MessageLimits }): Submitter {
   const { timeoutMs = 5_000, retentionMs = weekMs, acknowledge } = options;
-  const limits: MessageLimits = { ...defaultMessageLimits, ...options.message };
+  const given: MessageLimits = { ...defaultMessageLimits, ...options.message };
+  const { limits = () => given } = options;
   const { prefix = defaultPrefix, reservePercent = defaultReservePercent } = options.redis;
   requirePercent(reservePercent);
   const sealing = createSealing(options.encryption);
@@ -174,7 +175,7 @@ export function createSubmitter(options: ProducerOptions): Submitter {
     prefix,
     failFast: true,
     newMail: true,
-    limits: () => limits,
+    limits,
     sealing: () => sealing,
   });
   const { keys } = queues;
@@ -194,7 +195,7 @@ export function createSubmitter(options: ProducerOptions): Submitter {
   const sendAs = async (input: OutboundMessage, options: SubmitOptions, carrier: string): Promise<Submitted> => {
     const { signal, idempotencyKey: key, submittedBy, via } = options;
     checkOptions(key, submittedBy, via);
-    const given = acceptMessage(input, limits);
+    const given = acceptMessage(input, limits());
     const keyed = key === undefined ? null : { key, submittedBy };
     const store = async (): Promise<Submitted> => {
       const accepted =
@@ -237,7 +238,7 @@ export function createSubmitter(options: ProducerOptions): Submitter {
     status: (id, { signal } = {}) => call(() => read(id, signal)),
     waitFor: (id, options) => call(() => waitFor(id, options)),
     cancel: (id, { signal } = {}) =>
-      call(() => step(() => cancelMessage(id, queues, { limits, retentionMs }), { signal })),
+      call(() => step(() => cancelMessage(id, queues, { limits: limits(), retentionMs }), { signal })),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -17,6 +17,8 @@ import { checkHeaderSenders, headerText, type Sender } from './sender.ts';
 
 interface Submission {
   readonly sender: Sender;
+  /** The address of a client that needs no login; '' of one that has logged in. */
+  readonly device: string;
   /** '' is the null reverse-path. */
   readonly mailFrom: string;
   readonly recipients: readonly string[];
@@ -48,9 +50,12 @@ export function createAccept({ producer, store, dedupeForMs, now }: AcceptOption
    * The id of a message, the same for the same submission. It is claimed before the message is stored: if the client gets no reply, whether
    * the message is stored or not, its next try has this id.
    */
-  const identify = async (submission: Submission, isKnowable: boolean): Promise<string> => {
+  const identify = async (submission: Submission, named: 'message-id' | 'date' | 'not'): Promise<string> => {
     const fresh = newMessageId(now(), randomUUID());
-    return isKnowable ? store.claim(fingerprint(submission), fresh, dedupeForMs()) : fresh;
+    if (named === 'not') return fresh;
+    // Of several devices, each may raise the same alarm in the same second.
+    const from = named === 'date' ? submission.device : '';
+    return store.claim(fingerprint(submission, from), fresh, dedupeForMs());
   };
 
   const accept = async (submission: Submission): Promise<Verdict> => {
@@ -65,11 +70,9 @@ export function createAccept({ producer, store, dedupeForMs, now }: AcceptOption
     if (from === null && mailFrom === '') return refused('invalid', 'it has no From, and no envelope sender');
     const read = sender.options ? readOptions(header.fields) : { ok: true as const, options: {} as MessageOptions };
     if (!read.ok) return refused('invalid', read.problem);
-    const given = [valueOf(header, 'message-id'), valueOf(header, 'date')].find(
-      (value) => value !== null && value !== '',
-    );
+    const named = (['message-id', 'date'] as const).find((name) => (valueOf(header, name) ?? '') !== '') ?? 'not';
     const { id: own, ...options } = read.options;
-    const id = own ?? (await identify(submission, given !== undefined));
+    const id = own ?? (await identify(submission, named));
     const added =
       receivedField({ ...hop, id, recipients, at: new Date(now()) }) +
       (from === null ? `From: ${mailFrom}\r\n` : '') +
@@ -154,8 +157,8 @@ function rawOf(bytes: Buffer): string | Buffer {
 }
 
 /** Equal for the same content to the same recipients from the same sender. Lengths keep apart what is joined. */
-function fingerprint({ sender, mailFrom, recipients, hash }: Submission): string {
-  return hashOf('mail', sender.name, mailFrom, [...new Set(recipients)].toSorted().join('\n'), hash);
+function fingerprint({ sender, mailFrom, recipients, hash }: Submission, device = ''): string {
+  return hashOf('mail', sender.name, device, mailFrom, [...new Set(recipients)].toSorted().join('\n'), hash);
 }
 
 function hashOf(...parts: readonly string[]): string {

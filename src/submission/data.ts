@@ -33,11 +33,13 @@ export function createData(options: DataOptions): NonNullable<SMTPServerOptions[
   const { hostname, limits, clients, budget, accept, draining, onEvent, monotonic, senderOf, refuse } = options;
 
   const judge = (collector: Collector, hash: string, client: Client, sender: Sender, session: SMTPServerSession) => {
-    const { state } = collector;
+    // The limits may have changed while it arrived, and a worker goes by those in force.
+    const state = collector.state === 'whole' && collector.bytes > limits().maxBytes ? 'too-large' : collector.state;
     if (state !== 'whole') return { ok: false, refusal: refusal(state) } as const satisfies Verdict;
     const { envelope } = session;
     return accept({
       sender,
+      device: client.login === null ? client.address : '',
       mailFrom: envelope.mailFrom === false ? '' : normal(envelope.mailFrom.address),
       recipients: recipientsOf(envelope.rcptTo),
       utf8: envelope.smtpUtf8 === true,

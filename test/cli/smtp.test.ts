@@ -125,6 +125,26 @@ test('a renewed certificate and another user are in force after a reload; an add
   expect(await smtp.end()).toBe(0);
 });
 
+test('another `message.maxSize` is in force at once, for what is offered and for what is stored', async () => {
+  const server = await startTestServer();
+  const prefix = testPrefix();
+  const sized = (size: string): string => server.config(prefix, {}, [quiet, section, `message: { maxSize: ${size} }`]);
+  const here = project(sized('64KiB'));
+  const smtp = await here.smtp();
+  const { port } = await smtp.logged('smtp-listening');
+  const session = await openSession({ port: Number(port) });
+  await session.reply();
+  await session.say('EHLO client.example.com');
+  const large = { ...mail, data: `${mail.data}${`${'x'.repeat(70)}\r\n`.repeat(1_500)}` };
+  expect(await session.send(large)).toMatch(/^552 /);
+  here.write('postlane.yaml', sized('1MiB'));
+  smtp.child.kill('SIGHUP');
+  await smtp.logged('config-applied');
+  expect(await session.send({ ...large, parameters: ' SIZE=110000' })).toMatch(/^250 2\.0\.0 queued as /);
+  expect(smtp.of('restart-needed')).toEqual([]);
+  expect(await smtp.end()).toBe(0);
+});
+
 test('a token of the API with messages:send logs in, one without does not', async () => {
   const server = await startTestServer();
   const { server: own, ca } = await createCertificates();

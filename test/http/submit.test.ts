@@ -376,3 +376,19 @@ test('a message is cancelled once, and one that is settled cannot be', async () 
   expect((await cancel('a%2Fb')).status).toBe(404);
   expect((await cancel('x'.repeat(2_000))).status).toBe(404);
 });
+
+test('another `message.maxRecipients` is in force at once', async () => {
+  const { here, post, serve, config } = await serveApi({ tokens });
+  const limited = (most: number): string => config(tokens, [`message: { maxRecipients: ${most} }`]);
+  const to = ['a@example.net', 'b@example.net'];
+  for (const [most, status] of [
+    [1, 422],
+    [2, 202],
+  ] as const) {
+    here.write('postlane.yaml', limited(most));
+    const before = serve.of('config-applied').length;
+    serve.child.kill('SIGHUP');
+    await until(() => serve.of('config-applied').length > before, { what: 'the configuration to be in force' });
+    expect((await post('/v1/messages', { ...mail, to }, { as: 'shop' })).status).toBe(status);
+  }
+});

@@ -121,3 +121,30 @@ test('an id of the client is of one message: the same again is it, another is re
   expect(await session.send({ ...own, data: `${own.data}more\r\n` })).toMatch(/^554 5\.6\.0 .*another message/);
   expect(await here.queued()).toHaveLength(1);
 });
+
+test('equal alarms of two devices that need no login are two messages where only their Date could tell, and one with a Message-ID', async () => {
+  const here = await startSubmission(kit, { listeners: [open] });
+  const [one, two] = [await here.open({ localAddress: '127.0.0.2' }), await here.open({ localAddress: '127.0.0.3' })];
+  const dated = { ...mail, data: data.replace('Message-ID: <1@example.com>', 'Date: Sat, 28 Nov 2026 00:00:00 +0000') };
+  for (const each of [dated, mail]) {
+    for (const session of [one, two, one, two]) expect(await session.send(each)).toMatch(/^250 /);
+  }
+  expect(here.of('submitted').map(({ duplicate }) => duplicate)).toEqual(
+    [
+      [false, false, true, true],
+      [false, true, true, true],
+    ].flat(),
+  );
+  expect(await here.queued()).toHaveLength(3);
+});
+
+test('a mail that has become too large for another configuration while it arrived is not stored', async () => {
+  const here = await startSubmission(kit, { listeners: [open] });
+  const session = await here.open();
+  for (const line of ['MAIL FROM:<erp@example.com>', 'RCPT TO:<a@example.net>', 'DATA']) await session.say(line);
+  session.write(`${data}${`${'x'.repeat(70)}\r\n`.repeat(200)}`);
+  await until(() => here.submission.state().bytesHeld > 0, { what: 'the mail to arrive' });
+  here.submission.apply({ ...here.config, message: { ...here.config.message, maxBytes: 10_000 } });
+  expect(await session.say('.')).toMatch(/^552 /);
+  expect(await here.queued()).toEqual([]);
+});

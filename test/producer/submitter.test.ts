@@ -1,0 +1,62 @@
+/** The producer for ways in of our own: what was submitted under an id is told from what another had submitted under it. */
+import { expect, onTestFinished, test } from 'vitest';
+import { createProducer, createSubmitter, type ProducerOptions, type Submitter } from '../../src/producer/producer.ts';
+import { keysOf } from '../../src/queue/redis/keys.ts';
+import { redisUrl, shardCount, testConnection, testPrefix } from '../support/redis.ts';
+
+const message = { from: 'x@example.com', to: 'a@example.net', text: 'x', id: 'm' };
+const key = (byte: number): string => Buffer.alloc(32, byte).toString('base64');
+
+function submitterAt(prefix: string, options: Omit<ProducerOptions, 'redis'> = {}): Submitter {
+  const redis = { url: redisUrl(), prefix, shards: shardCount() };
+  const submitter = createSubmitter({ redis, timeoutMs: 30_000, ...options });
+  onTestFinished(() => submitter.close());
+  return submitter;
+}
+
+test('the same print is the same message, and another or none is not', async () => {
+  const submitter = submitterAt(testPrefix());
+  const kinds = [];
+  for (const print of ['one', 'one', 'two', undefined]) kinds.push((await submitter.submit(message, { print })).kind);
+  expect(kinds).toEqual(['new', 'duplicate', 'id-taken', 'duplicate']);
+  expect((await submitter.submit({ ...message, id: 'n' }, {})).kind).toBe('new');
+  expect((await submitter.submit({ ...message, id: 'n' }, { print: 'one' })).kind).toBe('id-taken');
+});
+
+test('where bodies are sealed the print is kept as a keyed hash, which is still known after a rotation', async () => {
+  const prefix = testPrefix();
+  const redis = testConnection();
+  const [one, two] = [{ k1: key(1) }, { k1: key(1), k2: key(2) }];
+  const before = submitterAt(prefix, { encryption: { active: 'k1', keys: one } });
+  const after = submitterAt(prefix, { encryption: { active: 'k2', keys: two } });
+  expect((await before.submit(message, { print: 'a known text' })).kind).toBe('new');
+  const stored = await redis.get(keysOf(prefix).print('m'));
+  expect(stored).toMatch(/^[0-9a-f]{64}$/);
+  expect((await after.submit(message, { print: 'a known text' })).kind).toBe('duplicate');
+  expect((await after.submit(message, { print: 'another text' })).kind).toBe('id-taken');
+  expect((await submitterAt(prefix).submit(message, { print: 'a known text' })).kind).toBe('id-taken');
+});
+
+test('what `beforeStore` refuses is not stored, and it is not asked about what is there', async () => {
+  const submitter = submitterAt(testPrefix());
+  const asked: unknown[] = [];
+  const ask = (allowed: boolean) => ({
+    beforeStore: async (about: { readonly envelope: { readonly to: readonly string[] } }) => {
+      asked.push(about.envelope.to);
+      return allowed;
+    },
+  });
+  expect((await submitter.submit(message, ask(false))).kind).toBe('refused');
+  expect(await submitter.status('m')).toBeNull();
+  expect((await submitter.submit(message, ask(true))).kind).toBe('new');
+  expect((await submitter.submit(message, ask(false))).kind).toBe('duplicate');
+  expect(asked).toEqual([['a@example.net'], ['a@example.net']]);
+});
+
+test('the public producer knows nothing of it', async () => {
+  const producer = createProducer({ redis: { url: redisUrl(), prefix: testPrefix() } });
+  onTestFinished(() => producer.close());
+  expect('submit' in producer).toBe(false);
+  const options: object = { print: 'x', beforeStore: async () => false };
+  expect(await producer.send(message, options)).toEqual({ id: 'm', duplicate: false });
+});
