@@ -36,6 +36,8 @@ interface Sender {
 interface SenderOptions {
   readonly name?: string;
   readonly shards?: number;
+  /** Of Redis, instead of that of the run. */
+  readonly url?: string;
   /** The connector of every From that is in no addresses; else it is the first one. */
   readonly default?: string;
 }
@@ -65,7 +67,11 @@ export function startSender(
   });
   const config = senderConfig(senders, options);
   const name = options.name ?? 'w1';
-  return startWorker({ prefix, config, transports, name, timing, ...redisOf(options.shards) });
+  return startWorker({ prefix, config, transports, name, timing, ...redisOf(options.shards), ...urlOf(options) });
+}
+
+function urlOf({ url }: SenderOptions) {
+  return url === undefined ? {} : { url };
 }
 
 export function redisOf(shards: number | undefined) {

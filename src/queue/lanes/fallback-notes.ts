@@ -36,7 +36,8 @@ export interface FallbackNotes {
   /** Whether this process looks after fallbacks for the next `leaseMs`. */
   lead(name: string, leaseMs: number): Promise<boolean>;
   endLead(name: string): Promise<void>;
-  note(connectorId: string, record: NewRecord): Promise<void>;
+  /** → whether the connector's mail goes by another one now. */
+  note(connectorId: string, record: NewRecord): Promise<boolean>;
 }
 
 export function createFallbackNotes({ redis, shards, shardKeys }: LaneContext): FallbackNotes {
@@ -50,8 +51,8 @@ export function createFallbackNotes({ redis, shards, shardKeys }: LaneContext): 
 
     async note(connectorId, { kind, to, fault, reply, healthy }) {
       const keys = shardKeys(connectorId);
-      await run(redis, recordScript, {
-        keys: { record: keys.fallback(connectorId) },
+      const answer = await run(redis, recordScript, {
+        keys: { record: keys.fallback(connectorId), faults: keys.connector(connectorId) },
         args: {
           prefix: keys.prefix,
           kind,
@@ -63,6 +64,7 @@ export function createFallbackNotes({ redis, shards, shardKeys }: LaneContext): 
           sentAt: healthy?.sent ?? '',
         },
       });
+      return answer === 1;
     },
   };
 }

@@ -92,10 +92,23 @@ return found
 `,
 );
 
-/** Notes that a connector's mail goes by another one (`began`, `goes-on`), or does no more (`ended`), and tells of the first and the last. */
+/**
+ * `isAway(record, meta)`: mail of the lane goes by others now, and no operator has paused it. The process that decided so may have stood still since,
+ * while another process has ended it.
+ */
+const luaIsAway = `${luaPausedUntil}
+local function isAway(record, meta)
+  return redis.call('HEXISTS', record, 'since') == 1 and not pausedUntil(redis.call('HGET', meta, '${metaFields.paused}'))
+end
+`;
+
+/**
+ * Notes that a connector's mail goes by another one (`began`, `goes-on`), or does no more (`ended`), and tells of the first and the last. It
+ * begins only while there is a fault, and goes on only where it has begun. → 1 if it goes by another one.
+ */
 export const recordScript = script(
   {
-    keys: ['record'],
+    keys: ['record', 'faults'],
     args: ['prefix', 'kind', 'connector', 'to', 'fault', 'reply', 'healthyAt', 'sentAt'],
     allowOom: true,
   },
@@ -104,7 +117,10 @@ if kind == 'ended' then
   if redis.call('DEL', record) == 1 then journalEvent(prefix, 'connector.returned', 'c', connector, '.to', to) end
   return 0
 end
-if kind == 'began' then
+local isThere = redis.call('HEXISTS', record, 'since') == 1
+if kind == 'goes-on' and not isThere then return 0 end
+if kind == 'began' and not isThere then
+  if (tonumber(redis.call('HGET', faults, 'faults') or '0') or 0) == 0 then return 0 end
   redis.call('HSET', record, 'since', string.format('%.0f', now))
   journalEvent(prefix, 'connector.fallback', 'c', connector, '.to', to, '.fault', fault, '.reply', reply)
 end
@@ -161,6 +177,7 @@ export const moveLaneScript = script(
     keys: [
       'fromWait',
       'fromPrioritized',
+      'fromMeta',
       'attribution',
       'record',
       'guests',
@@ -175,7 +192,8 @@ export const moveLaneScript = script(
     allowOom: true,
   },
   /* lua */ `${luaNow}local rowKey
-${luaLater}${luaNote}${luaIdOf}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaPush}${luaWakeUp}${luaDueAt}
+${luaLater}${luaNote}${luaIdOf}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaPush}${luaWakeUp}${luaIsAway}${luaDueAt}
+if kind == 'out' and not isAway(record, fromMeta) then return 0 end
 -- Beside what the router said of it; what was tried before is in the row, which is read first.
 local function readdressed(job)
   local ok, parts = pcall(cjson.decode, redis.call('HGET', job, '${ownFields.routing}') or '{}')
@@ -225,11 +243,23 @@ return moved
  */
 export const setOutScript = script(
   {
-    keys: ['wait', 'prioritized', 'rowKey', 'attribution', 'record', 'job', 'transitJob', 'transitWait', 'lanes'],
+    keys: [
+      'wait',
+      'prioritized',
+      'meta',
+      'rowKey',
+      'attribution',
+      'record',
+      'job',
+      'transitJob',
+      'transitWait',
+      'lanes',
+    ],
     args: ['jobId', 'id', 'connector', 'via', 'entry', 'count', 'transit'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaNote}${luaMayMove}${luaTakeOff}${luaLeaveLane}
+  /* lua */ `${luaNow}${luaNote}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaIsAway}
+if count == '1' and not isAway(record, meta) then return 0 end
 if redis.call('TYPE', job).ok ~= 'hash' or redis.call('EXISTS', transitJob) == 1 or not mayMove(rowKey, connector) then return 0 end
 if not takeOff(wait, prioritized, jobId) then return 0 end
 redis.call('RENAME', job, transitJob)

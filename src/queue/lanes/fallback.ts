@@ -100,12 +100,13 @@ export function createFallbacks(context: LaneContext): Fallbacks {
     async move({ kind, from, to, rule }, jobs) {
       const keys = shardKeys(to);
       const stand = kind === 'out' ? to : from;
-      const { wait: fromWait, prioritized: fromPrioritized } = laneKeys(from);
+      const { wait: fromWait, prioritized: fromPrioritized, meta: fromMeta } = laneKeys(from);
       return Number(
         await run(redis, moveLaneScript, {
           keys: {
             fromWait,
             fromPrioritized,
+            fromMeta,
             attribution: keys.attribution(from),
             record: keys.fallback(from),
             guests: keys.guests(stand),
@@ -132,12 +133,13 @@ export function createFallbacks(context: LaneContext): Fallbacks {
 
     async setOut({ kind, from, to }, { jobId, entry }) {
       const keys = shardKeys(from);
-      const { wait, prioritized } = laneKeys(from);
+      const { wait, prioritized, meta } = laneKeys(from);
       const id = idOfJob(jobId);
       const answer = await run(redis, setOutScript, {
         keys: {
           wait,
           prioritized,
+          meta,
           rowKey: keys.ledger(id),
           attribution: keys.attribution(from),
           record: keys.fallback(from),

@@ -76,7 +76,7 @@ local function look(i, prefix)
   local paused, concurrency = limitsOf(meta)
   local fault = redis.call('HMGET', faults, 'faults', 'fault')
   local faulty = (tonumber(fault[1] or '0') or 0) > 0
-  local away = redis.call('EXISTS', record)
+  local away = redis.call('HEXISTS', record, 'since')
   local idle = now_ + later + running + away == 0 and not paused and not faulty and not keyMissing(stats)
   if idle then return 0 end
   local why = whyWaits(wait, prioritized, delayed, active, meta, limiter, waitReason, stats)

@@ -115,18 +115,16 @@ async function noteStages(states: readonly FaultState[], now: number, tools: Fai
       case 'own':
       case 'waits':
         break;
-      case 'away':
-        await lanes.fallback.note(connector.id, {
-          kind: record === null ? 'began' : 'goes-on',
-          ...about,
-          healthy: null,
-        });
+      case 'away': {
+        const kind = record === null ? 'began' : 'goes-on';
+        if (!(await lanes.fallback.note(connector.id, { kind, ...about, healthy: null }))) break;
         if (record === null) emit({ event: 'fallback-began', connector: connector.id, ...about });
         sources.push({ connector, fallback, state, stage });
         break;
+      }
       case 'trial': {
         const healthy = record?.healthy ?? { at: now, sent };
-        await lanes.fallback.note(connector.id, { kind: 'goes-on', ...about, healthy });
+        if (!(await lanes.fallback.note(connector.id, { kind: 'goes-on', ...about, healthy }))) break;
         sources.push({ connector, fallback, state, stage });
         break;
       }

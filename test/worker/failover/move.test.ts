@@ -5,6 +5,7 @@ import { configOf, startWorker, testOperator, testProducer } from '../../support
 import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
 import { enforceDeadlines } from '../../../src/worker/maintenance/deadlines.ts';
 import type { MaintenanceTools } from '../../../src/worker/maintenance/tools.ts';
@@ -14,12 +15,21 @@ import { until } from '../../../testkit/until.ts';
 const entry = { at: 1, event: 'fallback', connector: 'b', detail: 'a test' };
 const out = { kind: 'out', from: 'a', to: 'b', rule: 'fallback' } as const;
 
-/** A message that waits in the lane `a`, which an operator has paused. */
+/** A message that waits in the lane `a`, whose mail goes by others. */
 async function waiting(prefix: string, redis?: { url: string; shards: number }) {
   const options = redis === undefined ? {} : { redis };
   const server = await sink();
   const operator = await testOperator(prefix, redisUrl(), redis);
-  await operator.lanes.pause('a');
+  await operator.lanes.holdFor('a', 600_000, 'fault');
+  // The test is the one that looks after fallbacks: the worker does nothing of that.
+  expect(await operator.lanes.fallback.lead('test', 600_000)).toBe(true);
+  await testConnection().hset(
+    shardsOf(prefix, redis?.shards ?? shardCount())
+      .keysOf('a')
+      .fallback('a'),
+    'since',
+    1,
+  );
   const connectors = { a: {}, b: {} };
   const settings = smtpSettings(server.port);
   const transports = Object.fromEntries(
@@ -64,6 +74,23 @@ describe.skipIf(shardCount() > 1)('within a shard', () => {
     expect(await operator.lanes.fallback.move(out, [{ jobId: 'm', entry }])).toBe(0);
     expect(await operator.lanes.fallback.peek('a', 0, 10, Date.now())).toEqual({ looked: 1, found: [] });
     expect(await operator.lanes.status('a')).toMatchObject({ waiting: 1 });
+  });
+
+  test('a message of a connector whose failover is over, or that is paused, stays where it is, and begins no failover', async () => {
+    const prefix = testPrefix();
+    const { operator } = await waiting(prefix);
+    const { lanes } = operator;
+    const { fallback } = lanes;
+    await operator.lanes.pause('a');
+    expect(await fallback.move(out, [{ jobId: 'm', entry }])).toBe(0);
+    await operator.lanes.pause('a', { by: 'test', reason: 'test', forMs: 1 });
+    const about = { to: 'b', fault: 'unreachable', reply: '', healthy: null };
+    await fallback.note('a', { kind: 'ended', ...about });
+    expect(await fallback.move(out, [{ jobId: 'm', entry }])).toBe(0);
+    expect(await fallback.note('a', { kind: 'goes-on', ...about })).toBe(false);
+    expect(await fallback.note('a', { kind: 'began', ...about })).toBe(false);
+    expect(await testConnection().exists(keysOf(prefix).fallback('a'))).toBe(0);
+    expect(await lanes.status('a')).toMatchObject({ waiting: 1, fallback: null });
   });
 
   test('of two processes that move the same message one does, and none doubles it', async () => {
