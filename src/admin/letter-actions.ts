@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { sleep } from '../async/timeout.ts';
 import type { MessageLimits } from '../message/message.ts';
-import { decodeIntake, jobIdOf } from '../queue/jobs.ts';
+import { decodeLetter, jobIdOf } from '../queue/jobs.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import type { OpenQueues } from '../queue/open.ts';
@@ -60,11 +60,11 @@ export function letterActions(
   { intake, ledger, deadLetters, contents, keys, sealing }: OpenQueues,
   limits: MessageLimits,
 ): LetterActions {
-  const releaseContents = async ({ id, acceptedAt, data, form }: DeadLetter): Promise<void> => {
+  const releaseContents = async (letter: DeadLetter): Promise<void> => {
     // What was kept unread stays unread: maintenance frees contents that nothing needs.
-    if (form !== 'json') return;
-    const decoded = decodeIntake(id, acceptedAt, data, limits, sealing());
-    if (decoded.ok) await contents.release(id, refsOf(decoded.job.message));
+    if (letter.form !== 'json') return;
+    const decoded = decodeLetter(letter, limits, sealing());
+    if (decoded.ok) await contents.release(letter.id, refsOf(decoded.job.message));
   };
   /**
    * What another program has left under the key of a job that is gone: BullMQ would take it for the job, add nothing and say

@@ -17,9 +17,9 @@ import type { Sealing } from '../sealing/sealing.ts';
  * whole and its key is not here. A message that is sealed needs no key, unless it is too large for the intake so.
  */
 export function wireOf(letter: DeadLetter, limits: MessageLimits, sealing: Sealing): unknown {
-  const { id, acceptedAt, recipients, data, form } = letter;
+  const { id, acceptedAt, recipients, data, form, wasSealed = false } = letter;
   // What is nested too deep could not be written as JSON again, and the row would wait for a job that is in no queue.
-  if (form === 'json') return isShallow(data) ? sealedAgain(letter, data, limits, sealing) : null;
+  if (form === 'json') return isShallow(data) ? sealedAgain(letter, data, wasSealed, limits, sealing) : null;
   if (form !== 'text') return null;
   let parsed: unknown;
   try {
@@ -37,7 +37,8 @@ export function wireOf(letter: DeadLetter, limits: MessageLimits, sealing: Seali
   if (!decoded.ok) return parsed;
   const { message } = decoded.job;
   const to = left.length === 0 ? message.envelope.to : left;
-  return sealedAgain(letter, encodeWire({ ...message, envelope: { ...message.envelope, to } }), limits, sealing);
+  const wire = encodeWire({ ...message, envelope: { ...message.envelope, to } });
+  return sealedAgain(letter, wire, isSealedData(parsed), limits, sealing);
 }
 
 /** The router would cut what is larger, and a sealed text that is cut is lost. */
@@ -46,10 +47,16 @@ function fitting(sealed: unknown, limits: MessageLimits): unknown {
 }
 
 /** What was opened is sealed again before it is enqueued. What is no message goes as it is: the router will say what is wrong with it. */
-function sealedAgain({ id, acceptedAt }: DeadLetter, data: unknown, limits: MessageLimits, sealing: Sealing): unknown {
+function sealedAgain(
+  { id, acceptedAt }: DeadLetter,
+  data: unknown,
+  wasSealed: boolean,
+  limits: MessageLimits,
+  sealing: Sealing,
+): unknown {
   if (isSealedData(data)) return fitting(data, limits);
   if (sealing.seal === null) return data;
-  const decoded = decodeIntake(id, acceptedAt, data, limits, sealing);
+  const decoded = decodeIntake(id, acceptedAt, data, limits, sealing, wasSealed);
   if (!decoded.ok) return data;
   const { message, by, via } = decoded.job;
   const sealed = sealData(encodeWire({ ...message, id }, { by, via }), id, sealing);

@@ -81,13 +81,14 @@ export function encodeWire(message: Message, { by, via }: Submission = {}): Wire
   return { v: 1, message, ...(by === undefined ? {} : { by }), ...(via === undefined ? {} : { via }) };
 }
 
-/** An intake job as any BullMQ client may have written it. */
+/** An intake job as any BullMQ client may have written it. `wasSealed`: the data was opened before, so the contents that it names are its own. */
 export function decodeIntake(
   jobId: string,
   enqueuedAtMs: number,
   data: unknown,
   limits: MessageLimits,
   sealing: Sealing,
+  wasSealed = false,
 ): Decoded<{ id: string; message: Message; acceptedAt: number } & Submission> {
   const own = idOfIntakeJob(jobId, enqueuedAtMs);
   if (!isPossible(jobId)) return invalid(own, [notAnId(jobId)]);
@@ -106,13 +107,22 @@ export function decodeIntake(
   const given = opened === null ? input : opened.message;
   const parsed = parseMessage(isRecord(given) ? { ...given, id } : given, limits);
   if (!parsed.ok) return invalid(id, parsed.issues);
-  if (opened === null && namesSealed(parsed.message)) return invalid(id, [sealedContent]);
+  if (opened === null && !wasSealed && namesSealed(parsed.message)) return invalid(id, [sealedContent]);
   const submission = submissionOf(data as { by?: unknown; via?: unknown });
   if ('issue' in submission) return invalid(id, [submission.issue]);
   return {
     ok: true,
     job: { id, message: parsed.message, acceptedAt: acceptedAt(id, enqueuedAtMs), ...submission },
   };
+}
+
+/** The message of a dead letter whose data was read as JSON. */
+export function decodeLetter(
+  letter: { readonly id: string; readonly acceptedAt: number; readonly data: unknown; readonly wasSealed?: boolean },
+  limits: MessageLimits,
+  sealing: Sealing,
+): ReturnType<typeof decodeIntake> {
+  return decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing, letter.wasSealed);
 }
 
 /** The message in data that is sealed, not validated yet. */

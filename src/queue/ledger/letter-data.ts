@@ -1,7 +1,7 @@
 /** The content of a dead letter as it is stored: in one of several forms, sealed where there is a key, opened where that key is. */
 import { openSealed, readSealed, type Belonging } from '../../sealing/seal.ts';
 import type { Sealing } from '../../sealing/sealing.ts';
-import { openData, sealData, sealedIn } from '../sealed.ts';
+import { isSealedData, openData, sealData, sealedIn } from '../sealed.ts';
 
 /**
  * In which form a dead letter's data is kept. `json`: a value. What could not or must not be parsed is a string: `text`, as it was found;
@@ -24,6 +24,8 @@ export interface LetterContent {
   readonly form: LetterForm;
   /** What `data` was parsed from, if it is to be kept as it was found; '' if that is gone. */
   readonly text?: string;
+  /** `data` was opened: what it names is what was sealed, such as stored contents. */
+  readonly wasSealed?: boolean;
   /** The key with which `data` is sealed still, as it is not here. */
   readonly keyMissing?: string;
 }
@@ -70,7 +72,7 @@ function readPlain(id: string, form: PlainForm, text: string, sealing: Sealing):
   if (form !== 'json') return { data: text, form };
   const data = fromJson(text);
   const opened = openData(data, id, sealing);
-  if (opened.kind === 'open') return { data: opened.data, form };
+  if (opened.kind === 'open') return { data: opened.data, form, wasSealed: isSealedData(data) };
   return { data, form, ...(opened.kind === 'key-missing' ? { keyMissing: opened.key } : {}) };
 }
 
