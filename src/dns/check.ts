@@ -5,9 +5,9 @@ import { sends } from '../routing/connector.ts';
 import { resolve } from '../routing/resolve.ts';
 import { buildRouteTable } from '../routing/table.ts';
 import { checkDkim, checkMicrosoftDkim, type DkimCheck } from './dkim.ts';
-import { findDmarc, isAligned, type Dmarc } from './dmarc.ts';
+import { findDmarc, isAligned, organizationOf, type Dmarc } from './dmarc.ts';
 import { createLookup, type Lookup } from './lookup.ts';
-import { isMicrosoft, sendingHostOf, type SendingHost } from './senders.ts';
+import { isMicrosoft, isOwn, sendingHostOf, type SendingHost } from './senders.ts';
 import { evaluateSpf, type Spf, type SpfResult } from './spf.ts';
 
 export interface DnsRow {
@@ -73,14 +73,14 @@ async function rowOf(connector: ConnectorConfig, domain: string, lookup: Lookup)
   const { id, bouncePath, transport } = connector;
   const envelope = bouncePath !== null && transport?.kind === 'smtp' ? domainOf(bouncePath) : domain;
   const [host, dmarc] = await Promise.all([sendingHostOf(connector, lookup), findDmarc(domain, lookup)]);
-  const [found, signed] = await Promise.all([spfOf(envelope, host, lookup), dkimOf(connector, domain, lookup)]);
-  const spf = { ...found, domain: envelope, aligned: isAligned(envelope, domain, dmarc, dmarc.strict.spf) };
-  const dkim = {
-    ...signed,
-    aligned: signed.domain !== null && isAligned(signed.domain, domain, dmarc, dmarc.strict.dkim),
-  };
+  const own = isOwn(host, dmarc.organization);
+  const [found, signed] = await Promise.all([spfOf(envelope, host, own, lookup), dkimOf(connector, domain, lookup)]);
+  const aligned = async (other: string, isStrict: boolean): Promise<boolean> =>
+    isAligned(other, await organizationOf(other, lookup), domain, dmarc, isStrict);
+  const spf = { ...found, domain: envelope, aligned: await aligned(envelope, dmarc.strict.spf) };
+  const dkim = { ...signed, aligned: signed.domain !== null && (await aligned(signed.domain, dmarc.strict.dkim)) };
   const conclusion = conclude(spf, dkim);
-  const advice = adviceOf({ spf, dkim, dmarc, host, conclusion, isSigned: connector.dkim !== null });
+  const advice = adviceOf({ domain, spf, dkim, dmarc, host, own, conclusion, isSigned: connector.dkim !== null });
   const enforced = dmarc.policy === 'quarantine' || dmarc.policy === 'reject';
   const broken =
     faulty.has(spf.result) || (connector.dkim !== null && dkim.result !== 'ok') || dmarc.result === 'invalid';
@@ -99,10 +99,14 @@ async function rowOf(connector: ConnectorConfig, domain: string, lookup: Lookup)
 const faulty: ReadonlySet<SpfResult> = new Set(['permerror', 'temperror']);
 
 /** A provider's address is none that we know; its own record is, so it must be among those that are included. */
-async function spfOf(domain: string, host: SendingHost, lookup: Lookup): Promise<Spf> {
+async function spfOf(domain: string, host: SendingHost, own: boolean, lookup: Lookup): Promise<Spf> {
   if (host.kind === 'addresses') {
     const results = await Promise.all(host.addresses.slice(0, 8).map((ip) => evaluateSpf(domain, ip, lookup)));
-    return results.find(({ result }) => result !== 'pass') ?? results[0]!;
+    const worst = results.find(({ result }) => result !== 'pass') ?? results[0]!;
+    if (own || worst.result === 'pass' || worst.result === 'none' || faulty.has(worst.result)) return worst;
+    const names = host.hosts.join(', ');
+    const why = `the record of ${domain} does not permit ${names} itself; whether it sends from other addresses is not known here`;
+    return { ...worst, result: 'unknown', why };
   }
   const found = await evaluateSpf(domain, null, lookup);
   if (faulty.has(found.result) || found.result === 'none') return found;
@@ -131,16 +135,31 @@ function conclude(spf: DnsRow['spf'], dkim: DnsRow['dkim']): DnsRow['conclusion'
 }
 
 interface Found extends Pick<DnsRow, 'spf' | 'dkim' | 'dmarc' | 'conclusion'> {
+  /** Of the From. */
+  readonly domain: string;
   readonly host: SendingHost;
+  /** The server is of the domain's own organization. */
+  readonly own: boolean;
   readonly isSigned: boolean;
 }
 
-function adviceOf({ spf, dkim, dmarc, host, conclusion, isSigned }: Found): string[] {
+function adviceOf({ domain, spf, dkim, dmarc, host, own, conclusion, isSigned }: Found): string[] {
   const advice: string[] = [];
-  if (spf.result === 'none') advice.push(`SPF: add a TXT record "v=spf1 ${termOf(host)} -all" to ${spf.domain}`);
-  else if (spf.result !== 'pass' && spf.result !== 'unknown') {
-    const term = ['permerror', 'temperror'].includes(spf.result) ? '' : `; add ${termOf(host)}`;
-    advice.push(`SPF: ${spf.why}${term}`);
+  const term = termOf(host, own);
+  const ask = `ask ${operatorOf(host)} for the SPF include or the addresses by which it sends`;
+  if (spf.result === 'none') {
+    advice.push(
+      term === null
+        ? `SPF: ${spf.domain} has no record; ${ask}, and publish them in a TXT record that begins with v=spf1`
+        : `SPF: add a TXT record "v=spf1 ${term} -all" to ${spf.domain}`,
+    );
+  } else if (spf.result === 'unknown') {
+    if (term === null && conclusion !== 'pass') advice.push(`SPF: ${spf.why}: ${ask}`);
+  } else if (spf.result !== 'pass') {
+    advice.push(`SPF: ${spf.why}${faulty.has(spf.result) || term === null ? '' : `; add ${term}`}`);
+  }
+  if (dkim.result === 'unknown' && conclusion !== 'pass') {
+    advice.push(`DKIM: ask ${operatorOf(host)} whether it signs for ${domain}, or set smtp.dkim`);
   }
   if (spf.result === 'pass' && !spf.aligned) {
     advice.push(`SPF passes for ${spf.domain}, which is not aligned with the From and does not count for DMARC`);
@@ -158,17 +177,22 @@ function adviceOf({ spf, dkim, dmarc, host, conclusion, isSigned }: Found): stri
   return advice;
 }
 
-function termOf(host: SendingHost): string {
+/** What to add to a record; null: only the operator of the server knows. */
+function termOf(host: SendingHost, own: boolean): string | null {
+  if (host.kind === 'provider') return `include:${host.includes[0]}`;
+  if (host.kind === 'unknown' || !own) return null;
+  const terms = host.addresses.slice(0, 3).map((ip) => `${ip.includes(':') ? 'ip6' : 'ip4'}:${ip}`);
+  return terms.join(' ');
+}
+
+function operatorOf(host: SendingHost): string {
   switch (host.kind) {
     case 'provider':
-      return `include:${host.includes[0]}`;
+      return host.name;
     case 'addresses':
-      return host.addresses
-        .slice(0, 3)
-        .map((ip) => `${ip.includes(':') ? 'ip6' : 'ip4'}:${ip}`)
-        .join(' ');
+      return `the operator of ${host.hosts.join(', ')}`;
     case 'unknown':
-      return 'the addresses of your relay';
+      return 'the operator of the relay';
     default:
       return host satisfies never;
   }

@@ -4,12 +4,12 @@ import type { ConnectorConfig } from '../config/config.ts';
 import type { Lookup } from './lookup.ts';
 
 /**
- * `provider`: its own SPF record must be included. `addresses`: the server is taken to deliver by itself. `unknown`: it is inside a network,
+ * `provider`: its own SPF record must be included. `addresses`: the server may deliver by itself. `unknown`: it is inside a network,
  * or DNS does not know it.
  */
 export type SendingHost =
   | { readonly kind: 'provider'; readonly name: string; readonly includes: readonly string[] }
-  | { readonly kind: 'addresses'; readonly host: string; readonly addresses: readonly string[] }
+  | { readonly kind: 'addresses'; readonly hosts: readonly string[]; readonly addresses: readonly string[] }
   | { readonly kind: 'unknown'; readonly why: string };
 
 interface Provider {
@@ -50,6 +50,12 @@ export function isMicrosoft({ transport }: ConnectorConfig): 'yes' | 'some' | 'n
   return found === 0 ? 'no' : found === hosts.length ? 'yes' : 'some';
 }
 
+/** Whether a server is of the organization itself, and so known to deliver from its own addresses: one of a provider hands on to others. */
+export function isOwn(host: SendingHost, organization: string): boolean {
+  const isWithin = (name: string): boolean => name === organization || name.endsWith(`.${organization}`);
+  return host.kind === 'addresses' && host.hosts.every((name) => isIP(name) !== 0 || isWithin(name.toLowerCase()));
+}
+
 export async function sendingHostOf({ transport }: ConnectorConfig, lookup: Lookup): Promise<SendingHost> {
   if (transport === null) return { kind: 'unknown', why: 'it never sends' };
   if (transport.kind === 'graph') return { kind: 'provider', ...microsoft };
@@ -68,7 +74,7 @@ function joined([first, ...others]: readonly SendingHost[]): SendingHost {
     if (one.kind === 'provider' && other.kind === 'provider' && one.name === other.name) return one;
     if (one.kind === 'addresses' && other.kind === 'addresses') {
       const addresses = [...new Set([...one.addresses, ...other.addresses])];
-      return { kind: 'addresses', host: `${one.host}, ${other.host}`, addresses };
+      return { kind: 'addresses', hosts: [...one.hosts, ...other.hosts], addresses };
     }
     return { kind: 'unknown', why: 'its hosts are of different providers' };
   }, first);
@@ -82,7 +88,7 @@ async function ofHost(host: string, lookup: Lookup): Promise<SendingHost> {
   const addresses = found.records.filter((address) => !isPrivate(address));
   return addresses.length === 0
     ? { kind: 'unknown', why: `${host} is inside a network, so the address that receivers see is not known` }
-    : { kind: 'addresses', host, addresses };
+    : { kind: 'addresses', hosts: [host], addresses };
 }
 
 function isPrivate(address: string): boolean {

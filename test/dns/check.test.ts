@@ -140,6 +140,41 @@ describe('a receiver', () => {
     });
   });
 
+  const provider = {
+    'smtp.provider.example': [{ a: '198.51.100.7' }],
+    'spf.provider.example': txt('v=spf1 ip4:203.0.113.0/24 -all'),
+    '_dmarc.example.com': txt('v=DMARC1; p=reject'),
+  };
+
+  test('does not judge a provider that is not known by the address that takes its mail', async () => {
+    const found = await row('smtp: { host: smtp.provider.example }', {
+      ...provider,
+      'example.com': txt('v=spf1 include:spf.provider.example -all'),
+    });
+    expect(found).toMatchObject({ ok: true, conclusion: 'unknown', spf: { result: 'unknown' } });
+    const advice = found.advice.join('\n');
+    expect(advice).toContain('ask the operator of smtp.provider.example');
+    expect(advice).toMatch(/^DKIM: .*signs for example\.com, or set smtp\.dkim$/m);
+    expect(advice).not.toContain('198.51.100.7');
+  });
+
+  test('finds no SPF record for a provider that is not known; the advice is nothing that could be pasted and be wrong', async () => {
+    const found = await row('smtp: { host: smtp.provider.example }', provider);
+    expect(found).toMatchObject({ conclusion: 'unknown', spf: { result: 'none' } });
+    const advice = found.advice.join('\n');
+    expect(advice).toMatch(/^SPF: example\.com has no record; ask the operator of smtp\.provider\.example /m);
+    expect(advice).not.toMatch(/addresses of your relay|198\.51\.100\.7/);
+  });
+
+  test('takes a server of the domain itself to deliver by its own addresses', async () => {
+    const found = await row('smtp: { host: mail.example.com }', {
+      'mail.example.com': [{ a: '198.51.100.7' }],
+      'example.com': txt('v=spf1 ip4:192.0.2.1 -all'),
+    });
+    expect(found).toMatchObject({ spf: { result: 'fail' } });
+    expect(found.advice.join('\n')).toContain('add ip4:198.51.100.7');
+  });
+
   test('accepts mail of Graph whose domain includes Microsoft, and rejects one whose domain does not', async () => {
     const dmarc = { '_dmarc.example.com': txt('v=DMARC1; p=reject') };
     const good = await row(graph, {
