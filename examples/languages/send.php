@@ -7,6 +7,8 @@
 declare(strict_types=1);
 
 const TRIES = 5;
+/** In seconds. If the server asks for a longer wait, the caller decides. */
+const LONGEST_WAIT = 600;
 
 /** The server does not want this message, however often it is asked. */
 final class Refused extends RuntimeException {}
@@ -28,34 +30,37 @@ function submit(array $message, string $key): array
         ],
         'content' => json_encode($message, JSON_THROW_ON_ERROR),
     ]]);
-    $problem = 'no connection';
     for ($attempt = 0; $attempt < TRIES; $attempt++) {
         $wait = 2 ** $attempt;
+        $problem = 'no answer';
         $answer = @fopen($url . '/v1/messages', 'r', false, $context);
         if ($answer !== false) {
             $header = stream_get_meta_data($answer)['wrapper_data'];
             $body = stream_get_contents($answer);
             fclose($answer);
             $status = (int) (explode(' ', $header[0])[1] ?? 0);
-            if ($status === 200 || $status === 202) {
-                return json_decode($body, true, 16, JSON_THROW_ON_ERROR);
+            $isStored = $status === 200 || $status === 202;
+            $stored = $isStored ? json_decode($body, true, 16) : null;
+            if ($stored !== null) {
+                return $stored;
             }
             // 429 and 503 say when to ask again; other answers of the class 5xx may have stored the message.
-            if ($status !== 429 && $status < 500) {
+            if (!$isStored && $status !== 429 && $status < 500) {
                 throw new Refused($body);
             }
-            $problem = $body;
+            $problem = $isStored ? 'the answer broke off' : $body;
             foreach ($header as $line) {
                 if (preg_match('/^Retry-After:\s*(\d+)/i', $line, $found)) {
                     $wait = (int) $found[1];
                 }
             }
         }
-        if ($attempt < TRIES - 1) {
-            sleep(min($wait, 60));
+        if ($attempt === TRIES - 1 || $wait > LONGEST_WAIT) {
+            break;
         }
+        sleep($wait);
     }
-    throw new RuntimeException("not submitted; call again with the key $key: $problem");
+    throw new RuntimeException("not submitted; call again in $wait s with the key $key: $problem");
 }
 
 $message = [

@@ -15,6 +15,7 @@ import uuid
 URL = os.environ.get("POSTLANE_URL", "http://127.0.0.1:8025")
 TOKEN = os.environ["POSTLANE_TOKEN"]
 TRIES = 5
+LONGEST_WAIT = 600  # In seconds. If the server asks for a longer wait, the caller decides.
 
 
 class Refused(Exception):
@@ -46,9 +47,10 @@ def submit(message, key):
             wait = int(asked) if asked.isdigit() else wait
         except (OSError, http.client.HTTPException, ValueError) as error:  # No connection, or no whole answer in time.
             problem = str(error)
-        if attempt < TRIES - 1:
-            time.sleep(min(wait, 60))
-    raise OSError("not submitted; call again with the key %s: %s" % (key, problem))
+        if attempt == TRIES - 1 or wait > LONGEST_WAIT:
+            break
+        time.sleep(wait)
+    raise OSError("not submitted; call again in %d s with the key %s: %s" % (wait, key, problem))
 
 
 message = {

@@ -54,15 +54,24 @@ interface Request {
   readonly headers: IncomingMessage['headers'];
 }
 
+interface Answer {
+  readonly status: number;
+  readonly retryAfter?: string;
+  /** The connection is cut before the answer, or within its body. */
+  readonly cut?: 'before' | 'within';
+}
+
 /** A server that gives these answers, one behind the other, and then says that the message is stored. */
-async function busyServer(answers: readonly { readonly status: number; readonly retryAfter?: string }[]) {
+async function busyServer(answers: readonly Answer[]) {
   const requests: Request[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await text(request);
-    const { status, retryAfter } = answers[requests.length] ?? { status: 202 };
+    const { status, retryAfter, cut }: Answer = answers[requests.length] ?? { status: 202 };
     requests.push({ body: JSON.parse(body), headers: request.headers });
+    if (cut === 'before') return void request.socket.destroy();
     if (retryAfter !== undefined) response.setHeader('retry-after', retryAfter);
     response.writeHead(status, { 'content-type': status === 202 ? 'application/json' : 'application/problem+json' });
+    if (cut === 'within') return void response.write('{ "id": "m"', () => request.socket.destroy());
     const stored = { id: 'm', state: 'queued', duplicate: false };
     const problem = { status, detail: 'not now', issues: [{ field: 'to', rule: 'address' }] };
     response.end(JSON.stringify(status === 202 ? stored : problem));
@@ -134,6 +143,27 @@ describe.each(Object.entries(overHttp))('the example for %s over HTTP', (_, prog
       'content-type': 'application/json',
     });
     for (const { body } of requests) expect(schema.safeParse(body)).toMatchObject({ success: true });
+  });
+
+  test.skipIf(skip)('asks again after a connection that breaks off, before the answer and within it', async () => {
+    const { requests, env } = await busyServer([
+      { status: 202, cut: 'before' },
+      { status: 202, cut: 'within' },
+    ]);
+    const ended = await run(program, env);
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toMatch(/^.*\bm\b.*queued/);
+    expect(requests).toHaveLength(3);
+    expect(new Set(requests.map(({ headers }) => headers['idempotency-key'])).size).toBe(1);
+  });
+
+  test.skipIf(skip)('does not ask before the server allows it: a wait that is too long is an error', async () => {
+    const { requests, env } = await busyServer([{ status: 429, retryAfter: '7200' }]);
+    const ended = await run(program, { ...env, IDEMPOTENCY_KEY: 'order-4713' });
+    expect(ended.code).not.toBe(0);
+    expect(ended.stderr).toContain('order-4713');
+    expect(ended.stderr).toContain('7200 s');
+    expect(requests).toHaveLength(1);
   });
 
   test.skipIf(skip)('does not ask again after 422, and says what is wrong and fails', async () => {
