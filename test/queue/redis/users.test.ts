@@ -70,6 +70,8 @@ async function send(redis: RedisSettings, shards = 1, acknowledge?: { readonly r
   expect((await producer.status('by-sender-later'))?.state).toBe('scheduled');
   expect((await producer.waitFor('by-sender-too')).state).toBe('sent');
   expect(await producer.send({ ...message, id: 'by-sender' })).toEqual({ id: 'by-sender', duplicate: true });
+  const keyed = await producer.send(message, { idempotencyKey: 'order-1' });
+  expect(await producer.send(message, { idempotencyKey: 'order-1' })).toEqual({ id: keyed.id, duplicate: true });
   expect(await producer.status('unknown')).toBeNull();
 }
 
