@@ -21,6 +21,8 @@ export interface RecipientOutcome {
   readonly reply: Reply;
   /** Set on `rejected` if the cause is size, so that the dead letter says `too-large`. */
   readonly tooLarge?: boolean;
+  /** Set on `rejected` if the cause is another limit of this connector, so that one with other limits may take the mail. */
+  readonly unfit?: boolean;
   /** The delay that the server asked for, in ms; it overrides the retry schedule. */
   readonly retryAfterMs?: number;
   /**

@@ -124,6 +124,8 @@ async function concluded(
     case 'done':
       return atEnd === null ? null : completionOf(atEnd, connector.id, tools, report);
     case 'retry':
+      // Lost in a crash, it is said again by the next attempt.
+      if (next.unfit === true) await tools.lanes.fallback.setUnfit(connector.id, idOfJob(job.id)).catch(report);
       throw await moveToDelayed(job, token, next.at);
     case 'set-aside': {
       const moved = await moveToDelayed(job, token, next.at);

@@ -31,7 +31,7 @@ import { contentIssues } from './content-issues.ts';
 import { deadLetterMessage } from './dead-letter.ts';
 import { setIntruderJobAside, type IntruderTools } from './intruders.ts';
 import { setInvalidAside, setUnsoundAside } from './unsound-jobs.ts';
-import { deadlineOf } from './attempt/deliver.ts';
+import { deadlineOf } from './attempt/known-row.ts';
 import { readHead } from './raw-head.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shownOf } from './shown.ts';

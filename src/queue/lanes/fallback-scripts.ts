@@ -15,7 +15,7 @@ const lookedAt = 500;
 const forgetAfterMs = 3_600_000;
 
 /** `idOf(jobId)` → the id of a message (job-ids.ts). */
-const luaIdOf = `
+export const luaIdOf = `
 local function idOf(jobId) return string.sub(jobId, 1, 1) == '.' and string.sub(jobId, 2) or jobId end
 `;
 
@@ -214,6 +214,8 @@ for i = 1, #jobs, 2 do
     redis.call('HDEL', target, '${ownFields.returned}')
     leaveLane(rowKey, attribution, id)
     redis.call('HSET', rowKey, 'connector', connector, 'routed', connector, 'rule', rule, 'updatedAt', at)
+    -- Its own connector has not put it off.
+    if rule == 'kept' then redis.call('HSET', rowKey, 'retryAt', '') end
     note(entry)
     local priority = tonumber(redis.call('HGET', target, '${jobFields.priority}') or '0') or 0
     if kind == 'out' then

@@ -12,7 +12,7 @@ import { createFallbackRooms, type FallbackRooms, type Guest } from './fallback-
 import { readFaultStates, type FaultState } from './fallback-states.ts';
 import { arrivedScript, moveLaneScript, peekScript, setOutScript } from './fallback-scripts.ts';
 
-export type { FallbackRoom } from './fallback-room.ts';
+export type { FallbackRoom, Guest } from './fallback-room.ts';
 export type { FaultState } from './fallback-states.ts';
 
 /** A message that may go by another connector. */

@@ -3,7 +3,7 @@ import type { Queue } from 'bullmq';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
 import type { Routed } from '../jobs.ts';
 export type { Moved, MovedJob } from './enter.ts';
-export type { FallbackRoom, FaultState, LaneMove, Movable } from './fallback.ts';
+export type { FallbackRoom, FaultState, Guest, LaneMove, Movable } from './fallback.ts';
 import type { Notes } from '../journal/notes.ts';
 import type { HistoryEntry, IdStatus, Ledger, NewRow } from '../ledger/ledger.ts';
 import type { Location } from '../ledger/location.ts';

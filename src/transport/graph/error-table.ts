@@ -20,6 +20,8 @@ export type GraphVerdict =
       readonly kind: 'rejected';
       readonly scope: Scope;
       readonly tooLarge?: boolean;
+      /** Another connector may take it. */
+      readonly unfit?: boolean;
       /** The mailbox may not use this sender; the outcome's text names both. */
       readonly sendAs?: boolean;
     }
@@ -150,12 +152,12 @@ export const graphRules: readonly GraphRule[] = [
     source: exchangeCodes,
   },
   { status: [413, 413], verdict: tooLarge, source: 'https://learn.microsoft.com/graph/api/user-post-messages' },
+  { codes: ['ErrorExceededMaxRecipientLimit'], verdict: { ...rejected, unfit: true }, source: exchangeCodes },
   {
     codes: [
       'ErrorInvalidRecipients',
       'ErrorMissingRecipients',
       'ErrorInvalidSmtpAddress',
-      'ErrorExceededMaxRecipientLimit',
       'ErrorMailRecipientNotFound',
       'ErrorRecipientNotFound',
       'ErrorMimeContentInvalid',

@@ -61,7 +61,9 @@ function byAnswer(answer: Extract<GraphAnswer, { kind: 'answer' }>, purpose: Pur
     }
     case 'rejected': {
       const said = verdict.sendAs === true ? namingBoth(reply, facts) : reply;
-      return settled(facts, 'rejected', verdict.scope, said, verdict.tooLarge === true ? { tooLarge: true } : {});
+      const { tooLarge, unfit } = verdict;
+      const cause = { ...(tooLarge === true ? { tooLarge } : {}), ...(unfit === true ? { unfit } : {}) };
+      return settled(facts, 'rejected', verdict.scope, said, cause);
     }
     case 'deferred':
       return settled(facts, 'deferred', verdict.scope, reply, delay(retryAfterMs));
@@ -96,7 +98,7 @@ export function settled(
   outcome: RecipientOutcome['outcome'],
   scope: Scope,
   reply: Reply,
-  more: Pick<RecipientOutcome, 'tooLarge' | 'retryAfterMs' | 'open'> = {},
+  more: Pick<RecipientOutcome, 'tooLarge' | 'unfit' | 'retryAfterMs' | 'open'> = {},
 ): Extract<Outcome, { kind: 'settled' }> {
   return { kind: 'settled', recipients: recipients.map((address) => ({ address, outcome, scope, reply, ...more })) };
 }

@@ -3,17 +3,14 @@
  * and where the job goes. Knows neither BullMQ nor lanes.
  */
 import { asError, printable, unreachable } from '../../errors.ts';
-import { readyAt } from '../../message/identity.ts';
-import type { LaneJob } from '../../queue/jobs.ts';
 import type { Attribution } from '../../queue/lanes/attribution.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
-import { terminalStates, type LedgerRow, type NewRow, type RecipientState } from '../../queue/ledger/ledger.ts';
+import { terminalStates, type LedgerRow, type RecipientState } from '../../queue/ledger/ledger.ts';
 import { errorTypeOf } from '../../transport/error-type.ts';
 import type { Outcome, SendContext } from '../../transport/transport.ts';
 import { telling } from '../message-trace.ts';
 import type { LedgerWrite } from '../ledger-write.ts';
 import { retryWhileRefused } from '../retry-write.ts';
-import { shownOf } from '../shown.ts';
 import { withDoubt } from './addressees.ts';
 import { accusationOf, openRefusalOf, rejectedMeanwhile, type Attributed } from './attribution.ts';
 import { attemptEvent } from './attempt-event.ts';
@@ -21,7 +18,9 @@ import { beginAttempt, endAttempt, sendTraced } from './attempt-trace.ts';
 import { consult, spread } from './consult.ts';
 import { createFence, type Fence } from './fence.ts';
 import { composeFor } from './outgoing-mail.ts';
+import { givenBack, isGuest, withoutUnfit } from './guest.ts';
 import { reserveQuota, sizeOf, tooLargeFor } from './quota.ts';
+import { rowOf } from './known-row.ts';
 import { believe, decide, expire, giveUp, leaveUncertain, noneLeft, type Decision } from './retry-policy.ts';
 import { deferred, setAside, settled, takenBack, type Attempted } from './settlement.ts';
 import type { Delivery, DeliverTask, DeliverTools, HandBackReason } from './task.ts';
@@ -50,7 +49,10 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const mail = await composeFor(task, to, tools);
   if ('why' in mail) return instead(ended(notBegun, giveUp(row.recipients, mail.reason, mail.why), tools));
   const tooLarge = tooLargeFor(mail, task.limits, task.maxBytes);
-  if (tooLarge !== null) return instead(ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools));
+  if (tooLarge !== null) {
+    const end = (): Delivery => ended(notBegun, giveUp(row.recipients, 'too-large', tooLarge), tools);
+    return instead(isGuest(job) ? givenBack(notBegun, tooLarge) : end());
+  }
 
   const overOpen = (before?.open ?? null) !== null;
   if (before !== null && policy.onUncertain === 'verify' && (overOpen || row.recipients.some(isUncertain))) {
@@ -84,7 +86,8 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
     tools.suppressions.noticed();
     return deliver(task, tools);
   }
-  const outcome = spread(answered, task.delivery?.redirectTo ?? null, redirected);
+  const told = spread(answered, task.delivery?.redirectTo ?? null, redirected);
+  const outcome = isGuest(job) ? withoutUnfit(told) : told;
   const at = tools.now();
   const refusal = token === null ? null : openRefusalOf(outcome);
   const attributed = refusal === null ? null : await attribute(task, traced, refusal);
@@ -106,8 +109,9 @@ export async function deliver(task: DeliverTask, tools: DeliverTools): Promise<D
   const made = { worker, bytes, ms: Math.max(0, at - (begunAt ?? at)), enhanced: enhancedCodes(outcome) };
   const counted = token === null ? attempts : attempts + 1;
   const attempted = { ...notBegun, token, attempts: counted, at, made, durationMs: at - startedAt };
-  if (span === null) return follow(task, tools, { decision, outcome, fence, attempted });
-  const followed = { decision, outcome, fence, attempted: { ...attempted, trace: span.traceparent } };
+  const unfit = outcome !== told;
+  if (span === null) return follow(task, tools, { decision, outcome, unfit, fence, attempted });
+  const followed = { decision, outcome, unfit, fence, attempted: { ...attempted, trace: span.traceparent } };
   return { ...(await follow(task, traced, followed)), trace: span.ids };
 }
 
@@ -178,12 +182,13 @@ async function attribute(
 interface Followed {
   readonly decision: Decision;
   readonly outcome: Outcome;
+  readonly unfit: boolean;
   readonly fence: Fence;
   readonly attempted: Attempted;
 }
 
 function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Delivery | Promise<Delivery> {
-  const { decision, outcome, fence, attempted } = followed;
+  const { decision, outcome, unfit, fence, attempted } = followed;
   switch (decision.kind) {
     case 'settle':
       return {
@@ -193,7 +198,7 @@ function follow(task: DeliverTask, tools: DeliverTools, followed: Followed): Del
     case 'retry':
       return {
         write: deferred(attempted, decision),
-        next: { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome) },
+        next: { kind: 'retry', at: decision.at, slowDownMs: slowDownOf(outcome), unfit },
       };
     case 'set-aside': {
       const { at, fault } = decision;
@@ -249,40 +254,6 @@ async function dropped(
 
 function isUncertain({ outcome }: RecipientState): boolean {
   return outcome === 'uncertain';
-}
-
-/** The message as the ledger knows it, or as it starts. */
-function rowOf({ job, policy }: DeliverTask, before: LedgerRow | null, tools: DeliverTools): NewRow {
-  const { id, connector, rule, acceptedAt, message, messageId } = job;
-  const known = new Map((before?.recipients ?? []).map((recipient) => [recipient.address, recipient]));
-  for (const address of message.envelope.to) {
-    if (!known.has(address)) known.set(address, { address, outcome: 'pending', code: null, reply: null });
-  }
-  const deadline = before?.deadline || deadlineOf(job, policy.lifetimeMs);
-  // Without an index of subjects, as the row has been written before.
-  const shown = shownOf(message, undefined, tools);
-  const recipients = [...known.values()];
-  return {
-    id,
-    connector,
-    rule,
-    messageId,
-    recipients,
-    acceptedAt,
-    deadline,
-    ...shown,
-    readyAt: readyAt(message, acceptedAt),
-    trace: job.trace ?? before?.trace,
-  };
-}
-
-/** No attempt begins at or after this time, in ms since the epoch: `expiresAt`, else the lifetime from acceptance or from `sendAt`. */
-export function deadlineOf(
-  { message, acceptedAt }: Pick<LaneJob, 'message' | 'acceptedAt'>,
-  lifetimeMs: number,
-): number {
-  if (message.expiresAt !== undefined) return Date.parse(message.expiresAt);
-  return readyAt(message, acceptedAt) + lifetimeMs;
 }
 
 function slowDownOf(outcome: Outcome): number | null {

@@ -83,7 +83,8 @@ export interface QuotaWait {
 export type Next =
   /** The job ends. `slowDownMs`: the server took the message, and asked for a pause. */
   | { readonly kind: 'done'; readonly slowDownMs: number | null }
-  | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null }
+  /** `unfit`: a fallback cannot carry it, and gives it back before that time. */
+  | { readonly kind: 'retry'; readonly at: number; readonly slowDownMs: number | null; readonly unfit?: boolean }
   /** It is open whose fault a refusal is: the job waits aside. `fault`: it is the connector's, and the lane pauses. */
   | { readonly kind: 'set-aside'; readonly at: number; readonly fault: FoundFault | null }
   /** The connector has a fault: the lane pauses, and the job goes back to its front. */

@@ -7,7 +7,7 @@
  */
 import { sleep } from '../../async/timeout.ts';
 import { asError, printable } from '../../errors.ts';
-import type { FallbackRoom, FaultState } from '../../queue/lanes/lanes.ts';
+import type { FallbackRoom, FaultState, Guest } from '../../queue/lanes/lanes.ts';
 import { divert, mostAtOnce, type Source } from './divert.ts';
 import { moveAll, type MoveTools } from './move.ts';
 import { capacityOf, isBlocked, stageOf, type Capacity } from './stage.ts';
@@ -158,29 +158,40 @@ async function targetsOf(
 }
 
 /**
- * What a connector has of others goes back to where it came from: what it cannot send now, and what is of a connector that it does not stand
- * in for any more.
+ * What a connector has of others goes back to where it came from: what it cannot send now, or cannot carry, and what is of a connector that it
+ * does not stand in for any more.
  */
 async function recall(connectorId: string, tools: FailoverTools): Promise<boolean> {
   const room: FallbackRoom = await tools.lanes.fallback.room(connectorId);
   const blocked = isBlocked(room);
   const { senders } = tools.routing();
   let moved = 0;
-  for (const of of new Set([...room.guests, ...room.deferred].map((guest) => guest.of))) {
-    const own = senders.get(of);
-    const standsIn = own?.fallback?.to.includes(connectorId) ?? false;
-    if (own === undefined || (standsIn && !blocked)) continue;
-    const idsOf = (guests: FallbackRoom['guests']): string[] =>
-      guests.filter((guest) => guest.of === of).map(({ jobId }) => jobId);
-    const deferred = standsIn ? [] : idsOf(room.deferred);
-    if (deferred.length > 0) await tools.lanes.fallback.hasten(connectorId, deferred);
-    const why = standsIn ? `${connectorId} cannot send either` : `${connectorId} is no fallback of it any more`;
-    const move = { kind: 'back', from: connectorId, to: of, rule: 'returned' } as const;
+  const giveBack = async (of: string, guests: readonly Guest[], rule: 'kept' | 'returned', why: string) => {
+    const move = { kind: 'back', from: connectorId, to: of, rule } as const;
     // Each goes to the front, so the first one comes last.
-    const jobIds = [...idsOf(room.guests), ...deferred].toReversed();
+    const jobIds = guests
+      .filter((guest) => guest.of === of)
+      .map(({ jobId }) => jobId)
+      .toReversed();
     for (let i = 0; i < jobIds.length; i += mostAtOnce) {
       moved += await moveAll(move, jobIds.slice(i, i + mostAtOnce), why, tools);
     }
+  };
+  for (const of of new Set([...room.guests, ...room.deferred, ...room.unfit].map((guest) => guest.of))) {
+    const own = senders.get(of);
+    if (own === undefined) continue;
+    const standsIn = own.fallback?.to.includes(connectorId) ?? false;
+    const late = [...room.unfit, ...(standsIn ? [] : room.deferred)].filter((guest) => guest.of === of);
+    if (late.length > 0)
+      await tools.lanes.fallback.hasten(
+        connectorId,
+        late.map(({ jobId }) => jobId),
+      );
+    await giveBack(of, room.unfit, 'kept', `${connectorId} cannot carry it`);
+    if (!standsIn) {
+      const why = `${connectorId} is no fallback of it any more`;
+      await giveBack(of, [...room.guests, ...room.deferred], 'returned', why);
+    } else if (blocked) await giveBack(of, room.guests, 'returned', `${connectorId} cannot send either`);
   }
   return moved > 0;
 }

@@ -65,6 +65,11 @@ describe('of a connector with many mailboxes', () => {
   });
 });
 
+test('more recipients than Exchange takes are a limit of the connector: another one may take the mail', () => {
+  const outcome = outcomeOf(answer(400, errorText('ErrorExceededMaxRecipientLimit')), 'submit', facts);
+  expect(outcome).toMatchObject({ recipients: facts.recipients.map(() => ({ outcome: 'rejected', unfit: true })) });
+});
+
 describe('what an answer to a message means', () => {
   test.each([
     [202, '', 'accepted'],

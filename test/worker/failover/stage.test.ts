@@ -60,7 +60,16 @@ test.each([
 });
 
 describe('a fallback', () => {
-  const room: FallbackRoom = { paused: false, waitsFor: '', faults: 0, faultMs: 0, jobs: 0, guests: [], deferred: [] };
+  const room: FallbackRoom = {
+    paused: false,
+    waitsFor: '',
+    faults: 0,
+    faultMs: 0,
+    jobs: 0,
+    guests: [],
+    deferred: [],
+    unfit: [],
+  };
   const limits = { concurrency: 1, messagesPerMinute: null };
   const many = Array.from({ length: 1_000 }, (_, i) => ({ of: 'c', jobId: `m${i}` }));
   const guests = many.slice(0, 4);
