@@ -108,6 +108,8 @@ export const ownFields = {
   routing: 'routing',
   /** Where it goes when it is handed back (return-order.ts). */
   returned: 'returned',
+  /** Of a job that is on its way to another shard: which move that is. */
+  move: 'move',
 } as const;
 
 /** Keys that BullMQ may keep beside a job's hash, under its name. Source: removeJobKeys.lua. */

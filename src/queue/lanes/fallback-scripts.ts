@@ -56,8 +56,8 @@ end
 /** `leaveLane(rowKey, attribution, id)`: what other messages of the lane have shown of this one does not go with it. */
 const luaLeaveLane = `
 local function leaveLane(rowKey, attribution, id)
-  if redis.call('HDEL', rowKey, 'aside') == 1 then redis.call('HDEL', attribution, 'm:' .. id) end
-  redis.call('HDEL', rowKey, 'attributed', 'again')
+  redis.call('HDEL', attribution, 'm:' .. id)
+  redis.call('HDEL', rowKey, 'aside', 'attributed', 'again')
 end
 `;
 
@@ -241,7 +241,7 @@ return moved
 /**
  * The first step where the other lane is in another shard: the row says that the message waits to be routed, by `via`, and the job is in a
  * lane that no worker serves. From there it enters the other lane; where a crash comes between, maintenance routes it as that of a connector
- * that is gone. → 1 if it may go.
+ * that is gone. → which move of the message this is, or 0 if it may not go.
  */
 export const setOutScript = script(
   {
@@ -270,15 +270,18 @@ redis.call('SADD', lanes, transit)
 leaveLane(rowKey, attribution, id)
 redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'via', via, 'retryAt', '', 'updatedAt', string.format('%.0f', now))
 note(entry)
+local move = redis.call('HGET', rowKey, 'n')
+redis.call('HSET', transitJob, '${ownFields.move}', move)
 if count == '1' then redis.call('HINCRBY', record, 'moved', 1) end
-return 1
+return move
 `,
 );
 
-/** The last step: the message is in the other lane. */
+/** The last step: the message is in a lane. A later move of it, which another process may have begun meanwhile, is not ended by that. → 1 if it was this one. */
 export const arrivedScript = script(
-  { keys: ['transitWait', 'transitJob'], args: ['jobId'], allowOom: true },
+  { keys: ['transitWait', 'transitJob'], args: ['jobId', 'move'], allowOom: true },
   /* lua */ `
+if (redis.call('HGET', transitJob, '${ownFields.move}') or '') ~= move then return 0 end
 redis.call('LREM', transitWait, 0, jobId)
 return redis.call('DEL', transitJob)
 `,

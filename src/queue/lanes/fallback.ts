@@ -2,6 +2,7 @@
  * Fallback connectors in Redis: how it stands with a connector at fault, what waits in its lane that may go by another, and the moves.
  * Which connector stands in for whom, and when, the worker decides (worker/failover/).
  */
+import { ownFields } from '../bullmq/layout.ts';
 import { idOfJob } from '../redis/job-ids.ts';
 import type { HistoryEntry } from '../ledger/row.ts';
 import { run } from '../lua/script.ts';
@@ -49,10 +50,12 @@ export interface Fallbacks extends FallbackNotes, FallbackRooms {
   isBeside(from: string, to: string): boolean;
   /** Moves waiting messages between lanes of one shard, in one step. → how many. */
   move(move: LaneMove, jobs: readonly Moving[]): Promise<number>;
-  /** Between shards: takes a waiting message out of its lane, to be routed to `to`. → whether it may go. */
-  setOut(move: LaneMove, job: Moving): Promise<boolean>;
-  /** It is in the other lane. */
-  arrived(move: LaneMove, jobId: string): Promise<void>;
+  /** Between shards: takes a waiting message out of its lane, to be routed to `to`. → which move of it this is; null if it may not go. */
+  setOut(move: LaneMove, job: Moving): Promise<string | null>;
+  /** Which move a message is on that has set out; '' if it is on none. */
+  moveOf(from: string, jobId: string): Promise<string>;
+  /** It is in the other lane. `move`: as `setOut` has named it. */
+  arrived(from: string, jobId: string, move: string): Promise<void>;
   /** Between shards: counts a message as a guest of the connector, before it is in its lane. */
   expect(guest: Guest, at: string): Promise<void>;
   forget(guest: Guest, at: string): Promise<void>;
@@ -157,11 +160,13 @@ export function createFallbacks(context: LaneContext): Fallbacks {
           transit,
         },
       });
-      return answer === 1;
+      return typeof answer === 'string' ? answer : null;
     },
 
-    async arrived({ from }, jobId) {
-      await run(redis, arrivedScript, { keys: transitKeys(from, jobId), args: { jobId } });
+    moveOf: async (from, jobId) => (await redis.hget(transitKeys(from, jobId).transitJob, ownFields.move)) ?? '',
+
+    async arrived(from, jobId, move) {
+      await run(redis, arrivedScript, { keys: transitKeys(from, jobId), args: { jobId, move } });
     },
 
     async expect(guest, at) {

@@ -8,7 +8,7 @@
  * A crash anywhere in between leaves the job where it was (intake, or the old lane), and all of it is done again.
  */
 import type { RedisClient } from '../redis/connection.ts';
-import { run, script } from '../lua/script.ts';
+import { luaNow, run, script } from '../lua/script.ts';
 import type { Shards } from '../redis/shards.ts';
 
 /** How long the entry outlives the row, and how long a row that has moved is in the way of a job that was left behind. */
@@ -39,17 +39,19 @@ return target
 /**
  * Retires a row that waits to be routed again: what is left of it says `dead`, so that a job that was left behind ends.
  * → its fields, or the state that forbids it. A row that was taken before gives the same once more; where there is none, a
- * mark stays against late writers.
- *
- * @lua
+ * mark stays against late writers. `moved` orders the moves of a message (`putScript`): by time, and
+ * above the one before, whatever the clock of its shard says.
  */
 export const takeScript = script(
   { keys: ['rowKey', 'unsettled'], args: ['id', 'ttlMs'], allowOom: true },
-  /* lua */ `
-local row = redis.call('HMGET', rowKey, 'state', 'routed', 'moved')
+  /* lua */ `${luaNow}
+local row = redis.call('HMGET', rowKey, 'state', 'routed', 'moved', 'moves')
 if row[1] and not row[3] and not (row[1] == 'queued' and row[2] == '') then return row[1] end
+-- 1: where there is no row, and of an earlier release.
+local move = tonumber(row[3] or '1') or 1
+if row[1] and move == 1 then move = math.max(now, (tonumber(row[4] or '0') or 0) + 1) end
+redis.call('HSET', rowKey, 'moved', string.format('%.0f', move))
 local fields = redis.call('HGETALL', rowKey)
-redis.call('HSET', rowKey, 'moved', '1')
 if row[1] then redis.call('HSET', rowKey, 'state', 'dead', 'routed', '-') end
 redis.call('PEXPIRE', rowKey, ttlMs)
 redis.call('ZREM', unsettled, id)
@@ -57,15 +59,19 @@ return fields
 `,
 );
 
-/** Writes the fields that were taken. A row that is there already stays. @lua */
+/**
+ * Writes the fields that were taken. A row that is there already stays, and so does what is left of one that has been here since they were
+ * taken (`move`) and has moved on: a process that stood still meanwhile must not bring the message to life a second time.
+ */
 export const putScript = script(
-  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline'], moreArgs: 'fields', allowOom: true },
+  { keys: ['rowKey', 'unsettled'], args: ['id', 'deadline', 'move'], moreArgs: 'fields', allowOom: true },
   /* lua */ `
-if redis.call('HEXISTS', rowKey, 'state') == 1 and redis.call('HEXISTS', rowKey, 'moved') == 0 then return 0 end
+local is = redis.call('HMGET', rowKey, 'state', 'moved')
+if is[1] and (not is[2] or (tonumber(is[2]) or 0) >= tonumber(move)) then return 0 end
 redis.call('DEL', rowKey)
 redis.call('HSET', rowKey, unpack(fields))
 redis.call('HDEL', rowKey, 'moved')
-redis.call('HSET', rowKey, 'state', 'queued', 'routed', '')
+redis.call('HSET', rowKey, 'state', 'queued', 'routed', '', 'moves', move)
 redis.call('ZADD', unsettled, deadline, id)
 return 1
 `,
@@ -110,10 +116,10 @@ export function createLocation(redis: RedisClient, shards: Shards, keepMs: () =>
       if (!Array.isArray(fields)) return false;
       const row = fields as string[];
       if (!row.includes('state')) return true;
-      const deadline = row[row.indexOf('deadline') + 1] ?? '0';
+      const field = (name: string): string => row[row.indexOf(name) + 1] ?? '0';
       await run(redis, putScript, {
         keys: { rowKey: next.ledger(id), unsettled: next.unsettled },
-        args: { id, deadline },
+        args: { id, deadline: field('deadline'), move: field('moved') },
         moreArgs: row,
       });
       return true;

@@ -50,7 +50,8 @@ async function moveAcross(move: LaneMove, jobId: string, entry: HistoryEntry, to
     const row = await ledger.read(id);
     // A worker that knows its form, or may set it aside, finds it in its lane.
     if (decoded?.ok !== true || row === null) return false;
-    if (!(await lanes.fallback.setOut(move, { jobId, entry }))) return false;
+    const number = await lanes.fallback.setOut(move, { jobId, entry });
+    if (number === null) return false;
     const { message, acceptedAt, messageId } = decoded.job;
     if (move.kind === 'out') await lanes.fallback.expect({ of, jobId }, standIn);
     const entered = await enterLane(
@@ -63,7 +64,7 @@ async function moveAcross(move: LaneMove, jobId: string, entry: HistoryEntry, to
     );
     // Else maintenance has it.
     if (entered.kind !== 'new') return false;
-    await lanes.fallback.arrived(move, jobId);
+    await lanes.fallback.arrived(move.from, jobId, number);
     if (move.kind === 'back') await lanes.fallback.forget({ of, jobId }, standIn);
     return true;
   } catch (thrown) {

@@ -1,6 +1,7 @@
 /** Maintenance of lanes: jobs whose worker died go back, a lane with work is in the ready set, and its limits are in force. */
 import { differs } from '../../queue/lanes/limits.ts';
 import type { LaneSnapshot } from '../../queue/lanes/snapshot.ts';
+import { transit } from '../../queue/redis/keys.ts';
 import { rerouteOrphans } from './orphans.ts';
 import { deadLetterStalled } from './stalled.ts';
 import { guarded, page, type MaintenanceTools } from './tools.ts';
@@ -18,6 +19,7 @@ export async function repairLanes(tools: MaintenanceTools, signal: AbortSignal):
 async function repairLane(lane: LaneSnapshot, tools: MaintenanceTools): Promise<void> {
   const { lanes } = tools;
   const { connectorId } = lane;
+  if (connectorId === transit) return;
   if (lane.active > 0) await tools.laneWorker(connectorId).recoverStalled();
   if (lane.failed > 0 || lane.active > 0)
     await deadLetterStalled({ queue: lanes.queue(connectorId), connectorId }, tools);

@@ -1,5 +1,5 @@
 /**
- * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its ten jobs, each in
+ * Maintenance: repairs what a crash left behind. One process at a time does a round, every few seconds. Its eleven jobs, each in
  * a file of its own:
  *
  * - intruders: foreign jobs that stand in the place of BullMQ's own keys are set aside
@@ -7,6 +7,7 @@
  * - strays: jobs of the intake that no worker would fetch become dead letters, and what is over goes
  * - lane repair: abandoned jobs go back to their lane, lanes with work into the ready set, limits into force; pauses that are over are told
  * - orphans: messages in the lane of a connector that is gone are routed again
+ * - transit: messages that a crash has left on their way to another shard are routed again
  * - deadlines: messages past their deadline are settled, wherever they are
  * - retention: dead letters that exceed their bounds go
  * - suppressions: entries that have ended go
@@ -25,6 +26,7 @@ import { repairLanes } from './lane-repair.ts';
 import { moveToHomeShards } from './orphans.ts';
 import { trimDeadLetters } from './retention.ts';
 import { deadLetterStalled } from './stalled.ts';
+import { landMoves } from './transit.ts';
 import { removeStrays } from './strays.ts';
 import { guarded, type MaintenanceTools } from './tools.ts';
 
@@ -43,6 +45,7 @@ export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Pr
   await guarded('lanes', tools, () => repairLanes(tools, signal));
   if (signal.aborted) return true;
   await moveToHomeShards(tools);
+  await landMoves(tools);
   await guarded('overdue messages', tools, () => enforceDeadlines(tools));
   await guarded('dead letters', tools, () => trimDeadLetters(tools));
   await guarded('suppressions', tools, () => trimSuppressions(tools));

@@ -1,7 +1,10 @@
 /** Maintenance of orphans: messages in a lane whose connector is gone, or at home in another shard, are routed again. */
 import type { Job, Queue } from 'bullmq';
 import { verdictOf } from '../../queue/bullmq/job-reader.ts';
+import type { Message } from '../../message/message.ts';
 import { decodeLane, idOfJob } from '../../queue/jobs.ts';
+import type { IdStatus } from '../../queue/ledger/ledger.ts';
+import { transit } from '../../queue/redis/keys.ts';
 import type { ShardView } from '../../queue/open.ts';
 import { deadLetterMessage } from '../dead-letter.ts';
 import { enterLane } from '../router.ts';
@@ -19,7 +22,7 @@ export async function moveToHomeShards(tools: MaintenanceTools): Promise<void> {
 
 async function moveHome(shard: number, { lanes, recoverStalled }: ShardView, tools: MaintenanceTools): Promise<void> {
   for (const connectorId of await lanes.known()) {
-    if (tools.shardOf(connectorId) === shard) continue;
+    if (tools.shardOf(connectorId) === shard || connectorId === transit) continue;
     const queue = lanes.queue(connectorId);
     // The operator's pause moves first: no message of the lane may be sent in between.
     const pause = await lanes.pauseOf(connectorId);
@@ -99,18 +102,22 @@ async function reroute(
     via: null,
   });
   if (!released) return true;
+  await routeAnew({ ...message, id }, { acceptedAt, messageId }, deadline, routing, tools);
+  return true;
+}
+
+/** Routes a message whose row waits for that. → how its id stands then; `new`: it is in its lane, or a dead letter. */
+export async function routeAnew(
+  message: Message & { readonly id: string },
+  identity: { readonly acceptedAt: number; readonly messageId: string },
+  deadline: number,
+  routing: Routing,
+  tools: MaintenanceTools,
+): Promise<IdStatus['kind'] | 'lost'> {
   const found = connectorFor(message, { kind: 'new' }, routing);
   if ('why' in found) {
-    const about = { acceptedAt, messageId, connector: null };
-    await deadLetterMessage({ ...message, id }, about, 'no-route', found.why, tools);
-  } else {
-    await enterLane(
-      { ...message, id },
-      { acceptedAt, messageId },
-      found,
-      { kind: 'requeued', via: null, deadline },
-      tools,
-    );
+    await deadLetterMessage(message, { ...identity, connector: null }, 'no-route', found.why, tools);
+    return 'new';
   }
-  return true;
+  return (await enterLane(message, identity, found, { kind: 'requeued', via: null, deadline }, tools)).kind;
 }

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { openQueues, type OpenQueues } from '../../../src/queue/open.ts';
 import type { NewRow, WaitingRow } from '../../../src/queue/ledger/ledger.ts';
 import { createLedger } from '../../../src/queue/ledger/ledger.ts';
-import { createLocation } from '../../../src/queue/ledger/location.ts';
+import { createLocation, putScript, takeScript } from '../../../src/queue/ledger/location.ts';
+import { run } from '../../../src/queue/lua/script.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { redisUrl, testConnection, testPrefix } from '../../support/redis.ts';
 import { until } from '../../../testkit/until.ts';
@@ -261,6 +262,38 @@ describe('a message that moves from one shard to another', () => {
     const attempt = { lockKey, token: 'token', now: 1, worker: 'w', overOpen: true, attempts: 0 };
     expect(await queues.ledger.fence(rowFor('m', first), attempt)).toBe('dead');
   });
+});
+
+test('a process that stood still while it moved a row does not bring the message to life a second time', async () => {
+  const { redis, queues, location } = parts();
+  const [from, to] = [queues.shards.all[1]!, queues.shards.all[2]!];
+  const inShard = (keys: typeof from) => ({ rowKey: keys.ledger('m'), unsettled: keys.unsettled });
+  const requeue = () =>
+    queues.ledger.release('m', {
+      from: ['queued'],
+      entry: { at: 1, event: 'rerouted' },
+      deadline: Date.now() + 60_000,
+      via: null,
+    });
+  await enter(queues, 'm', first);
+  await requeue();
+  await location.claim('m', (await location.read('m')).at, 2, 1, Date.now() + 60_000);
+  const args = { id: 'm', ttlMs: 60_000 };
+  const taken = (await run(redis, takeScript, { keys: inShard(from), args })) as string[];
+  // Others finish its move, and the message goes back and is in its own lane again.
+  await enter(queues, 'm', second, true);
+  await requeue();
+  expect(await enter(queues, 'm', first, true)).toEqual({ kind: 'new' });
+  const move = taken[taken.indexOf('moved') + 1]!;
+  const late = { id: 'm', deadline: Date.now() + 60_000, move };
+  expect(await run(redis, putScript, { keys: inShard(to), args: late, moreArgs: taken })).toBe(0);
+  expect(await enter(queues, 'm', second, true)).toMatchObject({ kind: 'in-use' });
+  expect((await copies(queues, 'm')).rows).toEqual([1]);
+  // What was left there does not keep it from moving there once more.
+  await queues.lanes.queue(second).remove('m');
+  await requeue();
+  expect(await enter(queues, 'm', second, true)).toEqual({ kind: 'new' });
+  expect((await copies(queues, 'm')).rows).toEqual([2]);
 });
 
 test('a message between two shards that is released once more keeps who has a copy', async () => {

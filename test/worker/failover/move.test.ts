@@ -4,7 +4,7 @@ import { copiesOf, countable, settled, sink } from '../../support/accounting.ts'
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
 import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
 import { openQueues } from '../../../src/queue/open.ts';
-import { keysOf } from '../../../src/queue/redis/keys.ts';
+import { keysOf, laneName, transit } from '../../../src/queue/redis/keys.ts';
 import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
 import { enforceDeadlines } from '../../../src/worker/maintenance/deadlines.ts';
@@ -16,9 +16,9 @@ const entry = { at: 1, event: 'fallback', connector: 'b', detail: 'a test' };
 const out = { kind: 'out', from: 'a', to: 'b', rule: 'fallback' } as const;
 
 /** A message that waits in the lane `a`, whose mail goes by others. */
-async function waiting(prefix: string, redis?: { url: string; shards: number }) {
+async function waiting(prefix: string, redis?: { url: string; shards: number }, dot?: () => Promise<undefined>) {
   const options = redis === undefined ? {} : { redis };
-  const server = await sink();
+  const server = await sink(dot === undefined ? {} : { script: { '.': dot } });
   const operator = await testOperator(prefix, redisUrl(), redis);
   await operator.lanes.holdFor('a', 600_000, 'fault');
   // The test is the one that looks after fallbacks: the worker does nothing of that.
@@ -93,6 +93,16 @@ describe.skipIf(shardCount() > 1)('within a shard', () => {
     expect(await lanes.status('a')).toMatchObject({ waiting: 1, fallback: null });
   });
 
+  test('what the refusals of a lane have shown of a message does not go with it, nor stay behind', async () => {
+    const prefix = testPrefix();
+    const { operator } = await waiting(prefix);
+    const [redis, { attribution }] = [testConnection(), keysOf(prefix)];
+    // As a refusal that was believed late leaves it.
+    await redis.hset(attribution('a'), { 'm:m': '{"late":true}', 'm:other': '{}' });
+    expect(await operator.lanes.fallback.move(out, [{ jobId: 'm', entry }])).toBe(1);
+    expect(await redis.hgetall(attribution('a'))).toEqual({ 'm:other': '{}' });
+  });
+
   test('of two processes that move the same message one does, and none doubles it', async () => {
     const { producer, operator, server } = await waiting(testPrefix());
     const moves = await Promise.all([1, 2].map(() => operator.lanes.fallback.move(out, [{ jobId: 'm', entry }])));
@@ -106,7 +116,7 @@ const inShards = (shards: number) => ({ url: redisUrl(), shards });
 
 test('a crash after the first step of a move between shards leaves the message in its own lane', async () => {
   const { producer, operator, server } = await waiting(testPrefix(), inShards(3));
-  expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe(true);
+  expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe('2');
   expect(await operator.lanes.status('a')).toMatchObject({ waiting: 0 });
   // Maintenance routes it again.
   await until(async () => (await operator.lanes.status('a')).waiting === 1, { what: 'the message to be back' });
@@ -116,11 +126,45 @@ test('a crash after the first step of a move between shards leaves the message i
   expect(copiesOf('m', [server])).toBe(1);
 });
 
+test('what a crash leaves of a move that was done is let go, also while the message is being sent: it is not routed again', async () => {
+  const prefix = testPrefix();
+  const gate = Promise.withResolvers<undefined>();
+  const { producer, operator, server, worker } = await waiting(prefix, inShards(3), () => gate.promise);
+  const redis = testConnection();
+  const keys = shardsOf(prefix, 3).keysOf('a');
+  const left = keys.laneJob(transit, 'm');
+  await operator.lanes.fallback.setOut(out, { jobId: 'm', entry });
+  await redis.copy(left, `${left}:kept`);
+  await until(async () => (await operator.lanes.status('a')).waiting === 1, { what: 'the message to be in a lane' });
+  await operator.lanes.resume('a');
+  await until(async () => (await producer.status('m'))?.state === 'sending', { what: 'its attempt' });
+  await redis.rename(`${left}:kept`, left);
+  await redis.lpush(keys.queue(laneName(transit), 'wait'), 'm');
+  await until(async () => (await redis.exists(left)) === 0, { what: 'what is left to go' });
+  gate.resolve(undefined);
+  const [row] = await settled(producer, ['m']);
+  expect(row!.history.map(({ event }) => event)).toEqual(['routed', 'fallback', 'routed', 'sent']);
+  expect(copiesOf('m', [server])).toBe(1);
+  expect(worker.of('lane-orphaned')).toEqual([]);
+});
+
+test('a process that ends a move late does not end the next one of the same message', async () => {
+  const prefix = testPrefix();
+  const { operator, worker } = await waiting(prefix, inShards(3));
+  const { fallback } = operator.lanes;
+  const first = await fallback.setOut(out, { jobId: 'm', entry });
+  await until(async () => (await operator.lanes.status('a')).waiting === 1, { what: 'the message to be back' });
+  await worker.worker.stop();
+  expect(await fallback.setOut(out, { jobId: 'm', entry })).not.toBeNull();
+  await fallback.arrived('a', 'm', first!);
+  expect(await testConnection().exists(shardsOf(prefix, 3).keysOf('a').laneJob(transit, 'm'))).toBe(1);
+});
+
 test('a message between two shards is lost neither to doctor --fix nor to the sweep of deadlines, and is sent once', async () => {
   const prefix = testPrefix();
   const { producer, operator, server, worker, restart } = await waiting(prefix, inShards(3));
   await worker.worker.stop();
-  expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe(true);
+  expect(await operator.lanes.fallback.setOut(out, { jobId: 'm', entry })).toBe('2');
   const options = { fix: true, now: Date.now, senders: ['a', 'b'], lifetimeMs: 3_600_000, retentionMs: 86_400_000 };
   const found: string[] = [];
   for await (const { kind } of operator.diagnose({ ...options, lookAgainMs: 5 })) found.push(kind);
