@@ -1,4 +1,5 @@
 /** Puts an accepted message into the intake, unless its id is in use: its large contents first, then the job itself. */
+import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits } from '../message/message.ts';
 import { encodeWire, jobPriorities, sealData, type Submission } from '../queue/jobs.ts';
 import type { OpenQueues } from '../queue/open.ts';
@@ -7,6 +8,7 @@ import { wireText, type AcceptedMessage } from './accept.ts';
 import type { Admission } from './admission.ts';
 import { rowLifetimeMs } from './idempotency.ts';
 import { storeLargeContent } from './large-content.ts';
+import { readStatus } from './status.ts';
 
 /**
  * `new`: the message is stored. Otherwise nothing was: `duplicate`: its id is in use; `id-taken`: by what was submitted with another print, or
@@ -32,17 +34,12 @@ export type Enqueue = (
 
 export function createEnqueue(
   redis: RedisClient,
-  {
-    keys,
-    arrive,
-    contents,
-    sealing,
-    printOf,
-  }: Pick<OpenQueues, 'keys' | 'arrive' | 'contents' | 'sealing' | 'printOf'>,
+  queues: Pick<OpenQueues, 'keys' | 'arrive' | 'contents' | 'sealing' | 'printOf' | 'ledger' | 'intake' | 'jobs'>,
   admit: Admission,
   limits: () => MessageLimits,
   retentionMs: number,
 ): Enqueue {
+  const { keys, arrive, contents, sealing, printOf } = queues;
   const isInUse = async (id: string): Promise<boolean> =>
     (await redis.exists(keys.ledger(id), keys.intakeJob(id), keys.location(id))) > 0;
 
@@ -71,11 +68,17 @@ export function createEnqueue(
   // Where bodies are sealed, a hash without a key would tell a known text.
   const keyedPrint = (print: string): string => sealing().keyring.sealing?.digest(print) ?? print;
 
-  /** Whose message has the id. That of a print is in Redis together with it, so what has no such print was not submitted with it. */
+  /**
+   * Whose message has the id: its print is in Redis together with it. A print that has outlived its message is of another time than the message
+   * that has the id since.
+   */
   const ownerOf = async (id: string, print: string | undefined): Promise<'duplicate' | 'id-taken'> => {
     if (print === undefined) return 'duplicate';
     const stored = await printOf(id);
-    return stored !== null && [print, ...sealing().keyring.digests(print)].includes(stored) ? 'duplicate' : 'id-taken';
+    if (stored === null || ![print, ...sealing().keyring.digests(print)].includes(stored.value)) return 'id-taken';
+    const status = await readStatus(id, queues);
+    const isOf = status !== null && [stored.at, acceptedAt(id, stored.at)].includes(status.acceptedAt);
+    return isOf ? 'duplicate' : 'id-taken';
   };
 
   return async (accepted, submission, carrier, options) => {

@@ -60,9 +60,7 @@ export async function claimKey(
   // Where bodies are sealed, a hash without a key would tell a known text.
   const content = keyring.sealing?.digest(hash) ?? hash;
   const forMs = rowLifetimeMs(message, now, retentionMs);
-  const name = createHash('sha256')
-    .update(`${submittedBy ?? ''}\n${key}`)
-    .digest('base64url');
+  const name = keyHash({ key, submittedBy });
   const [taken = '', takenId = ''] = (await claim(name, `${content} ${id}`, forMs)).split(' ');
   const isSame = taken === content || taken === hash || keyring.digests(hash).includes(taken);
   if (!isSame || (broughtId && takenId !== id)) {
@@ -70,6 +68,13 @@ export async function claimKey(
     throw new PostlaneError('idempotency-mismatch', `This key was used for a message ${what}`, { id: takenId });
   }
   return { id: takenId, message: { ...message, id: takenId }, broughtId: true };
+}
+
+/** Under which a key stands. */
+export function keyHash({ key, submittedBy }: KeyedBy): string {
+  return createHash('sha256')
+    .update(`${submittedBy ?? ''}\n${key}`)
+    .digest('base64url');
 }
 
 /** About how long the row of a message that is accepted now will be there, in ms: rather too long. */

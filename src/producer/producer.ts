@@ -15,7 +15,7 @@ import { acceptMessage } from './accept.ts';
 import { createAdmission } from './admission.ts';
 import { createCalls, type CallOptions } from './calls.ts';
 import { createEnqueue, type Enqueued, type EnqueueOptions } from './enqueue.ts';
-import { checkOptions, claimKey } from './idempotency.ts';
+import { checkOptions, claimKey, keyHash } from './idempotency.ts';
 import { sendTraced } from './send-traced.ts';
 import { readStatus, type MessageStatus } from './status.ts';
 import { createWaitFor, type WaitOptions } from './wait.ts';
@@ -198,12 +198,17 @@ export function createSubmitter(options: ProducerOptions & { readonly limits?: (
     const given = acceptMessage(input, limits());
     const keyed = key === undefined ? null : { key, submittedBy };
     const store = async (): Promise<Submitted> => {
+      // A refusal must leave a new key free, for the message that is changed so that it is not refused.
+      const { print, beforeStore } = options;
+      const isNew = keyed !== null && beforeStore !== undefined && !(await queues.isKeyTaken(keyHash(keyed)));
+      if (isNew && !(await beforeStore(given.message))) return { id: given.id, kind: 'refused' };
+      const asking = isNew ? { print } : { print, beforeStore };
       const accepted =
         keyed === null
           ? given
           : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing.keyring);
       const { id } = accepted;
-      const kind = await enqueue(accepted, { by: submittedBy, via }, carrier, options);
+      const kind = await enqueue(accepted, { by: submittedBy, via }, carrier, asking);
       // A duplicate too: it may be one because an earlier call was not acknowledged.
       if (acknowledged !== null && (kind === 'new' || kind === 'duplicate')) await acknowledged(id);
       return { id, kind };

@@ -30,10 +30,18 @@ export type TokenRate = (token: string, perMinute: number, cost: number) => Prom
 /** Takes a key of a caller, by its hash, for `forMs`. → the value that stands: `value` itself if the key was free. */
 export type ClaimKey = (hash: string, value: string, forMs: number) => Promise<string>;
 
+interface Print {
+  readonly value: string;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
 export interface Callers {
   readonly claimKey: ClaimKey;
-  /** What was submitted under the id, as it was stored with its message; null if that said nothing. */
-  readonly printOf: (id: string) => Promise<string | null>;
+  /** Whether a caller's key is taken. */
+  readonly isKeyTaken: (hash: string) => Promise<boolean>;
+  /** What was last submitted under the id with a print, and the time of the job that it was stored as; null if there is none. */
+  readonly printOf: (id: string) => Promise<Print | null>;
   readonly tokenRate: TokenRate;
 }
 
@@ -42,7 +50,12 @@ export function createCallers(redis: RedisClient, keys: HomeKeys): Callers {
     claimKey: async (hash, value, forMs) =>
       (await redis.set(keys.idempotency(hash), value, 'PX', forMs, 'NX', 'GET')) ?? value,
 
-    printOf: (id) => redis.get(keys.print(id)),
+    isKeyTaken: async (hash) => (await redis.exists(keys.idempotency(hash))) > 0,
+
+    async printOf(id) {
+      const [value = '', at] = (await redis.get(keys.print(id)))?.split(' ') ?? [];
+      return value === '' ? null : { value, at: Number(at) };
+    },
 
     async tokenRate(token, perMinute, cost) {
       const costMs = (cost * burstMs) / perMinute;

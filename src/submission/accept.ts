@@ -158,7 +158,8 @@ function rawOf(bytes: Buffer): string | Buffer {
 
 /** Equal for the same content to the same recipients from the same sender. Lengths keep apart what is joined. */
 function fingerprint({ sender, mailFrom, recipients, hash }: Submission, device = ''): string {
-  return hashOf('mail', sender.name, device, mailFrom, [...new Set(recipients)].toSorted().join('\n'), hash);
+  const from = device === '' ? [sender.name] : [sender.name, device];
+  return hashOf('mail', ...from, mailFrom, [...new Set(recipients)].toSorted().join('\n'), hash);
 }
 
 function hashOf(...parts: readonly string[]): string {

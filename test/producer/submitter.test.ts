@@ -1,7 +1,10 @@
 /** The producer for ways in of our own: what was submitted under an id is told from what another had submitted under it. */
+import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { createProducer, createSubmitter, type ProducerOptions, type Submitter } from '../../src/producer/producer.ts';
+import { newMessageId } from '../../src/message/identity.ts';
 import { keysOf } from '../../src/queue/redis/keys.ts';
+import { configOf, startWorker } from '../support/postlane.ts';
 import { redisUrl, shardCount, testConnection, testPrefix } from '../support/redis.ts';
 
 const message = { from: 'x@example.com', to: 'a@example.net', text: 'x', id: 'm' };
@@ -23,6 +26,53 @@ test('the same print is the same message, and another or none is not', async () 
   expect((await submitter.submit({ ...message, id: 'n' }, { print: 'one' })).kind).toBe('id-taken');
 });
 
+test.each([
+  ['another application', {}],
+  ['a scheduled message of another application', { sendAt: Date.now() + 3_600_000 }],
+])('a print that outlived its message says nothing of the message of %s that has the id now', async (_whose, more) => {
+  const prefix = testPrefix();
+  const submitter = submitterAt(prefix);
+  const redis = testConnection();
+  expect((await submitter.submit(message, { print: 'one' })).kind).toBe('new');
+  expect(await submitter.cancel('m')).toBe(true);
+  expect((await submitter.submit(message, { print: 'one' })).kind).toBe('duplicate');
+  // As if `retention.ledger` were over.
+  await redis.del(keysOf(prefix).ledger('m'), keysOf(prefix).queue('outbound', 'm'), keysOf(prefix).location('m'));
+  expect(await submitter.send({ ...message, from: 'boss@example.com', ...more })).toEqual({
+    id: 'm',
+    duplicate: false,
+  });
+  expect((await submitter.submit(message, { print: 'one' })).kind).toBe('id-taken');
+});
+
+test('a message is told from others by its print in the intake, in its lane, and when it is settled', async () => {
+  const prefix = testPrefix();
+  const submitter = submitterAt(prefix);
+  for (const id of ['m', newMessageId(Date.now(), randomUUID())]) {
+    expect((await submitter.submit({ ...message, id }, { print: 'one' })).kind).toBe('new');
+    expect((await submitter.submit({ ...message, id }, { print: 'one' })).kind).toBe('duplicate');
+    const worker = await startWorker({ prefix, config: configOf({ relay: {} }) });
+    await submitter.waitFor(id);
+    expect((await submitter.submit({ ...message, id }, { print: 'one' })).kind).toBe('duplicate');
+    expect((await submitter.submit({ ...message, id }, { print: 'two' })).kind).toBe('id-taken');
+    await worker.worker.stop();
+  }
+});
+
+test('a key under which `beforeStore` refused the message is not taken', async () => {
+  const submitter = submitterAt(testPrefix());
+  const keyed = (text: string, allowed: boolean) =>
+    submitter.submit(
+      { from: message.from, to: message.to, text },
+      { idempotencyKey: 'k', beforeStore: async () => allowed },
+    );
+  expect((await keyed('long', false)).kind).toBe('refused');
+  const { id, kind } = await keyed('short', true);
+  expect(kind).toBe('new');
+  expect(await keyed('short', false)).toEqual({ id, kind: 'duplicate' });
+  await expect(keyed('long', true)).rejects.toMatchObject({ code: 'idempotency-mismatch' });
+});
+
 test('where bodies are sealed the print is kept as a keyed hash, which is still known after a rotation', async () => {
   const prefix = testPrefix();
   const redis = testConnection();
@@ -31,7 +81,7 @@ test('where bodies are sealed the print is kept as a keyed hash, which is still 
   const after = submitterAt(prefix, { encryption: { active: 'k2', keys: two } });
   expect((await before.submit(message, { print: 'a known text' })).kind).toBe('new');
   const stored = await redis.get(keysOf(prefix).print('m'));
-  expect(stored).toMatch(/^[0-9a-f]{64}$/);
+  expect(stored).toMatch(/^[0-9a-f]{64} \d{13}$/);
   expect((await after.submit(message, { print: 'a known text' })).kind).toBe('duplicate');
   expect((await after.submit(message, { print: 'another text' })).kind).toBe('id-taken');
   expect((await submitterAt(prefix).submit(message, { print: 'a known text' })).kind).toBe('id-taken');

@@ -138,8 +138,8 @@ return { next and math.max(0, next - tonumber(at)) or -1 }
  * and its delay; `traces`, where one has a trace context, what is added to the options of each (JSON); `prints`, where one has a print, of each its
  * key, its value and how long it is kept (JSON). Jobs, rows, places and prints
  * are no declared keys: of rows and places a producer's user may read alone. The place in the queue comes first, as a stranger's key may stand where
- * the list belongs, and no job is to be on none. A print stands only where its message does: it says what was stored under the id, and a print
- * without its message would say so of the message that takes the id later. → of each message 1, 0 if its id is in use, or what went wrong.
+ * the list belongs, and no job is to be on none. A print is written only where its message is, with the time of its job: it says of which
+ * message under the id it is. → of each message 1, 0 if its id is in use, or what went wrong.
  */
 export const arriveScript = script(
   {
@@ -168,24 +168,45 @@ local printed = prints ~= '' and cjson.decode(prints) or {}
 -- A user that may not write it stores no message without it.
 local function refusedPrint(nth)
   local key, value, forMs = unpack(printed[nth] or {})
-  local set = key and redis.pcall('SET', key, value, 'PX', forMs)
+  local set = key and redis.pcall('SET', key, value .. ' ' .. at, 'PX', forMs)
   return type(set) == 'table' and set.err
+end
+local stored = {}
+local function dropPrints(nths)
+  for _, nth in ipairs(nths) do
+    local key = not stored[nth] and unpack(printed[nth] or {})
+    if key then redis.pcall('DEL', key) end
+  end
+end
+-- Where an id is given twice, the second message is a duplicate of the first only if that was stored.
+local twins = {}
+local function judged()
+  for nth, first in pairs(twins) do
+    if answers[first] ~= 1 then answers[nth] = answers[first] end
+  end
+  return answers
 end
 for i = 1, #given, 5 do
   local nth = #answers + 1
   answers[nth] = 1
-  if seen[given[i]] or inUse(prefix .. given[i], given[i + 3]) then answers[nth] = 0
-  elseif refusedPrint(nth) then answers[nth] = refusedPrint(nth)
+  local twin = seen[given[i]]
+  local isFree = not twin and not inUse(prefix .. given[i], given[i + 3])
+  local refused = isFree and refusedPrint(nth)
+  if not isFree then answers[nth], twins[nth] = 0, twin
+  elseif refused then answers[nth] = refused
   elseif given[i + 4] ~= '0' then postponed[#postponed + 1] = nth
   elseif given[i + 2] == '0' then first[#first + 1] = nth
   else ranked[#ranked + 1] = nth end
-  seen[given[i]] = true
+  seen[given[i]] = twin or nth
 end
 local function store(nths, placed)
   if type(placed) == 'table' then
-    for _, nth in ipairs(nths) do if printed[nth] and printed[nth][1] then redis.call('DEL', printed[nth][1]) end end
     -- Redis is full, or no master any more: that concerns all of them.
-    if not string.find(placed.err, 'WRONGTYPE', 1, true) then error(placed) end
+    if not string.find(placed.err, 'WRONGTYPE', 1, true) then
+      for _, each in ipairs({ first, ranked, postponed }) do dropPrints(each) end
+      error(placed)
+    end
+    dropPrints(nths)
     for _, nth in ipairs(nths) do answers[nth] = placed.err end
     return
   end
@@ -195,6 +216,7 @@ local function store(nths, placed)
     redis.call('HSET', prefix .. given[i], '${jobFields.name}', jobName, '${jobFields.data}', given[i + 1],
       '${jobFields.opts}', '{"removeOnComplete":true,"priority":' .. given[i + 2] .. ',"attempts":0' .. (delay ~= '0' and ',"delay":' .. delay or '') .. (traced[nth] or '') .. '}',
       '${jobFields.addedAt}', at, '${jobFields.delay}', delay, '${jobFields.priority}', given[i + 2])
+    stored[nth] = true
   end
 end
 if #first > 0 then
@@ -221,12 +243,12 @@ for _, nth in ipairs(postponed) do
   store({ nth }, before.err and before or redis.pcall('ZADD', delayed, string.format('%.0f', score), given[5 * nth - 4]))
 end
 if #postponed > 0 then pcall(function() later('ZADD', marker, delayedUntil(delayed), '1') end) end
-if #first + #ranked == 0 then return answers end
+if #first + #ranked == 0 then return judged() end
 -- As isQueuePausedOrMaxed.lua says. A worker that is not woken looks within seconds, so a stranger's key is no reason to refuse mail.
 local set = redis.pcall('HMGET', meta, '${metaFields.paused}', '${metaFields.concurrency}')
-if set.err or set[1] or (set[2] and redis.call('LLEN', active) >= tonumber(set[2])) then return answers end
+if set.err or set[1] or (set[2] and redis.call('LLEN', active) >= tonumber(set[2])) then return judged() end
 pcall(wakeUp, marker)
-return answers
+return judged()
 `,
 );
 

@@ -169,7 +169,7 @@ export interface HomeKeys extends ShardKeys {
   readonly tokenRate: (token: string) => string;
   /** STRING content hash and id of the message that was first under a caller's key, by the key's hash; it ends by itself. */
   readonly idempotency: (hash: string) => string;
-  /** STRING what was submitted under an id, written together with its message; it ends by itself. */
+  /** STRING what was submitted under an id and the time of its job, written together with its message; it ends by itself. */
   readonly print: (id: string) => string;
   /** STRING failed logins of a user, by the hash of its name; it ends by itself. */
   readonly loginUser: (hash: string) => string;

@@ -1,5 +1,6 @@
 /** New messages in the intake by our own script: BullMQ finds there what its own `add` would have put, and each message has its own answer. */
 import { Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { jobPriorities } from '../../../src/queue/jobs.ts';
 import { maxArrivals, type Arrival } from '../../../src/queue/lanes/arrivals.ts';
@@ -127,14 +128,41 @@ describe('a message that arrives', () => {
       'refused',
       'refused',
     ]);
-    expect(await redis.mget(...['a', 'plain', 'b', 'c'].map((id) => keys.print(id)))).toEqual([
-      'first',
-      null,
-      null,
-      null,
-    ]);
+    const [kept, ...others] = await redis.mget(...['a', 'plain', 'b', 'c'].map((id) => keys.print(id)));
+    expect(kept).toBe(`first ${await redis.hget(keys.queue('outbound', 'a'), 'timestamp')}`);
+    expect(others).toEqual([null, null, null]);
     expect(await redis.pttl(keys.print('a'))).toBeGreaterThan(1_000);
     expect(await redis.exists(keys.queue('outbound', 'b'), keys.queue('outbound', 'c'))).toBe(0);
+  });
+
+  test('under one id twice at once, where the first is refused, is refused twice', async () => {
+    const { redis, keys, arrive } = setUp();
+    await redis.set(keys.queue('outbound', 'prioritized'), 'a key of a stranger');
+    const answers = await Promise.allSettled(['a', 'a', 'b'].map((id) => arrive(arrivalOf(id, { broughtId: true }))));
+    expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+  });
+
+  test('leaves no print where a right of the user is missing in the middle', async () => {
+    const server = await ownRedis();
+    const prefix = '{p}';
+    const rules = ['on', 'nopass', '~{p}:*', '+@all', '-zadd'];
+    await server.admin.acl('SETUSER', 'limited', ...rules);
+    const redis = new Redis(server.url.replace('redis://', 'redis://limited:x@'), { maxRetriesPerRequest: null });
+    onTestFinished(() => redis.disconnect());
+    const { arrive } = openQueues(redis, { prefix, failFast: true, newMail: true });
+    const print = (value: string) => ({ broughtId: true, print: { value, forMs: 60_000 } });
+    const { high } = jobPriorities;
+    const answers = await Promise.allSettled([
+      arrive(arrivalOf('first', { ...print('1'), priority: high })),
+      arrive(arrivalOf('ranked', print('2'))),
+      arrive(arrivalOf('later', { ...print('3'), dueAt: Date.now() + 60_000 })),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    const keys = keysOf(prefix);
+    expect(await server.admin.exists(keys.queue('outbound', 'ranked'), keys.queue('outbound', 'later'))).toBe(0);
+    expect(await server.admin.exists(keys.print('ranked'), keys.print('later'))).toBe(0);
+    // Stored before the error: it has its print, and its caller comes again.
+    expect(await server.admin.exists(keys.queue('outbound', 'first'), keys.print('first'))).toBe(2);
   });
 
   test('is taken by a worker of BullMQ’s that waits for it, those of a priority in their order', async () => {
