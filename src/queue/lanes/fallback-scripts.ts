@@ -72,14 +72,16 @@ local found = { string.format('%.0f', now) }
 local function add(value) found[#found + 1] = value or '' end
 for i = 1, #connectors do
   local faults, record, stats, meta, active, wait, prioritized, delayed, guests = unpack(keys, i * 9 - 8, i * 9)
-  local fault = redis.call('HMGET', faults, 'faults', 'since', 'fault', 'reply', 'until')
+  local fault = redis.call('HMGET', faults, 'faults', 'since', 'fault', 'reply', 'until', 'brokenSince')
   local noted = redis.call('HMGET', record, 'since', 'to', 'healthyAt', 'sentAt')
   local isFaulty = (tonumber(fault[1] or '0') or 0) > 0
   local hosted = redis.call('ZCARD', guests)
   if not isFaulty and not noted[1] and hosted == 0 then add(0)
   else
     add(1)
-    add(isFaulty and fault[2]); add(fault[3]); add(fault[4]); add(fault[5])
+    -- A worker of the release before leaves what it does not know: that is of an earlier fault.
+    local began = math.max(tonumber(fault[2] or '0') or 0, tonumber(fault[6] or '0') or 0)
+    add(isFaulty and string.format('%.0f', began)); add(fault[3]); add(fault[4]); add(fault[5])
     add(noted[1]); add(noted[2]); add(noted[3]); add(noted[4])
     add(redis.call('HGET', stats, 'sent') or '0')
     add(pausedUntil(redis.call('HGET', meta, '${metaFields.paused}')) and 1 or 0)
@@ -94,9 +96,9 @@ return found
 
 /**
  * `isAway(record, meta)`: mail of the lane goes by others now, and no operator has paused it. The process that decided so may have stood still since,
- * while another process has ended it.
+ * while another process has ended it. Needs `pausedUntil`.
  */
-const luaIsAway = `${luaPausedUntil}
+const luaIsAway = `
 local function isAway(record, meta)
   return redis.call('HEXISTS', record, 'since') == 1 and not pausedUntil(redis.call('HGET', meta, '${metaFields.paused}'))
 end
@@ -192,7 +194,7 @@ export const moveLaneScript = script(
     allowOom: true,
   },
   /* lua */ `${luaNow}local rowKey
-${luaLater}${luaNote}${luaIdOf}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaPush}${luaWakeUp}${luaIsAway}${luaDueAt}
+${luaLater}${luaNote}${luaIdOf}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaPush}${luaWakeUp}${luaDueAt}${luaIsAway}
 if kind == 'out' and not isAway(record, fromMeta) then return 0 end
 -- Beside what the router said of it; what was tried before is in the row, which is read first.
 local function readdressed(job)
@@ -260,7 +262,7 @@ export const setOutScript = script(
     args: ['jobId', 'id', 'connector', 'via', 'entry', 'count', 'transit'],
     allowOom: true,
   },
-  /* lua */ `${luaNow}${luaNote}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaIsAway}
+  /* lua */ `${luaNow}${luaNote}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaPausedUntil}${luaIsAway}
 if count == '1' and not isAway(record, meta) then return 0 end
 if redis.call('TYPE', job).ok ~= 'hash' or redis.call('EXISTS', transitJob) == 1 or not mayMove(rowKey, connector) then return 0 end
 if not takeOff(wait, prioritized, jobId) then return 0 end

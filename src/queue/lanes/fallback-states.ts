@@ -10,6 +10,7 @@ export interface FaultState {
   readonly fault: {
     readonly kind: string;
     readonly reply: string;
+    /** Since when the server has not worked; times in which it asked for a slower pace do not count. */
     readonly since: number;
     /** End of its pause. */
     readonly until: number;

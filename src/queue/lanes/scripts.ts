@@ -214,6 +214,8 @@ if kind == 'throttled' then
 end
 local most, window, learned = withLearned(rate, max, durationMs)
 setLimits(meta, 1, most, window)
+-- What a fallback waits for: a server that asks for a slower pace works.
+if kind == 'throttled' then redis.call('HDEL', faults, 'brokenSince') else redis.call('HSETNX', faults, 'brokenSince', now) end
 redis.call('HSET', faults, 'until', now + pause, 'fault', kind, 'reply', reply)
 hold(limiter, waitReason, pause, 'fault')
 local count = tonumber(redis.call('HGET', faults, 'faults') or '1')

@@ -77,7 +77,7 @@ local function increase(key)
   redis.call('HSET', key, 'level', string.format('%.3f', level), 'bad', bad, 'okAt', string.format('%.0f', now))
   if hold then redis.call('HSET', key, 'hold', hold) end
   if row[1] then
-    redis.call('HDEL', key, 'faults', 'fault', 'reply', 'since', 'until', 'within', 'by', 'alike')
+    redis.call('HDEL', key, 'faults', 'fault', 'reply', 'since', 'brokenSince', 'until', 'within', 'by', 'alike')
     return 'recovered'
   end
   return math.floor(level) > before and 'raised' or 'ok'

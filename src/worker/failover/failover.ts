@@ -10,7 +10,7 @@ import { asError, printable } from '../../errors.ts';
 import type { FallbackRoom, FaultState, Guest } from '../../queue/lanes/lanes.ts';
 import { divert, mostAtOnce, type Source } from './divert.ts';
 import { moveAll, type MoveTools } from './move.ts';
-import { capacityOf, isBlocked, stageOf, type Capacity } from './stage.ts';
+import { capacityOf, isBlocked, mayDivert, stageOf, type Capacity } from './stage.ts';
 import type { Listener } from '../events.ts';
 
 export interface FailoverTools extends MoveTools {
@@ -133,8 +133,7 @@ async function noteStages(states: readonly FaultState[], now: number, tools: Fai
         break;
     }
   }
-  // What an operator has paused stays where it is.
-  return sources.filter(({ state }) => !state.paused && state.waiting > 0);
+  return sources.filter(({ state }) => mayDivert(state));
 }
 
 async function endOf(connector: string, to: string, fault: FaultState['fault'], tools: FailoverTools): Promise<void> {

@@ -29,6 +29,14 @@ export function stageOf(state: FaultState, { afterMs, atOnce }: Fallback, now: n
 }
 
 /**
+ * Whether mail of a connector `away` or in `trial` may go by others now. What an operator has paused stays where it is; and what a connector in trial
+ * is to send more slowly must not evade that.
+ */
+export function mayDivert({ paused, waiting, fault }: FaultState): boolean {
+  return !paused && waiting > 0 && fault?.kind !== 'throttled';
+}
+
+/**
  * How many jobs at the front of its own lane a connector keeps: in trial those that prove it, and at fault the next probe, where the pause
  * is over and none is on its way.
  */

@@ -1,7 +1,15 @@
 /** When mail of a connector goes by another one, when it comes back, and how much another one takes. */
 import { describe, expect, test } from 'vitest';
 import type { FallbackRoom, FaultState } from '../../../src/queue/lanes/fallback.ts';
-import { capacityOf, isBlocked, keptOf, stageOf, trialMessages, windowOf } from '../../../src/worker/failover/stage.ts';
+import {
+  capacityOf,
+  isBlocked,
+  keptOf,
+  mayDivert,
+  stageOf,
+  trialMessages,
+  windowOf,
+} from '../../../src/worker/failover/stage.ts';
 
 const now = 1_000_000;
 const fallback = { to: ['relay'], afterMs: 60_000, atOnce: ['auth'] };
@@ -40,6 +48,14 @@ describe('the mail of a connector', () => {
   ] as const)('%s', (_, change, expected) => {
     expect(stage(change)).toBe(expected);
   });
+});
+
+test('what an operator has paused, and what a server wants more slowly, stays where it is', () => {
+  expect(mayDivert(state(record(null)))).toBe(true);
+  expect(mayDivert(state(faultOf('tls', 0)))).toBe(true);
+  expect(mayDivert({ ...state(record(null)), paused: true })).toBe(false);
+  expect(mayDivert(state({ ...record(null), ...faultOf('throttled', 0) }))).toBe(false);
+  expect(mayDivert({ ...state(record(null)), waiting: 0 })).toBe(false);
 });
 
 test('a probe is left where the pause is over and nobody is at it, and ten messages in the trial', () => {
