@@ -53,14 +53,15 @@ export function createFailover(tools: FailoverTools): Failover {
     if (isOfAll) seen = { senders, rounds: 0 };
     let moved = false;
     for (const { connector, guests } of states) {
-      if (guests > 0 && (await recall(connector, tools))) moved = true;
+      if (guests > 0 && (await ofOne(connector, tools, () => recall(connector, tools)))) moved = true;
     }
     const sources = await noteStages(states, now, tools);
     const targets = await targetsOf(sources, tools);
     // In an order of its own each time: where room is short, all come to it.
     const order = sources.map((source) => ({ source, place: tools.random() })).sort((a, b) => a.place - b.place);
     for (const [i, { source }] of order.entries()) {
-      if (await divert(source, targets, order.length - i, now, looked, tools)) moved = true;
+      const work = () => divert(source, targets, order.length - i, now, looked, tools);
+      if (await ofOne(source.connector.id, tools, work)) moved = true;
     }
     return moved;
   };
@@ -70,6 +71,22 @@ export function createFailover(tools: FailoverTools): Failover {
       if (leads) await lanes.fallback.endLead(tools.worker);
     },
   };
+}
+
+/** What fails at one connector is reported, and does not end the round of the others. → null if it failed. */
+async function ofOne<Result>(
+  connector: string,
+  { emit }: FailoverTools,
+  work: () => Promise<Result>,
+): Promise<Result | null> {
+  try {
+    return await work();
+  } catch (thrown) {
+    const { code, message } = asError(thrown) as NodeJS.ErrnoException;
+    const detail = printable(code === undefined ? message : `${code}: ${message}`, 500);
+    emit({ event: 'error', id: null, where: `failover of ${connector}`, detail });
+    return null;
+  }
 }
 
 /** While messages are moved, the next look comes so much sooner. */
@@ -96,44 +113,47 @@ export async function failOverUntil(
 
 /** Writes down what has changed. → the connectors whose mail is to go by others. */
 async function noteStages(states: readonly FaultState[], now: number, tools: FailoverTools): Promise<Source[]> {
-  const { lanes, emit } = tools;
-  const { senders } = tools.routing();
   const sources: Source[] = [];
   for (const state of states) {
-    const connector = senders.get(state.connector);
-    const fallback = connector?.fallback ?? null;
-    if (connector === undefined) continue;
-    if (fallback === null || fallback.to.length === 0) {
-      if (state.record !== null) await endOf(connector.id, state.record.to, state.fault, tools);
-      continue;
-    }
-    const stage = stageOf(state, fallback, now, tools.returnMs);
-    const { fault, record, sent } = state;
-    const to = fallback.to.join(', ');
-    const about = { to, fault: fault?.kind ?? '', reply: fault?.reply ?? '' };
-    switch (stage) {
-      case 'own':
-      case 'waits':
-        break;
-      case 'away': {
-        const kind = record === null ? 'began' : 'goes-on';
-        if (!(await lanes.fallback.note(connector.id, { kind, ...about, healthy: null }))) break;
-        if (record === null) emit({ event: 'fallback-began', connector: connector.id, ...about });
-        sources.push({ connector, fallback, state, stage });
-        break;
-      }
-      case 'trial': {
-        const healthy = record?.healthy ?? { at: now, sent };
-        if (!(await lanes.fallback.note(connector.id, { kind: 'goes-on', ...about, healthy }))) break;
-        sources.push({ connector, fallback, state, stage });
-        break;
-      }
-      case 'over':
-        await endOf(connector.id, to, fault, tools);
-        break;
-    }
+    const source = await ofOne(state.connector, tools, () => noteStage(state, now, tools));
+    if (source !== null) sources.push(source);
   }
   return sources.filter(({ state }) => mayDivert(state));
+}
+
+async function noteStage(state: FaultState, now: number, tools: FailoverTools): Promise<Source | null> {
+  const { lanes, emit } = tools;
+  const connector = tools.routing().senders.get(state.connector);
+  const fallback = connector?.fallback ?? null;
+  if (connector === undefined) return null;
+  if (fallback === null || fallback.to.length === 0) {
+    if (state.record !== null) await endOf(connector.id, state.record.to, state.fault, tools);
+    return null;
+  }
+  const stage = stageOf(state, fallback, now, tools.returnMs);
+  const { fault, record, sent } = state;
+  const to = fallback.to.join(', ');
+  const about = { to, fault: fault?.kind ?? '', reply: fault?.reply ?? '' };
+  switch (stage) {
+    case 'own':
+    case 'waits':
+      break;
+    case 'away': {
+      const kind = record === null ? 'began' : 'goes-on';
+      if (!(await lanes.fallback.note(connector.id, { kind, ...about, healthy: null }))) break;
+      if (record === null) emit({ event: 'fallback-began', connector: connector.id, ...about });
+      return { connector, fallback, state, stage };
+    }
+    case 'trial': {
+      const healthy = record?.healthy ?? { at: now, sent };
+      if (!(await lanes.fallback.note(connector.id, { kind: 'goes-on', ...about, healthy }))) break;
+      return { connector, fallback, state, stage };
+    }
+    case 'over':
+      await endOf(connector.id, to, fault, tools);
+      break;
+  }
+  return null;
 }
 
 async function endOf(connector: string, to: string, fault: FaultState['fault'], tools: FailoverTools): Promise<void> {
@@ -143,15 +163,15 @@ async function endOf(connector: string, to: string, fault: FaultState['fault'], 
 }
 
 /** What each connector that stands in can take now. */
-async function targetsOf(
-  sources: readonly Source[],
-  { lanes, routing }: FailoverTools,
-): Promise<Map<string, Capacity>> {
+async function targetsOf(sources: readonly Source[], tools: FailoverTools): Promise<Map<string, Capacity>> {
+  const { lanes, routing } = tools;
   const { senders } = routing();
   const targets = new Map<string, Capacity>();
   for (const id of new Set(sources.flatMap(({ fallback }) => fallback.to))) {
     const connector = senders.get(id);
-    if (connector !== undefined) targets.set(id, capacityOf(await lanes.fallback.room(id), connector.limits));
+    if (connector === undefined) continue;
+    const room = await ofOne(id, tools, () => lanes.fallback.room(id));
+    if (room !== null) targets.set(id, capacityOf(room, connector.limits));
   }
   return targets;
 }

@@ -10,6 +10,9 @@ export interface MoveTools extends RouterTools {
   readonly jobs: JobReader;
 }
 
+/** Messages of one script: others wait for Redis meanwhile. */
+const page = 25;
+
 /** → how many were moved. */
 export async function moveAll(
   move: LaneMove,
@@ -22,8 +25,10 @@ export async function moveAll(
   const entry: HistoryEntry = { at: now(), event, connector: move.to, detail: printable(why, 300) };
   let moved = 0;
   if (lanes.fallback.isBeside(move.from, move.to)) {
-    const jobs = jobIds.map((jobId) => ({ jobId, entry }));
-    moved = await lanes.fallback.move(move, jobs);
+    for (let i = 0; i < jobIds.length; i += page) {
+      const jobs = jobIds.slice(i, i + page).map((jobId) => ({ jobId, entry }));
+      moved += await lanes.fallback.move(move, jobs);
+    }
   } else {
     for (const jobId of jobIds) {
       if (await moveAcross(move, jobId, entry, tools)) moved += 1;
