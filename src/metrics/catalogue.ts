@@ -62,7 +62,7 @@ export const workerMetrics = {
     help: 'Messages that entered the lane of a connector, by the rule that chose it.',
   },
   messages_invalid_total: { type: 'counter', labels: none, help: 'Jobs that are no valid message.' },
-  messages_without_key_total: { type: 'counter', labels: none, help: 'Looks at messages whose key is not here.' },
+  messages_without_key_total: { type: 'counter', labels: none, help: 'Messages whose key is not here, at each look.' },
   messages_duplicate_total: { type: 'counter', labels: none, help: 'Messages whose id was in use.' },
   messages_held_total: { type: 'counter', labels: none, help: 'Messages that began to wait for an operator.' },
   connector_faults_total: { type: 'counter', labels: ['fault'], help: 'Faults of connectors; each pauses a lane.' },

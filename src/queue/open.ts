@@ -26,6 +26,7 @@ import { createDeliveries, type Deliveries } from './deliveries/deliveries.ts';
 import { createIntakePace } from './lanes/intake-pace.ts';
 import { createIntake, type Intake, type IntakeProcessor } from './lanes/intake.ts';
 import { createLanes, type Lanes } from './lanes/lanes.ts';
+import { createKeyless, type Keyless } from './lanes/keyless.ts';
 import { createLaneWorker, type LaneProcessor, type LaneWorker } from './lanes/lane-worker.ts';
 import {
   createMemoryHistory,
@@ -56,9 +57,9 @@ import { createSuppressions, type Suppressions } from './suppressions.ts';
 import { openSeen, type Seen } from './search/seen.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
 
-/** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
 export type { FormAnswer } from './ledger/stored-form.ts';
 
+/** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
 export interface ShardView {
   readonly keys: ShardKeys;
   readonly lanes: Lanes;
@@ -76,6 +77,8 @@ export interface OpenQueues extends Callers, Seen {
   /** Adds a new message to the intake. */
   readonly arrive: Arrive;
   readonly lanes: Lanes;
+  /** Messages whose key is in no worker. */
+  readonly keyless: Keyless;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetters;
   /** What delivery reports say of messages. */
@@ -146,10 +149,8 @@ export interface OpenOptions {
   readonly sealing?: () => Sealing;
 }
 
-const weekMs = 7 * 24 * 3_600_000;
-
 export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues {
-  const { prefix, shards: count = 1, failFast = false, newMail = false, retentionMs = () => weekMs } = options;
+  const { prefix, shards: count = 1, failFast = false, newMail = false, retentionMs = () => 7 * 86_400_000 } = options;
   const { limits = () => defaultMessageLimits, index, sealing = () => unsealed } = options;
   const boundsOf = (queueName: string): JobBounds => ({
     maxDataBytes: maxDataBytesOf(limits(), queueName !== intakeName),
@@ -184,6 +185,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     shards,
     views: shared.map((queues, i) => viewOf(redis, shards.only(i), queues, retentionMs, notes, sealing)),
     intake,
+    keyless: createKeyless(redis, shards),
     arrive: createArrivals(redis, home),
     returnPathKey: readOnce(() => readSecretKey(redis, home.returnPathKey, 'return paths')),
     mailboxes: createMailboxes(redis, home),

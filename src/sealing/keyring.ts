@@ -32,6 +32,7 @@ export interface Keyring {
   derive(name: KeyName, salt: Buffer, what: 'body' | 'content'): KeyObject | null;
   /** Names of all keys. */
   readonly names: readonly string[];
+  readonly keys: readonly KeyName[];
 }
 
 /** Of a salt for bodies. */
@@ -46,7 +47,7 @@ const messagesPerSalt = 2 ** 28;
 /** Derived keys that are kept: each process that has sealed what waits has one. */
 const mostDerived = 4_096;
 
-export const noKeys: Keyring = { sealing: null, digests: () => [], derive: () => null, names: [] };
+export const noKeys: Keyring = { sealing: null, digests: () => [], derive: () => null, names: [], keys: [] };
 
 interface Key extends KeyName {
   readonly master: Buffer;
@@ -66,6 +67,7 @@ export function createKeyring(given: EncryptionKeys | null | undefined): Keyring
   const active = keys.get(given.active)!;
   return {
     names: [...keys.keys()],
+    keys: [...keys.values()].map(({ name, print }) => ({ name, print })),
     sealing: { name: active.name, print: active.print, body: bodyKeys(active), digest: (bytes) => mac(active, bytes) },
     digests: (bytes) => [...keys.values()].map((key) => mac(key, bytes)),
 

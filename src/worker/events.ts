@@ -37,7 +37,7 @@ export type WorkerEvent =
   /** Of one message, or (id null) of all: `version` is what would have to be known. */
   | { readonly event: 'format-newer'; readonly id: string | null; readonly version: number }
   | { readonly event: 'format-known' }
-  /** So many times a message was looked at that is sealed with a key that is not here: it waits. `id`: of the last one. */
+  /** So many messages were put off that are sealed with a key that is not here; each counts at each look. `id`: of the last one. */
   | {
       readonly event: 'key-missing';
       readonly id: string;

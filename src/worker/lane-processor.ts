@@ -94,15 +94,16 @@ async function concluded(
   } catch (thrown) {
     // Of a stored content. Nothing was sent, and no attempt is counted.
     if (thrown instanceof PostlaneError && thrown.code === 'key-missing') {
-      given.keyAlarm.missing({ id: idOfJob(job.id), key: thrown.issues[0]?.message ?? '', connector: connector.id });
-      throw await moveToDelayed(job, token, Date.now() + given.keyAlarm.waitMs);
+      const key = thrown.issues[0]?.message ?? '';
+      given.keyAlarm.missing({ id: idOfJob(job.id), key, connector: connector.id, others: 0 });
+      throw await moveToDelayed(job, token, Date.now() + given.keyAlarm.waitMs(key));
     }
     report(thrown);
     throw await moveToDelayed(job, token, Date.now() + tryAgainMs);
   }
   if (delivery === 'newer') throw await moveToDelayed(job, token, Date.now() + newerMs);
-  if (delivery === 'key-missing') throw await moveToDelayed(job, token, Date.now() + given.keyAlarm.waitMs);
   if (delivery === null) return null;
+  if ('notBefore' in delivery) throw await moveToDelayed(job, token, delivery.notBefore);
   const { write, next, trace } = delivery;
   const tools = trace === undefined ? given : telling(given, trace);
   // An attempt that ended the message: its result goes with the end of the job. Before that there is only the pause.
@@ -148,7 +149,7 @@ async function concluded(
 }
 
 /** A message that waits for another worker, or another configuration: a later release, or its key. */
-type Waits = 'newer' | 'key-missing';
+type Waits = 'newer' | { readonly notBefore: number };
 
 /** → null if the job was unreadable: it is a dead letter now. Nothing is wrong with one that waits. */
 async function deliverJob(task: LaneTask, tools: LaneTools): Promise<Delivery | Waits | null> {
@@ -160,8 +161,10 @@ async function deliverJob(task: LaneTask, tools: LaneTools): Promise<Delivery | 
     return 'newer';
   }
   if (!decoded.ok && decoded.why === 'key-missing') {
-    tools.keyAlarm.missing({ id, key: decoded.key, connector: connector.id });
-    return 'key-missing';
+    const notBefore = Date.now() + tools.keyAlarm.waitMs(decoded.key);
+    const others = await tools.putOff(connector.id, job.data, notBefore);
+    tools.keyAlarm.missing({ id, key: decoded.key, connector: connector.id, others });
+    return { notBefore };
   }
   if (!decoded.ok) {
     await setInvalidAside({ queue: tools.lanes.queue(connector.id), connectorId: connector.id }, job, decoded, tools);

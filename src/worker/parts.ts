@@ -127,6 +127,7 @@ export function buildParts(options: WorkerOptions) {
     ...routerTools,
     watchRoom: createRoomWatch(() => open.room(options.redis.reservePercent), emit),
     ...selfReport(options.name, options.config.worker.slots, { open, scheduler, now, everyMs: timing.maintenanceMs }),
+    noteKeys: () => open.keyless.noteKeys(open.sealing().keyring.keys),
     views: open.views,
     shardOf: (connectorId) => open.shards.of(connectorId),
     deadLetters: open.deadLetters,

@@ -7,22 +7,24 @@ import type { Sealing } from '../sealing/sealing.ts';
 import { connectorFor, type Routing } from './routes.ts';
 import type { SealingTools } from './sealing-tools.ts';
 
-interface KeyTools extends Pick<SealingTools, 'keyAlarm'> {
+interface KeyTools extends Pick<SealingTools, 'keyAlarm' | 'putOff'> {
   readonly routing: () => Routing;
   readonly now: () => number;
 }
 
 /** It waits for a worker that has the key, or for the key. → the time (ms) before which it is not looked at again. */
-export function untilKey(
+export async function untilKey(
   id: string,
   key: string,
   { data }: Pick<IntakeJob, 'data'>,
-  { routing, keyAlarm, now }: KeyTools,
-): { readonly notBefore: number } {
+  { routing, keyAlarm, putOff, now }: KeyTools,
+): Promise<{ readonly notBefore: number }> {
   const { from } = readIntakeData(data);
   const found = connectorFor(from === null ? {} : { from: { address: from } }, { kind: 'new' }, routing());
-  keyAlarm.missing({ id, key, connector: 'why' in found ? null : found.connector });
-  return { notBefore: now() + keyAlarm.waitMs };
+  const notBefore = now() + keyAlarm.waitMs(key);
+  const others = await putOff(null, data, notBefore);
+  keyAlarm.missing({ id, key, connector: 'why' in found ? null : found.connector, others });
+  return { notBefore };
 }
 
 /** What is wrong with a job that is not sealed, where all have to be. */

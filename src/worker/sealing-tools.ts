@@ -1,6 +1,7 @@
 /** What a worker seals and opens with: the keys of the configuration in force, and the alarm where one is missing. */
 import { isDeepStrictEqual } from 'node:util';
 import { createSealing, type Sealing } from '../sealing/sealing.ts';
+import type { Keyless } from '../queue/lanes/keyless.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import type { Listener } from './events.ts';
 import { createKeyAlarm, type KeyAlarm } from './key-alarm.ts';
@@ -27,10 +28,12 @@ export interface SealingTools {
   /** Keys of metadata that rows may have where bodies are sealed: those that are indexed. */
   readonly indexedMetadata: () => readonly string[];
   readonly keyAlarm: KeyAlarm;
+  /** Puts off what waits behind such a message under the same key, unless another worker has that. → how many. */
+  readonly putOff: Keyless['putOff'];
 }
 
 export function sealingToolsOf(
-  { sealing, lanes }: Pick<OpenQueues, 'sealing' | 'lanes'>,
+  { sealing, lanes, keyless }: Pick<OpenQueues, 'sealing' | 'lanes' | 'keyless'>,
   routing: () => Routing,
   emit: Listener,
   { keyWaitMs }: Pick<Timing, 'keyWaitMs'>,
@@ -39,6 +42,8 @@ export function sealingToolsOf(
   return {
     sealing,
     indexedMetadata: () => routing().config.index?.metadata ?? [],
+    // It spares work; without it each message is looked at by itself.
+    putOff: (...of) => keyless.putOff(...of).catch(() => 0),
     keyAlarm: createKeyAlarm(emit, note, () => performance.now(), keyWaitMs),
   };
 }

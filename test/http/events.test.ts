@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { until } from '../../testkit/until.ts';
 import { serveApi } from '../support/http-server.ts';
+import { isSealed } from '../support/redis.ts';
 import { openEvents, type SseClient } from '../support/sse-client.ts';
 
 const mail = { from: 'shop@example.com', to: 'zoe@example.net', subject: 'Hi', text: 'Hello' };
@@ -26,7 +27,8 @@ test('a client is told of a message from its acceptance to its end', async () =>
     id: body.id,
     state: 'sent',
     connector: 'relay',
-    metadata: { orderId: '7' },
+    // Where bodies are sealed, metadata that is not indexed is in no event.
+    metadata: isSealed() ? {} : { orderId: '7' },
     recipients: [{ address: 'zoe@example.net', outcome: 'accepted' }],
   });
   expect(events[1]!.data['messageId']).not.toContain('<');

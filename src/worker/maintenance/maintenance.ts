@@ -33,9 +33,10 @@ import { guarded, type MaintenanceTools } from './tools.ts';
 /** One round, unless another process has had one within the interval. → whether this process did it. */
 export async function maintain(tools: MaintenanceTools, signal: AbortSignal): Promise<boolean> {
   const { redis, keys, everyMs } = tools;
-  // Each process does these two itself, also one that does not have the turn.
+  // Each process does these three itself, also one that does not have the turn.
   await guarded('the memory of Redis', tools, tools.watchRoom);
   await guarded('the list of workers', tools, tools.notePresence);
+  await guarded('the list of keys', tools, tools.noteKeys);
   const turn = await write(redis, 'SET', keys.maintenance, '1', 'PX', Math.max(1, everyMs - 50), 'NX');
   if (turn === null) return false;
   await guarded('the history of the memory', tools, tools.noteMemory);

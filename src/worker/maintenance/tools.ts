@@ -16,6 +16,8 @@ export interface MaintenanceTools extends RouterTools {
   readonly watchRoom: () => Promise<void>;
   /** Says that this worker is there. */
   readonly notePresence: () => Promise<void>;
+  /** Says which keys this worker has. */
+  readonly noteKeys: () => Promise<void>;
   /** Keeps how much memory Redis uses, for statistics. */
   readonly noteMemory: () => Promise<void>;
   readonly views: readonly ShardView[];
