@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { sleep } from '../async/timeout.ts';
 import type { MessageLimits } from '../message/message.ts';
-import { decodeLetter, jobIdOf } from '../queue/jobs.ts';
+import { decodeIntake, jobIdOf } from '../queue/jobs.ts';
 import { refsOf } from '../queue/ledger/content.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import type { OpenQueues } from '../queue/open.ts';
@@ -63,7 +63,7 @@ export function letterActions(
   const releaseContents = async (letter: DeadLetter): Promise<void> => {
     // What was kept unread stays unread: maintenance frees contents that nothing needs.
     if (letter.form !== 'json') return;
-    const decoded = decodeLetter(letter, limits, sealing());
+    const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing(), letter.wasSealed);
     if (decoded.ok) await contents.release(letter.id, refsOf(decoded.job.message));
   };
   /**

@@ -1,5 +1,5 @@
 /** Settles a held message, whose last attempt has no known result, as an operator says. */
-import { decodeLetter, encodeWire, isSealedData, narrowed } from '../queue/jobs.ts';
+import { decodeIntake, encodeWire, isSealedData, narrowed } from '../queue/jobs.ts';
 import type { DeadLetter, DeadLetters } from '../queue/ledger/dead-letters.ts';
 import { isDelivered, isDone, type Ledger, type LedgerRow, type RecipientState } from '../queue/ledger/ledger.ts';
 import type { MessageLimits } from '../message/message.ts';
@@ -71,7 +71,7 @@ function refusedPart(letter: DeadLetter, row: LedgerRow, limits: MessageLimits, 
   if (isSealedData(letter.data)) {
     return { ...letter, reason: 'rejected', recipients, reply, data: narrowed(letter.data, to) };
   }
-  const decoded = decodeLetter(letter, limits, sealing);
+  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing, letter.wasSealed);
   if (!decoded.ok) return null;
   const { message } = decoded.job;
   const envelope = { ...message.envelope, to };

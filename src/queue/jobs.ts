@@ -116,15 +116,6 @@ export function decodeIntake(
   };
 }
 
-/** The message of a dead letter whose data was read as JSON. */
-export function decodeLetter(
-  letter: { readonly id: string; readonly acceptedAt: number; readonly data: unknown; readonly wasSealed?: boolean },
-  limits: MessageLimits,
-  sealing: Sealing,
-): ReturnType<typeof decodeIntake> {
-  return decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing, letter.wasSealed);
-}
-
 /** The message in data that is sealed, not validated yet. */
 function openAs(
   id: string,

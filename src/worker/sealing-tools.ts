@@ -1,7 +1,6 @@
 /** What a worker seals and opens with: the keys of the configuration in force, and the alarm where one is missing. */
 import { isDeepStrictEqual } from 'node:util';
 import { createSealing, type Sealing } from '../sealing/sealing.ts';
-import type { Keyless } from '../queue/lanes/keyless.ts';
 import type { OpenQueues } from '../queue/open.ts';
 import type { Listener } from './events.ts';
 import { createKeyAlarm, type KeyAlarm } from './key-alarm.ts';
@@ -29,7 +28,7 @@ export interface SealingTools {
   readonly indexedMetadata: () => readonly string[];
   readonly keyAlarm: KeyAlarm;
   /** Puts off what waits behind such a message under the same key, unless another worker has that. → how many. */
-  readonly putOff: Keyless['putOff'];
+  readonly putOff: OpenQueues['keyless']['putOff'];
 }
 
 export function sealingToolsOf(

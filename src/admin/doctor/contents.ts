@@ -1,7 +1,7 @@
 /** What the doctor looks for in stored contents: each is needed by a message, and each that a message needs is there. */
 import type { Message } from '../../message/message.ts';
 import { contentGraceMs, refsOf } from '../../queue/ledger/content.ts';
-import { decodeIntake, decodeLane, decodeLetter } from '../../queue/jobs.ts';
+import { decodeIntake, decodeLane } from '../../queue/jobs.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { jobsOf, members, scan, unsettled } from './scan.ts';
 
@@ -97,7 +97,7 @@ async function* referring(body: Body): AsyncGenerator<Referring[]> {
       const letters = await Promise.all(ids.map((id) => part.deadLetters.get(id)));
       yield letters.flatMap((letter) => {
         if (letter?.form !== 'json') return [];
-        const decoded = decodeLetter(letter, limits, sealing);
+        const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing, letter.wasSealed);
         return decoded.ok ? [{ ...decoded.job, key: part.keys.deadLetter(letter.id) }] : [];
       });
     }

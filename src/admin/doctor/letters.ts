@@ -1,7 +1,7 @@
 /** What the doctor looks for in dead letters: their message must be dead, in part or held, and the index must name just them. */
+import { decodeIntake } from '../../queue/jobs.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import type { DeadLetter } from '../../queue/ledger/dead-letters.ts';
-import { decodeLetter } from '../../queue/jobs.ts';
 import { write } from '../../queue/lua/script.ts';
 import type { Body, Examination, Suspicion } from './findings.ts';
 import { members, queued, scan, unsettled } from './scan.ts';
@@ -71,6 +71,6 @@ export async function* suspectLetters(body: Body, { looked }: Examination): Asyn
 /** Its message needs them no more. */
 async function releaseContents({ contents, limits, sealing }: Body, letter: DeadLetter): Promise<void> {
   if (letter.form !== 'json') return;
-  const decoded = decodeLetter(letter, limits, sealing());
+  const decoded = decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing(), letter.wasSealed);
   if (decoded.ok) await contents.release(letter.id, refsOf(decoded.job.message));
 }

@@ -2,7 +2,7 @@
  * Messages whose key is in no worker. One look at one of them tells for those behind it that are sealed with the same key: they are put off
  * together, unread, so that they neither use the rate of their connector nor stand before messages that can be sent.
  *
- * Workers say which keys they have. What one of them can open is put off by nobody but the worker that has taken it.
+ * Workers say which keys they have. What one of them can open is put off only by a worker that has taken it.
  */
 import { sealedIn } from '../sealed.ts';
 import { delayedScoreFactor, jobFields } from '../bullmq/layout.ts';

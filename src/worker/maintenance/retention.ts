@@ -1,5 +1,5 @@
 /** Maintenance of dead letters: those that exceed their age or number go, the oldest first. */
-import { decodeLetter } from '../../queue/jobs.ts';
+import { decodeIntake } from '../../queue/jobs.ts';
 import { refsOf } from '../../queue/ledger/content.ts';
 import { page, type MaintenanceTools } from './tools.ts';
 
@@ -21,7 +21,10 @@ export async function trimDeadLetters({
     if ((await ledger.read(id))?.state === 'held') continue;
     const letter = await deadLetters.get(id);
     // What was not to be parsed is not parsed here: its contents go once nothing needs them (contents.ts).
-    const decoded = letter?.form !== 'json' ? null : decodeLetter(letter, limits, sealing());
+    const decoded =
+      letter?.form !== 'json'
+        ? null
+        : decodeIntake(letter.id, letter.acceptedAt, letter.data, limits, sealing(), letter.wasSealed);
     // A message that was replayed and died again meanwhile has a new letter, which stays, and so do its contents.
     if (!(await deadLetters.drop(id, letter ?? undefined))) continue;
     count += 1;
