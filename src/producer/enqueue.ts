@@ -20,7 +20,7 @@ export type Enqueued = 'new' | 'duplicate' | 'id-taken' | 'refused';
 export interface EnqueueOptions {
   /** Asked before anything is stored, and not at all where the id is found to be in use. → whether the message may be stored. */
   readonly beforeStore?: ((message: Message) => Promise<boolean>) | undefined;
-  /** The same for the same submission, and for no other. Without one, every message under an id is taken for the same. */
+  /** The same for the same submission, and for no other; without a space. Without one, every message under an id is taken for the same. */
   readonly print?: string | undefined;
 }
 

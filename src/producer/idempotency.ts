@@ -43,7 +43,7 @@ export function checkOptions(key: string | undefined, submittedBy: string | unde
 }
 
 /**
- * The message under the id that its key stands for.
+ * The message under the id that its key stands for, and the hash of its content.
  *
  * @throws PostlaneError `idempotency-mismatch`
  */
@@ -54,7 +54,7 @@ export async function claimKey(
   retentionMs: number,
   now: number,
   keyring: Keyring = noKeys,
-): Promise<AcceptedMessage> {
+): Promise<AcceptedMessage & { readonly contentHash: string }> {
   const { id, message, broughtId } = accepted;
   const hash = contentHash(message);
   // Where bodies are sealed, a hash without a key would tell a known text.
@@ -67,7 +67,7 @@ export async function claimKey(
     const what = isSame ? 'with another id' : 'with another content';
     throw new PostlaneError('idempotency-mismatch', `This key was used for a message ${what}`, { id: takenId });
   }
-  return { id: takenId, message: { ...message, id: takenId }, broughtId: true };
+  return { id: takenId, message: { ...message, id: takenId }, broughtId: true, contentHash: hash };
 }
 
 /** Under which a key stands. */

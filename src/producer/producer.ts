@@ -199,16 +199,18 @@ export function createSubmitter(options: ProducerOptions & { readonly limits?: (
     const keyed = key === undefined ? null : { key, submittedBy };
     const store = async (): Promise<Submitted> => {
       // A refusal must leave a new key free, for the message that is changed so that it is not refused.
-      const { print, beforeStore } = options;
+      const { beforeStore } = options;
       const isNew = keyed !== null && beforeStore !== undefined && !(await queues.isKeyTaken(keyHash(keyed)));
       if (isNew && !(await beforeStore(given.message))) return { id: given.id, kind: 'refused' };
-      const asking = isNew ? { print } : { print, beforeStore };
-      const accepted =
-        keyed === null
-          ? given
-          : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing.keyring);
+      const claimed =
+        keyed === null ? null : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing.keyring);
+      const accepted = claimed ?? given;
       const { id } = accepted;
+      // An id that the caller chose may be in use by what was sent without this key.
+      const print = claimed !== null && given.broughtId ? `content:${claimed.contentHash}` : options.print;
+      const asking = isNew ? { print } : { print, beforeStore };
       const kind = await enqueue(accepted, { by: submittedBy, via }, carrier, asking);
+      if (kind === 'id-taken' && claimed !== null) throw idTaken(id);
       // A duplicate too: it may be one because an earlier call was not acknowledged.
       if (acknowledged !== null && (kind === 'new' || kind === 'duplicate')) await acknowledged(id);
       return { id, kind };
@@ -247,6 +249,10 @@ export function createSubmitter(options: ProducerOptions & { readonly limits?: (
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function idTaken(id: string): PostlaneError {
+  return new PostlaneError('idempotency-mismatch', 'The id is that of a message with another content', { id });
 }
 
 function requirePercent(percent: number): void {

@@ -118,6 +118,16 @@ describe.skipIf(postgresMissing() !== null)('a relay (Debian package postgresql)
     expect(await rowsOf(client)).toEqual([{ id: 'order-7', problem: 'idempotency-mismatch', tries: 1 }]);
   });
 
+  test('a row whose id is that of a message that came another way stays, with the problem', async () => {
+    const { url, client, producer } = await outbox();
+    await producer.send({ ...countable('order-7'), text: 'of another application' });
+    const { total, of } = testRelay({ url, producer });
+    await insertRow(client, { ...countable('order-7'), text: 'mine' });
+    await until(() => of('outbox-problem').length > 0, { what: 'the problem' });
+    expect(total()).toEqual({ relayed: 0, duplicates: 0 });
+    expect(await rowsOf(client)).toEqual([{ id: 'order-7', problem: 'idempotency-mismatch', tries: 1 }]);
+  });
+
   test('a row that cannot be enqueued is marked with the reason, and holds up nobody', async () => {
     const { url, client, producer } = await outbox();
     const write = (id: string, message: object, more = '') =>

@@ -5,6 +5,7 @@ import { createProducer, createSubmitter, type ProducerOptions, type Submitter }
 import { newMessageId } from '../../src/message/identity.ts';
 import { keysOf } from '../../src/queue/redis/keys.ts';
 import { configOf, startWorker } from '../support/postlane.ts';
+import { rejection } from '../support/rejection.ts';
 import { redisUrl, shardCount, testConnection, testPrefix } from '../support/redis.ts';
 
 const message = { from: 'x@example.com', to: 'a@example.net', text: 'x', id: 'm' };
@@ -71,6 +72,22 @@ test('a key under which `beforeStore` refused the message is not taken', async (
   expect(kind).toBe('new');
   expect(await keyed('short', false)).toEqual({ id, kind: 'duplicate' });
   await expect(keyed('long', true)).rejects.toMatchObject({ code: 'idempotency-mismatch' });
+});
+
+test('a key that is used for the first time does not answer for another message that has the id', async () => {
+  const producer = submitterAt(testPrefix());
+  await producer.send(message);
+  const other = { ...message, text: 'another' };
+  for (let tries = 0; tries < 2; tries += 1) {
+    const error = await rejection(producer.send(other, { idempotencyKey: 'm', submittedBy: '_outbox' }));
+    expect(error).toMatchObject({ code: 'idempotency-mismatch', id: 'm' });
+  }
+  const mine = { ...message, id: 'n' };
+  const keyed = (key: string, text = 'x') => producer.send({ ...mine, text }, { idempotencyKey: key });
+  expect(await keyed('k')).toEqual({ id: 'n', duplicate: false });
+  // The same content under the same id is the same message, whatever the key.
+  expect([await keyed('k'), await keyed('l')]).toEqual([1, 2].map(() => ({ id: 'n', duplicate: true })));
+  expect((await rejection(keyed('o', 'y'))).code).toBe('idempotency-mismatch');
 });
 
 test('where bodies are sealed the print is kept as a keyed hash, which is still known after a rotation', async () => {

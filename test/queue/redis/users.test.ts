@@ -72,6 +72,9 @@ async function send(redis: RedisSettings, shards = 1, acknowledge?: { readonly r
   expect(await producer.send({ ...message, id: 'by-sender' })).toEqual({ id: 'by-sender', duplicate: true });
   const keyed = await producer.send(message, { idempotencyKey: 'order-1' });
   expect(await producer.send(message, { idempotencyKey: 'order-1' })).toEqual({ id: keyed.id, duplicate: true });
+  const own = { ...message, id: 'by-sender-keyed' };
+  expect((await producer.send(own, { idempotencyKey: 'order-2' })).duplicate).toBe(false);
+  expect((await producer.send(own, { idempotencyKey: 'order-2' })).duplicate).toBe(true);
   expect(await producer.status('unknown')).toBeNull();
 }
 
