@@ -51,3 +51,8 @@ export async function holds(
     await pause(20);
   }
 }
+
+/** Paces what a test makes happen: the messages of a load, or the answers of a scripted server. It waits for nothing. */
+export async function paced(everyMs: number): Promise<void> {
+  await pause(everyMs);
+}

@@ -8,7 +8,7 @@ import { testConnection, testPrefix } from '../support/redis.ts';
 import { expectNoneBurned } from '../support/smtp-sender.ts';
 import { startWorkerProcess } from '../support/worker-process.ts';
 import { shardsOf } from '../../src/queue/redis/shards.ts';
-import { holds, until } from '../../testkit/until.ts';
+import { holds, paced, until } from '../../testkit/until.ts';
 
 /** Ids of two connectors in the same shard, or in different ones. */
 function idsFor(prefix: string, shards: number | undefined): readonly [string, string] {
@@ -18,15 +18,19 @@ function idsFor(prefix: string, shards: number | undefined): readonly [string, s
   return ['primary', second!];
 }
 
+/** A connector whose server is away, and one beside it that works. */
+async function serverAway(shards: number | undefined) {
+  const prefix = testPrefix();
+  const [primary, standby] = idsFor(prefix, shards);
+  const producer = testProducer(prefix, redisOf(shards));
+  return { prefix, primary, standby, producer, ...(await switched()), other: await sink() };
+}
+
 test.for([undefined, 3])(
   'a server that is away for an hour delays nothing: the fallback sends each message once, and the connector takes over again (shards: %s)',
   { timeout: 60_000 },
   async (shards) => {
-    const prefix = testPrefix();
-    const [primary, standby] = idsFor(prefix, shards);
-    const producer = testProducer(prefix, redisOf(shards));
-    const { server, is } = await switched();
-    const other = await sink();
+    const { prefix, primary, standby, producer, server, is, other } = await serverAway(shards);
     const connectors = {
       [primary]: { port: server.port, connector: { fallback: after(60_000, standby) } },
       [standby]: { port: other.port },
@@ -38,7 +42,7 @@ test.for([undefined, 3])(
       const id = `m${during.length}`;
       await producer.send(countable(id, { priority: (['high', 'normal', 'low'] as const)[during.length % 3]! }));
       during.push(id);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await paced(20);
     }
     const rows = await settled(producer, during);
     expect(account(rows, [server, other])).toEqual(allOnce(during.length));
@@ -76,11 +80,7 @@ test.for([undefined, 3])(
   'workers that are killed while mail goes by the fallback and comes back lose none, and send none twice (shards: %s)',
   { timeout: 120_000 },
   async (shards) => {
-    const prefix = testPrefix();
-    const [primary, standby] = idsFor(prefix, shards);
-    const producer = testProducer(prefix, redisOf(shards));
-    const { server, is } = await switched();
-    const other = await sink();
+    const { prefix, primary, standby, producer, server, is, other } = await serverAway(shards);
     const connectors = {
       [primary]: { port: server.port, fallback: after(60_000, standby) },
       [standby]: { port: other.port },
@@ -219,7 +219,7 @@ test('a newsletter of a connector at fault does not hold up the mail of the fall
     script: {
       '.': async ({ to }) => {
         order.push(to[0]!.split('@')[0]!);
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await paced(5);
         return undefined;
       },
     },

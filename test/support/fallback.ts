@@ -6,6 +6,7 @@ import { redisUrl } from './redis.ts';
 import type { Fallback } from '../../src/routing/connector.ts';
 import { createSmtpTransport } from '../../src/transport/smtp/smtp.ts';
 import type { ConnectorConfig, WorkerConfig } from '../../src/worker/settings.ts';
+import type { Timing } from '../../src/worker/worker.ts';
 import { smtpSettings } from '../../testkit/smtp/settings.ts';
 import type { SmtpServer, SmtpServerOptions } from '../../testkit/smtp/server.ts';
 
@@ -36,6 +37,8 @@ interface Sender {
 interface SenderOptions {
   readonly name?: string;
   readonly shards?: number;
+  /** Beside that of all these tests. */
+  readonly timing?: Partial<Timing>;
   /** Of Redis, instead of that of the run. */
   readonly url?: string;
   /** The connector of every From that is in no addresses; else it is the first one. */
@@ -67,7 +70,15 @@ export function startSender(
   });
   const config = senderConfig(senders, options);
   const name = options.name ?? 'w1';
-  return startWorker({ prefix, config, transports, name, timing, ...redisOf(options.shards), ...urlOf(options) });
+  return startWorker({
+    prefix,
+    config,
+    transports,
+    name,
+    timing: { ...timing, ...options.timing },
+    ...redisOf(options.shards),
+    ...urlOf(options),
+  });
 }
 
 function urlOf({ url }: SenderOptions) {

@@ -12,18 +12,17 @@ import {
   type DeliveryWorkerOptions,
 } from '../bullmq/delivery-queue.ts';
 import type { SharedQueues } from '../bullmq/shared-queues.ts';
+import { endLease, hasLease } from '../lua/lease.ts';
 import { run } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import { hookName, type HomeKeys } from '../redis/keys.ts';
 import { jobsOf, memberOf, pageSize, type DeliveryJobs } from './delivery-jobs.ts';
 import {
   failingMs,
-  hasLease,
   noteScript,
   offScript,
   openScript,
   readState,
-  releaseScript,
   stateKeys,
   type OffReason,
   type WebhookState,
@@ -161,10 +160,8 @@ export function createDeliveries(redis: RedisClient, keys: HomeKeys, queues: Sha
 
     ...jobsOf(redis, keys, { queueOf, known }),
 
-    lease: (id, token, ms) => hasLease(redis, keys.webhookLease(id), { token, ms }),
-    async release(id, token) {
-      await run(redis, releaseScript, { keys: { lease: keys.webhookLease(id) }, args: { token } });
-    },
+    lease: (id, token, ms) => hasLease(redis, keys.webhookLease(id), token, ms),
+    release: (id, token) => endLease(redis, keys.webhookLease(id), token),
 
     serve: (id, process, options) =>
       serveDeliveries(redis, { name: hookName(id), prefix: keys.prefix }, process, options),

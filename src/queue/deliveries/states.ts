@@ -10,7 +10,7 @@
  */
 import type { RedisClient } from '../redis/connection.ts';
 import type { HomeKeys } from '../redis/keys.ts';
-import { luaNow, run, script } from '../lua/script.ts';
+import { luaNow, script } from '../lua/script.ts';
 
 /** An endpoint that answers nothing with success for so long is switched off, in ms. */
 export const failingMs = 259_200_000;
@@ -88,25 +88,6 @@ return 1
 `,
 );
 
-/** Takes or keeps a lease. → 1 if this process has it. @lua */
-export const leaseScript = script(
-  { keys: ['lease'], args: ['token', 'ms'], allowOom: true },
-  /* lua */ `
-local holder = redis.call('GET', lease)
-if holder and holder ~= token then return 0 end
-redis.call('SET', lease, token, 'PX', ms)
-return 1
-`,
-);
-
-/** Gives it up. */
-export const releaseScript = script(
-  { keys: ['lease'], args: ['token'] },
-  /* lua */ `
-if redis.call('GET', lease) == token then redis.call('DEL', lease) end
-`,
-);
-
 export function stateKeys(keys: HomeKeys, id: string) {
   return { webhook: keys.webhook(id), open: keys.webhookOpen(id), order: keys.webhookOrder(id) };
 }
@@ -130,12 +111,4 @@ export async function readState(redis: RedisClient, keys: HomeKeys, id: string):
     lastReason: found['lastReason'] ?? null,
     deliveredAt: number('deliveredAt'),
   };
-}
-
-export async function hasLease(
-  redis: RedisClient,
-  lease: string,
-  { token, ms }: { readonly token: string; readonly ms: number },
-): Promise<boolean> {
-  return Number(await run(redis, leaseScript, { keys: { lease }, args: { token, ms } })) === 1;
 }
