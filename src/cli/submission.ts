@@ -1,10 +1,10 @@
 /** Submission by SMTP within a process: its own connections to Redis, and the order in which they end. For `smtp` and `worker --smtp`. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
 import type { SubmissionEvent, SubmissionState } from '../submission/submission.ts';
 import type { TraceIds } from '../tracing/tracing.ts';
 import { openProducer } from './compose.ts';
 import { UsageError } from './failure.ts';
+import { changedKeys } from './long-run.ts';
 
 export interface RunningSubmission {
   /** Rejects if an address cannot be had. */
@@ -58,13 +58,14 @@ export async function openSubmission(
   };
 }
 
-/** What is read once: addresses, and what connections were made with. */
+/** What is read once: addresses, and what connections and the producer were made with. */
 export function submissionRestartKeys(before: Config, next: Config): string[] {
-  const settings = ({ hostname, submission: { listeners, acknowledgeReplicas } }: Config) => ({
+  const settings = ({ hostname, encryption, tracing, submission: { listeners, acknowledgeReplicas } }: Config) => ({
     hostname,
+    encryption,
+    tracing,
     'submission.listeners': listeners.map(({ listen, security, tls }) => [listen, security, tls?.clientCa ?? null]),
     'submission.acknowledgeReplicas': acknowledgeReplicas,
   });
-  const [was, is] = [settings(before), settings(next)];
-  return (Object.keys(was) as (keyof typeof was)[]).filter((key) => !isDeepStrictEqual(was[key], is[key]));
+  return changedKeys(settings(before), settings(next));
 }

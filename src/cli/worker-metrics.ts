@@ -73,8 +73,36 @@ export function createWorkerMetricsServer(
   };
 }
 
+interface MetricsListener {
+  readonly config: Config;
+  /** To Redis. */
+  readonly connected: () => boolean;
+  readonly ready: () => boolean;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** Health and metrics of a process that is no worker, at `metrics.listen`. → null if there is none, or the signal came first. */
+export async function listenForMetrics(options: MetricsListener): Promise<HealthServer | null> {
+  const { config, connected, ready, metrics, log, signal } = options;
+  if (config.metrics.listen === null) return null;
+  const show = () => metrics.show({ ready: ready() && connected(), redisUp: connected(), worker: null });
+  return listenUntil(
+    signal,
+    {
+      ...config.metrics.listen,
+      hosts: config.api.hosts,
+      health: () => ({ ok: connected(), live: true, redis: connected() ? 'ready' : 'away', idleForMs: 0 }),
+      ready,
+      metrics: show,
+    },
+    log,
+  );
+}
+
 /** → null if the signal came first. Reported once: the address may be another worker's for good. */
-export async function listenUntil(
+async function listenUntil(
   signal: AbortSignal,
   options: Parameters<typeof startHealthServer>[0],
   log: Log,

@@ -1,13 +1,10 @@
 /** `worker`: one process that routes and sends until it is told to stop. Joins configuration, transports, log and health check. */
-import { isDeepStrictEqual } from 'node:util';
-import { destination } from 'pino';
 import { asError } from '../errors.ts';
 import { startHealthServer, type HealthServer } from '../observability/health.ts';
 import type { Config } from '../config/config.ts';
-import type { LoadResult } from '../config/load.ts';
 import type { ProcessEvent } from '../observability/process-events.ts';
 import { watchConfig } from '../config/watch.ts';
-import { createLog, type Log } from '../observability/log.ts';
+import type { Log } from '../observability/log.ts';
 import { composeWorker, workerName } from '../embed/compose.ts';
 import type { TraceIds } from '../tracing/tracing.ts';
 import type { PostlaneWorker } from '../worker/worker.ts';
@@ -17,6 +14,7 @@ import type { ExitCode } from './failure.ts';
 import { watchEndings } from './endings.ts';
 import { heedSignals } from './signals.ts';
 import { createWorkerHttp, type WorkerHttp } from './http-server.ts';
+import { changedKeys, openLog, type Loaded } from './long-run.ts';
 import { openBounces, type RunningBounces } from './bounces.ts';
 import { openSubmission, submissionRestartKeys, type RunningSubmission } from './submission.ts';
 import { createWorkerMetricsServer, type WorkerMetricsServer } from './worker-metrics.ts';
@@ -31,14 +29,9 @@ export async function runWorker(call: Call, besides: Besides): Promise<ExitCode>
   return serve(call, await requireConfig(call, call.configFile), besides);
 }
 
-type Loaded = Extract<LoadResult, { ok: true }>;
-
 async function serve(call: Call, loaded: Loaded, besides: Besides): Promise<ExitCode> {
   const name = workerName();
-  // Synchronous: the last lines of a killed process are the ones that matter.
-  const output = destination({ dest: 1, sync: true });
-  output.on('error', () => undefined);
-  const log = createLog({ worker: name, level: loaded.config.log.level, destination: output });
+  const log = openLog(name, loaded);
   log({ event: 'starting', config: loaded.file, connectors: loaded.config.connectors.length, node: process.version });
   for (const warning of loaded.warnings) log({ event: 'config-warning', ...warning });
 
@@ -177,7 +170,14 @@ function shownBy(metrics: WorkerMetricsServer | null): Pick<WorkerMetricsServer,
 
 /** Settings that are read once: a connection, a server and the slots are made at the start. */
 function restartKeys(before: Config, next: Config, { serve, smtp }: Besides): string[] {
-  const settings = ({ redis: { prefix, ...servers }, worker, metrics, api }: Config): Record<string, unknown> => ({
+  const settings = ({
+    redis: { prefix, ...servers },
+    worker,
+    metrics,
+    api,
+    encryption,
+    tracing,
+  }: Config): Record<string, unknown> => ({
     ...serverKeys(servers),
     'redis.prefix': prefix,
     'worker.slots': worker.slots,
@@ -186,12 +186,10 @@ function restartKeys(before: Config, next: Config, { serve, smtp }: Besides): st
     'metrics.listen': metrics.listen,
     'metrics.global': metrics.global,
     'api.hosts': api.hosts,
-    ...(serve ? { 'api.listen': api.listen, 'api.tls': api.tls !== null } : {}),
+    ...(serve ? { encryption, tracing, 'api.listen': api.listen, 'api.tls': api.tls !== null } : {}),
   });
-  const [was, is] = [settings(before), settings(next)];
-  const keys = new Set([...Object.keys(was), ...Object.keys(is)]);
-  const changed = [...keys].filter((key) => !isDeepStrictEqual(was[key], is[key]));
-  return [...changed, ...(smtp ? submissionRestartKeys(before, next) : [])];
+  const changed = changedKeys(settings(before), settings(next));
+  return [...new Set([...changed, ...(smtp ? submissionRestartKeys(before, next) : [])])];
 }
 
 /** `redis.url`, `redis.cluster`, …: whatever is set. */

@@ -131,9 +131,11 @@ describe.skipIf(postgresMissing() !== null)('with PostgreSQL (Debian package pos
     const prefix = testPrefix();
     here.write('postlane.yaml', config(prefix, `outbox: { url: "${written}", poll: 100ms }`));
     const relay = await here.outbox({ env: { DB_PASSWORD: postgresPassword } });
-    here.write('postlane.yaml', config(prefix, `outbox: { url: "${written}", poll: 50ms, batch: 1, listen: true }`));
+    const changed = `outbox: { url: "${written}", poll: 50ms, batch: 1, listen: true }`;
+    const sealed = `encryption: { active: k1, keys: { k1: "${'ab'.repeat(32)}" } }`;
+    here.write('postlane.yaml', config(prefix, `${changed}\n${sealed}`));
     await relay.logged('config-applied');
-    expect(relay.of('restart-needed')).toMatchObject([{ keys: ['outbox.listen'] }]);
+    expect(relay.of('restart-needed')).toMatchObject([{ keys: ['encryption', 'outbox.listen'] }]);
     for (const id of ['a', 'b']) await insertRow(client, { id, to: 'a@example.net' });
     await emptied(client);
     expect(await relay.end()).toBe(0);
