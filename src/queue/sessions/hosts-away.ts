@@ -7,8 +7,8 @@ import { luaNow, run, script } from '../lua/script.ts';
 import type { RedisClient } from '../redis/connection.ts';
 import type { Shards } from '../redis/shards.ts';
 
-/** `probe`: the caller is the one that tries it. */
-type Standing = 'free' | 'probe' | 'away';
+/** `probe`: the caller is the one that tries it. `probed`: another one does. */
+type Standing = 'free' | 'probe' | 'probed' | 'away';
 
 export interface HostsAway {
   /** Asked right before a host is tried. Never rejects: while Redis is away, each host is free. */
@@ -23,11 +23,13 @@ export interface HostsAway {
 const awayDefaultMs = 60_000;
 /** A mark outlives its minute: without it, all workers would try at once. A host that is no longer configured is forgotten after a day. */
 const keepMs = 24 * 3_600_000;
-/** Opening a session does not wait longer for Redis. */
+/** Opening a session does not wait longer for Redis, and then does not ask it for a time: it may have ten hosts to ask for. */
 const askMs = 2_000;
+const quietMs = 10_000;
 
 /**
- * → `free`, `probe` or `away`. The one that is told to probe has renewed the mark by it.
+ * → `free`, `probe`, `probed` or `away`. The one that is told to probe has renewed the mark by it; half a millisecond tells such a mark
+ * from that of a failure.
  * @lua
  */
 export const askHostScript = script(
@@ -35,8 +37,8 @@ export const askHostScript = script(
   /* lua */ `local till = redis.call('ZSCORE', hosts, name)
 if not till then return 'free' end
 ${luaNow}
-if tonumber(till) >= now then return 'away' end
-redis.call('ZADD', hosts, string.format('%.0f', now + awayMs), name)
+if tonumber(till) >= now then return tonumber(till) % 1 > 0 and 'probed' or 'away' end
+redis.call('ZADD', hosts, string.format('%.0f', now + awayMs) .. '.5', name)
 redis.call('PEXPIRE', hosts, ${keepMs})
 return 'probe'
 `,
@@ -64,19 +66,20 @@ export function createHostsAway(
   awayMs = awayDefaultMs,
 ): HostsAway {
   const keys = { hosts: shards.keysOf(connectorId).hostsAway(connectorId) };
+  let quietUntil = 0;
+  const bounded = async (call: () => Promise<unknown>): Promise<void> => {
+    if (performance.now() < quietUntil) return;
+    if (!(await settlesWithin(call(), askMs))) quietUntil = performance.now() + quietMs;
+  };
   return {
     async ask(name) {
       let standing: Standing = 'free';
-      const asked = run(redis, askHostScript, { keys, args: { name, awayMs } });
-      const kept = asked.then((answer) => (standing = answer as Standing));
-      await settlesWithin(kept, askMs);
+      await bounded(async () => {
+        standing = (await run(redis, askHostScript, { keys, args: { name, awayMs } })) as Standing;
+      });
       return standing;
     },
-    async failed(name) {
-      await settlesWithin(run(redis, hostFailedScript, { keys, args: { name, awayMs } }), askMs);
-    },
-    async works(name) {
-      await settlesWithin(redis.zrem(keys.hosts, name), askMs);
-    },
+    failed: (name) => bounded(() => run(redis, hostFailedScript, { keys, args: { name, awayMs } })),
+    works: (name) => bounded(() => redis.zrem(keys.hosts, name)),
   };
 }

@@ -55,7 +55,8 @@ function byWeight(hosts: readonly SmtpHost[], random: () => number): readonly Sm
 }
 
 /**
- * Hosts that are away come last: they are tried only where all others fail. Rejects as `open` does for the last host, or for one whose
+ * Hosts that are away come last: they are tried only where all others fail. Of them, those that another worker tries now come first: their
+ * time is over, and the others may cost a long wait. Rejects as `open` does for the last host, or for one whose
  * failure is not of the host alone. `open` is told of those that were tried before.
  */
 export async function openAtOne<Session>(
@@ -82,14 +83,17 @@ export async function openAtOne<Session>(
       return null;
     }
   };
-  const away: SmtpHost[] = [];
+  const [probed, away]: [SmtpHost[], SmtpHost[]] = [[], []];
   for (const host of inTurn(hosts, random)) {
     const standing = await memory.ask(hostName(host));
-    const session = standing === 'away' ? null : await tryAt(host, standing);
-    if (session !== null) return session;
     if (standing === 'away') away.push(host);
+    else if (standing === 'probed') probed.push(host);
+    else {
+      const session = await tryAt(host, standing);
+      if (session !== null) return session;
+    }
   }
-  for (const host of away) {
+  for (const host of [...probed, ...away]) {
     const session = await tryAt(host, 'away');
     if (session !== null) return session;
   }

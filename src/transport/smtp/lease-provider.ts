@@ -18,13 +18,14 @@ export interface LeaseProvider {
   onRecall(listener: (which: 'one' | 'all') => void): () => void;
 }
 
-export type HostStanding = 'free' | 'probe' | 'away';
+/** `probed`: another caller tries it now, after its time was over. */
+export type HostStanding = 'free' | 'probe' | 'probed' | 'away';
 
 /** What all workers know of a connector's hosts. */
 export interface HostMemory {
   /**
    * Asked right before a host is tried. `away`: it could not be used a short time ago. `probe`: that time is over, and the caller is the
-   * one of all that tries it; for the others it stays away. Never rejects: while nothing is known, each is `free`.
+   * one of all that tries it; for the others it is `probed`. Never rejects: while nothing is known, each is `free`.
    */
   ask(name: string): Promise<HostStanding>;
   /** It could not be used. Never rejects. */

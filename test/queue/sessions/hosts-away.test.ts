@@ -35,7 +35,9 @@ test('all leave out a host that failed; when its time is over, one of them tries
   expect(await ask('a:25')).toEqual(Array(5).fill('away'));
   expect(await worker.ask('b:25')).toBe('free');
   await due('a:25');
-  expect((await ask('a:25')).toSorted()).toEqual(['away', 'away', 'away', 'away', 'probe']);
+  expect((await ask('a:25')).toSorted()).toEqual(['probe', 'probed', 'probed', 'probed', 'probed']);
+  await worker.failed('a:25');
+  expect(await worker.ask('a:25')).toBe('away');
 });
 
 test('a worker that dies while it tries a host is followed by another one, a time later', async () => {
@@ -43,7 +45,7 @@ test('a worker that dies while it tries a host is followed by another one, a tim
   await worker.failed('a:25');
   for (let i = 0; i < 2; i += 1) {
     await due('a:25');
-    expect((await ask('a:25')).toSorted()).toEqual(['away', 'probe']);
+    expect((await ask('a:25')).toSorted()).toEqual(['probe', 'probed']);
   }
 });
 

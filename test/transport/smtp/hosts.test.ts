@@ -73,7 +73,13 @@ function fleetOf(count: number, hosts: readonly SmtpHost[], awayMs: number, gree
     const mark = await markOf(host);
     return mark !== null && mark < Date.now();
   };
-  return { workers, markOf, due: (host: SmtpHost) => until(() => isDue(host), { what: 'the end of its time' }) };
+  const memory = (forMs: number) => createHostsAway(redis, shards, 'relay', forMs);
+  return {
+    workers,
+    markOf,
+    memory,
+    due: (host: SmtpHost) => until(() => isDue(host), { what: 'the end of its time' }),
+  };
 }
 
 /** A port that nobody listens to. */
@@ -182,6 +188,19 @@ test('a host that is back gets sessions of all workers from the first one that t
   expect(await markOf(hosts[0]!)).toBeNull();
   for (const { send } of workers) expect(await send('m')).toBe('accepted');
   expect([back.received.transactions.length, good.received.transactions.length]).toEqual([4, 1]);
+});
+
+test('while one worker tries a backup whose time is over, the others use it, too, and none waits for the host that is away', async () => {
+  const [silent, backup] = [await serverOf({ script: { CONNECT: 'hang' } }), await serverOf()];
+  const hosts = [at(silent.port), at(backup.port)];
+  const { workers, memory, due } = fleetOf(5, hosts, 60_000, 1_500);
+  // The backup was in trouble once; nobody has needed it since.
+  await memory(1).failed(hostName(hosts[1]!));
+  await due(hosts[1]!);
+  await memory(60_000).failed(hostName(hosts[0]!));
+  const sent = await Promise.all(workers.map(({ send }, i) => send(`m${i}`)));
+  expect(sent).toEqual(Array(5).fill('accepted'));
+  expect([silent.received.connections, backup.received.transactions.length]).toEqual([0, 5]);
 });
 
 test('where all hosts are left out, all are tried, and the one that works is used by all again', async () => {
