@@ -10,7 +10,7 @@ import { until } from '../../testkit/until.ts';
 import { project } from '../support/cli.ts';
 import { startTestServer } from '../support/cli-config.ts';
 import { testPrefix } from '../support/redis.ts';
-import { openSession } from '../support/smtp-session.ts';
+import { openSession, type SmtpSession } from '../support/smtp-session.ts';
 
 const open = '{ listen: "127.0.0.1:0", security: none, networks: [127.0.0.1], from: ["*@example.com"] }';
 const quiet = 'metrics: { listen: "127.0.0.1:0" }';
@@ -21,9 +21,21 @@ const mail = {
   data: 'From: erp@example.com\r\nSubject: hello\r\n\r\n..\r\n...hidden\r\n',
 };
 
+/** Listens before it reaches Redis, and says 421 until then. */
+async function openReady(options: Parameters<typeof openSession>[0]): Promise<SmtpSession> {
+  return until(
+    async () => {
+      const session = await openSession(options);
+      if ((await session.reply()).startsWith('220')) return session;
+      session.end();
+      return null;
+    },
+    { what: 'a server that takes mail' },
+  );
+}
+
 async function submit(port: unknown): Promise<string> {
-  const session = await openSession({ port: Number(port) });
-  await session.reply();
+  const session = await openReady({ port: Number(port) });
   await session.say('EHLO client.example.com');
   const said = await session.send(mail);
   session.end();
@@ -103,8 +115,7 @@ test('a renewed certificate and another user are in force after a reload; an add
   const smtp = await here.smtp();
   const port = Number((await smtp.logged('smtp-listening'))['port']);
   const names = async (): Promise<string | undefined> => {
-    const session = await openSession({ port });
-    await session.reply();
+    const session = await openReady({ port });
     await session.say('EHLO me');
     await session.say('STARTTLS');
     await session.startTls({ ca, checkServerIdentity: () => undefined });
@@ -136,8 +147,7 @@ test('another `message.maxSize` is in force at once, for what is offered and for
   const here = project(sized('64KiB'));
   const smtp = await here.smtp();
   const { port } = await smtp.logged('smtp-listening');
-  const session = await openSession({ port: Number(port) });
-  await session.reply();
+  const session = await openReady({ port: Number(port) });
   await session.say('EHLO client.example.com');
   const large = { ...mail, data: `${mail.data}${`${'x'.repeat(70)}\r\n`.repeat(1_500)}` };
   expect(await session.send(large)).toMatch(/^552 /);
@@ -169,8 +179,7 @@ test('a token of the API with messages:send logs in, one without does not', asyn
   here.write('tls.key', own.key);
   const smtp = await here.smtp();
   const port = Number((await smtp.logged('smtp-listening'))['port']);
-  const session = await openSession({ port, tls: { ca } });
-  await session.reply();
+  const session = await openReady({ port, tls: { ca } });
   await session.say('EHLO me');
   expect(await session.login('reader', `${secret}r`)).toMatch(/^535 /);
   expect(await session.login('other', secret)).toMatch(/^535 /);
