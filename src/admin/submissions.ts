@@ -4,6 +4,7 @@ import { PostlaneError } from '../errors.ts';
 import { connectFailFast, redisError, whenReady } from '../queue/redis/connection.ts';
 import { openQueues } from '../queue/open.ts';
 import { createSenderQuotas, type SenderQuotas } from './sender-quota.ts';
+import { createSealing, type EncryptionOptions } from '../sealing/sealing.ts';
 import type { RedisSettings } from '../queue/redis/settings.ts';
 import { createSubmissions, type Submissions } from '../queue/submissions.ts';
 
@@ -13,6 +14,8 @@ export interface SubmissionStoreOptions {
   readonly redis: RedisSettings & { readonly prefix: string; readonly shards?: number };
   /** Every call answers within this time, in ms. */
   readonly timeoutMs: number;
+  /** Hashes of what was submitted are then stored keyed: who reads Redis confirms no guess of a text by them. */
+  readonly encryption?: EncryptionOptions | null;
 }
 
 /** Each call rejects with a PostlaneError, and with nothing else. */
@@ -29,10 +32,11 @@ export interface SubmissionStore extends Submissions {
 }
 
 /** Does not wait for Redis: one that is away makes calls reject, not this. */
-export function openSubmissionStore({ redis: at, timeoutMs }: SubmissionStoreOptions): SubmissionStore {
+export function openSubmissionStore({ redis: at, timeoutMs, encryption }: SubmissionStoreOptions): SubmissionStore {
+  const { keyring } = createSealing(encryption);
   const redis = connectFailFast(at, timeoutMs, 'postlane-smtp');
   redis.on('error', () => undefined);
-  const { keys, tokenRate, claimKey, quota } = openQueues(redis, { ...at, failFast: true });
+  const { keys, tokenRate, claimKey, claimed, quota } = openQueues(redis, { ...at, failFast: true });
   const submissions = createSubmissions(redis, keys);
   const quotas = createSenderQuotas(quota);
   const bounded = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -49,7 +53,16 @@ export function openSubmissionStore({ redis: at, timeoutMs }: SubmissionStoreOpt
     }
   };
   return {
-    claim: (...call) => bounded(() => claimKey(...call)),
+    claim: (hash, value, forMs) =>
+      bounded(async () => {
+        const { sealing } = keyring;
+        if (sealing === null) return claimKey(hash, value, forMs);
+        const name = sealing.digest(hash);
+        // It may have been submitted before a rotation of the keys, or before there were any.
+        const others = [hash, ...keyring.digests(hash)].filter((each) => each !== name);
+        const [own, ...before] = await Promise.all([claimKey(name, value, forMs), ...others.map(claimed)]);
+        return before.find((each) => each !== null) ?? own;
+      }),
     attempt: (login) => bounded(() => submissions.attempt(login)),
     succeeded: (login) => bounded(() => submissions.succeeded(login)),
     withinRate: (name, perMinute) => bounded(async () => (await tokenRate(name, perMinute, 1)) === 0),

@@ -24,7 +24,7 @@ export async function openSubmission(
   config: Config,
   onEvent: (event: SubmissionEvent, trace?: TraceIds | null) => void,
 ): Promise<RunningSubmission> {
-  const { submission: settings, redis } = config;
+  const { submission: settings, redis, encryption } = config;
   if (settings.listeners.length === 0) {
     throw new UsageError('there is nothing to listen on: the configuration has no `submission.listeners`');
   }
@@ -38,7 +38,7 @@ export async function openSubmission(
     replicas: settings.acknowledgeReplicas,
     limits: () => message,
   });
-  const store = openSubmissionStore({ redis, timeoutMs: storeMs });
+  const store = openSubmissionStore({ redis, timeoutMs: storeMs, encryption });
   const submission = createSubmission({ config, producer, store, onEvent });
   return {
     start: () => submission.start(),

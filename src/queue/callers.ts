@@ -38,6 +38,8 @@ interface Print {
 
 export interface Callers {
   readonly claimKey: ClaimKey;
+  /** The value that stands under the hash; null if there is none. */
+  readonly claimed: (hash: string) => Promise<string | null>;
   /** Whether a caller's key is taken. */
   readonly isKeyTaken: (hash: string) => Promise<boolean>;
   /** What was last submitted under the id with a print, and the time of the job that it was stored as; null if there is none. */
@@ -49,6 +51,8 @@ export function createCallers(redis: RedisClient, keys: HomeKeys): Callers {
   return {
     claimKey: async (hash, value, forMs) =>
       (await redis.set(keys.idempotency(hash), value, 'PX', forMs, 'NX', 'GET')) ?? value,
+
+    claimed: (hash) => redis.get(keys.idempotency(hash)),
 
     isKeyTaken: async (hash) => (await redis.exists(keys.idempotency(hash))) > 0,
 

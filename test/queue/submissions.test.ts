@@ -1,6 +1,7 @@
 /** What processes that take mail by SMTP share in Redis. */
 import { expect, test } from 'vitest';
 import { openSubmissionStore } from '../../src/admin/submissions.ts';
+import type { EncryptionOptions } from '../../src/sealing/sealing.ts';
 import { networkOf } from '../../src/queue/submissions.ts';
 import { onTestFinished } from 'vitest';
 import { redisUrl, shardCount, testConnection, testPrefix } from '../support/redis.ts';
@@ -19,6 +20,25 @@ test('a claim is of the first, until it ends', async () => {
   expect(await here.claim('other', 'two', 60_000)).toBe('two');
   const left = await testConnection().pttl(`${here.prefix}:idempotency:hash`);
   expect(left).toBeGreaterThan(30_000);
+});
+
+test('with keys, a claim stands under a keyed hash, and one from before a rotation, or from before there were keys, still counts', async () => {
+  const [k1, k2] = [1, 2].map((byte) => Buffer.alloc(32, byte).toString('base64')) as [string, string];
+  const redis = { url: redisUrl(), prefix: testPrefix(), shards: shardCount() };
+  const openWith = (encryption: EncryptionOptions | null) => {
+    const opened = openSubmissionStore({ redis, timeoutMs: 20_000, encryption });
+    onTestFinished(() => opened.close());
+    return opened;
+  };
+  const plain = openWith(null);
+  const old = openWith({ active: 'k1', keys: { k1 } });
+  const fresh = openWith({ active: 'k2', keys: { k1, k2 } });
+  expect(await old.claim('hash', 'one', 60_000)).toBe('one');
+  expect(await old.claim('hash', 'two', 60_000)).toBe('one');
+  expect(await fresh.claim('hash', 'three', 60_000)).toBe('one');
+  expect(await testConnection().exists(`${redis.prefix}:idempotency:hash`)).toBe(0);
+  expect(await plain.claim('before', 'four', 60_000)).toBe('four');
+  expect(await fresh.claim('before', 'five', 60_000)).toBe('four');
 });
 
 test('many at once get the same claim', async () => {

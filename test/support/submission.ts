@@ -1,5 +1,7 @@
 /** Submission within a test: a real listener over the Redis of the run, what it reports, and what is in the queue. */
 import { onTestFinished } from 'vitest';
+import { openData } from '../../src/queue/jobs.ts';
+import { createSealing } from '../../src/sealing/sealing.ts';
 import { openSubmissionStore, type SubmissionStore } from '../../src/admin/submissions.ts';
 import type { Config } from '../../src/config/config.ts';
 import { createSubmitter, type Submitter } from '../../src/producer/producer.ts';
@@ -114,9 +116,10 @@ export async function startSubmission(kit: SubmissionKit, options: StartOptions 
     redis: config.redis,
     message: config.message,
     timeoutMs,
+    encryption: config.encryption,
     ...(replicas === 0 ? {} : { acknowledge: { replicas, timeoutMs: 500 } }),
   });
-  const store = openSubmissionStore({ redis: config.redis, timeoutMs });
+  const store = openSubmissionStore({ redis: config.redis, timeoutMs, encryption: config.encryption });
   const events: SubmissionEvent[] = [];
   const { producer = real, monotonic } = options;
   const submission = createSubmission({
@@ -170,7 +173,13 @@ export async function startSubmission(kit: SubmissionKit, options: StartOptions 
       const datas = await Promise.all(
         keys.map(async (key) => ((await redis.type(key)) === 'hash' ? redis.hget(key, 'data') : null)),
       );
-      return datas.flatMap((data) => (data === null ? [] : [(JSON.parse(data) as { message: QueuedMessage }).message]));
+      const sealing = createSealing(config.encryption);
+      return datas.flatMap((data) => {
+        const job = JSON.parse(data ?? 'null') as { message: QueuedMessage } | null;
+        if (job === null) return [];
+        const opened = openData(job, job.message.id, sealing);
+        return opened.kind === 'open' ? [(opened.data as typeof job).message] : [];
+      });
     },
   };
 }
