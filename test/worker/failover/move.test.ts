@@ -2,13 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { copiesOf, countable, settled, sink } from '../../support/accounting.ts';
 import { configOf, startWorker, testOperator, testProducer } from '../../support/postlane.ts';
+import { sweep } from '../../support/sweep.ts';
 import { redisUrl, shardCount, testConnection, testPrefix } from '../../support/redis.ts';
-import { openQueues } from '../../../src/queue/open.ts';
 import { keysOf, laneName, transit } from '../../../src/queue/redis/keys.ts';
 import { shardsOf } from '../../../src/queue/redis/shards.ts';
 import { createSmtpTransport } from '../../../src/transport/smtp/smtp.ts';
-import { enforceDeadlines } from '../../../src/worker/maintenance/deadlines.ts';
-import type { MaintenanceTools } from '../../../src/worker/maintenance/tools.ts';
 import { smtpSettings } from '../../../testkit/smtp/settings.ts';
 import { until } from '../../../testkit/until.ts';
 
@@ -196,25 +194,3 @@ test.each([1, 3])(
     expect(copiesOf('m', [server])).toBe(1);
   },
 );
-
-/** Of all that is unsettled, as if its deadline were over. `meanwhile`: after it has read a row, and before it looks for the job. */
-async function sweep(prefix: string, shards: number, meanwhile?: () => Promise<void>): Promise<void> {
-  const redis = testConnection();
-  const open = openQueues(redis, { prefix, shards });
-  const { keys } = open;
-  await enforceDeadlines({
-    ...open,
-    redis,
-    keys,
-    now: () => Date.now() + 100 * 86_400_000,
-    retentionMs: () => 86_400_000,
-    emit: () => undefined,
-    jobs: {
-      ...open.jobs,
-      async job(...asked: Parameters<typeof open.jobs.job>) {
-        await meanwhile?.();
-        return open.jobs.job(...asked);
-      },
-    },
-  } as unknown as MaintenanceTools);
-}
