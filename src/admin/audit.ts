@@ -28,6 +28,7 @@ export const auditActions = [
   'operation-stop',
   'read-content',
   'erase',
+  'rekey',
   'suppress',
   'unsuppress',
   'webhook-test',

@@ -41,9 +41,13 @@ import { again, contentOf } from './content.ts';
 import { readActions } from './read-actions.ts';
 import { createOperations, type LetterResult, type Operation, type Operations } from './operations.ts';
 import { runOperation, runOperations, type RunnerOptions } from './operation-runner.ts';
+import { rekey, type RekeyOptions, type RekeyReport } from './rekey.ts';
 import { createRoutes } from './routes.ts';
 import { mostWorkers, statsOf, type Stats } from './stats.ts';
 import { sends } from '../routing/connector.ts';
+
+export type { KeyTally, Why } from './rekey-tally.ts';
+export type { RekeyReport } from './rekey.ts';
 
 export interface OperatorOptions {
   readonly redis: RedisSettings & {
@@ -117,6 +121,8 @@ export interface Operator extends LetterActions, Seen {
   once(name: string, forMs: number): Promise<boolean>;
   /** With which sessions of the dashboard are signed, in all processes. */
   sessionKey(): Promise<Buffer>;
+  /** Seals with the active key what another one has sealed, or none. null: there are no keys. */
+  rekey(options: RekeyOptions): Promise<RekeyReport | null>;
   /** What disagrees between ledger, queues, dead letters and contents, as it is found; repairs it if asked to. */
   diagnose(options: DiagnoseOptions): AsyncGenerator<Finding>;
   close(): void;
@@ -191,7 +197,6 @@ export async function openOperator({
     mailboxes: open.mailboxes,
     reservePercent,
     room: () => open.room(reservePercent),
-
     intakeCounts,
     fleet: (question) => readFleet(open, intakeCounts, question),
     connected: () => redis.status === 'ready',
@@ -252,6 +257,7 @@ export async function openOperator({
     },
     sessionKey: () => readSecretKey(redis, keys.sessionKey, 'sessions'),
 
+    rekey: (options) => rekey({ redis, open, limits }, options),
     diagnose: (options) => diagnose({ redis, limits, ...open }, options),
 
     close: () => redis.disconnect(),

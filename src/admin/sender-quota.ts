@@ -87,7 +87,12 @@ export function createBooking(
 export function isNotStored(error: unknown): boolean {
   if (!(error instanceof PostlaneError)) return false;
   const { code } = error;
-  return ['message-invalid', 'idempotency-mismatch', 'redis-full', 'redis-refused', 'attachment-missing'].includes(
-    code,
-  );
+  return [
+    'message-invalid',
+    'idempotency-mismatch',
+    'redis-full',
+    'redis-refused',
+    'attachment-missing',
+    'key-missing',
+  ].includes(code);
 }

@@ -79,6 +79,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   webhooks: async () => (await import('./webhooks.ts')).addWebhooks,
   audit: async () => (await import('./audit.ts')).addAudit,
   password: async () => (await import('./password.ts')).addPassword,
+  rekey: async () => (await import('./rekey.ts')).addRekey,
   doctor: async () => (await import('./doctor.ts')).addDoctor,
 };
 

@@ -2,7 +2,9 @@
 import { acceptedAt } from '../message/identity.ts';
 import type { Message, MessageLimits } from '../message/message.ts';
 import { encodeWire, jobPriorities, sealData, type Submission } from '../queue/jobs.ts';
+import { keyMissing } from '../errors.ts';
 import type { OpenQueues } from '../queue/open.ts';
+import { compareHash, storedHash } from '../queue/callers.ts';
 import { redisError, type RedisClient } from '../queue/redis/connection.ts';
 import { wireText, type AcceptedMessage } from './accept.ts';
 import type { Admission } from './admission.ts';
@@ -60,13 +62,12 @@ export function createEnqueue(
       broughtId,
       carrier,
       dueAt: sendAt === undefined ? 0 : Date.parse(sendAt),
-      print: print === undefined ? null : { value: keyedPrint(print), forMs: printForMs(message) },
+      print: print === undefined ? null : { value: printFor(id, print), forMs: printForMs(message) },
     });
   };
 
   const printForMs = (message: Message): number => rowLifetimeMs(message, Date.now(), retentionMs);
-  // Where bodies are sealed, a hash without a key would tell a known text.
-  const keyedPrint = (print: string): string => sealing().keyring.sealing?.digest(print) ?? print;
+  const printFor = (id: string, print: string): string => storedHash('print', id, print, sealing());
 
   /**
    * Whose message has the id: its print is in Redis together with it. A print that has outlived its message is of another time than the message
@@ -75,7 +76,10 @@ export function createEnqueue(
   const ownerOf = async (id: string, print: string | undefined): Promise<'duplicate' | 'id-taken'> => {
     if (print === undefined) return 'duplicate';
     const stored = await printOf(id);
-    if (stored === null || ![print, ...sealing().keyring.digests(print)].includes(stored.value)) return 'id-taken';
+    if (stored === null) return 'id-taken';
+    const compared = compareHash('print', id, stored.value, print, sealing());
+    if (typeof compared === 'object') throw keyMissing('What was submitted under this id', compared.keyMissing, id);
+    if (compared !== 'same') return 'id-taken';
     const status = await readStatus(id, queues);
     const isOf = status !== null && [stored.at, acceptedAt(id, stored.at)].includes(status.acceptedAt);
     return isOf ? 'duplicate' : 'id-taken';

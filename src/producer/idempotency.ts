@@ -4,10 +4,10 @@
  * caller, who got no answer, comes again with both.
  */
 import { createHash } from 'node:crypto';
-import { PostlaneError } from '../errors.ts';
-import { noKeys, type Keyring } from '../sealing/keyring.ts';
+import { keyMissing, PostlaneError } from '../errors.ts';
+import { unsealed, type Sealing } from '../sealing/sealing.ts';
 import type { Message } from '../message/message.ts';
-import type { ClaimKey } from '../queue/callers.ts';
+import { compareHash, splitClaim, storedHash, type ClaimKey } from '../queue/callers.ts';
 import type { AcceptedMessage } from './accept.ts';
 
 /** Of a key, in characters. */
@@ -45,7 +45,7 @@ export function checkOptions(key: string | undefined, submittedBy: string | unde
 /**
  * The message under the id that its key stands for, and the hash of its content.
  *
- * @throws PostlaneError `idempotency-mismatch`
+ * @throws PostlaneError `idempotency-mismatch`; `key-missing` if it was used for a message that was sealed with a key that is not here
  */
 export async function claimKey(
   accepted: AcceptedMessage,
@@ -53,16 +53,18 @@ export async function claimKey(
   claim: ClaimKey,
   retentionMs: number,
   now: number,
-  keyring: Keyring = noKeys,
+  sealing: Sealing = unsealed,
 ): Promise<AcceptedMessage & { readonly contentHash: string }> {
   const { id, message, broughtId } = accepted;
   const hash = contentHash(message);
-  // Where bodies are sealed, a hash without a key would tell a known text.
-  const content = keyring.sealing?.digest(hash) ?? hash;
   const forMs = rowLifetimeMs(message, now, retentionMs);
   const name = keyHash({ key, submittedBy });
-  const [taken = '', takenId = ''] = (await claim(name, `${content} ${id}`, forMs)).split(' ');
-  const isSame = taken === content || taken === hash || keyring.digests(hash).includes(taken);
+  const [taken, takenId] = splitClaim(
+    await claim(name, `${storedHash('idempotency key', name, hash, sealing)} ${id}`, forMs),
+  );
+  const compared = compareHash('idempotency key', name, taken, hash, sealing);
+  if (typeof compared === 'object') throw keyMissing('What was sent under this idempotency key', compared.keyMissing);
+  const isSame = compared === 'same';
   if (!isSame || (broughtId && takenId !== id)) {
     const what = isSame ? 'with another id' : 'with another content';
     throw new PostlaneError('idempotency-mismatch', `This key was used for a message ${what}`, { id: takenId });

@@ -104,8 +104,8 @@ export type SendManyResult =
 export interface Producer {
   /**
    * Resolves when the message is in Redis. Rejects with `message-invalid` (nothing was stored), `attachment-missing`,
-   * `idempotency-mismatch`, `redis-unavailable`, `redis-full`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last five carry the
-   * message's `id`: call again with that id, and the message is not sent twice.
+   * `idempotency-mismatch`, `key-missing`, `redis-unavailable`, `redis-full`, `redis-refused`, `redis-unacknowledged` or `aborted`. The last
+   * five carry the message's `id`: call again with that id, and the message is not sent twice.
    */
   send(message: OutboundMessage, options?: SendOptions): Promise<SendResult>;
   /** One result per message, in order. A message that fails does not affect the others, and never rejects the whole. */
@@ -203,7 +203,7 @@ export function createSubmitter(options: ProducerOptions & { readonly limits?: (
       const isNew = keyed !== null && beforeStore !== undefined && !(await queues.isKeyTaken(keyHash(keyed)));
       if (isNew && !(await beforeStore(given.message))) return { id: given.id, kind: 'refused' };
       const claimed =
-        keyed === null ? null : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing.keyring);
+        keyed === null ? null : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing);
       const accepted = claimed ?? given;
       const { id } = accepted;
       // An id that the caller chose may be in use by what was sent without this key.

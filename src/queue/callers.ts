@@ -1,11 +1,12 @@
 /**
  * What all processes that take requests of callers share of them: the keys under which a message was submitted before, what was submitted
- * under an id, and the rate of each
- * token of the HTTP API, a minute's worth at once and then evenly (GCRA).
+ * under an id, and the rate of each token of the HTTP API, a minute's worth at once and then evenly (GCRA).
  */
 import { luaNow, run, script } from './lua/script.ts';
 import type { RedisClient } from './redis/connection.ts';
 import type { HomeKeys } from './redis/keys.ts';
+
+export { compareHash, sealedHashIn, splitClaim, storedHash, type HashPlace } from './sealed-hash.ts';
 
 /** How much is allowed at once, in ms of the rate. */
 const burstMs = 60_000;

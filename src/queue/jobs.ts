@@ -7,10 +7,10 @@ import { readText, textOf as contextText } from '../tracing/context.ts';
 import type { Sealing } from '../sealing/sealing.ts';
 import { jobForm, versionKind } from './redis/versions.ts';
 import { isSealedData, namesSealed, openData, sealedContent, sealedVersion } from './sealed.ts';
-import { idOfIntakeJob, idOfJob, isPossible } from './redis/job-ids.ts';
+import { idOfIntakeJob, idOfJob, intakeMessageId, isPossible } from './redis/job-ids.ts';
 
-export { isSealedData, narrowed, openData, sealData, sealedIn } from './sealed.ts';
-export { idOfIntakeJob, idOfJob, intakeJobIdsOf, isIntruder, jobIdOf } from './redis/job-ids.ts';
+export { isSealedData, narrowed, openData, resealData, sealData, sealedIn } from './sealed.ts';
+export { idOfIntakeJob, idOfJob, intakeJobIdsOf, intakeMessageId, isIntruder, jobIdOf } from './redis/job-ids.ts';
 
 /** How often a job may be found abandoned. A mail that kills its worker must end, but redeploying all workers must not cost mail. */
 export const maxStalls = 10;
@@ -96,8 +96,7 @@ export function decodeIntake(
   if (shape !== null) return isNewer(data) ? newer(own, shape) : invalid(own, [shape]);
   const input = (data as { message: unknown }).message;
   const named = isRecord(input) && typeof input['id'] === 'string' ? input['id'] : null;
-  // A job that BullMQ numbered may name its id inside; any other must be enqueued under its message's id.
-  const id = own === jobId || own === idOfJob(jobId) ? own : named !== null && isPossible(named) ? named : own;
+  const id = intakeMessageId(jobId, enqueuedAtMs, named);
   if (named !== null && named !== id) {
     const message = `the job is enqueued under the id "${printable(jobId, 130)}"; both must be the same`;
     return invalid(id, [{ field: 'id', rule: 'id-mismatch', message }]);

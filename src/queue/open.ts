@@ -53,10 +53,10 @@ import { blockingOf, type RedisClient } from './redis/connection.ts';
 import type { DurabilityWarning } from './redis/durability.ts';
 import { intakeName, laneName, type HomeKeys, type ShardKeys } from './redis/keys.ts';
 import { shardsOf, type Shards } from './redis/shards.ts';
+import { createRekeying, type Rekeying } from './stored-bodies.ts';
 import { createSuppressions, type Suppressions } from './suppressions.ts';
 import { openSeen, type Seen } from './search/seen.ts';
 import { defaultReservePercent, readRoom, type RoomAnswer } from './room.ts';
-
 export type { FormAnswer } from './ledger/stored-form.ts';
 
 /** One shard by itself, for maintenance and the doctor, which look at shards one by one. */
@@ -69,7 +69,7 @@ export interface ShardView {
   readonly recoverStalled: (connectorId: string, stalledMs: number) => Promise<void>;
 }
 
-export interface OpenQueues extends Callers, Seen {
+export interface OpenQueues extends Callers, Seen, Rekeying {
   readonly keys: HomeKeys;
   readonly shards: Shards;
   readonly views: readonly ShardView[];
@@ -151,24 +151,23 @@ export interface OpenOptions {
 
 export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues {
   const { prefix, shards: count = 1, failFast = false, newMail = false, retentionMs = () => 7 * 86_400_000 } = options;
-  const { limits = () => defaultMessageLimits, index, sealing = () => unsealed } = options;
+  const { limits = () => defaultMessageLimits, index, sealing = () => unsealed, worker } = options;
   const boundsOf = (queueName: string): JobBounds => ({
     maxDataBytes: maxDataBytesOf(limits(), queueName !== intakeName),
     maxStalls,
   });
-  const shards = shardsOf(prefix, count);
   if (!newMail) serveWhenFull(redis);
-  const shared = shards.prefixes.map((each) => shareConnection(redis, each, { failFast, boundsOf }));
+  const shards = shardsOf(prefix, count);
   const { home } = shards;
-  const { worker } = options;
+  const shared = shards.prefixes.map((each) => shareConnection(redis, each, { failFast, boundsOf }));
   const readField: ReadField = (key, field) => redis.hget(key, field);
   const alone: RunScript = (called, input) => run(redis, called, input);
   const exchanges = shards.all.map((keys) => (worker === undefined ? alone : openExchange(redis, keys, worker)));
   const runIn = (shard: number): RunScript => exchanges[shard] ?? alone;
-  const noteDay = createDayNotes(redis, Date.now);
-  const notes = index === undefined ? plainNotes : createNotes({ salt: prefix, index, retentionMs, noteDay });
+  const noting = { salt: prefix, retentionMs, noteDay: createDayNotes(redis, Date.now) };
+  const notes = index === undefined ? plainNotes : createNotes({ ...noting, index });
+  /** Of one shard, for all its queues. */
   const locks = new Map<string, Locks>();
-  // Of one shard, for all its queues.
   const locksOf = (shard: number, lockMs: number): Locks => {
     const held = locks.get(`${shard} ${lockMs}`) ?? createLocks(redis, lockMs);
     locks.set(`${shard} ${lockMs}`, held);
@@ -191,6 +190,7 @@ export function openQueues(redis: RedisClient, options: OpenOptions): OpenQueues
     mailboxes: createMailboxes(redis, home),
     suppressions: createSuppressions(redis, home, shards),
     contents: createContentStore(redis, home, sealing),
+    ...createRekeying(redis, home, sealing),
     sealing,
     quota: createQuota(redis, shards),
     deliveries: createDeliveries(redis, home, shared[0]!),

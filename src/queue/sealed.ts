@@ -59,6 +59,20 @@ export function sealData<Data extends PlainData>(data: Data, id: string, { seal 
   };
 }
 
+export type Resealed =
+  | { readonly kind: 'sealed'; readonly data: unknown }
+  /** The key that seals has sealed it. */
+  | { readonly kind: 'same' }
+  | Exclude<OpenedData, { readonly kind: 'open' }>;
+
+/** Sealed data, sealed anew with the key that seals now. It needs no judgement: with its text, a key has said that it is a message. */
+export function resealData(data: unknown, id: string, sealing: Sealing): Resealed {
+  const found = sealedIn(data);
+  if (found !== null && found.f === sealing.keyring.sealing?.print) return { kind: 'same' };
+  const opened = openData(data, id, sealing);
+  return opened.kind === 'open' ? { kind: 'sealed', data: sealData(opened.data as PlainData, id, sealing) } : opened;
+}
+
 export function isSealedData(data: unknown): boolean {
   return fieldsOf(data)['v'] === sealedVersion;
 }

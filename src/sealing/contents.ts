@@ -1,15 +1,18 @@
 /**
  * Sealed contents: large attachments and raw messages, in chunks that can be opened one by one.
  *
- *   header (64 bytes)   'PLC2', the print of the key, the length of its name and the name
+ *   header (64 bytes)   'PLC2', the print of the key, the length of its name and the name; in the last 16 bytes a salt, or zeros
  *   chunks              each 1 MiB of the content, the last one shorter, with a tag of 16 bytes
  *
  * The key is derived with the content's reference, which is a keyed hash of the content: the same content has the same key, the same
  * chunks, and is stored once. A nonce is the index of a chunk, and is never used for other bytes under that key. Reference, size and
  * index are authenticated with each chunk, so none can stand in another's place, and no end can be missing.
+ *
+ * A content that is sealed anew under another key keeps its reference, which messages name. That is the hash under a former key, and who
+ * has that key could have put other bytes there before; so its key is derived with a random salt, too, and no nonce comes twice.
  */
-import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
-import type { Keyring, KeyName, SealingKey } from './keyring.ts';
+import { createCipheriv, createDecipheriv, randomBytes, type KeyObject } from 'node:crypto';
+import { saltBytes, type Keyring, type KeyName, type SealingKey } from './keyring.ts';
 import { isKeyName } from './keys.ts';
 import { nonceBytes } from './nonces.ts';
 import { tagBytes } from './seal.ts';
@@ -18,6 +21,12 @@ export const headerBytes = 64;
 export const chunkBytes = 1024 * 1024;
 const magic = 'PLC2';
 const printLength = 8;
+const saltAt = headerBytes - saltBytes;
+
+/** What a header says: the key, and the salt of what was sealed anew. */
+export interface ContentKeyName extends KeyName {
+  readonly salt: Buffer | null;
+}
 
 /** Bytes in Redis of a content of so many bytes. */
 export function sealedSize(size: number): number {
@@ -47,31 +56,42 @@ export async function sealContent(
   keyring: Keyring,
   turn: () => Promise<void>,
 ): Promise<Buffer> {
-  const key = keyring.derive({ name, print }, saltOf(ref), 'content')!;
+  const named = { name, print, salt: null };
+  const key = keyOfContent(ref, named, keyring)!;
   const sealed = Buffer.alloc(sealedSize(bytes.length));
-  sealed.write(magic, 0, 'latin1');
-  sealed.write(print, magic.length, 'latin1');
-  sealed[magic.length + printLength] = name.length;
-  sealed.write(name, magic.length + printLength + 1, 'latin1');
-  let at = headerBytes;
+  let at = headerOf(named).copy(sealed);
   for (let index = 0; index * chunkBytes < bytes.length; index += 1) {
     if (index > 0) await turn();
     const chunk = bytes.subarray(index * chunkBytes, (index + 1) * chunkBytes);
-    const cipher = createCipheriv('aes-256-gcm', key, nonceOf(index), { authTagLength: tagBytes });
-    cipher.setAAD(aadOf(ref, name, bytes.length, index));
-    at += cipher.update(chunk).copy(sealed, at);
-    cipher.final();
-    at += cipher.getAuthTag().copy(sealed, at);
+    at += sealChunks(chunk, { ref, size: bytes.length, first: index, name, key }).copy(sealed, at);
   }
   return sealed;
 }
 
-/** The name of the key in a header; null if it is none. */
-export function readHeader(header: Buffer): KeyName | null {
+/** For a content that is sealed anew. */
+export function anew({ name, print }: KeyName): ContentKeyName {
+  return { name, print, salt: randomBytes(saltBytes) };
+}
+
+export function headerOf({ name, print, salt }: ContentKeyName): Buffer {
+  const header = Buffer.alloc(headerBytes);
+  header.write(magic, 0, 'latin1');
+  header.write(print, magic.length, 'latin1');
+  header[magic.length + printLength] = name.length;
+  header.write(name, magic.length + printLength + 1, 'latin1');
+  salt?.copy(header, saltAt);
+  return header;
+}
+
+/** What a header says; null if it is none. */
+export function readHeader(header: Buffer): ContentKeyName | null {
   if (header.length < headerBytes || header.toString('latin1', 0, magic.length) !== magic) return null;
   const at = magic.length + printLength;
-  const name = header.toString('latin1', at + 1, at + 1 + Math.min(header[at]!, headerBytes - at - 1));
-  return isKeyName(name) ? { name, print: header.toString('latin1', magic.length, at) } : null;
+  const name = header.toString('latin1', at + 1, at + 1 + Math.min(header[at]!, saltAt - at - 1));
+  if (!isKeyName(name)) return null;
+  const salt = header.subarray(saltAt, headerBytes);
+  const print = header.toString('latin1', magic.length, at);
+  return { name, print, salt: salt.some((byte) => byte !== 0) ? Buffer.from(salt) : null };
 }
 
 /** Where the chunks are that have the bytes from `start` up to `end` of a content: their indexes, and their place in Redis. */
@@ -87,23 +107,30 @@ export function chunksOf(
   return { first, from, to };
 }
 
-/** Opens chunks that follow each other. Null if one is not what was sealed in its place. */
-export function openChunks(
-  sealed: Buffer,
-  {
-    ref,
-    size,
-    first,
-    name,
-    key,
-  }: {
-    readonly ref: string;
-    readonly size: number;
-    readonly first: number;
-    readonly name: string;
-    readonly key: KeyObject;
-  },
-): Buffer | null {
+/** Chunks that follow each other: of which content, and from which index on. `name`: of their key. */
+export interface Chunks {
+  readonly ref: string;
+  readonly size: number;
+  readonly first: number;
+  readonly name: string;
+  readonly key: KeyObject;
+}
+
+/** Seals whole chunks, or the last one. */
+export function sealChunks(bytes: Buffer, { ref, size, first, name, key }: Chunks): Buffer {
+  const sealed: Buffer[] = [];
+  for (let i = 0; i * chunkBytes < bytes.length; i += 1) {
+    const cipher = createCipheriv('aes-256-gcm', key, nonceOf(first + i), { authTagLength: tagBytes });
+    cipher.setAAD(aadOf(ref, name, size, first + i));
+    sealed.push(cipher.update(bytes.subarray(i * chunkBytes, (i + 1) * chunkBytes)));
+    cipher.final();
+    sealed.push(cipher.getAuthTag());
+  }
+  return Buffer.concat(sealed);
+}
+
+/** Opens chunks. Null if one is not what was sealed in its place. */
+export function openChunks(sealed: Buffer, { ref, size, first, name, key }: Chunks): Buffer | null {
   const opened: Buffer[] = [];
   const step = chunkBytes + tagBytes;
   for (let i = 0; i * step < sealed.length; i += 1) {
@@ -122,12 +149,9 @@ export function openChunks(
   return opened.length === 1 ? opened[0]! : Buffer.concat(opened);
 }
 
-export function keyOfContent(ref: string, name: KeyName, keyring: Keyring): KeyObject | null {
-  return keyring.derive(name, saltOf(ref), 'content');
-}
-
-function saltOf(ref: string): Buffer {
-  return Buffer.from(ref, 'latin1');
+export function keyOfContent(ref: string, name: ContentKeyName, keyring: Keyring): KeyObject | null {
+  const by = Buffer.from(ref, 'latin1');
+  return keyring.derive(name, name.salt === null ? by : Buffer.concat([by, name.salt]), 'content');
 }
 
 function nonceOf(index: number): Buffer {

@@ -10,8 +10,9 @@ import { keyBytes, keyIssues, readKey, type EncryptionKeys } from './keys.ts';
 
 /** A key as it is named in what it has sealed. */
 export interface KeyName {
+  /** For people. A key that has another name by now still fits. */
   readonly name: string;
-  /** Of the key itself: a key of the same name that is another one does not fit. */
+  /** Of the key itself, which is found by it: a key of the same name that is another one does not fit. */
   readonly print: string;
 }
 
@@ -28,7 +29,7 @@ export interface Keyring {
   readonly sealing: SealingKey | null;
   /** Digests under each key, of something that may have been named before a rotation. */
   digests(bytes: string | Buffer): string[];
-  /** The derived key for what was sealed under this name; null: the key is not here, or another one has its name. */
+  /** The derived key for what a key has sealed; null: that key is not here. */
   derive(name: KeyName, salt: Buffer, what: 'body' | 'content'): KeyObject | null;
   /** Names of all keys. */
   readonly names: readonly string[];
@@ -62,19 +63,20 @@ export function createKeyring(given: EncryptionKeys | null | undefined): Keyring
     const text = issues.map(({ field, message }) => `${field} ${message}`).join('; ');
     throw new PostlaneError('config-invalid', `The keys are not valid: ${text}`, { issues });
   }
-  const keys = new Map(Object.entries(given.keys).map(([name, key]) => [name, keyOf(name, readKey(key)!)]));
+  const all = Object.entries(given.keys).map(([name, key]) => keyOf(name, readKey(key)!));
+  const byPrint = new Map(all.map((key) => [key.print, key]));
   const derived = createLatest<KeyObject>(mostDerived);
-  const active = keys.get(given.active)!;
+  const active = all.find(({ name }) => name === given.active)!;
   return {
-    names: [...keys.keys()],
-    keys: [...keys.values()].map(({ name, print }) => ({ name, print })),
+    names: all.map(({ name }) => name),
+    keys: all.map(({ name, print }) => ({ name, print })),
+    digests: (bytes) => all.map((key) => mac(key, bytes)),
     sealing: { name: active.name, print: active.print, body: bodyKeys(active), digest: (bytes) => mac(active, bytes) },
-    digests: (bytes) => [...keys.values()].map((key) => mac(key, bytes)),
 
-    derive({ name, print }, salt, what) {
-      const key = keys.get(name);
-      if (key === undefined || key.print !== print) return null;
-      const place = `${name} ${what} ${salt.toString('latin1')}`;
+    derive({ print }, salt, what) {
+      const key = byPrint.get(print);
+      if (key === undefined) return null;
+      const place = `${print} ${what} ${salt.toString('latin1')}`;
       return derived(place, () => expand(key.master, salt, `postlane v2 ${what}`));
     },
   };

@@ -90,7 +90,7 @@ test('a key that is used for the first time does not answer for another message 
   expect((await rejection(keyed('o', 'y'))).code).toBe('idempotency-mismatch');
 });
 
-test('where bodies are sealed the print is kept as a keyed hash, which is still known after a rotation', async () => {
+test('where bodies are sealed the print is sealed, and is still known after a rotation', async () => {
   const prefix = testPrefix();
   const redis = testConnection();
   const [one, two] = [{ k1: key(1) }, { k1: key(1), k2: key(2) }];
@@ -98,10 +98,13 @@ test('where bodies are sealed the print is kept as a keyed hash, which is still 
   const after = submitterAt(prefix, { encryption: { active: 'k2', keys: two } });
   expect((await before.submit(message, { print: 'a known text' })).kind).toBe('new');
   const stored = await redis.get(keysOf(prefix).print('m'));
-  expect(stored).toMatch(/^[0-9a-f]{64} \d{13}$/);
+  expect(stored).toMatch(/^\{"k":"k1",\S+\} \d{13}$/);
+  expect(stored).not.toContain('a known text');
   expect((await after.submit(message, { print: 'a known text' })).kind).toBe('duplicate');
   expect((await after.submit(message, { print: 'another text' })).kind).toBe('id-taken');
-  expect((await submitterAt(prefix).submit(message, { print: 'a known text' })).kind).toBe('id-taken');
+  await expect(submitterAt(prefix).submit(message, { print: 'a known text' })).rejects.toMatchObject({
+    code: 'key-missing',
+  });
 });
 
 test('what `beforeStore` refuses is not stored, and it is not asked about what is there', async () => {

@@ -109,7 +109,6 @@ export const rooms: Readonly<Record<string, Room>> = {
       // Keys and rates of callers.
       'callers.ts',
       'submissions.ts',
-      'sender-quota.ts',
       // Signs sessions of the dashboard, and return paths.
       'secret-key.ts',
       // Who reads a mailbox, and how far it was read.
@@ -122,6 +121,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'journal/stats.ts',
       'journal/index-entries.ts',
       'ledger/ledger.ts',
+      'stored-bodies.ts',
       'suppressions.ts',
       'ledger/bounces.ts',
       'ledger/dead-letters.ts',

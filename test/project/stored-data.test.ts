@@ -36,6 +36,7 @@ function made(): string[] {
     loginAddress: ['HASH'],
     loginKnown: ['HASH'],
     contentRefs: ['SHA256'],
+    contentStaged: ['SHA256', 'RUN'],
   };
   return Object.entries(keys).map(([name, key]) =>
     typeof key === 'string' ? key : (Reflect.apply(key, null, words[name] ?? ['ID']) as string),

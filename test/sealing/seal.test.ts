@@ -87,9 +87,18 @@ describe('who can write to Redis', () => {
 
   test('cannot make one key pass for another', () => {
     const other = createSealing({ active: 'k2', keys: { k2: randomBytes(32) } }).seal!(mine, 'x');
-    expect(openSealed({ ...sealed, k: 'k2' }, mine, keyring)).toEqual({ kind: 'key-missing', key: 'k2' });
+    // A key is found by its print. The name is authenticated, so another one in its place is damage.
+    expect(openSealed({ ...sealed, k: 'k2' }, mine, keyring)).toEqual({ kind: 'damaged' });
+    expect(openSealed({ ...sealed, f: other.f }, mine, keyring)).toEqual({ kind: 'key-missing', key: 'k1' });
     expect(openSealed(other, mine, keyring)).toEqual({ kind: 'key-missing', key: 'k2' });
   });
+});
+
+test('what a key has sealed is opened by it under another name, too', () => {
+  const master = randomBytes(32);
+  const before = createSealing({ active: 'old', keys: { old: master } }).seal!(mine, 'x');
+  const renamed = createSealing({ active: 'new', keys: { new: master } }).keyring;
+  expect(openSealed(before, mine, renamed)).toEqual({ kind: 'open', text: 'x' });
 });
 
 test('says which key is missing, and never takes that for damage', () => {

@@ -106,17 +106,22 @@ export interface Suspicion {
   readonly fix: (() => Promise<boolean>) | null;
 }
 
+/** What is sealed, by kind. `kept`: after it was sent (`retention.content`). */
+export type SealedKind = 'waiting' | 'deadLetters' | 'kept' | 'contents' | 'idempotencyKeys';
+export type SealedCounts = Record<SealedKind, number>;
+
+export function noneSealed(): SealedCounts {
+  return { waiting: 0, deadLetters: 0, kept: 0, contents: 0, idempotencyKeys: 0 };
+}
+
 /** What is sealed with one key, or with none. */
-export interface KeyCount {
+export interface KeyCount extends SealedCounts {
   /** Its name; null: not sealed. */
   readonly key: string | null;
   /** The key is here: not another one of its name. */
   readonly isHere: boolean;
-  waiting: number;
-  deadLetters: number;
-  /** Kept after they were sent (`retention.content`). */
-  kept: number;
-  contents: number;
+  /** Of the dead letters: those of held messages. */
+  held: number;
 }
 
 /** A shard, as far as the doctor examines it by itself. */
@@ -162,12 +167,15 @@ export interface Examination extends DiagnoseOptions {
 }
 
 /** `3 waiting, 1 dead letter, 2 contents`. */
-export function countText({ waiting, deadLetters, kept, contents }: KeyCount): string {
+export function countText({ held = 0, ...counts }: Readonly<SealedCounts> & { readonly held?: number }): string {
+  const { waiting, deadLetters, kept, contents, idempotencyKeys } = counts;
+  const many = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
   const parts = [
     ...(waiting === 0 ? [] : [`${waiting} waiting`]),
-    ...(deadLetters === 0 ? [] : [`${deadLetters} ${deadLetters === 1 ? 'dead letter' : 'dead letters'}`]),
+    ...(deadLetters === 0 ? [] : [`${many(deadLetters, 'dead letter')}${held === 0 ? '' : ` (${held} held)`}`]),
     ...(kept === 0 ? [] : [`${kept} kept after it was sent`]),
-    ...(contents === 0 ? [] : [`${contents} ${contents === 1 ? 'content' : 'contents'}`]),
+    ...(contents === 0 ? [] : [many(contents, 'content')]),
+    ...(idempotencyKeys === 0 ? [] : [many(idempotencyKeys, 'idempotency key')]),
   ];
   return parts.length === 0 ? 'nothing' : parts.join(', ');
 }

@@ -28,7 +28,7 @@ export async function queued(body: Body, id: string, connector: string | null): 
 }
 
 /** The ids of all keys that begin so. */
-export async function* scan({ redis }: Body, start: string): AsyncGenerator<string[]> {
+export async function* scan({ redis }: Pick<Body, 'redis'>, start: string): AsyncGenerator<string[]> {
   const match = `${start.replaceAll(/[*?[\]\\]/g, '\\$&')}*`;
   for (const master of mastersOf(redis)) {
     for await (const keys of master.scanStream({ match, count: page })) {
@@ -37,7 +37,7 @@ export async function* scan({ redis }: Body, start: string): AsyncGenerator<stri
   }
 }
 
-export async function* members({ redis }: Body, key: string): AsyncGenerator<string[]> {
+export async function* members({ redis }: Pick<Body, 'redis'>, key: string): AsyncGenerator<string[]> {
   for await (const flat of redis.zscanStream(key, { count: page })) {
     yield [...new Set((flat as string[]).filter((_member, i) => i % 2 === 0))];
   }

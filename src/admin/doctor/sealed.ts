@@ -3,10 +3,17 @@ import { isSealedRef, headerBytes, readHeader } from '../../sealing/contents.ts'
 import type { KeyName } from '../../sealing/keyring.ts';
 import { readSealed, type Sealed } from '../../sealing/seal.ts';
 import { sealedIn } from '../../queue/jobs.ts';
-import { countText, type Body, type Examination, type KeyCount, type Suspicion } from './findings.ts';
+import { sealedHashIn, splitClaim } from '../../queue/callers.ts';
+import {
+  countText,
+  noneSealed,
+  type Body,
+  type Examination,
+  type KeyCount,
+  type SealedKind,
+  type Suspicion,
+} from './findings.ts';
 import { jobsOf, members, scan } from './scan.ts';
-
-type Kind = 'waiting' | 'deadLetters' | 'kept' | 'contents';
 
 /** Messages whose key is not here. Tells how many there are of each key, where any is configured. */
 export async function* suspectKeys(body: Body, { onKeys }: Examination): AsyncGenerator<Suspicion[]> {
@@ -27,25 +34,25 @@ export async function* suspectKeys(body: Body, { onKeys }: Examination): AsyncGe
 async function countKeys(body: Body): Promise<KeyCount[]> {
   const { keyring } = body.sealing();
   const counts = new Map<string, KeyCount>();
-  const note = (kind: Kind, name: KeyName | null): void => {
+  const note = (kind: SealedKind, name: KeyName | null, isHeld = false): void => {
     const isHere = name === null || keyring.derive(name, Buffer.alloc(16), 'body') !== null;
     const place = `${name?.name ?? ''} ${isHere}`;
-    const found = counts.get(place) ?? {
-      key: name?.name ?? null,
-      isHere,
-      waiting: 0,
-      deadLetters: 0,
-      kept: 0,
-      contents: 0,
-    };
+    const found = counts.get(place) ?? { key: name?.name ?? null, isHere, held: 0, ...noneSealed() };
     found[kind] += 1;
+    if (isHeld) found.held += 1;
     counts.set(place, found);
   };
   for await (const data of waitingData(body)) note('waiting', nameOf(sealedIn(data)));
   for (const { keys } of body.views) {
     for await (const ids of scan(body, keys.deadLetter(''))) {
-      const letters = await Promise.all(ids.map((id) => body.redis.hmget(keys.deadLetter(id), 'form', 'data')));
-      for (const [form, data] of letters) note('deadLetters', nameOf(sealedLetter(form ?? 'json', data ?? '')));
+      const letters = await Promise.all(
+        ids.map(async (id) => {
+          const [form, data] = await body.redis.hmget(keys.deadLetter(id), 'form', 'data');
+          const sealed = sealedLetterIn(form ?? 'json', data ?? '');
+          return { sealed, state: await body.redis.hget(keys.ledger(id), 'state') };
+        }),
+      );
+      for (const { sealed, state } of letters) note('deadLetters', nameOf(sealed), state === 'held');
     }
     for await (const ids of scan(body, keys.kept(''))) {
       const kept = await Promise.all(ids.map((id) => body.redis.hget(keys.kept(id), 'data').catch(() => null)));
@@ -55,6 +62,17 @@ async function countKeys(body: Body): Promise<KeyCount[]> {
   for await (const refs of members(body, body.shards.home.contents)) {
     const names = await Promise.all(refs.map((ref) => contentName(body, ref)));
     for (const name of names) note('contents', name);
+  }
+  const { home } = body.shards;
+  for (const keyOf of [home.idempotency, home.print]) {
+    for await (const names of scan(body, keyOf(''))) {
+      const values = names.length === 0 ? [] : await body.redis.mget(names.map(keyOf));
+      for (const value of values) {
+        const sealed = sealedHashIn(splitClaim(value ?? '')[0]);
+        // What is not sealed may be another program's note.
+        if (sealed !== null) note('idempotencyKeys', nameOf(sealed));
+      }
+    }
   }
   return [...counts.values()].toSorted((a, b) => ((a.key ?? '') < (b.key ?? '') ? -1 : 1));
 }
@@ -68,7 +86,8 @@ async function* waitingData(body: Body): AsyncGenerator {
   }
 }
 
-function sealedLetter(form: string, data: string): Sealed | null {
+/** The sealed text of a dead letter: as a whole, or its message. */
+export function sealedLetterIn(form: string, data: string): Sealed | null {
   return form.startsWith('sealed-') ? readSealed(parsed(data)) : sealedIn(parsed(data));
 }
 

@@ -1,7 +1,7 @@
 /** The content of a dead letter as it is stored: in one of several forms, sealed where there is a key, opened where that key is. */
 import { openSealed, readSealed, type Belonging } from '../../sealing/seal.ts';
 import type { Sealing } from '../../sealing/sealing.ts';
-import { isSealedData, openData, sealData, sealedIn } from '../sealed.ts';
+import { isSealedData, openData, resealData, sealData, sealedIn, type Resealed } from '../sealed.ts';
 
 /**
  * In which form a dead letter's data is kept. `json`: a value. What could not or must not be parsed is a string: `text`, as it was found;
@@ -39,10 +39,9 @@ export function storedData(
   const isFound = text !== undefined;
   const plain = form === 'json' ? text || (JSON.stringify(data) ?? 'null') : String(data);
   const { seal } = sealing;
-  if (seal === null || form.startsWith(sealedPrefix) || (form === 'json' && sealedIn(data) !== null))
-    return { data: plain, form };
-  // As a producer has sealed it, and unread since.
-  if (form === 'text' && plain.startsWith('{"v":2,')) return { data: plain, form };
+  if (seal === null || form.startsWith(sealedPrefix)) return { data: plain, form };
+  // What was found is sealed as a whole, also where it says that it is sealed: a stranger may have put anything beside that.
+  if (form === 'json' && !isFound && sealedIn(data) !== null) return { data: plain, form };
   if (form === 'json' && !isFound && isWire(data)) return { data: JSON.stringify(sealData(data, id, sealing)), form };
   return { data: JSON.stringify(seal(wholeOf(id), plain)), form: `${sealedPrefix}${form as PlainForm}` };
 }
@@ -74,6 +73,57 @@ function readPlain(id: string, form: PlainForm, text: string, sealing: Sealing):
   const opened = openData(data, id, sealing);
   if (opened.kind === 'open') return { data: opened.data, form, wasSealed: isSealedData(data) };
   return { data, form, ...(opened.kind === 'key-missing' ? { keyMissing: opened.key } : {}) };
+}
+
+export type LetterResealed =
+  /** `key`: that had sealed it; null: none. */
+  | { readonly kind: 'sealed'; readonly key: string | null; readonly data: string; readonly form: LetterForm }
+  | Exclude<Resealed, { readonly kind: 'sealed' }>;
+
+/**
+ * The stored data of a letter, sealed with the key that seals now. What is sealed as a whole may be a job that was found sealed: then
+ * both are.
+ */
+export function resealedLetter(id: string, stored: string, text: string, sealing: Sealing): LetterResealed {
+  const form = plainForms.find((name) => name === plainFormOf(stored)) ?? 'json';
+  const isWhole = stored.startsWith(sealedPrefix);
+  const whole = isWhole ? readSealed(fromJson(text)) : null;
+  const opened = whole === null ? null : openSealed(whole, wholeOf(id), sealing.keyring);
+  if (isWhole && opened?.kind !== 'open') return opened?.kind === 'key-missing' ? opened : damagedLetter;
+  const plain = opened?.kind === 'open' ? opened.text : text;
+  const inner = form === 'json' || form === 'text' ? fromJson(plain) : null;
+  const message = sealedIn(inner);
+  const resealed = message === null ? null : resealData(inner, id, sealing);
+  if (resealed?.kind === 'key-missing') return resealed;
+  const isActive = whole !== null && whole.f === sealing.keyring.sealing?.print;
+  const key = (isActive ? null : whole?.k) ?? message?.k ?? null;
+  if (resealed === null || resealed.kind === 'damaged') {
+    if (isActive) return { kind: 'same' };
+    // What its key does not open is kept as it was found, and sealed as a whole.
+    return { kind: 'sealed', key, ...sealedAnew(id, form, plain, isWhole || resealed !== null, sealing) };
+  }
+  if (resealed.kind === 'same' && (isActive || !isWhole)) return { kind: 'same' };
+  const kept = resealed.kind === 'same' ? plain : JSON.stringify(resealed.data);
+  return isWhole
+    ? { kind: 'sealed', key, ...sealedAnew(id, form, kept, true, sealing) }
+    : { kind: 'sealed', key, data: kept, form };
+}
+
+const damagedLetter: LetterResealed = {
+  kind: 'damaged',
+  issue: { field: 'data', rule: 'sealed', message: 'is not what was sealed' },
+};
+
+/** `isWhole`: as it was before; what is a message is sealed as one, which a replay needs no key for. */
+function sealedAnew(
+  id: string,
+  form: PlainForm,
+  plain: string,
+  isWhole: boolean,
+  sealing: Sealing,
+): { readonly data: string; readonly form: LetterForm } {
+  if (form !== 'json') return storedData(id, { form, data: plain }, sealing);
+  return storedData(id, { form, data: fromJson(plain), ...(isWhole ? { text: plain } : {}) }, sealing);
 }
 
 /** What comes out of Redis may be anything. */

@@ -67,6 +67,12 @@ export function idOfIntakeJob(jobId: string, timestampMs: number): string {
   return given.test(jobId) ? withinRule(`auto-${jobId}-${timestampMs}`, jobId) : idOfJob(jobId);
 }
 
+/** The same where the job names its id inside (`named`): one that BullMQ numbered may; any other must be enqueued under it. */
+export function intakeMessageId(jobId: string, timestampMs: number, named: string | null): string {
+  const own = idOfIntakeJob(jobId, timestampMs);
+  return own === jobId || own === idOfJob(jobId) || named === null || !isPossible(named) ? own : named;
+}
+
 /** Whether the job id is one that a message may have. */
 export function isPossible(jobId: string): boolean {
   return given.test(jobId)

@@ -189,6 +189,8 @@ export interface HomeKeys extends ShardKeys {
   readonly location: (id: string) => string;
   readonly content: (sha256: string) => string;
   readonly contentRefs: (sha256: string) => string;
+  /** STRING a content that is being sealed anew; it ends by itself. */
+  readonly contentStaged: (ref: string, token: string) => string;
 }
 
 /** Keys of connectors are few, and asked for several times a message. One that was made before also costs a comparison less. */
@@ -285,5 +287,6 @@ export function keysOf(prefix: string): HomeKeys {
     location: (id) => `${prefix}:place:${id}`,
     content: (sha256) => `${prefix}:content:${sha256}`,
     contentRefs: (sha256) => `${prefix}:content:${sha256}:refs`,
+    contentStaged: (ref, token) => `${prefix}:content:${ref}:staged:${token}`,
   };
 }

@@ -81,6 +81,7 @@ export const submitRoutes = [
       'message-invalid',
       'idempotency-mismatch',
       'attachment-missing',
+      'key-missing',
       'conflict',
       'redis-full',
       'unavailable',
