@@ -15,6 +15,8 @@ export interface ConfiguredConnector extends Connector {
   readonly retry: { readonly lifetimeMs: number };
   /** ms since the epoch; null if that is not known. */
   readonly credentialEndsAt: number | null;
+  /** How its mail is signed, here without the key; null: it is not. */
+  readonly dkim?: { readonly domain: string; readonly selector: string } | null;
 }
 
 export interface AdminConfig extends RoutingConfig {

@@ -11,22 +11,16 @@ import {
 import type { LaneStatus } from '../queue/lanes/status.ts';
 import type { WaitReason } from '../queue/lanes/wait-reasons.ts';
 import type { ConnectorLimits } from '../routing/connector.ts';
-import { authority, wayOf } from '../transport/proxy.ts';
+import { sendingOf, type Sending } from '../transport/proxy.ts';
 import type { ConfiguredConnector } from './admin-config.ts';
 import { stateOf, type ConnectorState } from './trouble.ts';
 
 /** All that is known of one. Numbers that end in Ms are durations, those that end in At are ms since the epoch. */
-export interface ConnectorRow {
+export interface ConnectorRow extends Sending {
   readonly id: string;
   /** null: not configured (any more), but its lane has messages. */
   readonly direction: ConfiguredConnector['direction'] | null;
   readonly transport: 'smtp' | 'graph' | null;
-  /** `host:port`, of each host where there are several, or the mailbox of Graph. */
-  readonly server: string | null;
-  /** The proxy on the way to it, without its login: `http://proxy.example.com:3128`. */
-  readonly proxy: string | null;
-  /** Of several hosts those that are reached without it, `host:port`. */
-  readonly directHosts: readonly string[];
   readonly addresses: readonly string[];
   readonly isDefault: boolean;
   readonly state: ConnectorState;
@@ -58,8 +52,6 @@ export interface ConnectorRow {
   readonly oldestWaitingMs: number | null;
   /** When the first of its messages expires, as far as it is known; see `deadlines.ts`. */
   readonly nextDeadlineAt: number | null;
-  /** Of its certificate or secret. */
-  readonly credentialExpiresAt: number | null;
 }
 
 /** Current use within the window of each limit; null without such a limit. */
@@ -147,8 +139,7 @@ export function rowOf(
     id,
     direction: configured?.direction ?? null,
     transport: configured?.transport?.kind ?? null,
-    server: serverOf(configured),
-    ...wayOf(configured?.transport ?? null),
+    ...sendingOf(configured),
     addresses: configured?.addresses ?? [],
     isDefault,
     state: stateOf(lane, configured?.direction ?? null),
@@ -183,7 +174,6 @@ export function rowOf(
     oldestWaitingAt,
     oldestWaitingMs: oldestWaitingAt === null ? null : Math.max(0, now - oldestWaitingAt),
     nextDeadlineAt: first,
-    credentialExpiresAt: configured?.credentialEndsAt ?? null,
   };
 }
 
@@ -199,13 +189,4 @@ function breakerOf(faults: LaneStatus['faults'], now: number): Breaker {
   const left = faults.until - now;
   const about = { fault: faults.fault, faults: faults.faults, reply: faults.reply };
   return left > 0 ? { state: 'open', ...about, untilMs: left } : { state: 'closed', ...about, untilMs: null };
-}
-
-/** `host:port`, or the mailbox of Graph. */
-export function serverOf(configured: ConfiguredConnector | null): string | null {
-  const transport = configured?.transport ?? null;
-  if (transport === null) return null;
-  if (transport.kind === 'graph') return transport.graph.mailbox;
-  const { host, port, hosts = [{ host, port }] } = transport.smtp;
-  return hosts.map((each) => authority(each.host, each.port)).join(', ');
 }

@@ -7,7 +7,8 @@ import type { LaneSurvey } from '../queue/lanes/survey.ts';
 import type { Lanes } from '../queue/lanes/lanes.ts';
 import type { Quota } from '../queue/lanes/quota.ts';
 import type { AdminConfig, ConfiguredConnector } from './admin-config.ts';
-import { rowOf, serverOf, usedOf, type ConnectorRow } from './connector-row.ts';
+import { serverOf } from '../transport/proxy.ts';
+import { rowOf, usedOf, type ConnectorRow } from './connector-row.ts';
 import type { Deadlines } from './deadlines.ts';
 import { stateOf, troubleOf, type ConnectorState } from './trouble.ts';
 

@@ -4,7 +4,7 @@ import { parseMailbox } from '../message/address.ts';
 import type { ConnectorLimits, RouteRule } from '../routing/connector.ts';
 import { explainRoute } from '../routing/fallback.ts';
 import { buildRouteTable } from '../routing/table.ts';
-import { wayOf, wayText } from '../transport/proxy.ts';
+import { sendingJson, sendingOf, wayText } from '../transport/proxy.ts';
 import { printable } from '../errors.ts';
 import type { Action } from './command.ts';
 import { requireConfig } from './compose.ts';
@@ -40,6 +40,18 @@ function countedWords({
   ];
 }
 
+function sendingLines(sending: ReturnType<typeof sendingJson>): string[] {
+  const { server, localAddress, dkim, credentialExpiresAt: ends } = sending;
+  const from = localAddress === null ? '' : `, from ${localAddress}`;
+  const way = wayText(sending);
+  return [
+    ...(server === null ? [] : [`  by ${server}${from}`]),
+    ...(way === null ? [] : [`  it goes through the proxy ${way}.`]),
+    ...(dkim === null ? [] : [`  signed with DKIM by ${dkim.domain} (selector ${dkim.selector})`]),
+    ...(ends === null ? [] : [`  its credential ends ${ends}`]),
+  ];
+}
+
 export function addExplain(program: Command, action: Action): void {
   program
     .command('explain')
@@ -58,18 +70,18 @@ export function addExplain(program: Command, action: Action): void {
         const { connector, rule, passedOver } = route;
         const chosen = config.connectors.find(({ id }) => id === connector);
         const limits = chosen?.limits ?? null;
-        const way = wayOf(chosen?.transport ?? null);
-        call.terminal.result({ ...route, limits, ...way }, () => [
+        const sending = sendingJson(sendingOf(chosen ?? null));
+        call.terminal.result({ ...route, limits, ...sending }, () => [
           connector === null
             ? `No connector sends for ${route.from}: none matches, and systemDefaultGateway is disabled. A message would become a dead letter (no-route).`
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
-          ...(way.proxy === null ? [] : [`  it goes through the proxy ${wayText(way)}.`]),
           ...route.fallback.map(({ connector: id, maySend }) =>
             maySend
               ? `  while it is at fault for more than ${ago(route.fallbackAfterMs ?? 0)}: ${id}`
               : `  never by its fallback ${id}, which may not send for this address`,
           ),
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),
+          ...sendingLines(sending),
           ...(limits === null ? [] : [`  limits: ${limitsWords(limits)}`]),
         ]);
         noteDelivery(config, call.terminal);

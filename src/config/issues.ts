@@ -53,6 +53,8 @@ export const configRules = {
   'bounce-path-unused': 'A return path of single mails belongs to a connector that sends by SMTP.',
   'insecure-auth': 'Credentials are not sent over an unencrypted session.',
   'smtp-host': 'An SMTP connector has a host, or a list of different hosts.',
+  'smtp-host-security': 'All hosts of a connector begin TLS in the same way.',
+  'local-address-family': 'A server and the address that connections come from are of one family.',
   'limit-group-unknown': 'A connector is in a group of `limitGroups`.',
   'limit-group-id': 'The id of a group can be part of a key.',
   'limit-group-empty': 'A group has a limit.',

@@ -1,6 +1,8 @@
 /** The hosts of an SMTP connector as they are written: one, or a list without repeats. */
+import { isIP } from 'node:net';
 import type { Path, Problem } from './issues.ts';
-import { portFor, type PartialConnector } from './partial-connector.ts';
+import { portFor, securityFor, type PartialConnector } from './partial-connector.ts';
+import type { SmtpSecurity } from '../transport/smtp/settings.ts';
 import { valueAt } from './validate.ts';
 
 interface WrittenHost {
@@ -32,12 +34,32 @@ export function smtpHostProblems(data: Readonly<Record<string, unknown>>, { path
   if (one !== true && several !== true) {
     return [{ path: [...at, 'host'], rule: 'required', message: 'is required; add it, or a list of hosts', on: 'key' }];
   }
+  const hosts = writtenHosts(data, path, smtp.port ?? portFor(smtp.security));
   const seen = new Set<string>();
-  return writtenHosts(data, path, smtp.port ?? portFor(smtp.security)).flatMap(({ host, port, path: where }) => {
+  const repeated = hosts.flatMap(({ host, port, path: where }) => {
     const name = `${host.toLowerCase()}:${port}`;
     const isAgain = seen.has(name);
     seen.add(name);
     const message = 'is the same host and port as one above; remove it';
     return isAgain ? [{ path: where, rule, message, on: 'value' } as const] : [];
   });
+  const isChosen = valueAt(data, [...at, 'security']) !== undefined;
+  return [...repeated, ...(isChosen ? [] : otherSecurity(hosts, smtp.security)), ...otherFamily(data, at, hosts)];
+}
+
+/** Without `security`, the port of the connector chooses one for all hosts. */
+function otherSecurity(hosts: readonly WrittenHost[], security: SmtpSecurity): Problem[] {
+  const found = hosts.find(({ port }) => securityFor(port) !== security);
+  if (found === undefined) return [];
+  const message = `begins TLS in another way than security: ${security}, which is the default here; set smtp.security, which holds for all hosts`;
+  return [{ path: [...found.path, 'port'], rule: 'smtp-host-security', message, on: 'value' }];
+}
+
+function otherFamily(data: Readonly<Record<string, unknown>>, at: Path, hosts: readonly WrittenHost[]): Problem[] {
+  const from = valueAt(data, [...at, 'localAddress']);
+  const family = typeof from === 'string' ? isIP(from) : 0;
+  if (family === 0) return [];
+  const unfit = hosts.filter(({ host }) => isIP(host) !== 0 && isIP(host) !== family);
+  const message = `cannot be reached from smtp.localAddress, which is an IPv${family} address; remove one of the two`;
+  return unfit.map(({ path }) => ({ path, rule: 'local-address-family', message, on: 'value' }));
 }

@@ -1,5 +1,6 @@
-/** Which proxy a connection of a connector takes, what of it may be shown, and which hosts NO_PROXY excepts. Pure. */
+/** Which way the connections of a connector take: servers, proxy, which hosts NO_PROXY excepts, and what of it may be shown. Pure. */
 import { BlockList, isIP, isIPv6 } from 'node:net';
+import { shownTime } from '../errors.ts';
 
 /** `http` and `https`: CONNECT (RFC 9110 section 9.3.6). `socks5`: RFC 1928. Each of them resolves the name of the server itself. */
 export interface ProxySettings {
@@ -26,12 +27,22 @@ export interface ProxyRoute {
 
 /** What the transport settings of a connector say of its way. */
 export type Routed =
-  | { readonly kind: 'smtp'; readonly smtp: HostPort & { readonly hosts?: readonly HostPort[] } & WithProxy }
-  | { readonly kind: 'graph'; readonly graph: { readonly cloud: { readonly graphBaseUrl: string } } & WithProxy };
+  | { readonly kind: 'smtp'; readonly smtp: SmtpServers & WithProxy }
+  | { readonly kind: 'graph'; readonly graph: GraphServer & WithProxy };
 
 interface HostPort {
   readonly host: string;
   readonly port: number;
+}
+
+interface SmtpServers extends HostPort {
+  readonly hosts?: readonly HostPort[];
+  readonly localAddress?: string | null;
+}
+
+interface GraphServer {
+  readonly cloud: { readonly graphBaseUrl: string };
+  readonly mailbox?: string | null;
 }
 
 interface WithProxy {
@@ -82,7 +93,51 @@ export function wayText({ proxy, directHosts }: Way): string | null {
   return `${proxy} (but not for ${directHosts.join(', ')})`;
 }
 
-/** The same for a request. Only `https:` goes through a proxy: what is asked in the open is a service of this machine itself. */
+/** What is shown is read from. */
+interface Configured {
+  readonly transport: Routed | null;
+  readonly dkim?: { readonly domain: string; readonly selector: string } | null;
+  readonly credentialEndsAt: number | null;
+}
+
+/** What is set for the way of a connector's mail, as people and programs are shown it. No secret is in it. */
+export interface Sending extends Way {
+  /** `host:port`, of each host where there are several, or the mailbox of Graph. */
+  readonly server: string | null;
+  /** Where its connections come from; null: what the system chooses. */
+  readonly localAddress: string | null;
+  readonly dkim: { readonly domain: string; readonly selector: string } | null;
+  /** Of its certificate or secret, ms since the epoch. */
+  readonly credentialExpiresAt: number | null;
+}
+
+export function sendingOf(configured: Configured | null): Sending {
+  const transport = configured?.transport ?? null;
+  const dkim = configured?.dkim ?? null;
+  return {
+    server: serverOf(configured),
+    ...wayOf(transport),
+    localAddress: transport?.kind === 'smtp' ? (transport.smtp.localAddress ?? null) : null,
+    dkim: dkim === null ? null : { domain: dkim.domain, selector: dkim.selector },
+    credentialExpiresAt: configured?.credentialEndsAt ?? null,
+  };
+}
+
+export function sendingJson(sending: Sending) {
+  const { credentialExpiresAt: at } = sending;
+  return { ...sending, credentialExpiresAt: at === null ? null : shownTime(at) };
+}
+
+/** `host:port`, or the mailbox of Graph. */
+export function serverOf(configured: Pick<Configured, 'transport'> | null): string | null {
+  const transport = configured?.transport ?? null;
+  if (transport === null) return null;
+  if (transport.kind === 'graph') return transport.graph.mailbox ?? null;
+  const { host, port, hosts = [{ host, port }] } = transport.smtp;
+  return hosts.map((each) => authority(each.host, each.port)).join(', ');
+}
+
+/** The proxy for a request. Only `https:` goes through a proxy: what is asked in the open is a service of this machine itself. */
 export function proxyForUrl(route: ProxyRoute | null | undefined, url: string): ProxySettings | null {
   const { protocol, hostname, port } = new URL(url);
   return protocol === 'https:' ? proxyFor(route, hostname, port === '' ? 443 : Number(port)) : null;

@@ -21,6 +21,31 @@ describe('ways to send', () => {
       'hosts: [{ host: a.example }, { host: A.example, port: 587 }]',
       ['6 smtp-host connectors.c.smtp.hosts[1]'],
     ],
+    [
+      'with hosts that begin TLS differently, and no security',
+      'hosts: [{ host: a.example, port: 465 }, { host: b.example, port: 587 }]',
+      ['6 smtp-host-security connectors.c.smtp.hosts[0].port'],
+    ],
+    [
+      'with such hosts and one security',
+      'security: tls, hosts: [{ host: a.example, port: 465 }, { host: b.example, port: 8465 }]',
+      [],
+    ],
+    [
+      'with hosts at 465 and the port for it',
+      'port: 465, hosts: [{ host: a.example }, { host: b.example, port: 465 }]',
+      [],
+    ],
+    [
+      'with a host of another family than localAddress',
+      'localAddress: 192.0.2.7, hosts: [{ host: "2001:db8::1" }, { host: 192.0.2.1 }, { host: b.example }]',
+      ['6 local-address-family connectors.c.smtp.hosts[0]'],
+    ],
+    [
+      'with an address of another family than localAddress',
+      'localAddress: "2001:db8::7", host: 192.0.2.1',
+      ['6 local-address-family connectors.c.smtp.host'],
+    ],
     ['with several hosts', 'hosts: [{ host: a.example, weight: 2 }, { host: a.example, port: 2525 }]', []],
   ])('smtp %s', async (_what, smtp, expected) => {
     expect(await mistakes(withConnector(`direction: outgoing\nsmtp: { ${smtp} }`))).toEqual(expected);

@@ -25,9 +25,27 @@ export const connectorId = z
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
   .meta({ description: 'Id of a connector.' });
 
+export const proxy = z
+  .string()
+  .nullable()
+  .meta({ description: 'On the way to the server, without its login; null: none.' });
+
 export const directHosts = z
   .array(z.string())
   .meta({ description: 'Of several hosts those that are reached without the proxy, `host:port`.' });
+
+/** What is set for the way of a connector's mail. */
+export const sending = {
+  server: z.string().nullable().meta({ description: '`host:port` of each host, or the mailbox of Graph.' }),
+  proxy,
+  directHosts,
+  localAddress: z.string().nullable().meta({ description: 'Where its connections come from; null: any address.' }),
+  dkim: z
+    .object({ domain: z.string(), selector: z.string() })
+    .nullable()
+    .meta({ description: 'How its mail is signed here; null: it is not.' }),
+  credentialExpiresAt: time.nullable().meta({ description: 'Of its certificate, secret or password.' }),
+};
 
 /** An address with or without a display name → the bare address in its normal form. */
 export const address = z

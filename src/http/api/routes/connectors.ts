@@ -7,7 +7,7 @@ import { waitReasons } from '../../../queue/lanes/wait-reasons.ts';
 import { sends } from '../../../routing/connector.ts';
 import { actorOf, cursorOf, encodeCursor, limit, next, pauseLength, reason } from '../operator-schemas.ts';
 import { json, problem, route, type Context, type Reply } from '../route.ts';
-import { connectorId, directHosts, time } from '../schemas.ts';
+import { connectorId, directHosts, proxy, sending, time } from '../schemas.ts';
 
 const pause = z
   .object({
@@ -27,9 +27,7 @@ const connector = z
     id: z.string(),
     direction: direction.nullable().meta({ description: 'null: it is not configured any more, and has messages.' }),
     transport: transport.nullable(),
-    server: z.string().nullable().meta({ description: '`host:port`, or the mailbox of Graph.' }),
-    proxy: z.string().nullable().meta({ description: 'On the way to the server, without its login; null: none.' }),
-    directHosts,
+    ...sending,
     addresses: z.array(z.string()),
     isDefault: z.boolean().meta({ description: 'The system default gateway.' }),
     state,
@@ -233,10 +231,7 @@ export const connectorRoutes = [
           .object({
             connector: z.string(),
             transport: z.string(),
-            proxy: z
-              .string()
-              .nullable()
-              .meta({ description: 'On the way to the server, without its login; null: none.' }),
+            proxy,
             directHosts,
             ok: z.boolean(),
             fault: z.string().nullable(),

@@ -1,6 +1,6 @@
 /** One message: where it stands, what happened to it, and its cancellation. */
 import { z } from 'zod';
-import { serverOf } from '../../../admin/connector-row.ts';
+import { serverOf } from '../../../transport/proxy.ts';
 import { messageActions, type MessageAction } from '../../../admin/message-actions.ts';
 import type { MessageStatus } from '../../../producer/producer.ts';
 import { mayUse, senderOf } from '../access.ts';

@@ -1,9 +1,9 @@
 /** Routes: the table of patterns, and which connector would send for a From address, without a message. */
 import { z } from 'zod';
+import { sendingJson, sendingOf } from '../../../transport/proxy.ts';
 import { createRoutes } from '../../../admin/routes.ts';
-import { wayOf } from '../../../transport/proxy.ts';
 import { json, route } from '../route.ts';
-import { address, directHosts } from '../schemas.ts';
+import { address, sending } from '../schemas.ts';
 
 const explanation = z
   .object({
@@ -12,8 +12,7 @@ const explanation = z
     rule: z.enum(['exact', 'domain', 'default', 'none']),
     passedOver: z.array(z.object({ connector: z.string(), why: z.string() })),
     limits: z.looseObject({ concurrency: z.int() }).nullable().meta({ description: 'Of the connector.' }),
-    proxy: z.string().nullable().meta({ description: 'On the way to its server, without its login; null: none.' }),
-    directHosts,
+    ...sending,
     fallback: z
       .array(z.object({ connector: z.string(), maySend: z.boolean() }))
       .meta({ description: 'Who stands in while the connector is at fault, in the order in which they are asked.' }),
@@ -69,7 +68,7 @@ export const routingRoutes = [
       const config = tools.config();
       const route = createRoutes(config).explain(query.from);
       const chosen = config.connectors.find(({ id }) => id === route.connector);
-      return json({ ...route, limits: chosen?.limits ?? null, ...wayOf(chosen?.transport ?? null) });
+      return json({ ...route, limits: chosen?.limits ?? null, ...sendingJson(sendingOf(chosen ?? null)) });
     },
   }),
 ];

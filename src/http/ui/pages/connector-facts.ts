@@ -40,7 +40,7 @@ export function limits(row: ConnectorRow): Html {
 }
 
 export function settings(row: ConnectorRow, visit: Visit): Html {
-  const { addresses, server, transport, direction, credentialExpiresAt, isDefault } = row;
+  const { addresses, server, localAddress, dkim, transport, direction, credentialExpiresAt, isDefault } = row;
   const way = wayText(row);
   const ends =
     credentialExpiresAt === null
@@ -61,6 +61,10 @@ export function settings(row: ConnectorRow, visit: Visit): Html {
     ['Transport', transport === null ? '–' : transport === 'graph' ? 'Microsoft Graph' : 'SMTP'],
     ['Server', server === null ? '–' : html`<span class="mono">${outside(server)}</span>`],
     ...(way === null ? [] : [['Proxy', html`<span class="mono">${outside(way)}</span>`] as const]),
+    ...(localAddress === null
+      ? []
+      : [['Connects from', html`<span class="mono">${outside(localAddress)}</span>`] as const]),
+    ...(dkim === null ? [] : [['DKIM', html`selector ${outside(dkim.selector)} of ${outside(dkim.domain)}`] as const]),
     ['Credential ends', ends],
     ['Fallback', fallbackText(row)],
     ['Default gateway', isDefault ? 'yes, for every From that no other connector has' : 'no'],

@@ -1,6 +1,6 @@
 /** One message: who has it, what happened, why this connector, and what an operator may do now. */
 import { html } from 'hono/html';
-import { serverOf } from '../../../admin/connector-row.ts';
+import { serverOf } from '../../../transport/proxy.ts';
 import type { ActionAnswer } from '../../../admin/message-actions.ts';
 import { unreachable } from '../../../errors.ts';
 import type { MessageStatus } from '../../../producer/producer.ts';
