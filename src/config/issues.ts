@@ -86,7 +86,7 @@ export const configRules = {
   'on-uncertain': 'Only messages sent through Graph can be verified.',
   'encryption-key': 'A key is 32 bytes in base64 or hex.',
   'encryption-key-name': 'The name of a key is 1 to 32 characters of a-z 0-9 _ -.',
-  'encryption-key-twice': 'Keys of different names are different.',
+  'encryption-key-twice': 'No two names have the same key.',
   'encryption-key-count': 'There are at most 64 keys.',
   'encryption-active': 'The key that seals is one of the keys.',
   'too-many-mistakes': 'At most 1,000 mistakes are listed.',

@@ -206,11 +206,12 @@ export function createSubmitter(options: ProducerOptions & { readonly limits?: (
         keyed === null ? null : await claimKey(given, keyed, queues.claimKey, retentionMs, Date.now(), sealing);
       const accepted = claimed ?? given;
       const { id } = accepted;
-      // An id that the caller chose may be in use by what was sent without this key.
-      const print = claimed !== null && given.broughtId ? `content:${claimed.contentHash}` : options.print;
+      const print = claimed === null ? options.print : `content:${claimed.contentHash}`;
       const asking = isNew ? { print } : { print, beforeStore };
-      const kind = await enqueue(accepted, { by: submittedBy, via }, carrier, asking);
-      if (kind === 'id-taken' && claimed !== null) throw idTaken(id);
+      const found = await enqueue(accepted, { by: submittedBy, via }, carrier, asking);
+      // An id that the caller chose may be in use by what was sent without this key. One that the key has given is its own.
+      if (found === 'id-taken' && claimed !== null && given.broughtId) throw idTaken(id);
+      const kind = found === 'id-taken' && claimed !== null ? 'duplicate' : found;
       // A duplicate too: it may be one because an earlier call was not acknowledged.
       if (acknowledged !== null && (kind === 'new' || kind === 'duplicate')) await acknowledged(id);
       return { id, kind };

@@ -20,6 +20,8 @@ import { openEvents } from '../support/sse-client.ts';
 const notProvoked = (answer: string): boolean =>
   // The log has the reason of what the server did not foresee; 30 s without an answer of Redis are 503 long before.
   / (?:500 internal|504 timeout)$/.test(answer) ||
+  // The server has lost the key since the same was submitted (test/producer/submitter.test.ts).
+  /^submitMessage 409 key-missing$/.test(answer) ||
   // It was judged when it was submitted, and its content is looked at before: something must change in between.
   /^resendMessage 422 (?:message-invalid|attachment-missing)$/.test(answer);
 

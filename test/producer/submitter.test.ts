@@ -90,6 +90,14 @@ test('a key that is used for the first time does not answer for another message 
   expect((await rejection(keyed('o', 'y'))).code).toBe('idempotency-mismatch');
 });
 
+test('a key that has given an id answers for it, with the id and without', async () => {
+  const producer = submitterAt(testPrefix());
+  const { id: _, ...unnamed } = message;
+  const keyed = (id?: string) => producer.send({ ...unnamed, id }, { idempotencyKey: 'k' });
+  const { id } = await keyed();
+  expect([await keyed(), await keyed(id)]).toEqual([1, 2].map(() => ({ id, duplicate: true })));
+});
+
 test('where bodies are sealed the print is sealed, and is still known after a rotation', async () => {
   const prefix = testPrefix();
   const redis = testConnection();
