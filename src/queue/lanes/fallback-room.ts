@@ -2,12 +2,9 @@
 import { luaPromoteDelayed, luaPush } from '../bullmq/job-moves.ts';
 import { jobFields, luaPausedUntil, metaFields } from '../bullmq/layout.ts';
 import { luaNow, run, script } from '../lua/script.ts';
-import { luaIdOf } from './fallback-scripts.ts';
+import { luaIdOf, unfitRule } from './fallback-scripts.ts';
 import { laneName } from '../redis/keys.ts';
 import type { LaneContext } from './context.ts';
-
-/** The rule in the row of a message that its fallback cannot carry. */
-const unfitRule = 'unfit';
 
 /** What a connector that stands in for others has in hand, and what speaks against giving it more. */
 export interface FallbackRoom {

@@ -11,6 +11,8 @@ import { dueKeys, luaDueAt } from './scripts.ts';
 const keptEntries = 100;
 /** Jobs of a lane that one script looks at: some milliseconds of Redis' time. */
 const lookedAt = 500;
+/** The rule in the row of a message that its fallback cannot carry. */
+export const unfitRule = 'unfit';
 /** What is noted of a connector whose mail goes by another one is forgotten after so many ms in which no process looks after it. */
 const forgetAfterMs = 3_600_000;
 
@@ -20,17 +22,19 @@ local function idOf(jobId) return string.sub(jobId, 1, 1) == '.' and string.sub(
 `;
 
 /**
- * `mayMove(rowKey, connector)` → the From of a message that waits in the lane of the connector, where no recipient can have a copy that the ledger does not know
+ * `mayMove(rowKey, connector, isOut)` → the From of a message that waits in the lane of the connector, where no recipient can have a copy that the ledger does not know
  * of: no attempt is open, and none was ever uncertain. `false` if it may not. Nor does a message whose connector was chosen for it
- * (`via`), or that came back from a fallback (`kept`), nor one that is overdue: maintenance ends it where its row says that it is. Needs `now`.
+ * (`via`), or that came back from a fallback (`kept`), nor one that is overdue: maintenance ends it where its row says that it is. `isOut`:
+ * nor one that is here for another connector, which has not named the next one, and would not get it back. Needs `now`.
  */
 const luaMayMove = `
-local function mayMove(rowKey, connector)
+local function mayMove(rowKey, connector, isOut)
   local row = redis.pcall('HMGET', rowKey, 'state', 'open', 'routed', 'rule', 'recipients', 'attempts', 'n', 'from', 'deadline')
   local state, open, routed, rule = row[1], row[2], row[3], row[4]
   if (state ~= 'queued' and state ~= 'deferred') or open then return false end
   if routed ~= connector then return false end
   if rule == 'via' or rule == 'kept' then return false end
+  if isOut and (rule == 'fallback' or rule == '${unfitRule}') then return false end
   if (tonumber(row[9] or '') or 0) <= now then return false end
   if string.find(row[5] or '', '"outcome":"uncertain"', 1, true) then return false end
   if (tonumber(row[6] or '0') or 0) > 0 then
@@ -160,7 +164,7 @@ for _, jobId in ipairs(ids) do
   if (#found - 1) / 2 >= tonumber(count) then break end
   seen = seen + 1
   local rowKey = ledgerPrefix .. idOf(jobId)
-  local from = mayMove(rowKey, connector)
+  local from = mayMove(rowKey, connector, true)
   if from then
     found[#found + 1] = jobId
     found[#found + 1] = from
@@ -213,7 +217,7 @@ for i = 1, #jobs, 2 do
   local job, target, id = fromPrefix .. jobId, prefix .. jobId, idOf(jobId)
   rowKey = ledgerPrefix .. id
   local isJob = redis.call('TYPE', job).ok == 'hash' and redis.call('EXISTS', target) == 0
-  if isJob and mayMove(rowKey, from) and takeOff(fromWait, fromPrioritized, jobId, kind == 'out' and -1 or 1) then
+  if isJob and mayMove(rowKey, from, kind == 'out') and takeOff(fromWait, fromPrioritized, jobId, kind == 'out' and -1 or 1) then
     redis.call('RENAME', job, target)
     redis.call('HSET', target, '${ownFields.routing}', readdressed(target))
     redis.call('HDEL', target, '${ownFields.returned}')
@@ -267,7 +271,7 @@ export const setOutScript = script(
   },
   /* lua */ `${luaNow}${luaNote}${luaMayMove}${luaTakeOff}${luaLeaveLane}${luaPausedUntil}${luaIsAway}
 if count == '1' and not isAway(record, meta) then return 0 end
-if redis.call('TYPE', job).ok ~= 'hash' or redis.call('EXISTS', transitJob) == 1 or not mayMove(rowKey, connector) then return 0 end
+if redis.call('TYPE', job).ok ~= 'hash' or redis.call('EXISTS', transitJob) == 1 or not mayMove(rowKey, connector, count == '1') then return 0 end
 if not takeOff(wait, prioritized, jobId, count == '1' and -1 or 1) then return 0 end
 redis.call('RENAME', job, transitJob)
 redis.call('LPUSH', transitWait, jobId)

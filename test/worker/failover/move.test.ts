@@ -62,6 +62,8 @@ describe.skipIf(shardCount() > 1)('within a shard', () => {
     ['an attempt that was uncertain once', { attempts: '1', n: '2', h2: '{"at":1,"event":"uncertain"}' }],
     ['a history that is longer than what is kept of it', { attempts: '1', n: '101' }],
     ['a connector that an operator chose', { rule: 'via' }],
+    ['another connector that this one stands in for', { rule: 'fallback' }],
+    ['another connector that is to get it back', { rule: 'unfit' }],
     ['a row of another lane', { routed: 'c' }],
     ['an end', { state: 'sent' }],
     ['a deadline that is over', { deadline: '1000' }],
