@@ -70,6 +70,8 @@ export function addExplain(program: Command, action: Action): void {
         const { connector, rule, passedOver } = route;
         const chosen = config.connectors.find(({ id }) => id === connector);
         const limits = chosen?.limits ?? null;
+        const { fallbackAtOnce: faults } = route;
+        const atOnce = faults.length === 0 ? '' : `, or at once if the fault is ${faults.join(' or ')}`;
         const sending = sendingJson(sendingOf(chosen ?? null));
         call.terminal.result({ ...route, limits, ...sending }, () => [
           connector === null
@@ -77,7 +79,7 @@ export function addExplain(program: Command, action: Action): void {
             : `${call.terminal.bold(connector)} sends for ${route.from}: ${because[rule]} (rule ${rule}).`,
           ...route.fallback.map(({ connector: id, maySend }) =>
             maySend
-              ? `  while it is at fault for more than ${ago(route.fallbackAfterMs ?? 0)}: ${id}`
+              ? `  while it is at fault for more than ${ago(route.fallbackAfterMs ?? 0)}${atOnce}: ${id}`
               : `  never by its fallback ${id}, which may not send for this address`,
           ),
           ...passedOver.map((over) => `  not ${over.connector}: it ${over.why}`),

@@ -30,6 +30,8 @@ export type RouteWithFallback = Route & {
   readonly fallback: readonly StandIn[];
   /** How long the connector is at fault before; null if no connector stands in. */
   readonly fallbackAfterMs: number | null;
+  /** Faults that are not waited for. */
+  readonly fallbackAtOnce: readonly string[];
 };
 
 /** What `postlane explain` prints: the address as it was asked for, its route, and who stands in. */
@@ -40,7 +42,8 @@ export function explainRoute(table: RouteTable, connectors: readonly Connector[]
     const found = connectors.find((each) => each.id === id);
     return { connector: id, maySend: found !== undefined && mayStandIn(found, from, table.defaultGateway) };
   });
-  return { ...route, fallback: standIns, fallbackAfterMs: fallback?.afterMs ?? null };
+  const { afterMs = null, atOnce = [] } = fallback ?? {};
+  return { ...route, fallback: standIns, fallbackAfterMs: afterMs, fallbackAtOnce: atOnce };
 }
 
 /** The ids of a loop that begins and ends with this one: each falls back on the next. Null if there is none. */

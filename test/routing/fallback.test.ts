@@ -42,7 +42,7 @@ test('an explained route says who stands in, and who may not', () => {
   const connectors = [
     connector('sales', {
       addresses: ['a@example.com'],
-      fallback: { to: ['other', 'relay'], afterMs: 60_000, atOnce: [] },
+      fallback: { to: ['other', 'relay'], afterMs: 60_000, atOnce: ['auth'] },
     }),
     connector('other', { addresses: ['other@example.com'] }),
     connector('relay'),
@@ -57,5 +57,6 @@ test('an explained route says who stands in, and who may not', () => {
       { connector: 'relay', maySend: true },
     ],
     fallbackAfterMs: 60_000,
+    fallbackAtOnce: ['auth'],
   });
 });

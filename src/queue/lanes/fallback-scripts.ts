@@ -9,6 +9,8 @@ import { dueKeys, luaDueAt } from './scripts.ts';
 
 /** Entries of a history that are kept; of a longer one it is not known whether an attempt was uncertain. */
 const keptEntries = 100;
+/** With more entries, a message that has been tried stays: each way there and back adds some, and it must be able to come back. */
+const mostEntriesOut = 50;
 /** Jobs of a lane that one script looks at: some milliseconds of Redis' time. */
 const lookedAt = 500;
 /** The rule in the row of a message that its fallback cannot carry. */
@@ -39,7 +41,7 @@ local function mayMove(rowKey, connector, isOut)
   if string.find(row[5] or '', '"outcome":"uncertain"', 1, true) then return false end
   if (tonumber(row[6] or '0') or 0) > 0 then
     local n = tonumber(row[7] or '0') or 0
-    if n > ${keptEntries} then return false end
+    if n > (isOut and ${mostEntriesOut} or ${keptEntries}) then return false end
     local fields = {}
     for i = 1, n do fields[i] = 'h' .. i end
     for _, entry in ipairs(n > 0 and redis.call('HMGET', rowKey, unpack(fields)) or {}) do

@@ -17,6 +17,7 @@ const explanation = z
       .array(z.object({ connector: z.string(), maySend: z.boolean() }))
       .meta({ description: 'Who stands in while the connector is at fault, in the order in which they are asked.' }),
     fallbackAfterMs: z.number().nullable(),
+    fallbackAtOnce: z.array(z.string()).meta({ description: 'Faults that are not waited for.' }),
   })
   .meta({ id: 'RouteExplanation' });
 

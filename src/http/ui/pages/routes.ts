@@ -114,7 +114,11 @@ function answer(asked: string, routes: Routes, { tools }: Visit): Html {
       next: 'Write it as local@example.com, with or without a name.',
     });
   }
-  const { from, connector, rule, passedOver, fallback, fallbackAfterMs } = routes.explain(parsed.value.address);
+  const { from, connector, rule, passedOver, fallback, fallbackAfterMs, fallbackAtOnce } = routes.explain(
+    parsed.value.address,
+  );
+  const faults = fallbackAtOnce.length === 0 ? '' : `, or at once if the fault is ${fallbackAtOnce.join(' or ')}`;
+  const after = `After ${span(fallbackAfterMs ?? 0)}${faults}.`;
   const words = {
     exact: 'as it has this address.',
     domain: 'as it has the domain.',
@@ -156,9 +160,7 @@ function answer(asked: string, routes: Routes, { tools }: Visit): Html {
                 (each) =>
                   html`<li class="${each.maySend ? '' : 'no'}">
                     ${icon(each.maySend ? 'tick' : 'cross')}<b>${connectorLink(each.connector)}</b>
-                    <p>
-                      ${each.maySend ? `After ${span(fallbackAfterMs ?? 0)}.` : 'It may not send for this address.'}
-                    </p>
+                    <p>${each.maySend ? after : 'It may not send for this address.'}</p>
                   </li>`,
               )}
             </ul>`,
