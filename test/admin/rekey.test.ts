@@ -227,7 +227,8 @@ test('a repeated submission under an idempotency key is recognised after its key
   await expect(after.send(mail, keyed)).rejects.toMatchObject({ code: 'key-missing' });
   const redis = testConnection();
   const endsBefore = await ttls(redis, prefix);
-  expect((await rekeyAs(prefix, both)).sealed.idempotencyKeys).toBe(2);
+  // Of each, what stands under its key, and beside its message.
+  expect((await rekeyAs(prefix, both)).sealed.idempotencyKeys).toBe(4);
   expect(await after.send(mail, keyed)).toEqual({ id: before.id, duplicate: true });
   expect((await after.send(mail, { idempotencyKey: 'plain' })).duplicate).toBe(true);
   await expect(after.send({ ...mail, text: 'y' }, keyed)).rejects.toMatchObject({ code: 'idempotency-mismatch' });
@@ -237,8 +238,9 @@ test('a repeated submission under an idempotency key is recognised after its key
   }
 });
 
-/** Of what stands under idempotency keys, in ms. */
+/** Of what stands under idempotency keys, and of prints, in ms. */
 async function ttls(redis: ReturnType<typeof testConnection>, prefix: string): Promise<number[]> {
-  const keys = await redis.keys(`${prefix}:idempotency:*`);
+  const found = ['idempotency', 'print'].map((kind) => redis.keys(`${prefix}:${kind}:*`));
+  const keys = (await Promise.all(found)).flat();
   return Promise.all(keys.toSorted().map((key) => redis.pttl(key)));
 }
