@@ -32,6 +32,7 @@ export interface Failover {
 const leaseRounds = 5;
 /** In one of so many rounds, and after a reload, all connectors are looked at: one may have mail of another that it is no fallback of any more. */
 const allRounds = 60;
+
 export function createFailover(tools: FailoverTools): Failover {
   const { lanes } = tools;
   /** Of lanes in which much may not move: the place from which the next round looks on. */
