@@ -130,11 +130,10 @@ test('a renewed certificate and another user are in force after a reload; an add
   smtp.child.kill('SIGHUP');
   await smtp.logged('config-applied');
   expect(await names()).toBe(undefined);
-  const changed = [
-    `submission: { listeners: [${listener(1)}] }`,
-    `encryption: { active: k1, keys: { k1: "${'ab'.repeat(32)}" } }`,
-  ];
-  here.write('postlane.yaml', server.config(prefix, {}, [quiet, ...changed]));
+  const changed = server.config(prefix, {}, [quiet, `submission: { listeners: [${listener(1)}] }`]);
+  const encryption = `encryption: { active: k1, keys: { k1: "${'ab'.repeat(32)}" } }`;
+  // In a run whose bodies are sealed, it is there already.
+  here.write('postlane.yaml', `${changed.replace(/^encryption: .*$/m, '')}\n${encryption}\n`);
   smtp.child.kill('SIGHUP');
   expect(await smtp.logged('restart-needed')).toMatchObject({ keys: ['encryption', 'submission.listeners'] });
   expect(await smtp.end()).toBe(0);
