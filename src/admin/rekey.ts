@@ -1,8 +1,10 @@
 /**
- * Makes everything that is stored readable with the key that seals now alone: waiting messages, dead letters, kept messages and contents.
+ * Encrypts everything that is stored with the active key, so that no other key is needed: waiting messages, dead letters, kept messages,
+ * contents, and the hashes of idempotency keys.
  *
- * It works beside producers and workers, and may be ended at any moment: each body is replaced by itself, in one step, and only if it is
- * what was read and no worker has it. What was in the way is looked at again in the next pass; it ends with a pass that finds nothing.
+ * Producers and workers may run meanwhile, and it may be stopped at any time. Each body is replaced in one step, and only if it has not
+ * changed since it was read and no worker holds its job. Bodies that were skipped are tried again in the next pass; a pass that finds none
+ * is the last.
  */
 import { randomUUID } from 'node:crypto';
 import { eachBounded } from '../async/bounded.ts';
@@ -77,6 +79,16 @@ export async function rekey(tools: RekeyTools, options: RekeyOptions): Promise<R
     const isWaiting = left.some(({ why }) => passing.has(why));
     if (dryRun || signal.aborted || (replaced === 0 && !isWaiting)) return report;
     if (replaced > 0) patientUntil = performance.now() + patienceMs;
+    if (passes >= mostPasses && replaced > 0) {
+      // Another producer goes on with another key: what it has sealed since is counted, so that nothing left is not said too early.
+      const rest = createTally();
+      await onePass(
+        tools,
+        { ...options, dryRun: true },
+        { print: active.print, token, pace, note, tally: rest, signal },
+      );
+      return { ...report, left: rest.list() };
+    }
     if (passes >= mostPasses || performance.now() >= patientUntil) return report;
     if (replaced === 0) await sleep(lookAgainMs, signal);
   }

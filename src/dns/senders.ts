@@ -4,8 +4,8 @@ import type { ConnectorConfig } from '../config/config.ts';
 import type { Lookup } from './lookup.ts';
 
 /**
- * `provider`: its own SPF record must be included. `addresses`: the server may deliver by itself. `unknown`: it is inside a network,
- * or DNS does not know it.
+ * `provider`: the domain's SPF record must include that of the provider. `addresses`: the server may deliver from its own addresses.
+ * `unknown`: the server is inside a network, or DNS does not know it.
  */
 export type SendingHost =
   | { readonly kind: 'provider'; readonly name: string; readonly includes: readonly string[] }

@@ -208,10 +208,9 @@ export function createSubmitter(options: ProducerOptions & { readonly limits?: (
       const { id } = accepted;
       const print = claimed === null ? options.print : `content:${claimed.contentHash}`;
       const asking = isNew ? { print } : { print, beforeStore };
-      const found = await enqueue(accepted, { by: submittedBy, via }, carrier, asking);
-      // An id that the caller chose may be in use by what was sent without this key. One that the key has given is its own.
-      if (found === 'id-taken' && claimed !== null && given.broughtId) throw idTaken(id);
-      const kind = found === 'id-taken' && claimed !== null ? 'duplicate' : found;
+      const kind = await enqueue(accepted, { by: submittedBy, via }, carrier, asking);
+      // The id may be in use by what was sent without this key, and then the key stands for nothing that is stored, in a later call, too.
+      if (kind === 'id-taken' && claimed !== null) throw idTaken(id);
       // A duplicate too: it may be one because an earlier call was not acknowledged.
       if (acknowledged !== null && (kind === 'new' || kind === 'duplicate')) await acknowledged(id);
       return { id, kind };

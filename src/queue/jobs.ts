@@ -81,7 +81,7 @@ export function encodeWire(message: Message, { by, via }: Submission = {}): Wire
   return { v: 1, message, ...(by === undefined ? {} : { by }), ...(via === undefined ? {} : { via }) };
 }
 
-/** An intake job as any BullMQ client may have written it. `wasSealed`: the data was opened before, so the contents that it names are its own. */
+/** An intake job, which any BullMQ client may have written. `wasSealed`: the data was encrypted, so it may name encrypted contents. */
 export function decodeIntake(
   jobId: string,
   enqueuedAtMs: number,

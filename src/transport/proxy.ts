@@ -104,7 +104,7 @@ interface Configured {
 export interface Sending extends Way {
   /** `host:port`, of each host where there are several, or the mailbox of Graph. */
   readonly server: string | null;
-  /** Where its connections come from; null: what the system chooses. */
+  /** The local IP address that its connections use; null: the system chooses. */
   readonly localAddress: string | null;
   readonly dkim: { readonly domain: string; readonly selector: string } | null;
   /** Of its certificate or secret, ms since the epoch. */

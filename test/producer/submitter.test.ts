@@ -98,6 +98,16 @@ test('a key that has given an id answers for it, with the id and without', async
   expect([await keyed(), await keyed(id)]).toEqual([1, 2].map(() => ({ id, duplicate: true })));
 });
 
+test('a key whose first call named the id of another message answers for that one in no later call', async () => {
+  const producer = submitterAt(testPrefix());
+  await producer.send(message);
+  const { id: _, ...unnamed } = { ...message, text: 'another' };
+  for (const mail of [{ ...unnamed, id: 'm' }, unnamed, unnamed]) {
+    const error = await rejection(producer.send(mail, { idempotencyKey: 'k' }));
+    expect(error).toMatchObject({ code: 'idempotency-mismatch', id: 'm' });
+  }
+});
+
 test('where bodies are sealed the print is sealed, and is still known after a rotation', async () => {
   const prefix = testPrefix();
   const redis = testConnection();

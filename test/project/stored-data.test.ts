@@ -22,7 +22,7 @@ function made(): string[] {
     connectorPause: ['CONNECTOR'],
     fallback: ['CONNECTOR'],
     guests: ['CONNECTOR'],
-    keyHere: ['NAME'],
+    keyHere: ['PRINT'],
     quota: ['CONNECTOR', 'KIND'],
     laneJob: ['CONNECTOR', 'ID'],
     turn: ['WORKER', 'NUMBER'],

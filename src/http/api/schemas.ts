@@ -39,7 +39,10 @@ export const sending = {
   server: z.string().nullable().meta({ description: '`host:port` of each host, or the mailbox of Graph.' }),
   proxy,
   directHosts,
-  localAddress: z.string().nullable().meta({ description: 'Where its connections come from; null: any address.' }),
+  localAddress: z
+    .string()
+    .nullable()
+    .meta({ description: 'The local IP address that its connections use; null: the system chooses.' }),
   dkim: z
     .object({ domain: z.string(), selector: z.string() })
     .nullable()

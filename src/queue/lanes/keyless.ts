@@ -74,7 +74,7 @@ export function createKeyless(redis: RedisClient, shards: Shards): Keyless {
           wait: key('wait'),
           prioritized: key('prioritized'),
           delayed: key('delayed'),
-          keyHere: keys.keyHere(`${k}.${f}`),
+          keyHere: keys.keyHere(f),
         },
         args: { prefix: key(''), mark: markOf(k, f), at: Date.now(), notBefore, most, mostBytes },
       });
@@ -85,7 +85,7 @@ export function createKeyless(redis: RedisClient, shards: Shards): Keyless {
       if (names.length === 0) return;
       const pipeline = redis.pipeline();
       for (const { keyHere } of shards.all)
-        for (const { name, print } of names) pipeline.set(keyHere(`${name}.${print}`), '1', 'PX', hereForMs);
+        for (const { print } of names) pipeline.set(keyHere(print), '1', 'PX', hereForMs);
       await pipeline.exec();
     },
   };

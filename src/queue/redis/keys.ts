@@ -78,7 +78,7 @@ export interface ShardKeys {
   readonly ledger: (id: string) => string;
   readonly deadLetter: (id: string) => string;
   /** STRING that some worker has this key of encryption, by its name and print; it ends by itself. */
-  readonly keyHere: (key: string) => string;
+  readonly keyHere: (print: string) => string;
   /** HASH of a connector's recent faults, shared by all workers. */
   readonly connector: (connectorId: string) => string;
   /** HASH of refusals within a transaction whose cause is not known yet; only while there are any. */
@@ -244,7 +244,7 @@ export function keysOf(prefix: string): HomeKeys {
     guests: (connectorId) => `${prefix}:connector:${connectorId}:guests`,
     pauseEnds: `${prefix}:pauses`,
     turn: (worker, slot) => `${prefix}:turn:${worker}:${slot}`,
-    keyHere: (key) => `${prefix}:key:${key}`,
+    keyHere: (print) => `${prefix}:key:${print}`,
     quota: (connectorId, kind) => `${prefix}:quota:${connectorId}:${kind}`,
     queue: (queueName, type) => `${prefix}:${queueName}:${type}`,
     laneJob: (connectorId, id) => `${prefix}:${laneName(connectorId)}:${jobIdOf(id)}`,
