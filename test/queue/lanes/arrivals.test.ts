@@ -34,6 +34,18 @@ function setUp() {
   return { redis, prefix, keys: keysOf(prefix), arrive, queue };
 }
 
+/** A worker of BullMQ's own, and the ids of the jobs that it has taken. */
+async function bullmqWorker(prefix: string) {
+  const seen: string[] = [];
+  const native = new Worker('outbound', async (job) => void seen.push(job.id ?? ''), {
+    connection: { url: redisUrl(), maxRetriesPerRequest: null },
+    prefix,
+  });
+  onTestFinished(() => native.close(true));
+  await native.waitUntilReady();
+  return { native, seen };
+}
+
 describe('a message that arrives', () => {
   test.each(['high', 'normal', 'low'] as const)('with the priority %s is what `add` of BullMQ makes', async (name) => {
     const { redis, keys, arrive, queue } = setUp();
@@ -96,13 +108,7 @@ describe('a message that arrives', () => {
 
   test('with a delay wakes a worker of BullMQ’s when its time comes', async () => {
     const { prefix, arrive } = setUp();
-    const seen: string[] = [];
-    const native = new Worker('outbound', async (job) => void seen.push(job.id ?? ''), {
-      connection: { url: redisUrl(), maxRetriesPerRequest: null },
-      prefix,
-    });
-    onTestFinished(() => native.close(true));
-    await native.waitUntilReady();
+    const { seen } = await bullmqWorker(prefix);
     expect(await arrive(arrivalOf('m', { dueAt: Date.now() + 300 }))).toBe('new');
     await until(() => seen.length === 1, { what: 'the marker to wake it', timeoutMs: 4_000 });
   });
@@ -167,13 +173,7 @@ describe('a message that arrives', () => {
 
   test('is taken by a worker of BullMQ’s that waits for it, those of a priority in their order', async () => {
     const { prefix, arrive } = setUp();
-    const seen: string[] = [];
-    const native = new Worker('outbound', async (job) => void seen.push(job.id ?? ''), {
-      connection: { url: redisUrl(), maxRetriesPerRequest: null },
-      prefix,
-    });
-    onTestFinished(() => native.close(true));
-    await native.waitUntilReady();
+    const { native, seen } = await bullmqWorker(prefix);
     await native.pause();
     const of = (name: keyof typeof jobPriorities) =>
       Array.from({ length: 3 }, (_, i) => arrivalOf(`${name}-${9 - i}`, { priority: jobPriorities[name] }));
